@@ -1,0 +1,10 @@
+/** @type {import('jest').Config} */
+module.exports = {
+  testMatch: ['<rootDir>/test/**/*.test.ts'],
+  transform: {
+    '^.+\\.(ts|js|mjs)$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } }],
+  },
+  // aedes ships as ES modules only; it and its own ESM packages are compiled for jest, nothing else is.
+  transformIgnorePatterns: ['/node_modules/(?!(aedes|aedes-[a-z-]+|mqemitter|hyperid|fastparallel|fastfall)/)'],
+  testTimeout: 30000,
+};

@@ -1,0 +1,147 @@
+import type { Message, MessageRef, QoS } from '../offline/message';
+
+/**
+ * The contract of every database driver. `test/stores/conformance.ts` is its specification in code.
+ *
+ * Ids, topics and client ids are opaque: they compare byte for byte (case counts) and sort by code point as `id` and `topic`.
+ * Every method throws RetryableError for a transient trouble (away, timeout, overloaded) and ClosedError after close().
+ * No method keeps anything that grows with the backlog in memory.
+ */
+export interface Store {
+  /** What this database can do; the conformance suite checks that the opposite fails where it says false. */
+  readonly capabilities: Capabilities;
+
+  /** Creates or upgrades the schema from migrations/<database>/. Idempotent, safe when two processes call it at once. */
+  migrate(): Promise<void>;
+
+  /** Never throws; answers within 3 s. `detail` names the setting to look at when something is wrong. */
+  health(): Promise<Health>;
+
+  /**
+   * Stores messages in a constant number of round trips. Idempotent by id: a message that is stored already, or whose id
+   * was removed earlier (tombstone, promises 2 and 3), is left as it is. Duplicates inside one batch are allowed.
+   * @returns those that the database refuses for their content (promise 13); the others are stored.
+   */
+  saveMessages(messages: readonly Message[]): Promise<Refusal[]>;
+
+  /**
+   * Removes messages and leaves a tombstone for each id until `tombstoneUntil` (ms), stored or not: a publish that arrives after
+   * its ack (promise 3) or a second time (promise 2) must not come back. Idempotent.
+   * @returns how many were stored.
+   */
+  removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number>;
+
+  getMessage(id: string): Promise<Message | null>;
+
+  /**
+   * Topics that have at least one stored message and match the MQTT topic filter, ascending, those greater than `after` only.
+   * May also name a topic whose messages have all expired.
+   */
+  listTopics(query: TopicQuery): Promise<string[]>;
+
+  /** Messages of one topic by ascending id, those greater than `after` only, expired ones left out. Reads about what it returns. */
+  listMessages(query: MessageQuery): Promise<Message[]>;
+
+  /** Removes the oldest messages of the topic until `keep` are left (policy maxStored). @returns how many it removed. */
+  trimTopic(topic: string, keep: number): Promise<number>;
+
+  /** Removes up to `limit` expired messages and up to `limit` expired tombstones. @returns how many messages. */
+  purgeExpired(now: number, limit: number): Promise<number>;
+
+  /** The number of stored messages; an estimate where counting would read the backlog. */
+  countMessages(): Promise<number>;
+
+  /** Read positions of the consumer in these topics; a topic without one is left out. */
+  getPositions(consumer: string, topics: readonly string[]): Promise<Position[]>;
+  /** All of the consumer's positions by ascending topic, those greater than `after` only. */
+  listPositions(consumer: string, after: string, limit: number): Promise<Position[]>;
+  /** Replaces positions; one with neither id nor receipts is deleted. */
+  putPositions(positions: readonly Position[]): Promise<void>;
+  /** All consumers' positions in a topic (for purging what everyone has read). */
+  positionsOfTopic(topic: string): Promise<Position[]>;
+
+  /** Keeps the newest state by `at`: an older event that arrives late changes nothing. */
+  saveClientStates(states: readonly ClientState[]): Promise<void>;
+  getClientState(clientid: string): Promise<ClientState | null>;
+
+  /** Adds or replaces subscriptions that the broker makes for clients. */
+  putSubscriptions(subscriptions: readonly Subscription[]): Promise<void>;
+  deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void>;
+  /** A client's subscriptions, by ascending topic filter. A QoS outside 0..2 in an old row is clamped. */
+  listSubscriptions(clientid: string): Promise<Subscription[]>;
+
+  /** Keeps the retained message with the greatest id of its topic: an older one that arrives late changes nothing. */
+  putRetained(messages: readonly Message[]): Promise<Refusal[]>;
+  /** Removes the topic's retained message unless its id is greater than the given one. */
+  deleteRetained(refs: readonly MessageRef[]): Promise<void>;
+  /** Retained messages whose topic matches the filter, by ascending topic, greater than `after` only. */
+  listRetained(query: TopicQuery): Promise<Message[]>;
+
+  close(): Promise<void>;
+}
+
+export interface Capabilities {
+  /** removeMessages and putPositions are seen by the next read on any connection. */
+  readonly readYourWrites: boolean;
+  /** saveMessages can keep the id of a removed message from coming back. */
+  readonly tombstones: boolean;
+}
+
+export interface Health {
+  readonly ok: boolean;
+  /** One line: product and version when ok, otherwise what is wrong and which setting to look at. Never a secret. */
+  readonly detail: string;
+}
+
+export interface Refusal {
+  readonly id: string;
+  readonly reason: string;
+}
+
+export interface TopicQuery {
+  /** An MQTT topic filter without `$share/...`. */
+  readonly filter: string;
+  /** '' starts at the beginning. */
+  readonly after: string;
+  readonly limit: number;
+}
+
+export interface MessageQuery {
+  readonly topic: string;
+  /** '' starts at the beginning. */
+  readonly after: string;
+  readonly limit: number;
+  /** ms: messages that have expired by then are left out. */
+  readonly now: number;
+}
+
+/** How far a consumer (a clientid, or `$share/{group}`) has read a topic in pubsub mode. */
+export interface Position {
+  readonly consumer: string;
+  readonly topic: string;
+  /** Everything up to this id is acknowledged; '' when only receipts are known. */
+  readonly id: string;
+  /** Ids above `id` that are acknowledged already (promise 17: a late write between them is still delivered). */
+  readonly receipts: readonly string[];
+}
+
+export interface ClientState {
+  readonly clientid: string;
+  readonly connected: boolean;
+  readonly node: string | null;
+  /** ms; null when unknown. */
+  readonly connectedAt: number | null;
+  readonly disconnectedAt: number | null;
+  /** When the event that told so happened, in ms. */
+  readonly at: number;
+}
+
+export interface SubscriptionRef {
+  readonly clientid: string;
+  /** The topic filter, `$share/...` included. */
+  readonly topic: string;
+}
+
+export interface Subscription extends SubscriptionRef {
+  readonly qos: QoS;
+}
