@@ -1,0 +1,96 @@
+import type { Message, QoS } from '../offline/message';
+
+/**
+ * EMQX's events as the rest of the server sees them: exact types, decided once at the door (parse.ts). Times are ms since 1970,
+ * taken from the event, not from our clock. What EMQX writes as the string "undefined" is null or absent here.
+ */
+export type OfflineEvent =
+  | PublishEvent
+  | AckedEvent
+  | DeliveredEvent
+  | DeliveryDroppedEvent
+  | SubscribedEvent
+  | UnsubscribedEvent
+  | ConnectedEvent
+  | DisconnectedEvent
+  | IgnoredEvent;
+
+/** The user properties of a message that claims to be one of our deliveries. Not believed before the signature is checked (promise 18). */
+export interface Mark {
+  /** `offline-msgid`: the id of the stored message. */
+  readonly id: string;
+  /** `offline-sig`; '' when absent. */
+  readonly signature: string;
+}
+
+/** message.publish, or message.dropped with reason no_subscribers (the offline-only rule). */
+export interface PublishEvent {
+  readonly type: 'publish';
+  /** expiresAt carries the MQTT 5 expiry only; the policy's ttl comes later. */
+  readonly message: Message;
+  readonly mark: Mark | null;
+}
+
+/** The broker got the client's PUBACK or PUBCOMP. */
+export interface AckedEvent {
+  readonly type: 'acked';
+  /** EMQX's id of what was acknowledged: of the original publish, or of our REST publish (then `mark` names the stored one). */
+  readonly id: string;
+  readonly topic: string;
+  /** The subscriber. */
+  readonly clientid: string;
+  readonly mark: Mark | null;
+  readonly at: number;
+}
+
+/** message.delivered: EMQX sent it to the subscriber with this QoS (the delivery's, not the publisher's). */
+export interface DeliveredEvent extends Omit<AckedEvent, 'type'> {
+  readonly type: 'delivered';
+  readonly qos: QoS;
+}
+
+/** delivery.dropped: EMQX gave up a message for this subscriber (queue_full, expired, ...). */
+export interface DeliveryDroppedEvent extends Omit<AckedEvent, 'type'> {
+  readonly type: 'delivery-dropped';
+  readonly reason: string;
+}
+
+export interface SubscribedEvent {
+  readonly type: 'subscribed';
+  readonly clientid: string;
+  /** The topic filter as subscribed, `$share/{group}/` included. */
+  readonly filter: string;
+  readonly qos: QoS;
+  readonly at: number;
+}
+
+export interface UnsubscribedEvent {
+  readonly type: 'unsubscribed';
+  readonly clientid: string;
+  readonly filter: string;
+  readonly at: number;
+}
+
+export interface ConnectedEvent {
+  readonly type: 'connected';
+  readonly clientid: string;
+  readonly node: string | null;
+  /** connected_at */
+  readonly at: number;
+}
+
+export interface DisconnectedEvent {
+  readonly type: 'disconnected';
+  readonly clientid: string;
+  readonly node: string | null;
+  /** null when the event does not say. */
+  readonly connectedAt: number | null;
+  /** disconnected_at */
+  readonly at: number;
+}
+
+/** An event that EMQX has and we have no use for: accepted, never refused (EMQX would drop it with an error in its log). */
+export interface IgnoredEvent {
+  readonly type: 'ignored';
+  readonly event: string;
+}
