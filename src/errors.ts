@@ -8,6 +8,16 @@ export class RetryableError extends Error {
   override readonly name: string = 'RetryableError';
 }
 
+/** What we depend on is away, before anything was done: the caller gets 503 and EMQX sends the event again. */
+export class UnavailableError extends RetryableError {
+  override readonly name: string = 'UnavailableError';
+}
+
+/** More is coming than can be taken: the caller gets 429 and EMQX sends the event again. */
+export class OverloadedError extends RetryableError {
+  override readonly name: string = 'OverloadedError';
+}
+
 /** The other side will never take this content: trying again is useless, the item goes to the dead letters. */
 export class RefusedError extends Error {
   override readonly name: string = 'RefusedError';

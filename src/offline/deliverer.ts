@@ -1,0 +1,126 @@
+import { createHash } from 'node:crypto';
+import type { Policy } from '../config/policies';
+import type { EmqxApi } from '../emqx/api';
+import type { Metrics } from '../ops/metrics';
+import type { ClientJob, DeliveryRequest, Progress } from '../queue/jobs';
+import type { Lanes } from '../queue/lanes';
+import type { SharedState } from '../queue/state';
+import type { Store } from '../stores/store';
+import type { Message } from './message';
+import { Sender, type SendResult } from './sender';
+import type { Signer } from './signature';
+import { GRACE_MS, STORM_MS, WINDOW_TTL_MS } from './times';
+import { acknowledged, EMPTY, hasSentBefore, isEmpty, subscribed, wantsMore, type Window } from './window';
+
+/** Clients that one job serves at a time. */
+const PARALLEL = 16;
+
+export interface DelivererDeps {
+  readonly store: Store;
+  readonly emqx: EmqxApi;
+  readonly state: SharedState;
+  readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater'>;
+  readonly policies: readonly Policy[];
+  readonly signer: Signer;
+  readonly metrics: Metrics;
+  /** A message that EMQX will never take. */
+  readonly setAside: (message: Message, reason: string) => Promise<void>;
+  readonly now: () => number;
+}
+
+/** Sends clients what is stored for them. One client's jobs never run two at a time (its lane), so its window needs no lock. */
+export class Deliverer {
+  private readonly sender: Sender;
+
+  constructor(private readonly deps: DelivererDeps) {
+    this.sender = new Sender(deps);
+  }
+
+  async handle(job: ClientJob): Promise<void> {
+    switch (job.name) {
+      case 'subscribed':
+        return this.subscribed(job.data.requests);
+      case 'due':
+        return this.deps.lanes.recheck(job.data.requests);
+      case 'recheck':
+        return this.recheck(job.data.requests);
+      case 'progress':
+        return this.progress(job.data.acks);
+    }
+  }
+
+  private async subscribed(requests: readonly DeliveryRequest[]): Promise<void> {
+    const early: DeliveryRequest[] = [];
+    await this.eachClient(requests, async (clientid, own) => {
+      const { blocked, window } = await this.deliver(clientid, own, STORM_MS);
+      for (const request of own) if (blocked || hasSentBefore(window, request.at)) early.push(request);
+    });
+    // Late publishes (promise 5), and what another client or an earlier subscription of this one did not acknowledge.
+    await this.deps.lanes.recheckLater(requests, GRACE_MS);
+    if (early.length > 0) await this.deps.lanes.recheckLater(early, STORM_MS);
+  }
+
+  private async recheck(requests: readonly DeliveryRequest[]): Promise<void> {
+    const again: DeliveryRequest[] = [];
+    await this.eachClient(requests, async (clientid, own) => {
+      const { blocked } = await this.deliver(clientid, own, 0);
+      if (blocked) again.push(...own);
+    });
+    if (again.length > 0) await this.deps.lanes.recheckLater(again, GRACE_MS);
+  }
+
+  private async progress(acks: readonly Progress[]): Promise<void> {
+    await this.eachClient(acks, async (clientid, own) => {
+      const window = await this.load(clientid);
+      if (isEmpty(window)) return;
+      const moved = acknowledged(
+        window,
+        own.map(({ id }) => id),
+      );
+      if (wantsMore(moved)) await this.send(clientid, moved);
+      else await this.save(clientid, moved);
+    });
+  }
+
+  private async deliver(clientid: string, requests: readonly DeliveryRequest[], toleranceMs: number): Promise<SendResult> {
+    let window = await this.load(clientid);
+    const lost: string[] = [];
+    for (const request of requests) {
+      const next = subscribed(window, request, toleranceMs);
+      window = next.window;
+      lost.push(...next.lost);
+    }
+    if (lost.length > 0) await this.deps.state.release(lost, ownerOf(clientid));
+    return this.send(clientid, window);
+  }
+
+  private send(clientid: string, window: Window): Promise<SendResult> {
+    return this.sender.send({ clientid, owner: ownerOf(clientid), save: (next) => this.save(clientid, next) }, window);
+  }
+
+  private async load(clientid: string): Promise<Window> {
+    const stored = await this.deps.state.get(`window:${ownerOf(clientid)}`);
+    return stored === null ? EMPTY : (JSON.parse(stored) as Window);
+  }
+
+  private async save(clientid: string, window: Window): Promise<void> {
+    const key = `window:${ownerOf(clientid)}`;
+    if (isEmpty(window)) await this.deps.state.delete(key);
+    else await this.deps.state.set(key, JSON.stringify(window), WINDOW_TTL_MS);
+  }
+
+  private async eachClient<T extends { clientid: string }>(items: readonly T[], work: (clientid: string, own: T[]) => Promise<void>): Promise<void> {
+    const byClient = new Map<string, T[]>();
+    for (const item of items) byClient.set(item.clientid, [...(byClient.get(item.clientid) ?? []), item]);
+    const clients = [...byClient];
+    for (let i = 0; i < clients.length; i += PARALLEL) {
+      const results = await Promise.allSettled(clients.slice(i, i + PARALLEL).map(([clientid, own]) => work(clientid, own)));
+      for (const result of results) if (result.status === 'rejected') throw result.reason;
+    }
+  }
+}
+
+/** Client ids may have 65,535 bytes; keys stay short. */
+function ownerOf(clientid: string): string {
+  return createHash('sha256').update(clientid).digest('hex');
+}

@@ -1,0 +1,19 @@
+import type { Policy } from '../config/policies';
+import type { Message } from './message';
+import { matches } from './topic';
+
+/** The first policy whose filter matches decides; none, or mode off, means that the topic is not ours. */
+export function policyFor(policies: readonly Policy[], topic: string): Policy | null {
+  const policy = policies.find(({ filter }) => matches(filter, topic));
+  return policy === undefined || policy.mode === 'off' ? null : policy;
+}
+
+/** Whether a published message is stored at all. */
+export function isStored(policy: Policy, message: Message): boolean {
+  return message.qos > 0 || policy.storeQos0;
+}
+
+/** When a message must no longer be delivered: its own MQTT 5 expiry or the policy's ttl, whichever is first (promise 12). */
+export function expiryOf(policy: Policy, message: Message): number {
+  return Math.min(message.expiresAt ?? Infinity, message.publishReceivedAt + policy.ttlMs);
+}

@@ -1,0 +1,75 @@
+import type { Policy } from '../config/policies';
+import type { Store } from '../stores/store';
+import type { Message } from './message';
+import { policyFor } from './policy';
+import { isWildcard, splitShare } from './topic';
+import type { Run } from './window';
+
+/** Bounds what one read brings into memory: messages may have 1 MB each. */
+const PAGE = 32;
+const TOPICS = 64;
+
+export interface Page {
+  readonly policy: Policy;
+  /** Of one topic, in publish order; at least one. */
+  readonly messages: readonly Message[];
+  /** The run after this page. */
+  readonly run: Run;
+}
+
+/**
+ * Reads a run's messages page by page: topic after topic, each in publish order (promise 6). What was published after the
+ * subscription is left to EMQX, which delivers it itself.
+ */
+export class RunReader {
+  /** Topics read ahead, for the run's filter. */
+  private ahead: string[] = [];
+
+  constructor(
+    private readonly store: Pick<Store, 'listTopics' | 'listMessages'>,
+    private readonly policies: readonly Policy[],
+  ) {}
+
+  /** The next page with at most as many messages as there is room for under their policy; null at the end of the run. */
+  async next(run: Run, roomOf: (policy: Policy) => number, now: number): Promise<Page | 'full' | null> {
+    for (let at = run.topic === '' ? await this.nextTopic(run) : run; at !== null; at = await this.nextTopic(at)) {
+      const policy = policyFor(this.policies, at.topic);
+      if (policy === null || policy.mode !== 'queue') continue;
+      const room = roomOf(policy);
+      if (room <= 0) return 'full';
+      const messages = await this.page(at, policy, Math.min(PAGE, room), now);
+      const last = messages.at(-1);
+      if (last !== undefined) return { policy, messages, run: { ...at, id: last.id, window: policy.window } };
+    }
+    return null;
+  }
+
+  private async page(run: Run, { fetch }: Policy, room: number, now: number): Promise<Message[]> {
+    const limit = fetch.limit === null ? room : Math.min(room, fetch.limit - run.sent);
+    if (limit <= 0) return [];
+    const oldest = fetch.maxAgeMs === null ? -Infinity : run.at - fetch.maxAgeMs;
+    for (let after = run.id; ; ) {
+      const messages = await this.store.listMessages({ topic: run.topic, after, limit, now });
+      const last = messages.at(-1);
+      const due = messages.filter(({ publishReceivedAt: at }) => at <= run.at && at >= oldest);
+      // Ids are in publish order: behind one that is too young there are only younger ones.
+      if (last === undefined || due.length > 0 || last.publishReceivedAt > run.at) return due;
+      after = skipTo(oldest, last.id);
+    }
+  }
+
+  private async nextTopic(run: Run): Promise<Run | null> {
+    const { filter } = splitShare(run.filter);
+    if (!isWildcard(filter)) return run.topic === '' ? { ...run, topic: filter, id: '' } : null;
+    if (this.ahead.length === 0) this.ahead = await this.store.listTopics({ filter, after: run.topic, limit: TOPICS });
+    const topic = this.ahead.shift();
+    return topic === undefined ? null : { ...run, topic, id: '' };
+  }
+}
+
+/** EMQX's ids begin with the microseconds since 1970 as 16 hex digits: too old ones are skipped without reading them. */
+function skipTo(oldest: number, lastId: string): string {
+  if (!/^[0-9A-F]{32}$/.test(lastId) || !(oldest > 0)) return lastId;
+  const floor = (BigInt(Math.floor(oldest)) * 1000n).toString(16).toUpperCase().padStart(16, '0');
+  return floor > lastId ? floor : lastId;
+}

@@ -1,0 +1,47 @@
+import type { Metrics } from '../ops/metrics';
+import { fromWire, type MessageEvent, type MessageJob } from '../queue/jobs';
+import type { Lanes } from '../queue/lanes';
+import type { Store } from '../stores/store';
+import type { Message } from './message';
+import { TOMBSTONE_MS } from './times';
+
+export interface WriterDeps {
+  readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
+  readonly lanes: Pick<Lanes, 'progress'>;
+  readonly metrics: Metrics;
+  /** A message that the store refuses for its content (promise 13). */
+  readonly setAside: (message: Message, reason: string) => Promise<void>;
+  readonly now: () => number;
+}
+
+/** Applies a message lane's jobs to the store: one write per batch for what is published, one for what is acknowledged. */
+export class Writer {
+  constructor(private readonly deps: WriterDeps) {}
+
+  async handle(job: MessageJob): Promise<void> {
+    // A fence has nothing to do: it is done when it is reached.
+    if (job.name === 'events') await this.apply(job.data.events);
+  }
+
+  /** Publishes first: an ack in the same batch belongs to a message of it or of an earlier one, or comes first (promise 3). */
+  async apply(events: readonly MessageEvent[]): Promise<void> {
+    await this.save(events.flatMap((event) => (event.kind === 'publish' ? [fromWire(event.message)] : [])));
+    const acks = events.filter((event) => event.kind === 'ack');
+    if (acks.length === 0) return;
+    const removed = await this.deps.store.removeMessages(acks, this.deps.now() + TOMBSTONE_MS);
+    this.deps.metrics.messagesRemoved.inc(removed);
+    const ours = acks.filter((ack) => ack.ours);
+    if (ours.length > 0) await this.deps.lanes.progress(ours.map(({ clientid, id }) => ({ clientid, id })));
+  }
+
+  private async save(messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    const refusals = await this.deps.store.saveMessages(messages);
+    this.deps.metrics.messagesStored.inc(messages.length - refusals.length);
+    this.deps.metrics.messagesRefused.inc(refusals.length);
+    for (const { id, reason } of refusals) {
+      const message = messages.find((each) => each.id === id);
+      if (message !== undefined) await this.deps.setAside(message, `the store refused it: ${reason}`);
+    }
+  }
+}

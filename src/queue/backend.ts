@@ -1,0 +1,44 @@
+import type { FlowProducer, Job, Queue } from 'bullmq';
+import type { Health } from '../stores/store';
+import type { SharedState } from './state';
+
+/** What the rest of the server uses of BullMQ, whichever database it runs on. */
+export type JobQueue = Pick<
+  Queue,
+  'name' | 'add' | 'getJob' | 'getJobs' | 'getJobCounts' | 'setGlobalConcurrency' | 'remove' | 'close'
+>;
+export type Flows = Pick<FlowProducer, 'add' | 'close'>;
+export interface JobWorker {
+  /** Resolves when the worker is closed. */
+  run(): Promise<void>;
+  /** Waits for the job in hand. */
+  close(): Promise<void>;
+}
+export type Process = (job: Job, token: string) => Promise<void>;
+
+/** A database that BullMQ runs on: one file per kind in this folder. */
+export interface QueueBackend {
+  readonly state: SharedState;
+  readonly flows: Flows;
+  queue(name: string): JobQueue;
+  /** A worker that takes one job at a time and is not started yet. */
+  worker(name: string, process: Process): JobWorker;
+  /** Waits until the database can be used and is prepared; throws RetryableError while it is away. */
+  prepare(): Promise<void>;
+  /** Never throws; answers within 3 s. */
+  health(): Promise<Health>;
+  close(): Promise<void>;
+}
+
+/**
+ * A job whose process died is taken over after `lockDuration` at the latest plus one `stalledInterval`; it is never given up
+ * (`maxStalledCount`): what was accepted is durable (promise 1).
+ */
+export const WORKER_OPTIONS = {
+  autorun: false,
+  concurrency: 1,
+  lockDuration: 10_000,
+  stalledInterval: 2_000,
+  maxStalledCount: 2_147_483_647,
+  removeOnComplete: { count: 0 },
+} as const;

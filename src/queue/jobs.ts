@@ -1,0 +1,58 @@
+import type { Message, QoS } from '../offline/message';
+
+/**
+ * What the queue's jobs carry, as JSON. Two kinds of queue: a message lane keeps the order of everything that happens to a topic, a
+ * client lane the order of everything that is sent to a client.
+ */
+
+/** Something to write to the store, in a message lane. */
+export type MessageEvent =
+  | { readonly kind: 'publish'; readonly message: WireMessage }
+  | {
+      readonly kind: 'ack';
+      /** Of the stored message. */
+      readonly id: string;
+      readonly topic: string;
+      readonly clientid: string;
+      /** It was a delivery of ours (its signature was right): the client's window moves. */
+      readonly ours: boolean;
+    };
+
+/** Send the client what is stored for the filter. */
+export interface DeliveryRequest {
+  readonly clientid: string;
+  /** The topic filter as subscribed, `$share/{group}/` included. */
+  readonly filter: string;
+  readonly qos: QoS;
+  /** When it subscribed (ms, EMQX's clock): what was published later reaches it without us. */
+  readonly at: number;
+}
+
+/** An acknowledged delivery of ours. */
+export interface Progress {
+  readonly clientid: string;
+  readonly id: string;
+}
+
+/** A fence carries nothing: it is done when all that was in the lane before it is. */
+export type MessageJob = { readonly name: 'events'; readonly data: { events: readonly MessageEvent[] } } | { readonly name: 'fence' };
+
+export type ClientJob =
+  /** Clients subscribed; the fences are passed. */
+  | { readonly name: 'subscribed'; readonly data: { requests: readonly DeliveryRequest[] } }
+  /** The time to look again has come; not behind the fences yet. */
+  | { readonly name: 'due'; readonly data: { requests: readonly DeliveryRequest[] } }
+  /** Look again; the fences are passed. */
+  | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[] } }
+  | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } };
+
+/** A message as JSON; the payload as base64. */
+export type WireMessage = Omit<Message, 'payload'> & { readonly payload: string };
+
+export function toWire(message: Message): WireMessage {
+  return { ...message, payload: message.payload.toString('base64') };
+}
+
+export function fromWire(message: WireMessage): Message {
+  return { ...message, payload: Buffer.from(message.payload, 'base64') };
+}

@@ -1,0 +1,22 @@
+import { isWildcard, splitShare } from '../offline/topic';
+
+/** How many queues of each kind; fixed, since jobs of a lane that no longer exists would wait for ever. */
+export const MESSAGE_LANES = 8;
+export const CLIENT_LANES = 4;
+
+export const messageLane = (lane: number): string => `messages-${lane}`;
+export const clientLane = (lane: number): string => `clients-${lane}`;
+
+/** FNV-1a over UTF-16 units: the same topic or client id is always in the same lane, in every process. */
+export function laneOf(text: string, lanes: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
+  return (hash >>> 0) % lanes;
+}
+
+/** The message lanes that hold the writes a topic filter can match. */
+export function lanesOf(filter: string): number[] {
+  const { filter: topic } = splitShare(filter);
+  if (!isWildcard(topic)) return [laneOf(topic, MESSAGE_LANES)];
+  return Array.from({ length: MESSAGE_LANES }, (_, lane) => lane);
+}

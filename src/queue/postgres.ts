@@ -1,0 +1,117 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  createPostgresBackend,
+  FlowProducer,
+  Queue,
+  runMigrations,
+  Worker,
+  type PostgresConnectionOptions,
+  type PostgresQueueBackend,
+} from 'bullmq';
+import { Pool, type ClientConfig } from 'pg';
+import { errorText, RetryableError } from '../errors';
+import type { Health } from '../stores/store';
+import { WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
+import { PostgresState } from './postgres-state';
+import type { SharedState } from './state';
+
+/** Ours alone: other users of BullMQ in the same database keep their own schema (its default is "bullmq"). */
+const SCHEMA = 'offline_queue';
+const MIGRATION = join(__dirname, '../../migrations/queue/001_order_and_shared_state.sql');
+/** Any number; it keeps two starting servers from creating the trigger at once. */
+const MIGRATION_LOCK = 7_261_844;
+
+export interface PostgresQueueOptions {
+  readonly connection: ClientConfig;
+  /** This process is the only one that can have the database open (embedded): jobs in hand at the last exit are taken over at once. */
+  readonly exclusive: boolean;
+  readonly onError: (error: Error) => void;
+}
+
+/** BullMQ on PostgreSQL, or on the embedded database. */
+export class PostgresQueue implements QueueBackend {
+  readonly state: SharedState;
+  readonly flows: Flows;
+  private readonly pool: Pool;
+  private readonly root: PostgresQueueBackend;
+
+  constructor(private readonly options: PostgresQueueOptions) {
+    this.pool = new Pool({ ...this.connection(), max: 4 });
+    this.pool.on('error', options.onError);
+    this.state = new PostgresState(this.pool);
+    this.root = createPostgresBackend('producers', { connection: this.bullConnection(10) });
+    const flows = new FlowProducer({ connection: {} }, () => this.producer('flows'));
+    flows.on('error', options.onError);
+    this.flows = flows;
+  }
+
+  private connection(): ClientConfig {
+    return {
+      ...this.options.connection,
+      options: `-c search_path=${SCHEMA}`,
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 30_000,
+      keepAlive: true,
+    };
+  }
+
+  private bullConnection(max: number): PostgresConnectionOptions {
+    return { ...this.connection(), schema: SCHEMA, max } as PostgresConnectionOptions;
+  }
+
+  /** All producers share the root's connections. */
+  private producer(name: string): PostgresQueueBackend {
+    return this.root.forQueue(name, '') as PostgresQueueBackend;
+  }
+
+  queue(name: string): JobQueue {
+    const queue = new Queue(name, { connection: {} }, () => this.producer(name));
+    queue.on('error', this.options.onError);
+    return queue;
+  }
+
+  worker(name: string, process: Process): JobWorker {
+    const options = { ...WORKER_OPTIONS, connection: this.bullConnection(2) };
+    const worker = new Worker(name, (job, token) => process(job, token ?? ''), options, createPostgresBackend);
+    worker.on('error', this.options.onError);
+    return worker;
+  }
+
+  async prepare(): Promise<void> {
+    try {
+      const client = await this.pool.connect();
+      try {
+        await runMigrations(client, SCHEMA);
+        await client.query(
+          `BEGIN; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}); SET LOCAL search_path TO ${SCHEMA};
+           ${readFileSync(MIGRATION, 'utf8')}; COMMIT`,
+        );
+        if (this.options.exclusive) await client.query(TAKE_OVER);
+      } finally {
+        client.release();
+      }
+    } catch (error) {
+      throw new RetryableError(`the queue's database: ${errorText(error)}`);
+    }
+  }
+
+  async health(): Promise<Health> {
+    try {
+      const { rows } = await this.pool.query<{ v: string }>(`SELECT current_setting('server_version') AS v`);
+      return { ok: true, detail: `PostgreSQL ${rows[0]?.v}` };
+    } catch (error) {
+      return { ok: false, detail: `QUEUE_URL: ${errorText(error)}` };
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.root.close();
+    await this.pool.end();
+  }
+}
+
+/** Lets BullMQ's own check for stalled jobs find them expired at its first look. */
+const TAKE_OVER = `
+  UPDATE ${SCHEMA}.job SET locked_until_ms = 0, stalled_marked = true WHERE state = 'active';
+  DELETE FROM ${SCHEMA}.meta WHERE field = 'stalled-check';`;

@@ -1,0 +1,68 @@
+import { errorText, RetryableError } from '../errors';
+import type { RedisConnection } from '../redis/connect';
+import type { Leases, SharedState } from './state';
+
+/** Plain keys with a time to live; each command touches one key, so that it works on Redis Cluster. */
+export class RedisState implements SharedState {
+  constructor(
+    private readonly redis: RedisConnection,
+    private readonly prefix: string,
+  ) {}
+
+  async getOrSet(key: string, value: string): Promise<string> {
+    return this.try(async () => {
+      await this.redis.set(this.stateKey(key), value, 'NX');
+      return (await this.redis.get(this.stateKey(key))) ?? value;
+    });
+  }
+
+  async get(key: string): Promise<string | null> {
+    return this.try(() => this.redis.get(this.stateKey(key)));
+  }
+
+  async set(key: string, value: string, ttlMs: number): Promise<void> {
+    await this.try(() => this.redis.set(this.stateKey(key), value, 'PX', ttlMs));
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.try(() => this.redis.del(this.stateKey(key)));
+  }
+
+  async lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases> {
+    return this.try(async () => {
+      const granted = new Set<string>();
+      const own = new Set<string>();
+      const answers = await Promise.all([...new Set(ids)].map(async (id) => [id, await this.redis.set(this.leaseKey(id), owner, 'PX', ttlMs, 'NX')] as const));
+      for (const [id, answer] of answers) if (answer === 'OK') granted.add(id);
+      const denied = [...new Set(ids)].filter((id) => !granted.has(id));
+      const holders = await Promise.all(denied.map((id) => this.redis.get(this.leaseKey(id))));
+      denied.forEach((id, i) => holders[i] === owner && own.add(id));
+      return { granted, own };
+    });
+  }
+
+  async release(ids: readonly string[], owner: string): Promise<void> {
+    await this.try(() => Promise.all(ids.map((id) => this.redis.eval(RELEASE, 1, this.leaseKey(id), owner))));
+  }
+
+  /** Redis does it. */
+  async purge(): Promise<void> {}
+
+  private stateKey(key: string): string {
+    return `${this.prefix}:state:${key}`;
+  }
+
+  private leaseKey(id: string): string {
+    return `${this.prefix}:lease:${id}`;
+  }
+
+  private async try<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw new RetryableError(`the queue's Redis: ${errorText(error)}`);
+    }
+  }
+}
+
+const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;

@@ -1,0 +1,75 @@
+import { FlowProducer, Queue, Worker } from 'bullmq';
+import type { ServiceUrl } from '../config/url';
+import { errorText, RetryableError } from '../errors';
+import { connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
+import type { Health } from '../stores/store';
+import { WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
+import { RedisState } from './redis-state';
+import type { SharedState } from './state';
+
+/** With the hash tag all keys of the queues are in one slot, which BullMQ's scripts need on Redis Cluster. */
+const PREFIX = '{offline}';
+
+export interface RedisQueueOptions {
+  readonly url: ServiceUrl;
+  readonly onError: (error: Error) => void;
+}
+
+/** BullMQ on Redis: single, Sentinel or Cluster. */
+export class RedisQueue implements QueueBackend {
+  readonly state: SharedState;
+  readonly flows: Flows;
+  private readonly producers: RedisConnection;
+  private readonly consumers: RedisConnection;
+
+  constructor(private readonly options: RedisQueueOptions) {
+    // While Redis is away an add fails at once, and EMQX gets its 503; a worker waits.
+    this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000 });
+    this.consumers = this.connect({ maxRetriesPerRequest: null });
+    this.state = new RedisState(this.producers, PREFIX);
+    const flows = new FlowProducer({ connection: this.producers, prefix: PREFIX });
+    flows.on('error', options.onError);
+    this.flows = flows;
+  }
+
+  private connect(options: RedisClientOptions): RedisConnection {
+    const client = connectRedis(this.options.url, options);
+    client.on('error', this.options.onError);
+    return client;
+  }
+
+  queue(name: string): JobQueue {
+    const queue = new Queue(name, { connection: this.producers, prefix: PREFIX });
+    queue.on('error', this.options.onError);
+    return queue;
+  }
+
+  worker(name: string, process: Process): JobWorker {
+    const options = { ...WORKER_OPTIONS, connection: this.consumers, prefix: PREFIX };
+    const worker = new Worker(name, (job, token) => process(job, token ?? ''), options);
+    worker.on('error', this.options.onError);
+    return worker;
+  }
+
+  async prepare(): Promise<void> {
+    try {
+      await this.producers.ping();
+    } catch (error) {
+      throw new RetryableError(`QUEUE_URL: ${errorText(error)}`);
+    }
+  }
+
+  async health(): Promise<Health> {
+    try {
+      const info = await this.producers.info('server');
+      return { ok: true, detail: `Redis ${/redis_version:(\S+)/.exec(info)?.[1] ?? ''}` };
+    } catch (error) {
+      return { ok: false, detail: `QUEUE_URL: ${errorText(error)}` };
+    }
+  }
+
+  async close(): Promise<void> {
+    this.producers.disconnect();
+    this.consumers.disconnect();
+  }
+}

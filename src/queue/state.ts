@@ -1,0 +1,23 @@
+/**
+ * A few small values that all server processes share, kept by the queue's own database (Redis or PostgreSQL): every
+ * installation has one, whatever its store can do. Throws RetryableError when that database is away.
+ */
+export interface SharedState {
+  /** The stored value, or `value` if there was none: all callers get the same one. Kept for ever. */
+  getOrSet(key: string, value: string): Promise<string>;
+  get(key: string): Promise<string | null>;
+  set(key: string, value: string, ttlMs: number): Promise<void>;
+  delete(key: string): Promise<void>;
+  /** Leases those of the ids that nobody, the owner included, holds a live lease on. */
+  lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases>;
+  /** Gives up the owner's leases. */
+  release(ids: readonly string[], owner: string): Promise<void>;
+  /** Removes up to `limit` of what has expired, where the database doesn't do it by itself. */
+  purge(limit: number): Promise<void>;
+}
+
+export interface Leases {
+  readonly granted: ReadonlySet<string>;
+  /** Not granted since the owner itself holds one from before. */
+  readonly own: ReadonlySet<string>;
+}

@@ -1,0 +1,67 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { WaitingError, type Job } from 'bullmq';
+import { errorText, RetryableError } from '../errors';
+import type { JobWorker, QueueBackend } from './backend';
+import type { ClientJob, MessageJob } from './jobs';
+import { CLIENT_LANES, clientLane, MESSAGE_LANES, messageLane } from './names';
+
+/** Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash. */
+export interface Handlers {
+  readonly messages: (job: MessageJob) => Promise<void>;
+  readonly clients: (job: ClientJob) => Promise<void>;
+  /** A job that fails for another reason than a transient one is set aside (promise 13); its lane goes on. */
+  readonly setAside: (job: { name: string; data: unknown }, reason: string) => Promise<void>;
+  readonly onRetry: (lane: string, error: Error, attempt: number) => void;
+}
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 5_000;
+/** An error that is not transient by its class may still be; a bug stays. */
+const ATTEMPTS_BEFORE_SET_ASIDE = 3;
+
+/** One worker for each lane. */
+export class Workers {
+  private readonly workers: JobWorker[] = [];
+  private readonly stopping = new AbortController();
+
+  constructor(backend: QueueBackend, handlers: Handlers) {
+    const add = (name: string, handle: (job: Job) => Promise<void>) => {
+      this.workers.push(backend.worker(name, (job, token) => this.process(name, job, token, handle, handlers)));
+    };
+    for (let lane = 0; lane < MESSAGE_LANES; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob));
+    for (let lane = 0; lane < CLIENT_LANES; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob));
+  }
+
+  /** `onFailure` hears of a worker that broke; it is not restarted. */
+  start(onFailure: (error: unknown) => void): void {
+    for (const worker of this.workers) worker.run().catch(onFailure);
+  }
+
+  /**
+   * The same job is tried until it is done, and its lane waits: a job sent to the back of the queue would let later writes overtake
+   * (promise 14). On shutdown it goes back to the front.
+   */
+  private async process(lane: string, job: Job, token: string, handle: (job: Job) => Promise<void>, handlers: Handlers): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await handle(job);
+      } catch (error) {
+        handlers.onRetry(lane, error instanceof Error ? error : new Error(String(error)), attempt);
+        if (!(error instanceof RetryableError) && attempt >= ATTEMPTS_BEFORE_SET_ASIDE) {
+          return await handlers.setAside({ name: job.name, data: job.data }, errorText(error));
+        }
+      }
+      const delay = Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LAST_RETRY_MS);
+      await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+      if (this.stopping.signal.aborted) {
+        await job.moveToWait(token);
+        throw new WaitingError();
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.stopping.abort();
+    await Promise.all(this.workers.map((worker) => worker.close()));
+  }
+}

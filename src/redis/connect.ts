@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import { Cluster, Redis } from 'ioredis';
+import type { ServiceUrl } from '../config/url';
+
+export type RedisConnection = Redis | Cluster;
+
+export interface RedisClientOptions {
+  readonly maxRetriesPerRequest?: number | null;
+  readonly enableOfflineQueue?: boolean;
+  /** ms */
+  readonly commandTimeout?: number;
+}
+
+const DEFAULT_PORT = 6379;
+const DEFAULT_SENTINEL_PORT = 26379;
+
+/**
+ * A client for `redis://`, `rediss://`, `redis+cluster://h1,h2` or `redis+sentinel://h1,h2/master`. `?ca=FILE` verifies TLS with a CA of
+ * your own, `?tls=true` turns TLS on for cluster and sentinel; the path of redis:// is the database number.
+ */
+export function connectRedis(url: ServiceUrl, options: RedisClientOptions): RedisConnection {
+  const common = {
+    ...options,
+    ...(url.user !== null && { username: url.user }),
+    ...(url.password !== null && { password: url.password }),
+    ...tlsOf(url),
+  };
+  const hosts = (port: number) => url.hosts.map((each) => ({ host: each.host, port: each.port ?? port }));
+  switch (url.scheme) {
+    case 'redis+cluster':
+      return cluster(hosts(DEFAULT_PORT), common);
+    case 'redis+sentinel':
+      return new Redis({ ...common, sentinels: hosts(DEFAULT_SENTINEL_PORT), name: url.path });
+    default:
+      return new Redis({ ...common, ...hosts(DEFAULT_PORT)[0], db: url.path === '' ? 0 : Number(url.path) });
+  }
+}
+
+function cluster(hosts: { host: string; port: number }[], options: RedisClientOptions): Cluster {
+  const { enableOfflineQueue = true, ...redisOptions } = options;
+  return new Cluster(hosts, { redisOptions, enableOfflineQueue });
+}
+
+function tlsOf(url: ServiceUrl): { tls?: { ca?: Buffer } } {
+  const { ca, tls } = url.params;
+  if (url.scheme !== 'rediss' && tls !== 'true') return {};
+  return { tls: ca === undefined ? {} : { ca: readFileSync(ca) } };
+}

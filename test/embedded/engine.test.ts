@@ -1,0 +1,75 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client, Pool } from 'pg';
+import { PgliteEngine } from '../../src/embedded/engine';
+
+const fail = (error: Error): never => {
+  throw error;
+};
+
+describe('the embedded database', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'offline-engine-'));
+  let engine: PgliteEngine;
+  let pool: Pool;
+
+  beforeAll(async () => {
+    engine = await PgliteEngine.open(directory, fail);
+    pool = new Pool({ ...engine.connectionConfig(), max: 8 });
+  });
+
+  afterAll(async () => {
+    await pool.end();
+    await engine.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  it('keeps the answers of concurrent clients apart', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 400 }, (_, i) =>
+        i % 2 === 0 ? pool.query('SELECT $1::int AS v', [i]) : pool.query(`SELECT $1::text AS v${i % 7}, 'x' AS w`, [`t${i}`]),
+      ),
+    );
+    answers.forEach(({ rows }, i) => expect(Object.values(rows[0] as object)[0]).toBe(i % 2 === 0 ? i : `t${i}`));
+  });
+
+  it('keeps a transaction to the client that opened it', async () => {
+    await pool.query('CREATE TABLE account (n int)');
+    const client = await pool.connect();
+    await client.query('BEGIN');
+    await client.query('INSERT INTO account VALUES (1)');
+    const outside = pool.query('SELECT count(*)::int AS n FROM account');
+    await client.query('INSERT INTO account VALUES (2)');
+    await client.query('ROLLBACK');
+    client.release();
+    expect((await outside).rows).toEqual([{ n: 0 }]);
+  });
+
+  it('rolls back for a client that goes away inside a transaction', async () => {
+    const client = new Client(engine.connectionConfig());
+    await client.connect();
+    await client.query('BEGIN');
+    await client.query('INSERT INTO account VALUES (3)');
+    await client.end();
+    expect((await pool.query('SELECT count(*)::int AS n FROM account')).rows).toEqual([{ n: 0 }]);
+  });
+
+  it('brings a notification to a client that only listens', async () => {
+    const listener = new Client(engine.connectionConfig());
+    await listener.connect();
+    await listener.query('LISTEN jobs');
+    const heard = new Promise((resolve) => listener.once('notification', resolve));
+    await pool.query(`SELECT pg_notify('jobs', 'hello')`);
+    expect(await heard).toMatchObject({ channel: 'jobs', payload: 'hello' });
+    await listener.end();
+  });
+
+  it('goes on after an error in a statement', async () => {
+    await expect(pool.query('SELECT 1 / $1::int', [0])).rejects.toMatchObject({ code: '22012' });
+    expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('is open once only', async () => {
+    await expect(PgliteEngine.open(directory, fail)).rejects.toThrow(/DATA_DIR: .* is in use by process/);
+  });
+});
