@@ -6,5 +6,7 @@ module.exports = {
   },
   // aedes ships as ES modules only; it and its own ESM packages are compiled for jest, nothing else is.
   transformIgnorePatterns: ['/node_modules/(?!(aedes|aedes-[a-z-]+|mqemitter|hyperid|fastparallel|fastfall)/)'],
+  // A dynamic import names the compiled file; jest runs the source.
+  moduleNameMapper: { '^(\\.{1,2}/.+/index)\\.js$': '$1' },
   testTimeout: 30000,
 };

@@ -82,6 +82,7 @@ describe('the queue on the embedded database', () => {
   it.each(['t/1', 't/+', '$share/g/t/1', '$share/g/#'])('holds a delivery for %s back until the writes before it are done', async (filter) => {
     const order: string[] = [];
     const release = deferred();
+    const control = deferred();
     const delivered = deferred();
     work({
       messages: async (job: MessageJob) => {
@@ -90,17 +91,22 @@ describe('the queue on the embedded database', () => {
         order.push('write');
       },
       clients: async (job: ClientJob) => {
-        order.push(job.name);
-        delivered.resolve();
+        const filters = job.name === 'subscribed' ? job.data.requests.map((each) => each.filter) : [];
+        order.push(...filters);
+        if (filters.includes('elsewhere')) control.resolve();
+        if (filters.includes(filter)) delivered.resolve();
       },
     });
     await lanes.write(ack('t/1', 'm'), 100);
-    const accepted = lanes.deliver(request(filter));
-    await accepted;
-    await lanes.write(ack('elsewhere', 'n'), 100);
+    await lanes.deliver(request(filter));
+    // One behind it that needs not wait shows that the lane is working.
+    await lanes.deliver(request('elsewhere'));
+    await control.promise;
+    const early = [...order];
     release.resolve();
+    expect(early).toEqual(['elsewhere']);
     await delivered.promise;
-    expect(order.indexOf('subscribed')).toBeGreaterThan(order.indexOf('write'));
+    expect(order).toEqual(['elsewhere', 'write', filter]);
   });
 
   it('tries the same job again after a transient error, before any later one of its lane', async () => {

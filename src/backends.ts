@@ -1,0 +1,44 @@
+import type { Config } from './config/config';
+import { PgliteEngine } from './embedded/engine';
+import type { Logger } from './ops/log';
+import type { QueueBackend } from './queue/backend';
+import { PostgresQueue } from './queue/postgres';
+import { RedisQueue } from './queue/redis';
+import { openStore } from './stores';
+import type { Store } from './stores/store';
+
+/** The databases that a configuration names, opened but not prepared. */
+export interface Backends {
+  readonly store: Store;
+  readonly queue: QueueBackend;
+  close(): Promise<void>;
+}
+
+/** `onFailure` hears of an embedded database that broke: nothing can go on. */
+export async function openBackends(config: Config, log: Logger, onFailure: (error: Error) => void): Promise<Backends> {
+  const embedded = [config.store, config.queue].some(({ scheme }) => scheme === 'embedded');
+  const engine = embedded ? await PgliteEngine.open(config.dataDir, onFailure) : null;
+  const queue = openQueue(config, engine, (error) => log.warn({ err: error }, 'the queue reports'));
+  const store = await openStore(config.store, engine);
+  return {
+    store,
+    queue,
+    async close() {
+      await store.close();
+      await queue.close();
+      await engine?.close();
+    },
+  };
+}
+
+function openQueue({ queue: url }: Config, engine: PgliteEngine | null, onError: (error: Error) => void): QueueBackend {
+  switch (url.scheme) {
+    case 'embedded':
+      if (engine === null) throw new TypeError('the embedded database is not open');
+      return new PostgresQueue({ connection: engine.connectionConfig(), exclusive: true, onError });
+    case 'postgres':
+      return new PostgresQueue({ connection: { connectionString: url.href() }, exclusive: false, onError });
+    default:
+      return new RedisQueue({ url, onError });
+  }
+}

@@ -1,0 +1,97 @@
+#!/usr/bin/env node
+import { resolve } from 'node:path';
+import { openBackends } from './backends';
+import type { Config } from './config/config';
+import { ConfigError, loadConfig } from './config/load';
+import { errorText, SettingError } from './errors';
+import { createLogger } from './ops/log';
+import { NO_API_KEY } from './ops/status';
+import { Server } from './server';
+
+const USAGE = `usage: emqx-offline-store serve | migrate
+  serve    run the server
+  migrate  create or upgrade the tables of STORE_URL and QUEUE_URL, then exit
+Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
+
+/** sysexits.h: what a service manager should not restart. */
+const EX_USAGE = 64;
+const EX_CONFIG = 78;
+const RULE_FILE = resolve(__dirname, '../rules/emqx5/offline-messages.json');
+/** A stop that takes longer is cut short: what is in hand stays in the queue. */
+const STOP_TIMEOUT_MS = 9_000;
+
+const log = createLogger();
+
+async function main(command: string | undefined): Promise<void> {
+  switch (command) {
+    case 'serve':
+      return serve(loadConfig(process.env));
+    case 'migrate':
+      return migrate(loadConfig(process.env));
+    default:
+      process.stderr.write(`${USAGE}\n`);
+      process.exitCode = EX_USAGE;
+  }
+}
+
+async function serve(config: Config): Promise<void> {
+  const server = await Server.start(config, log, (error) => {
+    log.fatal({ err: error }, 'the server cannot go on');
+    process.exit(1);
+  });
+  process.stdout.write(banner(config, server.url));
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1);
+    stopping = true;
+    log.info({ signal }, 'stopping; once more to exit at once');
+    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    server.stop().then(
+      () => process.exit(0),
+      (error) => {
+        log.fatal({ err: error }, 'the stop failed');
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+function banner(config: Config, url: string): string {
+  const lines = [
+    `emqx-offline-store listens on ${url}`,
+    `data: store ${config.store}, queue ${config.queue}${usesEmbedded(config) ? `, embedded database in ${resolve(config.dataDir)}` : ''}`,
+    'import the rule into EMQX 5 (KEY:SECRET is an API key of EMQX):',
+    `  curl -u KEY:SECRET -X PUT '${config.emqx.url}/configs?mode=merge' -H 'Content-Type: text/plain' --data-binary @${RULE_FILE}`,
+  ];
+  if (config.emqx.credentials === null) lines.push(`WARNING: ${NO_API_KEY}`);
+  return `${lines.join('\n')}\n`;
+}
+
+function usesEmbedded({ store, queue }: Config): boolean {
+  return store.scheme === 'embedded' || queue.scheme === 'embedded';
+}
+
+async function migrate(config: Config): Promise<void> {
+  const backends = await openBackends(config, log, (error) => {
+    throw error;
+  });
+  try {
+    await backends.queue.prepare();
+    await backends.store.migrate();
+    const { detail } = await backends.store.health();
+    process.stdout.write(`store: ${detail}\n`);
+  } finally {
+    await backends.close();
+  }
+}
+
+main(process.argv[2]).catch((error: unknown) => {
+  if (error instanceof ConfigError || error instanceof SettingError) {
+    process.stderr.write(`${error.message}\n`);
+    process.exit(EX_CONFIG);
+  }
+  process.stderr.write(`${errorText(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,38 @@
+import type { EmqxApi } from '../emqx/api';
+import type { ReadinessCheck, Stats } from '../http/services';
+import type { LetterBox } from '../queue/dead-letters';
+import type { Lanes } from '../queue/lanes';
+import type { QueueBackend } from '../queue/backend';
+import type { Store } from '../stores/store';
+import type { Rates } from './rates';
+
+export interface StatusDeps {
+  readonly store: Pick<Store, 'health' | 'countMessages'>;
+  readonly queue: Pick<QueueBackend, 'health'>;
+  /** null: no EMQX_API_KEY. */
+  readonly emqx: Pick<EmqxApi, 'health'> | null;
+  readonly lanes: Pick<Lanes, 'counts'>;
+  readonly letters: Pick<LetterBox, 'count'>;
+  readonly rates: Rates;
+  /** What the server is still waiting for at its start; null when it works. */
+  readonly waitingFor: () => string | null;
+}
+
+export const NO_API_KEY = 'EMQX_API_KEY and EMQX_API_SECRET are not set: messages are stored and nothing can be delivered';
+
+/** One check per dependency, all at once. */
+export async function readiness({ store, queue, emqx, waitingFor }: StatusDeps): Promise<ReadinessCheck[]> {
+  const checks = [
+    { name: 'store', health: store.health() },
+    { name: 'queue', health: queue.health() },
+    { name: 'emqx', health: emqx?.health() ?? Promise.resolve({ ok: false, detail: NO_API_KEY }) },
+  ];
+  const answers = await Promise.all(checks.map(async ({ name, health }) => ({ name, ...(await health) })));
+  const waiting = waitingFor();
+  return waiting === null ? answers : [...answers, { name: 'start', ok: false, detail: waiting }];
+}
+
+export async function stats({ store, lanes, letters, rates }: StatusDeps): Promise<Stats> {
+  const [messages, counts, deadLetters] = await Promise.all([store.countMessages(), lanes.counts(), letters.count()]);
+  return { messages, dead_letters: deadLetters, lanes: counts, rates: await rates.perSecond() };
+}

@@ -1,0 +1,21 @@
+import type { ServiceUrl } from '../config/url';
+import type { PgliteEngine } from '../embedded/engine';
+import { SettingError } from '../errors';
+import type { Store } from './store';
+
+/** Opens the store that STORE_URL names. Drivers are loaded when they are chosen. */
+export async function openStore(url: ServiceUrl, engine: PgliteEngine | null): Promise<Store> {
+  switch (url.scheme) {
+    case 'embedded': {
+      if (engine === null) throw new TypeError('the embedded database is not open');
+      const { PostgresStore } = await import('./postgres/index.js');
+      return new PostgresStore(engine.connectionConfig());
+    }
+    case 'postgres': {
+      const { PostgresStore } = await import('./postgres/index.js');
+      return new PostgresStore({ connectionString: url.href() });
+    }
+    default:
+      throw new SettingError('STORE_URL', `no store for ${url.scheme}://`);
+  }
+}

@@ -1,0 +1,154 @@
+import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import { clampQos } from '../shared/qos';
+import type { Database } from './database';
+
+interface ClientRow {
+  readonly clientid: string;
+  readonly state: number | null;
+  readonly node: string | null;
+  readonly online: string | null;
+  readonly offline: string | null;
+  readonly changed_at: string | null;
+}
+
+interface PositionRow {
+  readonly clientid: string;
+  readonly topic: string;
+  readonly msgid: string | null;
+  readonly receipts: readonly string[] | null;
+}
+
+const ms = (text: string | null): number | null => (text === null ? null : Number(text));
+const EPOCH_MS = (column: string) => `(extract(epoch FROM ${column}::timestamptz) * 1000)::bigint`;
+
+/** mqtt_client, mqtt_sub and mqtt_acked. */
+export class ClientTables {
+  constructor(private readonly db: Database) {}
+
+  async saveStates(states: readonly ClientState[]): Promise<void> {
+    const newest = newestByClient(states);
+    if (newest.length === 0) return;
+    await this.db.rows(
+      `INSERT INTO mqtt_client AS c (clientid, state, node, online_at, offline_at, changed_at)
+       SELECT clientid, state, node, to_timestamp(online / 1000.0)::timestamp, to_timestamp(offline / 1000.0)::timestamp, at
+       FROM unnest(:clientids::text[], :states::int[], :nodes::text[], :online::bigint[], :offline::bigint[], :at::bigint[])
+         AS s(clientid, state, node, online, offline, at)
+       ON CONFLICT (mqtt_key(clientid)) DO UPDATE SET state = excluded.state, node = excluded.node, changed_at = excluded.changed_at,
+         online_at = coalesce(excluded.online_at, c.online_at), offline_at = coalesce(excluded.offline_at, c.offline_at)
+       WHERE coalesce(c.changed_at, 0) <= excluded.changed_at`,
+      {
+        clientids: newest.map(({ clientid }) => clientid),
+        states: newest.map(({ connected }) => (connected ? 1 : 0)),
+        nodes: newest.map(({ node }) => node),
+        online: newest.map(({ connectedAt }) => connectedAt),
+        offline: newest.map(({ disconnectedAt }) => disconnectedAt),
+        at: newest.map(({ at }) => at),
+      },
+    );
+  }
+
+  async getState(clientid: string): Promise<ClientState | null> {
+    const [row] = await this.db.rows<ClientRow>(
+      `SELECT clientid, state, node, ${EPOCH_MS('online_at')} AS online, ${EPOCH_MS('offline_at')} AS offline, changed_at
+       FROM mqtt_client WHERE mqtt_key(clientid) = mqtt_key(:clientid)`,
+      { clientid },
+    );
+    if (row === undefined) return null;
+    const [connectedAt, disconnectedAt] = [ms(row.online), ms(row.offline)];
+    const at = ms(row.changed_at) ?? Math.max(connectedAt ?? 0, disconnectedAt ?? 0);
+    return { clientid: row.clientid, connected: row.state === 1, node: row.node, connectedAt, disconnectedAt, at };
+  }
+
+  async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
+    const last = [...new Map(subscriptions.map((each) => [JSON.stringify([each.clientid, each.topic]), each])).values()];
+    if (last.length === 0) return;
+    await this.db.rows(
+      `INSERT INTO mqtt_sub (clientid, topic, qos) SELECT * FROM unnest(:clientids::text[], :topics::text[], :qoss::int[])
+       ON CONFLICT (mqtt_key(clientid), mqtt_key(topic)) DO UPDATE SET qos = excluded.qos`,
+      { clientids: last.map(({ clientid }) => clientid), topics: last.map(({ topic }) => topic), qoss: last.map(({ qos }) => qos) },
+    );
+  }
+
+  async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
+    await this.db.rows(
+      `DELETE FROM mqtt_sub USING unnest(:clientids::text[], :topics::text[]) AS gone(clientid, topic)
+       WHERE mqtt_key(mqtt_sub.clientid) = mqtt_key(gone.clientid) AND mqtt_key(mqtt_sub.topic) = mqtt_key(gone.topic)`,
+      { clientids: refs.map(({ clientid }) => clientid), topics: refs.map(({ topic }) => topic) },
+    );
+  }
+
+  async listSubscriptions(clientid: string): Promise<Subscription[]> {
+    const rows = await this.db.rows<{ clientid: string; topic: string; qos: number }>(
+      `SELECT clientid, topic, coalesce(qos, 0) AS qos FROM mqtt_sub WHERE mqtt_key(clientid) = mqtt_key(:clientid) ORDER BY topic COLLATE "C"`,
+      { clientid },
+    );
+    return rows.map((row) => ({ ...row, qos: clampQos(row.qos) }));
+  }
+
+  async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
+    const rows = await this.db.rows<PositionRow>(
+      `SELECT clientid, topic, msgid, receipts FROM mqtt_acked
+       WHERE mqtt_key(clientid) = mqtt_key(:consumer) AND mqtt_key(topic) IN (SELECT mqtt_key(t) FROM unnest(:topics::text[]) AS t)`,
+      { consumer, topics },
+    );
+    return rows.map(toPosition);
+  }
+
+  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
+    const rows = await this.db.rows<PositionRow>(
+      `SELECT clientid, topic, msgid, receipts FROM mqtt_acked
+       WHERE mqtt_key(clientid) = mqtt_key(:consumer) AND topic COLLATE "C" > :after ORDER BY topic COLLATE "C" LIMIT :limit`,
+      { consumer, after, limit },
+    );
+    return rows.map(toPosition);
+  }
+
+  async positionsOfTopic(topic: string): Promise<Position[]> {
+    const rows = await this.db.rows<PositionRow>(
+      `SELECT clientid, topic, msgid, receipts FROM mqtt_acked WHERE mqtt_key(topic) = mqtt_key(:topic) ORDER BY clientid COLLATE "C"`,
+      { topic },
+    );
+    return rows.map(toPosition);
+  }
+
+  async putPositions(positions: readonly Position[]): Promise<void> {
+    const last = [...new Map(positions.map((each) => [JSON.stringify([each.consumer, each.topic]), each])).values()];
+    const gone = last.filter(({ id, receipts }) => id === '' && receipts.length === 0);
+    const kept = last.filter((position) => !gone.includes(position));
+    if (gone.length > 0) {
+      await this.db.rows(
+        `DELETE FROM mqtt_acked USING unnest(:consumers::text[], :topics::text[]) AS gone(clientid, topic)
+         WHERE mqtt_key(mqtt_acked.clientid) = mqtt_key(gone.clientid) AND mqtt_key(mqtt_acked.topic) = mqtt_key(gone.topic)`,
+        { consumers: gone.map(({ consumer }) => consumer), topics: gone.map(({ topic }) => topic) },
+      );
+    }
+    if (kept.length === 0) return;
+    await this.db.rows(
+      `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, mid)
+       SELECT p.clientid, p.topic, nullif(p.msgid, ''), p.receipts, (SELECT id FROM mqtt_msg WHERE mqtt_msg.msgid COLLATE "C" = p.msgid)
+       FROM unnest(:consumers::text[], :topics::text[], :ids::text[], :receipts::json[]) AS p(clientid, topic, msgid, receipts)
+       ON CONFLICT (mqtt_key(clientid), mqtt_key(topic)) DO UPDATE
+         SET msgid = excluded.msgid, receipts = excluded.receipts, mid = coalesce(excluded.mid, mqtt_acked.mid)`,
+      {
+        consumers: kept.map(({ consumer }) => consumer),
+        topics: kept.map(({ topic }) => topic),
+        ids: kept.map(({ id }) => id),
+        receipts: kept.map(({ receipts }) => JSON.stringify(receipts)),
+      },
+    );
+  }
+}
+
+const toPosition = ({ clientid, topic, msgid, receipts }: PositionRow): Position => ({
+  consumer: clientid,
+  topic,
+  id: msgid ?? '',
+  receipts: receipts ?? [],
+});
+
+/** One row a client: PostgreSQL refuses to change a row twice in one statement (SQLSTATE 21000). */
+function newestByClient(states: readonly ClientState[]): ClientState[] {
+  const newest = new Map<string, ClientState>();
+  for (const state of states) if ((newest.get(state.clientid)?.at ?? -Infinity) <= state.at) newest.set(state.clientid, state);
+  return [...newest.values()];
+}

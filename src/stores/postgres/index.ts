@@ -1,0 +1,120 @@
+import type { ClientConfig } from 'pg';
+import type { Message, MessageRef } from '../../offline/message';
+import { healthWithin } from '../shared/deadline';
+import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal, Store, Subscription, SubscriptionRef, TopicQuery } from '../store';
+import { ClientTables } from './clients';
+import { Database } from './database';
+import { MessageTable } from './messages';
+import { migrate, schemaVersion } from './migrations';
+import { RetainedTable } from './retained';
+
+/** PostgreSQL, and what speaks its language: the embedded database, TimescaleDB. */
+export class PostgresStore implements Store {
+  readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
+  private readonly db: Database;
+  private readonly messages: MessageTable;
+  private readonly clients: ClientTables;
+  private readonly retained: RetainedTable;
+
+  constructor(connection: ClientConfig) {
+    this.db = new Database(connection);
+    this.messages = new MessageTable(this.db);
+    this.clients = new ClientTables(this.db);
+    this.retained = new RetainedTable(this.db);
+  }
+
+  migrate(): Promise<void> {
+    return migrate(this.db);
+  }
+
+  health(): Promise<Health> {
+    return healthWithin('STORE_URL', async () => {
+      const [row] = await this.db.rows<{ version: string }>(`SELECT current_setting('server_version') AS version`);
+      return `PostgreSQL ${row?.version}, schema ${await schemaVersion(this.db)}`;
+    });
+  }
+
+  async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
+    return messages.length === 0 ? [] : this.messages.save(messages, Date.now());
+  }
+
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+    return refs.length === 0 ? 0 : this.messages.remove(refs, tombstoneUntil);
+  }
+
+  getMessage(id: string): Promise<Message | null> {
+    return this.messages.get(id);
+  }
+
+  listTopics(query: TopicQuery): Promise<string[]> {
+    return this.messages.topics(query);
+  }
+
+  listMessages(query: MessageQuery): Promise<Message[]> {
+    return this.messages.list(query);
+  }
+
+  trimTopic(topic: string, keep: number): Promise<number> {
+    return this.messages.trim(topic, keep);
+  }
+
+  purgeExpired(now: number, limit: number): Promise<number> {
+    return this.messages.purge(now, limit);
+  }
+
+  countMessages(): Promise<number> {
+    return this.messages.count();
+  }
+
+  getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
+    return this.clients.getPositions(consumer, topics);
+  }
+
+  listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
+    return this.clients.listPositions(consumer, after, limit);
+  }
+
+  putPositions(positions: readonly Position[]): Promise<void> {
+    return this.clients.putPositions(positions);
+  }
+
+  positionsOfTopic(topic: string): Promise<Position[]> {
+    return this.clients.positionsOfTopic(topic);
+  }
+
+  saveClientStates(states: readonly ClientState[]): Promise<void> {
+    return this.clients.saveStates(states);
+  }
+
+  getClientState(clientid: string): Promise<ClientState | null> {
+    return this.clients.getState(clientid);
+  }
+
+  putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
+    return this.clients.putSubscriptions(subscriptions);
+  }
+
+  deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
+    return this.clients.deleteSubscriptions(refs);
+  }
+
+  listSubscriptions(clientid: string): Promise<Subscription[]> {
+    return this.clients.listSubscriptions(clientid);
+  }
+
+  putRetained(messages: readonly Message[]): Promise<Refusal[]> {
+    return this.retained.put(messages);
+  }
+
+  deleteRetained(refs: readonly MessageRef[]): Promise<void> {
+    return this.retained.delete(refs);
+  }
+
+  listRetained(query: TopicQuery): Promise<Message[]> {
+    return this.retained.list(query);
+  }
+
+  close(): Promise<void> {
+    return this.db.close();
+  }
+}

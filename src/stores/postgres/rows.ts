@@ -1,0 +1,64 @@
+import { isUtf8 } from 'node:buffer';
+import type { Message, MessageProperties } from '../../offline/message';
+import { clampQos } from '../shared/qos';
+
+/** A row of mqtt_msg or mqtt_retain as COLUMNS selects it. int8 columns come as text. */
+export interface MessageRow {
+  readonly msgid: string;
+  readonly topic: string;
+  readonly sender: string | null;
+  readonly username: string | null;
+  readonly qos: number | null;
+  readonly retain?: number | null;
+  readonly payload: string | null;
+  readonly payload_bin: Buffer | null;
+  readonly properties: MessageProperties | null;
+  readonly published_at: string | null;
+  readonly expires_at: string | null;
+}
+
+/** EMQX's own rows have no published_at; arrived is in the server's time zone, as EMQX's statements wrote it. */
+export const COLUMNS = `msgid, topic, sender, username, qos, payload, payload_bin, properties, expires_at,
+  coalesce(published_at, (extract(epoch FROM arrived::timestamptz) * 1000)::bigint) AS published_at`;
+
+export function toMessage(row: MessageRow, retain: boolean): Message {
+  return {
+    id: row.msgid,
+    topic: row.topic,
+    clientid: row.sender ?? '',
+    username: row.username,
+    qos: clampQos(row.qos ?? 0),
+    retain,
+    payload: row.payload_bin ?? Buffer.from(row.payload ?? ''),
+    publishReceivedAt: Number(row.published_at ?? 0),
+    expiresAt: row.expires_at === null ? null : Number(row.expires_at),
+    properties: row.properties ?? {},
+  };
+}
+
+/** Text can hold neither U+0000 nor what is not UTF-8. */
+function fitsText(payload: Buffer): boolean {
+  return isUtf8(payload) && !payload.includes(0);
+}
+
+/** One array per column: a batch is one statement with a fixed number of bindings, whatever its size. */
+export function toColumns(messages: readonly Message[]) {
+  return {
+    msgids: messages.map(({ id }) => id),
+    senders: messages.map(({ clientid }) => clientid),
+    topics: messages.map(({ topic }) => topic),
+    qoss: messages.map(({ qos }) => qos),
+    retains: messages.map(({ retain }) => (retain ? 1 : 0)),
+    payloads: messages.map(({ payload }) => (fitsText(payload) ? payload.toString() : null)),
+    binaries: messages.map(({ payload }) => (fitsText(payload) ? null : payload)),
+    usernames: messages.map(({ username }) => username),
+    properties: messages.map(({ properties }) => JSON.stringify(properties)),
+    published: messages.map(({ publishReceivedAt }) => publishReceivedAt),
+    expires: messages.map(({ expiresAt }) => expiresAt),
+  };
+}
+
+/** The same arrays as a table m(...) in SQL. */
+export const UNNEST = `unnest(:msgids::text[], :senders::text[], :topics::text[], :qoss::int[], :retains::int[], :payloads::text[],
+    :binaries::bytea[], :usernames::text[], :properties::json[], :published::bigint[], :expires::bigint[])
+  AS m(msgid, sender, topic, qos, retain, payload, payload_bin, username, properties, published_at, expires_at)`;
