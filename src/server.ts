@@ -35,6 +35,7 @@ const LAST_RETRY_MS = 5_000;
 /** A connection that is slower than this with its headers, or with a whole request, is closed. ms. */
 const HEADERS_TIMEOUT_MS = 15_000;
 const REQUEST_TIMEOUT_MS = 60_000;
+const SWEEP_MS = 20;
 
 /**
  * The whole server, from a configuration. It listens at once; until the queue is ready events get 503, and until the store is ready
@@ -165,14 +166,19 @@ export class Server {
     await this.lanes.deliver(request);
   }
 
+  /** Requests under way are answered; EMQX's kept-alive connections are closed as they fall idle. */
+  private async closeHttp(): Promise<void> {
+    const sweep = setInterval(() => this.http.closeIdleConnections(), SWEEP_MS);
+    await new Promise((resolve) => this.http.close(resolve));
+    clearInterval(sweep);
+  }
+
   /** Stops accepting, finishes or gives back what is in hand, closes. */
   async stop(): Promise<void> {
     this.stopping.abort();
-    const closed = new Promise((resolve) => this.http.close(resolve));
-    this.http.closeIdleConnections();
+    await this.closeHttp();
     await this.starting;
     this.ingest = null;
-    await closed;
     await this.maintenance.stop();
     await this.workers?.close();
     await this.lanes.close();

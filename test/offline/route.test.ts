@@ -1,0 +1,83 @@
+import type { AckedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../../src/events/event';
+import { route } from '../../src/offline/route';
+import { Signer } from '../../src/offline/signature';
+import { message } from '../support/messages';
+import { policy } from '../support/policies';
+
+const signer = new Signer('key');
+const to = (event: OfflineEvent, ...policies: Parameters<typeof policy>[0][]) =>
+  route(event, policies.length === 0 ? [policy()] : policies.map(policy), signer);
+
+const publish = (fields: Parameters<typeof message>[0], mark: PublishEvent['mark'] = null): PublishEvent => ({
+  type: 'publish',
+  message: message(fields),
+  mark,
+});
+const acked = (fields: Partial<AckedEvent> = {}): AckedEvent => ({
+  ...{ type: 'acked', id: 'LIVE', topic: 't/1', clientid: 'c', mark: null, at: 1 },
+  ...fields,
+});
+const subscribed = (filter: string): SubscribedEvent => ({ type: 'subscribed', clientid: 'c', filter, qos: 1, at: 1 });
+
+describe('what an event asks for', () => {
+  it('stores a publish until the earlier of its own expiry and the ttl (promise 12)', () => {
+    const at = 1_000_000;
+    const write = (expiresAt: number | null) => to(publish({ topic: 't/1', publishReceivedAt: at, expiresAt }), { ttlMs: 5_000 });
+    expect(write(null)).toMatchObject({ write: { kind: 'publish', message: { expiresAt: at + 5_000 } } });
+    expect(write(at + 100)).toMatchObject({ write: { message: { expiresAt: at + 100 } } });
+    expect(write(at + 9_000)).toMatchObject({ write: { message: { expiresAt: at + 5_000 } } });
+  });
+
+  it('stores QoS 0 only where the policy says so', () => {
+    expect(to(publish({ topic: 't/1', qos: 0 }))).toBeNull();
+    expect(to(publish({ topic: 't/1', qos: 0 }), { storeQos0: true })).not.toBeNull();
+  });
+
+  it('lets the first policy that matches decide', () => {
+    const policies = [{ filter: 't/off/#', mode: 'off' as const }, { filter: 't/#' }];
+    expect(to(publish({ topic: 't/off/1' }), ...policies)).toBeNull();
+    expect(to(publish({ topic: 't/1' }), ...policies)).not.toBeNull();
+    expect(to(publish({ topic: 'u/1' }), ...policies)).toBeNull();
+    expect(to(subscribed('t/off/1'), ...policies)).toBeNull();
+    expect(to(acked({ topic: 't/off/1' }), ...policies)).toBeNull();
+  });
+
+  // Promise 8. The guard is the check of the mark and of the inbox in routePublish.
+  it('never stores a delivery of its own', () => {
+    const mark = { id: 'M', signature: signer.sign('M') };
+    expect(to(publish({ topic: 't/1' }, mark))).toBeNull();
+    expect(to(publish({ topic: '$offline/c/t/1' }, mark), { filter: '$offline/#' })).toBeNull();
+    expect(to(publish({ topic: '$offline/c/t/1' }), { filter: '$offline/#' })).toBeNull();
+  });
+
+  it('does nothing for its own inbox subscriptions (promise 8)', () => {
+    expect(to(subscribed('$offline/c/#'))).toBeNull();
+  });
+
+  // Promise 18. The guard is Signer.verified: with the id taken as it comes the forged marks are believed.
+  it.each([
+    ['missing', ''],
+    ['wrong', 'x'.repeat(43)],
+    ['of another id', signer.sign('OTHER')],
+    ['of another key', new Signer('other key').sign('M')],
+  ])('treats a mark whose signature is %s as none', (_, signature) => {
+    const mark = { id: 'M', signature };
+    expect(to(publish({ topic: 't/1' }, mark))).toMatchObject({ write: { kind: 'publish' } });
+    expect(to(acked({ mark }))).toMatchObject({ write: { id: 'LIVE', ours: false } });
+  });
+
+  it('takes an ack of a delivery for the stored message, on its topic', () => {
+    const mark = { id: 'M', signature: signer.sign('M') };
+    expect(to(acked({ mark }))).toEqual({ write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c', ours: true } });
+    expect(to(acked({ mark, topic: '$offline/c/t/1' }))).toMatchObject({ write: { id: 'M', topic: 't/1', ours: true } });
+  });
+
+  it('takes an ack of what EMQX delivered itself for that message', () => {
+    expect(to(acked())).toMatchObject({ write: { id: 'LIVE', topic: 't/1', ours: false } });
+    expect(to(acked({ topic: '$offline/c/t/1' }))).toBeNull();
+  });
+
+  it.each(['t/1', 't/+', '#', '$share/g/t/#'])('delivers to a subscriber of %s (promise 15)', (filter) => {
+    expect(to(subscribed(filter))).toEqual({ deliver: { clientid: 'c', filter, qos: 1, at: 1 } });
+  });
+});
