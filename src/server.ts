@@ -7,7 +7,7 @@ import type { EmqxApi } from './emqx/api';
 import { EmqxV5 } from './emqx/v5';
 import { errorText, RefusedError, UnavailableError } from './errors';
 import type { OfflineEvent } from './events/event';
-import { parseEvent } from './events/parse';
+import { InvalidEventError, parseEvent } from './events';
 import { createApp } from './http/app';
 import { Deliverer } from './offline/deliverer';
 import { Ingest } from './offline/ingest';
@@ -67,7 +67,7 @@ export class Server {
     this.box = new LetterBox(queue, MAX_DEAD_LETTERS);
     this.emqx = config.emqx.credentials === null ? null : new EmqxV5({ url: config.emqx.url, ...config.emqx.credentials });
     const ingest = { accept: (events: readonly OfflineEvent[]) => this.accept(events) };
-    this.letters = new Letters({ box: this.box, ingest, parse: parseEvent, metrics: this.metrics, now });
+    this.letters = new Letters({ box: this.box, ingest, parse: parseLetter, metrics: this.metrics, now });
     this.maintenance = new Maintenance({ store, state: queue.state, metrics: this.metrics, log, now });
     const status: StatusDeps = {
       ...{ store, queue, emqx: this.emqx, lanes: this.lanes, letters: this.box },
@@ -185,5 +185,15 @@ export class Server {
     await this.box.close();
     await this.emqx?.close();
     await this.backends.close();
+  }
+}
+
+/** A letter that is no event can only be looked at. */
+function parseLetter(event: unknown): OfflineEvent {
+  try {
+    return parseEvent(event);
+  } catch (error) {
+    if (error instanceof InvalidEventError) throw new RefusedError(`the letter is not an event: ${error.message}`);
+    throw error;
   }
 }

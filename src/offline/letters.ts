@@ -1,3 +1,4 @@
+import { RefusedError } from '../errors';
 import type { OfflineEvent } from '../events/event';
 import { publishBody } from '../events/body';
 import type { DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetters, Ingest, NewDeadLetter } from '../http/services';
@@ -79,9 +80,10 @@ export class Letters implements DeadLetters {
     try {
       this.deps.parse(event);
       return true;
-    } catch {
+    } catch (error) {
       // It is why it is here; listing it tells the reason.
-      return false;
+      if (error instanceof RefusedError) return false;
+      throw error;
     }
   }
 

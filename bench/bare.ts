@@ -1,0 +1,14 @@
+/** The least that could accept an event: parse the JSON, run the server's own validator, answer. */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { parseEvent } from '../src/events';
+
+const server = createServer((request, response) => {
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.on('end', () => {
+    parseEvent(JSON.parse(Buffer.concat(chunks).toString()));
+    response.writeHead(202).end('{"accepted":1}');
+  });
+});
+server.listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port));
