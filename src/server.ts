@@ -3,32 +3,18 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openBackends, type Backends } from './backends';
 import type { Config } from './config/config';
+import { Core } from './core';
 import type { EmqxApi } from './emqx/api';
 import { EmqxV5 } from './emqx/v5';
-import { errorText, RefusedError, UnavailableError } from './errors';
-import type { OfflineEvent } from './events/event';
-import { InvalidEventError, parseEvent } from './events';
+import { errorText, UnavailableError } from './errors';
 import { createApp } from './http/app';
-import { Deliverer } from './offline/deliverer';
-import { Ingest } from './offline/ingest';
-import { Letters } from './offline/letters';
-import { newSigningKey, Signer } from './offline/signature';
+import type { DeadLetters, HttpServices } from './http/services';
 import { TOMBSTONE_MS } from './offline/times';
-import { Writer } from './offline/writer';
 import type { Logger } from './ops/log';
-import { Maintenance } from './ops/maintenance';
 import { createMetrics } from './ops/metrics';
 import { Rates } from './ops/rates';
-import { readiness, stats, type StatusDeps } from './ops/status';
-import { Budget } from './queue/batcher';
-import { LetterBox } from './queue/dead-letters';
-import type { ClientJob, DeliveryRequest, MessageJob } from './queue/jobs';
-import { Lanes } from './queue/lanes';
-import { Workers } from './queue/workers';
+import { readiness, stats } from './ops/status';
 
-/** Events that wait in memory for the queue; beyond it they get 429. */
-const MAX_WAITING_BYTES = 64 * 1024 * 1024;
-const MAX_DEAD_LETTERS = 10_000;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5_000;
@@ -44,15 +30,10 @@ const SWEEP_MS = 20;
 export class Server {
   private readonly metrics = createMetrics();
   private readonly stopping = new AbortController();
-  private readonly lanes: Lanes;
-  private readonly box: LetterBox;
-  private readonly letters: Letters;
   private readonly emqx: EmqxApi | null;
   private readonly http: HttpServer;
-  private readonly maintenance: Maintenance;
-  /** Set when the queue is ready: the key that marks are checked with is kept beside it. */
-  private ingest: Ingest | null = null;
-  private workers: Workers | null = null;
+  /** Set when the queue is ready. */
+  private core: Core | null = null;
   private waitingFor: string | null = 'starting';
   private starting: Promise<void> = Promise.resolve();
 
@@ -61,42 +42,22 @@ export class Server {
     private readonly log: Logger,
     private readonly backends: Backends,
   ) {
-    const { store, queue } = backends;
-    const now = Date.now;
-    this.lanes = new Lanes(queue, new Budget(MAX_WAITING_BYTES));
-    this.box = new LetterBox(queue, MAX_DEAD_LETTERS);
-    this.emqx = config.emqx.credentials === null ? null : new EmqxV5({ url: config.emqx.url, ...config.emqx.credentials });
-    const ingest = { accept: (events: readonly OfflineEvent[]) => this.accept(events) };
-    this.letters = new Letters({ box: this.box, ingest, parse: parseLetter, metrics: this.metrics, now });
-    this.maintenance = new Maintenance({ store, state: queue.state, metrics: this.metrics, log, now });
-    const status: StatusDeps = {
-      ...{ store, queue, emqx: this.emqx, lanes: this.lanes, letters: this.box },
-      rates: new Rates(this.metrics, now),
-      waitingFor: () => this.waitingFor,
-    };
-    const app = createApp(
-      {
-        ...{ ingest, store, deadLetters: this.letters, metrics: this.metrics },
-        deliveries: { request: (clientid, filter) => this.requestDelivery({ clientid, filter, qos: 2, at: now() }) },
-        stats: () => stats(status),
-        readiness: () => readiness(status),
-      },
-      {
-        ...{ ingestToken: config.ingestToken, adminToken: config.adminToken, log },
-        ...{ maxBodyBytes: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS },
-      },
-    );
+    const { emqx, ingestToken, adminToken } = config;
+    this.emqx = emqx.credentials === null ? null : new EmqxV5({ url: emqx.url, ...emqx.credentials });
+    const app = createApp(this.services(), { ingestToken, adminToken, log, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS });
     this.http = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }, app);
   }
 
   /** Resolves when it listens. `onFailure` hears of what it cannot go on with. */
   static async start(config: Config, log: Logger, onFailure: (error: unknown) => void): Promise<Server> {
     const server = new Server(config, log, await openBackends(config, log, onFailure));
-    await new Promise<void>((resolve, reject) => {
-      server.http.once('error', reject);
-      server.http.listen(config.port, config.host, resolve);
-    });
-    server.starting = server.prepare(onFailure);
+    try {
+      await server.listen();
+    } catch (error) {
+      await server.backends.close();
+      throw error;
+    }
+    server.starting = server.open(onFailure);
     return server;
   }
 
@@ -110,39 +71,24 @@ export class Server {
     return this.starting;
   }
 
-  private async prepare(onFailure: (error: unknown) => void): Promise<void> {
-    const { store, queue } = this.backends;
-    await this.until('the queue', () => queue.prepare());
-    await this.until('the queue', () => this.lanes.prepare());
-    const signer = new Signer(this.config.signingKey ?? (await this.until('the queue', () => queue.state.getOrSet('signing-key', newSigningKey()))) ?? '');
-    if (this.stopping.signal.aborted) return;
-    this.ingest = new Ingest(this.lanes, this.config.policies, signer);
-    await this.until('the store', () => store.migrate());
-    if (this.stopping.signal.aborted) return;
-    this.workers = this.createWorkers(signer);
-    this.workers.start(onFailure);
-    this.maintenance.start();
-    this.waitingFor = null;
-    this.log.info('ready');
-  }
-
-  private createWorkers(signer: Signer): Workers {
-    const { store, queue } = this.backends;
-    const { lanes, metrics } = this;
-    const setAside = this.letters.setAside.bind(this.letters);
-    const common = { store, lanes, metrics, setAside, now: Date.now };
-    const writer = new Writer(common);
-    const deliverer = this.emqx === null ? null : new Deliverer({ ...common, emqx: this.emqx, state: queue.state, policies: this.config.policies, signer });
-    return new Workers(queue, {
-      messages: (job: MessageJob) => writer.handle(job),
-      clients: async (job: ClientJob) => deliverer?.handle(job),
-      setAside: (job, reason) => this.letters.record({ reason, event: job, source: 'worker' }),
-      onRetry: (lane, error, attempt) => this.log.warn({ lane, attempt, err: error }, 'a job is tried again'),
+  private listen(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.http.once('error', reject);
+      this.http.listen(this.config.port, this.config.host, resolve);
     });
   }
 
-  /** Tries until it works or the server stops; start-up order does not matter. */
-  private async until<T>(what: string, work: () => Promise<T>): Promise<T | undefined> {
+  private async open(onFailure: (error: unknown) => void): Promise<void> {
+    const { config, backends, emqx, metrics, log } = this;
+    this.core = await this.until('the queue', () => Core.open({ config, backends, emqx, metrics, log, now: Date.now }));
+    await this.until('the store', async () => this.core?.start(onFailure));
+    if (this.stopping.signal.aborted) return;
+    this.waitingFor = null;
+    log.info('ready');
+  }
+
+  /** Tries until it works; null when the server stops before. */
+  private async until<T>(what: string, work: () => Promise<T>): Promise<T | null> {
     for (let delay = FIRST_RETRY_MS; !this.stopping.signal.aborted; delay = Math.min(delay * 2, LAST_RETRY_MS)) {
       try {
         return await work();
@@ -152,18 +98,50 @@ export class Server {
       }
       await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
-    return undefined;
+    return null;
   }
 
-  private async accept(events: readonly OfflineEvent[]): Promise<void> {
-    if (this.ingest === null) throw new UnavailableError(this.waitingFor ?? 'stopping');
-    await this.ingest.accept(events);
+  private services(): HttpServices {
+    const { store, queue } = this.backends;
+    const { emqx, metrics } = this;
+    const rates = new Rates(metrics, Date.now);
+    return {
+      store,
+      metrics,
+      ingest: { accept: async (events) => this.opened().ingest.accept(events) },
+      deliveries: { request: async (clientid, filter) => this.opened().requestDelivery(clientid, filter) },
+      deadLetters: this.deadLetters(),
+      stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
+      readiness: () => readiness({ store, queue, emqx, waitingFor: this.waitingFor }),
+    };
   }
 
-  private async requestDelivery(request: DeliveryRequest): Promise<void> {
-    if (this.ingest === null) throw new UnavailableError(this.waitingFor ?? 'stopping');
-    if (this.emqx === null) throw new RefusedError('EMQX_API_KEY and EMQX_API_SECRET are not set: nothing can be delivered');
-    await this.lanes.deliver(request);
+  private deadLetters(): DeadLetters {
+    const letters = () => this.opened().letters;
+    return {
+      record: async (letter) => letters().record(letter),
+      list: async (query) => letters().list(query),
+      get: async (id) => letters().get(id),
+      retry: async (id) => letters().retry(id),
+      retryAll: async () => letters().retryAll(),
+      remove: async (id) => letters().remove(id),
+      removeAll: async () => letters().removeAll(),
+    };
+  }
+
+  private opened(): Core {
+    if (this.core === null || this.stopping.signal.aborted) throw new UnavailableError(this.waitingFor ?? 'stopping');
+    return this.core;
+  }
+
+  /** Stops accepting, finishes or gives back what is in hand, closes. */
+  async stop(): Promise<void> {
+    await this.closeHttp();
+    this.stopping.abort();
+    await this.starting;
+    await this.core?.close();
+    await this.emqx?.close();
+    await this.backends.close();
   }
 
   /** Requests under way are answered; EMQX's kept-alive connections are closed as they fall idle. */
@@ -171,29 +149,5 @@ export class Server {
     const sweep = setInterval(() => this.http.closeIdleConnections(), SWEEP_MS);
     await new Promise((resolve) => this.http.close(resolve));
     clearInterval(sweep);
-  }
-
-  /** Stops accepting, finishes or gives back what is in hand, closes. */
-  async stop(): Promise<void> {
-    this.stopping.abort();
-    await this.closeHttp();
-    await this.starting;
-    this.ingest = null;
-    await this.maintenance.stop();
-    await this.workers?.close();
-    await this.lanes.close();
-    await this.box.close();
-    await this.emqx?.close();
-    await this.backends.close();
-  }
-}
-
-/** A letter that is no event can only be looked at. */
-function parseLetter(event: unknown): OfflineEvent {
-  try {
-    return parseEvent(event);
-  } catch (error) {
-    if (error instanceof InvalidEventError) throw new RefusedError(`the letter is not an event: ${error.message}`);
-    throw error;
   }
 }

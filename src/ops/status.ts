@@ -6,33 +6,36 @@ import type { QueueBackend } from '../queue/backend';
 import type { Store } from '../stores/store';
 import type { Rates } from './rates';
 
-export interface StatusDeps {
-  readonly store: Pick<Store, 'health' | 'countMessages'>;
+export interface ReadinessDeps {
+  readonly store: Pick<Store, 'health'>;
   readonly queue: Pick<QueueBackend, 'health'>;
   /** null: no EMQX_API_KEY. */
   readonly emqx: Pick<EmqxApi, 'health'> | null;
+  /** What the server still waits for at its start; null when it works. */
+  readonly waitingFor: string | null;
+}
+
+export interface StatsDeps {
+  readonly store: Pick<Store, 'countMessages'>;
   readonly lanes: Pick<Lanes, 'counts'>;
   readonly letters: Pick<LetterBox, 'count'>;
   readonly rates: Rates;
-  /** What the server is still waiting for at its start; null when it works. */
-  readonly waitingFor: () => string | null;
 }
 
 export const NO_API_KEY = 'EMQX_API_KEY and EMQX_API_SECRET are not set: messages are stored and nothing can be delivered';
 
 /** One check per dependency, all at once. */
-export async function readiness({ store, queue, emqx, waitingFor }: StatusDeps): Promise<ReadinessCheck[]> {
+export async function readiness({ store, queue, emqx, waitingFor }: ReadinessDeps): Promise<ReadinessCheck[]> {
   const checks = [
     { name: 'store', health: store.health() },
     { name: 'queue', health: queue.health() },
     { name: 'emqx', health: emqx?.health() ?? Promise.resolve({ ok: false, detail: NO_API_KEY }) },
   ];
   const answers = await Promise.all(checks.map(async ({ name, health }) => ({ name, ...(await health) })));
-  const waiting = waitingFor();
-  return waiting === null ? answers : [...answers, { name: 'start', ok: false, detail: waiting }];
+  return waitingFor === null ? answers : [...answers, { name: 'start', ok: false, detail: waitingFor }];
 }
 
-export async function stats({ store, lanes, letters, rates }: StatusDeps): Promise<Stats> {
+export async function stats({ store, lanes, letters, rates }: StatsDeps): Promise<Stats> {
   const [messages, counts, deadLetters] = await Promise.all([store.countMessages(), lanes.counts(), letters.count()]);
   return { messages, dead_letters: deadLetters, lanes: counts, rates: await rates.perSecond() };
 }

@@ -9,6 +9,7 @@ export type JobQueue = Pick<
 >;
 export type Flows = Pick<FlowProducer, 'add' | 'close'>;
 export interface JobWorker {
+  waitUntilReady(): Promise<unknown>;
   /** Resolves when the worker is closed. */
   run(): Promise<void>;
   /** Waits for the job in hand. */
@@ -19,12 +20,12 @@ export type Process = (job: Job, token: string) => Promise<void>;
 /** A database that BullMQ runs on: one file per kind in this folder. */
 export interface QueueBackend {
   readonly state: SharedState;
-  readonly flows: Flows;
+  /** Makes the database ready for use; throws RetryableError while it is away. What is below needs it first. */
+  prepare(): Promise<void>;
+  flows(): Flows;
   queue(name: string): JobQueue;
   /** A worker that takes one job at a time and is not started yet. */
   worker(name: string, process: Process): JobWorker;
-  /** Waits until the database can be used and is prepared; throws RetryableError while it is away. */
-  prepare(): Promise<void>;
   /** Never throws; answers within 3 s. */
   health(): Promise<Health>;
   close(): Promise<void>;

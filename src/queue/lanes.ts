@@ -1,4 +1,4 @@
-import type { JobQueue, QueueBackend } from './backend';
+import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
 import { errorText, UnavailableError } from '../errors';
 import type { ClientJob, DeliveryRequest, MessageEvent, Progress } from './jobs';
@@ -20,10 +20,10 @@ export class Lanes {
   private readonly events: Batcher<MessageEvent>[];
   private readonly requests: Batcher<DeliveryRequest>[];
 
-  constructor(
-    private readonly backend: QueueBackend,
-    budget: Budget,
-  ) {
+  private readonly flows: Flows;
+
+  constructor(backend: QueueBackend, budget: Budget) {
+    this.flows = backend.flows();
     this.messages = Array.from({ length: MESSAGE_LANES }, (_, lane) => backend.queue(messageLane(lane)));
     this.clients = Array.from({ length: CLIENT_LANES }, (_, lane) => backend.queue(clientLane(lane)));
     const limits = { maxItems: MAX_BATCH_EVENTS, maxBytes: MAX_BATCH_BYTES, budget };
@@ -78,7 +78,7 @@ export class Lanes {
     const lanes = [...new Set(requests.flatMap(({ filter }) => lanesOf(filter)))];
     await Promise.all(lanes.map((each) => this.at(this.events, each).settled()));
     await durable(
-      this.backend.flows.add({
+      this.flows.add({
         name,
         queueName: clientLane(lane),
         data: { requests },
@@ -102,6 +102,7 @@ export class Lanes {
   async close(): Promise<void> {
     await Promise.all([...this.events, ...this.requests].map((batcher) => batcher.settled()));
     await Promise.all([...this.messages, ...this.clients].map((queue) => queue.close()));
+    await this.flows.close();
   }
 
   private at<T>(list: readonly T[], lane: number): T {

@@ -32,18 +32,20 @@ export interface PostgresQueueOptions {
 /** BullMQ on PostgreSQL, or on the embedded database. */
 export class PostgresQueue implements QueueBackend {
   readonly state: SharedState;
-  readonly flows: Flows;
   private readonly pool: Pool;
-  private readonly root: PostgresQueueBackend;
+  /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
+  private root: PostgresQueueBackend | null = null;
 
   constructor(private readonly options: PostgresQueueOptions) {
     this.pool = new Pool({ ...this.connection(), max: 4 });
     this.pool.on('error', options.onError);
     this.state = new PostgresState(this.pool);
-    this.root = createPostgresBackend('producers', { connection: this.bullConnection(10) });
+  }
+
+  flows(): Flows {
     const flows = new FlowProducer({ connection: {} }, () => this.producer('flows'));
-    flows.on('error', options.onError);
-    this.flows = flows;
+    flows.on('error', this.options.onError);
+    return flows;
   }
 
   private connection(): ClientConfig {
@@ -62,6 +64,7 @@ export class PostgresQueue implements QueueBackend {
 
   /** All producers share the root's connections. */
   private producer(name: string): PostgresQueueBackend {
+    if (this.root === null) throw new TypeError('the queue is not prepared');
     return this.root.forQueue(name, '') as PostgresQueueBackend;
   }
 
@@ -91,8 +94,20 @@ export class PostgresQueue implements QueueBackend {
       } finally {
         client.release();
       }
+      await this.connectProducers();
     } catch (error) {
       throw new RetryableError(`the queue's database: ${errorText(error)}`);
+    }
+  }
+
+  private async connectProducers(): Promise<void> {
+    if (this.root !== null) return;
+    const root = createPostgresBackend('producers', { connection: this.bullConnection(10) });
+    try {
+      await root.waitUntilReady();
+      this.root = root;
+    } finally {
+      if (this.root === null) await root.close();
     }
   }
 
@@ -106,7 +121,7 @@ export class PostgresQueue implements QueueBackend {
   }
 
   async close(): Promise<void> {
-    await this.root.close();
+    await this.root?.close();
     await this.pool.end();
   }
 }

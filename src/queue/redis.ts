@@ -18,7 +18,6 @@ export interface RedisQueueOptions {
 /** BullMQ on Redis: single, Sentinel or Cluster. */
 export class RedisQueue implements QueueBackend {
   readonly state: SharedState;
-  readonly flows: Flows;
   private readonly producers: RedisConnection;
   private readonly consumers: RedisConnection;
 
@@ -27,9 +26,12 @@ export class RedisQueue implements QueueBackend {
     this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000 });
     this.consumers = this.connect({ maxRetriesPerRequest: null });
     this.state = new RedisState(this.producers, PREFIX);
+  }
+
+  flows(): Flows {
     const flows = new FlowProducer({ connection: this.producers, prefix: PREFIX });
-    flows.on('error', options.onError);
-    this.flows = flows;
+    flows.on('error', this.options.onError);
+    return flows;
   }
 
   private connect(options: RedisClientOptions): RedisConnection {

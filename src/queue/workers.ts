@@ -32,6 +32,10 @@ export class Workers {
     for (let lane = 0; lane < CLIENT_LANES; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob));
   }
 
+  async ready(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.waitUntilReady()));
+  }
+
   /** `onFailure` hears of a worker that broke; it is not restarted. */
   start(onFailure: (error: unknown) => void): void {
     for (const worker of this.workers) worker.run().catch(onFailure);

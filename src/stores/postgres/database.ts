@@ -15,6 +15,8 @@ export class Database {
       connection: () => ({ connectionTimeoutMillis: 5_000, query_timeout: 60_000, keepAlive: true, ...connection }) as Knex.PgConnectionConfig,
       pool: { min: 0, max: 10 },
       acquireConnectionTimeout: 10_000,
+      // Payloads and client ids don't belong into error messages.
+      compileSqlOnError: false,
     });
   }
 

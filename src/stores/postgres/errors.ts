@@ -1,5 +1,5 @@
 import { DatabaseError } from 'pg';
-import { errorText, RefusedError, RetryableError } from '../../errors';
+import { errorText as textOf, RefusedError, RetryableError } from '../../errors';
 
 /**
  * SQLSTATE classes that speak of the content of a row, not of the state of the server: 22 data exception, 23 constraint violation,
@@ -9,7 +9,7 @@ const REFUSALS = /^(22|23|54|P0)/;
 
 export function mapError(error: unknown): Error {
   if (error instanceof RefusedError || error instanceof RetryableError) return error;
-  if (error instanceof DatabaseError && REFUSALS.test(error.code ?? '')) return new RefusedError(`${error.message} (SQLSTATE ${error.code})`);
+  if (error instanceof DatabaseError && REFUSALS.test(error.code ?? '')) return new RefusedError(`${errorText(error)} (SQLSTATE ${error.code})`);
   // The rest passes with time or with an operator's help: away, too many connections, read-only, disk full, no rights, no table.
   return new RetryableError(explain(error), { cause: error });
 }
@@ -33,4 +33,9 @@ function explain(error: unknown): string {
     default:
       return errorText(error);
   }
+}
+
+/** knex puts the statement and " - " before the database's words. */
+function errorText(error: unknown): string {
+  return textOf(error).replace(/^[\s\S]* - /, '');
 }

@@ -1,0 +1,26 @@
+import type { Policy } from './policies';
+import type { ServiceUrl } from './url';
+
+/** Settings as the rest of the server sees them: checked, with defaults, in exact types. */
+export interface Config {
+  readonly host: string;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly store: ServiceUrl;
+  readonly history: readonly ServiceUrl[];
+  readonly queue: ServiceUrl;
+  readonly emqx: EmqxSettings;
+  readonly ingestToken: string | null;
+  readonly adminToken: string | null;
+  /** null: made at first start and kept beside the queue (promise 18). */
+  readonly signingKey: string | null;
+  readonly policies: readonly Policy[];
+}
+
+export interface EmqxSettings {
+  /** The REST base, without a trailing slash. */
+  readonly url: string;
+  readonly version: 4 | 5;
+  /** Both or neither: without them events are stored and nothing can be delivered. */
+  readonly credentials: { readonly apiKey: string; readonly apiSecret: string } | null;
+}

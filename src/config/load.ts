@@ -1,0 +1,143 @@
+import { readFileSync } from 'node:fs';
+import { SettingError } from '../errors';
+import type { Config, EmqxSettings } from './config';
+import { parseDuration } from './duration';
+import { parseSettingsFile } from './file';
+import type { Policy } from './policies';
+import { checkSettings, SETTING_KEYS, type RawPolicy, type RawSettings } from './schema';
+import { parseServiceUrl, type ServiceUrl } from './url';
+
+const QUEUE_SCHEMES = ['embedded', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel', 'postgres'];
+const HISTORY_SCHEMES = ['influxdb', 'opentsdb', 'timescale', 'clickhouse'];
+const STORE_SCHEMES = [
+  ...['embedded', 'postgres', 'timescale', 'mysql', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel'],
+  ...['mongodb', 'cassandra', 'clickhouse', 'dynamodb'],
+];
+
+/** Everything that is wrong with the settings, at once: the process ends with exit code 78. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  constructor(readonly errors: readonly SettingError[]) {
+    super(errors.map(({ message }) => message).join('\n'));
+  }
+}
+
+/** Reads the environment, and CONFIG_FILE for what the environment does not set. @throws ConfigError */
+export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => string = (path) => readFileSync(path, 'utf8')): Config {
+  const errors: SettingError[] = [];
+  const collect = <T>(key: string, work: () => T): T | undefined => {
+    try {
+      return work();
+    } catch (error) {
+      if (error instanceof SettingError) errors.push(error);
+      else if (error instanceof RangeError) errors.push(new SettingError(key, error.message));
+      else throw error;
+      return undefined;
+    }
+  };
+
+  const path = env['CONFIG_FILE'] ?? '';
+  const fromFile = path === '' ? {} : (collect('CONFIG_FILE', () => parseSettingsFile(path, readFile)) ?? {});
+  const settings: Record<string, unknown> = { ...fromFile, ...fromEnvironment(env, collect) };
+  if (typeof settings['HISTORY_URLS'] === 'string') settings['HISTORY_URLS'] = splitUrls(settings['HISTORY_URLS']);
+
+  errors.push(...checkSettings(settings));
+  // Checked one by one even when another key is wrong: every error is listed at once.
+  const url = (key: string, value: unknown, schemes: readonly string[]): ServiceUrl | undefined =>
+    typeof value === 'string' && value !== '' ? collect(key, () => parseServiceUrl(value, schemes)) : undefined;
+  const store = url('STORE_URL', settings['STORE_URL'], STORE_SCHEMES);
+  const queue = url('QUEUE_URL', settings['QUEUE_URL'], QUEUE_SCHEMES);
+  const listed: unknown[] = Array.isArray(settings['HISTORY_URLS']) ? settings['HISTORY_URLS'] : [];
+  const history = listed.flatMap((value, i) => url(`HISTORY_URLS[${i}]`, value, HISTORY_SCHEMES) ?? []);
+  const emqx = collect('EMQX_URL', () => emqxSettings(settings));
+  collect('EMQX_API_KEY', () => requirePair(settings));
+  for (const key of ['INGEST_TOKEN', 'ADMIN_TOKEN']) collect(key, () => requireToken(key, settings));
+
+  if (errors.length > 0 || store === undefined || queue === undefined || emqx === undefined) throw new ConfigError(errors);
+  const raw = settings as unknown as RawSettings;
+  return {
+    host: raw.HOST,
+    port: raw.PORT,
+    dataDir: raw.DATA_DIR,
+    store,
+    history,
+    queue,
+    emqx,
+    ingestToken: raw.INGEST_TOKEN ?? null,
+    adminToken: raw.ADMIN_TOKEN ?? null,
+    signingKey: raw.SIGNING_KEY ?? null,
+    policies: raw.POLICIES.map(toPolicy),
+  };
+}
+
+type Collect = <T>(key: string, work: () => T) => T | undefined;
+
+/** The environment has only text; an empty one counts as not set (docker compose passes `KEY=` for what is not set). */
+function fromEnvironment(env: NodeJS.ProcessEnv, collect: Collect): Record<string, unknown> {
+  const settings: Record<string, unknown> = {};
+  for (const key of SETTING_KEYS) {
+    const text = env[key] ?? '';
+    if (text === '') continue;
+    if (key === 'PORT') settings[key] = /^\d+$/.test(text) ? Number(text) : text;
+    else if (key === 'POLICIES') {
+      const policies = collect(key, () => parseJson(key, text));
+      if (policies !== undefined) settings[key] = policies;
+    } else settings[key] = text;
+  }
+  return settings;
+}
+
+function parseJson(key: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SettingError(key, 'is not JSON; in the environment it is a JSON list such as [{"filter":"#","ttl":"7d"}]');
+  }
+}
+
+/** A comma inside a list of hosts is not followed by a scheme. */
+function splitUrls(text: string): string[] {
+  return text
+    .split(/,(?=\s*[A-Za-z][A-Za-z0-9+.-]*:\/\/)/)
+    .map((url) => url.trim())
+    .filter((url) => url !== '');
+}
+
+function emqxSettings(settings: Record<string, unknown>): EmqxSettings | undefined {
+  const { EMQX_URL: text, EMQX_API_KEY: apiKey, EMQX_API_SECRET: apiSecret } = settings;
+  if (typeof text !== 'string') return undefined;
+  const url = URL.canParse(text) ? new URL(text) : null;
+  if (url === null || !['http:', 'https:'].includes(url.protocol)) throw new SettingError('EMQX_URL', 'must be an http:// or https:// URL');
+  if (url.username !== '' || url.password !== '') {
+    throw new SettingError('EMQX_URL', 'must not hold credentials: set EMQX_API_KEY and EMQX_API_SECRET');
+  }
+  const version = /\/api\/v([45])\/*$/.exec(url.pathname)?.[1];
+  if (version === undefined || url.search !== '' || url.hash !== '') {
+    throw new SettingError('EMQX_URL', 'must end with /api/v5 (or /api/v4 for EMQX 4), such as http://127.0.0.1:18083/api/v5');
+  }
+  const credentials = typeof apiKey === 'string' && typeof apiSecret === 'string' ? { apiKey, apiSecret } : null;
+  return { url: url.href.replace(/\/+$/, ''), version: version === '4' ? 4 : 5, credentials };
+}
+
+function requirePair(settings: Record<string, unknown>): void {
+  const [key, secret] = ['EMQX_API_KEY', 'EMQX_API_SECRET'];
+  if ((settings[key] === undefined) === (settings[secret] === undefined)) return;
+  const [missing, present] = settings[key] === undefined ? [key, secret] : [secret, key];
+  throw new SettingError(missing, `is missing, while ${present} is set: EMQX needs both`);
+}
+
+/** Whoever can reach the port could otherwise store, read and remove messages. */
+function requireToken(key: string, settings: Record<string, unknown>): void {
+  const host = settings['HOST'];
+  if (typeof host !== 'string' || isLoopback(host) || settings[key] !== undefined) return;
+  throw new SettingError(key, `is required because HOST is ${host}, which other machines can reach`);
+}
+
+function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(host);
+}
+
+function toPolicy({ ttl, fetch, ...rest }: RawPolicy): Policy {
+  const maxAgeMs = fetch.maxAge === null ? null : parseDuration(fetch.maxAge);
+  return { ...rest, ttlMs: parseDuration(ttl), fetch: { limit: fetch.limit, maxAgeMs } };
+}

@@ -1,0 +1,136 @@
+import Ajv2020, { type ErrorObject } from 'ajv/dist/2020';
+import type { Policy } from './policies';
+import { SettingError } from '../errors';
+import { plainFilterProblem } from '../events/topic';
+import { parseDuration } from './duration';
+import { nearest } from './suggest';
+
+/** The settings as written: what the schema below guarantees after validation, defaults filled in. */
+export interface RawSettings {
+  HOST: string;
+  PORT: number;
+  DATA_DIR: string;
+  STORE_URL: string;
+  HISTORY_URLS: string[];
+  QUEUE_URL: string;
+  EMQX_URL: string;
+  EMQX_API_KEY?: string;
+  EMQX_API_SECRET?: string;
+  INGEST_TOKEN?: string;
+  ADMIN_TOKEN?: string;
+  SIGNING_KEY?: string;
+  POLICIES: RawPolicy[];
+}
+
+export interface RawPolicy extends Omit<Policy, 'ttlMs' | 'fetch'> {
+  ttl: string;
+  fetch: { limit: number | null; maxAge: string | null };
+}
+
+const text = { type: 'string', minLength: 1 };
+/** What fits into an Authorization header. */
+const token = { type: 'string', pattern: '^[\\x21-\\x7e]+$' };
+const duration = { type: 'string', format: 'duration' };
+
+const policySchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['filter'],
+  properties: {
+    filter: { type: 'string', format: 'topic filter' },
+    mode: { type: 'string', enum: ['queue', 'pubsub', 'off'], default: 'queue' },
+    deliverTo: { type: 'string', enum: ['topic', 'inbox'], default: 'topic' },
+    ttl: { ...duration, default: '7d' },
+    maxStored: { type: 'integer', minimum: 1, default: 100_000 },
+    fetch: {
+      type: 'object',
+      additionalProperties: false,
+      default: {},
+      properties: {
+        limit: { type: ['integer', 'null'], minimum: 1, default: null },
+        maxAge: { type: ['string', 'null'], format: 'duration', default: null },
+      },
+    },
+    window: { type: 'integer', minimum: 1, maximum: 65_535, default: 100 },
+    qos0: { type: 'string', enum: ['settle', 'keep', 'skip'], default: 'settle' },
+    storeQos0: { type: 'boolean', default: false },
+    retain: { type: 'string', enum: ['off', 'store', 'restore'], default: 'off' },
+  },
+};
+
+const properties = {
+  HOST: { ...text, default: '127.0.0.1' },
+  PORT: { type: 'integer', minimum: 0, maximum: 65_535, default: 8480 },
+  DATA_DIR: { ...text, default: './data' },
+  STORE_URL: { ...text, default: 'embedded:' },
+  HISTORY_URLS: { type: 'array', items: text, default: [] },
+  QUEUE_URL: { ...text, default: 'embedded:' },
+  EMQX_URL: { ...text, default: 'http://127.0.0.1:18083/api/v5' },
+  EMQX_API_KEY: text,
+  EMQX_API_SECRET: text,
+  INGEST_TOKEN: token,
+  ADMIN_TOKEN: token,
+  SIGNING_KEY: text,
+  POLICIES: { type: 'array', minItems: 1, items: policySchema, default: [{ filter: '#' }] },
+};
+
+export const SETTING_KEYS: readonly string[] = Object.keys(properties);
+
+const validate = compile();
+
+function compile(): (settings: unknown) => readonly ErrorObject[] {
+  const ajv = new Ajv2020({ strict: true, allErrors: true, verbose: true, allowUnionTypes: true, useDefaults: true });
+  ajv.addFormat('duration', (value: string) => problemOf('duration', value) === null);
+  ajv.addFormat('topic filter', (value: string) => problemOf('topic filter', value) === null);
+  const check = ajv.compile({ type: 'object', additionalProperties: false, properties });
+  return (settings) => (check(settings) ? [] : (check.errors ?? []));
+}
+
+/** Fills in defaults. @returns what is wrong, each with the key it is about. */
+export function checkSettings(settings: Record<string, unknown>): SettingError[] {
+  return validate(settings).map(explain);
+}
+
+/** `/POLICIES/0/fetch/maxAge` -> `POLICIES[0].fetch.maxAge` */
+function keyOf(pointer: string): string {
+  return pointer
+    .slice(1)
+    .replace(/\/(\d+)(?=\/|$)/g, '[$1]')
+    .replaceAll('/', '.');
+}
+
+function explain(error: ErrorObject): SettingError {
+  const key = keyOf(error.instancePath);
+  const params = error.params as Record<string, unknown>;
+  switch (error.keyword) {
+    case 'additionalProperties': {
+      const unknown = String(params['additionalProperty']);
+      const known = Object.keys((error.parentSchema?.['properties'] ?? {}) as object);
+      const suggestion = nearest(unknown, known);
+      const hint = suggestion === null ? `known are ${known.join(', ')}` : `did you mean ${suggestion}?`;
+      return new SettingError(key === '' ? unknown : `${key}.${unknown}`, `unknown key; ${hint}`);
+    }
+    case 'required':
+      return new SettingError(`${key}.${String(params['missingProperty'])}`, 'is missing');
+    case 'enum':
+      return new SettingError(key, `must be one of ${(params['allowedValues'] as string[]).join(', ')}`);
+    case 'pattern':
+      return new SettingError(key, 'must be printable ASCII without spaces: it travels in an Authorization header');
+    case 'format':
+      return new SettingError(key, problemOf(String(params['format']), String(error.data)) ?? 'is malformed');
+    case 'minItems':
+      return new SettingError(key, 'must have at least one entry (use mode "off" to store nothing)');
+    default:
+      return new SettingError(key, `${error.message ?? 'is wrong'}${error.keyword === 'type' && typeof error.data === 'number' ? ' (put it in quotes)' : ''}`);
+  }
+}
+
+function problemOf(format: string, value: string): string | null {
+  if (format === 'topic filter') return plainFilterProblem(value);
+  try {
+    parseDuration(value);
+    return null;
+  } catch (error) {
+    return (error as RangeError).message;
+  }
+}

@@ -1,0 +1,149 @@
+import { inspect } from 'node:util';
+
+export interface Host {
+  readonly host: string;
+  /** null: the product's default port. */
+  readonly port: number | null;
+}
+
+interface UrlParts {
+  readonly scheme: string;
+  readonly hosts: readonly Host[];
+  readonly user: string | null;
+  readonly path: string;
+  readonly params: Readonly<Record<string, string>>;
+}
+
+/**
+ * A STORE_URL, QUEUE_URL or HISTORY_URLS entry in parts. The platform's URL class can't take lists of hosts with ports
+ * (`redis+cluster://a:7000,b:7000`). However it is printed, it shows no secret; `password` and `href()` are for drivers.
+ */
+export class ServiceUrl implements UrlParts {
+  readonly scheme: string;
+  /** Empty for `embedded:` only. */
+  readonly hosts: readonly Host[];
+  readonly user: string | null;
+  /** Decoded, without the leading slash: a database, keyspace, master name, ...; '' when absent. */
+  readonly path: string;
+  readonly #text: string;
+  readonly #password: string | null;
+  readonly #params: Readonly<Record<string, string>>;
+
+  constructor(text: string, parts: UrlParts, password: string | null) {
+    this.scheme = parts.scheme;
+    this.hosts = parts.hosts;
+    this.user = parts.user;
+    this.path = parts.path;
+    this.#params = parts.params;
+    this.#text = text;
+    this.#password = password;
+  }
+
+  get password(): string | null {
+    return this.#password;
+  }
+
+  /** May hold secrets (`?token=`). */
+  get params(): Readonly<Record<string, string>> {
+    return this.#params;
+  }
+
+  /** Of the first host. */
+  get port(): number | null {
+    return this.hosts[0]?.port ?? null;
+  }
+
+  /** As the operator wrote it, secrets included: for a driver's own parser only. */
+  href(): string {
+    return this.#text;
+  }
+
+  toString(): string {
+    return redactUrl(this.#text);
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+
+  [inspect.custom](): string {
+    return this.toString();
+  }
+}
+
+const SHAPE = /^(?<scheme>[a-z][a-z0-9+.-]*):(?:\/\/(?<authority>[^/?#]*)(?<path>\/[^?#]*)?(?:\?(?<query>[^#]*))?)?$/;
+
+/** @throws RangeError whose message never quotes the URL: it may hold a password. */
+export function parseServiceUrl(text: string, schemes: readonly string[]): ServiceUrl {
+  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1];
+  if (scheme === undefined || !schemes.includes(scheme)) {
+    const what = scheme === undefined ? 'is not a URL' : `has the scheme "${scheme}"`;
+    throw new RangeError(`${what}; allowed are ${schemes.map((s) => (s === 'embedded' ? 'embedded:' : `${s}://`)).join(', ')}`);
+  }
+  if (scheme === 'embedded') {
+    if (text !== 'embedded:') throw new RangeError('embedded: takes nothing after the colon; DATA_DIR says where its files are');
+    return new ServiceUrl(text, { scheme, hosts: [], user: null, path: '', params: {} }, null);
+  }
+  const groups = SHAPE.exec(text)?.groups;
+  if (groups?.['authority'] === undefined) {
+    throw new RangeError(`is not of the form ${scheme}://user:password@host:port/path?name=value (percent-encode / ? # @ in a password)`);
+  }
+  const at = groups['authority'].lastIndexOf('@');
+  const [user, password] = parseUserinfo(at < 0 ? null : groups['authority'].slice(0, at));
+  const hosts = groups['authority'].slice(at + 1).split(',').map(parseHost);
+  const parts = { scheme, hosts, user, path: decode(groups['path']?.slice(1) ?? ''), params: parseParams(groups['query'] ?? '') };
+  return new ServiceUrl(text, parts, password);
+}
+
+function parseUserinfo(text: string | null): [user: string | null, password: string | null] {
+  if (text === null) return [null, null];
+  const colon = text.indexOf(':');
+  if (colon < 0) return [decode(text), null];
+  return [colon === 0 ? null : decode(text.slice(0, colon)), decode(text.slice(colon + 1))];
+}
+
+function parseHost(text: string): Host {
+  const match = /^(?:\[(?<v6>[0-9A-Fa-f:.]+)\]|(?<name>[^:[\]@\s]+))(?::(?<port>\d+))?$/.exec(text);
+  const host = match?.groups?.['v6'] ?? match?.groups?.['name'];
+  if (host === undefined) throw new RangeError('has an empty or malformed host (write host or host:port, several with commas)');
+  const port = match?.groups?.['port'] === undefined ? null : Number(match.groups['port']);
+  if (port !== null && (port < 1 || port > 65535)) throw new RangeError('has a port outside 1 to 65535');
+  return { host, port };
+}
+
+function parseParams(query: string): Record<string, string> {
+  const params: [string, string][] = query
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map((pair) => {
+      const equals = pair.indexOf('=');
+      return equals < 0 ? [decode(pair), ''] : [decode(pair.slice(0, equals)), decode(pair.slice(equals + 1))];
+    });
+  return Object.fromEntries(params);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw new RangeError('has a malformed percent-encoding (write % itself as %25)');
+  }
+}
+
+const SECRET_PARAM = /pass|secret|token|key|auth|sign|cred/i;
+
+/** The URL without its password and without parameters that sound like secrets. Takes any text, well-formed or not. */
+export function redactUrl(text: string): string {
+  // Greedy up to the last @, whatever stands between: an unencoded / or ? in a password must not show the rest of it.
+  return text
+    .replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/)([^:@]*)(?::.*)?@/s, (_, start: string, user: string) => `${start}${user}:***@`)
+    .replace(/([?&])([^=&]*)=([^&]*)/g, (pair, mark: string, name: string) => (isSecretParam(name) ? `${mark}${name}=***` : pair));
+}
+
+function isSecretParam(name: string): boolean {
+  try {
+    return SECRET_PARAM.test(decodeURIComponent(name));
+  } catch {
+    return true;
+  }
+}

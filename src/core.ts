@@ -1,0 +1,107 @@
+import type { Backends } from './backends';
+import type { Config } from './config/config';
+import type { EmqxApi } from './emqx/api';
+import { RefusedError } from './errors';
+import { parseEvent } from './events';
+import { Deliverer } from './offline/deliverer';
+import { Ingest } from './offline/ingest';
+import { Letters } from './offline/letters';
+import { newSigningKey, Signer } from './offline/signature';
+import { Writer } from './offline/writer';
+import type { Logger } from './ops/log';
+import { Maintenance } from './ops/maintenance';
+import type { Metrics } from './ops/metrics';
+import { NO_API_KEY } from './ops/status';
+import { Budget } from './queue/batcher';
+import { LetterBox } from './queue/dead-letters';
+import type { ClientJob, MessageJob } from './queue/jobs';
+import { Lanes } from './queue/lanes';
+import { Workers } from './queue/workers';
+
+/** Events that wait in memory for the queue; beyond it they get 429. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+const MAX_DEAD_LETTERS = 10_000;
+
+export interface CoreDeps {
+  readonly config: Config;
+  readonly backends: Backends;
+  /** null: no EMQX_API_KEY. */
+  readonly emqx: EmqxApi | null;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly now: () => number;
+}
+
+/** What needs the queue: from accepted events to the store and to EMQX. */
+export class Core {
+  readonly ingest: Ingest;
+  readonly letters: Letters;
+  private readonly maintenance: Maintenance;
+  private workers: Workers | null = null;
+
+  private constructor(
+    private readonly deps: CoreDeps,
+    readonly lanes: Lanes,
+    readonly box: LetterBox,
+    private readonly signer: Signer,
+  ) {
+    const { config, backends, metrics, log, now } = deps;
+    this.ingest = new Ingest(lanes, config.policies, signer);
+    this.letters = new Letters({ box, ingest: this.ingest, parse: parseEvent, metrics, now });
+    this.maintenance = new Maintenance({ store: backends.store, state: backends.queue.state, metrics, log, now });
+  }
+
+  /** Once it is open events are accepted. Throws RetryableError while the queue is away. */
+  static async open(deps: CoreDeps): Promise<Core> {
+    const { queue } = deps.backends;
+    await queue.prepare();
+    const key = deps.config.signingKey ?? (await queue.state.getOrSet('signing-key', newSigningKey()));
+    const lanes = new Lanes(queue, new Budget(MAX_WAITING_BYTES));
+    await lanes.prepare();
+    return new Core(deps, lanes, new LetterBox(queue, MAX_DEAD_LETTERS), new Signer(key));
+  }
+
+  /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */
+  async start(onFailure: (error: unknown) => void): Promise<void> {
+    await this.deps.backends.store.migrate();
+    const workers = this.createWorkers();
+    try {
+      await workers.ready();
+    } catch (error) {
+      await workers.close();
+      throw error;
+    }
+    this.workers = workers;
+    workers.start(onFailure);
+    this.maintenance.start();
+  }
+
+  private createWorkers(): Workers {
+    const { config, backends, emqx, metrics, log, now } = this.deps;
+    const setAside = this.letters.setAside.bind(this.letters);
+    const common = { store: backends.store, lanes: this.lanes, metrics, setAside, now };
+    const writer = new Writer(common);
+    const { policies } = config;
+    const deliverer = emqx === null ? null : new Deliverer({ ...common, emqx, state: backends.queue.state, policies, signer: this.signer });
+    return new Workers(backends.queue, {
+      messages: (job: MessageJob) => writer.handle(job),
+      clients: async (job: ClientJob) => deliverer?.handle(job),
+      setAside: (job, reason) => this.letters.record({ reason, event: job, source: 'worker' }),
+      onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
+    });
+  }
+
+  /** Resolves when the queue has the request. */
+  async requestDelivery(clientid: string, filter: string): Promise<void> {
+    if (this.deps.emqx === null) throw new RefusedError(NO_API_KEY);
+    await this.lanes.deliver({ clientid, filter, qos: 2, at: this.deps.now() });
+  }
+
+  /** Finishes or gives back what is in hand. */
+  async close(): Promise<void> {
+    await this.maintenance.stop();
+    await this.workers?.close();
+    await this.lanes.close();
+    await this.box.close();
+  }
+}

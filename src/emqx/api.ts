@@ -1,0 +1,73 @@
+import { RetryableError } from '../errors';
+import type { QoS } from '../offline/message';
+import type { Health } from '../stores/store';
+
+/**
+ * What we ask of the broker's REST API; one implementation per EMQX generation (v5.ts). `publish` and `subscribe` throw
+ * RetryableError for a transient trouble once their own retries are used up, AuthError when the key is refused, and
+ * ClosedError after close(), which ends calls under way too; with an aborted signal they throw its reason.
+ */
+export interface EmqxApi {
+  /**
+   * Publishes in the order given. @returns one outcome per message, in the same order.
+   *
+   * At least once: when the connection breaks or the answer is late, EMQX may have published already and the retry publishes
+   * again, under a new EMQX id but with the same user properties. A subscriber may so get a message twice; it loses none.
+   * When this throws, the first messages may have been published and the others not.
+   */
+  publish(messages: readonly Delivery[], signal?: AbortSignal): Promise<PublishOutcome[]>;
+
+  /**
+   * Subscribes a connected client from outside. It bypasses EMQX's ACL and fires session.subscribed. Throws RefusedError for a
+   * subscription that EMQX will never make.
+   */
+  subscribe(
+    clientid: string,
+    subscriptions: readonly ApiSubscription[],
+    signal?: AbortSignal,
+  ): Promise<'subscribed' | 'not-connected'>;
+
+  /** Never throws; answers within 3 s, without retries. */
+  health(): Promise<Health>;
+
+  /** Gives up the requests under way and closes the connections. */
+  close(): Promise<void>;
+}
+
+/** A message as a REST API can carry it; what it cannot (promise 11) has been turned into user properties before. */
+export interface Delivery {
+  readonly topic: string;
+  readonly qos: QoS;
+  readonly retain: boolean;
+  readonly payload: Buffer;
+  readonly properties: DeliveryProperties;
+}
+
+export interface DeliveryProperties {
+  /** Strings only: any other value is answered 200 and crashes the connection of every MQTT 5 subscriber (facts: DANGER). */
+  readonly userProperties: Readonly<Record<string, string>>;
+  readonly contentType?: string;
+  readonly responseTopic?: string;
+  /** Printable UTF-8 text only, as itself (not base64): EMQX refuses anything else. */
+  readonly correlationData?: string;
+  readonly payloadFormatIndicator?: 0 | 1;
+  /** Seconds that remain. */
+  readonly messageExpiryInterval?: number;
+}
+
+export type PublishOutcome =
+  | { readonly result: 'delivered' }
+  /** EMQX's reason 16: nobody is subscribed; EMQX kept nothing (but a retained message). */
+  | { readonly result: 'no-subscribers' }
+  /** EMQX will never take this message; `reason` is what it said. */
+  | { readonly result: 'refused'; readonly reason: string };
+
+export interface ApiSubscription {
+  readonly topic: string;
+  readonly qos: QoS;
+}
+
+/** EMQX refuses our key. Retryable, since an operator repairs it (or EMQX restores it) without us; the message never holds the secret. */
+export class AuthError extends RetryableError {
+  override readonly name: string = 'AuthError';
+}

@@ -1,0 +1,120 @@
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { errorText, RetryableError } from '../errors';
+
+export interface HttpOptions {
+  /** EMQX_URL, without a trailing slash. */
+  readonly url: string;
+  readonly apiKey: string;
+  readonly apiSecret: string;
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST';
+  /** Under EMQX_URL, percent-encoded, with a leading slash. */
+  readonly path: string;
+  /** JSON text. */
+  readonly body?: string;
+  /** For the whole exchange. */
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** EMQX drops idle connections after 60 s; we drop them first, or a publish would be sent into a closing one. */
+const IDLE_MS = 30_000;
+
+/** A few more than lanes: each publishes one request at a time. */
+const MAX_SOCKETS = 32;
+
+/** JSON over kept-alive connections with basic auth. One exchange each, no retries: those need to know what was asked. */
+export class HttpConnection {
+  /** EMQX_URL as messages may show it. */
+  readonly shownUrl: string;
+  private readonly base: URL;
+  private readonly agent: HttpAgent;
+  private readonly authorization: string;
+
+  constructor({ url, apiKey, apiSecret }: HttpOptions) {
+    this.base = new URL(url);
+    this.shownUrl = `${this.base.origin}${this.base.pathname}`;
+    const options = { keepAlive: true, timeout: IDLE_MS, maxSockets: MAX_SOCKETS };
+    this.agent = this.base.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options);
+    this.authorization = `Basic ${Buffer.from(`${apiKey}:${apiSecret}`).toString('base64')}`;
+  }
+
+  /** @returns any answer, whatever its status. Throws RetryableError when there is none, and the signal's reason when it aborts. */
+  async exchange({ method, path, body, timeoutMs, signal }: HttpRequest): Promise<HttpAnswer> {
+    signal.throwIfAborted();
+    const request = this.open(method, path, body);
+    let connected = false;
+    request.on('socket', (socket) => {
+      connected = !socket.connecting;
+      // A kept-alive socket never fires again: a listener for each request would pile up on it.
+      if (!connected) socket.once(this.base.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true));
+    });
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      request.destroy(new Error('timeout'));
+    }, timeoutMs);
+    const abort = (): void => void request.destroy(new Error('aborted'));
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      return await answerOf(request, body);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (connected && late) throw new RetryableError(`EMQX_URL: no answer from ${this.shownUrl} within ${timeoutMs} ms`);
+      const reason = late ? `timeout after ${timeoutMs} ms` : cause(error);
+      throw new RetryableError(`EMQX_URL: ${connected ? 'lost the connection' : 'cannot connect'} to ${this.shownUrl} (${reason})`);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+    }
+  }
+
+  close(): void {
+    this.agent.destroy();
+  }
+
+  private open(method: string, path: string, body: string | undefined): ClientRequest {
+    const request = this.base.protocol === 'https:' ? httpsRequest : httpRequest;
+    const headers: Record<string, string | number> = { authorization: this.authorization, accept: 'application/json' };
+    if (body !== undefined) {
+      headers['content-type'] = 'application/json';
+      headers['content-length'] = Buffer.byteLength(body);
+    }
+    return request({
+      protocol: this.base.protocol,
+      // URL keeps the brackets of an IPv6 address, the resolver does not take them.
+      hostname: this.base.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: this.base.port,
+      path: `${this.base.pathname.replace(/\/$/, '')}${path}`,
+      method,
+      headers,
+      agent: this.agent,
+    });
+  }
+}
+
+async function answerOf(request: ClientRequest, body: string | undefined): Promise<HttpAnswer> {
+  const response = await new Promise<IncomingMessage>((resolve, reject) => {
+    request.once('response', resolve);
+    // Stays for good: a request destroyed after its answer began emits once more.
+    request.on('error', reject);
+    request.end(body);
+  });
+  const chunks: Buffer[] = [];
+  for await (const chunk of response) chunks.push(chunk as Buffer);
+  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') };
+}
+
+/** `localhost` fails with one error per address and an empty message: the code says what happened. */
+function cause(error: unknown): string {
+  if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') return error.code;
+  return errorText(error);
+}

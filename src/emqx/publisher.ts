@@ -1,0 +1,79 @@
+import { RetryableError } from '../errors';
+import type { Delivery, PublishOutcome } from './api';
+import { withRetries, type Backoff } from './backoff';
+import { bulksOf, MAX_BULK_BYTES, type EncodedMessage } from './publish-body';
+import type { PublishAnswer } from './v5-answer';
+
+export interface PublisherDeps {
+  /** One request. Throws RetryableError when the answer settles nothing. */
+  readonly send: (messages: readonly EncodedMessage[], signal: AbortSignal) => Promise<PublishAnswer>;
+  /** Whether EMQX is well apart from what was just sent. */
+  readonly isHealthy: (signal: AbortSignal) => Promise<boolean>;
+  readonly backoff: Backoff;
+}
+
+/** EMQX answered 500 with an empty body: its handler crashed. */
+class CrashedError extends RetryableError {}
+
+/** A message on its way, its outcome filled in as answers come. */
+interface Item {
+  readonly message: EncodedMessage;
+  outcome: PublishOutcome | null;
+}
+
+/** Publishes in bulks, in order, until every message has its outcome; finds the bad ones by halving. */
+export class Publisher {
+  constructor(private readonly deps: PublisherDeps) {}
+
+  async publish(messages: readonly Delivery[], signal: AbortSignal): Promise<PublishOutcome[]> {
+    const outcomes: PublishOutcome[] = [];
+    for (const bulk of bulksOf(messages)) {
+      const items = bulk.map((message): Item => ({ message, outcome: null }));
+      await this.settle(items, signal);
+      outcomes.push(...items.flatMap(({ outcome }) => outcome ?? []));
+    }
+    return outcomes;
+  }
+
+  private async settle(items: readonly Item[], signal: AbortSignal): Promise<void> {
+    const refusal = await this.send(items, signal);
+    if (refusal === null) return;
+    const rest = items.filter(({ outcome }) => outcome === null);
+    const [first] = rest;
+    if (rest.length === 1 && first !== undefined) {
+      first.outcome = { result: 'refused', reason: refusal };
+      return;
+    }
+    // Nothing of a refused bulk was published, so the halves send nothing twice; one after the other they keep the order.
+    const middle = Math.ceil(rest.length / 2);
+    await this.settle(rest.slice(0, middle), signal);
+    await this.settle(rest.slice(middle), signal);
+  }
+
+  /** @returns null when every item has its outcome, otherwise why EMQX took none of those without. */
+  private async send(items: readonly Item[], signal: AbortSignal): Promise<string | null> {
+    try {
+      return await withRetries(this.deps.backoff, signal, () => this.sendOnce(items, signal));
+    } catch (error) {
+      // Promise 13: what makes a healthy EMQX crash every time must not hold back what is behind it for ever.
+      if (error instanceof CrashedError && (await this.deps.isHealthy(signal))) return `${error.message}, each time`;
+      throw error;
+    }
+  }
+
+  private async sendOnce(items: readonly Item[], signal: AbortSignal): Promise<string | null> {
+    // After a 503 only what reached nobody goes again: the others are not doubled.
+    const open = items.filter(({ outcome }) => outcome === null);
+    const answer = await this.deps.send(open.map(({ message }) => message), signal);
+    if (answer.kind === 'refused') return answer.reason;
+    if (answer.kind === 'crashed') {
+      const tooLarge = open.some(({ message }) => message.bytes > MAX_BULK_BYTES);
+      // Halving tells which message it was. A small one alone is tried again: EMQX may just be starting.
+      if (open.length > 1 || tooLarge) return 'EMQX answered 500 with an empty body: the request body is too large';
+      throw new CrashedError('EMQX answered 500 with an empty body');
+    }
+    for (const [i, item] of open.entries()) item.outcome = answer.outcomes[i] ?? null;
+    if (open.some(({ outcome }) => outcome === null)) throw new RetryableError('EMQX answered 503: failed_to_dispatch');
+    return null;
+  }
+}

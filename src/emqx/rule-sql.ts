@@ -1,0 +1,96 @@
+import { SettingError } from '../errors';
+import { plainFilterProblem } from '../events/topic';
+
+export const ruleNames = ['offline-messages', 'client-state', 'offline-only', 'full'] as const;
+
+/** One of the rules we ship: a file in rules/emqx5 each. */
+export type RuleName = (typeof ruleNames)[number];
+
+/** Where deliveries to one client go (promise 7); their acks must come through whatever the rule's topics. */
+const INBOXES = '$offline/#';
+
+/** Names of EMQX and of ours that a rule can't select as plain messages, or must not. */
+const NOT_MESSAGES = /^\$(share|queue|exclusive|events|bridges|sources?|offline)(\/|$)/;
+
+/** What messages are kept: all that are published, or those that EMQX dropped because nobody was subscribed. */
+type Kept = 'message.publish' | 'message.dropped';
+
+/** The SQL of a rule that stores what matches one of the topic filters. Measured on EMQX 5.8 (facts), hence its form. */
+export function ruleSql(name: RuleName, topics: readonly string[]): string {
+  switch (name) {
+    case 'offline-messages':
+      return messageSql('message.publish', topics);
+    case 'offline-only':
+      return messageSql('message.dropped', topics);
+    case 'client-state':
+      return clientStateSql();
+    case 'full':
+      return messageSql('message.publish', topics, {
+        columns: ['node', 'connected_at', 'disconnected_at'],
+        sources: ['$events/session_unsubscribed', '$events/client_connected', '$events/client_disconnected'],
+        events: ['session.unsubscribed', 'client.connected', 'client.disconnected'],
+      });
+  }
+}
+
+interface Additions {
+  readonly columns: readonly string[];
+  readonly sources: readonly string[];
+  readonly events: readonly string[];
+}
+
+const NOTHING: Additions = { columns: [], sources: [], events: [] };
+
+function messageSql(kept: Kept, filters: readonly string[], more: Additions = NOTHING): string {
+  const topics = checkedTopics(filters);
+  const dropped = kept === 'message.dropped';
+  const columns = [
+    ...['event', 'id', 'clientid', 'username', 'topic', 'qos', 'flags', 'pub_props', 'publish_received_at', 'timestamp'],
+    ...(dropped ? ['reason'] : []),
+    ...more.columns,
+    // base64_encode fails on an event without a payload and takes the whole event with it: only where there is one. This form, as
+    // coalesce() is younger than EMQX 5.8. The payload itself is no column: acks carry it again.
+    `CASE WHEN event = '${kept}' THEN base64_encode(payload) END as payload_base64`,
+    `CASE WHEN event = '${kept}' AND is_not_null(pub_props.'Correlation-Data') THEN base64_encode(pub_props.'Correlation-Data') END as correlation_data_base64`,
+  ];
+  const sources = [
+    ...(dropped ? ['$events/message_dropped'] : topics),
+    ...['$events/session_subscribed', '$events/message_acked'],
+    ...more.sources,
+  ];
+  const where = [
+    // Whatever their filter: a subscriber of # or $share/g/t/1 receives t/1, too. The server matches filters.
+    ...['session.subscribed', ...more.events].map((event) => `event = '${event}'`),
+    // Acks of other topics would leave a tombstone each.
+    `(event = 'message.acked' and ${anyTopic([...topics, INBOXES])})`,
+    // Our own deliveries carry the property: they must not come back (promise 8).
+    `(event = '${kept}' and ${dropped ? `reason = 'no_subscribers' and ${anyTopic(topics)} and ` : ''}is_null(pub_props.'User-Property'.'offline-msgid'))`,
+  ];
+  return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"${source}"`).join(', ')} WHERE ${where.join(' or ')}`;
+}
+
+function clientStateSql(): string {
+  const columns = ['event', 'clientid', 'username', 'topic', 'qos', 'node', 'connected_at', 'disconnected_at', 'timestamp'];
+  const sources = ['client_connected', 'client_disconnected', 'session_subscribed', 'session_unsubscribed'];
+  return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"$events/${source}"`).join(', ')}`;
+}
+
+function anyTopic(topics: readonly string[]): string {
+  const matches = topics.map((topic) => `topic =~ '${topic}'`);
+  return matches.length === 1 ? matches.join() : `(${matches.join(' or ')})`;
+}
+
+/** EMQX's SQL has no escapes that we could rely on for every version: what would need one is refused. */
+function checkedTopics(topics: readonly string[]): readonly string[] {
+  if (topics.length === 0) throw new SettingError('--topic', 'give at least one topic filter, for instance t/#');
+  for (const topic of topics) {
+    const problem = plainFilterProblem(topic) ?? sqlProblem(topic);
+    if (problem !== null) throw new SettingError('--topic', `${JSON.stringify(topic)} ${problem}`);
+  }
+  return [...new Set(topics)];
+}
+
+function sqlProblem(topic: string): string | null {
+  if (NOT_MESSAGES.test(topic)) return 'must not begin with a name that EMQX or this server uses: no messages are published there';
+  return /['"`\\\p{Cc}]/u.test(topic) ? "must not contain quotes, backslashes or control characters: it becomes a part of the rule's SQL" : null;
+}

@@ -1,0 +1,28 @@
+import { ClosedError } from '../errors';
+
+/** The calls under way: each ends when its caller aborts it, and all of them end at close(). */
+export class Scope {
+  private readonly calls = new Set<AbortController>();
+  private closed = false;
+
+  async run<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    if (this.closed) throw new ClosedError('the EMQX client is closed');
+    signal?.throwIfAborted();
+    // Not AbortSignal.any(): its dependents pile up on a signal that lives as long as the server does.
+    const call = new AbortController();
+    const forward = (): void => call.abort(signal?.reason);
+    signal?.addEventListener('abort', forward, { once: true });
+    this.calls.add(call);
+    try {
+      return await work(call.signal);
+    } finally {
+      signal?.removeEventListener('abort', forward);
+      this.calls.delete(call);
+    }
+  }
+
+  close(): void {
+    this.closed = true;
+    for (const call of this.calls) call.abort(new ClosedError('the EMQX client was closed'));
+  }
+}

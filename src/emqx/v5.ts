@@ -1,0 +1,86 @@
+import { errorText, RefusedError, RetryableError } from '../errors';
+import type { Health } from '../stores/store';
+import type { ApiSubscription, Delivery, EmqxApi, PublishOutcome } from './api';
+import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
+import { HttpConnection, type HttpAnswer, type HttpOptions } from './http';
+import { requestBody } from './publish-body';
+import { Publisher } from './publisher';
+import { Scope } from './scope';
+import { readNodesAnswer, readPublishAnswer, readSubscribeAnswer } from './v5-answer';
+
+export interface EmqxV5Options extends HttpOptions {
+  /** For one request; default 10 s. */
+  readonly timeoutMs?: number;
+  /** For health(); default 3 s. */
+  readonly healthTimeoutMs?: number;
+  readonly backoff?: Partial<Backoff>;
+}
+
+const TIMEOUT_MS = 10_000;
+const HEALTH_TIMEOUT_MS = 3_000;
+
+/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid}/subscribe, GET /nodes. */
+export class EmqxV5 implements EmqxApi {
+  private readonly scope = new Scope();
+  private readonly http: HttpConnection;
+  private readonly backoff: Backoff;
+  private readonly publisher: Publisher;
+
+  constructor(private readonly options: EmqxV5Options) {
+    this.http = new HttpConnection(options);
+    this.backoff = { ...DEFAULT_BACKOFF, ...options.backoff };
+    this.publisher = new Publisher({
+      backoff: this.backoff,
+      send: async (messages, signal) => {
+        const answer = await this.post(messages.length === 1 ? '/publish' : '/publish/bulk', requestBody(messages), signal);
+        return readPublishAnswer(answer, messages.length, this.http.shownUrl);
+      },
+      isHealthy: async (signal) => (await this.nodes(signal)).ok,
+    });
+  }
+
+  publish(messages: readonly Delivery[], signal?: AbortSignal): Promise<PublishOutcome[]> {
+    return this.scope.run(signal, (running) => this.publisher.publish(messages, running));
+  }
+
+  subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<'subscribed' | 'not-connected'> {
+    const entries = subscriptions.map(({ topic, qos }) => ({ topic, qos }));
+    if (entries.length === 0) return Promise.resolve('subscribed');
+    const one = entries.length === 1;
+    const path = `/clients/${encodeURIComponent(clientid)}/subscribe${one ? '' : '/bulk'}`;
+    const body = JSON.stringify(one ? entries[0] : entries);
+    return this.scope.run(signal, (running) =>
+      withRetries(this.backoff, running, async () => {
+        const outcome = readSubscribeAnswer(await this.post(path, body, running), this.http.shownUrl);
+        if (outcome.result === 'refused') throw new RefusedError(`EMQX refused the subscription: ${outcome.reason}`);
+        if (outcome.result === 'incomplete') throw new RetryableError(`EMQX did not make every subscription: ${outcome.reason}`);
+        return outcome.result;
+      }),
+    );
+  }
+
+  async health(): Promise<Health> {
+    try {
+      return await this.scope.run(undefined, (running) => this.nodes(running));
+    } catch (error) {
+      return { ok: false, detail: errorText(error) };
+    }
+  }
+
+  close(): Promise<void> {
+    this.scope.close();
+    this.http.close();
+    return Promise.resolve();
+  }
+
+  private post(path: string, body: string, signal: AbortSignal): Promise<HttpAnswer> {
+    return this.http.exchange({ method: 'POST', path, body, timeoutMs: this.options.timeoutMs ?? TIMEOUT_MS, signal });
+  }
+
+  /** GET /nodes needs the key, tells the version and touches no client; /status needs no key and so says nothing about it. */
+  private async nodes(signal: AbortSignal): Promise<Health> {
+    const timeoutMs = this.options.healthTimeoutMs ?? HEALTH_TIMEOUT_MS;
+    const answer = await this.http.exchange({ method: 'GET', path: '/nodes', timeoutMs, signal });
+    return readNodesAnswer(answer, this.http.shownUrl);
+  }
+}

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Ajv2020 from 'ajv/dist/2020';
+import { parse } from 'yaml';
+import type { components } from '../http/openapi';
+import { explain } from './explain';
+import { FORMATS } from './formats';
+
+/** One thing that is wrong with an input; `path` is a JSON pointer into a body, or the name of a query parameter. */
+export type Flaw = components['schemas']['ProblemEntry'];
+
+export type SchemaName = keyof components['schemas'];
+
+/** @returns what is wrong; empty when nothing is. */
+export type Validator = (value: unknown) => Flaw[];
+
+/** openapi.yaml: the one source of the validators here and of the types in http/openapi.ts. */
+export class Contract {
+  /** As served at /openapi.yaml. */
+  readonly text: string;
+  readonly document: unknown;
+  private readonly ajv: Ajv2020;
+
+  constructor(path: string) {
+    this.text = readFileSync(path, 'utf8');
+    this.document = parse(this.text);
+    this.ajv = new Ajv2020({ strict: true, allErrors: true, verbose: true, allowUnionTypes: true });
+    for (const [name, problem] of Object.entries(FORMATS)) this.ajv.addFormat(name, (text: string) => problem(text) === null);
+    // To ajv a bag of schemas: an OpenAPI document itself is no JSON schema.
+    this.ajv.addKeyword('components');
+    this.ajv.addSchema({ $id: ID, components: { schemas: this.find('/components/schemas') } }, undefined, false, false);
+  }
+
+  /** `ref` as in the document: `#/components/schemas/Event`. */
+  validator(ref: string): Validator {
+    return this.compile({ $ref: `${ID}${ref}` });
+  }
+
+  /** A schema whose own `$ref`s are those of the document. */
+  compile(schema: object): Validator {
+    const validate = this.ajv.compile(absolute(schema) as object);
+    return (value) => (validate(value) ? [] : explain(validate.errors ?? []));
+  }
+
+  /** What a JSON pointer points at. */
+  find(pointer: string): unknown {
+    return pointer
+      .slice(1)
+      .split('/')
+      .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+      .reduce<unknown>((node, part) => (node as Record<string, unknown> | undefined)?.[part], this.document);
+  }
+
+  list(pointer: string): readonly string[] {
+    return this.find(pointer) as string[];
+  }
+}
+
+const ID = 'openapi.yaml';
+
+function absolute(node: unknown): unknown {
+  if (Array.isArray(node)) return node.map(absolute);
+  if (typeof node !== 'object' || node === null) return node;
+  return Object.fromEntries(
+    Object.entries(node).map(([key, value]) => [key, key === '$ref' && String(value).startsWith('#') ? `${ID}${value}` : absolute(value)]),
+  );
+}
+
+/** src/events and dist/events are equally far from the root of the package. */
+export const contract = new Contract(join(__dirname, '..', '..', 'openapi.yaml'));

@@ -1,0 +1,47 @@
+import { contract, type Validator } from './contract';
+import type { OfflineEvent } from './event';
+import { invalid, InvalidEventError } from './invalid';
+import { HANDLED, isHandled, isKnown, KNOWN_NAMES, type HandledName } from './names';
+import { PARSERS } from './parse';
+import { given } from './properties';
+
+export { InvalidEventError } from './invalid';
+export { metricLabel } from './names';
+
+const VALIDATORS = Object.fromEntries(
+  Object.entries(HANDLED).map(([name, schema]) => [name, contract.validator(`#/components/schemas/${schema}`)]),
+) as Record<HandledName, Validator>;
+
+export interface NamedEvent {
+  /** EMQX's name. */
+  readonly name: string;
+  readonly event: OfflineEvent;
+}
+
+/** EMQX's JSON to one of our events. @throws InvalidEventError */
+export function parseEvent(body: unknown): OfflineEvent {
+  return readEvent(body).event;
+}
+
+/** The same for an event whose name is (also) in the path. @throws InvalidEventError */
+export function readEvent(body: unknown, fromPath?: string): NamedEvent {
+  const name = eventName(body, fromPath);
+  if (!isHandled(name)) return { name, event: { type: 'ignored', event: name } };
+  const flaws = VALIDATORS[name](body);
+  if (flaws.length > 0) throw new InvalidEventError(flaws);
+  return { name, event: (PARSERS[name] as (body: unknown) => OfflineEvent)(body) };
+}
+
+/** What the event calls itself; the path must not say something else. @throws InvalidEventError */
+function eventName(body: unknown, fromPath: string | undefined): string {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw invalid('', 'must be an object');
+  const fromBody = given((body as { event?: unknown }).event);
+  if (fromBody === undefined && fromPath === undefined) throw invalid('/event', 'is missing');
+  for (const name of [fromPath, fromBody]) {
+    if (name !== undefined && (typeof name !== 'string' || !isKnown(name))) {
+      throw invalid('/event', `must be an event that EMQX has: ${KNOWN_NAMES.join(', ')}, $bridges/... or $sources/...`);
+    }
+  }
+  if (fromBody !== undefined && fromPath !== undefined && fromBody !== fromPath) throw invalid('/event', 'must be the same as in the path');
+  return (fromBody ?? fromPath) as string;
+}

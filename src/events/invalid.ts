@@ -1,0 +1,14 @@
+import { RefusedError } from '../errors';
+import type { Flaw } from './contract';
+
+/** An event that breaks the contract: sending it again won't help, so it becomes a dead letter. */
+export class InvalidEventError extends RefusedError {
+  override readonly name = 'InvalidEventError';
+  constructor(readonly flaws: readonly Flaw[]) {
+    super(flaws.map(({ path, message }) => `${path === '' ? 'the event' : path} ${message}`).join('; '));
+  }
+}
+
+export function invalid(path: string, message: string): InvalidEventError {
+  return new InvalidEventError([{ path, message }]);
+}

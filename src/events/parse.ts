@@ -1,0 +1,82 @@
+import type { components } from '../http/openapi';
+import type { Message } from '../offline/message';
+import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent } from './event';
+import { isBase64 } from './formats';
+import { invalid } from './invalid';
+import { HANDLED, type HandledName } from './names';
+import { given, markOf, messageProperties, userProperties } from './properties';
+import { isStorable } from './topic';
+
+type Schemas = components['schemas'];
+
+/** From bodies that fit their schemas to exact types. @throws InvalidEventError for what a schema can't say. */
+export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof HANDLED)[Name]]) => OfflineEvent } = {
+  'message.publish': publish,
+  // The schema asks for a whole message only with this reason; with others there may be none.
+  'message.dropped': (body) =>
+    body.reason === 'no_subscribers' ? publish(body as unknown as Schemas['PublishedMessage']) : { type: 'ignored', event: 'message.dropped' },
+  'message.delivered': (body) => ({ type: 'delivered', ...delivery(body), qos: body.qos }),
+  'message.acked': (body) => ({ type: 'acked', ...delivery(body) }),
+  'delivery.dropped': (body): DeliveryDroppedEvent => ({ type: 'delivery-dropped', ...delivery(body), reason: given(body.reason) ?? 'unknown' }),
+  'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({ type: 'subscribed', clientid, filter: topic, qos, at: timestamp }),
+  'session.unsubscribed': ({ clientid, topic, timestamp }) => ({ type: 'unsubscribed', clientid, filter: topic, at: timestamp }),
+  'client.connected': ({ clientid, node, connected_at, timestamp }) => ({
+    type: 'connected',
+    clientid,
+    node: given(node) ?? null,
+    at: firstTime({ connected_at, timestamp }),
+  }),
+  'client.disconnected': ({ clientid, node, connected_at, disconnected_at, timestamp }) => ({
+    type: 'disconnected',
+    clientid,
+    node: given(node) ?? null,
+    connectedAt: given(connected_at) ?? null,
+    at: firstTime({ disconnected_at, timestamp }),
+  }),
+};
+
+function publish(body: Schemas['PublishedMessage']): PublishEvent {
+  const properties = messageProperties(given(body.pub_props) ?? {}, given(body.correlation_data_base64));
+  if (!(properties.userProperties ?? []).every(({ key, value }) => isStorable(key) && isStorable(value))) {
+    throw invalid('/pub_props/User-Property', 'must hold only well-formed Unicode without U+0000');
+  }
+  const publishReceivedAt = firstTime({ publish_received_at: body.publish_received_at, timestamp: body.timestamp });
+  const { messageExpiryInterval: seconds } = properties;
+  const message: Message = {
+    id: body.id,
+    topic: body.topic,
+    clientid: body.clientid,
+    username: given(body.username) ?? null,
+    qos: body.qos,
+    retain: given(body.flags)?.retain ?? false,
+    payload: payloadOf(body),
+    publishReceivedAt,
+    expiresAt: seconds === undefined ? null : publishReceivedAt + seconds * 1000,
+    properties,
+  };
+  return { type: 'publish', message, mark: markOf(properties.userProperties ?? []) };
+}
+
+/** A payload "undefined" is text: a rule that selects `payload` from message.publish always has one. */
+function payloadOf(body: Schemas['PublishedMessage']): Buffer {
+  const base64 = given(body.payload_base64);
+  if (base64 !== undefined) return Buffer.from(base64, 'base64');
+  const text = body.payload ?? '';
+  if (body.payload_encoding !== 'base64') return Buffer.from(text, 'utf8');
+  if (!isBase64(text)) throw invalid('/payload', 'must be base64, as payload_encoding says');
+  return Buffer.from(text, 'base64');
+}
+
+function delivery(body: Schemas['DeliveredMessage']): Omit<AckedEvent, 'type'> {
+  const { id, topic, clientid, timestamp, publish_received_at } = body;
+  return { id, topic, clientid, mark: markOf(userProperties(body.pub_props)), at: firstTime({ timestamp, publish_received_at }) };
+}
+
+type OptionalTime = Schemas['OptionalTime'] | undefined;
+
+/** The first that the event has. Never our own clock: events arrive late and out of order (facts.md). */
+function firstTime(times: Readonly<Record<string, OptionalTime>>): number {
+  for (const time of Object.values(times)) if (given(time) !== undefined) return Number(time);
+  const names = Object.keys(times);
+  throw invalid(`/${names[0] ?? ''}`, `is missing; ${names.join(' or ')} must be there`);
+}

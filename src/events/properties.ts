@@ -1,0 +1,56 @@
+import type { components } from '../http/openapi';
+import type { MessageProperties, UserProperty } from '../offline/message';
+import type { Mark } from './event';
+
+type PublishProperties = components['schemas']['PublishProperties'];
+
+/** EMQX writes what is absent as the string "undefined" (facts.md). For text that a publisher chose, that text is text: see below. */
+export function given<T>(value: T | 'undefined' | null | undefined): Exclude<T, 'undefined'> | undefined {
+  return value === 'undefined' || value === null || value === undefined ? undefined : (value as Exclude<T, 'undefined'>);
+}
+
+/**
+ * MQTT 5 properties of a publish, exactly as published (promise 11). EMQX leaves out those that were not sent, so a content type
+ * "undefined" is the publisher's. Correlation data in the JSON has lost what is not UTF-8; `correlationBase64` has not.
+ */
+export function messageProperties(props: PublishProperties, correlationBase64: string | undefined): MessageProperties {
+  const correlationText = props['Correlation-Data'];
+  const correlationData = correlationBase64 ?? (correlationText === undefined ? undefined : Buffer.from(correlationText).toString('base64'));
+  const payloadFormatIndicator = given(props['Payload-Format-Indicator']);
+  const messageExpiryInterval = given(props['Message-Expiry-Interval']);
+  const properties = userProperties(props);
+  return {
+    ...(props['Content-Type'] !== undefined && { contentType: props['Content-Type'] }),
+    ...(props['Response-Topic'] !== undefined && { responseTopic: props['Response-Topic'] }),
+    ...(correlationData !== undefined && { correlationData }),
+    ...(payloadFormatIndicator !== undefined && { payloadFormatIndicator }),
+    ...(messageExpiryInterval !== undefined && { messageExpiryInterval }),
+    ...(properties.length > 0 && { userProperties: properties }),
+  };
+}
+
+/** Takes any JSON: of an acknowledgement nothing but the mark is looked at, and a strange property must not cost us the ack. */
+export function userProperties(props: unknown): UserProperty[] {
+  const { 'User-Property-Pairs': pairs, 'User-Property': map } = asRecord(props);
+  // The list keeps order and duplicates, the map neither.
+  if (Array.isArray(pairs)) return pairs.map(asRecord).flatMap(({ key, value }) => (typeof key === 'string' ? { key, value: toText(value) } : []));
+  return Object.entries(asRecord(map)).flatMap(([key, value]) => (Array.isArray(value) ? value : [value]).map((each) => ({ key, value: toText(each) })));
+}
+
+function asRecord(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+/** MQTT has strings only. Sent back as a number it would crash every MQTT 5 subscriber's connection (facts.md). */
+function toText(value: unknown): string {
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
+}
+
+/** What could be an id of ours; anything else is no mark, whoever wrote it (promise 18). */
+const ID = /^[0-9A-Za-z_-]{1,64}$/;
+
+export function markOf(properties: readonly UserProperty[]): Mark | null {
+  const last = (name: string): string | undefined => properties.findLast(({ key }) => key === name)?.value;
+  const id = last('offline-msgid');
+  return id === undefined || !ID.test(id) ? null : { id, signature: last('offline-sig') ?? '' };
+}

@@ -1,0 +1,30 @@
+import { topicProblem } from '../events/topic';
+import { validationProblem } from './problem';
+
+/** Where a page ended: behind this message, or (id null) behind all messages of the topic. */
+export interface Cursor {
+  readonly topic: string;
+  readonly id: string | null;
+}
+
+export function encodeCursor({ topic, id }: Cursor): string {
+  return Buffer.from(JSON.stringify({ topic, id })).toString('base64url');
+}
+
+/** @throws Problem 400 */
+export function decodeCursor(text: string, belongs: (topic: string) => boolean): Cursor {
+  const { topic, id } = parse(text);
+  const isId = id === null || (typeof id === 'string' && /^[0-9A-Za-z_-]{1,64}$/.test(id));
+  if (typeof topic !== 'string' || topicProblem(topic) !== null || !isId || !belongs(topic)) {
+    throw validationProblem([{ path: 'after', message: 'must be the next of the page before, with the same topic or filter' }]);
+  }
+  return { topic, id: id as string | null };
+}
+
+function parse(text: string): { topic?: unknown; id?: unknown } {
+  try {
+    return (JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) ?? {}) as { topic?: unknown; id?: unknown };
+  } catch {
+    return {};
+  }
+}

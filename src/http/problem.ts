@@ -1,0 +1,97 @@
+import type { Response } from 'express';
+import { ClosedError, OverloadedError, RefusedError, RetryableError } from '../errors';
+import type { Flaw } from '../events/contract';
+import { InvalidEventError } from '../events';
+
+const TITLES = {
+  validation: [400, 'The request does not fit the contract'],
+  malformed: [400, 'The request cannot be read'],
+  unauthorized: [401, 'A bearer token is needed'],
+  forbidden: [403, 'This token is for other paths'],
+  'not-found': [404, 'There is no such thing'],
+  'method-not-allowed': [405, 'This path has other methods'],
+  refused: [409, 'This will never be possible'],
+  'too-large': [413, 'The body is too large'],
+  'unsupported-media-type': [415, 'The body must be JSON'],
+  overloaded: [429, 'More is waiting than can be taken'],
+  internal: [500, 'This is a bug'],
+  unavailable: [503, 'Something this server depends on is away'],
+} as const;
+
+export type ProblemKind = keyof typeof TITLES;
+
+const RETRY_AFTER_SECONDS = { overloaded: '1', unavailable: '5' };
+
+interface ProblemExtras {
+  readonly flaws?: readonly Flaw[];
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** An answer that is not a success: RFC 9457. */
+export class Problem extends Error {
+  override readonly name = 'Problem';
+  readonly status: number;
+  constructor(
+    readonly kind: ProblemKind,
+    detail: string,
+    readonly extras: ProblemExtras = {},
+  ) {
+    super(detail);
+    this.status = TITLES[kind][0];
+  }
+}
+
+export function validationProblem(flaws: readonly Flaw[]): Problem {
+  const detail = flaws
+    .slice(0, 3)
+    .map(({ path, message }) => `${path === '' ? 'the body' : path} ${message}`)
+    .join('; ');
+  return new Problem('validation', flaws.length > 3 ? `${detail}; ...` : detail, { flaws });
+}
+
+/**
+ * What any error is to the caller. `unexpected` is for what we have no name for: `internal`, but on the events' way `unavailable`,
+ * because EMQX loses an event that is answered 500 and sends it again after a 503 (facts.md).
+ */
+export function toProblem(error: unknown, unexpected: 'internal' | 'unavailable'): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof InvalidEventError) return validationProblem(error.flaws);
+  if (error instanceof OverloadedError) return new Problem('overloaded', 'Too much is waiting for the queue; send it again.');
+  if (error instanceof RetryableError || error instanceof ClosedError) {
+    return new Problem('unavailable', 'Send it again; /readyz and the log say what is away.');
+  }
+  if (error instanceof RefusedError && unexpected === 'internal') return new Problem('refused', error.message);
+  return fromExpress(error) ?? new Problem(unexpected, 'The log says more.');
+}
+
+/** Errors of express and its body parser carry a status. */
+function fromExpress(error: unknown): Problem | null {
+  switch ((error as { status?: unknown } | null)?.status) {
+    case 400:
+      return new Problem('malformed', error instanceof URIError ? 'The path has a malformed percent-encoding.' : 'The body cannot be read.');
+    case 413:
+      // The rest of the body is still on its way; nobody reads it.
+      return new Problem('too-large', 'The body is over the limit.', { headers: { Connection: 'close' } });
+    case 415:
+      return new Problem('unsupported-media-type', 'The Content-Encoding is not supported.');
+    default:
+      return null;
+  }
+}
+
+export function sendProblem(res: Response, problem: Problem): void {
+  const { kind, status, message, extras } = problem;
+  const retryAfter = kind === 'overloaded' || kind === 'unavailable' ? { 'Retry-After': RETRY_AFTER_SECONDS[kind] } : {};
+  res
+    .status(status)
+    .set({ ...retryAfter, ...extras.headers, 'Content-Type': 'application/problem+json' })
+    .send(
+      JSON.stringify({
+        type: `/problems/${kind}`,
+        title: TITLES[kind][1],
+        status,
+        detail: message,
+        ...(extras.flaws !== undefined && { errors: extras.flaws }),
+      }),
+    );
+}

@@ -1,0 +1,66 @@
+import type { Request } from 'express';
+import { contract, type Flaw } from '../events/contract';
+import type { operations } from './openapi';
+import { Problem, validationProblem } from './problem';
+
+interface Parameter {
+  readonly name: string;
+  readonly in: string;
+  readonly required?: boolean;
+  readonly schema: { readonly type?: string; readonly default?: unknown };
+}
+
+type QueryOf<Id extends keyof operations> = NonNullable<operations[Id]['parameters']['query']>;
+
+/**
+ * A reader for the query of one operation of openapi.yaml. A parameter that the operation does not have is refused: a mistyped
+ * `filter` must not list or remove something else.
+ */
+export function queryReader<Id extends keyof operations>(path: string, method: string, _id: Id): (req: Request) => QueryOf<Id> {
+  const parameters = (contract.find(`/paths/${path.replaceAll('/', '~1')}/${method}/parameters`) as (Parameter | { $ref: string })[])
+    .map((entry) => ('$ref' in entry ? (contract.find(entry.$ref.slice(1)) as Parameter) : entry))
+    .filter((parameter) => parameter.in === 'query');
+  const validate = contract.compile({
+    type: 'object',
+    additionalProperties: false,
+    required: parameters.filter(({ required }) => required).map(({ name }) => name),
+    properties: Object.fromEntries(parameters.map(({ name, schema }) => [name, schema])),
+  });
+  return (req) => {
+    const query = parseQuery(req.url);
+    for (const { name, schema } of parameters) {
+      const text = query[name];
+      if (schema.type === 'integer' && typeof text === 'string' && /^-?\d{1,15}$/.test(text)) query[name] = Number(text);
+      if (text === undefined && schema.default !== undefined) query[name] = schema.default;
+    }
+    const flaws = validate(query);
+    if (flaws.length > 0) throw validationProblem(flaws.map(({ path: pointer, message }) => flaw(pointer.slice(1), message)));
+    return query as QueryOf<Id>;
+  };
+}
+
+/** Strict where Node's own parser guesses: a malformed percent-encoding or a repeated name is an error, not something else. */
+export function parseQuery(url: string): Record<string, unknown> {
+  const query = new Map<string, string>();
+  const start = url.indexOf('?');
+  for (const pair of start < 0 ? [] : url.slice(start + 1).split('&')) {
+    if (pair === '') continue;
+    const equals = pair.indexOf('=');
+    const name = decode(equals < 0 ? pair : pair.slice(0, equals));
+    if (query.has(name)) throw validationProblem([flaw(name, 'is there twice')]);
+    query.set(name, equals < 0 ? '' : decode(pair.slice(equals + 1)));
+  }
+  return Object.fromEntries(query);
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '));
+  } catch {
+    throw new Problem('malformed', 'The query has a malformed percent-encoding.');
+  }
+}
+
+function flaw(path: string, message: string): Flaw {
+  return { path, message };
+}

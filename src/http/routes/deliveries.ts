@@ -1,0 +1,27 @@
+import { contract } from '../../events/contract';
+import type { AppOptions } from '../app';
+import { bodyReader, parseJson } from '../body';
+import type { components } from '../openapi';
+import { validationProblem } from '../problem';
+import type { Route } from '../route';
+import type { HttpServices } from '../services';
+
+const validate = contract.validator('#/components/schemas/DeliveryRequest');
+
+export function deliveryRoutes({ deliveries }: HttpServices, { bodyLimit }: AppOptions): Route[] {
+  const readBody = bodyReader(bodyLimit);
+  return [
+    {
+      method: 'post',
+      path: '/v1/deliveries',
+      async handle(req, res) {
+        const body = parseJson(await readBody(req, res));
+        const flaws = validate(body);
+        if (flaws.length > 0) throw validationProblem(flaws);
+        const { clientid, topic } = body as components['schemas']['DeliveryRequest'];
+        await deliveries.request(clientid, topic);
+        res.status(202).json({ accepted: 1 });
+      },
+    },
+  ];
+}

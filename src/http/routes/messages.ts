@@ -1,0 +1,66 @@
+import { matches } from '../../offline/topic';
+import type { Message } from '../../offline/message';
+import type { AppOptions } from '../app';
+import { browseFilter, browseTopic, purge } from '../browse';
+import { decodeCursor, encodeCursor } from '../cursor';
+import { messageView } from '../message-view';
+import { Problem, validationProblem } from '../problem';
+import { queryReader } from '../query';
+import { pathParameter, type Route } from '../route';
+import type { HttpServices } from '../services';
+
+const listQuery = queryReader('/v1/messages', 'get', 'listMessages');
+const purgeQuery = queryReader('/v1/messages', 'delete', 'purgeMessages');
+
+export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, now = Date.now }: AppOptions): Route[] {
+  /** What has expired is not there, though the store may not have purged it yet. */
+  const find = async (id: string): Promise<Message> => {
+    // Another id can't be stored; some databases would choke on it.
+    const message = /^[0-9A-Za-z_-]{1,64}$/.test(id) ? await store.getMessage(id) : null;
+    if (message === null || (message.expiresAt !== null && message.expiresAt <= now())) {
+      throw new Problem('not-found', 'No message with this id is stored.');
+    }
+    return message;
+  };
+
+  return [
+    {
+      method: 'get',
+      path: '/v1/messages',
+      async handle(req, res) {
+        const { topic, filter, after, limit = 100 } = listQuery(req);
+        if (topic !== undefined && filter !== undefined) throw validationProblem([{ path: 'filter', message: 'must not be there beside topic' }]);
+        const belongs = (of: string): boolean => (topic === undefined ? matches(filter ?? '#', of) : of === topic);
+        const query = { limit, now: now(), after: after === undefined ? null : decodeCursor(after, belongs) };
+        const page = topic === undefined ? await browseFilter(store, filter ?? '#', query) : await browseTopic(store, topic, query);
+        res.json({ messages: page.messages.map(messageView), next: page.next === null ? null : encodeCursor(page.next) });
+      },
+    },
+    {
+      method: 'delete',
+      path: '/v1/messages',
+      async handle(req, res) {
+        const removed = await purge(store, purgeQuery(req).filter, now() + tombstoneMs);
+        metrics.messagesRemoved.inc(removed);
+        res.json({ removed });
+      },
+    },
+    {
+      method: 'get',
+      path: '/v1/messages/:id',
+      async handle(req, res) {
+        res.json(messageView(await find(pathParameter(req, 'id'))));
+      },
+    },
+    {
+      method: 'delete',
+      path: '/v1/messages/:id',
+      async handle(req, res) {
+        const { id, topic } = await find(pathParameter(req, 'id'));
+        const removed = await store.removeMessages([{ id, topic }], now() + tombstoneMs);
+        metrics.messagesRemoved.inc(removed);
+        res.status(204).end();
+      },
+    },
+  ];
+}

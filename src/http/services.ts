@@ -1,0 +1,94 @@
+import type { OfflineEvent } from '../events/event';
+import type { Metrics } from '../ops/metrics';
+import type { Store } from '../stores/store';
+
+/** What the HTTP edge needs from the rest of the server; implemented elsewhere, faked in tests. */
+export interface HttpServices {
+  readonly ingest: Ingest;
+  readonly store: Pick<Store, 'getMessage' | 'listTopics' | 'listMessages' | 'removeMessages'>;
+  readonly deliveries: Deliveries;
+  readonly deadLetters: DeadLetters;
+  /** Counts may be estimates; must not read the backlog. */
+  stats(): Promise<Stats>;
+  /** One check per dependency. Never a secret in `detail`: /readyz is open. */
+  readiness(): Promise<readonly ReadinessCheck[]>;
+  readonly metrics: Metrics;
+}
+
+export interface Ingest {
+  /**
+   * Resolves when the queue has all of them durably (promise 1), in the order given; rejects when it is unknown whether it has.
+   * @throws UnavailableError when the queue is away (503), OverloadedError when it is too long (429).
+   */
+  accept(events: readonly OfflineEvent[]): Promise<void>;
+}
+
+export interface Deliveries {
+  /** Asks for a delivery to the client of what is stored for the topic filter; resolves when the queue has the request. */
+  request(clientid: string, filter: string): Promise<void>;
+}
+
+export interface DeadLetters {
+  record(letter: NewDeadLetter): Promise<void>;
+  /** Oldest first; `after` is a `next` of an earlier answer, null starts at the beginning. */
+  list(query: DeadLetterQuery): Promise<DeadLetterPage>;
+  get(id: string): Promise<DeadLetter | null>;
+  /** Puts the event back into the queue. @returns false when there is no such letter; throws RefusedError when it can't be retried. */
+  retry(id: string): Promise<boolean>;
+  /** @returns how many were put back. */
+  retryAll(): Promise<number>;
+  /** @returns false when there is no such letter. */
+  remove(id: string): Promise<boolean>;
+  removeAll(): Promise<number>;
+}
+
+export interface NewDeadLetter {
+  readonly reason: string;
+  /** The event; for a body refused at the door, its text cut to 64 KB (without U+0000). */
+  readonly event: unknown;
+  /** Where it was refused: `POST /v1/events/message.publish`, a store, ... */
+  readonly source?: string;
+}
+
+export interface DeadLetter {
+  readonly id: string;
+  readonly reason: string;
+  readonly event: unknown;
+  readonly source: string | null;
+  /** ms */
+  readonly at: number;
+}
+
+export interface DeadLetterQuery {
+  readonly after: string | null;
+  readonly limit: number;
+}
+
+export interface DeadLetterPage {
+  readonly letters: readonly DeadLetter[];
+  readonly next: string | null;
+}
+
+export interface Stats {
+  /** Stored messages. */
+  readonly messages: number;
+  readonly dead_letters: number;
+  readonly lanes: readonly LaneStats[];
+  /** Per second over the last minute, by name: accepted, stored, delivered, removed. */
+  readonly rates: Readonly<Record<string, number>>;
+}
+
+export interface LaneStats {
+  readonly name: string;
+  readonly waiting: number;
+  readonly active: number;
+  readonly delayed: number;
+}
+
+export interface ReadinessCheck {
+  /** `store`, `queue`, `emqx`, ... */
+  readonly name: string;
+  readonly ok: boolean;
+  /** One line; names the setting to look at when something is wrong. */
+  readonly detail: string;
+}

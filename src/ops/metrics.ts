@@ -1,0 +1,56 @@
+import { Counter, Histogram, Registry } from 'prom-client';
+
+/** One registry per server, handed around: prom-client's global one would be shared by every server in a process. */
+export interface Metrics {
+  readonly registry: Registry;
+  readonly eventsAccepted: Counter<'event'>;
+  readonly eventsRejected: Counter<'reason'>;
+  readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
+  readonly messagesStored: Counter;
+  readonly messagesRemoved: Counter;
+  readonly messagesDelivered: Counter;
+  readonly messagesRefused: Counter;
+  readonly deadLetters: Counter;
+  readonly queueLag: Histogram;
+}
+
+const PREFIX = 'emqx_offline_';
+
+export function createMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  const counter = (name: string, help: string): Counter => new Counter({ name: `${PREFIX}${name}_total`, help, registers });
+  return {
+    registry,
+    eventsAccepted: new Counter({
+      name: `${PREFIX}events_accepted_total`,
+      help: "Events answered 202, by EMQX's event name",
+      labelNames: ['event'],
+      registers,
+    }),
+    eventsRejected: new Counter({
+      name: `${PREFIX}events_rejected_total`,
+      help: 'Requests to /v1/events that were not accepted, by the last part of the problem type',
+      labelNames: ['reason'],
+      registers,
+    }),
+    httpDuration: new Histogram({
+      name: `${PREFIX}http_request_duration_seconds`,
+      help: 'Time from the request line to the end of the answer',
+      labelNames: ['method', 'route', 'status'],
+      buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+    messagesStored: counter('messages_stored', 'Messages written to the store'),
+    messagesRemoved: counter('messages_removed', 'Messages removed: acknowledged, expired, trimmed or purged'),
+    messagesDelivered: counter('messages_delivered', 'Messages that EMQX took for a subscriber'),
+    messagesRefused: counter('messages_refused', 'Messages that the store or EMQX refused for their content'),
+    deadLetters: counter('dead_letters', 'Events and messages set aside as dead letters'),
+    queueLag: new Histogram({
+      name: `${PREFIX}queue_lag_seconds`,
+      help: 'Time from the 202 of an event to the end of its work',
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600],
+      registers,
+    }),
+  };
+}
