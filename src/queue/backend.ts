@@ -7,7 +7,7 @@ export type JobQueue = Pick<
   Queue,
   'name' | 'add' | 'getJob' | 'getJobs' | 'getJobCounts' | 'setGlobalConcurrency' | 'remove' | 'close'
 >;
-export type Flows = Pick<FlowProducer, 'add' | 'close'>;
+export type Flows = Pick<FlowProducer, 'addBulk' | 'close'>;
 export interface JobWorker {
   waitUntilReady(): Promise<unknown>;
   /** Resolves when the worker is closed. */

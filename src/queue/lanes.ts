@@ -1,14 +1,20 @@
+import type { FlowJob } from 'bullmq';
+import { errorText, UnavailableError } from '../errors';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
-import { errorText, UnavailableError } from '../errors';
 import type { ClientJob, DeliveryRequest, MessageEvent, Progress } from './jobs';
 import { CLIENT_LANES, clientLane, laneOf, lanesOf, MESSAGE_LANES, messageLane } from './names';
 
-const MAX_BATCH_EVENTS = 256;
-const MAX_BATCH_BYTES = 4 * 1024 * 1024;
+/** One add: what arrives while the one before it is under way. */
+const MAX_ADD_ITEMS = 2_048;
+const MAX_ADD_BYTES = 8 * 1024 * 1024;
+/** One job, and so one write to the store. */
+const MAX_JOB_EVENTS = 256;
 /** An add that takes longer counts as failed; EMQX sends the event again, and what is done twice has the effect of once. */
 const ADD_TIMEOUT_MS = 10_000;
 const JOB = { removeOnComplete: true } as const;
+
+type Item = { readonly write: MessageEvent } | { readonly deliver: DeliveryRequest };
 
 /**
  * The way into the queue. Every method resolves when the queue has it durably (promise 1) and throws UnavailableError or
@@ -17,24 +23,15 @@ const JOB = { removeOnComplete: true } as const;
 export class Lanes {
   private readonly messages: JobQueue[];
   private readonly clients: JobQueue[];
-  private readonly events: Batcher<MessageEvent>[];
-  private readonly requests: Batcher<DeliveryRequest>[];
-
   private readonly flows: Flows;
+  private readonly incoming: Batcher<Item>;
 
   constructor(backend: QueueBackend, budget: Budget) {
-    this.flows = backend.flows();
     this.messages = Array.from({ length: MESSAGE_LANES }, (_, lane) => backend.queue(messageLane(lane)));
     this.clients = Array.from({ length: CLIENT_LANES }, (_, lane) => backend.queue(clientLane(lane)));
-    const limits = { maxItems: MAX_BATCH_EVENTS, maxBytes: MAX_BATCH_BYTES, budget };
-    this.events = this.messages.map((queue) => {
-      const flush = (events: MessageEvent[]) => durable(queue.add('events', { events }, JOB));
-      return new Batcher({ ...limits, flush });
-    });
-    this.requests = this.clients.map((_, lane) => {
-      const flush = (requests: DeliveryRequest[]) => this.addDelivery('subscribed', lane, requests);
-      return new Batcher({ ...limits, flush });
-    });
+    this.flows = backend.flows();
+    const flush = (items: Item[]) => this.add(jobsOf(items));
+    this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget });
   }
 
   /** One lane never runs two jobs at a time, in whatever process: that keeps the order of a topic, and of a client. */
@@ -42,50 +39,45 @@ export class Lanes {
     await Promise.all([...this.messages, ...this.clients].map((queue) => queue.setGlobalConcurrency(1)));
   }
 
+  /** `bytes` is about what it takes in memory. */
   write(event: MessageEvent, bytes: number): Promise<void> {
-    const topic = event.kind === 'publish' ? event.message.topic : event.topic;
-    return this.at(this.events, laneOf(topic, MESSAGE_LANES)).add(event, bytes);
+    return this.incoming.add({ write: event }, bytes);
   }
 
   /** The delivery starts when all that was accepted before it, in every lane that its filter can match, is in the store (promise 4). */
   deliver(request: DeliveryRequest): Promise<void> {
-    const lane = laneOf(request.clientid, CLIENT_LANES);
-    return this.at(this.requests, lane).add(request, request.clientid.length + request.filter.length + 100);
+    return this.incoming.add({ deliver: request }, request.clientid.length + request.filter.length);
   }
 
   /**
    * Looks again after `delayMs`: for what was published before the subscription and arrives after it (promise 5), and for
    * deliveries that nobody acknowledged. When it is due, `recheck` puts it behind the fences.
    */
-  async recheckLater(requests: readonly DeliveryRequest[], delayMs: number): Promise<void> {
-    for (const [lane, group] of byClientLane(requests)) {
-      await durable(this.at(this.clients, lane).add('due', { requests: group }, { ...JOB, delay: delayMs }));
+  recheckLater(requests: readonly DeliveryRequest[], delayMs: number): Promise<void> {
+    const opts = { ...JOB, delay: delayMs };
+    return this.add(byClientLane(requests, (lane, group) => ({ name: 'due', queueName: clientLane(lane), data: { requests: group }, opts })));
+  }
+
+  recheck(requests: readonly DeliveryRequest[]): Promise<void> {
+    return this.add(byClientLane(requests, (lane, group) => delivery('recheck', lane, group)));
+  }
+
+  progress(acks: readonly Progress[]): Promise<void> {
+    return this.add(byClientLane(acks, (lane, group) => ({ name: 'progress', queueName: clientLane(lane), data: { acks: group }, opts: JOB })));
+  }
+
+  private async add(jobs: FlowJob[]): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${ADD_TIMEOUT_MS} ms`)), ADD_TIMEOUT_MS);
+    });
+    try {
+      await Promise.race([this.flows.addBulk(jobs), late]);
+    } catch (error) {
+      throw new UnavailableError(`the queue cannot be written: ${errorText(error)}`);
+    } finally {
+      clearTimeout(timer);
     }
-  }
-
-  async recheck(requests: readonly DeliveryRequest[]): Promise<void> {
-    for (const [lane, group] of byClientLane(requests)) await this.addDelivery('recheck', lane, group);
-  }
-
-  async progress(acks: readonly Progress[]): Promise<void> {
-    for (const [lane, group] of byClientLane(acks)) {
-      await durable(this.at(this.clients, lane).add('progress', { acks: group }, JOB));
-    }
-  }
-
-  /** A flow: the delivery is the parent, a fence in each message lane its children. */
-  private async addDelivery(name: ClientJob['name'], lane: number, requests: readonly DeliveryRequest[]): Promise<void> {
-    const lanes = [...new Set(requests.flatMap(({ filter }) => lanesOf(filter)))];
-    await Promise.all(lanes.map((each) => this.at(this.events, each).settled()));
-    await durable(
-      this.flows.add({
-        name,
-        queueName: clientLane(lane),
-        data: { requests },
-        opts: JOB,
-        children: lanes.map((each) => ({ name: 'fence', queueName: messageLane(each), data: {}, opts: JOB })),
-      }),
-    );
   }
 
   async counts(): Promise<{ name: string; waiting: number; active: number; delayed: number }[]> {
@@ -100,35 +92,48 @@ export class Lanes {
 
   /** Flushes what is in memory. */
   async close(): Promise<void> {
-    await Promise.all([...this.events, ...this.requests].map((batcher) => batcher.settled()));
+    await this.incoming.settled();
     await Promise.all([...this.messages, ...this.clients].map((queue) => queue.close()));
     await this.flows.close();
   }
-
-  private at<T>(list: readonly T[], lane: number): T {
-    return list[lane] as T;
-  }
 }
 
-function byClientLane<T extends { clientid: string }>(items: readonly T[]): Map<number, T[]> {
-  const groups = new Map<number, T[]>();
+/** The writes first, lane by lane in their order, then the deliveries: their fences are behind the writes that came with them. */
+function jobsOf(items: readonly Item[]): FlowJob[] {
+  const writes = new Map<number, MessageEvent[]>();
+  const requests: DeliveryRequest[] = [];
   for (const item of items) {
-    const lane = laneOf(item.clientid, CLIENT_LANES);
-    groups.set(lane, [...(groups.get(lane) ?? []), item]);
+    if ('deliver' in item) requests.push(item.deliver);
+    else push(writes, laneOf(topicOf(item.write), MESSAGE_LANES), item.write);
   }
-  return groups;
+  const jobs: FlowJob[] = [];
+  for (const [lane, events] of writes) {
+    for (let i = 0; i < events.length; i += MAX_JOB_EVENTS) {
+      jobs.push({ name: 'events', queueName: messageLane(lane), data: { events: events.slice(i, i + MAX_JOB_EVENTS) }, opts: JOB });
+    }
+  }
+  return [...jobs, ...byClientLane(requests, (lane, group) => delivery('subscribed', lane, group))];
 }
 
-async function durable(add: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ADD_TIMEOUT_MS} ms`)), ADD_TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([add, late]);
-  } catch (error) {
-    throw new UnavailableError(`the queue cannot be written: ${errorText(error)}`);
-  } finally {
-    clearTimeout(timer);
-  }
+function topicOf(event: MessageEvent): string {
+  return event.kind === 'publish' ? event.message.topic : event.topic;
+}
+
+/** A flow: the delivery is the parent, a fence in each message lane its children. */
+function delivery(name: ClientJob['name'], lane: number, requests: readonly DeliveryRequest[]): FlowJob {
+  const lanes = [...new Set(requests.flatMap(({ filter }) => lanesOf(filter)))];
+  const children = lanes.map((each) => ({ name: 'fence', queueName: messageLane(each), data: {}, opts: JOB }));
+  return { name, queueName: clientLane(lane), data: { requests }, opts: JOB, children };
+}
+
+function byClientLane<T extends { clientid: string }>(items: readonly T[], job: (lane: number, group: T[]) => FlowJob): FlowJob[] {
+  const groups = new Map<number, T[]>();
+  for (const item of items) push(groups, laneOf(item.clientid, CLIENT_LANES), item);
+  return [...groups].map(([lane, group]) => job(lane, group));
+}
+
+function push<T>(groups: Map<number, T[]>, lane: number, item: T): void {
+  const group = groups.get(lane);
+  if (group === undefined) groups.set(lane, [item]);
+  else group.push(item);
 }

@@ -15,6 +15,7 @@ import type { Health } from '../stores/store';
 import { WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
 import { PostgresState } from './postgres-state';
 import type { SharedState } from './state';
+import { strict } from './strict-flows';
 
 /** Ours alone: other users of BullMQ in the same database keep their own schema (its default is "bullmq"). */
 const SCHEMA = 'offline_queue';
@@ -45,7 +46,7 @@ export class PostgresQueue implements QueueBackend {
   flows(): Flows {
     const flows = new FlowProducer({ connection: {} }, () => this.producer('flows'));
     flows.on('error', this.options.onError);
-    return flows;
+    return strict(flows);
   }
 
   private connection(): ClientConfig {

@@ -6,6 +6,7 @@ import type { Health } from '../stores/store';
 import { WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
 import { RedisState } from './redis-state';
 import type { SharedState } from './state';
+import { strict } from './strict-flows';
 
 /** With the hash tag all keys of the queues are in one slot, which BullMQ's scripts need on Redis Cluster. */
 const PREFIX = '{offline}';
@@ -31,7 +32,7 @@ export class RedisQueue implements QueueBackend {
   flows(): Flows {
     const flows = new FlowProducer({ connection: this.producers, prefix: PREFIX });
     flows.on('error', this.options.onError);
-    return flows;
+    return strict(flows);
   }
 
   private connect(options: RedisClientOptions): RedisConnection {
