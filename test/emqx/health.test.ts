@@ -1,0 +1,63 @@
+import { API_SECRET, clientOf } from './client';
+import { Stub, type Answer } from './stub';
+
+async function healthWith(answer: Answer) {
+  const stub = await Stub.start(answer);
+  const { emqx, pauses } = clientOf(stub.url, { healthTimeoutMs: 30 });
+  const health = await emqx.health();
+  await emqx.close();
+  await stub.stop();
+  expect(health.detail).not.toContain(API_SECRET);
+  expect(health.detail).not.toContain('\n');
+  return { health, pauses, seen: stub.seen };
+}
+
+const node = (version: string, node_status = 'running') => ({ node: 'emqx@127.0.0.1', version, node_status, edition: 'Opensource' });
+
+test('a healthy EMQX tells its version', async () => {
+  const { health, seen } = await healthWith({ status: 200, body: [node('5.8.9')] });
+  expect(health).toEqual({ ok: true, detail: 'EMQX 5.8.9' });
+  expect(seen).toMatchObject([{ method: 'GET', path: '/api/v5/nodes' }]);
+});
+
+test('a cluster tells what runs', async () => {
+  const { health } = await healthWith({ status: 200, body: [node('5.8.9'), node('5.9.0', 'Running'), { node: 'x', node_status: 'stopped' }] });
+  expect(health).toEqual({ ok: true, detail: 'EMQX 5.8.9 and 5.9.0, 2 of 3 nodes running' });
+});
+
+test('a refused key names the settings', async () => {
+  const { health } = await healthWith({ status: 401, body: { code: 'BAD_API_KEY_OR_SECRET', message: 'Check api_key/api_secret' } });
+  expect(health.ok).toBe(false);
+  expect(health.detail).toMatch(/^EMQX_API_KEY \/ EMQX_API_SECRET: refused by EMQX \(401 BAD_API_KEY_OR_SECRET\)/);
+});
+
+test.each<[string, Answer, RegExp]>([
+  ['a wrong path', { status: 404 }, /^EMQX_URL: http:\/\/127\.0\.0\.1:\d+\/api\/v5 answered 404/],
+  ['something else than EMQX', { status: 200, body: '<html></html>' }, /^EMQX_URL: .* is not EMQX's REST API$/],
+  ['a broken EMQX', { status: 500 }, /^EMQX answered 500/],
+  ['no running node', { status: 200, body: [node('5.8.9', 'stopped')] }, /^EMQX_URL: no EMQX node runs at /],
+  ['no answer', 'hang', /^EMQX_URL: no answer from .* within 30 ms$/],
+  ['a cut connection', 'reset', /^EMQX_URL: lost the connection to .* \(ECONNRESET\)$/],
+])('%s is not healthy, without a retry', async (_name, answer, detail) => {
+  const { health, pauses, seen } = await healthWith(answer);
+  expect(health.ok).toBe(false);
+  expect(health.detail).toMatch(detail);
+  expect(pauses).toEqual([]);
+  expect(seen).toHaveLength(1);
+});
+
+test('an EMQX that is away names EMQX_URL, without the credentials somebody put into it', async () => {
+  const stub = await Stub.start({ status: 200 });
+  const { url } = stub;
+  await stub.stop();
+  const { emqx } = clientOf(url.replace('http://', `http://user:${API_SECRET}@`));
+  const health = await emqx.health();
+  expect(health).toEqual({ ok: false, detail: `EMQX_URL: cannot connect to ${url} (ECONNREFUSED)` });
+  await emqx.close();
+});
+
+test('after close() it answers, too', async () => {
+  const { emqx } = clientOf('http://127.0.0.1:9/api/v5');
+  await emqx.close();
+  expect(await emqx.health()).toEqual({ ok: false, detail: 'the EMQX client is closed' });
+});

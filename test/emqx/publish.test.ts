@@ -1,0 +1,364 @@
+import { AuthError } from '../../src/emqx/api';
+import { ClosedError, RetryableError } from '../../src/errors';
+import { API_SECRET, clientOf, delivery } from './client';
+import { Stub, type Answer, type SeenRequest } from './stub';
+
+const DELIVERED = { id: '000660C033B654DCF49A0000049C0002' };
+const NOBODY = { reason_code: 16, message: 'no_matching_subscribers' };
+const TOO_LARGE = { reason_code: 151, message: 'packet_too_large' };
+const NOT_DISPATCHED = { reason_code: 131, message: 'failed_to_dispatch' };
+
+let stub: Stub;
+let close: () => Promise<void>;
+
+async function start(...script: Answer[]) {
+  stub = await Stub.start(...script);
+  const client = clientOf(stub.url);
+  close = () => client.emqx.close();
+  return client;
+}
+
+afterEach(async () => {
+  await close();
+  await stub.stop();
+});
+
+const topicsOf = (request: SeenRequest): string[] =>
+  (Array.isArray(request.json) ? request.json : [request.json]).map((entry: { topic: string }) => entry.topic);
+
+/** As EMQX: a bulk with a bad entry is a 400 and publishes nothing. `published` is what it published, in order. */
+function emqxThatRefuses(bad: ReadonlySet<string>, published: string[], refusal: { status: number; body?: unknown }): Answer {
+  return (request) => {
+    const topics = topicsOf(request);
+    if (topics.some((topic) => bad.has(topic))) return refusal;
+    published.push(...topics);
+    return { status: 200, body: Array.isArray(request.json) ? topics.map(() => DELIVERED) : DELIVERED };
+  };
+}
+
+describe('one message', () => {
+  test('goes to /publish with its properties and base64', async () => {
+    const { emqx } = await start({ status: 200, body: DELIVERED });
+    const payload = Buffer.from([0x00, 0xff, 0xfe, 0x80]);
+    const outcomes = await emqx.publish([
+      delivery('t/1', {
+        qos: 2,
+        retain: true,
+        payload,
+        properties: {
+          userProperties: { 'offline-msgid': 'A', __proto__x: 'y' },
+          contentType: 'x/y',
+          responseTopic: 'r/1',
+          correlationData: 'c',
+          payloadFormatIndicator: 0,
+          messageExpiryInterval: 60,
+        },
+      }),
+    ]);
+    expect(outcomes).toEqual([{ result: 'delivered' }]);
+    expect(stub.seen).toHaveLength(1);
+    const [request] = stub.seen;
+    expect(request).toMatchObject({ method: 'POST', path: '/api/v5/publish', contentType: 'application/json' });
+    expect(request?.authorization).toBe(`Basic ${Buffer.from(`the-key:${API_SECRET}`).toString('base64')}`);
+    expect(request?.json).toEqual({
+      topic: 't/1',
+      qos: 2,
+      retain: true,
+      payload_encoding: 'base64',
+      payload: payload.toString('base64'),
+      properties: {
+        user_properties: { 'offline-msgid': 'A', __proto__x: 'y' },
+        content_type: 'x/y',
+        response_topic: 'r/1',
+        correlation_data: 'c',
+        payload_format_indicator: 0,
+        message_expiry_interval: 60,
+      },
+    });
+  });
+
+  test('carries no property that the publisher did not send', async () => {
+    const { emqx } = await start({ status: 200, body: DELIVERED });
+    await emqx.publish([delivery('t/1', { payload: Buffer.alloc(0) })]);
+    expect(stub.seen[0]?.json).toMatchObject({ payload: '', payload_encoding: 'base64' });
+    expect((stub.seen[0]?.json as { properties: object }).properties).toEqual({ user_properties: { 'offline-msgid': 't/1' } });
+  });
+
+  test('has user properties made of strings, whatever it was given: others crash subscribers (facts: DANGER)', async () => {
+    const { emqx } = await start({ status: 200, body: DELIVERED });
+    const untyped: Record<string, unknown> = { number: 7, list: ['a', 'b'], nothing: null, ['__proto__']: 1 };
+    await emqx.publish([delivery('t/1', { properties: { userProperties: untyped as Record<string, string> } })]);
+    const sent = (stub.seen[0]?.json as { properties: { user_properties: Record<string, unknown> } }).properties.user_properties;
+    expect(Object.entries(sent)).toEqual([
+      ['number', '7'],
+      ['list', 'a,b'],
+      ['nothing', 'null'],
+      ['__proto__', '1'],
+    ]);
+  });
+
+  test('that reaches nobody is told so', async () => {
+    const { emqx } = await start({ status: 202, body: NOBODY });
+    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'no-subscribers' }]);
+  });
+
+  test("that EMQX refuses is told so with EMQX's reason, without a retry", async () => {
+    const { emqx, pauses } = await start({ status: 400, body: TOO_LARGE });
+    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'refused', reason: 'packet_too_large (151)' }]);
+    expect(stub.seen).toHaveLength(1);
+    expect(pauses).toEqual([]);
+  });
+
+  test('that is refused by the body check is told so too, its quoted payload cut', async () => {
+    const { emqx } = await start({ status: 400, body: { code: 'BAD_REQUEST', message: { reason: 'x'.repeat(100_000) } } });
+    const [outcome] = await emqx.publish([delivery('t/1')]);
+    expect(outcome).toMatchObject({ result: 'refused', reason: expect.stringMatching(/^\{"reason":"xxx.*\(BAD_REQUEST\)$/) });
+    expect((outcome as { reason: string }).reason.length).toBeLessThan(400);
+  });
+});
+
+describe('several messages', () => {
+  test('go in one bulk, with one outcome each, in order', async () => {
+    const { emqx } = await start({ status: 202, body: [DELIVERED, NOBODY, DELIVERED] });
+    expect(await emqx.publish([delivery('t/1'), delivery('t/2'), delivery('t/3')])).toEqual([
+      { result: 'delivered' },
+      { result: 'no-subscribers' },
+      { result: 'delivered' },
+    ]);
+    expect(stub.seen.map(({ path }) => path)).toEqual(['/api/v5/publish/bulk']);
+    expect(stub.seen.flatMap(topicsOf)).toEqual(['t/1', 't/2', 't/3']);
+  });
+
+  test('none at all send nothing: an empty bulk is a 500', async () => {
+    const { emqx } = await start({ status: 500 });
+    expect(await emqx.publish([])).toEqual([]);
+    expect(stub.seen).toEqual([]);
+  });
+
+  test('are bounded by 500 entries a bulk', async () => {
+    const published: string[] = [];
+    const { emqx } = await start(emqxThatRefuses(new Set(), published, { status: 400 }));
+    const topics = Array.from({ length: 1_001 }, (_, i) => `t/${i}`);
+    expect(await emqx.publish(topics.map((topic) => delivery(topic)))).toHaveLength(1_001);
+    expect(stub.seen.map((request) => [request.path, topicsOf(request).length])).toEqual([
+      ['/api/v5/publish/bulk', 500],
+      ['/api/v5/publish/bulk', 500],
+      ['/api/v5/publish', 1],
+    ]);
+    expect(published).toEqual(topics);
+  });
+
+  test('are bounded by 4 MB a bulk, a larger one goes alone', async () => {
+    const published: string[] = [];
+    const { emqx } = await start(emqxThatRefuses(new Set(), published, { status: 400 }));
+    const sized = (topic: string, bytes: number) => delivery(topic, { payload: Buffer.alloc(bytes) });
+    const messages = [...Array.from({ length: 7 }, (_, i) => sized(`t/${i}`, 1_000_000)), sized('huge', 4_000_000), sized('last', 10)];
+    await emqx.publish(messages);
+    expect(published).toEqual(messages.map(({ topic }) => topic));
+    const alone = stub.seen.filter(({ path }) => path === '/api/v5/publish').flatMap(topicsOf);
+    expect(alone).toContain('huge');
+    for (const { path, text } of stub.seen) {
+      if (path.endsWith('/bulk')) expect(text.length).toBeLessThanOrEqual(4 * 1024 * 1024);
+    }
+  });
+
+  test('count non-ASCII topics in bytes', async () => {
+    const { emqx } = await start(emqxThatRefuses(new Set(), [], { status: 400 }));
+    const wide = (n: number) => delivery('ü'.repeat(30_000), { payload: Buffer.from(String(n)) });
+    await emqx.publish(Array.from({ length: 100 }, (_, i) => wide(i)));
+    expect(stub.seen.length).toBeGreaterThan(1);
+    for (const { text } of stub.seen) expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4 * 1024 * 1024);
+  });
+});
+
+describe('a bulk that EMQX does not take', () => {
+  const topics = Array.from({ length: 37 }, (_, i) => `t/${i}`);
+  const bad = new Set(['t/0', 't/17', 't/36']);
+
+  test.each([
+    ['400', { status: 400, body: TOO_LARGE }, 'packet_too_large (151)'],
+    ['413 of a proxy', { status: 413, body: '<html>too large</html>' }, '<html>too large</html>'],
+  ])('is halved until the bad ones stand alone (%s); the others are published once, in order', async (_name, refusal, reason) => {
+    const published: string[] = [];
+    const { emqx, pauses } = await start(emqxThatRefuses(bad, published, refusal));
+    const outcomes = await emqx.publish(topics.map((topic) => delivery(topic)));
+    expect(outcomes).toEqual(topics.map((topic) => (bad.has(topic) ? { result: 'refused', reason } : { result: 'delivered' })));
+    expect(published).toEqual(topics.filter((topic) => !bad.has(topic)));
+    expect(pauses).toEqual([]);
+    expect(stub.seen.length).toBeLessThan(40);
+  });
+
+  test('is halved after a 500 with an empty body too (body too large)', async () => {
+    const published: string[] = [];
+    const { emqx, pauses } = await start((request) => {
+      if (topicsOf(request).length > 10) return { status: 500 };
+      published.push(...topicsOf(request));
+      return { status: 200, body: topicsOf(request).map(() => DELIVERED) };
+    });
+    expect(await emqx.publish(topics.map((topic) => delivery(topic)))).toEqual(topics.map(() => ({ result: 'delivered' })));
+    expect(published).toEqual(topics);
+    expect(pauses).toEqual([]);
+  });
+
+  test('leaves alone what was over 4 MB and got that 500: refused at once', async () => {
+    const { emqx, pauses } = await start({ status: 500 });
+    const outcomes = await emqx.publish([delivery('huge', { payload: Buffer.alloc(6_000_000) })]);
+    expect(outcomes).toEqual([{ result: 'refused', reason: 'EMQX answered 500 with an empty body: the request body is too large' }]);
+    expect(pauses).toEqual([]);
+  });
+
+  test('refuses a small message that crashes a healthy EMQX each time (promise 13)', async () => {
+    const published: string[] = [];
+    const emqxThatCrashes = emqxThatRefuses(new Set(['t/1']), published, { status: 500 }) as (request: SeenRequest) => { status: number };
+    const { emqx } = await start((request) =>
+      request.path.endsWith('/nodes') ? { status: 200, body: [{ node_status: 'running', version: '5.8.9' }] } : emqxThatCrashes(request),
+    );
+    expect(await emqx.publish(['t/0', 't/1', 't/2'].map((topic) => delivery(topic)))).toEqual([
+      { result: 'delivered' },
+      { result: 'refused', reason: 'EMQX answered 500 with an empty body, each time' },
+      { result: 'delivered' },
+    ]);
+    expect(published).toEqual(['t/0', 't/2']);
+  });
+
+  test('refuses nothing while EMQX crashes on everything', async () => {
+    const { emqx } = await start({ status: 500 });
+    await expect(emqx.publish([delivery('t/0'), delivery('t/1')])).rejects.toThrow(RetryableError);
+  });
+});
+
+describe('a transient trouble', () => {
+  test.each([429, 502, 503, 504, 500])('%i is tried again after growing pauses', async (status) => {
+    const trouble = { status, body: { code: 'SERVICE_UNAVAILABLE', message: 'starting' } };
+    const { emqx, pauses } = await start(trouble, trouble, { status: 200, body: DELIVERED });
+    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'delivered' }]);
+    expect(pauses).toEqual([200, 400]);
+  });
+
+  test('ends in RetryableError when the retries are used up', async () => {
+    const { emqx, pauses } = await start({ status: 503, body: { code: 'SERVICE_UNAVAILABLE', message: 'starting' } });
+    await expect(emqx.publish([delivery('t/1')])).rejects.toThrow('EMQX answered 503: starting (SERVICE_UNAVAILABLE)');
+    expect(pauses).toEqual([200, 400, 800]);
+    expect(stub.seen).toHaveLength(4);
+  });
+
+  test('a connection cut after the request is tried again: at least once', async () => {
+    const { emqx } = await start('reset', { status: 200, body: DELIVERED });
+    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'delivered' }]);
+    expect(stub.seen).toHaveLength(2);
+  });
+
+  test('a late answer is a failure', async () => {
+    await start('hang');
+    const { emqx } = clientOf(stub.url, { timeoutMs: 20, backoff: { retries: 0 } });
+    await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(/^EMQX_URL: no answer from http:\/\/127\.0\.0\.1:\d+\/api\/v5 within 20 ms$/);
+    await emqx.close();
+  });
+
+  test('messages that EMQX could not dispatch go again without the others', async () => {
+    const { emqx, pauses } = await start(
+      { status: 503, body: [DELIVERED, NOT_DISPATCHED, NOBODY, NOT_DISPATCHED] },
+      { status: 202, body: [DELIVERED, NOBODY] },
+    );
+    expect(await emqx.publish(['t/0', 't/1', 't/2', 't/3'].map((topic) => delivery(topic)))).toEqual([
+      { result: 'delivered' },
+      { result: 'delivered' },
+      { result: 'no-subscribers' },
+      { result: 'no-subscribers' },
+    ]);
+    expect(stub.seen.map(topicsOf)).toEqual([
+      ['t/0', 't/1', 't/2', 't/3'],
+      ['t/1', 't/3'],
+    ]);
+    expect(pauses).toEqual([200]);
+  });
+
+  test('an answer that is not for our messages settles nothing', async () => {
+    const { emqx } = await start({ status: 200, body: [DELIVERED] }, { status: 200, body: '<html>sign in</html>' }, { status: 200, body: [DELIVERED, DELIVERED] });
+    expect(await emqx.publish([delivery('t/0'), delivery('t/1')])).toEqual([{ result: 'delivered' }, { result: 'delivered' }]);
+    expect(stub.seen).toHaveLength(3);
+  });
+
+  test('a wrong EMQX_URL is named', async () => {
+    const { emqx } = await start({ status: 404, body: '' });
+    await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(/^EMQX_URL: .* answered 404: is it EMQX 5's REST base/);
+  });
+});
+
+describe('a refused key', () => {
+  test.each([
+    [401, { code: 'BAD_API_KEY_OR_SECRET', message: `wrong: ${API_SECRET}` }, '401 BAD_API_KEY_OR_SECRET'],
+    [403, { code: 'UNAUTHORIZED_ROLE', message: 'no' }, '403 UNAUTHORIZED_ROLE'],
+    [401, `proxy says ${API_SECRET}`, '401 no code'],
+  ])('%i is an AuthError at once, naming the settings and never the secret', async (status, body, words) => {
+    const { emqx, pauses } = await start({ status, body });
+    const error: unknown = await emqx.publish([delivery('t/1'), delivery('t/2')]).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(AuthError);
+    expect(error).toBeInstanceOf(RetryableError);
+    const { message } = error as Error;
+    expect(message).toContain('EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX');
+    expect(message).toContain(words);
+    expect(message).not.toContain(API_SECRET);
+    expect(pauses).toEqual([]);
+    expect(stub.seen).toHaveLength(1);
+  });
+});
+
+describe('stopping', () => {
+  test('an aborted signal ends a request under way with its reason', async () => {
+    const { emqx } = await start('hang');
+    const stop = new AbortController();
+    const publishing = emqx.publish([delivery('t/1')], stop.signal);
+    const failed = expect(publishing).rejects.toThrow('shutting down');
+    await stub.received(1);
+    stop.abort(new Error('shutting down'));
+    await failed;
+  });
+
+  test('an aborted signal ends a pause with its reason', async () => {
+    const { emqx } = await start({ status: 503, body: {} });
+    await emqx.close();
+    const stop = new AbortController();
+    const sleep = (_ms: number, signal: AbortSignal) =>
+      new Promise<void>((_resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new Error('interrupted')));
+        stop.abort(new Error('shutting down'));
+      });
+    const client = clientOf(stub.url, { backoff: { sleep } });
+    await expect(client.emqx.publish([delivery('t/1')], stop.signal)).rejects.toThrow('shutting down');
+    await client.emqx.close();
+  });
+
+  test('an aborted signal stops before the next bulk', async () => {
+    const stop = new AbortController();
+    const { emqx } = await start((request) => {
+      stop.abort(new Error('shutting down'));
+      return { status: 200, body: topicsOf(request).map(() => DELIVERED) };
+    });
+    const messages = Array.from({ length: 600 }, (_, i) => delivery(`t/${i}`));
+    await expect(emqx.publish(messages, stop.signal)).rejects.toThrow('shutting down');
+    expect(stub.seen).toHaveLength(1);
+  });
+
+  test('a signal aborted before sends nothing', async () => {
+    const { emqx } = await start({ status: 200, body: DELIVERED });
+    await expect(emqx.publish([delivery('t/1')], AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone');
+    expect(stub.seen).toEqual([]);
+  });
+
+  test('close() ends requests under way and refuses new ones', async () => {
+    const { emqx } = await start('hang');
+    const failed = expect(emqx.publish([delivery('t/1')])).rejects.toThrow(ClosedError);
+    await stub.received(1);
+    await emqx.close();
+    await failed;
+    await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(ClosedError);
+    await emqx.close();
+  });
+});
+
+test('connections are kept alive', async () => {
+  const { emqx } = await start({ status: 200, body: DELIVERED });
+  for (let i = 0; i < 5; i++) await emqx.publish([delivery('t/1')]);
+  expect(stub.connections).toBe(1);
+});

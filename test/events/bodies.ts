@@ -1,0 +1,28 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export interface Fixture {
+  readonly event: string;
+  readonly case: string;
+  readonly body: Record<string, unknown>;
+}
+
+/** What a real EMQX 5.8.9 sent, as it sent it. */
+export const FIXTURES = (
+  JSON.parse(readFileSync(join(__dirname, '..', 'fixtures', 'events-5.8.9.json'), 'utf8')) as { events: Fixture[] }
+).events;
+
+export function fixture(event: string, name: string): Record<string, unknown> {
+  const found = FIXTURES.find((each) => each.event === event && each.case.startsWith(name));
+  if (found === undefined) throw new Error(`no fixture ${event} ${name}`);
+  return found.body;
+}
+
+/** The smallest message.publish. */
+export function publishBody(more: Record<string, unknown> = {}): Record<string, unknown> {
+  return { event: 'message.publish', id: 'A1', clientid: 'pub', topic: 't/1', qos: 1, payload: 'x', timestamp: 1000, ...more };
+}
+
+export function without(body: Record<string, unknown>, ...keys: string[]): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(body).filter(([key]) => !keys.includes(key)));
+}
