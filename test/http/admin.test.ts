@@ -1,0 +1,168 @@
+import request from 'supertest';
+import { OverloadedError, RefusedError, UnavailableError } from '../../src/errors';
+import { contract } from '../../src/events/contract';
+import { Fakes } from './fakes';
+import { expectProblem, paths } from './problems';
+
+let fakes: Fakes;
+beforeEach(() => {
+  fakes = new Fakes();
+});
+
+const letter = (id: string) => ({ id, reason: 'bad', event: { a: 1 }, source: null, at: 1 });
+
+describe('dead letters', () => {
+  test('are listed in pages', async () => {
+    fakes.letters = [letter('1'), letter('2')];
+    const response = await request(fakes.app()).get('/v1/dead-letters?limit=1');
+    expect(response.body).toEqual({ letters: [letter('1')], next: 'more' });
+    expect(contract.validator('#/components/schemas/DeadLetterPage')(response.body)).toEqual([]);
+    expect((await request(fakes.app()).get('/v1/dead-letters?after=more')).body).toMatchObject({ next: null });
+    for (const query of ['limit=0', 'limit=1001', 'after=', 'after=%00', 'x=1']) {
+      expectProblem(await request(fakes.app()).get(`/v1/dead-letters?${query}`), 400, 'validation');
+    }
+  });
+
+  test('one is shown, retried, removed', async () => {
+    fakes.letters = [letter('1'), letter('2')];
+    expect((await request(fakes.app()).get('/v1/dead-letters/1')).body).toEqual(letter('1'));
+    const retried = await request(fakes.app()).post('/v1/dead-letters/1/retry');
+    expect([retried.status, retried.body]).toEqual([202, { accepted: 1 }]);
+    expect((await request(fakes.app()).delete('/v1/dead-letters/2')).status).toBe(204);
+    for (const id of ['1', 'none', '%00']) {
+      expectProblem(await request(fakes.app()).get(`/v1/dead-letters/${id}`), 404, 'not-found');
+      expectProblem(await request(fakes.app()).delete(`/v1/dead-letters/${id}`), 404, 'not-found');
+      expectProblem(await request(fakes.app()).post(`/v1/dead-letters/${id}/retry`), 404, 'not-found');
+    }
+  });
+
+  test('all are retried, removed', async () => {
+    fakes.letters = [letter('1'), letter('2')];
+    const retried = await request(fakes.app()).post('/v1/dead-letters/retry');
+    expect([retried.status, retried.body]).toEqual([202, { accepted: 2 }]);
+    fakes.letters = [letter('3')];
+    expect((await request(fakes.app()).delete('/v1/dead-letters')).body).toEqual({ removed: 1 });
+  });
+
+  test('what can never be retried is 409; what is away is 503, what is too much 429', async () => {
+    for (const [failure, status, kind] of [
+      [new RefusedError('the event has no id'), 409, 'refused'],
+      [new UnavailableError('away'), 503, 'unavailable'],
+      [new OverloadedError('full'), 429, 'overloaded'],
+    ] as const) {
+      fakes.failure = failure;
+      expectProblem(await request(fakes.app()).post('/v1/dead-letters/1/retry'), status, kind);
+    }
+  });
+});
+
+describe('POST /v1/deliveries', () => {
+  const post = (body: unknown) => request(fakes.app()).post('/v1/deliveries').send(body as object);
+
+  test('asks for a delivery', async () => {
+    const response = await post({ clientid: 'dev/a+1', topic: '$share/g/t/#' });
+    expect([response.status, response.body]).toEqual([202, { accepted: 1 }]);
+    expect(fakes.requested).toEqual([['dev/a+1', '$share/g/t/#']]);
+  });
+
+  test.each<[unknown, string]>([
+    [{ topic: 't' }, '/clientid'],
+    [{ clientid: 'c' }, '/topic'],
+    [{ clientid: '', topic: 't' }, '/clientid'],
+    [{ clientid: 'c', topic: 'a#' }, '/topic'],
+    [[], ''],
+  ])('%j is 400', async (body, path) => {
+    const response = await post(body);
+    expectProblem(response, 400, 'validation');
+    expect(paths(response)).toEqual([path]);
+    expect([fakes.requested, fakes.recorded]).toEqual([[], []]);
+  });
+
+  test('with other content types 415', async () => {
+    expectProblem(await request(fakes.app()).post('/v1/deliveries').type('text/plain').send('{}'), 415, 'unsupported-media-type');
+  });
+});
+
+describe('operation', () => {
+  test('/v1/stats', async () => {
+    const { body } = (await request(fakes.app()).get('/v1/stats')) as { body: unknown };
+    expect(contract.validator('#/components/schemas/Stats')(body)).toEqual([]);
+    expect(body).toMatchObject({ messages: 1, lanes: [{ name: 'lane-0', waiting: 1 }] });
+  });
+
+  test('/healthz says ok whatever is away', async () => {
+    fakes.failure = new UnavailableError('away');
+    const response = await request(fakes.app()).get('/healthz');
+    expect([response.status, response.body]).toEqual([200, { status: 'ok' }]);
+  });
+
+  test('/readyz says what is away, each with a line', async () => {
+    const ready = await request(fakes.app()).get('/readyz');
+    expect([ready.status, ready.body]).toEqual([200, { ready: true, checks: fakes.checks }]);
+    fakes.checks.push({ name: 'queue', ok: false, detail: 'no answer; see QUEUE_URL' });
+    const unready = await request(fakes.app()).get('/readyz');
+    expect([unready.status, unready.body]).toEqual([503, { ready: false, checks: fakes.checks }]);
+    fakes.failure = new TypeError('bug');
+    const broken = await request(fakes.app()).get('/readyz');
+    expect([broken.status, broken.body]).toMatchObject([503, { ready: false, checks: [{ ok: false }] }]);
+  });
+
+  test('/metrics, with the duration of requests by route', async () => {
+    const app = fakes.app();
+    await request(app).get('/v1/messages/A');
+    await request(app).get('/nowhere');
+    const { text, headers } = await request(app).get('/metrics');
+    expect(headers['content-type']).toMatch(/^text\/plain; version=0\.0\.4/);
+    expect(text).toContain('http_request_duration_seconds_count{method="GET",route="/v1/messages/:id",status="404"} 1');
+    expect(text).toContain('http_request_duration_seconds_count{method="GET",route="none",status="404"} 1');
+  });
+
+  test('/openapi.yaml is the file', async () => {
+    const response = await request(fakes.app()).get('/openapi.yaml');
+    expect(response.headers['content-type']).toMatch(/^application\/yaml/);
+    expect(Buffer.isBuffer(response.body) ? response.body.toString() : response.text).toBe(contract.text);
+  });
+
+  test('/docs has everything from here, without inline scripts', async () => {
+    const page = await request(fakes.app()).get('/docs');
+    expect(page.headers['content-security-policy']).toContain("script-src 'self';");
+    expect(page.text).not.toMatch(/https?:|<script>/);
+    const files = [...page.text.matchAll(/(?:src|href)="([^"]+)"/g)].map((match) => match[1] ?? '');
+    expect(files).toHaveLength(4);
+    for (const file of files) expect((await request(fakes.app()).get(file)).status).toBe(200);
+    for (const file of ['package.json', 'index.html', '..%2fpackage.json', 'swagger-ui.js']) {
+      expectProblem(await request(fakes.app()).get(`/docs/${file}`), 404, 'not-found');
+    }
+  });
+});
+
+describe('the edge', () => {
+  test('an unknown path is 404, a wrong method 405 with Allow', async () => {
+    for (const path of ['/', '/v2/events', '/v1', '/v1/nothing', '/V1/events', '/console']) {
+      expectProblem(await request(fakes.app()).get(path), 404, 'not-found');
+    }
+    for (const [path, allow] of [
+      ['/v1/events', 'POST'],
+      ['/v1/events/message.publish', 'POST'],
+      ['/v1/messages', 'GET, HEAD, DELETE'],
+      ['/v1/dead-letters/retry', 'POST'],
+      ['/v1/dead-letters/1', 'GET, HEAD, DELETE'],
+      ['/healthz', 'GET, HEAD'],
+    ] as const) {
+      const response = await request(fakes.app()).put(path);
+      expectProblem(response, 405, 'method-not-allowed');
+      expect(response.headers['allow']).toBe(allow);
+    }
+  });
+
+  test('answers give nothing away and are not cached', async () => {
+    const { headers } = await request(fakes.app()).get('/v1/stats');
+    expect(headers).not.toHaveProperty('x-powered-by');
+    expect(headers).not.toHaveProperty('etag');
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+  });
+
+  test('HEAD is answered like GET', async () => {
+    expect((await request(fakes.app()).head('/healthz')).status).toBe(200);
+  });
+});

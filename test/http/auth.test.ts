@@ -1,0 +1,71 @@
+import request from 'supertest';
+import { publishBody } from '../events/bodies';
+import { Fakes } from './fakes';
+import { expectProblem } from './problems';
+
+const TOKENS = { ingestToken: 'ingest-secret', adminToken: 'admin-secret' };
+
+let fakes: Fakes;
+beforeEach(() => {
+  fakes = new Fakes();
+});
+
+const post = (path: string, authorization?: string, tokens: Partial<typeof TOKENS> = TOKENS) => {
+  const sent = request(fakes.app(tokens)).post(path);
+  return (authorization === undefined ? sent : sent.set('Authorization', authorization)).send(publishBody());
+};
+const get = (path: string, authorization?: string) => {
+  const sent = request(fakes.app(TOKENS)).get(path);
+  return authorization === undefined ? sent : sent.set('Authorization', authorization);
+};
+
+test('events take the ingest token', async () => {
+  for (const path of ['/v1/events', '/v1/events/message.publish', '/v1/events/']) {
+    expect((await post(path, 'Bearer ingest-secret')).status).toBe(202);
+    expect((await post(path, 'bearer  ingest-secret')).status).toBe(202);
+    expectProblem(await post(path, 'Bearer admin-secret'), 403, 'forbidden');
+  }
+});
+
+test('every other /v1 path takes the admin token', async () => {
+  for (const path of ['/v1/messages', '/v1/dead-letters', '/v1/stats']) {
+    expect((await get(path, 'Bearer admin-secret')).status).toBe(200);
+    expectProblem(await get(path, 'Bearer ingest-secret'), 403, 'forbidden');
+    expectProblem(await get(path), 401, 'unauthorized');
+  }
+});
+
+test.each([undefined, '', 'Bearer', 'Bearer ', 'Bearer wrong', 'Basic ingest-secret', 'ingest-secret', 'Bearer ingest-secret x', 'Bearer ingest-secre'])(
+  'Authorization %j is 401 with a challenge',
+  async (authorization) => {
+    const response = await post('/v1/events', authorization);
+    expectProblem(response, 401, 'unauthorized');
+    expect(response.headers['www-authenticate']).toMatch(/^Bearer /);
+    expect([fakes.accepted, fakes.recorded]).toEqual([[], []]);
+  },
+);
+
+test('a path that does not exist tells so only to who has the token; odd spellings open nothing', async () => {
+  for (const path of ['/v1/nothing', '/v1/eventsx', '/v1/Events', '/v1/%65vents']) {
+    expectProblem(await post(path), 401, 'unauthorized');
+    expectProblem(await post(path, 'Bearer admin-secret'), 404, 'not-found');
+  }
+  for (const path of ['/V1/events', '//v1/events']) expectProblem(await post(path), 404, 'not-found');
+});
+
+test('health, metrics, the contract and its page are open', async () => {
+  for (const path of ['/healthz', '/readyz', '/metrics', '/openapi.yaml', '/docs']) expect((await get(path)).status).toBe(200);
+});
+
+test('without a token a path is open, whatever is sent', async () => {
+  for (const authorization of [undefined, 'Bearer x', 'Bearer admin-secret']) {
+    expect((await post('/v1/events', authorization, { adminToken: 'admin-secret' })).status).toBe(202);
+  }
+});
+
+test('no token reaches the log', async () => {
+  fakes.failure = new TypeError('bug');
+  await post('/v1/events', 'Bearer ingest-secret');
+  await post('/v1/events', 'Bearer admin-secret');
+  expect(fakes.lines.join('')).not.toContain('secret');
+});

@@ -1,0 +1,216 @@
+import { gzipSync } from 'node:zlib';
+import request, { type Response } from 'supertest';
+import { ClosedError, OverloadedError, RefusedError, RetryableError, UnavailableError } from '../../src/errors';
+import { FIXTURES, publishBody, without } from '../events/bodies';
+import { Fakes } from './fakes';
+import { expectProblem, paths } from './problems';
+
+let fakes: Fakes;
+beforeEach(() => {
+  fakes = new Fakes();
+});
+
+const send = (body: string | Buffer, path = '/v1/events', headers: Record<string, string> = {}) =>
+  request(fakes.app())
+    .post(path)
+    .set({ 'Content-Type': 'application/json', ...headers })
+    .serialize((each: unknown) => each as string)
+    .send(body);
+
+const post = (body: unknown, path = '/v1/events') => send(JSON.stringify(body), path);
+
+describe('everything a real EMQX 5.8.9 sends is accepted as it is', () => {
+  test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))('%s (%s)', async (event, _, body) => {
+    for (const path of ['/v1/events', `/v1/events/${event}`]) {
+      const response = await post(body, path);
+      expect([response.status, response.body]).toEqual([202, { accepted: 1 }]);
+    }
+    expect(fakes.accepted).toHaveLength(2);
+    expect(fakes.recorded).toEqual([]);
+  });
+
+  test('all in one array, in their order', async () => {
+    const response = await post(FIXTURES.map(({ body }) => body));
+    expect(response.body).toEqual({ accepted: FIXTURES.length });
+    expect(fakes.accepted).toHaveLength(FIXTURES.length);
+    expect(fakes.accepted.map((event) => 'clientid' in event && event.clientid).filter(Boolean).slice(0, 3)).toEqual(['dev/a+1', 'dev/a+1', 'dev/a+1']);
+  });
+});
+
+describe('accepted', () => {
+  test('promise 1: 202 only after the queue has it', async () => {
+    const order: string[] = [];
+    fakes.queueing = async () => {
+      order.push('asked');
+      await new Promise((done) => setTimeout(done, 50));
+      order.push('durable');
+    };
+    await post(publishBody()).then(() => order.push('answered'));
+    expect(order).toEqual(['asked', 'durable', 'answered']);
+  });
+
+  test('ignored events count as accepted, those of bridges with slashes in their names too', async () => {
+    expect((await post({ event: 'client.connack' })).body).toEqual({ accepted: 1 });
+    expect((await post({}, '/v1/events/$bridges/mqtt:a')).body).toEqual({ accepted: 1 });
+    expect(fakes.accepted).toEqual([
+      { type: 'ignored', event: 'client.connack' },
+      { type: 'ignored', event: '$bridges/mqtt:a' },
+    ]);
+  });
+
+  test('an empty array asks the queue nothing', async () => {
+    fakes.failure = new Error('not to be asked');
+    expect((await post([])).body).toEqual({ accepted: 0 });
+  });
+
+  test('charset utf-8, other letter cases and gzip are fine', async () => {
+    for (const type of ['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"', 'application/json;']) {
+      expect((await send(JSON.stringify(publishBody()), '/v1/events', { 'Content-Type': type })).status).toBe(202);
+    }
+    expect((await send(gzipSync(JSON.stringify(publishBody())), '/v1/events', { 'Content-Encoding': 'gzip' })).status).toBe(202);
+  });
+
+  test('they are counted by name', async () => {
+    await post([publishBody(), publishBody(), { event: '$bridges/mqtt:a' }]);
+    const text = await fakes.metrics.registry.metrics();
+    expect(text).toContain('emqx_offline_events_accepted_total{event="message.publish"} 2');
+    expect(text).toContain('emqx_offline_events_accepted_total{event="$bridges"} 1');
+  });
+});
+
+describe('refused: nothing reaches the queue, and it becomes a dead letter (promise 13)', () => {
+  async function refused(response: Response, kind: string): Promise<void> {
+    expectProblem(response, 400, kind);
+    expect(fakes.accepted).toEqual([]);
+    expect(fakes.recorded).toHaveLength(1);
+    expect(fakes.recorded[0]?.reason).toBe((JSON.parse(response.text) as { detail: string }).detail);
+    expect(await fakes.metrics.registry.metrics()).toContain(`events_rejected_total{reason="${kind}"} 1`);
+  }
+
+  test.each<[string, Record<string, unknown>, string]>([
+    ['no id', without(publishBody(), 'id'), '/id'],
+    ['id "undefined"', publishBody({ id: 'undefined' }), '/id'],
+    ['no client id', without(publishBody(), 'clientid'), '/clientid'],
+    ['a client id with U+0000', publishBody({ clientid: 'a\0' }), '/clientid'],
+    ['a lone surrogate in the client id', publishBody({ clientid: '\ud800' }), '/clientid'],
+    ['no topic', without(publishBody(), 'topic'), '/topic'],
+    ['a wildcard in the topic', publishBody({ topic: 't/#' }), '/topic'],
+    ['QoS 3', publishBody({ qos: 3 }), '/qos'],
+    ['no payload', without(publishBody(), 'payload'), '/payload'],
+    ['bad base64', publishBody({ payload_base64: 'AP8' }), '/payload_base64'],
+    ['bad correlation data', publishBody({ correlation_data_base64: '*' }), '/correlation_data_base64'],
+    ['no time', without(publishBody(), 'timestamp'), '/publish_received_at'],
+    ['a bad filter', publishBody({ event: 'session.subscribed', topic: 'a#' }), '/topic'],
+    ['a share without a group', publishBody({ event: 'session.subscribed', topic: '$share//t' }), '/topic'],
+    ['an unknown event', { event: 'message.published' }, '/event'],
+    ['no event', { topic: 't' }, '/event'],
+  ])('%s', async (_, body, path) => {
+    const response = await post(body);
+    await refused(response, 'validation');
+    expect(paths(response)).toEqual([path]);
+    expect(fakes.recorded[0]).toMatchObject({ event: JSON.stringify(body), source: 'POST /v1/events' });
+  });
+
+  test('an event that the path names otherwise', async () => {
+    await refused(await post(publishBody(), '/v1/events/message.acked'), 'validation');
+    expect(fakes.recorded[0]?.source).toBe('POST /v1/events/message.acked');
+  });
+
+  test('an unknown event in the path: the known ones are listed', async () => {
+    const response = await post({}, '/v1/events/nope');
+    await refused(response, 'validation');
+    expect(response.text).toContain('message.publish');
+  });
+
+  test('an array is all or nothing, and says which entry is wrong', async () => {
+    const response = await post([publishBody(), publishBody({ id: 'A2' }), publishBody(), without(publishBody(), 'id'), 5]);
+    await refused(response, 'validation');
+    expect(paths(response)).toEqual(['/3/id', '/4']);
+  });
+
+  test('an array of more than 10,000', async () => {
+    const response = await post(Array.from({ length: 10_001 }, () => ({ event: 'client.ping' })));
+    await refused(response, 'validation');
+    expect((await post(Array.from({ length: 10_000 }, () => ({ event: 'client.ping' })))).status).toBe(202);
+  });
+
+  test('an array where one event is named by the path', async () => {
+    await refused(await post([publishBody()], '/v1/events/message.publish'), 'validation');
+  });
+
+  test.each([
+    ['no body', ''],
+    ['no JSON', '{"event":'],
+    ['U+0000 in the text', '{"a":"\0"}'],
+    ['no UTF-8', Buffer.from([0x22, 0xff, 0x22])],
+  ])('%s', async (_, body) => {
+    await refused(await send(body), 'malformed');
+    expect(String(fakes.recorded[0]?.event)).not.toContain('\0');
+  });
+
+  test('a large body is cut to 64 KB', async () => {
+    await refused(await send('é'.repeat(100_000)), 'malformed');
+    expect(Buffer.byteLength(String(fakes.recorded[0]?.event))).toBe(65_536);
+  });
+
+  test('recording that fails or hangs leaves the 400 a 400', async () => {
+    fakes.recording = Promise.reject(new Error('away'));
+    expectProblem(await post({}), 400, 'validation');
+    expect(fakes.lines.join('')).toMatch(/not recorded/);
+    fakes.recording = new Promise(() => undefined);
+    expectProblem(await post({}), 400, 'validation');
+  });
+});
+
+describe('not taken, and no dead letter', () => {
+  afterEach(() => expect([fakes.accepted, fakes.recorded]).toEqual([[], []]));
+
+  test.each(['text/plain', 'application/json; charset=latin1', 'application/jsonp', 'application/x-www-form-urlencoded', ''])(
+    'content type %j is 415',
+    async (type) => expectProblem(await send(JSON.stringify(publishBody()), '/v1/events', { 'Content-Type': type }), 415, 'unsupported-media-type'),
+  );
+
+  test('an unknown content encoding is 415', async () => {
+    expectProblem(await send('{}', '/v1/events', { 'Content-Encoding': 'zip' }), 415, 'unsupported-media-type');
+  });
+
+  test('a body over the limit is 413, a packed one by what it unpacks to', async () => {
+    const large = JSON.stringify(publishBody({ payload: 'x'.repeat(2000) }));
+    const limited = (body: string | Buffer, headers: Record<string, string>) =>
+      request(fakes.app({ bodyLimit: 1000 }))
+        .post('/v1/events')
+        .set({ 'Content-Type': 'application/json', ...headers })
+        .serialize((each: unknown) => each as string)
+        .send(body);
+    expectProblem(await limited(large, {}), 413, 'too-large');
+    expectProblem(await limited(gzipSync(large), { 'Content-Encoding': 'gzip' }), 413, 'too-large');
+  });
+
+  test('a malformed percent-encoding in the path is 400', async () => {
+    expectProblem(await post(publishBody(), '/v1/events/%zz'), 400, 'malformed');
+  });
+
+  test('EMQX loses an event that gets a 500: whatever goes wrong is 503 or 429, with Retry-After', async () => {
+    for (const failure of [new UnavailableError('away'), new RetryableError('later'), new ClosedError('closed'), new RefusedError('no'), new TypeError('bug')]) {
+      fakes.failure = failure;
+      expectProblem(await post(publishBody()), 503, 'unavailable');
+    }
+    fakes.failure = new OverloadedError('full');
+    expectProblem(await post(publishBody()), 429, 'overloaded');
+  });
+
+  test('what is unexpected is logged with its stack, and not shown', async () => {
+    fakes.failure = new TypeError('secret detail');
+    expect((await post(publishBody())).text).not.toContain('secret detail');
+    const [line] = fakes.lines.map((each) => JSON.parse(each) as { level: string; err: { stack: string } });
+    expect(line?.level).toBe('error');
+    expect(line?.err.stack).toContain('events.test.ts');
+  });
+
+  test('a queue that is away is logged once a second, not once an event', async () => {
+    fakes.failure = new UnavailableError('away');
+    const app = fakes.app();
+    for (let i = 0; i < 5; i++) await request(app).post('/v1/events').send(publishBody());
+    expect(fakes.lines.length).toBeLessThan(3);
+  });
+});

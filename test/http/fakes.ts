@@ -1,0 +1,111 @@
+import type { Express } from 'express';
+import { createApp, type AppOptions } from '../../src/http/app';
+import type { DeadLetter, HttpServices, NewDeadLetter, ReadinessCheck } from '../../src/http/services';
+import type { OfflineEvent } from '../../src/events/event';
+import type { Message, MessageRef } from '../../src/offline/message';
+import { matches } from '../../src/offline/topic';
+import { createLogger } from '../../src/ops/log';
+import { createMetrics } from '../../src/ops/metrics';
+
+export const NOW = 1_000_000;
+
+/** The services that the HTTP edge talks to, in memory; a test puts errors and answers in. */
+export class Fakes {
+  readonly accepted: OfflineEvent[] = [];
+  readonly recorded: NewDeadLetter[] = [];
+  readonly requested: [clientid: string, filter: string][] = [];
+  readonly tombstones = new Map<string, number>();
+  readonly lines: string[] = [];
+  readonly metrics = createMetrics();
+  messages: Message[] = [];
+  letters: DeadLetter[] = [];
+  checks: ReadinessCheck[] = [{ name: 'store', ok: true, detail: 'fine' }];
+  /** What every call rejects with, when set. */
+  failure: Error | null = null;
+  /** What the queue does before it has an event. */
+  queueing: () => Promise<void> = () => Promise.resolve();
+  /** What recording a dead letter waits for. */
+  recording: Promise<void> = Promise.resolve();
+
+  app(options: Partial<AppOptions> = {}): Express {
+    const log = createLogger({ level: 'info', destination: { write: (line: string) => void this.lines.push(line) } });
+    return createApp(this.services(), { ingestToken: null, adminToken: null, bodyLimit: 16 * 1024 * 1024, tombstoneMs: 500, log, now: () => NOW, ...options });
+  }
+
+  private async working<T>(work: () => T): Promise<T> {
+    if (this.failure !== null) throw this.failure;
+    return work();
+  }
+
+  private services(): HttpServices {
+    const one = (id: string): DeadLetter | null => this.letters.find((letter) => letter.id === id) ?? null;
+    const takeAll = (): number => this.letters.splice(0).length;
+    const take = (id: string): boolean => {
+      const found = one(id) !== null;
+      this.letters = this.letters.filter((letter) => letter.id !== id);
+      return found;
+    };
+    return {
+      metrics: this.metrics,
+      ingest: {
+        accept: async (events) => {
+          await this.queueing();
+          await this.working(() => void this.accepted.push(...events));
+        },
+      },
+      deliveries: { request: (clientid, filter) => this.working(() => void this.requested.push([clientid, filter])) },
+      deadLetters: {
+        record: async (letter) => {
+          await this.recording;
+          this.recorded.push(letter);
+        },
+        list: ({ after, limit }) => this.working(() => ({ letters: this.letters.slice(0, limit), next: after === null ? 'more' : null })),
+        get: (id) => this.working(() => one(id)),
+        retry: (id) => this.working(() => take(id)),
+        retryAll: () => this.working(takeAll),
+        remove: (id) => this.working(() => take(id)),
+        removeAll: () => this.working(takeAll),
+      },
+      stats: () =>
+        this.working(() => ({ messages: 1, dead_letters: 2, lanes: [{ name: 'lane-0', waiting: 1, active: 0, delayed: 0 }], rates: { accepted: 0.5 } })),
+      readiness: () => this.working(() => this.checks),
+      store: {
+        getMessage: (id) => this.working(() => this.messages.find((message) => message.id === id) ?? null),
+        listTopics: ({ filter, after, limit }) =>
+          this.working(() => {
+            const topics = [...new Set(this.messages.map(({ topic }) => topic))].sort();
+            return topics.filter((topic) => topic > after && matches(filter, topic)).slice(0, limit);
+          }),
+        listMessages: ({ topic, after, limit, now }) =>
+          this.working(() =>
+            this.messages
+              .filter((message) => message.topic === topic && message.id > after && (message.expiresAt ?? Infinity) > now)
+              .sort((a, b) => (a.id < b.id ? -1 : 1))
+              .slice(0, limit),
+          ),
+        removeMessages: (refs, until) => this.working(() => this.remove(refs, until)),
+      },
+    };
+  }
+
+  private remove(refs: readonly MessageRef[], until: number): number {
+    const before = this.messages.length;
+    for (const { id } of refs) this.tombstones.set(id, until);
+    this.messages = this.messages.filter(({ id }) => !refs.some((ref) => ref.id === id));
+    return before - this.messages.length;
+  }
+}
+
+export function storedMessage(fields: Partial<Message> & Pick<Message, 'id' | 'topic'>): Message {
+  return {
+    clientid: 'pub',
+    username: null,
+    qos: 1,
+    retain: false,
+    payload: Buffer.from('hello'),
+    publishReceivedAt: 1000,
+    expiresAt: null,
+    properties: {},
+    ...fields,
+  };
+}

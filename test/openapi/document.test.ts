@@ -1,0 +1,107 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Express } from 'express';
+import { contract, type SchemaName } from '../../src/events/contract';
+import { HANDLED, KNOWN_NAMES } from '../../src/events/names';
+import { FIXTURES } from '../events/bodies';
+import { Fakes } from '../http/fakes';
+
+interface Operation {
+  readonly operationId?: string;
+  readonly security?: unknown[];
+  readonly requestBody?: { content: Record<string, { schema: object }> };
+  readonly responses: Record<string, { $ref?: string; content?: Record<string, { schema: object }> }>;
+}
+
+const METHODS = ['get', 'put', 'post', 'delete', 'patch', 'head', 'options'];
+
+const OPERATIONS = Object.entries(contract.find('/paths') as Record<string, Record<string, Operation>>).flatMap(([path, item]) =>
+  Object.entries(item)
+    .filter(([method]) => METHODS.includes(method))
+    .map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, method, operation })),
+);
+
+test('every $ref leads somewhere', () => {
+  const refs = [...contract.text.matchAll(/\$ref: '#([^']+)'/g)].map((match) => match[1] ?? '');
+  expect(refs.length).toBeGreaterThan(100);
+  expect(refs.filter((ref) => contract.find(ref) === undefined)).toEqual([]);
+});
+
+test('every component is used', () => {
+  for (const kind of ['schemas', 'responses', 'parameters', 'headers']) {
+    const names = Object.keys(contract.find(`/components/${kind}`) as object);
+    expect(names.filter((name) => !contract.text.includes(`'#/components/${kind}/${name}'`))).toEqual([]);
+  }
+});
+
+test('every schema is one that ajv takes in strict mode, those inside operations too', () => {
+  for (const name of Object.keys(contract.find('/components/schemas') as object)) {
+    expect(contract.validator(`#/components/schemas/${name}`)).toBeInstanceOf(Function);
+  }
+  for (const { operation } of OPERATIONS) {
+    for (const part of [operation.requestBody, ...Object.values(operation.responses)]) {
+      for (const { schema } of Object.values(part?.content ?? {})) expect(contract.compile(schema)).toBeInstanceOf(Function);
+    }
+  }
+});
+
+test.each(OPERATIONS.map(({ name, operation }) => [name, operation] as const))('%s has an id and says how it fails', (_, operation) => {
+  expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
+  const problems = Object.values(operation.responses).filter(({ $ref }) => {
+    const response = $ref === undefined ? null : (contract.find($ref.slice(1)) as { content?: object });
+    return response?.content !== undefined && 'application/problem+json' in response.content;
+  });
+  expect(problems.length).toBeGreaterThan(0);
+  expect(Object.keys(operation.responses).some((status) => status.startsWith('2'))).toBe(true);
+});
+
+test('ids of operations are unique', () => {
+  const ids = OPERATIONS.map(({ operation }) => operation.operationId);
+  expect(new Set(ids).size).toBe(ids.length);
+});
+
+test('what needs which token: events the ingest token and never 500, every other /v1 path the admin token, the rest none', () => {
+  for (const { path, operation } of OPERATIONS) {
+    const isEvents = path.startsWith('/v1/events');
+    const token = isEvents ? [{ ingestToken: [] }] : path.startsWith('/v1/') ? [{ adminToken: [] }] : [];
+    if (path !== '/docs/{file}') expect([path, operation.security]).toEqual([path, token]);
+    if (isEvents) expect(Object.keys(operation.responses)).toEqual(['202', '400', '401', '403', '413', '415', '429', '503']);
+  }
+});
+
+test('every route is in the document, and every operation has a route', () => {
+  expect(routesOf(new Fakes().app())).toEqual(OPERATIONS.map(({ name }) => name).sort());
+});
+
+function routesOf(app: Express): string[] {
+  const layers = app.router.stack as unknown as { route?: { path: string; stack: { method?: string }[] } }[];
+  return layers
+    .flatMap(({ route }) =>
+      (route?.stack ?? [])
+        .filter(({ method }) => method !== undefined)
+        .map(({ method = '' }) => `${method.toUpperCase()} ${(route?.path ?? '').replace(/[:*](\w+)/g, '{$1}')}`),
+    )
+    .sort();
+}
+
+describe('events', () => {
+  test('each that we handle has its schema, and its name is known', () => {
+    for (const [name, schema] of Object.entries(HANDLED)) {
+      expect(KNOWN_NAMES).toContain(name);
+      expect(contract.find(`/components/schemas/${schema}/properties/event/enum`)).toEqual([name, 'undefined']);
+    }
+    const listed = (contract.find('/components/schemas/Event/anyOf') as { $ref: string }[]).map(({ $ref }) => $ref.split('/').at(-1));
+    expect(listed).toEqual([...Object.values(HANDLED), 'OtherEvent']);
+  });
+
+  test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))('%s (%s) fits its schema as it is', (event, _, body) => {
+    const schema: SchemaName = HANDLED[event as keyof typeof HANDLED];
+    expect(contract.validator(`#/components/schemas/${schema}`)(body)).toEqual([]);
+    expect(contract.validator('#/components/schemas/Event')(body)).toEqual([]);
+  });
+});
+
+test('the version is that of the package', () => {
+  const { version } = JSON.parse(readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')) as { version: string };
+  expect(contract.find('/info/version')).toBe(version);
+});

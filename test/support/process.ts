@@ -1,0 +1,66 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { waitFor } from './wait';
+
+const ROOT = join(__dirname, '../..');
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+/** The server in a process of its own, from its sources. */
+export class ServerProcess {
+  output = '';
+  private readonly exit: Promise<number | null>;
+
+  private constructor(
+    private readonly child: ChildProcess,
+    readonly url: string,
+  ) {
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
+    this.exit = once(child, 'exit').then(([code]) => code as number | null);
+  }
+
+  static async run(environment: Record<string, string>, ...args: string[]): Promise<ServerProcess> {
+    const port = environment['PORT'] ?? String(await freePort());
+    const env = { PATH: process.env['PATH'] ?? '', PORT: port, ...environment };
+    const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts', ...args], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    return new ServerProcess(child, `http://127.0.0.1:${port}`);
+  }
+
+  /** Started, and working. */
+  static async serve(environment: Record<string, string>): Promise<ServerProcess> {
+    const server = await ServerProcess.run(environment, 'serve');
+    await waitFor('the server to be ready', () => server.output.includes('"msg":"ready"') || server.exited(), 30_000);
+    return server;
+  }
+
+  private exited(): boolean {
+    if (this.child.exitCode !== null) throw new Error(`the server exited with ${this.child.exitCode}:\n${this.output}`);
+    return false;
+  }
+
+  async post(path: string, body: unknown): Promise<Response> {
+    return fetch(`${this.url}${path}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+  }
+
+  async get<T = unknown>(path: string): Promise<T> {
+    return (await fetch(`${this.url}${path}`)).json() as Promise<T>;
+  }
+
+  async end(signal: NodeJS.Signals): Promise<number | null> {
+    this.child.kill(signal);
+    return this.exit;
+  }
+
+  get exitCode(): Promise<number | null> {
+    return this.exit;
+  }
+}
