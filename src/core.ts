@@ -3,6 +3,7 @@ import type { Config } from './config/config';
 import type { EmqxApi } from './emqx/api';
 import { RefusedError } from './errors';
 import { parseEvent } from './events';
+import { Clients } from './offline/clients';
 import { Deliverer } from './offline/deliverer';
 import { Ingest } from './offline/ingest';
 import { Letters } from './offline/letters';
@@ -83,9 +84,10 @@ export class Core {
     const writer = new Writer(common);
     const { policies } = config;
     const deliverer = emqx === null ? null : new Deliverer({ ...common, emqx, state: backends.queue.state, policies, signer: this.signer });
+    const clients = new Clients({ store: backends.store, emqx, state: backends.queue.state });
     return new Workers(backends.queue, {
       messages: (job: MessageJob) => writer.handle(job),
-      clients: async (job: ClientJob) => deliverer?.handle(job),
+      clients: async (job: ClientJob) => (job.name === 'changes' ? clients.apply(job.data.changes) : deliverer?.handle(job)),
       setAside: (job, reason) => this.letters.record({ reason, event: job, source: 'worker' }),
       onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
     });
@@ -94,7 +96,7 @@ export class Core {
   /** Resolves when the queue has the request. */
   async requestDelivery(clientid: string, filter: string): Promise<void> {
     if (this.deps.emqx === null) throw new RefusedError(NO_API_KEY);
-    await this.lanes.deliver({ clientid, filter, qos: 2, at: this.deps.now() });
+    await this.lanes.put({ deliver: { clientid, filter, qos: 2, at: this.deps.now() } }, clientid.length + filter.length);
   }
 
   /** Finishes or gives back what is in hand. */

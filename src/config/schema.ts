@@ -120,8 +120,12 @@ function explain(error: ErrorObject): SettingError {
       return new SettingError(key, problemOf(String(params['format']), String(error.data)) ?? 'is malformed');
     case 'minItems':
       return new SettingError(key, 'must have at least one entry (use mode "off" to store nothing)');
+    case 'type': {
+      const hint = params['type'] === 'string' && typeof error.data === 'number' ? ' (put it in quotes)' : '';
+      return new SettingError(key, `${error.message ?? 'has the wrong type'}${hint}`);
+    }
     default:
-      return new SettingError(key, `${error.message ?? 'is wrong'}${error.keyword === 'type' && typeof error.data === 'number' ? ' (put it in quotes)' : ''}`);
+      return new SettingError(key, error.message ?? 'is wrong');
   }
 }
 

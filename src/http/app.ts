@@ -61,8 +61,9 @@ function answerErrors(unexpected: 'internal' | 'unavailable', log: Logger, count
   return (error: unknown, req, res, _next) => {
     const problem = toProblem(error, unexpected);
     count(problem.kind);
-    // One line of the log, whatever the client put into the path.
-    const request = { method: req.method, path: req.path.slice(0, 200), status: problem.status };
+    // req.path lacks what this handler is mounted at.
+    const path = req.originalUrl.replace(/\?.*$/s, '').slice(0, 200);
+    const request = { method: req.method, path, status: problem.status };
     if (error instanceof RetryableError || error instanceof ClosedError) warn({ err: error, ...request });
     else if (problem.status >= 500) log.error({ err: error, ...request }, 'unexpected error');
     // Too late for another answer: the connection's end tells.

@@ -36,7 +36,7 @@ export class Deliverer {
     this.sender = new Sender(deps);
   }
 
-  async handle(job: ClientJob): Promise<void> {
+  async handle(job: Exclude<ClientJob, { name: 'changes' }>): Promise<void> {
     switch (job.name) {
       case 'subscribed':
         return this.subscribed(job.data.requests);

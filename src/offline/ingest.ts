@@ -1,30 +1,28 @@
 import type { Policy } from '../config/policies';
 import type { OfflineEvent } from '../events/event';
+import type { Item } from '../queue/jobs';
 import type { Lanes } from '../queue/lanes';
-import { route, type Route } from './route';
+import { route } from './route';
 import type { Signer } from './signature';
 
 /** The way of an event from the door into the queue. */
 export class Ingest {
   constructor(
-    private readonly lanes: Pick<Lanes, 'write' | 'deliver'>,
+    private readonly lanes: Pick<Lanes, 'put'>,
     private readonly policies: readonly Policy[],
     private readonly signer: Signer,
   ) {}
 
   /** Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
-    const routes = events.map((event) => route(event, this.policies, this.signer));
-    await Promise.all(routes.map((each) => this.enqueue(each)));
-  }
-
-  private async enqueue(to: Route): Promise<void> {
-    if (to === null) return;
-    if ('deliver' in to) return this.lanes.deliver(to.deliver);
-    const payload = to.write.kind === 'publish' ? to.write.message.payload.length : 0;
-    return this.lanes.write(to.write, payload + EVENT_OVERHEAD_BYTES);
+    const items = events.flatMap((event) => route(event, this.policies, this.signer));
+    await Promise.all(items.map((item) => this.lanes.put(item, sizeOf(item))));
   }
 }
 
-/** About what an event takes in memory and in its job beside the payload. */
-const EVENT_OVERHEAD_BYTES = 500;
+/** About what an item takes in memory and in its job beside the payload. */
+const OVERHEAD_BYTES = 500;
+
+function sizeOf(item: Item): number {
+  return OVERHEAD_BYTES + ('write' in item && item.write.kind === 'publish' ? item.write.message.payload.length : 0);
+}

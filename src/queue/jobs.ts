@@ -28,6 +28,17 @@ export interface DeliveryRequest {
   readonly at: number;
 }
 
+/** What a client did, in a client lane. Times are EMQX's, in ms. */
+export type ClientChange = { readonly clientid: string; readonly at: number } & (
+  | { readonly kind: 'connected'; readonly node: string | null }
+  | { readonly kind: 'disconnected'; readonly node: string | null; readonly connectedAt: number | null }
+  | { readonly kind: 'subscribed'; readonly filter: string; readonly qos: QoS }
+  | { readonly kind: 'unsubscribed'; readonly filter: string }
+);
+
+/** What goes into the queue for an event. */
+export type Item = { readonly write: MessageEvent } | { readonly deliver: DeliveryRequest } | { readonly change: ClientChange };
+
 /** An acknowledged delivery of ours. */
 export interface Progress {
   readonly clientid: string;
@@ -44,7 +55,8 @@ export type ClientJob =
   | { readonly name: 'due'; readonly data: { requests: readonly DeliveryRequest[] } }
   /** Look again; the fences are passed. */
   | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[] } }
-  | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } };
+  | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } }
+  | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } };
 
 /** A message as JSON; the payload as base64. */
 export type WireMessage = Omit<Message, 'payload'> & { readonly payload: string };

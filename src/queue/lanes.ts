@@ -2,7 +2,7 @@ import type { FlowJob } from 'bullmq';
 import { errorText, UnavailableError } from '../errors';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
-import type { ClientJob, DeliveryRequest, MessageEvent, Progress } from './jobs';
+import type { ClientChange, ClientJob, DeliveryRequest, Item, MessageEvent, Progress } from './jobs';
 import { CLIENT_LANES, clientLane, laneOf, lanesOf, MESSAGE_LANES, messageLane } from './names';
 
 /** One add: what arrives while the one before it is under way. */
@@ -13,8 +13,6 @@ const MAX_JOB_EVENTS = 256;
 /** An add that takes longer counts as failed; EMQX sends the event again, and what is done twice has the effect of once. */
 const ADD_TIMEOUT_MS = 10_000;
 const JOB = { removeOnComplete: true } as const;
-
-type Item = { readonly write: MessageEvent } | { readonly deliver: DeliveryRequest };
 
 /**
  * The way into the queue. Every method resolves when the queue has it durably (promise 1) and throws UnavailableError or
@@ -39,14 +37,12 @@ export class Lanes {
     await Promise.all([...this.messages, ...this.clients].map((queue) => queue.setGlobalConcurrency(1)));
   }
 
-  /** `bytes` is about what it takes in memory. */
-  write(event: MessageEvent, bytes: number): Promise<void> {
-    return this.incoming.add({ write: event }, bytes);
-  }
-
-  /** The delivery starts when all that was accepted before it, in every lane that its filter can match, is in the store (promise 4). */
-  deliver(request: DeliveryRequest): Promise<void> {
-    return this.incoming.add({ deliver: request }, request.clientid.length + request.filter.length);
+  /**
+   * A delivery starts when all that was accepted before it, in every lane that its filter can match, is in the store (promise 4).
+   * `bytes` is about what the item takes in memory.
+   */
+  put(item: Item, bytes: number): Promise<void> {
+    return this.incoming.add(item, bytes);
   }
 
   /**
@@ -102,8 +98,10 @@ export class Lanes {
 function jobsOf(items: readonly Item[]): FlowJob[] {
   const writes = new Map<number, MessageEvent[]>();
   const requests: DeliveryRequest[] = [];
+  const changes: ClientChange[] = [];
   for (const item of items) {
     if ('deliver' in item) requests.push(item.deliver);
+    else if ('change' in item) changes.push(item.change);
     else push(writes, laneOf(topicOf(item.write), MESSAGE_LANES), item.write);
   }
   const jobs: FlowJob[] = [];
@@ -112,7 +110,11 @@ function jobsOf(items: readonly Item[]): FlowJob[] {
       jobs.push({ name: 'events', queueName: messageLane(lane), data: { events: events.slice(i, i + MAX_JOB_EVENTS) }, opts: JOB });
     }
   }
-  return [...jobs, ...byClientLane(requests, (lane, group) => delivery('subscribed', lane, group))];
+  return [
+    ...jobs,
+    ...byClientLane(changes, (lane, group) => ({ name: 'changes', queueName: clientLane(lane), data: { changes: group }, opts: JOB })),
+    ...byClientLane(requests, (lane, group) => delivery('subscribed', lane, group)),
+  ];
 }
 
 function topicOf(event: MessageEvent): string {

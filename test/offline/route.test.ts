@@ -23,35 +23,35 @@ describe('what an event asks for', () => {
   it('stores a publish until the earlier of its own expiry and the ttl (promise 12)', () => {
     const at = 1_000_000;
     const write = (expiresAt: number | null) => to(publish({ topic: 't/1', publishReceivedAt: at, expiresAt }), { ttlMs: 5_000 });
-    expect(write(null)).toMatchObject({ write: { kind: 'publish', message: { expiresAt: at + 5_000 } } });
-    expect(write(at + 100)).toMatchObject({ write: { message: { expiresAt: at + 100 } } });
-    expect(write(at + 9_000)).toMatchObject({ write: { message: { expiresAt: at + 5_000 } } });
+    expect(write(null)).toMatchObject([{ write: { kind: 'publish', message: { expiresAt: at + 5_000 } } }]);
+    expect(write(at + 100)).toMatchObject([{ write: { message: { expiresAt: at + 100 } } }]);
+    expect(write(at + 9_000)).toMatchObject([{ write: { message: { expiresAt: at + 5_000 } } }]);
   });
 
   it('stores QoS 0 only where the policy says so', () => {
-    expect(to(publish({ topic: 't/1', qos: 0 }))).toBeNull();
-    expect(to(publish({ topic: 't/1', qos: 0 }), { storeQos0: true })).not.toBeNull();
+    expect(to(publish({ topic: 't/1', qos: 0 }))).toEqual([]);
+    expect(to(publish({ topic: 't/1', qos: 0 }), { storeQos0: true })).toHaveLength(1);
   });
 
   it('lets the first policy that matches decide', () => {
     const policies = [{ filter: 't/off/#', mode: 'off' as const }, { filter: 't/#' }];
-    expect(to(publish({ topic: 't/off/1' }), ...policies)).toBeNull();
-    expect(to(publish({ topic: 't/1' }), ...policies)).not.toBeNull();
-    expect(to(publish({ topic: 'u/1' }), ...policies)).toBeNull();
-    expect(to(subscribed('t/off/1'), ...policies)).toBeNull();
-    expect(to(acked({ topic: 't/off/1' }), ...policies)).toBeNull();
+    expect(to(publish({ topic: 't/off/1' }), ...policies)).toEqual([]);
+    expect(to(publish({ topic: 't/1' }), ...policies)).toHaveLength(1);
+    expect(to(publish({ topic: 'u/1' }), ...policies)).toEqual([]);
+    expect(to(subscribed('t/off/1'), ...policies)).toEqual([]);
+    expect(to(acked({ topic: 't/off/1' }), ...policies)).toEqual([]);
   });
 
   // Promise 8. The guard is the check of the mark and of the inbox in routePublish.
   it('never stores a delivery of its own', () => {
     const mark = { id: 'M', signature: signer.sign('M') };
-    expect(to(publish({ topic: 't/1' }, mark))).toBeNull();
-    expect(to(publish({ topic: '$offline/c/t/1' }, mark), { filter: '$offline/#' })).toBeNull();
-    expect(to(publish({ topic: '$offline/c/t/1' }), { filter: '$offline/#' })).toBeNull();
+    expect(to(publish({ topic: 't/1' }, mark))).toEqual([]);
+    expect(to(publish({ topic: '$offline/c/t/1' }, mark), { filter: '$offline/#' })).toEqual([]);
+    expect(to(publish({ topic: '$offline/c/t/1' }), { filter: '$offline/#' })).toEqual([]);
   });
 
   it('does nothing for its own inbox subscriptions (promise 8)', () => {
-    expect(to(subscribed('$offline/c/#'))).toBeNull();
+    expect(to(subscribed('$offline/c/#'))).toEqual([]);
   });
 
   // Promise 18. The guard is Signer.verified: with the id taken as it comes the forged marks are believed.
@@ -62,22 +62,22 @@ describe('what an event asks for', () => {
     ['of another key', new Signer('other key').sign('M')],
   ])('treats a mark whose signature is %s as none', (_, signature) => {
     const mark = { id: 'M', signature };
-    expect(to(publish({ topic: 't/1' }, mark))).toMatchObject({ write: { kind: 'publish' } });
-    expect(to(acked({ mark }))).toMatchObject({ write: { id: 'LIVE', ours: false } });
+    expect(to(publish({ topic: 't/1' }, mark))).toMatchObject([{ write: { kind: 'publish' } }]);
+    expect(to(acked({ mark }))).toMatchObject([{ write: { id: 'LIVE', ours: false } }]);
   });
 
   it('takes an ack of a delivery for the stored message, on its topic', () => {
     const mark = { id: 'M', signature: signer.sign('M') };
-    expect(to(acked({ mark }))).toEqual({ write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c', ours: true } });
-    expect(to(acked({ mark, topic: '$offline/c/t/1' }))).toMatchObject({ write: { id: 'M', topic: 't/1', ours: true } });
+    expect(to(acked({ mark }))).toEqual([{ write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c', ours: true } }]);
+    expect(to(acked({ mark, topic: '$offline/c/t/1' }))).toMatchObject([{ write: { id: 'M', topic: 't/1', ours: true } }]);
   });
 
   it('takes an ack of what EMQX delivered itself for that message', () => {
-    expect(to(acked())).toMatchObject({ write: { id: 'LIVE', topic: 't/1', ours: false } });
-    expect(to(acked({ topic: '$offline/c/t/1' }))).toBeNull();
+    expect(to(acked())).toMatchObject([{ write: { id: 'LIVE', topic: 't/1', ours: false } }]);
+    expect(to(acked({ topic: '$offline/c/t/1' }))).toEqual([]);
   });
 
   it.each(['t/1', 't/+', '#', '$share/g/t/#'])('delivers to a subscriber of %s (promise 15)', (filter) => {
-    expect(to(subscribed(filter))).toEqual({ deliver: { clientid: 'c', filter, qos: 1, at: 1 } });
+    expect(to(subscribed(filter))).toContainEqual({ deliver: { clientid: 'c', filter, qos: 1, at: 1 } });
   });
 });

@@ -2,7 +2,7 @@ import type { Worker } from 'bullmq';
 import { PgliteEngine } from '../../src/embedded/engine';
 import { Budget } from '../../src/queue/batcher';
 import type { QueueBackend } from '../../src/queue/backend';
-import type { ClientJob, DeliveryRequest, MessageEvent, MessageJob } from '../../src/queue/jobs';
+import type { ClientJob, Item, MessageJob } from '../../src/queue/jobs';
 import { Lanes } from '../../src/queue/lanes';
 import { laneOf, MESSAGE_LANES, messageLane } from '../../src/queue/names';
 import { PostgresQueue } from '../../src/queue/postgres';
@@ -13,8 +13,8 @@ import { temporaryDirectory } from '../support/temp';
 const fail = (error: unknown): never => {
   throw error;
 };
-const ack = (topic: string, id: string): MessageEvent => ({ kind: 'ack', id, topic, clientid: 'c', ours: false });
-const request = (filter: string): DeliveryRequest => ({ clientid: 'c', filter, qos: 1, at: 0 });
+const ack = (topic: string, id: string): Item => ({ write: { kind: 'ack', id, topic, clientid: 'c', ours: false } });
+const request = (filter: string): Item => ({ deliver: { clientid: 'c', filter, qos: 1, at: 0 } });
 
 function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve: (value: T) => void = () => undefined;
@@ -72,7 +72,7 @@ describe('the queue on the embedded database', () => {
       },
     });
     const ids = Array.from({ length: 1000 }, (_, i) => `m${i}`);
-    await Promise.all(ids.map((id) => lanes.write(ack('t/1', id), 100)));
+    await Promise.all(ids.map((id) => lanes.put(ack('t/1', id), 100)));
     await all.promise;
     expect(seen).toEqual(ids);
     expect(jobs).toBeLessThan(20);
@@ -97,10 +97,10 @@ describe('the queue on the embedded database', () => {
         if (filters.includes(filter)) delivered.resolve();
       },
     });
-    await lanes.write(ack('t/1', 'm'), 100);
-    await lanes.deliver(request(filter));
+    await lanes.put(ack('t/1', 'm'), 100);
+    await lanes.put(request(filter), 100);
     // One behind it that needs not wait shows that the lane is working.
-    await lanes.deliver(request('elsewhere'));
+    await lanes.put(request('elsewhere'), 100);
     await control.promise;
     const early = [...order];
     release.resolve();
@@ -121,8 +121,8 @@ describe('the queue on the embedded database', () => {
         if (seen.length === 2) all.resolve();
       },
     });
-    await lanes.write(ack('t/1', 'first'), 100);
-    await lanes.write(ack('t/1', 'second'), 100);
+    await lanes.put(ack('t/1', 'first'), 100);
+    await lanes.put(ack('t/1', 'second'), 100);
     await all.promise;
     expect(seen).toEqual(['first', 'second']);
   });
@@ -138,8 +138,8 @@ describe('the queue on the embedded database', () => {
       },
       setAside: async (_job, reason) => aside.resolve(reason),
     });
-    await lanes.write(ack('t/1', 'poison'), 100);
-    await lanes.write(ack('t/1', 'good'), 100);
+    await lanes.put(ack('t/1', 'poison'), 100);
+    await lanes.put(ack('t/1', 'good'), 100);
     expect(await aside.promise).toBe('a bug');
     await next.promise;
   });
@@ -153,9 +153,9 @@ describe('the queue on the embedded database', () => {
       await new Promise(() => undefined);
     }) as Worker;
     void dying.run();
-    await lanes.write(ack('t/1', 'in hand'), 100);
+    await lanes.put(ack('t/1', 'in hand'), 100);
     await taken.promise;
-    await lanes.write(ack('t/1', 'later'), 100);
+    await lanes.put(ack('t/1', 'later'), 100);
     await dying.close(true);
 
     // The next start of the server.
@@ -182,9 +182,9 @@ describe('the queue on the embedded database', () => {
         throw new RetryableError('the store is away');
       },
     });
-    await lanes.write(ack('t/1', 'returned'), 100);
+    await lanes.put(ack('t/1', 'returned'), 100);
     await tried.promise;
-    await lanes.write(ack('t/1', 'later'), 100);
+    await lanes.put(ack('t/1', 'later'), 100);
     await workers?.close();
     const seen: string[] = [];
     const all = deferred();
