@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { InvalidEventError, parseEvent } from '../../src/events';
 
 export interface Fixture {
   readonly event: string;
@@ -25,4 +26,15 @@ export function publishBody(more: Record<string, unknown> = {}): Record<string, 
 
 export function without(body: Record<string, unknown>, ...keys: string[]): Record<string, unknown> {
   return Object.fromEntries(Object.entries(body).filter(([key]) => !keys.includes(key)));
+}
+
+/** The paths of what is wrong with an event. */
+export function flaws(body: unknown): string[] {
+  try {
+    parseEvent(body);
+  } catch (error) {
+    if (error instanceof InvalidEventError) return error.flaws.map(({ path }) => path);
+    throw error;
+  }
+  return [];
 }

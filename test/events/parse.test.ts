@@ -3,18 +3,9 @@ import { InvalidEventError, parseEvent, readEvent } from '../../src/events';
 import { publishBody as written } from '../../src/events/body';
 import type { PublishEvent } from '../../src/events/event';
 import { metricLabel } from '../../src/events/names';
-import { publishBody, without } from './bodies';
+import { flaws, publishBody, without } from './bodies';
 
 const message = (more: Record<string, unknown> = {}) => (parseEvent(publishBody(more)) as PublishEvent).message;
-
-function flaws(body: unknown): string[] {
-  try {
-    parseEvent(body);
-  } catch (error) {
-    return (error as InvalidEventError).flaws.map(({ path }) => path);
-  }
-  return [];
-}
 
 describe('the string "undefined" is how EMQX says absent', () => {
   test('for every optional field', () => {
@@ -88,85 +79,6 @@ describe('payloads (promise 11)', () => {
 
   test('text may be anything JSON can say, lone surrogates and U+0000 included', () => {
     expect(message({ payload: 'a\0\ud800' }).payload).toEqual(Buffer.from('a\0\ufffd'));
-  });
-});
-
-describe('properties (promise 11)', () => {
-  const properties = (pub_props: unknown) => message({ pub_props }).properties;
-
-  test('user properties come from the list, or else from the map; what is not text becomes text', () => {
-    const map = { a: '1', b: ['x', 'y'], n: 5, t: true };
-    expect(properties({ 'User-Property': map }).userProperties).toEqual([
-      { key: 'a', value: '1' },
-      { key: 'b', value: 'x' },
-      { key: 'b', value: 'y' },
-      { key: 'n', value: '5' },
-      { key: 't', value: 'true' },
-    ]);
-    expect(properties({ 'User-Property': map, 'User-Property-Pairs': [{ key: 'z', value: '1' }] }).userProperties).toEqual([{ key: 'z', value: '1' }]);
-    expect(properties({ 'User-Property': map, 'User-Property-Pairs': 'undefined' }).userProperties).toHaveLength(5);
-    expect(properties({ 'User-Property': {} })).toEqual({});
-    expect(properties(JSON.parse('{"User-Property":{"__proto__":"p"}}')).userProperties).toEqual([{ key: '__proto__', value: 'p' }]);
-  });
-
-  test('correlation_data_base64 wins; an empty one is there', () => {
-    const pub_props = { 'Correlation-Data': '\ufffd' };
-    expect(message({ pub_props, correlation_data_base64: 'Af8=' }).properties.correlationData).toBe('Af8=');
-    expect(message({ pub_props, correlation_data_base64: '' }).properties.correlationData).toBe('');
-    expect(message({ pub_props }).properties.correlationData).toBe(Buffer.from('\ufffd').toString('base64'));
-  });
-
-  test('promise 12: an expiry interval of 0 and the greatest', () => {
-    expect(message({ pub_props: { 'Message-Expiry-Interval': 0 } }).expiresAt).toBe(1000);
-    expect(message({ pub_props: { 'Message-Expiry-Interval': 4294967295 } }).expiresAt).toBe(4294967296000);
-  });
-
-  test.each([
-    [{ 'Message-Expiry-Interval': -1 }, '/pub_props/Message-Expiry-Interval'],
-    [{ 'Message-Expiry-Interval': 4294967296 }, '/pub_props/Message-Expiry-Interval'],
-    [{ 'Message-Expiry-Interval': '7' }, '/pub_props/Message-Expiry-Interval'],
-    [{ 'Payload-Format-Indicator': 2 }, '/pub_props/Payload-Format-Indicator'],
-    [{ 'Content-Type': 'a\0' }, '/pub_props/Content-Type'],
-    [{ 'Response-Topic': '\udc00' }, '/pub_props/Response-Topic'],
-    [{ 'User-Property': { a: 'x\0' } }, '/pub_props/User-Property'],
-    [{ 'User-Property': { '\ud800': 'x' } }, '/pub_props/User-Property'],
-    [{ 'User-Property-Pairs': [{ key: 'a\0', value: 'x' }] }, '/pub_props/User-Property-Pairs/0/key'],
-    [{ 'User-Property-Pairs': [{ key: 'a' }] }, '/pub_props/User-Property-Pairs/0/value'],
-    ['text', '/pub_props'],
-  ])('%j is refused', (pub_props, path) => {
-    expect(flaws(publishBody({ pub_props }))).toEqual([path]);
-  });
-});
-
-describe('marks', () => {
-  const mark = (pairs: unknown, event = 'message.acked') =>
-    (parseEvent(publishBody({ event, pub_props: { 'User-Property-Pairs': pairs } })) as { mark?: unknown }).mark;
-  const pair = (key: string, value: unknown) => ({ key, value });
-
-  test('the last of each property counts', () => {
-    expect(mark([pair('offline-msgid', 'A'), pair('offline-sig', 's'), pair('offline-msgid', 'B'), pair('offline-sig', 't')])).toEqual({
-      id: 'B',
-      signature: 't',
-    });
-    expect(mark([pair('offline-sig', 's')])).toBeNull();
-  });
-
-  test('a publish keeps the two properties as the publisher sent them', () => {
-    const { message: kept, mark: found } = parseEvent(
-      publishBody({ pub_props: { 'User-Property': { 'offline-msgid': 'A', 'offline-sig': 's' } } }),
-    ) as PublishEvent;
-    expect(found).toEqual({ id: 'A', signature: 's' });
-    expect(kept.properties.userProperties).toHaveLength(2);
-  });
-
-  test('promise 18: what cannot be an id of ours is no mark', () => {
-    for (const value of ['', 'a b', 'x'.repeat(65), 'a\0', '\ud800', ['A'], { a: 1 }]) expect(mark([pair('offline-msgid', value)])).toBeNull();
-  });
-
-  test('a strange property does not cost us the ack', () => {
-    for (const pub_props of ['undefined', null, 5, [], { 'User-Property': 7 }, { 'User-Property-Pairs': [1, null, { key: 'a' }] }]) {
-      expect(parseEvent(publishBody({ event: 'message.acked', pub_props }))).toMatchObject({ type: 'acked', mark: null });
-    }
   });
 });
 
@@ -268,11 +180,4 @@ test('a message written as an event is read back as it was', () => {
   });
   const { message: once } = parseEvent(body) as PublishEvent;
   expect((parseEvent(written(once)) as PublishEvent).message).toEqual(once);
-});
-
-test('a hundred thousand malformed user properties are refused quickly', () => {
-  const pairs = Array.from({ length: 100_000 }, (_, i) => ({ key: `k${i}\0`, value: 'v' }));
-  const start = performance.now();
-  expect(flaws(publishBody({ pub_props: { 'User-Property-Pairs': pairs } }))).toHaveLength(100);
-  expect(performance.now() - start).toBeLessThan(3000);
 });

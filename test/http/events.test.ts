@@ -203,7 +203,7 @@ describe('not taken, and no dead letter', () => {
     fakes.failure = new TypeError('secret detail');
     expect((await post(publishBody())).text).not.toContain('secret detail');
     const [line] = fakes.lines.map((each) => JSON.parse(each) as { level: string; err: { stack: string } });
-    expect(line?.level).toBe('error');
+    expect(line).toMatchObject({ level: 'error', path: '/v1/events' });
     expect(line?.err.stack).toContain('events.test.ts');
   });
 
