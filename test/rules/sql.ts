@@ -118,6 +118,7 @@ class Parser {
     if (name !== 'base64_encode') throw new Error(`not in the subset: ${name}`);
     return (event) => {
       const value = argument(event);
+      if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
       if (typeof value !== 'string') throw new Error('base64_encode of undefined: EMQX drops the whole event');
       return Buffer.from(value).toString('base64');
     };

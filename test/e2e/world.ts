@@ -1,0 +1,153 @@
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { connect, connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import { loadConfig } from '../../src/config/load';
+import { createLogger } from '../../src/ops/log';
+import { Server } from '../../src/server';
+import { EmqxStandIn } from '../standin';
+import type { Action } from '../standin/action';
+import { Rule } from '../standin/rule';
+import type { Limits } from '../standin/session';
+import { waitFor } from '../support/wait';
+
+export interface WorldOptions {
+  /** Settings of the server beside those that connect it. */
+  readonly env?: Readonly<Record<string, string>>;
+  readonly limits?: Partial<Limits>;
+  /** Files of rules/emqx5 to import; default offline-messages. null: the published recipe, SELECT * without any filter. */
+  readonly rules?: readonly string[] | null;
+}
+
+export interface Stored {
+  readonly id: string;
+  readonly topic: string;
+  readonly text: string | null;
+  readonly payload: string;
+  readonly qos: number;
+  readonly properties: Record<string, unknown>;
+}
+
+/** EMQX's stand-in, our server with the rule imported, and MQTT clients. */
+export class World {
+  private readonly clients: MqttClient[] = [];
+
+  private constructor(
+    readonly emqx: EmqxStandIn,
+    private env: Record<string, string>,
+    public server: Server,
+  ) {}
+
+  static async start({ env = {}, limits = {}, rules = ['offline-messages'] }: WorldOptions): Promise<World> {
+    const emqx = await EmqxStandIn.start(limits);
+    const settings = { EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, PORT: '0', ...env };
+    const server = await startServer(settings);
+    const world = new World(emqx, { ...settings, PORT: new URL(server.url).port }, server);
+    if (rules === null) {
+      const sources = ['#', ...['session_subscribed', 'message_acked', 'message_delivered'].map((name) => `$events/${name}`)];
+      emqx.addRule(new Rule(null, sources), { url: server.url, poolType: 'random' });
+    }
+    for (const rule of rules ?? []) await world.importRule(rule);
+    return world;
+  }
+
+  /** As the README says it, with our URL in the file. */
+  async importRule(name: string): Promise<Action> {
+    const file = readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
+    const answer = await fetch(`${this.emqx.apiUrl}/configs?mode=merge`, {
+      method: 'PUT',
+      headers: { 'content-type': 'text/plain', authorization: `Basic ${Buffer.from(`${this.emqx.apiKey}:${this.emqx.apiSecret}`).toString('base64')}` },
+      body: file,
+    });
+    if (answer.status !== 200) throw new Error(`the import answered ${answer.status}`);
+    return this.emqx.actions.at(-1) as Action;
+  }
+
+  async restartServer(): Promise<void> {
+    await this.server.stop();
+    this.server = await startServer(this.env);
+  }
+
+  async connect(clientId: string, options: IClientOptions = {}): Promise<MqttClient> {
+    const client = await connectAsync(this.emqx.mqttUrl, { clientId, reconnectPeriod: 0, ...options });
+    this.clients.push(client);
+    return client;
+  }
+
+  /** Connects, with a list of what it receives. */
+  async subscriber(clientId: string, options: IClientOptions = {}): Promise<Subscriber> {
+    const received: IPublishPacket[] = [];
+    // The list is there before the connection: EMQX may send at once.
+    const client = connect(this.emqx.mqttUrl, { clientId, reconnectPeriod: 0, ...options });
+    client.on('message', (_topic, _payload, packet) => received.push(packet));
+    this.clients.push(client);
+    await once(client, 'connect');
+    return new Subscriber(client, received);
+  }
+
+  async publish(topic: string, payload: string | Buffer, options: IClientPublishOptions = {}, clientId = 'publisher'): Promise<void> {
+    const known = this.clients.find((client) => client.options.clientId === clientId && client.connected);
+    const client = known ?? (await this.connect(clientId, { protocolVersion: 5 }));
+    await client.publishAsync(topic, payload, { qos: 1, ...options });
+  }
+
+  async stored(topicFilter = '#'): Promise<Stored[]> {
+    const answer = await fetch(`${this.server.url}/v1/messages?limit=1000&filter=${encodeURIComponent(topicFilter)}`);
+    return ((await answer.json()) as { messages: Stored[] }).messages;
+  }
+
+  /** Waits until exactly so many messages are stored. */
+  async storedCount(count: number, topicFilter = '#'): Promise<Stored[]> {
+    return waitFor(`${count} stored messages`, async () => {
+      const messages = await this.stored(topicFilter);
+      return messages.length === count ? messages : null;
+    });
+  }
+
+  /** Waits until every event is answered and every lane is empty (jobs for later may wait). */
+  async quiet(): Promise<void> {
+    await waitFor('the lanes to be empty', async () => {
+      const { lanes } = (await (await fetch(`${this.server.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] };
+      return this.emqx.actions.every(({ pending }) => pending === 0) && lanes.every(({ waiting, active }) => waiting === 0 && active === 0);
+    });
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.clients.map((client) => client.endAsync(true)));
+    await this.server.stop();
+    await this.emqx.stop();
+  }
+}
+
+export class Subscriber {
+  constructor(
+    readonly client: MqttClient,
+    readonly received: IPublishPacket[],
+  ) {}
+
+  async subscribe(filter: string, qos: 0 | 1 | 2 = 1): Promise<void> {
+    await this.client.subscribeAsync(filter, { qos });
+  }
+
+  get texts(): string[] {
+    return this.received.map(({ payload }) => payload.toString());
+  }
+
+  async receives(count: number): Promise<string[]> {
+    await waitFor(`${count} messages (there are ${this.received.length})`, () => this.received.length >= count);
+    return this.texts;
+  }
+
+  disconnect(): Promise<void> {
+    return this.client.endAsync();
+  }
+}
+
+async function startServer(env: Record<string, string>): Promise<Server> {
+  const log = createLogger({ level: (process.env['TEST_LOG_LEVEL'] ?? 'silent') as 'silent' });
+  const server = await Server.start(loadConfig(env), log, (error) => {
+    throw error;
+  });
+  await server.ready();
+  return server;
+}

@@ -1,0 +1,138 @@
+import type { Socket } from 'node:net';
+import { generate, parser, type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet';
+import type { Broker } from './broker';
+import type { BrokerMessage, BrokerProperties } from './message';
+import type { Outlet, Session } from './session';
+
+/** One client's TCP connection: MQTT 3.1.1 or 5. */
+export class Connection implements Outlet {
+  private readonly parser = parser();
+  private session: Session | null = null;
+  private version = 4;
+  private orderly = false;
+  /** QoS 2 messages of the client between PUBLISH and PUBREL. */
+  private readonly incoming = new Set<number>();
+
+  constructor(
+    private readonly broker: Broker,
+    private readonly socket: Socket,
+  ) {
+    socket.setNoDelay(true);
+    this.parser.on('packet', (packet) => this.receive(packet));
+    this.parser.on('error', () => socket.destroy());
+    socket.on('data', (chunk) => this.parser.parse(chunk));
+    socket.on('error', () => socket.destroy());
+    socket.on('close', () => this.closed());
+  }
+
+  close(): void {
+    const { session } = this;
+    this.session = null;
+    if (session !== null) this.broker.disconnected(session, 'takenover');
+    this.socket.destroy();
+  }
+
+  /** Without DISCONNECT and without an event yet, as a network that breaks. */
+  destroy(): void {
+    this.socket.destroy();
+  }
+
+  private closed(): void {
+    const { session } = this;
+    this.session = null;
+    if (session?.outlet === this) this.broker.disconnected(session, this.orderly ? 'normal' : 'tcp_closed');
+  }
+
+  send(message: BrokerMessage, qos: 0 | 1 | 2, messageId: number | undefined): void {
+    const { topic, payload, retain, properties } = message;
+    const packet: IPublishPacket = { cmd: 'publish', topic, payload, qos, retain, dup: false, ...(messageId !== undefined && { messageId }) };
+    if (this.version === 5) packet.properties = toPacket(properties);
+    this.write(packet);
+  }
+
+  private write(packet: Packet): void {
+    if (!this.socket.destroyed) this.socket.write(generate(packet, { protocolVersion: this.version } as never));
+  }
+
+  private receive(packet: Packet): void {
+    switch (packet.cmd) {
+      case 'connect':
+        return this.connect(packet);
+      case 'publish':
+        return this.publish(packet);
+      case 'pubrel':
+        this.incoming.delete(packet.messageId ?? 0);
+        return this.write({ cmd: 'pubcomp', messageId: packet.messageId ?? 0 });
+      case 'puback':
+        return this.session?.acknowledge(packet.messageId ?? 0);
+      case 'pubrec':
+        // EMQX's message.acked of a QoS 2 delivery is at its PUBREC.
+        this.session?.acknowledge(packet.messageId ?? 0);
+        return this.write({ cmd: 'pubrel', messageId: packet.messageId ?? 0 });
+      case 'subscribe': {
+        this.write({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: packet.subscriptions.map(({ qos }) => qos) });
+        for (const { topic, qos } of packet.subscriptions) if (this.session !== null) this.broker.subscribe(this.session, topic, qos);
+        return;
+      }
+      case 'unsubscribe': {
+        for (const filter of packet.unsubscriptions) if (this.session !== null) this.broker.unsubscribe(this.session, filter);
+        return this.write({ cmd: 'unsuback', messageId: packet.messageId ?? 0, granted: packet.unsubscriptions.map(() => 0) });
+      }
+      case 'pingreq':
+        return this.write({ cmd: 'pingresp' });
+      case 'disconnect':
+        this.orderly = true;
+        this.socket.end();
+        return;
+      default:
+    }
+  }
+
+  private connect(packet: IConnectPacket): void {
+    this.version = packet.protocolVersion ?? 4;
+    const expiry = packet.properties?.sessionExpiryInterval ?? 0;
+    const clean = packet.clean ?? true;
+    const persistent = this.version === 5 ? expiry > 0 : !clean;
+    const { session, present } = this.broker.open(packet.clientId, packet.username ?? null, clean, persistent, this.version);
+    this.session = session;
+    this.write({ cmd: 'connack', sessionPresent: present, returnCode: 0, reasonCode: 0 });
+    this.broker.connected(session, { clean_start: clean, expiry_interval: expiry, conn_props: { 'User-Property': {} } });
+    session.resume(this);
+  }
+
+  private publish(packet: IPublishPacket): void {
+    const { messageId = 0 } = packet;
+    const repeated = packet.qos === 2 && this.incoming.has(messageId);
+    if (packet.qos === 2) this.incoming.add(messageId);
+    if (this.session !== null && !repeated) {
+      const { clientid, username } = this.session;
+      const payload = Buffer.from(packet.payload);
+      this.broker.publish({ ...{ clientid, username, payload }, topic: packet.topic, qos: packet.qos, retain: packet.retain, properties: fromPacket(packet) });
+    }
+    if (packet.qos === 1) this.write({ cmd: 'puback', messageId });
+    if (packet.qos === 2) this.write({ cmd: 'pubrec', messageId });
+  }
+}
+
+function fromPacket({ properties = {} }: IPublishPacket): BrokerProperties {
+  const { userProperties, contentType, responseTopic, correlationData, payloadFormatIndicator, messageExpiryInterval } = properties;
+  const pairs = Object.entries(userProperties ?? {}).flatMap(([key, values]) => [values].flat().map((value) => ({ key, value })));
+  return {
+    ...(pairs.length > 0 && { userProperties: pairs }),
+    ...(contentType !== undefined && { contentType }),
+    ...(responseTopic !== undefined && { responseTopic }),
+    ...(correlationData !== undefined && { correlationData }),
+    ...(payloadFormatIndicator !== undefined && { payloadFormatIndicator: payloadFormatIndicator ? 1 : 0 }),
+    ...(messageExpiryInterval !== undefined && { messageExpiryInterval }),
+  };
+}
+
+function toPacket({ userProperties = [], payloadFormatIndicator, ...rest }: BrokerProperties): NonNullable<IPublishPacket['properties']> {
+  const map: Record<string, string[]> = {};
+  for (const { key, value } of userProperties) (map[key] ??= []).push(value);
+  return {
+    ...rest,
+    ...(payloadFormatIndicator !== undefined && { payloadFormatIndicator: payloadFormatIndicator === 1 }),
+    ...(userProperties.length > 0 && { userProperties: map }),
+  };
+}

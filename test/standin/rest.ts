@@ -1,0 +1,137 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Broker } from './broker';
+import type { BrokerProperties } from './message';
+
+export interface RestOptions {
+  readonly key: string;
+  readonly secret: string;
+  /** PUT /configs. */
+  readonly configure: (config: Record<string, unknown>) => void;
+}
+
+/** A way in which EMQX may fail: refuse connections, hang, or answer with a status. */
+export type Outage = 'hang' | number | null;
+
+const MAX_BODY = 8 * 1024 * 1024;
+/** mqtt.max_packet_size: the whole packet. */
+const MAX_PACKET = 1_048_576;
+
+type Json = Record<string, unknown>;
+type Answer = { status: number; body?: unknown };
+
+/** EMQX's REST API, with the answers of facts.md. */
+export class Rest {
+  readonly server: Server;
+  /** Each request that was answered: path and entries. */
+  readonly publishes: Json[] = [];
+  outage: Outage = null;
+
+  constructor(
+    private readonly broker: Broker,
+    private readonly options: RestOptions,
+  ) {
+    this.server = createServer((request, response) => void this.handle(request, response));
+  }
+
+  private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    if (this.outage === 'hang') return;
+    const { status, body } = this.outage === null ? this.answer(request, Buffer.concat(chunks)) : { status: this.outage, body: { code: 'DOWN' } };
+    response.writeHead(status, { 'content-type': 'application/json' });
+    response.end(body === undefined ? undefined : JSON.stringify(body));
+  }
+
+  private answer(request: IncomingMessage, body: Buffer): Answer {
+    const { authorization } = request.headers;
+    if (authorization === undefined) return { status: 401, body: { code: 'AUTHORIZATION_HEADER_ERROR', message: 'Support authorization: basic/bearer ' } };
+    if (authorization !== `Basic ${Buffer.from(`${this.options.key}:${this.options.secret}`).toString('base64')}`) {
+      return { status: 401, body: { code: 'BAD_API_KEY_OR_SECRET', message: 'Check api_key/api_secret' } };
+    }
+    if (body.length > MAX_BODY) return { status: 500 };
+    const [path = '', query = ''] = (request.url ?? '').replace('/api/v5', '').split('?');
+    const route = `${request.method} ${path}`;
+    if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9' }] };
+    if (route === 'POST /publish') return this.publish(parse(body));
+    if (route === 'POST /publish/bulk') return this.publishBulk(parse(body));
+    if (route === 'PUT /configs' && query === 'mode=merge') return this.configure(request, body);
+    const client = /^POST \/clients\/([^/]+)\/subscribe(\/bulk)?$/.exec(route);
+    if (client !== null) return this.subscribe(decodeURIComponent(client[1] ?? ''), parse(body));
+    return { status: 404, body: { code: 'NOT_FOUND', message: 'Request Path Not Found' } };
+  }
+
+  private configure(request: IncomingMessage, body: Buffer): Answer {
+    if (request.headers['content-type'] !== 'text/plain') return { status: 500 };
+    this.options.configure(parse(body) as Json);
+    return { status: 200, body: {} };
+  }
+
+  private publish(entry: unknown): Answer {
+    const problem = flawOf(entry as Json);
+    if (problem !== null) return { status: 400, body: problem };
+    const result = this.send(entry as Json);
+    return 'id' in result ? { status: 200, body: result } : { status: 202, body: result };
+  }
+
+  private publishBulk(entries: unknown): Answer {
+    if (!Array.isArray(entries) || entries.length === 0) return { status: 500 };
+    const flaw = (entries as Json[]).map(flawOf).find((each) => each !== null);
+    // One bad entry and none is published.
+    if (flaw !== undefined) return { status: 400, body: flaw };
+    const results = (entries as Json[]).map((entry) => this.send(entry));
+    return { status: results.every((result) => 'id' in result) ? 200 : 202, body: results };
+  }
+
+  private send(entry: Json): Json {
+    this.publishes.push(entry);
+    const properties = propertiesOf((entry['properties'] ?? {}) as Json);
+    const text = String(entry['payload'] ?? '');
+    const id = this.broker.publish({
+      ...{ clientid: 'http_api', username: null, properties, topic: String(entry['topic']) },
+      qos: (entry['qos'] ?? 0) as 0 | 1 | 2,
+      retain: entry['retain'] === true,
+      payload: Buffer.from(text, entry['payload_encoding'] === 'base64' ? 'base64' : 'utf8'),
+    });
+    return id === null ? { reason_code: 16, message: 'no_matching_subscribers' } : { id };
+  }
+
+  private subscribe(clientid: string, body: unknown): Answer {
+    const session = this.broker.sessions.get(clientid);
+    if (session === undefined) return { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
+    const entries = (Array.isArray(body) ? body : [body]) as { topic: string; qos?: 0 | 1 | 2 }[];
+    for (const { topic, qos } of entries) this.broker.subscribe(session, topic, qos ?? 0);
+    const answers = entries.map(({ topic, qos }) => ({ clientid, topic, qos: qos ?? 0, node: 'emqx@127.0.0.1', nl: 0, rap: 0, rh: 0 }));
+    return { status: 200, body: Array.isArray(body) ? answers : answers[0] };
+  }
+}
+
+function parse(body: Buffer): unknown {
+  return JSON.parse(body.toString());
+}
+
+function flawOf(entry: Json): Json | null {
+  const topic = String(entry['topic'] ?? '');
+  if (topic === '' || /[+#]/.test(topic)) return { code: 'BAD_REQUEST', message: 'topic_name_error' };
+  const size = Buffer.from(String(entry['payload'] ?? ''), entry['payload_encoding'] === 'base64' ? 'base64' : 'utf8').length + topic.length;
+  if (size >= MAX_PACKET) return { reason_code: 151, message: 'packet_too_large' };
+  const properties = (entry['properties'] ?? {}) as Json;
+  const users = Object.values((properties['user_properties'] ?? {}) as Json);
+  // EMQX answers 200 and crashes every MQTT 5 subscriber: a test must not get so far.
+  if (users.some((value) => typeof value !== 'string')) throw new TypeError('a user property that is not a string');
+  const correlation = properties['correlation_data'];
+  if (typeof correlation === 'string' && /[\p{Cc}\p{Cn}]/u.test(correlation)) return { code: 'BAD_REQUEST', message: 'correlation_data' };
+  return null;
+}
+
+function propertiesOf(json: Json): BrokerProperties {
+  const users = Object.entries((json['user_properties'] ?? {}) as Record<string, string>).map(([key, value]) => ({ key, value }));
+  const correlation = json['correlation_data'];
+  return {
+    ...(users.length > 0 && { userProperties: users }),
+    ...(typeof json['content_type'] === 'string' && { contentType: json['content_type'] }),
+    ...(typeof json['response_topic'] === 'string' && { responseTopic: json['response_topic'] }),
+    ...(typeof correlation === 'string' && { correlationData: Buffer.from(correlation) }),
+    ...(json['payload_format_indicator'] !== undefined && { payloadFormatIndicator: json['payload_format_indicator'] as 0 | 1 }),
+    ...(json['message_expiry_interval'] !== undefined && { messageExpiryInterval: json['message_expiry_interval'] as number }),
+  };
+}
