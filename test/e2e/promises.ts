@@ -73,21 +73,20 @@ export function promises(name: string, env: () => Record<string, string>): void 
       await world.storedCount(0);
     });
 
+    // The guard is the comparison with run.at in RunReader.page: EMQX delivers a younger message itself, ours would be a second copy.
     it('leaves what was published after the subscription to EMQX', async () => {
       await start();
-      const subscriber = await world.subscriber('slow');
-      let acknowledge = (): void => undefined;
-      subscriber.client.handleMessage = (_packet, done) => void (acknowledge = () => done());
-      await subscriber.subscribe('t/live');
-      await world.publish('t/live', 'by EMQX');
-      await subscriber.receives(1);
-      await world.storedCount(1);
-      // Another client subscribes: the message is there, unacknowledged, and published before this subscription.
-      await subscriber.subscribe('t/other');
+      const subscriber = await world.subscriber('cutoff');
+      world.emqx.broker.sessions.get('cutoff')!.subscriptions.set('t/live', 1);
+      const subscribedAt = (timestamp: number) => ({ event: 'session.subscribed', clientid: 'cutoff', topic: 't/live', qos: 1, timestamp });
+      const at = Date.now() - 60_000;
+      await post(publishEvent({ topic: 't/live', id: newId(), publishReceivedAt: at + 1 }));
+      await post(subscribedAt(at));
       await world.quiet();
-      acknowledge();
-      await world.storedCount(0);
       expect(world.emqx.rest.publishes).toEqual([]);
+      await post(subscribedAt(at + 1));
+      expect(await subscriber.receives(1)).toEqual(['hello']);
+      await world.storedCount(0);
     });
 
     // Promise 7. The guard is inboxTopic in Sender.publish: on the topic itself everybody gets it.

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
@@ -81,7 +80,7 @@ export class World {
     const client = connect(this.emqx.mqttUrl, { clientId, reconnectPeriod: 0, ...options });
     client.on('message', (_topic, _payload, packet) => received.push(packet));
     this.clients.push(client);
-    await once(client, 'connect');
+    await new Promise<void>((resolve, reject) => client.once('connect', () => resolve()).once('error', reject));
     return new Subscriber(client, received);
   }
 

@@ -1,0 +1,42 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DIRECTORY } from '../services/service';
+
+/** The real servers that tests use, and the variable that says where each is. `npm run services` starts them and writes the variables down. */
+export const BACKENDS = {
+  postgres: 'TEST_POSTGRES_URL',
+  redis: 'TEST_REDIS_URL',
+} as const;
+
+export type BackendName = keyof typeof BACKENDS;
+
+const FILE = join(DIRECTORY, 'env.json');
+
+/** Its URL, or null where it is not configured. */
+export function backendUrl(name: BackendName): string | null {
+  const written = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as Record<string, string>) : {};
+  return process.env[BACKENDS[name]] ?? written[BACKENDS[name]] ?? null;
+}
+
+/** True when the run must fail without it: REQUIRE_BACKENDS is "all" or names it. */
+function isRequired(name: BackendName): boolean {
+  const required = (process.env['REQUIRE_BACKENDS'] ?? '').split(',');
+  return required.includes('all') || required.includes(name);
+}
+
+/** Runs the tests with the backends' URLs; without one of them they are skipped by name, or fail where it is required. */
+export function withBackends(names: readonly BackendName[], tests: (urls: Record<BackendName, string>) => void): void {
+  const missing = names.filter((name) => backendUrl(name) === null);
+  if (missing.length === 0) {
+    tests(Object.fromEntries(names.map((name) => [name, backendUrl(name)])) as Record<BackendName, string>);
+    return;
+  }
+  const reason = `${missing.join(' and ')} not there: start with "npm run services", or set ${missing.map((name) => BACKENDS[name]).join(', ')}`;
+  if (names.some(isRequired)) {
+    it(`needs ${names.join(' and ')}`, () => {
+      throw new Error(reason);
+    });
+    return;
+  }
+  it.skip(`SKIPPED: ${reason}`, () => undefined);
+}
