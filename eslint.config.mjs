@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', 'src/http/openapi.ts', '*.config.*'] },
+  { ignores: ['dist/', 'node_modules/', 'coverage/', '.scratch/', 'src/embedded/thread.js', 'src/http/openapi.ts', '*.config.*'] },
   ...tseslint.configs.recommended,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -28,6 +28,7 @@ async function main(command: string | undefined): Promise<void> {
       return serve(loadConfig(process.env));
     case 'migrate':
       return migrate(loadConfig(process.env));
+    case undefined:
     default:
       process.stderr.write(`${USAGE}\n`);
       process.exitCode = EX_USAGE;

@@ -53,13 +53,16 @@ export function parseQuery(url: string): Record<string, unknown> {
   return Object.fromEntries(query);
 }
 
+/** `+` is a space, as forms and URLSearchParams write it, but alone in a topic level it is the wildcard, as people write it with curl. */
 function decode(text: string): string {
   try {
-    return decodeURIComponent(text.replaceAll('+', ' '));
+    return decodeURIComponent(text.replace(WILDCARD, '%2B').replaceAll('+', ' '));
   } catch {
     throw new Problem('malformed', 'The query has a malformed percent-encoding.');
   }
 }
+
+const WILDCARD = /(?<=^|\/|%2F)\+(?=$|\/|%2F)/gi;
 
 function flaw(path: string, message: string): Flaw {
   return { path, message };

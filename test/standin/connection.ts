@@ -84,7 +84,14 @@ export class Connection implements Outlet {
         this.orderly = true;
         this.socket.end();
         return;
-      default:
+      // EMQX answers these, or a client never sends them.
+      case 'auth':
+      case 'connack':
+      case 'pingresp':
+      case 'pubcomp':
+      case 'suback':
+      case 'unsuback':
+        return;
     }
   }
 
