@@ -1,25 +1,18 @@
-import { Client } from 'pg';
 import { withBackends } from '../support/backends';
+import { emptyDatabase } from '../support/database';
 import { mainFlow } from './main-flow';
 import { promises } from './promises';
 
 /** Real servers for queue and store; each choice has a database of its own. */
 describe('with real servers', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-    const database = 'offline_e2e';
-    const store = new URL(postgres);
-    store.pathname = `/${database}`;
-
+    let store = '';
     beforeAll(async () => {
-      const client = new Client({ connectionString: postgres });
-      await client.connect();
-      await client.query(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
-      await client.query(`CREATE DATABASE ${database}`);
-      await client.end();
+      store = await emptyDatabase(postgres, 'offline_e2e');
     });
 
-    mainFlow('store postgres, queue redis', () => ({ STORE_URL: store.href, QUEUE_URL: redis }));
-    promises('store postgres, queue redis', () => ({ STORE_URL: store.href, QUEUE_URL: redis }));
-    mainFlow('store postgres, queue postgres', () => ({ STORE_URL: store.href, QUEUE_URL: store.href }));
+    mainFlow('store postgres, queue redis', () => ({ STORE_URL: store, QUEUE_URL: redis }));
+    promises('store postgres, queue redis', () => ({ STORE_URL: store, QUEUE_URL: redis }));
+    mainFlow('store postgres, queue postgres', () => ({ STORE_URL: store, QUEUE_URL: store }));
   });
 });

@@ -3,6 +3,8 @@ import type { ClientConfig } from 'pg';
 import { ClosedError } from '../../errors';
 import { mapError } from './errors';
 
+const ignore = (): void => undefined;
+
 /** Statements against one PostgreSQL database; errors come out as ours. No session state: the embedded database has one session for all. */
 export class Database {
   private readonly knex: Knex;
@@ -17,6 +19,8 @@ export class Database {
       acquireConnectionTimeout: 10_000,
       // Payloads and client ids don't belong into error messages.
       compileSqlOnError: false,
+      // What goes wrong is thrown; knex would print it as well.
+      log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
     });
   }
 

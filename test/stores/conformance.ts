@@ -1,0 +1,45 @@
+import type { Store } from '../../src/stores/store';
+import { clients } from './conformance/clients';
+import { content } from './conformance/content';
+import { messages } from './conformance/messages';
+import { scale } from './conformance/scale';
+import { topics } from './conformance/topics';
+
+/** How the suite reaches one database. */
+export interface Harness {
+  /** A new connection to the same, empty database; migrated by the suite. */
+  readonly open: () => Promise<Store>;
+  /** How many messages and topics "many" are; a slow server may have fewer. */
+  readonly many?: number;
+}
+
+/** What the parts of the suite get: the store, and names that no other test uses. */
+export interface Subject {
+  store: Store;
+  readonly harness: Required<Harness>;
+}
+
+/** The specification of Store (src/stores/store.ts): every driver calls it in a few lines and passes all of it. */
+export function conformance(name: string, harness: Harness): void {
+  describe(`the store contract, ${name}`, () => {
+    const subject: Subject = { store: undefined as unknown as Store, harness: { many: 10_000, ...harness } };
+    beforeAll(async () => {
+      subject.store = await harness.open();
+      await subject.store.migrate();
+    }, 120_000);
+    afterAll(() => subject.store.close());
+
+    messages(subject);
+    content(subject);
+    topics(subject);
+    clients(subject);
+    scale(subject);
+  });
+}
+
+let counter = 0;
+
+/** A topic of the test's own. */
+export function uniqueTopic(): string {
+  return `conformance/${process.pid}/${Date.now()}/${counter++}`;
+}

@@ -1,0 +1,123 @@
+import type { ClientState, Position } from '../../../src/stores/store';
+import { message, newId } from '../../support/messages';
+import { uniqueTopic, type Subject } from '../conformance';
+import { HOSTILE } from './content';
+
+/** Client state, subscriptions, retained messages, read positions. */
+export function clients(subject: Subject): void {
+  const state = (clientid: string, fields: Partial<ClientState> = {}): ClientState => ({
+    ...{ clientid, connected: true, node: 'emqx@127.0.0.1', connectedAt: 1_000, disconnectedAt: null, at: 1_000 },
+    ...fields,
+  });
+
+  describe('client state', () => {
+    it('is the newest by the time of its event', async () => {
+      const clientid = uniqueTopic();
+      expect(await subject.store.getClientState(clientid)).toBeNull();
+      await subject.store.saveClientStates([state(clientid, { at: 2_000, connectedAt: 2_000 })]);
+      await subject.store.saveClientStates([state(clientid, { connected: false, disconnectedAt: 1_500, at: 1_500 })]);
+      expect(await subject.store.getClientState(clientid)).toMatchObject({ connected: true, connectedAt: 2_000, at: 2_000 });
+      await subject.store.saveClientStates([state(clientid, { connected: false, connectedAt: 2_000, disconnectedAt: 3_000, at: 3_000 })]);
+      expect(await subject.store.getClientState(clientid)).toMatchObject({ connected: false, connectedAt: 2_000, disconnectedAt: 3_000 });
+    });
+
+    it('is the newest within a batch too', async () => {
+      const clientid = uniqueTopic();
+      await subject.store.saveClientStates([state(clientid, { at: 9_000 }), state(clientid, { connected: false, disconnectedAt: 5_000, at: 5_000 })]);
+      expect(await subject.store.getClientState(clientid)).toMatchObject({ connected: true });
+    });
+
+    it.each([...HOSTILE, 'c'.repeat(65_535)])('is kept for any client id, %p', async (text) => {
+      await subject.store.saveClientStates([state(text), state(`${text}2`, { connected: false, disconnectedAt: 1_000 })]);
+      expect(await subject.store.getClientState(text)).toMatchObject({ clientid: text, connected: true });
+      expect(await subject.store.getClientState(text.toUpperCase() === text ? `${text}!` : text.toUpperCase())).toBeNull();
+    });
+  });
+
+  describe('subscriptions', () => {
+    it('are added, replaced, listed in order and deleted', async () => {
+      const clientid = uniqueTopic();
+      await subject.store.putSubscriptions([
+        { clientid, topic: 't/2', qos: 1 },
+        { clientid, topic: 't/1', qos: 0 },
+        { clientid, topic: 't/1', qos: 2 },
+        { clientid: `${clientid}x`, topic: 't/9', qos: 1 },
+      ]);
+      await subject.store.putSubscriptions([{ clientid, topic: 't/2', qos: 0 }]);
+      expect(await subject.store.listSubscriptions(clientid)).toEqual([
+        { clientid, topic: 't/1', qos: 2 },
+        { clientid, topic: 't/2', qos: 0 },
+      ]);
+      await subject.store.deleteSubscriptions([
+        { clientid, topic: 't/1' },
+        { clientid, topic: 'absent' },
+      ]);
+      expect(await subject.store.listSubscriptions(clientid)).toEqual([{ clientid, topic: 't/2', qos: 0 }]);
+    });
+
+    it.each([...HOSTILE, '$share/g/t/#', 'T/1', 'x'.repeat(60_000)])('of any client id to any filter, %p', async (text) => {
+      const subscription = { clientid: `client ${text}`, topic: text, qos: 1 as const };
+      await subject.store.putSubscriptions([subscription]);
+      expect(await subject.store.listSubscriptions(subscription.clientid)).toEqual([subscription]);
+      await subject.store.deleteSubscriptions([subscription]);
+      expect(await subject.store.listSubscriptions(subscription.clientid)).toEqual([]);
+    });
+  });
+
+  describe('retained messages', () => {
+    const list = (filter: string, after = '', limit = 100) => subject.store.listRetained({ filter, after, limit });
+
+    it('are replaced by newer ones only', async () => {
+      const topic = uniqueTopic();
+      const [older, newer] = [message({ topic, retain: true }), message({ topic, retain: true, payload: Buffer.from([0, 1]) })];
+      await subject.store.putRetained([newer, older]);
+      await subject.store.putRetained([older]);
+      expect(await list(topic)).toEqual([newer]);
+    });
+
+    it('are deleted unless they are newer', async () => {
+      const topic = uniqueTopic();
+      const [older, retained] = [newId(), message({ topic, retain: true })];
+      await subject.store.putRetained([retained]);
+      await subject.store.deleteRetained([{ topic, id: older }]);
+      expect(await list(topic)).toHaveLength(1);
+      await subject.store.deleteRetained([{ topic, id: newId() }]);
+      expect(await list(topic)).toEqual([]);
+    });
+
+    it('are found by filter, in pages', async () => {
+      const base = uniqueTopic();
+      const names = ['a', 'b', 'c/d', 'e'].map((name) => `${base}/${name}`);
+      await subject.store.putRetained(names.map((topic) => message({ topic, retain: true })));
+      expect((await list(`${base}/#`)).map(({ topic }) => topic)).toEqual(names);
+      expect((await list(`${base}/+`)).map(({ topic }) => topic)).toEqual([names[0], names[1], names[3]]);
+      expect((await list(`${base}/#`, names[0], 2)).map(({ topic }) => topic)).toEqual(names.slice(1, 3));
+    });
+  });
+
+  describe('read positions', () => {
+    const position = (consumer: string, topic: string, fields: Partial<Position> = {}): Position => ({ consumer, topic, id: newId(), receipts: [], ...fields });
+
+    it('are replaced, found by topic, listed by consumer and deleted', async () => {
+      const [consumer, other] = [uniqueTopic(), uniqueTopic()];
+      const [a, b] = [uniqueTopic(), uniqueTopic()];
+      const onA = position(consumer, a, { receipts: [newId(), newId()] });
+      const onB = position(consumer, b, { id: '', receipts: [newId()] });
+      await subject.store.putPositions([position(consumer, a), onB, position(other, a)]);
+      await subject.store.putPositions([onA]);
+      expect(await subject.store.getPositions(consumer, [a, b, 'absent'])).toEqual(expect.arrayContaining([onA, onB]));
+      expect(await subject.store.getPositions(consumer, ['absent'])).toEqual([]);
+      expect(await subject.store.listPositions(consumer, '', 10)).toEqual([onA, onB]);
+      expect(await subject.store.listPositions(consumer, a, 10)).toEqual([onB]);
+      expect((await subject.store.positionsOfTopic(a)).map((each) => each.consumer).sort()).toEqual([consumer, other].sort());
+      await subject.store.putPositions([{ ...onB, receipts: [] }]);
+      expect(await subject.store.listPositions(consumer, '', 10)).toEqual([onA]);
+    });
+
+    it.each([...HOSTILE, '$share/g'])('of any consumer, %p', async (text) => {
+      const kept = position(`consumer ${text}`, text);
+      await subject.store.putPositions([kept]);
+      expect(await subject.store.getPositions(kept.consumer, [text])).toEqual([kept]);
+    });
+  });
+}

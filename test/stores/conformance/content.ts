@@ -1,0 +1,94 @@
+import type { Message, MessageProperties } from '../../../src/offline/message';
+import { message } from '../../support/messages';
+import { uniqueTopic, type Subject } from '../conformance';
+
+/** Text that has broken a database, a query language or a key before. */
+export const HOSTILE = [
+  `'; DROP TABLE mqtt_msg; --`,
+  '"quoted" \\back\\slash',
+  '%_like%',
+  '$where',
+  '{"$gt":""}',
+  '../../etc/passwd',
+  'new\nline\ttab\r',
+  'glob*[a-z]?',
+  'mqtt:msg:x',
+  ' leading and trailing ',
+  'ünïcödé 漢字 😀 \u200d\u202e',
+  'e\u0301',
+  '\u00e9',
+  '\u0001\u001f\u007f',
+  '${topic}',
+  ':named ? $1 @at',
+  '__proto__',
+  'NULL',
+];
+
+/** Byte-exact content (promise 11). */
+export function content(subject: Subject): void {
+  const roundTrip = async (fields: Partial<Message>) => {
+    const saved = message({ topic: uniqueTopic(), ...fields });
+    expect(await subject.store.saveMessages([saved])).toEqual([]);
+    const [listed] = await subject.store.listMessages({ topic: saved.topic, after: '', limit: 1, now: Date.now() });
+    expect(listed).toEqual(saved);
+    expect(await subject.store.getMessage(saved.id)).toEqual(saved);
+    return saved;
+  };
+
+  describe('content (promise 11)', () => {
+    it.each([
+      ['empty', Buffer.alloc(0)],
+      ['text', Buffer.from('{"msg":"hello"}')],
+      ['unicode', Buffer.from('éü漢字😀\u0001"\\')],
+      ['with a zero byte', Buffer.from([0x61, 0, 0x62])],
+      ['binary', Buffer.from(Array.from({ length: 256 }, (_, i) => i))],
+      ['that looks like base64', Buffer.from('AP/+gA==')],
+      ['that looks like an escape', Buffer.from('\\x00ff')],
+      ['of 1 MB text', Buffer.alloc(1_048_576, 'x')],
+      ['of 1 MB binary', Buffer.from(Array.from({ length: 1_048_576 }, (_, i) => (i * 31) & 0xff))],
+    ])('a payload %s is exact', async (_, payload) => {
+      const saved = message({ topic: uniqueTopic(), payload });
+      await subject.store.saveMessages([saved]);
+      expect((await subject.store.getMessage(saved.id))?.payload.equals(payload)).toBe(true);
+    });
+
+    it('every MQTT 5 property is exact, user properties in order with duplicates', async () => {
+      const properties: MessageProperties = {
+        ...{ contentType: 'text/plain', responseTopic: 'r/1', correlationData: 'AP8=', payloadFormatIndicator: 1, messageExpiryInterval: 3600 },
+        userProperties: [...HOSTILE, 'z', 'a', 'z'].map((key, i) => ({ key, value: `${i}${key}` })),
+      };
+      await roundTrip({ properties });
+    });
+
+    it.each(HOSTILE)('client id, user name and topic %p are exact', async (text) => {
+      const topic = `${uniqueTopic()}/${text.replace(/[+#]/g, '')}`;
+      await roundTrip({ clientid: text, username: text, topic });
+      expect(await subject.store.listTopics({ filter: topic, after: '', limit: 10 })).toEqual([topic]);
+    });
+
+    it.each([1_000, 65_535])('a topic of %i bytes and a client id as long', async (length) => {
+      const topic = uniqueTopic().padEnd(length, '/long');
+      await roundTrip({ topic, clientid: 'c'.repeat(length) });
+      const other = `${topic.slice(0, -1)}X`;
+      await roundTrip({ topic: other });
+      expect(await subject.store.listTopics({ filter: topic, after: '', limit: 10 })).toEqual([topic]);
+      const prefix = topic.split('/').slice(0, 4).join('/');
+      expect(await subject.store.listTopics({ filter: `${prefix}/#`, after: '', limit: 10 })).toEqual([topic, other].sort());
+      expect(await subject.store.listTopics({ filter: `${prefix}/#`, after: [topic, other].sort()[0]!, limit: 10 })).toHaveLength(1);
+    });
+
+    it('topics and ids that differ in case, blanks or Unicode form only are different', async () => {
+      const base = uniqueTopic();
+      const variants = ['a', 'A', 'a ', ' a', 'é', 'e\u0301', 'ａ', 'ss', 'ß'].map((text) => `${base}/${text}`);
+      await subject.store.saveMessages(variants.map((topic) => message({ topic, payload: Buffer.from(topic) })));
+      for (const topic of variants) {
+        const found = await subject.store.listMessages({ topic, after: '', limit: 10, now: Date.now() });
+        expect(found.map(({ payload }) => payload.toString())).toEqual([topic]);
+      }
+      const [lower, upper] = [message({ topic: base, id: `id${base.replace(/\W/g, '')}` }), message({ topic: base, id: `ID${base.replace(/\W/g, '')}` })];
+      await subject.store.saveMessages([lower, upper]);
+      await subject.store.removeMessages([lower], Date.now() + 1_000);
+      expect((await subject.store.getMessage(upper.id))?.id).toBe(upper.id);
+    });
+  });
+}

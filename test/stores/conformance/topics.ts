@@ -1,0 +1,48 @@
+import { matches } from '../../../src/offline/topic';
+import { message } from '../../support/messages';
+import { uniqueTopic, type Subject } from '../conformance';
+
+/** Topics matching a filter (promise 15). */
+export function topics(subject: Subject): void {
+  describe('topics', () => {
+    const base = uniqueTopic();
+    const stored = ['', '/a', '/a/b', '/a/b/c', '/a/x/c', '/b', '/a%', '/a_b', '/aa', '//', '/A', '/é', '/1/2/3/4/5/6/7/8/9/10'].map((tail) => `${base}${tail}`);
+    const sorted = (list: readonly string[]) => [...list].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+
+    beforeAll(async () => {
+      await subject.store.saveMessages([...stored, ...stored].map((topic) => message({ topic })));
+      await subject.store.saveMessages([message({ topic: `$${base}/a` })]);
+    });
+
+    const filters = ['', '/#', '/+', '/+/b', '/a/+/c', '/a/#', '/+/+/+', '/a%', '/a_b', '/a%/#', '//', '/none', '/+/2/+/4/#', '/A'];
+    it.each(filters.map((tail) => `${base}${tail}`))('%s finds what matches, once each, in order', async (filter) => {
+      const expected = sorted(stored.filter((topic) => matches(filter, topic)));
+      expect(await subject.store.listTopics({ filter, after: '', limit: 100 })).toEqual(expected);
+    });
+
+    it('come in pages; the limit counts what matches', async () => {
+      const filter = `${base}/+`;
+      const expected = sorted(stored.filter((topic) => matches(filter, topic)));
+      const found: string[] = [];
+      for (let page = await subject.store.listTopics({ filter, after: '', limit: 2 }); page.length > 0; ) {
+        expect(page.length).toBeLessThanOrEqual(2);
+        found.push(...page);
+        page = await subject.store.listTopics({ filter, after: page.at(-1)!, limit: 2 });
+      }
+      expect(found).toEqual(expected);
+    });
+
+    it('that begin with $ are not found by a wildcard in the first level', async () => {
+      const rest = base.slice(base.indexOf('/'));
+      expect(await subject.store.listTopics({ filter: `+${rest}/a`, after: '', limit: 10 })).toEqual([`${base}/a`]);
+      expect(await subject.store.listTopics({ filter: `$conformance${rest}/#`, after: '', limit: 10 })).toEqual([`$${base}/a`]);
+    });
+
+    it('are gone with their last message', async () => {
+      const gone = message({ topic: `${base}/gone` });
+      await subject.store.saveMessages([gone]);
+      await subject.store.removeMessages([gone], Date.now() + 1_000);
+      expect(await subject.store.listTopics({ filter: `${base}/gone/#`, after: '', limit: 10 })).toEqual([]);
+    });
+  });
+}

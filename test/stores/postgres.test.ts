@@ -1,0 +1,50 @@
+import { Client } from 'pg';
+import { PostgresStore } from '../../src/stores/postgres';
+import { withBackends } from '../support/backends';
+import { emptyDatabase } from '../support/database';
+import { message } from '../support/messages';
+import { conformance } from './conformance';
+
+describe('postgres', () => {
+  withBackends(['postgres'], ({ postgres: server }) => {
+    let url: Promise<string> | null = null;
+    const open = async () => new PostgresStore({ connectionString: await (url ??= emptyDatabase(server, 'offline_conformance')) });
+
+    conformance('on PostgreSQL', { open });
+
+    // Promise 13. The guard is saveOrBisect: without it the whole batch is refused.
+    it('refuses only what an operator’s trigger refuses', async () => {
+      const store = await open();
+      await store.migrate();
+      const client = new Client({ connectionString: (await url)! });
+      await client.connect();
+      await client.query(`CREATE OR REPLACE FUNCTION no_poison() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN IF NEW.payload = 'poison' THEN RAISE EXCEPTION 'no poison here'; END IF; RETURN NEW; END $$`);
+      await client.query('CREATE OR REPLACE TRIGGER no_poison BEFORE INSERT ON mqtt_msg FOR EACH ROW EXECUTE FUNCTION no_poison()');
+      await client.end();
+      const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 'poisoned', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }));
+      const refused = batch.filter((_, i) => i % 9 === 4);
+      expect(await store.saveMessages(batch)).toEqual(
+        refused.map(({ id }) => ({ id, reason: expect.stringContaining('no poison here') as string })),
+      );
+      const stored = await store.listMessages({ topic: 'poisoned', after: '', limit: 100, now: Date.now() });
+      expect(stored.map(({ id }) => id)).toEqual(batch.filter((each) => !refused.includes(each)).map(({ id }) => id));
+      await store.close();
+    });
+
+    it.each([
+      ['a wrong password', (to: URL) => (to.password = 'wrong'), /STORE_URL: .*password/],
+      ['a host that is not there', (to: URL) => (to.port = '1'), /STORE_URL: .*cannot connect/],
+      ['a database that is not there', (to: URL) => (to.pathname = '/absent'), /STORE_URL: .*create the database/],
+    ])('names the setting for %s', async (_, change, expected) => {
+      const wrong = new URL(server);
+      change(wrong);
+      const store = new PostgresStore({ connectionString: wrong.href });
+      const { ok, detail } = await store.health();
+      expect(ok).toBe(false);
+      expect(detail).toMatch(expected);
+      expect(detail).not.toContain('wrong');
+      await store.close();
+    });
+  });
+});
