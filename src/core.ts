@@ -8,6 +8,7 @@ import { Deliverer } from './offline/deliverer';
 import { Ingest } from './offline/ingest';
 import { Letters } from './offline/letters';
 import { newSigningKey, Signer } from './offline/signature';
+import { Trimmer } from './offline/trimmer';
 import { Writer } from './offline/writer';
 import type { Logger } from './ops/log';
 import { Maintenance } from './ops/maintenance';
@@ -81,8 +82,8 @@ export class Core {
     const { config, backends, emqx, metrics, log, now } = this.deps;
     const setAside = this.letters.setAside.bind(this.letters);
     const common = { store: backends.store, lanes: this.lanes, metrics, setAside, now };
-    const writer = new Writer(common);
     const { policies } = config;
+    const writer = new Writer({ ...common, trimmer: new Trimmer({ store: backends.store, policies, metrics }) });
     const deliverer = emqx === null ? null : new Deliverer({ ...common, emqx, state: backends.queue.state, policies, signer: this.signer });
     const clients = new Clients({ store: backends.store, emqx, state: backends.queue.state });
     return new Workers(backends.queue, {

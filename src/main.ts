@@ -1,16 +1,20 @@
 #!/usr/bin/env node
 import { resolve } from 'node:path';
+import { parseArgs } from 'node:util';
 import { openBackends } from './backends';
+import { checkAvailable } from './config/available';
 import type { Config } from './config/config';
 import { ConfigError, loadConfig } from './config/load';
+import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
 import { errorText, SettingError } from './errors';
 import { createLogger } from './ops/log';
 import { NO_API_KEY } from './ops/status';
 import { Server } from './server';
 
-const USAGE = `usage: emqx-offline-store serve | migrate
+const USAGE = `usage: emqx-offline-store serve | migrate | rules [NAME] [--url URL] [--topic FILTER]...
   serve    run the server
   migrate  create or upgrade the tables of STORE_URL and QUEUE_URL, then exit
+  rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
 
 /** sysexits.h: what a service manager should not restart. */
@@ -25,14 +29,22 @@ const log = createLogger();
 async function main(command: string | undefined): Promise<void> {
   switch (command) {
     case 'serve':
-      return serve(loadConfig(process.env));
+      return serve(configuration());
     case 'migrate':
-      return migrate(loadConfig(process.env));
+      return migrate(configuration());
+    case 'rules':
+      return printRule(process.argv.slice(3));
     case undefined:
     default:
       process.stderr.write(`${USAGE}\n`);
       process.exitCode = EX_USAGE;
   }
+}
+
+function configuration(): Config {
+  const config = loadConfig(process.env);
+  checkAvailable(config);
+  return config;
 }
 
 async function serve(config: Config): Promise<void> {
@@ -72,6 +84,20 @@ function banner(config: Config, url: string): string {
 
 function usesEmbedded({ store, queue }: Config): boolean {
   return store.scheme === 'embedded' || queue.scheme === 'embedded';
+}
+
+function printRule(args: string[]): void {
+  const options = { url: { type: 'string' }, topic: { type: 'string', multiple: true } } as const;
+  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
+  const name = ruleNames.find((each) => each === (positionals[0] ?? 'offline-messages'));
+  if (name === undefined || positionals.length > 1) throw new SettingError('rules', `must name one of ${ruleNames.join(', ')}`);
+  const { INGEST_TOKEN: token = '' } = process.env;
+  const rule = ruleTemplate(name, {
+    url: values.url ?? ruleDefaults.url,
+    topics: values.topic ?? ruleDefaults.topics,
+    ...(token !== '' && { token }),
+  });
+  process.stdout.write(`${JSON.stringify(rule, null, 2)}\n`);
 }
 
 async function migrate(config: Config): Promise<void> {

@@ -10,6 +10,7 @@ import type { Message } from './message';
 import { Sender, type SendResult } from './sender';
 import type { Signer } from './signature';
 import { GRACE_MS, STORM_MS, WINDOW_TTL_MS } from './times';
+import { splitShare } from './topic';
 import { acknowledged, EMPTY, hasSentBefore, isEmpty, subscribed, wantsMore, type Window } from './window';
 
 /** Clients that one job serves at a time. */
@@ -52,7 +53,7 @@ export class Deliverer {
   private async subscribed(requests: readonly DeliveryRequest[]): Promise<void> {
     const early: DeliveryRequest[] = [];
     await this.eachClient(requests, async (clientid, own) => {
-      const { blocked, window } = await this.deliver(clientid, own, STORM_MS);
+      const { blocked, window } = await this.deliver(clientid, own, STORM_MS, true);
       for (const request of own) if (blocked || hasSentBefore(window, request.at)) early.push(request);
     });
     // Late publishes (promise 5), and what another client or an earlier subscription of this one did not acknowledge.
@@ -63,7 +64,7 @@ export class Deliverer {
   private async recheck(requests: readonly DeliveryRequest[]): Promise<void> {
     const again: DeliveryRequest[] = [];
     await this.eachClient(requests, async (clientid, own) => {
-      const { blocked } = await this.deliver(clientid, own, 0);
+      const { blocked } = await this.deliver(clientid, own, 0, false);
       if (blocked) again.push(...own);
     });
     if (again.length > 0) await this.deps.lanes.recheckLater(again, GRACE_MS);
@@ -82,11 +83,13 @@ export class Deliverer {
     });
   }
 
-  private async deliver(clientid: string, requests: readonly DeliveryRequest[], toleranceMs: number): Promise<SendResult> {
+  private async deliver(clientid: string, requests: readonly DeliveryRequest[], toleranceMs: number, first: boolean): Promise<SendResult> {
     let window = await this.load(clientid);
     const lost: string[] = [];
     for (const request of requests) {
-      const next = subscribed(window, request, toleranceMs);
+      // EMQX sends nothing retained to a shared subscription.
+      const leaveRetained = first && splitShare(request.filter).group === null;
+      const next = subscribed(window, request, toleranceMs, leaveRetained);
       window = next.window;
       lost.push(...next.lost);
     }

@@ -51,9 +51,11 @@ export class RunReader {
     for (let after = run.id; ; ) {
       const messages = await this.store.listMessages({ topic: run.topic, after, limit, now });
       const last = messages.at(-1);
-      const due = messages.filter(({ publishReceivedAt: at }) => at <= run.at && at >= oldest);
       // Ids are in publish order: behind one that is too young there are only younger ones.
-      if (last === undefined || due.length > 0 || last.publishReceivedAt > run.at) return due;
+      const atEnd = messages.length < limit || last === undefined || last.publishReceivedAt > run.at;
+      const due = messages.filter(({ publishReceivedAt: at }) => at <= run.at && at >= oldest);
+      const own = atEnd && run.leaveRetained ? withoutRetained(due) : due;
+      if (own.length > 0 || atEnd) return own;
       after = skipTo(oldest, last.id);
     }
   }
@@ -65,6 +67,12 @@ export class RunReader {
     const topic = this.ahead.shift();
     return topic === undefined ? null : { ...run, topic, id: '' };
   }
+}
+
+/** The topic's last message with the retain flag is the one that EMQX keeps, and sends itself. */
+function withoutRetained(messages: readonly Message[]): Message[] {
+  const retained = messages.findLast(({ retain }) => retain);
+  return messages.filter((message) => message !== retained);
 }
 
 /** EMQX's ids begin with the microseconds since 1970 as 16 hex digits: too old ones are skipped without reading them. */

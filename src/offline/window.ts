@@ -19,6 +19,8 @@ export interface Run extends DeliveryRequest {
   readonly sent: number;
   /** The window of the policy it reads under. */
   readonly window: number;
+  /** EMQX sends the topic's retained message itself on this subscription; a later look finds whether it was acknowledged. */
+  readonly leaveRetained: boolean;
 }
 
 export const EMPTY: Window = { runs: [], inFlight: {} };
@@ -27,7 +29,7 @@ export const EMPTY: Window = { runs: [], inFlight: {} };
  * The client subscribed: read the filter from its start.
  * @returns the window and the ids in flight that it no longer counts on, to be sent again.
  */
-export function subscribed(window: Window, request: DeliveryRequest, toleranceMs: number): { window: Window; lost: string[] } {
+export function subscribed(window: Window, request: DeliveryRequest, toleranceMs: number, leaveRetained = false): { window: Window; lost: string[] } {
   const lost = Object.keys(window.inFlight).filter((id) => (window.inFlight[id] ?? 0) < request.at - toleranceMs);
   const gone = new Set(lost);
   const before = window.runs.find(({ filter }) => filter === request.filter);
@@ -37,7 +39,7 @@ export function subscribed(window: Window, request: DeliveryRequest, toleranceMs
     window: {
       runs: [
         ...window.runs.filter((run) => run !== before),
-        { ...request, at, topic: '', id: '', sent: 0, window: before?.window ?? 1 },
+        { ...request, at, topic: '', id: '', sent: 0, window: before?.window ?? 1, leaveRetained },
       ],
       inFlight: Object.fromEntries(Object.entries(window.inFlight).filter(([id]) => !gone.has(id))),
     },

@@ -4,10 +4,12 @@ import type { Lanes } from '../queue/lanes';
 import type { Store } from '../stores/store';
 import type { Message } from './message';
 import { TOMBSTONE_MS } from './times';
+import type { Trimmer } from './trimmer';
 
 export interface WriterDeps {
   readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
   readonly lanes: Pick<Lanes, 'progress'>;
+  readonly trimmer: Trimmer;
   readonly metrics: Metrics;
   /** A message that the store refuses for its content (promise 13). */
   readonly setAside: (message: Message, reason: string) => Promise<void>;
@@ -43,5 +45,6 @@ export class Writer {
       const message = messages.find((each) => each.id === id);
       if (message !== undefined) await this.deps.setAside(message, `the store refused it: ${reason}`);
     }
+    await this.deps.trimmer.saved(messages.map(({ topic }) => topic));
   }
 }

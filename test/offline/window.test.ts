@@ -5,7 +5,7 @@ const request = (at: number, filter = 't/1') => ({ clientid: 'c', filter, qos: 1
 describe('the window of a client', () => {
   it('starts a run at the beginning of the filter for each subscription', () => {
     const { window } = subscribed(EMPTY, request(1), 0);
-    expect(window.runs).toEqual([{ ...request(1), topic: '', id: '', sent: 0, window: 1 }]);
+    expect(window.runs).toEqual([{ ...request(1), topic: '', id: '', sent: 0, window: 1, leaveRetained: false }]);
   });
 
   // Promise 9. The guard is the tolerance: with 0 in Deliverer.subscribed the second subscription sends again.
@@ -29,7 +29,7 @@ describe('the window of a client', () => {
   });
 
   it('wants more when half of it is acknowledged', () => {
-    const run = { ...request(1), topic: 't/1', id: 'b', sent: 4, window: 4 };
+    const run = { ...request(1), topic: 't/1', id: 'b', sent: 4, window: 4, leaveRetained: false };
     const full = { ...sent(EMPTY, ['a', 'b', 'c', 'd'], 1), runs: [run] };
     expect(wantsMore(full)).toBe(false);
     expect(wantsMore(acknowledged(full, ['a']))).toBe(false);

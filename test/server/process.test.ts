@@ -80,6 +80,26 @@ describe('the server as a process, on the embedded default', () => {
     for (const key of ['PORT', 'STORE_URL', 'POLICIES']) expect(server.output).toContain(key);
   });
 
+  it('prints a rule with the operator’s URL, topics and token', async () => {
+    const server = await ServerProcess.run({ INGEST_TOKEN: 'let-me-in' }, 'rules', 'offline-messages', '--url', 'http://store:8480', '--topic', 'a/#', '--topic', 'b/+');
+    expect(await server.exitCode).toBe(0);
+    const rule = JSON.parse(server.output) as { connectors: { http: { offline_store: { url: string; headers: unknown } } } };
+    expect(rule.connectors.http.offline_store).toMatchObject({ url: 'http://store:8480', headers: { authorization: 'Bearer let-me-in' } });
+    expect(server.output).toContain('\\"a/#\\", \\"b/+\\"');
+  });
+
+  it.each([
+    [{ POLICIES: '[{"filter":"#","mode":"pubsub"}]' }, /POLICIES.*pubsub/],
+    [{ POLICIES: '[{"filter":"#","retain":"restore"}]' }, /POLICIES.*retain/],
+    [{ STORE_URL: 'dynamodb://eu-west-1' }, /STORE_URL/],
+    [{ HISTORY_URLS: 'influxdb://localhost' }, /HISTORY_URLS/],
+    [{ EMQX_URL: 'http://localhost:8081/api/v4' }, /EMQX_URL.*EMQX 5/],
+  ])('refuses what this release does not have: %j', async (setting, message) => {
+    const server = await ServerProcess.run({ DATA_DIR: directory.path, ...setting }, 'serve');
+    expect(await server.exitCode).toBe(78);
+    expect(server.output).toMatch(message);
+  });
+
   it('migrates from the command line', async () => {
     const server = await ServerProcess.run(environment, 'migrate');
     expect(await server.exitCode).toBe(0);
