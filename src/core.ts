@@ -7,6 +7,7 @@ import { Clients } from './offline/clients';
 import { Deliverer } from './offline/deliverer';
 import { Ingest } from './offline/ingest';
 import { Letters } from './offline/letters';
+import { RetainedIds } from './offline/retained-ids';
 import { newSigningKey, Signer } from './offline/signature';
 import { Trimmer } from './offline/trimmer';
 import { Writer } from './offline/writer';
@@ -83,7 +84,8 @@ export class Core {
     const setAside = this.letters.setAside.bind(this.letters);
     const common = { store: backends.store, lanes: this.lanes, metrics, setAside, now };
     const { policies } = config;
-    const writer = new Writer({ ...common, trimmer: new Trimmer({ store: backends.store, policies, metrics }) });
+    const retained = new RetainedIds(backends.queue.state);
+    const writer = new Writer({ ...common, retained, trimmer: new Trimmer({ store: backends.store, policies, metrics }) });
     const deliverer = emqx === null ? null : new Deliverer({ ...common, emqx, state: backends.queue.state, policies, signer: this.signer });
     const clients = new Clients({ store: backends.store, emqx, state: backends.queue.state });
     return new Workers(backends.queue, {

@@ -2,6 +2,7 @@ import type { Policy } from '../config/policies';
 import type { Store } from '../stores/store';
 import type { Message } from './message';
 import { policyFor } from './policy';
+import type { RetainedIds } from './retained-ids';
 import { isWildcard, splitShare } from './topic';
 import type { Run } from './window';
 
@@ -28,6 +29,7 @@ export class RunReader {
   constructor(
     private readonly store: Pick<Store, 'listTopics' | 'listMessages'>,
     private readonly policies: readonly Policy[],
+    private readonly retained: Pick<RetainedIds, 'idOf'>,
   ) {}
 
   /** The next page with at most as many messages as there is room for under their policy; null at the end of the run. */
@@ -54,10 +56,16 @@ export class RunReader {
       // Ids are in publish order: behind one that is too young there are only younger ones.
       const atEnd = messages.length < limit || last === undefined || last.publishReceivedAt > run.at;
       const due = messages.filter(({ publishReceivedAt: at }) => at <= run.at && at >= oldest);
-      const own = atEnd && run.leaveRetained ? withoutRetained(due) : due;
+      const own = run.leaveRetained ? await this.withoutRetained(run.topic, due) : due;
       if (own.length > 0 || atEnd) return own;
       after = skipTo(oldest, last.id);
     }
+  }
+
+  private async withoutRetained(topic: string, messages: Message[]): Promise<Message[]> {
+    if (!messages.some(({ retain }) => retain)) return messages;
+    const retained = await this.retained.idOf(topic);
+    return messages.filter(({ id }) => id !== retained);
   }
 
   private async nextTopic(run: Run): Promise<Run | null> {
@@ -67,12 +75,6 @@ export class RunReader {
     const topic = this.ahead.shift();
     return topic === undefined ? null : { ...run, topic, id: '' };
   }
-}
-
-/** The topic's last message with the retain flag is the one that EMQX keeps, and sends itself. */
-function withoutRetained(messages: readonly Message[]): Message[] {
-  const retained = messages.findLast(({ retain }) => retain);
-  return messages.filter((message) => message !== retained);
 }
 
 /** EMQX's ids begin with the microseconds since 1970 as 16 hex digits: too old ones are skipped without reading them. */

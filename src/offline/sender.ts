@@ -4,6 +4,7 @@ import type { DelivererDeps } from './deliverer';
 import { deliveryOf } from './delivery';
 import type { Message } from './message';
 import { RunReader, type Page } from './reader';
+import { RetainedIds } from './retained-ids';
 import { GRACE_MS, TOMBSTONE_MS } from './times';
 import { inboxFilter, inboxTopic } from './topic';
 import { advanced, inFlightCount, sent, type Run, type Window } from './window';
@@ -33,7 +34,11 @@ interface PageResult {
 
 /** Publishes what a client's runs ask for, while there is room in its window (promise 10). */
 export class Sender {
-  constructor(private readonly deps: DelivererDeps) {}
+  private readonly retained: RetainedIds;
+
+  constructor(private readonly deps: DelivererDeps) {
+    this.retained = new RetainedIds(deps.state);
+  }
 
   async send(recipient: Recipient, start: Window): Promise<SendResult> {
     const inbox = new Inbox(recipient.clientid, this.deps.emqx);
@@ -50,7 +55,7 @@ export class Sender {
   }
 
   private async sendRun(recipient: Recipient, inbox: Inbox, start: Window, first: Run): Promise<SendResult & { full: boolean }> {
-    const reader = new RunReader(this.deps.store, this.deps.policies);
+    const reader = new RunReader(this.deps.store, this.deps.policies, this.retained);
     let window = start;
     let blocked = false;
     for (let run = first; ; ) {

@@ -19,7 +19,7 @@ export interface Run extends DeliveryRequest {
   readonly sent: number;
   /** The window of the policy it reads under. */
   readonly window: number;
-  /** EMQX sends the topic's retained message itself on this subscription; a later look finds whether it was acknowledged. */
+  /** EMQX sends the topic's retained message itself on this subscription; a later look finds out whether it was acknowledged. */
   readonly leaveRetained: boolean;
 }
 

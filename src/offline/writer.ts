@@ -3,12 +3,14 @@ import { fromWire, type MessageEvent, type MessageJob } from '../queue/jobs';
 import type { Lanes } from '../queue/lanes';
 import type { Store } from '../stores/store';
 import type { Message } from './message';
+import type { RetainedIds } from './retained-ids';
 import { TOMBSTONE_MS } from './times';
 import type { Trimmer } from './trimmer';
 
 export interface WriterDeps {
   readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
   readonly lanes: Pick<Lanes, 'progress'>;
+  readonly retained: Pick<RetainedIds, 'note'>;
   readonly trimmer: Trimmer;
   readonly metrics: Metrics;
   /** A message that the store refuses for its content (promise 13). */
@@ -38,6 +40,7 @@ export class Writer {
 
   private async save(messages: readonly Message[]): Promise<void> {
     if (messages.length === 0) return;
+    await this.deps.retained.note(messages);
     const refusals = await this.deps.store.saveMessages(messages);
     this.deps.metrics.messagesStored.inc(messages.length - refusals.length);
     this.deps.metrics.messagesRefused.inc(refusals.length);

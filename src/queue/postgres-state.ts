@@ -1,6 +1,6 @@
 import type { Pool, QueryResult, QueryResultRow } from 'pg';
 import { errorText, RetryableError } from '../errors';
-import type { Leases, SharedState } from './state';
+import type { Entry, Leases, SharedState } from './state';
 
 /** The tables of migrations/queue/001. Schema names are spelled out: the embedded database has one session for all. */
 export class PostgresState implements SharedState {
@@ -24,6 +24,16 @@ export class PostgresState implements SharedState {
       `INSERT INTO offline_queue.shared_state (key, value, expires_at) VALUES ($1, $2, $3)
        ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
       [key, value, Date.now() + ttlMs],
+    );
+  }
+
+  async raise(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    await this.query(
+      `INSERT INTO offline_queue.shared_state AS held (key, value, expires_at)
+       SELECT key, max(value COLLATE "C"), $3::bigint FROM unnest($1::text[], $2::text[]) AS entry(key, value) GROUP BY key ORDER BY key
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+       WHERE held.value COLLATE "C" <= excluded.value OR held.expires_at <= $4`,
+      [entries.map(({ key }) => key), entries.map(({ value }) => value), Date.now() + ttlMs, Date.now()],
     );
   }
 

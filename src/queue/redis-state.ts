@@ -1,6 +1,6 @@
 import { errorText, RetryableError } from '../errors';
 import type { RedisConnection } from '../redis/connect';
-import type { Leases, SharedState } from './state';
+import type { Entry, Leases, SharedState } from './state';
 
 /** Plain keys with a time to live; each command touches one key, so that it works on Redis Cluster. */
 export class RedisState implements SharedState {
@@ -22,6 +22,10 @@ export class RedisState implements SharedState {
 
   async set(key: string, value: string, ttlMs: number): Promise<void> {
     await this.try(() => this.redis.set(this.stateKey(key), value, 'PX', ttlMs));
+  }
+
+  async raise(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    await this.try(() => Promise.all(entries.map(({ key, value }) => this.redis.eval(RAISE, 1, this.stateKey(key), value, ttlMs))));
   }
 
   async delete(key: string): Promise<void> {
@@ -65,4 +69,5 @@ export class RedisState implements SharedState {
   }
 }
 
+const RAISE = `local held = redis.call('GET', KEYS[1]) if held and held > ARGV[1] then return 0 end return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])`;
 const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;

@@ -8,12 +8,19 @@ export interface SharedState {
   get(key: string): Promise<string | null>;
   set(key: string, value: string, ttlMs: number): Promise<void>;
   delete(key: string): Promise<void>;
+  /** Sets each value unless the stored one is greater (by code unit). The same key twice in one call is allowed. */
+  raise(entries: readonly Entry[], ttlMs: number): Promise<void>;
   /** Leases those of the ids that nobody, the owner included, holds a live lease on. */
   lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases>;
   /** Gives up the owner's leases. */
   release(ids: readonly string[], owner: string): Promise<void>;
   /** Removes up to `limit` of what has expired, where the database doesn't do it by itself. */
   purge(limit: number): Promise<void>;
+}
+
+export interface Entry {
+  readonly key: string;
+  readonly value: string;
 }
 
 export interface Leases {

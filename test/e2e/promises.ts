@@ -204,7 +204,7 @@ export function promises(name: string, env: () => Record<string, string>): void 
       expect((await world.stored()).map(({ id }) => id)).toEqual([victim!.id]);
     });
 
-    // A bug that EMQX's own changelogs list. The guard is withoutRetained in RunReader.
+    // A bug that EMQX's own changelogs list. The guard is RunReader.withoutRetained.
     it('leaves the retained message to EMQX, which delivers it itself', async () => {
       await start();
       await world.publish('t/r', 'older', { retain: true });
@@ -214,7 +214,9 @@ export function promises(name: string, env: () => Record<string, string>): void 
       const subscriber = await world.subscriber('r');
       await subscriber.subscribe('t/r');
       await world.storedCount(0);
-      expect(subscriber.texts.sort()).toEqual(['older', 'plain', 'retained']);
+      // EMQX's own copy may come at any place; ours keep their order.
+      expect(subscriber.texts.filter((text) => text !== 'retained')).toEqual(['older', 'plain']);
+      expect(subscriber.texts).toHaveLength(3);
       expect(subscriber.received.filter(({ retain }) => retain).map(({ payload }) => payload.toString())).toEqual(['retained']);
     });
 
