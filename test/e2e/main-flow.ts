@@ -126,7 +126,7 @@ export function mainFlow(name: string, env: () => Record<string, string>): void 
       expect(again.texts).toEqual(['one copy']);
     });
 
-    // Promise 9. The guard is the window's inFlight (Sender.sendPage): without it each subscription sends again.
+    // Promise 9. Two guards, either of which is enough here: the window's inFlight and the lease (both in Sender.sendPage).
     it('comes once in a storm of subscriptions', async () => {
       await start();
       await world.publish('t/1', 'hello');
