@@ -1,5 +1,6 @@
 import type { FlowProducer, Job, Queue } from 'bullmq';
 import type { Health } from '../stores/store';
+import type { LaneCounts } from './names';
 import type { SharedState } from './state';
 
 /** What the rest of the server uses of BullMQ, whichever database it runs on. */
@@ -17,9 +18,13 @@ export interface JobWorker {
 }
 export type Process = (job: Job, token: string) => Promise<void>;
 
+/** Enough for a database server to have work in parallel. */
+export const SERVER_LANES: LaneCounts = { messages: 8, clients: 4 };
+
 /** A database that BullMQ runs on: one file per kind in this folder. */
 export interface QueueBackend {
   readonly state: SharedState;
+  readonly laneCounts: LaneCounts;
   /** Makes the database ready for use; throws RetryableError while it is away. What is below needs it first. */
   prepare(): Promise<void>;
   flows(): Flows;

@@ -3,7 +3,7 @@ import { errorText, UnavailableError } from '../errors';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
 import type { ClientChange, ClientJob, DeliveryRequest, Item, MessageEvent, Progress } from './jobs';
-import { CLIENT_LANES, clientLane, laneOf, lanesOf, MESSAGE_LANES, messageLane } from './names';
+import { clientLane, laneOf, lanesOf, messageLane, type LaneCounts } from './names';
 
 /** One add: what arrives while the one before it is under way. */
 const MAX_ADD_ITEMS = 2_048;
@@ -22,13 +22,15 @@ export class Lanes {
   private readonly messages: JobQueue[];
   private readonly clients: JobQueue[];
   private readonly flows: Flows;
+  private readonly laneCounts: LaneCounts;
   private readonly incoming: Batcher<Item>;
 
   constructor(backend: QueueBackend, budget: Budget) {
-    this.messages = Array.from({ length: MESSAGE_LANES }, (_, lane) => backend.queue(messageLane(lane)));
-    this.clients = Array.from({ length: CLIENT_LANES }, (_, lane) => backend.queue(clientLane(lane)));
+    this.laneCounts = backend.laneCounts;
+    this.messages = Array.from({ length: this.laneCounts.messages }, (_, lane) => backend.queue(messageLane(lane)));
+    this.clients = Array.from({ length: this.laneCounts.clients }, (_, lane) => backend.queue(clientLane(lane)));
     this.flows = backend.flows();
-    const flush = (items: Item[]) => this.add(jobsOf(items));
+    const flush = (items: Item[]) => this.add(jobsOf(items, this.laneCounts));
     this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget });
   }
 
@@ -51,15 +53,15 @@ export class Lanes {
    */
   recheckLater(requests: readonly DeliveryRequest[], delayMs: number): Promise<void> {
     const opts = { ...JOB, delay: delayMs };
-    return this.add(byClientLane(requests, (lane, group) => ({ name: 'due', queueName: clientLane(lane), data: { requests: group }, opts })));
+    return this.add(byClientLane(requests, this.laneCounts, (lane, group) => ({ name: 'due', queueName: clientLane(lane), data: { requests: group }, opts })));
   }
 
   recheck(requests: readonly DeliveryRequest[]): Promise<void> {
-    return this.add(byClientLane(requests, (lane, group) => delivery('recheck', lane, group)));
+    return this.add(byClientLane(requests, this.laneCounts, (lane, group) => delivery('recheck', lane, group, this.laneCounts)));
   }
 
   progress(acks: readonly Progress[]): Promise<void> {
-    return this.add(byClientLane(acks, (lane, group) => ({ name: 'progress', queueName: clientLane(lane), data: { acks: group }, opts: JOB })));
+    return this.add(byClientLane(acks, this.laneCounts, (lane, group) => ({ name: 'progress', queueName: clientLane(lane), data: { acks: group }, opts: JOB })));
   }
 
   private async add(jobs: FlowJob[]): Promise<void> {
@@ -95,14 +97,14 @@ export class Lanes {
 }
 
 /** The writes first, lane by lane in their order, then the deliveries: their fences are behind the writes that came with them. */
-function jobsOf(items: readonly Item[]): FlowJob[] {
+function jobsOf(items: readonly Item[], counts: LaneCounts): FlowJob[] {
   const writes = new Map<number, MessageEvent[]>();
   const requests: DeliveryRequest[] = [];
   const changes: ClientChange[] = [];
   for (const item of items) {
     if ('deliver' in item) requests.push(item.deliver);
     else if ('change' in item) changes.push(item.change);
-    else push(writes, laneOf(topicOf(item.write), MESSAGE_LANES), item.write);
+    else push(writes, laneOf(topicOf(item.write), counts.messages), item.write);
   }
   const jobs: FlowJob[] = [];
   for (const [lane, events] of writes) {
@@ -112,8 +114,8 @@ function jobsOf(items: readonly Item[]): FlowJob[] {
   }
   return [
     ...jobs,
-    ...byClientLane(changes, (lane, group) => ({ name: 'changes', queueName: clientLane(lane), data: { changes: group }, opts: JOB })),
-    ...byClientLane(requests, (lane, group) => delivery('subscribed', lane, group)),
+    ...byClientLane(changes, counts, (lane, group) => ({ name: 'changes', queueName: clientLane(lane), data: { changes: group }, opts: JOB })),
+    ...byClientLane(requests, counts, (lane, group) => delivery('subscribed', lane, group, counts)),
   ];
 }
 
@@ -122,15 +124,15 @@ function topicOf(event: MessageEvent): string {
 }
 
 /** A flow: the delivery is the parent, a fence in each message lane its children. */
-function delivery(name: ClientJob['name'], lane: number, requests: readonly DeliveryRequest[]): FlowJob {
-  const lanes = [...new Set(requests.flatMap(({ filter }) => lanesOf(filter)))];
+function delivery(name: ClientJob['name'], lane: number, requests: readonly DeliveryRequest[], counts: LaneCounts): FlowJob {
+  const lanes = [...new Set(requests.flatMap(({ filter }) => lanesOf(filter, counts.messages)))];
   const children = lanes.map((each) => ({ name: 'fence', queueName: messageLane(each), data: {}, opts: JOB }));
   return { name, queueName: clientLane(lane), data: { requests }, opts: JOB, children };
 }
 
-function byClientLane<T extends { clientid: string }>(items: readonly T[], job: (lane: number, group: T[]) => FlowJob): FlowJob[] {
+function byClientLane<T extends { clientid: string }>(items: readonly T[], counts: LaneCounts, job: (lane: number, group: T[]) => FlowJob): FlowJob[] {
   const groups = new Map<number, T[]>();
-  for (const item of items) push(groups, laneOf(item.clientid, CLIENT_LANES), item);
+  for (const item of items) push(groups, laneOf(item.clientid, counts.clients), item);
   return [...groups].map(([lane, group]) => job(lane, group));
 }
 

@@ -1,8 +1,10 @@
 import { isWildcard, splitShare } from '../offline/topic';
 
-/** How many queues of each kind; fixed, since jobs of a lane that no longer exists would wait for ever. */
-export const MESSAGE_LANES = 8;
-export const CLIENT_LANES = 4;
+/** How many queues of each kind a backend has; fixed, since jobs of a lane that no longer exists would wait for ever. */
+export interface LaneCounts {
+  readonly messages: number;
+  readonly clients: number;
+}
 
 export const messageLane = (lane: number): string => `messages-${lane}`;
 export const clientLane = (lane: number): string => `clients-${lane}`;
@@ -15,8 +17,8 @@ export function laneOf(text: string, lanes: number): number {
 }
 
 /** The message lanes that hold the writes a topic filter can match. */
-export function lanesOf(filter: string): number[] {
+export function lanesOf(filter: string, lanes: number): number[] {
   const { filter: topic } = splitShare(filter);
-  if (!isWildcard(topic)) return [laneOf(topic, MESSAGE_LANES)];
-  return Array.from({ length: MESSAGE_LANES }, (_, lane) => lane);
+  if (!isWildcard(topic)) return [laneOf(topic, lanes)];
+  return Array.from({ length: lanes }, (_, lane) => lane);
 }

@@ -12,7 +12,8 @@ import {
 import { Pool, type ClientConfig } from 'pg';
 import { errorText, RetryableError } from '../errors';
 import type { Health } from '../stores/store';
-import { WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
+import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
+import type { LaneCounts } from './names';
 import { PostgresState } from './postgres-state';
 import type { SharedState } from './state';
 import { strict } from './strict-flows';
@@ -22,6 +23,9 @@ const SCHEMA = 'offline_queue';
 const MIGRATION = join(__dirname, '../../migrations/queue/001_order_and_shared_state.sql');
 /** Any number; it keeps two starting servers from creating the trigger at once. */
 const MIGRATION_LOCK = 7_261_844;
+
+/** PGlite does one thing at a time: fewer lanes make larger batches. */
+const EMBEDDED_LANES: LaneCounts = { messages: 2, clients: 2 };
 
 export interface PostgresQueueOptions {
   readonly connection: ClientConfig;
@@ -33,6 +37,7 @@ export interface PostgresQueueOptions {
 /** BullMQ on PostgreSQL, or on the embedded database. */
 export class PostgresQueue implements QueueBackend {
   readonly state: SharedState;
+  readonly laneCounts: LaneCounts;
   private readonly pool: Pool;
   /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
   private root: PostgresQueueBackend | null = null;
@@ -41,6 +46,7 @@ export class PostgresQueue implements QueueBackend {
     this.pool = new Pool({ ...this.connection(), max: 4 });
     this.pool.on('error', options.onError);
     this.state = new PostgresState(this.pool);
+    this.laneCounts = options.exclusive ? EMBEDDED_LANES : SERVER_LANES;
   }
 
   flows(): Flows {

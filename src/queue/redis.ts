@@ -3,7 +3,7 @@ import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../errors';
 import { connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
 import type { Health } from '../stores/store';
-import { WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
+import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
 import { RedisState } from './redis-state';
 import type { SharedState } from './state';
 import { strict } from './strict-flows';
@@ -19,6 +19,7 @@ export interface RedisQueueOptions {
 /** BullMQ on Redis: single, Sentinel or Cluster. */
 export class RedisQueue implements QueueBackend {
   readonly state: SharedState;
+  readonly laneCounts = SERVER_LANES;
   private readonly producers: RedisConnection;
   private readonly consumers: RedisConnection;
 

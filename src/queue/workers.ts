@@ -3,7 +3,7 @@ import { WaitingError, type Job } from 'bullmq';
 import { errorText, RetryableError } from '../errors';
 import type { JobWorker, QueueBackend } from './backend';
 import type { ClientJob, MessageJob } from './jobs';
-import { CLIENT_LANES, clientLane, MESSAGE_LANES, messageLane } from './names';
+import { clientLane, messageLane } from './names';
 
 /** Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash. */
 export interface Handlers {
@@ -28,8 +28,8 @@ export class Workers {
     const add = (name: string, handle: (job: Job) => Promise<void>) => {
       this.workers.push(backend.worker(name, (job, token) => this.process(name, job, token, handle, handlers)));
     };
-    for (let lane = 0; lane < MESSAGE_LANES; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob));
-    for (let lane = 0; lane < CLIENT_LANES; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob));
+    for (let lane = 0; lane < backend.laneCounts.messages; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob));
+    for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob));
   }
 
   async ready(): Promise<void> {

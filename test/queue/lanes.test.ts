@@ -4,7 +4,7 @@ import { Budget } from '../../src/queue/batcher';
 import type { QueueBackend } from '../../src/queue/backend';
 import type { ClientJob, Item, MessageJob } from '../../src/queue/jobs';
 import { Lanes } from '../../src/queue/lanes';
-import { laneOf, MESSAGE_LANES, messageLane } from '../../src/queue/names';
+import { laneOf, messageLane } from '../../src/queue/names';
 import { PostgresQueue } from '../../src/queue/postgres';
 import { Workers, type Handlers } from '../../src/queue/workers';
 import { RetryableError } from '../../src/errors';
@@ -80,6 +80,9 @@ describe('the queue on the embedded database', () => {
 
   // Promise 4. The guard is the fence job in each message lane: without `children` the delivery runs at once.
   it.each(['t/1', 't/+', '$share/g/t/1', '$share/g/#'])('holds a delivery for %s back until the writes before it are done', async (filter) => {
+    // A topic of another lane.
+    const { messages } = backend.laneCounts;
+    const elsewhere = ['u', 'v', 'w', 'x', 'y'].find((topic) => laneOf(topic, messages) !== laneOf('t/1', messages)) ?? '';
     const order: string[] = [];
     const release = deferred();
     const control = deferred();
@@ -93,20 +96,20 @@ describe('the queue on the embedded database', () => {
       clients: async (job: ClientJob) => {
         const filters = job.name === 'subscribed' ? job.data.requests.map((each) => each.filter) : [];
         order.push(...filters);
-        if (filters.includes('elsewhere')) control.resolve();
+        if (filters.includes(elsewhere)) control.resolve();
         if (filters.includes(filter)) delivered.resolve();
       },
     });
     await lanes.put(ack('t/1', 'm'), 100);
     await lanes.put(request(filter), 100);
     // One behind it that needs not wait shows that the lane is working.
-    await lanes.put(request('elsewhere'), 100);
+    await lanes.put(request(elsewhere), 100);
     await control.promise;
     const early = [...order];
     release.resolve();
-    expect(early).toEqual(['elsewhere']);
+    expect(early).toEqual([elsewhere]);
     await delivered.promise;
-    expect(order).toEqual(['elsewhere', 'write', filter]);
+    expect(order).toEqual([elsewhere, 'write', filter]);
   });
 
   it('tries the same job again after a transient error, before any later one of its lane', async () => {
@@ -146,7 +149,7 @@ describe('the queue on the embedded database', () => {
 
   // Promises 1, 4 and 6. The guard is the trigger keep_place (migrations/queue): without it the job of the dead worker comes last.
   it('takes over the job of a worker that died, in its place', async () => {
-    const lane = messageLane(laneOf('t/1', MESSAGE_LANES));
+    const lane = messageLane(laneOf('t/1', backend.laneCounts.messages));
     const taken = deferred();
     const dying = backend.worker(lane, async () => {
       taken.resolve();
