@@ -17,7 +17,7 @@ import type { Metrics } from './ops/metrics';
 import { NO_API_KEY } from './ops/status';
 import { Budget } from './queue/batcher';
 import { LetterBox } from './queue/dead-letters';
-import type { ClientJob, MessageJob } from './queue/jobs';
+import { fromWire, type ClientJob, type MessageJob } from './queue/jobs';
 import { Lanes } from './queue/lanes';
 import { Workers } from './queue/workers';
 
@@ -91,9 +91,18 @@ export class Core {
     return new Workers(backends.queue, {
       messages: (job: MessageJob) => writer.handle(job),
       clients: async (job: ClientJob) => (job.name === 'changes' ? clients.apply(job.data.changes) : deliverer?.handle(job)),
-      setAside: (job, reason) => this.letters.record({ reason, event: job, source: 'worker' }),
+      setAside: (job) => this.setAside(job as MessageJob | ClientJob, writer),
       onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
     });
+  }
+
+  /** A job that fails for a reason that does not pass: its lane goes on, an operator looks at the dead letters (promise 13). */
+  private async setAside(job: MessageJob | ClientJob, writer: Writer): Promise<void> {
+    const record = (event: unknown, reason: string) => this.letters.record({ reason, event, source: 'worker' });
+    if (job.name !== 'events') return record(job, 'the job failed; the log says why');
+    await writer.applyEach(job.data.events, (event, reason) =>
+      event.kind === 'publish' ? this.letters.setAside(fromWire(event.message), reason) : record(event, reason),
+    );
   }
 
   /** Resolves when the queue has the request. */

@@ -1,3 +1,4 @@
+import { errorText, RetryableError } from '../errors';
 import type { Metrics } from '../ops/metrics';
 import { fromWire, type MessageEvent, type MessageJob } from '../queue/jobs';
 import type { Lanes } from '../queue/lanes';
@@ -36,6 +37,18 @@ export class Writer {
     this.deps.metrics.messagesRemoved.inc(removed);
     const ours = acks.filter((ack) => ack.ours);
     if (ours.length > 0) await this.deps.lanes.progress(ours.map(({ clientid, id }) => ({ clientid, id })));
+  }
+
+  /** One by one, for a job that fails as a whole: what fails alone is handed to `setAside`, the others are applied. */
+  async applyEach(events: readonly MessageEvent[], setAside: (event: MessageEvent, reason: string) => Promise<void>): Promise<void> {
+    for (const event of events) {
+      try {
+        await this.apply([event]);
+      } catch (error) {
+        if (error instanceof RetryableError) throw error;
+        await setAside(event, errorText(error));
+      }
+    }
   }
 
   private async save(messages: readonly Message[]): Promise<void> {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WaitingError, type Job } from 'bullmq';
-import { errorText, RetryableError } from '../errors';
+import { RetryableError } from '../errors';
 import type { JobWorker, QueueBackend } from './backend';
 import type { ClientJob, MessageJob } from './jobs';
 import { clientLane, messageLane } from './names';
@@ -10,7 +10,7 @@ export interface Handlers {
   readonly messages: (job: MessageJob) => Promise<void>;
   readonly clients: (job: ClientJob) => Promise<void>;
   /** A job that fails for another reason than a transient one is set aside (promise 13); its lane goes on. */
-  readonly setAside: (job: { name: string; data: unknown }, reason: string) => Promise<void>;
+  readonly setAside: (job: { name: string; data: unknown }) => Promise<void>;
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
 }
 
@@ -46,14 +46,14 @@ export class Workers {
    * (promise 14). On shutdown it goes back to the front.
    */
   private async process(lane: string, job: Job, token: string, handle: (job: Job) => Promise<void>, handlers: Handlers): Promise<void> {
+    let failures = 0;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await handle(job);
+        return await (failures < ATTEMPTS_BEFORE_SET_ASIDE ? handle(job) : handlers.setAside({ name: job.name, data: job.data }));
       } catch (error) {
+        // Whatever it is, it must not leave this loop: BullMQ would call the job failed and go on without it.
+        if (!(error instanceof RetryableError)) failures++;
         handlers.onRetry(lane, error instanceof Error ? error : new Error(String(error)), attempt);
-        if (!(error instanceof RetryableError) && attempt >= ATTEMPTS_BEFORE_SET_ASIDE) {
-          return await handlers.setAside({ name: job.name, data: job.data }, errorText(error));
-        }
       }
       const delay = Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LAST_RETRY_MS);
       await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);

@@ -1,0 +1,64 @@
+import { RetryableError } from '../../src/errors';
+import { Writer } from '../../src/offline/writer';
+import { createMetrics } from '../../src/ops/metrics';
+import { toWire, type MessageEvent, type Progress } from '../../src/queue/jobs';
+import { message } from '../support/messages';
+
+const publish = (id: string): MessageEvent => ({ kind: 'publish', message: toWire(message({ topic: 't', id })) });
+const ack = (id: string, ours: boolean): MessageEvent => ({ kind: 'ack', id, topic: 't', clientid: 'c', ours });
+
+function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () => null) {
+  const calls: string[] = [];
+  const progress: Progress[] = [];
+  const writer = new Writer({
+    store: {
+      saveMessages: async (messages) => {
+        for (const { id } of messages) {
+          if (refuse(id) === 'bug') throw new TypeError(`bug in ${id}`);
+          if (refuse(id) === 'away') throw new RetryableError('away');
+        }
+        calls.push(`save ${messages.map(({ id }) => id).join()}`);
+        return messages.filter(({ id }) => refuse(id) === 'refuse').map(({ id }) => ({ id, reason: 'poison' }));
+      },
+      removeMessages: async (refs) => {
+        calls.push(`remove ${refs.map(({ id }) => id).join()}`);
+        return refs.length;
+      },
+    },
+    lanes: { progress: async (acks) => void progress.push(...acks) },
+    retained: { note: async () => undefined },
+    trimmer: { saved: async () => undefined } as never,
+    metrics: createMetrics(),
+    setAside: async ({ id }, reason) => void calls.push(`aside ${id}: ${reason}`),
+    now: () => 0,
+  });
+  return { writer, calls, progress };
+}
+
+describe('the writer', () => {
+  it('writes a batch with one save and one remove, and moves windows for our own deliveries only', async () => {
+    const { writer, calls, progress } = subject();
+    await writer.apply([publish('a'), ack('a', false), publish('b'), ack('x', true)]);
+    expect(calls).toEqual(['save a,b', 'remove a,x']);
+    expect(progress).toEqual([{ clientid: 'c', id: 'x' }]);
+  });
+
+  it('sets aside what the store refuses (promise 13)', async () => {
+    const { writer, calls } = subject((id) => (id === 'b' ? 'refuse' : null));
+    await writer.apply([publish('a'), publish('b')]);
+    expect(calls).toEqual(['save a,b', 'aside b: the store refused it: poison']);
+  });
+
+  it('applies the others one by one when a batch fails for good (promise 13)', async () => {
+    const { writer, calls } = subject((id) => (id === 'b' ? 'bug' : null));
+    const aside: string[] = [];
+    await writer.applyEach([publish('a'), publish('b'), ack('c', false)], async (_event, reason) => void aside.push(reason));
+    expect(calls).toEqual(['save a', 'remove c']);
+    expect(aside).toEqual(['bug in b']);
+  });
+
+  it('sets nothing aside while the store is away', async () => {
+    const { writer } = subject(() => 'away');
+    await expect(writer.applyEach([publish('a')], async () => undefined)).rejects.toThrow(RetryableError);
+  });
+});
