@@ -28,14 +28,15 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
 
   connected(session: Session, columns: Record<string, unknown>): void {
     session.connectedAt = Date.now();
-    this.emitClient('client.connected', session, { connected_at: session.connectedAt, keepalive: 60, proto_ver: session.version, ...columns });
+    const fixed = { keepalive: 60, receive_maximum: 32, is_bridge: false, mountpoint: undefined };
+    this.emitConnection('client.connected', session, { connected_at: session.connectedAt, ...fixed, ...columns });
   }
 
   disconnected(session: Session, reason: string): void {
     session.outlet = null;
     if (!session.persistent && this.sessions.get(session.clientid) === session) this.sessions.delete(session.clientid);
     const times = { connected_at: session.connectedAt, disconnected_at: Date.now() };
-    this.emitClient('client.disconnected', session, { ...times, reason, proto_ver: session.version });
+    this.emitConnection('client.disconnected', session, { ...times, reason, disconn_props: { 'User-Property': {} } });
   }
 
   subscribe(session: Session, filter: string, qos: 0 | 1 | 2): void {
@@ -65,8 +66,8 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     const targets = this.targets(message.topic);
     for (const { session, qos } of targets) session.deliver(message, qos);
     if (targets.length > 0) return message.id;
-    const columns = { ...this.messageColumns(message), ...this.publisherColumns(message), reason: 'no_subscribers' };
-    this.emit('event', { event: 'message.dropped', ...columns });
+    const { client_attrs: _none, ...publisher } = this.publisherColumns(message);
+    this.emit('event', { event: 'message.dropped', ...this.messageColumns(message), ...publisher, reason: 'no_subscribers' });
     return null;
   }
 
@@ -104,7 +105,13 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   }
 
   private emitClient(event: string, session: Session, columns: Record<string, unknown>): void {
-    this.emit('event', { event, ...this.clientColumns(session), ...columns });
+    this.emit('event', { event, ...this.clientColumns(session), client_attrs: {}, ...columns });
+  }
+
+  private emitConnection(event: string, session: Session, columns: Record<string, unknown>): void {
+    const { peerhost: _none, ...client } = this.clientColumns(session);
+    const protocol = { sockname: '127.0.0.1:1883', proto_ver: session.version, proto_name: 'MQTT' };
+    this.emit('event', { event, ...client, client_attrs: {}, ...protocol, ...columns });
   }
 
   private clientColumns({ clientid, username }: Session): Record<string, unknown> {
@@ -112,7 +119,7 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   }
 
   private publisherColumns({ clientid, username }: BrokerMessage): Record<string, unknown> {
-    const peer = clientid === 'http_api' ? {} : { peername: '127.0.0.1:50001', peerhost: '127.0.0.1' };
+    const peer = clientid === 'http_api' ? { peername: undefined, peerhost: undefined } : { peername: '127.0.0.1:50001', peerhost: '127.0.0.1' };
     return { clientid, username: username ?? undefined, ...peer, client_attrs: {}, ...this.commonColumns() };
   }
 
