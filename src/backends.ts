@@ -11,6 +11,8 @@ import type { Store } from './stores/store';
 export interface Backends {
   readonly store: Store;
   readonly queue: QueueBackend;
+  /** What a database server does for itself and the embedded database does not. */
+  vacuum(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -23,6 +25,9 @@ export async function openBackends(config: Config, log: Logger, onFailure: (erro
   return {
     store,
     queue,
+    async vacuum() {
+      await engine?.vacuum();
+    },
     async close() {
       await store.close();
       await queue.close();

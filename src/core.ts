@@ -51,7 +51,7 @@ export class Core {
     const { config, backends, metrics, log, now } = deps;
     this.ingest = new Ingest(lanes, config.policies, signer);
     this.letters = new Letters({ box, ingest: this.ingest, parse: parseEvent, metrics, now });
-    this.maintenance = new Maintenance({ store: backends.store, state: backends.queue.state, metrics, log, now });
+    this.maintenance = new Maintenance({ store: backends.store, state: backends.queue.state, vacuum: () => backends.vacuum(), metrics, log, now });
   }
 
   /** Once it is open events are accepted. Throws RetryableError while the queue is away. */
@@ -113,8 +113,10 @@ export class Core {
 
   /** Finishes or gives back what is in hand. */
   async close(): Promise<void> {
+    // At once, so that no job starts another try while we wait.
+    const working = this.workers?.close();
     await this.maintenance.stop();
-    await this.workers?.close();
+    await working;
     await this.lanes.close();
     await this.box.close();
   }

@@ -139,8 +139,10 @@ export class Server {
     await this.closeHttp();
     this.stopping.abort();
     await this.starting;
-    await this.core?.close();
+    // A request to an EMQX that does not answer is given up: its job goes back to the queue.
+    const closing = this.core?.close();
     await this.emqx?.close();
+    await closing;
     await this.backends.close();
   }
 

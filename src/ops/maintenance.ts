@@ -10,6 +10,7 @@ const CHUNK = 1_000;
 export interface MaintenanceDeps {
   readonly store: Pick<Store, 'purgeExpired'>;
   readonly state: Pick<SharedState, 'purge'>;
+  readonly vacuum: () => Promise<void>;
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly now: () => number;
@@ -37,6 +38,7 @@ export class Maintenance {
         this.deps.metrics.messagesRemoved.inc(removed);
       }
       await this.deps.state.purge(CHUNK);
+      await this.deps.vacuum();
     } catch (error) {
       this.deps.log.warn({ err: error }, 'expired messages could not be purged; trying again in a minute');
     }

@@ -64,6 +64,21 @@ describe('the embedded database', () => {
     await listener.end();
   });
 
+  // The guard is engine.vacuum: PGlite has no autovacuum.
+  it('does not grow with what was written and removed', async () => {
+    await pool.query('CREATE TABLE churn (id int PRIMARY KEY, payload text)');
+    const round = async () => {
+      await pool.query(`INSERT INTO churn SELECT i, repeat('x', 500) FROM generate_series(1, 2000) AS i`);
+      await pool.query('DELETE FROM churn');
+      await engine.vacuum();
+      const { rows } = await pool.query<{ size: string }>(`SELECT pg_total_relation_size('churn') AS size`);
+      return Number(rows[0]?.size);
+    };
+    const first = await round();
+    for (let i = 0; i < 5; i++) await round();
+    expect(await round()).toBeLessThanOrEqual(first + 100_000);
+  });
+
   it('goes on after an error in a statement', async () => {
     await expect(pool.query('SELECT 1 / $1::int', [0])).rejects.toMatchObject({ code: '22012' });
     expect((await pool.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
