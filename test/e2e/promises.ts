@@ -225,6 +225,53 @@ export function promises(name: string, env: () => Record<string, string>): void 
       expect(subscriber.texts.sort()).toEqual(['older', 'plain', 'retained']);
     });
 
+    // Promise 14. The guards: the retry of the same job (Workers.process) and the release of the leases in Sender.publish.
+    it('14: with EMQX away nothing is lost, order is kept, and it goes on by itself', async () => {
+      await start();
+      const texts = Array.from({ length: 40 }, (_, i) => `m${i}`);
+      for (const text of texts) await world.publish('t/14', text);
+      await world.storedCount(40);
+      world.emqx.rest.outage = 503;
+      const subscriber = await world.subscriber('c14');
+      await subscriber.subscribe('t/14');
+      const ready = await fetch(`${world.server.url}/readyz`);
+      expect(ready.status).toBe(503);
+      expect(await ready.text()).toContain('EMQX');
+      expect(subscriber.texts).toEqual([]);
+      world.emqx.rest.outage = null;
+      expect(await subscriber.receives(40)).toEqual(texts);
+      await world.storedCount(0);
+      expect(subscriber.texts).toHaveLength(40);
+    });
+
+    // Promise 10. The guard is the window in Sender.sendRun: sent at once, the session's queue of 100 drops the oldest.
+    it('10: a client gets no more than its window at a time, and all of it', async () => {
+      await start({ env: { POLICIES: JSON.stringify([{ filter: '#', window: 20 }]) }, limits: { inflight: 10, queue: 15 } });
+      const texts = Array.from({ length: 150 }, (_, i) => `m${i}`);
+      const at = Date.now();
+      await post(texts.map((text, i) => publishEvent({ topic: 't/10', id: newId(), payload: Buffer.from(text), publishReceivedAt: at - 1_000 + i })));
+      await world.storedCount(150);
+      const subscriber = await world.subscriber('c10');
+      await subscriber.subscribe('t/10');
+      expect(await subscriber.receives(150)).toEqual(texts);
+      await world.storedCount(0);
+      expect(world.emqx.dropped()).toEqual([]);
+    });
+
+    // Promise 16. The guard is Sender.settle.
+    it('16: a QoS 0 subscriber gets a message once, not at every subscription', async () => {
+      await start();
+      await world.publish('t/16', 'no ack will come');
+      await world.storedCount(1);
+      const subscriber = await world.subscriber('c16');
+      await subscriber.subscribe('t/16', 0);
+      await subscriber.receives(1);
+      await world.storedCount(0);
+      await subscriber.subscribe('t/16', 0);
+      await world.quiet();
+      expect(subscriber.texts).toEqual(['no ack will come']);
+    });
+
     it('keeps what a client did not acknowledge and sends it when it comes back', async () => {
       await start();
       for (const text of ['a', 'b', 'c']) await world.publish('t/back', text);
