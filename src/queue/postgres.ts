@@ -110,6 +110,8 @@ export class PostgresQueue implements QueueBackend {
   private async connectProducers(): Promise<void> {
     if (this.root !== null) return;
     const root = createPostgresBackend('producers', { connection: this.bullConnection(10) });
+    // Without a listener a connection that breaks while idle would end the process.
+    root.on('error', this.options.onError);
     try {
       await root.waitUntilReady();
       this.root = root;
