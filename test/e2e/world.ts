@@ -67,6 +67,11 @@ export class World {
     this.server = await startServer(this.env);
   }
 
+  /** One more server process' worth on the same queue and store; the caller stops it. */
+  startAnother(): Promise<Server> {
+    return startServer({ ...this.env, PORT: '0' });
+  }
+
   async connect(clientId: string, options: IClientOptions = {}): Promise<MqttClient> {
     const client = await connectAsync(this.emqx.mqttUrl, { clientId, reconnectPeriod: 0, ...options });
     this.clients.push(client);
