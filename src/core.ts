@@ -90,7 +90,7 @@ export class Core {
     const clients = new Clients({ store: backends.store, emqx, state: backends.queue.state });
     return new Workers(backends.queue, {
       messages: (job: MessageJob) => writer.handle(job),
-      clients: async (job: ClientJob) => (job.name === 'changes' ? clients.apply(job.data.changes) : deliverer?.handle(job)),
+      clients: async (job, takenOver) => (job.name === 'changes' ? clients.apply(job.data.changes) : deliverer?.handle(job, takenOver)),
       setAside: (job) => this.setAside(job as MessageJob | ClientJob, writer),
       onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
     });

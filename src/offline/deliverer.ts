@@ -11,7 +11,7 @@ import { Sender, type SendResult } from './sender';
 import type { Signer } from './signature';
 import { GRACE_MS, STORM_MS, WINDOW_TTL_MS } from './times';
 import { splitShare } from './topic';
-import { acknowledged, EMPTY, hasSentBefore, isEmpty, subscribed, wantsMore, type Window } from './window';
+import { acknowledged, EMPTY, hasSentBefore, isEmpty, subscribed, wantsMore, type Run, type Window } from './window';
 
 /** Clients that one job serves at a time. */
 const PARALLEL = 16;
@@ -37,16 +37,20 @@ export class Deliverer {
     this.sender = new Sender(deps);
   }
 
-  async handle(job: Exclude<ClientJob, { name: 'changes' }>): Promise<void> {
+  /**
+   * A job that is taken over is put behind fences again: acknowledgements that were accepted since it was first started must be in the store
+   * before anything is sent, or what is acknowledged would be sent again.
+   */
+  async handle(job: Exclude<ClientJob, { name: 'changes' }>, takenOver: boolean): Promise<void> {
     switch (job.name) {
       case 'subscribed':
-        return this.subscribed(job.data.requests);
+        return takenOver ? this.deps.lanes.recheck(job.data.requests) : this.subscribed(job.data.requests);
       case 'due':
         return this.deps.lanes.recheck(job.data.requests);
       case 'recheck':
-        return this.recheck(job.data.requests);
+        return takenOver ? this.deps.lanes.recheck(job.data.requests) : this.recheck(job.data.requests);
       case 'progress':
-        return this.progress(job.data.acks);
+        return this.progress(job.data.acks, takenOver);
     }
   }
 
@@ -70,7 +74,7 @@ export class Deliverer {
     if (again.length > 0) await this.deps.lanes.recheckLater(again, GRACE_MS);
   }
 
-  private async progress(acks: readonly Progress[]): Promise<void> {
+  private async progress(acks: readonly Progress[], takenOver: boolean): Promise<void> {
     await this.eachClient(acks, async (clientid, own) => {
       const window = await this.load(clientid);
       if (isEmpty(window)) return;
@@ -78,8 +82,9 @@ export class Deliverer {
         window,
         own.map(({ id }) => id),
       );
-      if (wantsMore(moved)) await this.send(clientid, moved);
-      else await this.save(clientid, moved);
+      if (wantsMore(moved) && !takenOver) return void (await this.send(clientid, moved));
+      await this.save(clientid, moved);
+      if (wantsMore(moved)) await this.deps.lanes.recheck(moved.runs.map(requestOf));
     });
   }
 
@@ -121,6 +126,10 @@ export class Deliverer {
       for (const result of results) if (result.status === 'rejected') throw result.reason;
     }
   }
+}
+
+function requestOf({ clientid, filter, qos, at }: Run): DeliveryRequest {
+  return { clientid, filter, qos, at };
 }
 
 /** Client ids may have 65,535 bytes; keys stay short. */

@@ -8,7 +8,8 @@ import { clientLane, messageLane } from './names';
 /** Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash. */
 export interface Handlers {
   readonly messages: (job: MessageJob) => Promise<void>;
-  readonly clients: (job: ClientJob) => Promise<void>;
+  /** `takenOver`: it was started before, by a process that died or stopped; part of it may be done. */
+  readonly clients: (job: ClientJob, takenOver: boolean) => Promise<void>;
   /** A job that fails for another reason than a transient one is set aside (promise 13); its lane goes on. */
   readonly setAside: (job: { name: string; data: unknown }) => Promise<void>;
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
@@ -29,7 +30,7 @@ export class Workers {
       this.workers.push(backend.worker(name, (job, token) => this.process(name, job, token, handle, handlers)));
     };
     for (let lane = 0; lane < backend.laneCounts.messages; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob));
-    for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob));
+    for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob, job.attemptsStarted > 1));
   }
 
   async ready(): Promise<void> {
