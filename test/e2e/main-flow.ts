@@ -38,6 +38,23 @@ export function mainFlow(name: string, env: () => Record<string, string>): void 
       await world.storedCount(0);
     });
 
+    it('is delivered on demand by POST /v1/deliveries', async () => {
+      await start();
+      await world.publish('t/1', 'asked for');
+      await world.storedCount(1);
+      const subscriber = await world.subscriber('asking');
+      // Subscribed without an event, as before the rule was imported.
+      world.emqx.broker.sessions.get('asking')!.subscriptions.set('t/1', 1);
+      const answer = await fetch(`${world.server.url}/v1/deliveries`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ clientid: 'asking', topic: 't/+' }),
+      });
+      expect(answer.status).toBe(202);
+      expect(await subscriber.receives(1)).toEqual(['asked for']);
+      await world.storedCount(0);
+    });
+
     it('survives a restart of the server', async () => {
       await start();
       await world.publish('t/1', 'hello');

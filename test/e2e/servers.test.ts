@@ -15,4 +15,14 @@ describe('with real servers', () => {
     promises('store postgres, queue redis', () => ({ STORE_URL: store, QUEUE_URL: redis }));
     mainFlow('store postgres, queue postgres', () => ({ STORE_URL: store, QUEUE_URL: store }));
   });
+
+  withBackends(['postgres', 'redis-cluster', 'redis-sentinel'], (urls) => {
+    let store = '';
+    beforeAll(async () => {
+      store = await emptyDatabase(urls.postgres, 'offline_e2e_redis');
+    });
+
+    mainFlow('store postgres, queue Redis Cluster', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster'] }));
+    mainFlow('store postgres, queue Redis Sentinel', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel'] }));
+  });
 });

@@ -6,9 +6,11 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { postgres } from './postgres';
 import { redis } from './redis';
+import { redisCluster } from './redis-cluster';
+import { redisSentinel } from './redis-sentinel';
 import { DIRECTORY, prepareDirectory, stopAll, type Service } from './service';
 
-const SERVICES: readonly Service[] = [postgres, redis];
+const SERVICES: readonly Service[] = [postgres, redis, redisCluster, redisSentinel];
 
 async function main(names: readonly string[]): Promise<void> {
   if (names[0] === 'stop') return stopAll(DIRECTORY);

@@ -6,6 +6,8 @@ import { DIRECTORY } from '../services/service';
 export const BACKENDS = {
   postgres: 'TEST_POSTGRES_URL',
   redis: 'TEST_REDIS_URL',
+  'redis-cluster': 'TEST_REDIS_CLUSTER_URL',
+  'redis-sentinel': 'TEST_REDIS_SENTINEL_URL',
 } as const;
 
 export type BackendName = keyof typeof BACKENDS;
