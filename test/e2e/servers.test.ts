@@ -16,7 +16,7 @@ describe('with real servers', () => {
     mainFlow('store postgres, queue postgres', () => ({ STORE_URL: store, QUEUE_URL: store }));
   });
 
-  withBackends(['postgres', 'redis-cluster', 'redis-sentinel'], (urls) => {
+  withBackends(['postgres', 'redis-cluster', 'redis-sentinel', 'redis-tls'], (urls) => {
     let store = '';
     beforeAll(async () => {
       store = await emptyDatabase(urls.postgres, 'offline_e2e_redis');
@@ -24,5 +24,6 @@ describe('with real servers', () => {
 
     mainFlow('store postgres, queue Redis Cluster', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster'] }));
     mainFlow('store postgres, queue Redis Sentinel', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel'] }));
+    mainFlow('store postgres, queue Redis with TLS', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-tls'] }));
   });
 });

@@ -8,9 +8,10 @@ import { postgres } from './postgres';
 import { redis } from './redis';
 import { redisCluster } from './redis-cluster';
 import { redisSentinel } from './redis-sentinel';
+import { redisTls } from './redis-tls';
 import { DIRECTORY, prepareDirectory, stopAll, type Service } from './service';
 
-const SERVICES: readonly Service[] = [postgres, redis, redisCluster, redisSentinel];
+const SERVICES: readonly Service[] = [postgres, redis, redisCluster, redisSentinel, redisTls];
 
 async function main(names: readonly string[]): Promise<void> {
   if (names[0] === 'stop') return stopAll(DIRECTORY);
