@@ -44,7 +44,9 @@ export class Deliverer {
   async handle(job: Exclude<ClientJob, { name: 'changes' }>, takenOver: boolean): Promise<void> {
     switch (job.name) {
       case 'subscribed':
-        return takenOver ? this.deps.lanes.recheck(job.data.requests) : this.subscribed(job.data.requests);
+        if (!takenOver) return this.subscribed(job.data.requests);
+        await this.deps.lanes.recheck(job.data.requests);
+        return this.deps.lanes.recheckLater(job.data.requests, GRACE_MS);
       case 'due':
         return this.deps.lanes.recheck(job.data.requests);
       case 'recheck':

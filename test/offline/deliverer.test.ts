@@ -68,10 +68,12 @@ describe('the deliverer', () => {
 
   // The guard is takenOver in Deliverer.handle: an ack accepted since the job was first started may still be in its lane.
   it.each(['subscribed', 'recheck'] as const)('puts a taken over %s behind the fences again and sends nothing', async (name) => {
-    const { deliverer, published, rechecks } = subject(null);
+    const { deliverer, published, rechecks, later } = subject(null);
     await deliverer.handle({ name, data: { requests: [request] } }, true);
     expect(published).toEqual([]);
     expect(rechecks).toEqual([request]);
+    // A subscription is still looked at after the grace, whoever started it (promise 5).
+    expect(later).toEqual(name === 'subscribed' ? [{ requests: [request], delay: 10_000 }] : []);
   });
 
   it('counts the acks of a taken over job, and goes on behind the fences', async () => {
