@@ -1,36 +1,22 @@
-import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, readdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { asUser, prepareDirectory, startProcess, type Service } from './service';
+import { apt } from './debian';
+import { CA_FILE, installCertificates } from './certificates';
+import { userNamed } from './files';
+import { checkPostgres, postgresTlsUrl, postgresUrl, startCluster } from './postgres-cluster';
+import { PORTS, type Service } from './service';
 
-const PORT = 18432;
-const PASSWORD = 'postgres';
-const USER = 'postgres';
+/** The version that Debian 12 has. */
+const VERSION = 15;
+const SERVER = { service: 'postgres', port: PORTS + 432, database: 'offline' };
 
-/** Debian's postgresql package. */
+export const postgresPackage = `postgresql-${VERSION}`;
+export const postgresBin = `/usr/lib/postgresql/${VERSION}/bin`;
+
 export const postgres: Service = {
-  name: 'postgres',
-  variables: { TEST_POSTGRES_URL: `postgres://${USER}:${PASSWORD}@127.0.0.1:${PORT}/postgres` },
-  async start(directory) {
-    const bin = newestBin();
-    const data = join(prepareDirectory(directory, 'postgres'), 'data');
-    if (!existsSync(data)) initialize(bin, directory, data);
-    const args = ['-D', data, '-p', String(PORT), '-c', 'listen_addresses=127.0.0.1', '-c', 'unix_socket_directories=', '-c', 'max_connections=300'];
-    await startProcess(directory, { name: 'postgres', command: join(bin, 'postgres'), args, port: PORT, user: USER });
+  name: SERVER.service,
+  variables: { TEST_POSTGRES_URL: postgresUrl(SERVER), TEST_POSTGRES_TLS_URL: postgresTlsUrl(SERVER), TEST_CA_FILE: CA_FILE },
+  async install() {
+    await Promise.all([apt(postgresPackage), installCertificates()]);
   },
+  start: () => startCluster({ ...SERVER, bin: postgresBin, identity: userNamed('postgres') }),
+  check: () => checkPostgres(postgresUrl(SERVER)),
 };
-
-function newestBin(): string {
-  const root = '/usr/lib/postgresql';
-  const version = readdirSync(root).sort((a, b) => Number(b) - Number(a))[0];
-  return join(root, version ?? '', 'bin');
-}
-
-function initialize(bin: string, directory: string, data: string): void {
-  const passwordFile = join(directory, 'postgres', 'password');
-  writeFileSync(passwordFile, PASSWORD);
-  chmodSync(join(directory, 'postgres'), 0o777);
-  const args = ['-D', data, '-U', USER, `--pwfile=${passwordFile}`, '--auth=scram-sha-256', '--encoding=UTF8', '--locale=C.UTF-8'];
-  const [command, all] = asUser(USER, join(bin, 'initdb'), args);
-  execFileSync(command, all, { stdio: 'ignore' });
-}

@@ -1,25 +1,33 @@
-import { execFileSync } from 'node:child_process';
-import { prepareDirectory, startProcess, type Service } from './service';
+import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
+import { HOST, PORTS, type Service } from './service';
+import { eventually } from './wait';
 
-const PORTS = [18391, 18392, 18393];
-const NODES = PORTS.map((port) => `127.0.0.1:${port}`);
+const NAME = 'redis-cluster';
+const NODES = [PORTS + 381, PORTS + 382, PORTS + 383] as const;
+/** The nodes talk to each other on a second port. */
+const BUS = 10;
+const ADDRESSES = NODES.map((port) => `${HOST}:${port}`);
 
-/** Three masters of Debian's redis-server. */
+/** Three masters without replicas. */
 export const redisCluster: Service = {
-  name: 'redis-cluster',
-  variables: { TEST_REDIS_CLUSTER_URL: `redis+cluster://${NODES.join(',')}` },
-  async start(directory) {
-    await Promise.all(PORTS.map((port) => startNode(directory, port)));
-    const [first] = PORTS;
-    const info = execFileSync('redis-cli', ['-p', String(first), 'cluster', 'info'], { encoding: 'utf8' });
-    if (!info.includes('cluster_known_nodes:3')) execFileSync('redis-cli', ['--cluster', 'create', ...NODES, '--cluster-yes'], { stdio: 'ignore' });
+  name: NAME,
+  variables: { TEST_REDIS_CLUSTER_URL: `redis+cluster://${ADDRESSES.join(',')}` },
+  install: installRedis,
+  async start() {
+    await Promise.all(NODES.map(startNode));
+    const info = await redisCli(NODES[0], 'CLUSTER', 'INFO');
+    if (info.includes('cluster_slots_assigned:0')) await redisCli(NODES[0], '--cluster', 'create', ...ADDRESSES, '--cluster-yes');
+    await eventually(20_000, isWhole);
   },
+  check: isWhole,
 };
 
-function startNode(directory: string, port: number): Promise<void> {
-  const name = `redis-cluster-${port}`;
-  const cluster = ['--cluster-enabled', 'yes', '--cluster-node-timeout', '2000'];
-  const durable = ['--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction'];
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', prepareDirectory(directory, name), ...cluster, ...durable];
-  return startProcess(directory, { name, command: 'redis-server', args, port });
+function startNode(port: number): Promise<void> {
+  const args = ['--cluster-enabled', 'yes', '--cluster-port', String(port + BUS), '--cluster-node-timeout', '2000'];
+  return startRedis({ service: NAME, name: `node-${port}`, port, args });
+}
+
+/** Every node must know it: a client may ask any. */
+async function isWhole(): Promise<void> {
+  await Promise.all(NODES.map((port) => expectAnswer(redisCli(port, 'CLUSTER', 'INFO'), /cluster_state:ok/)));
 }

@@ -1,22 +1,59 @@
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { prepareDirectory, startProcess, type Service } from './service';
+import { serviceDirectory } from './files';
+import { isRunning, startProcess } from './processes';
+import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
+import { HOST, PORTS, type Service } from './service';
+import { eventually } from './wait';
 
-const MASTER = 18394;
-const SENTINEL = 18395;
+const NAME = 'redis-sentinel';
+const GROUP = 'mymaster';
+const MASTER = PORTS + 384;
+const REPLICA = PORTS + 385;
+const SENTINELS = [PORTS + 386, PORTS + 387, PORTS + 388] as const;
+const QUORUM = 2;
 
-/** A master and a sentinel of Debian's redis packages: enough to be found through it. */
+/** One master, one replica, three sentinels. */
 export const redisSentinel: Service = {
-  name: 'redis-sentinel',
-  variables: { TEST_REDIS_SENTINEL_URL: `redis+sentinel://127.0.0.1:${SENTINEL}/offline` },
-  async start(directory) {
-    const data = prepareDirectory(directory, 'redis-sentinel');
-    const durable = ['--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction'];
-    const args = ['--port', String(MASTER), '--bind', '127.0.0.1', '--dir', data, ...durable];
-    await startProcess(directory, { name: 'redis-sentinel-master', command: 'redis-server', args, port: MASTER });
-    // The sentinel writes what it learns into its configuration.
-    const file = join(data, 'sentinel.conf');
-    if (!existsSync(file)) writeFileSync(file, `port ${SENTINEL}\nbind 127.0.0.1\nsentinel monitor offline 127.0.0.1 ${MASTER} 1\n`);
-    await startProcess(directory, { name: 'redis-sentinel', command: 'redis-server', args: [file, '--sentinel'], port: SENTINEL });
+  name: NAME,
+  variables: { TEST_REDIS_SENTINEL_URL: `redis+sentinel://${SENTINELS.map((port) => `${HOST}:${port}`).join(',')}/${GROUP}` },
+  install: installRedis,
+  async start() {
+    const fresh = !isRunning(NAME);
+    await startRedis({ service: NAME, name: 'master', port: MASTER, args: ['--repl-diskless-sync-delay', '0'] });
+    await startRedis({ service: NAME, name: 'replica', port: REPLICA, args: ['--replicaof', `${HOST} ${MASTER}`] });
+    if (fresh) {
+      // Sentinels ask for replicas at once and then every 10 s only: the replica must be there first.
+      await eventually(20_000, () => expectAnswer(redisCli(MASTER, 'INFO', 'replication'), /state=online/));
+      SENTINELS.forEach(writeConfiguration);
+    }
+    await Promise.all(SENTINELS.map((port) => startProcess({ service: NAME, name: `sentinel-${port}`, command: 'redis-server', args: [configuration(port), '--sentinel'], port })));
+    await eventually(20_000, agree);
   },
+  check: agree,
 };
+
+const configuration = (port: number): string => join(serviceDirectory(NAME), `sentinel-${port}.conf`);
+
+/** Sentinels keep what they learn in this file, so each start of them all begins with a new one. */
+function writeConfiguration(port: number): void {
+  const lines = [
+    `port ${port}`,
+    `bind ${HOST}`,
+    `dir ${serviceDirectory(NAME)}`,
+    `sentinel monitor ${GROUP} ${HOST} ${MASTER} ${QUORUM}`,
+    `sentinel down-after-milliseconds ${GROUP} 2000`,
+    `sentinel failover-timeout ${GROUP} 10000`,
+  ];
+  writeFileSync(configuration(port), `${lines.join('\n')}\n`);
+}
+
+/** A failover works once the sentinels have found each other and the replica. */
+async function agree(): Promise<void> {
+  await Promise.all(
+    SENTINELS.map(async (port) => {
+      await expectAnswer(redisCli(port, 'SENTINEL', 'CKQUORUM', GROUP), /^OK 3 usable/);
+      await expectAnswer(redisCli(port, 'SENTINEL', 'REPLICAS', GROUP), /name\n127\.0\.0\.1/);
+    }),
+  );
+}

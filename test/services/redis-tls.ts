@@ -1,26 +1,25 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { DIRECTORY, prepareDirectory, startProcess, type Service } from './service';
+import { CA_FILE, certificatesFor, installCertificates } from './certificates';
+import { serviceDirectory } from './files';
+import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
+import { HOST, PORTS, type Service } from './service';
 
-const PORT = 18396;
+const NAME = 'redis-tls';
+const PORT = PORTS + 380;
+/** It needs percent-encoding in a URL. */
 const PASSWORD = 'p@ss/word';
-const CERTIFICATE = join(DIRECTORY, 'redis-tls', 'certificate.pem');
 
-/** Debian's redis-server behind TLS and a password. */
+/** TLS only, and with a password. */
 export const redisTls: Service = {
-  name: 'redis-tls',
-  variables: { TEST_REDIS_TLS_URL: `rediss://:${encodeURIComponent(PASSWORD)}@127.0.0.1:${PORT}/?ca=${encodeURIComponent(CERTIFICATE)}` },
-  async start(directory) {
-    const data = prepareDirectory(directory, 'redis-tls');
-    const key = join(data, 'key.pem');
-    if (!existsSync(CERTIFICATE)) {
-      const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
-      execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '30', '-keyout', key, '-out', CERTIFICATE, ...subject], { stdio: 'ignore' });
-    }
-    const tls = ['--tls-port', String(PORT), '--tls-cert-file', CERTIFICATE, '--tls-key-file', key, '--tls-ca-cert-file', CERTIFICATE, '--tls-auth-clients', 'no'];
-    const durable = ['--appendonly', 'yes', '--save', '', '--maxmemory-policy', 'noeviction'];
-    const args = ['--port', '0', '--bind', '127.0.0.1', '--dir', data, '--requirepass', PASSWORD, ...tls, ...durable];
-    await startProcess(directory, { name: 'redis-tls', command: 'redis-server', args, port: PORT });
+  name: NAME,
+  variables: { TEST_REDIS_TLS_URL: `rediss://:${encodeURIComponent(PASSWORD)}@${HOST}:${PORT}/?ca=${encodeURIComponent(CA_FILE)}`, TEST_CA_FILE: CA_FILE },
+  async install() {
+    await Promise.all([installRedis(), installCertificates()]);
   },
+  async start() {
+    const { ca, certificate, key } = certificatesFor(serviceDirectory(NAME));
+    const tls = ['--tls-port', String(PORT), '--tls-cert-file', certificate, '--tls-key-file', key, '--tls-ca-cert-file', ca, '--tls-auth-clients', 'no'];
+    // The port that startRedis waits for is the TLS one; the plain one is off.
+    await startRedis({ service: NAME, port: PORT, args: ['--port', '0', '--requirepass', PASSWORD, ...tls] });
+  },
+  check: () => expectAnswer(redisCli(PORT, '--tls', '--cacert', CA_FILE, '--no-auth-warning', '-a', PASSWORD, 'PING'), 'PONG'),
 };

@@ -1,0 +1,23 @@
+import { cassandra } from './cassandra';
+import { clickhouse } from './clickhouse';
+import { clickhouseCurrent } from './clickhouse-current';
+import { dynamodb } from './dynamodb';
+import { influxdb } from './influxdb';
+import { mariadb } from './mariadb';
+import { mongodb } from './mongodb';
+import { mosquitto } from './mosquitto';
+import { mysql } from './mysql';
+import { opentsdb } from './opentsdb';
+import { postgres } from './postgres';
+import { redis } from './redis';
+import { redisCluster } from './redis-cluster';
+import { redisSentinel } from './redis-sentinel';
+import { redisTls } from './redis-tls';
+import type { Service } from './service';
+import { timescale } from './timescale';
+
+/** Each file of this folder that describes a server has its line here. */
+export const SERVICES: readonly Service[] = [
+  postgres, redis, redisTls, redisCluster, redisSentinel, mariadb, mysql, timescale, mongodb, cassandra, dynamodb, clickhouse, clickhouseCurrent, influxdb, opentsdb,
+  mosquitto,
+];
