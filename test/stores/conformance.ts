@@ -25,7 +25,10 @@ export function conformance(name: string, harness: Harness): void {
     const subject: Subject = { store: undefined as unknown as Store, harness: { many: 10_000, ...harness } };
     beforeAll(async () => {
       subject.store = await harness.open();
-      await subject.store.migrate();
+      // Two servers that start at once on an empty database.
+      const other = await harness.open();
+      await Promise.all([subject.store.migrate(), other.migrate()]);
+      await other.close();
     }, 120_000);
     afterAll(() => subject.store.close());
 

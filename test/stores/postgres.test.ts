@@ -1,8 +1,10 @@
 import { Client } from 'pg';
+import { RetryableError } from '../../src/errors';
 import { PostgresStore } from '../../src/stores/postgres';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';
+import { SilentProxy } from './silent-proxy';
 import { conformance } from './conformance';
 
 describe('postgres', () => {
@@ -29,6 +31,32 @@ describe('postgres', () => {
       );
       const stored = await store.listMessages({ topic: 'poisoned', after: '', limit: 100, now: Date.now() });
       expect(stored.map(({ id }) => id)).toEqual(batch.filter((each) => !refused.includes(each)).map(({ id }) => id));
+      await store.close();
+    });
+
+    // Promise 14. The guard is Database.dropIfSilent: without it the pool's connections time out one after the other, for ever.
+    it('works again at once when a server that vanished without a word is back', async () => {
+      await open().then(async (store) => (await store.migrate(), store.close()));
+      const proxy = await SilentProxy.to(new URL((await url)!));
+      const store = new PostgresStore({ connectionString: proxy.url, query_timeout: 300 });
+      try {
+        await Promise.all(Array.from({ length: 5 }, () => store.getMessage('absent')));
+        proxy.silent = true;
+        const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => store.getMessage('absent')));
+        for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
+        // What was open stays silent, new connections work.
+        proxy.silent = false;
+        for (let i = 0; i < 5; i++) expect(await store.getMessage('absent')).toBeNull();
+      } finally {
+        await store.close();
+        await proxy.close();
+      }
+    });
+
+    it('says that the schema is missing, and what to do', async () => {
+      const store = new PostgresStore({ connectionString: await emptyDatabase(server, 'offline_empty') });
+      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string });
+      await expect(store.getMessage('x')).rejects.toThrow(RetryableError);
       await store.close();
     });
 

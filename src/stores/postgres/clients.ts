@@ -1,6 +1,7 @@
 import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
 import { clampQos } from '../shared/qos';
 import type { Database } from './database';
+import { KEY, keyOf } from './topic-index';
 
 interface ClientRow {
   readonly clientid: string;
@@ -19,9 +20,12 @@ interface PositionRow {
 }
 
 const ms = (text: string | null): number | null => (text === null ? null : Number(text));
-const EPOCH_MS = (column: string) => `(extract(epoch FROM ${column}::timestamptz) * 1000)::bigint`;
+const EPOCH_MS = (column: string) => `CASE WHEN isfinite(${column}) THEN (extract(epoch FROM ${column}::timestamptz) * 1000)::bigint END`;
 
-/** mqtt_client, mqtt_sub and mqtt_acked. */
+/** EMQX's own row whose message is gone says nothing. */
+const KNOWN = '(msgid IS NOT NULL OR receipts IS NOT NULL)';
+
+/** mqtt_client, mqtt_sub and mqtt_acked. Rows are written in order: batches that share some wait for each other, not in a circle. */
 export class ClientTables {
   constructor(private readonly db: Database) {}
 
@@ -33,6 +37,7 @@ export class ClientTables {
        SELECT clientid, state, node, to_timestamp(online / 1000.0)::timestamp, to_timestamp(offline / 1000.0)::timestamp, at
        FROM unnest(:clientids::text[], :states::int[], :nodes::text[], :online::bigint[], :offline::bigint[], :at::bigint[])
          AS s(clientid, state, node, online, offline, at)
+       ORDER BY clientid COLLATE "C"
        ON CONFLICT (mqtt_key(clientid)) DO UPDATE SET state = excluded.state, node = excluded.node, changed_at = excluded.changed_at,
          online_at = coalesce(excluded.online_at, c.online_at), offline_at = coalesce(excluded.offline_at, c.offline_at)
        WHERE coalesce(c.changed_at, 0) <= excluded.changed_at`,
@@ -63,7 +68,9 @@ export class ClientTables {
     const last = [...new Map(subscriptions.map((each) => [JSON.stringify([each.clientid, each.topic]), each])).values()];
     if (last.length === 0) return;
     await this.db.rows(
-      `INSERT INTO mqtt_sub (clientid, topic, qos) SELECT * FROM unnest(:clientids::text[], :topics::text[], :qoss::int[])
+      `INSERT INTO mqtt_sub (clientid, topic, qos)
+       SELECT * FROM unnest(:clientids::text[], :topics::text[], :qoss::int[]) AS s(clientid, topic, qos)
+       ORDER BY clientid COLLATE "C", topic COLLATE "C"
        ON CONFLICT (mqtt_key(clientid), mqtt_key(topic)) DO UPDATE SET qos = excluded.qos`,
       { clientids: last.map(({ clientid }) => clientid), topics: last.map(({ topic }) => topic), qoss: last.map(({ qos }) => qos) },
     );
@@ -88,7 +95,8 @@ export class ClientTables {
   async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
     const rows = await this.db.rows<PositionRow>(
       `SELECT clientid, topic, msgid, receipts FROM mqtt_acked
-       WHERE mqtt_key(clientid) = mqtt_key(:consumer) AND mqtt_key(topic) IN (SELECT mqtt_key(t) FROM unnest(:topics::text[]) AS t)`,
+       WHERE mqtt_key(clientid) = mqtt_key(:consumer) AND ${KNOWN}
+         AND mqtt_key(topic) = ANY(ARRAY(SELECT mqtt_key(t) FROM unnest(:topics::text[]) AS t))`,
       { consumer, topics },
     );
     return rows.map(toPosition);
@@ -97,15 +105,18 @@ export class ClientTables {
   async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
     const rows = await this.db.rows<PositionRow>(
       `SELECT clientid, topic, msgid, receipts FROM mqtt_acked
-       WHERE mqtt_key(clientid) = mqtt_key(:consumer) AND topic COLLATE "C" > :after ORDER BY topic COLLATE "C" LIMIT :limit`,
-      { consumer, after, limit },
+       WHERE (mqtt_key(clientid), ${KEY}) >= (mqtt_key(:consumer), :key) AND mqtt_key(clientid) <= mqtt_key(:consumer)
+         AND topic COLLATE "C" > :after AND ${KNOWN}
+       ORDER BY mqtt_key(clientid), ${KEY}, topic COLLATE "C" LIMIT :limit`,
+      { consumer, key: keyOf(after), after, limit },
     );
     return rows.map(toPosition);
   }
 
   async positionsOfTopic(topic: string): Promise<Position[]> {
     const rows = await this.db.rows<PositionRow>(
-      `SELECT clientid, topic, msgid, receipts FROM mqtt_acked WHERE mqtt_key(topic) = mqtt_key(:topic) ORDER BY clientid COLLATE "C"`,
+      `SELECT clientid, topic, msgid, receipts FROM mqtt_acked
+       WHERE mqtt_key(topic) = mqtt_key(:topic) AND ${KNOWN} ORDER BY clientid COLLATE "C"`,
       { topic },
     );
     return rows.map(toPosition);
@@ -127,6 +138,7 @@ export class ClientTables {
       `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, mid)
        SELECT p.clientid, p.topic, nullif(p.msgid, ''), p.receipts, (SELECT id FROM mqtt_msg WHERE mqtt_msg.msgid COLLATE "C" = p.msgid)
        FROM unnest(:consumers::text[], :topics::text[], :ids::text[], :receipts::json[]) AS p(clientid, topic, msgid, receipts)
+       ORDER BY clientid COLLATE "C", topic COLLATE "C"
        ON CONFLICT (mqtt_key(clientid), mqtt_key(topic)) DO UPDATE
          SET msgid = excluded.msgid, receipts = excluded.receipts, mid = coalesce(excluded.mid, mqtt_acked.mid)`,
       {

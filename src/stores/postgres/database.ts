@@ -1,27 +1,40 @@
 import knex, { type Knex } from 'knex';
-import type { ClientConfig } from 'pg';
+import type { Client, ClientConfig } from 'pg';
 import { ClosedError } from '../../errors';
 import { mapError } from './errors';
 
+const QUERY_TIMEOUT_MS = 60_000;
+/** Building an index over a table that is taken over takes as long as the table is big. */
+const NO_TIMEOUT = { query_timeout: 24 * 60 * 60 * 1_000 };
+
 const ignore = (): void => undefined;
+
+/** One statement, or several without bindings, in a transaction. */
+type Run = (sql: string) => Promise<{ rows: Record<string, unknown>[] }>;
 
 /** Statements against one PostgreSQL database; errors come out as ours. No session state: the embedded database has one session for all. */
 export class Database {
   private readonly knex: Knex;
+  private readonly connections = new Map<string, PooledClient>();
   private closed = false;
 
-  constructor(connection: ClientConfig) {
+  constructor(
+    connection: ClientConfig,
+    private readonly product: string,
+  ) {
     this.knex = knex({
       client: 'pg',
       // A function: knex would otherwise copy the configuration deeply, and with it the embedded database.
-      connection: () => ({ connectionTimeoutMillis: 5_000, query_timeout: 60_000, keepAlive: true, ...connection }) as Knex.PgConnectionConfig,
-      pool: { min: 0, max: 10 },
+      connection: () =>
+        ({ connectionTimeoutMillis: 5_000, query_timeout: QUERY_TIMEOUT_MS, keepAlive: true, ...connection }) as Knex.PgConnectionConfig,
+      pool: { min: 0, max: 10, afterCreate: (client: PooledClient, done: () => void) => this.remember(client, done) },
       acquireConnectionTimeout: 10_000,
       // Payloads and client ids don't belong into error messages.
       compileSqlOnError: false,
       // What goes wrong is thrown; knex would print it as well.
       log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
     });
+    this.knex.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => this.dropIfSilent(error, __knexUid));
   }
 
   async rows<R>(sql: string, bindings: Record<string, unknown> = {}): Promise<R[]> {
@@ -30,21 +43,40 @@ export class Database {
       const { rows } = await this.knex.raw<{ rows: R[] }>(sql, bindings as Knex.ValueDict);
       return rows;
     } catch (error) {
-      throw mapError(error);
+      throw mapError(error, this.product);
     }
   }
 
-  async transaction<T>(work: (run: (sql: string) => Promise<{ rows: Record<string, unknown>[] }>) => Promise<T>): Promise<T> {
+  async transaction<T>(work: (run: Run) => Promise<T>): Promise<T> {
     this.checkOpen();
     try {
-      return await this.knex.transaction((trx) => work((sql) => trx.raw(sql)));
+      // A question mark would be a binding to knex.
+      return await this.knex.transaction((trx) => work((sql) => trx.raw(sql.replace(/\?/g, '\\?')).options(NO_TIMEOUT)));
     } catch (error) {
-      throw mapError(error);
+      throw mapError(error, this.product);
     }
   }
 
   private checkOpen(): void {
     if (this.closed) throw new ClosedError('the store is closed');
+  }
+
+  private remember(client: PooledClient, done: () => void): void {
+    this.connections.set(client.__knexUid, client);
+    client.once('end', () => this.connections.delete(client.__knexUid));
+    done();
+  }
+
+  /**
+   * A server that vanished without a word (failover, a firewall that forgot us) leaves connections that time out query after query:
+   * they are dropped, so that work resumes on new ones at once (promise 14).
+   */
+  private dropIfSilent(error: Error, uid: string): void {
+    if (!error.message.endsWith('Query read timeout')) return;
+    const connection = this.connections.get(uid);
+    if (connection === undefined) return;
+    connection.__knex__disposed = error;
+    connection.connection.stream.destroy();
   }
 
   async close(): Promise<void> {
@@ -53,3 +85,10 @@ export class Database {
     await this.knex.destroy();
   }
 }
+
+/** What the types of knex and pg leave out: the name that knex's events carry, its mark for "not to be used again", and the socket. */
+type PooledClient = Client & {
+  readonly __knexUid: string;
+  __knex__disposed?: Error;
+  readonly connection: { readonly stream: { destroy(): void } };
+};

@@ -2,40 +2,69 @@ import { DatabaseError } from 'pg';
 import { errorText as textOf, RefusedError, RetryableError } from '../../errors';
 
 /**
- * SQLSTATE classes that speak of the content of a row, not of the state of the server: 22 data exception, 23 constraint violation,
- * 54 program limit exceeded, P0 raised by a trigger of the operator's.
+ * SQLSTATEs that speak of the content of a row, not of the state of the server: 22 data exception, 23 constraint violation, 44 check
+ * option, 54000 program limit exceeded (an operator's index over a long topic), P0 raised by a trigger of the operator's.
  */
-const REFUSALS = /^(22|23|54|P0)/;
+const REFUSALS = /^(22|23|44|54000|P0)/;
+/** A sequence at its end (2200H) is a trouble of the table, not of the message. */
+const NOT_THE_CONTENT = '2200H';
 
-export function mapError(error: unknown): Error {
+/**
+ * SQLSTATEs of a server that is away, busy, full, read-only or lacks a right: 08 connection, 25 read-only transaction, 28 login,
+ * 40 deadlock, 42501 rights, 53 resources, 55 not now, 57 shutting down, 58 its disk.
+ */
+const STATE_OF_SERVER = /^(08|25|28|40|42501|53|55|57|58)/;
+
+export function mapError(error: unknown, product = 'PostgreSQL'): Error {
   if (error instanceof RefusedError || error instanceof RetryableError) return error;
-  if (error instanceof DatabaseError && REFUSALS.test(error.code ?? '')) return new RefusedError(`${errorText(error)} (SQLSTATE ${error.code})`);
+  if (isRefusal(error)) return new RefusedError(`${errorText(error)} (SQLSTATE ${error.code})`);
   // The rest passes with time or with an operator's help: away, too many connections, read-only, disk full, no rights, no table.
-  return new RetryableError(explain(error), { cause: error });
+  return new RetryableError(explain(error, product), { cause: error });
 }
 
-function explain(error: unknown): string {
-  const code = (error as { code?: unknown }).code;
+/** A step of a migration that fails for what it finds in the database fails again: the operator must hear of it. */
+export function mapMigrationError(error: unknown, step: string): unknown {
+  if (!(error instanceof DatabaseError) || STATE_OF_SERVER.test(error.code ?? '')) return error;
+  return new RefusedError(`the tables cannot be taken over: ${errorText(error)} (${step}); nothing was changed`, { cause: error });
+}
+
+function isRefusal(error: unknown): error is DatabaseError {
+  return error instanceof DatabaseError && REFUSALS.test(error.code ?? '') && error.code !== NOT_THE_CONTENT;
+}
+
+function explain(error: unknown, product: string): string {
+  const cause = firstOf(error);
+  const code = (cause as { code?: unknown }).code;
   switch (code) {
     case 'ECONNREFUSED':
     case 'ENOTFOUND':
+    case 'EAI_AGAIN':
     case 'EHOSTUNREACH':
-      return `cannot connect to PostgreSQL (${errorText(error) || String(code)}): check host and port`;
+    case 'ENETUNREACH':
+    case 'ETIMEDOUT':
+      return `cannot connect to ${product} (${errorText(cause) || String(code)}): check host and port`;
     case '28P01':
     case '28000':
-      return `PostgreSQL refused the login (${errorText(error)}): check user and password`;
+      return `${product} refused the login (${errorText(cause)}): check user and password`;
     case '3D000':
-      return `${errorText(error)}: create the database first`;
+      return `${errorText(cause)}: create the database first`;
     case '42501':
-      return `${errorText(error)}: the user needs more rights`;
+      return `${errorText(cause)}: the user needs more rights`;
     case '42P01':
-      return `${errorText(error)}: run "emqx-offline-store migrate"`;
+    case '42703':
+    case '42883':
+      return `${errorText(cause)}: run "emqx-offline-store migrate"`;
     default:
-      return errorText(error);
+      return errorText(cause);
   }
 }
 
-/** knex puts the statement and " - " before the database's words. */
+/** A host with several addresses fails with all of their errors; the first says enough. */
+function firstOf(error: unknown): unknown {
+  return error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+}
+
+/** knex puts the statement and " - " before the database's words; no statement of ours holds " - " itself. */
 function errorText(error: unknown): string {
-  return textOf(error).replace(/^[\s\S]* - /, '');
+  return textOf(error).replace(/^\s*(?:SELECT|INSERT|DELETE|WITH|CREATE|--)[\s\S]*? - /, '');
 }

@@ -1,12 +1,22 @@
 import type { ClientConfig } from 'pg';
+import { RetryableError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
 import { healthWithin } from '../shared/deadline';
 import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal, Store, Subscription, SubscriptionRef, TopicQuery } from '../store';
 import { ClientTables } from './clients';
 import { Database } from './database';
 import { MessageTable } from './messages';
-import { migrate, schemaVersion } from './migrations';
+import { Migrations, MIGRATIONS } from './migrations';
 import { RetainedTable } from './retained';
+
+/** For what speaks PostgreSQL's language under another name. */
+export interface PostgresStoreOptions {
+  /** What errors and health() call it. */
+  readonly product?: string;
+  /** The setting that health() names when something is wrong. */
+  readonly setting?: string;
+  readonly migrations?: string;
+}
 
 /** PostgreSQL, and what speaks its language: the embedded database, TimescaleDB. */
 export class PostgresStore implements Store {
@@ -15,22 +25,31 @@ export class PostgresStore implements Store {
   private readonly messages: MessageTable;
   private readonly clients: ClientTables;
   private readonly retained: RetainedTable;
+  private readonly migrations: Migrations;
+  private readonly product: string;
+  private readonly setting: string;
 
-  constructor(connection: ClientConfig) {
-    this.db = new Database(connection);
+  constructor(connection: ClientConfig, { product = 'PostgreSQL', setting = 'STORE_URL', migrations = MIGRATIONS }: PostgresStoreOptions = {}) {
+    this.product = product;
+    this.setting = setting;
+    this.db = new Database(connection, product);
+    this.migrations = new Migrations(this.db, migrations);
     this.messages = new MessageTable(this.db);
     this.clients = new ClientTables(this.db);
     this.retained = new RetainedTable(this.db);
   }
 
   migrate(): Promise<void> {
-    return migrate(this.db);
+    return this.migrations.run();
   }
 
   health(): Promise<Health> {
-    return healthWithin('STORE_URL', async () => {
+    return healthWithin(this.setting, async () => {
       const [row] = await this.db.rows<{ version: string }>(`SELECT current_setting('server_version') AS version`);
-      return `PostgreSQL ${row?.version}, schema ${await schemaVersion(this.db)}`;
+      const schema = await this.migrations.version();
+      const problem = this.migrations.problem(schema);
+      if (problem !== null) throw new RetryableError(problem);
+      return `${this.product} ${row?.version}, schema ${schema}`;
     });
   }
 

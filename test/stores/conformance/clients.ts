@@ -1,7 +1,13 @@
 import type { ClientState, Position } from '../../../src/stores/store';
 import { message, newId } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';
-import { HOSTILE } from './content';
+import { HOSTILE, noise } from './content';
+
+/** Names for tests, and texts: a long one would make an unreadable name. */
+const anyText = (...more: string[]): [string, string][] => [
+  ...[...HOSTILE, ...more].map((text): [string, string] => [text, text]),
+  ['65,000 bytes', noise('c', 65_000)],
+];
 
 /** Client state, subscriptions, retained messages, read positions. */
 export function clients(subject: Subject): void {
@@ -27,7 +33,7 @@ export function clients(subject: Subject): void {
       expect(await subject.store.getClientState(clientid)).toMatchObject({ connected: true });
     });
 
-    it.each([...HOSTILE, 'c'.repeat(65_535)])('is kept for any client id, %p', async (text) => {
+    it.each(anyText())('is kept for any client id, %p', async (_, text) => {
       await subject.store.saveClientStates([state(text), state(`${text}2`, { connected: false, disconnectedAt: 1_000 })]);
       expect(await subject.store.getClientState(text)).toMatchObject({ clientid: text, connected: true });
       expect(await subject.store.getClientState(text.toUpperCase() === text ? `${text}!` : text.toUpperCase())).toBeNull();
@@ -55,7 +61,7 @@ export function clients(subject: Subject): void {
       expect(await subject.store.listSubscriptions(clientid)).toEqual([{ clientid, topic: 't/2', qos: 0 }]);
     });
 
-    it.each([...HOSTILE, '$share/g/t/#', 'T/1', 'x'.repeat(60_000)])('of any client id to any filter, %p', async (text) => {
+    it.each(anyText('$share/g/t/#', 'T/1'))('of any client id to any filter, %p', async (_, text) => {
       const subscription = { clientid: `client ${text}`, topic: text, qos: 1 as const };
       await subject.store.putSubscriptions([subscription]);
       expect(await subject.store.listSubscriptions(subscription.clientid)).toEqual([subscription]);
@@ -82,6 +88,16 @@ export function clients(subject: Subject): void {
       await subject.store.deleteRetained([{ topic, id: older }]);
       expect(await list(topic)).toHaveLength(1);
       await subject.store.deleteRetained([{ topic, id: newId() }]);
+      expect(await list(topic)).toEqual([]);
+    });
+
+    it.each(anyText())('are kept under any topic, %p', async (_, text) => {
+      const topic = `${uniqueTopic()}/${text.replace(/[+#]/g, '')}`;
+      const [first, second] = [message({ topic, retain: true }), message({ topic, retain: true, clientid: text, payload: Buffer.from([0xff]) })];
+      expect(await subject.store.putRetained([first])).toEqual([]);
+      expect(await subject.store.putRetained([second])).toEqual([]);
+      expect(await list(topic)).toEqual([second]);
+      await subject.store.deleteRetained([second]);
       expect(await list(topic)).toEqual([]);
     });
 
@@ -114,7 +130,32 @@ export function clients(subject: Subject): void {
       expect(await subject.store.listPositions(consumer, '', 10)).toEqual([onA]);
     });
 
-    it.each([...HOSTILE, '$share/g'])('of any consumer, %p', async (text) => {
+    it('are listed page by page, by code point', async () => {
+      const consumer = uniqueTopic();
+      const names = ['A', 'a', 'a/b', '\uffee', '😀', noise('😀', 2_000), `${noise('😀', 2_000)}!`].map((name) => `${consumer}/${name}`);
+      await subject.store.putPositions([...names].reverse().map((topic) => position(consumer, topic)));
+      const found: string[] = [];
+      for (let after = ''; ; after = found.at(-1) ?? '') {
+        const page = await subject.store.listPositions(consumer, after, 2);
+        if (page.length === 0) break;
+        found.push(...page.map(({ topic }) => topic));
+      }
+      expect(found).toEqual(names);
+    });
+
+    it('written by several connections at once don’t stand in each other’s way', async () => {
+      const consumer = uniqueTopic();
+      const other = await subject.harness.open();
+      const count = Math.min(subject.harness.many, 1_000);
+      const positions = Array.from({ length: count }, () => position(consumer, uniqueTopic()));
+      for (let round = 0; round < 3; round++) {
+        await Promise.all([subject.store.putPositions(positions), other.putPositions([...positions].reverse())]);
+      }
+      expect(await other.listPositions(consumer, '', 10_000)).toHaveLength(count);
+      await other.close();
+    });
+
+    it.each(anyText('$share/g'))('of any consumer, %p', async (_, text) => {
       const kept = position(`consumer ${text}`, text);
       await subject.store.putPositions([kept]);
       expect(await subject.store.getPositions(kept.consumer, [text])).toEqual([kept]);

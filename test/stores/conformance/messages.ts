@@ -1,5 +1,6 @@
 import { ClosedError } from '../../../src/errors';
 import type { Message } from '../../../src/offline/message';
+import type { Store } from '../../../src/stores/store';
 import { message, newId } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';
 
@@ -69,6 +70,30 @@ export function messages(subject: Subject): void {
       expect(await idsOf(topic)).toEqual(subject.store.capabilities.tombstones ? [] : [removed.id, early.id]);
     });
 
+    it('keep the longest tombstone; an expired one is purged and a living one is not', async () => {
+      const topic = uniqueTopic();
+      const [long, short] = [message({ topic }), message({ topic })];
+      const now = Date.now();
+      await subject.store.removeMessages([long, short], now - 2);
+      await subject.store.removeMessages([long], soon());
+      await subject.store.removeMessages([long], now - 1);
+      while ((await subject.store.purgeExpired(now, 1_000)) > 0);
+      await subject.store.saveMessages([long, short]);
+      expect(await idsOf(topic)).toEqual(subject.store.capabilities.tombstones ? [short.id] : [long.id, short.id]);
+    });
+
+    it('are gone after a save and a remove at the same time, whichever came first (promise 3)', async () => {
+      if (!subject.store.capabilities.tombstones) return;
+      const topic = uniqueTopic();
+      const other = await subject.harness.open();
+      for (let round = 0; round < 40; round++) {
+        const batch = Array.from({ length: 20 }, () => message({ topic }));
+        await Promise.all([subject.store.saveMessages(batch), other.removeMessages([...batch].reverse(), soon())]);
+      }
+      expect(await idsOf(topic)).toEqual([]);
+      await other.close();
+    }, 60_000);
+
     it('may come again when their tombstone is over', async () => {
       const again = message({ topic: uniqueTopic() });
       await subject.store.removeMessages([again], Date.now() - 1);
@@ -115,7 +140,10 @@ export function messages(subject: Subject): void {
       const before = await subject.store.countMessages();
       const topic = uniqueTopic();
       await subject.store.saveMessages([message({ topic }), message({ topic })]);
-      expect(await subject.store.countMessages()).toBeGreaterThanOrEqual(before);
+      const after = await subject.store.countMessages();
+      // Beyond what is counted cheaply it is an estimate, which may lag behind.
+      if (before < 50_000) expect(after).toBe(before + 2);
+      else expect(after).toBeGreaterThan(before / 2);
     });
 
     it('are written by several connections at once, each once, seen by all when their save has resolved', async () => {
@@ -127,8 +155,28 @@ export function messages(subject: Subject): void {
       for (const store of [subject.store, ...others]) {
         expect(await store.listMessages({ topic, after: '', limit: 1_000, now: Date.now() })).toHaveLength(200);
       }
+      const backwards = [...all].reverse();
+      const removed = await Promise.all([
+        subject.store.removeMessages(all.slice(0, 120), soon()),
+        others[0]!.removeMessages(backwards.slice(0, 120), soon()),
+      ]);
+      expect(removed[0]! + removed[1]!).toBe(200);
       await Promise.all(others.map((store) => store.close()));
     });
+
+    it('written in opposite orders at once don’t stand in each other’s way', async () => {
+      const topic = uniqueTopic();
+      const other = await subject.harness.open();
+      const count = Math.min(subject.harness.many, 2_000);
+      for (let round = 0; round < 3; round++) {
+        const batch = Array.from({ length: count }, () => message({ topic }));
+        const saves = await Promise.all([subject.store.saveMessages(batch), other.saveMessages([...batch].reverse())]);
+        expect(saves).toEqual([[], []]);
+      }
+      const found = await subject.store.listMessages({ topic, after: '', limit: 10_000, now: Date.now() });
+      expect(found).toHaveLength(3 * count);
+      await other.close();
+    }, 60_000);
 
     it('take nothing for nothing', async () => {
       expect(await subject.store.saveMessages([])).toEqual([]);
@@ -136,11 +184,36 @@ export function messages(subject: Subject): void {
       expect(await subject.store.getMessage('absent')).toBeNull();
     });
 
-    it('say so after the store was closed', async () => {
+    it('and everything else say so after the store was closed', async () => {
       const store = await subject.harness.open();
       await store.close();
       await store.close();
-      await expect(store.saveMessages([message({ topic: 't' })])).rejects.toThrow(ClosedError);
+      const ref = message({ topic: 't', clientid: 'c' });
+      const query = { filter: '#', after: '', limit: 1 };
+      const calls: Record<Exclude<keyof Store, 'capabilities' | 'health' | 'close'>, () => Promise<unknown>> = {
+        migrate: () => store.migrate(),
+        saveMessages: () => store.saveMessages([ref]),
+        removeMessages: () => store.removeMessages([ref], soon()),
+        getMessage: () => store.getMessage(ref.id),
+        listTopics: () => store.listTopics(query),
+        listMessages: () => store.listMessages({ topic: 't', after: '', limit: 1, now: 0 }),
+        trimTopic: () => store.trimTopic('t', 1),
+        purgeExpired: () => store.purgeExpired(0, 1),
+        countMessages: () => store.countMessages(),
+        getPositions: () => store.getPositions('c', ['t']),
+        listPositions: () => store.listPositions('c', '', 1),
+        putPositions: () => store.putPositions([{ consumer: 'c', topic: 't', id: 'x', receipts: [] }]),
+        positionsOfTopic: () => store.positionsOfTopic('t'),
+        saveClientStates: () => store.saveClientStates([{ clientid: 'c', connected: true, node: null, connectedAt: null, disconnectedAt: null, at: 1 }]),
+        getClientState: () => store.getClientState('c'),
+        putSubscriptions: () => store.putSubscriptions([{ clientid: 'c', topic: 't', qos: 0 }]),
+        deleteSubscriptions: () => store.deleteSubscriptions([ref]),
+        listSubscriptions: () => store.listSubscriptions('c'),
+        putRetained: () => store.putRetained([ref]),
+        deleteRetained: () => store.deleteRetained([ref]),
+        listRetained: () => store.listRetained(query),
+      };
+      for (const call of Object.values(calls)) await expect(call()).rejects.toThrow(ClosedError);
       expect((await store.health()).ok).toBe(false);
     });
   });

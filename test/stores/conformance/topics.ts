@@ -32,6 +32,26 @@ export function topics(subject: Subject): void {
       expect(found).toEqual(expected);
     });
 
+    it('are sorted by code point, not as JavaScript compares text', async () => {
+      const own = uniqueTopic();
+      const names = ['\ud7ff', '\uffee', '\ufffd', '😀', '😀/x', '😀\uffee'].map((text) => `${own}/${text}`);
+      await subject.store.saveMessages([...names].reverse().map((topic) => message({ topic })));
+      for (const [i, after] of names.entries()) {
+        expect(await subject.store.listTopics({ filter: `${own}/#`, after, limit: 10 })).toEqual(names.slice(i + 1));
+        expect(await subject.store.listTopics({ filter: `${names[3]}/#`, after, limit: 10 })).toEqual(names.slice(Math.max(i + 1, 3), 5));
+      }
+    });
+
+    it('between a topic and its children are not those of its filter', async () => {
+      const own = uniqueTopic();
+      const names = [own, `${own}!`, `${own}-1/x`, `${own}.`, `${own}/`, `${own}/x`, `${own}0`];
+      await subject.store.saveMessages(names.map((topic) => message({ topic })));
+      expect(await subject.store.listTopics({ filter: `${own}/#`, after: '', limit: 10 })).toEqual([own, `${own}/`, `${own}/x`]);
+      expect(await subject.store.listTopics({ filter: `${own}/#`, after: own, limit: 10 })).toEqual([`${own}/`, `${own}/x`]);
+      expect(await subject.store.listTopics({ filter: `${own}/#`, after: `${own}-1/x`, limit: 1 })).toEqual([`${own}/`]);
+      expect(await subject.store.listTopics({ filter: `${own}/#`, after: '', limit: 0 })).toEqual([]);
+    });
+
     it('that begin with $ are not found by a wildcard in the first level', async () => {
       const rest = base.slice(base.indexOf('/'));
       expect(await subject.store.listTopics({ filter: `+${rest}/a`, after: '', limit: 10 })).toEqual([`${base}/a`]);

@@ -1,0 +1,96 @@
+import { matches } from '../../offline/topic';
+import { compareText } from '../shared/order';
+import { topicRange } from '../shared/topic-range';
+import type { TopicQuery } from '../store';
+import type { Database } from './database';
+
+/** An index row holds about 2,700 bytes and a topic may have 65,535: the index has its first characters. As in migrations/postgres. */
+const KEY_LENGTH = 500;
+const KEYS_PER_SCAN = 256;
+/** Topics of up to 65,535 bytes each. */
+const LONG_TOPICS_PER_SCAN = 64;
+
+/** What a topic is found by. Topics with the same first characters share it, so `topic` itself has to be compared as well. */
+export const KEY = `left(topic, ${KEY_LENGTH}) COLLATE "C"`;
+
+/** left() counts characters, not UTF-16 units. */
+export const keyOf = (topic: string): string => (topic.length <= KEY_LENGTH ? topic : [...topic].slice(0, KEY_LENGTH).join(''));
+
+/** Of a topic or a key: false when the key belongs to this one topic. */
+const mayBeCut = (text: string): boolean => text.length >= KEY_LENGTH && [...text].length >= KEY_LENGTH;
+
+/**
+ * What has to be asked beside the key. Nothing where the key says all: a planner takes an equality for rare, and without statistics for
+ * so rare that it would rather read the whole table than follow the index.
+ */
+export const besideKey = (topic: string): string => (mayBeCut(topic) ? 'AND topic = :topic' : '');
+
+/** The distinct topics of a table with an index that begins with KEY: a loose index scan, one probe a topic, however many rows each has. */
+export class TopicIndex {
+  constructor(
+    private readonly db: Database,
+    private readonly table: 'mqtt_msg' | 'mqtt_retain',
+  ) {}
+
+  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
+    const { exact, prefix } = topicRange(filter);
+    const found: string[] = [];
+    if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await this.has(exact))) found.push(exact);
+    if (prefix === null || found.length >= limit) return found;
+    for await (const topic of this.behind(after, prefix)) {
+      if (matches(filter, topic) && found.push(topic) >= limit) break;
+    }
+    return found;
+  }
+
+  private async has(topic: string): Promise<boolean> {
+    // A range with an order, not an equality: the planner has no other way than this index.
+    const rows = await this.db.rows(
+      `SELECT 1 FROM ${this.table} WHERE ${KEY} >= :key AND ${KEY} <= :key ${besideKey(topic)} ORDER BY ${KEY} LIMIT 1`,
+      { key: keyOf(topic), topic },
+    );
+    return rows.length > 0;
+  }
+
+  private async *behind(after: string, prefix: string): AsyncGenerator<string> {
+    let from = keyOf(compareText(after, prefix) > 0 ? after : prefix);
+    // The first key is looked at too: it may be the prefix itself, or stand for more topics than `after`.
+    for (let comparison: '>=' | '>' = '>='; ; comparison = '>') {
+      const keys = await this.keys(comparison, from, keyOf(prefix));
+      for (const key of keys) {
+        if (mayBeCut(key)) yield* this.longTopics(key, after);
+        else if (compareText(key, after) > 0) yield key;
+      }
+      const last = keys.at(-1);
+      if (last === undefined || keys.length < KEYS_PER_SCAN) return;
+      from = last;
+    }
+  }
+
+  private async keys(comparison: '>=' | '>', from: string, prefix: string): Promise<string[]> {
+    const next = (condition: string) => `SELECT ${KEY} AS key FROM ${this.table} WHERE ${KEY} ${condition} ORDER BY ${KEY} LIMIT 1`;
+    const rows = await this.db.rows<{ key: string }>(
+      `WITH RECURSIVE keys AS (
+         (${next(`${comparison} :from`)})
+         UNION ALL SELECT (${next('> keys.key')}) FROM keys WHERE starts_with(keys.key, :prefix)
+       ) SELECT key FROM keys WHERE starts_with(key, :prefix) LIMIT ${KEYS_PER_SCAN}`,
+      { from, prefix },
+    );
+    return rows.map(({ key }) => key);
+  }
+
+  /** The rare topics that are longer than a key: each step reads all rows of the key, but only some topics come into memory. */
+  private async *longTopics(key: string, after: string): AsyncGenerator<string> {
+    for (let from = after; ; ) {
+      const rows = await this.db.rows<{ topic: string }>(
+        `SELECT DISTINCT topic COLLATE "C" AS topic FROM ${this.table} WHERE ${KEY} = :key AND topic COLLATE "C" > :from
+         ORDER BY 1 LIMIT ${LONG_TOPICS_PER_SCAN}`,
+        { key, from },
+      );
+      for (const { topic } of rows) yield topic;
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < LONG_TOPICS_PER_SCAN) return;
+      from = last.topic;
+    }
+  }
+}
