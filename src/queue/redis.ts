@@ -37,7 +37,7 @@ export class RedisQueue implements QueueBackend {
   }
 
   private connect(options: RedisClientOptions): RedisConnection {
-    const client = connectRedis(this.options.url, options);
+    const client = connectRedis(this.options.url, 'QUEUE_URL', options);
     client.on('error', this.options.onError);
     return client;
   }

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { Cluster, Redis } from 'ioredis';
+import { tlsOf } from '../config/tls';
 import type { ServiceUrl } from '../config/url';
 
 export type RedisConnection = Redis | Cluster;
@@ -16,14 +16,16 @@ const DEFAULT_SENTINEL_PORT = 26379;
 
 /**
  * A client for `redis://`, `rediss://`, `redis+cluster://h1,h2` or `redis+sentinel://h1,h2/master`. `?ca=FILE` verifies TLS with a CA of
- * your own, `?tls=true` turns TLS on for cluster and sentinel; the path of redis:// is the database number.
+ * your own, `?tls=true` turns TLS on for cluster and sentinel; the path of redis:// is the database number. `setting` is the one that
+ * errors name.
  */
-export function connectRedis(url: ServiceUrl, options: RedisClientOptions): RedisConnection {
+export function connectRedis(url: ServiceUrl, setting: string, options: RedisClientOptions): RedisConnection {
+  const tls = tlsOf(url, setting) ?? (url.scheme === 'rediss' ? {} : null);
   const common = {
     ...options,
     ...(url.user !== null && { username: url.user }),
     ...(url.password !== null && { password: url.password }),
-    ...tlsOf(url),
+    ...(tls !== null && { tls }),
   };
   const hosts = (port: number) => url.hosts.map((each) => ({ host: each.host, port: each.port ?? port }));
   switch (url.scheme) {
@@ -39,10 +41,4 @@ export function connectRedis(url: ServiceUrl, options: RedisClientOptions): Redi
 function cluster(hosts: { host: string; port: number }[], options: RedisClientOptions): Cluster {
   const { enableOfflineQueue = true, ...redisOptions } = options;
   return new Cluster(hosts, { redisOptions, enableOfflineQueue });
-}
-
-function tlsOf(url: ServiceUrl): { tls?: { ca?: Buffer } } {
-  const { ca, tls } = url.params;
-  if (url.scheme !== 'rediss' && tls !== 'true') return {};
-  return { tls: ca === undefined ? {} : { ca: readFileSync(ca) } };
 }

@@ -11,7 +11,7 @@ const TLS_USER = 'tls';
 const DATABASE = 'offline';
 
 export const mysqlUrl = (port: number): string => `mysql://${USER}:${PASSWORD}@${HOST}:${port}/${DATABASE}`;
-export const mysqlTlsUrl = (port: number): string => `mysql://${TLS_USER}:${PASSWORD}@${HOST}:${port}/${DATABASE}?tls=verify`;
+export const mysqlTlsUrl = (port: number): string => `mysql://${TLS_USER}:${PASSWORD}@${HOST}:${port}/${DATABASE}?tls=true`;
 
 const SETUP = `CREATE DATABASE IF NOT EXISTS ${DATABASE};
 CREATE USER IF NOT EXISTS '${USER}'@'%' IDENTIFIED BY '${PASSWORD}';

@@ -5,6 +5,22 @@ import { DIRECTORY } from '../services/service';
 /** The real servers that tests use, and the variable that says where each is. `npm run services` starts them and writes the variables down. */
 export const BACKENDS = {
   postgres: 'TEST_POSTGRES_URL',
+  'postgres-tls': 'TEST_POSTGRES_TLS_URL',
+  timescale: 'TEST_TIMESCALE_URL',
+  mariadb: 'TEST_MARIADB_URL',
+  'mariadb-tls': 'TEST_MARIADB_TLS_URL',
+  mysql: 'TEST_MYSQL_URL',
+  'mysql-tls': 'TEST_MYSQL_TLS_URL',
+  mongodb: 'TEST_MONGODB_URL',
+  'mongodb-tls': 'TEST_MONGODB_TLS_URL',
+  cassandra: 'TEST_CASSANDRA_URL',
+  'cassandra-tls': 'TEST_CASSANDRA_TLS_URL',
+  dynamodb: 'TEST_DYNAMODB_URL',
+  clickhouse: 'TEST_CLICKHOUSE_URL',
+  'clickhouse-current': 'TEST_CLICKHOUSE_CURRENT_URL',
+  influxdb: 'TEST_INFLUXDB_URL',
+  opentsdb: 'TEST_OPENTSDB_URL',
+  'opentsdb-query': 'TEST_OPENTSDB_QUERY_URL',
   redis: 'TEST_REDIS_URL',
   'redis-cluster': 'TEST_REDIS_CLUSTER_URL',
   'redis-sentinel': 'TEST_REDIS_SENTINEL_URL',
@@ -20,8 +36,19 @@ const FILE = join(DIRECTORY, 'env.json');
 
 /** Its URL, or null where it is not configured. */
 export function backendUrl(name: BackendName): string | null {
+  return variable(BACKENDS[name]);
+}
+
+/** The certificate authority that signed the servers' certificates. */
+export function caFile(): string {
+  const file = variable('TEST_CA_FILE');
+  if (file === null) throw new Error('TEST_CA_FILE is not set: start the servers with "npm run services"');
+  return file;
+}
+
+function variable(name: string): string | null {
   const written = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as Record<string, string>) : {};
-  return process.env[BACKENDS[name]] ?? written[BACKENDS[name]] ?? null;
+  return process.env[name] ?? written[name] ?? null;
 }
 
 /** True when the run must fail without it: REQUIRE_BACKENDS is "all" or names it. */

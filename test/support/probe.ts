@@ -1,5 +1,5 @@
 import { connect } from 'node:net';
-import { parseServiceUrl } from '../../src/config/url';
+import { parseServiceUrl, type Host } from '../../src/config/url';
 import { BACKENDS, backendUrl, DOWN_VARIABLE, type BackendName } from './backends';
 
 const TIMEOUT_MS = 2_000;
@@ -16,11 +16,8 @@ export default async function probe(): Promise<void> {
 /** Whether the URL's first host takes connections. */
 async function takesConnections(url: string | null): Promise<boolean> {
   if (url === null) return false;
-  const [scheme] = url.split(':');
-  const { hosts } = parseServiceUrl(url, [scheme ?? '']);
-  const [first] = hosts;
-  if (first?.port == null) return false;
-  const { host, port } = first;
+  const { host, port } = firstHost(url);
+  if (port === null) return false;
   return new Promise((resolve) => {
     const socket = connect({ host, port, timeout: TIMEOUT_MS });
     const settle = (up: boolean) => {
@@ -29,4 +26,12 @@ async function takesConnections(url: string | null): Promise<boolean> {
     };
     socket.once('connect', () => settle(true)).once('error', () => settle(false)).once('timeout', () => settle(false));
   });
+}
+
+function firstHost(url: string): Host {
+  const [scheme] = url.split(':');
+  const { hosts, params } = parseServiceUrl(url, [scheme ?? '']);
+  // dynamodb://region?endpoint=http://host:port
+  if (params['endpoint'] !== undefined) return firstHost(params['endpoint']);
+  return hosts[0] ?? { host: '', port: null };
 }
