@@ -15,6 +15,10 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null): P
       const { PostgresStore } = await import('./postgres/index.js');
       return new PostgresStore({ connectionString: url.href() });
     }
+    case 'mysql': {
+      const { MysqlStore } = await import('./mysql/index.js');
+      return new MysqlStore(url);
+    }
     default:
       throw new SettingError('STORE_URL', `no store for ${url.scheme}://`);
   }

@@ -1,4 +1,5 @@
 import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { clampQos } from '../shared/qos';
 import type { Database } from './database';
 import { KEY, keyOf } from './topic-index';
@@ -30,7 +31,7 @@ export class ClientTables {
   constructor(private readonly db: Database) {}
 
   async saveStates(states: readonly ClientState[]): Promise<void> {
-    const newest = newestByClient(states);
+    const newest = newestStates(states);
     if (newest.length === 0) return;
     await this.db.rows(
       `INSERT INTO mqtt_client AS c (clientid, state, node, online_at, offline_at, changed_at)
@@ -65,7 +66,7 @@ export class ClientTables {
   }
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
-    const last = [...new Map(subscriptions.map((each) => [JSON.stringify([each.clientid, each.topic]), each])).values()];
+    const last = lastSubscriptions(subscriptions);
     if (last.length === 0) return;
     await this.db.rows(
       `INSERT INTO mqtt_sub (clientid, topic, qos)
@@ -123,9 +124,7 @@ export class ClientTables {
   }
 
   async putPositions(positions: readonly Position[]): Promise<void> {
-    const last = [...new Map(positions.map((each) => [JSON.stringify([each.consumer, each.topic]), each])).values()];
-    const gone = last.filter(({ id, receipts }) => id === '' && receipts.length === 0);
-    const kept = last.filter((position) => !gone.includes(position));
+    const { kept, gone } = lastPositions(positions);
     if (gone.length > 0) {
       await this.db.rows(
         `DELETE FROM mqtt_acked USING unnest(:consumers::text[], :topics::text[]) AS gone(clientid, topic)
@@ -157,10 +156,3 @@ const toPosition = ({ clientid, topic, msgid, receipts }: PositionRow): Position
   id: msgid ?? '',
   receipts: receipts ?? [],
 });
-
-/** One row a client: PostgreSQL refuses to change a row twice in one statement (SQLSTATE 21000). */
-function newestByClient(states: readonly ClientState[]): ClientState[] {
-  const newest = new Map<string, ClientState>();
-  for (const state of states) if ((newest.get(state.clientid)?.at ?? -Infinity) <= state.at) newest.set(state.clientid, state);
-  return [...newest.values()];
-}

@@ -6,7 +6,7 @@ import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal
 import { ClientTables } from './clients';
 import { Database } from './database';
 import { MessageTable } from './messages';
-import { Migrations, MIGRATIONS } from './migrations';
+import { Migrations } from './migrations';
 import { RetainedTable } from './retained';
 
 /** For what speaks PostgreSQL's language under another name. */
@@ -15,6 +15,7 @@ export interface PostgresStoreOptions {
   readonly product?: string;
   /** The setting that health() names when something is wrong. */
   readonly setting?: string;
+  /** The folder of migrations/. */
   readonly migrations?: string;
 }
 
@@ -29,7 +30,7 @@ export class PostgresStore implements Store {
   private readonly product: string;
   private readonly setting: string;
 
-  constructor(connection: ClientConfig, { product = 'PostgreSQL', setting = 'STORE_URL', migrations = MIGRATIONS }: PostgresStoreOptions = {}) {
+  constructor(connection: ClientConfig, { product = 'PostgreSQL', setting = 'STORE_URL', migrations = 'postgres' }: PostgresStoreOptions = {}) {
     this.product = product;
     this.setting = setting;
     this.db = new Database(connection, product);

@@ -1,5 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
+import { newestMessages } from '../shared/newest';
 import type { Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
@@ -14,7 +15,7 @@ export class RetainedTable {
   }
 
   put(messages: readonly Message[]): Promise<Refusal[]> {
-    return saveOrBisect(newestByTopic(messages), async (batch) => {
+    return saveOrBisect(newestMessages(messages), async (batch) => {
       await this.db.rows(
         `INSERT INTO mqtt_retain AS r (topic, msgid, sender, qos, payload, arrived, payload_bin, username, properties, published_at, expires_at)
          SELECT topic, msgid, sender, qos, payload, to_timestamp(published_at / 1000.0)::timestamp, payload_bin, username, properties,
@@ -49,11 +50,4 @@ export class RetainedTable {
     );
     return rows.map((row) => toMessage(row, true));
   }
-}
-
-/** One row a topic: PostgreSQL refuses to change a row twice in one statement (SQLSTATE 21000). */
-function newestByTopic(messages: readonly Message[]): Message[] {
-  const newest = new Map<string, Message>();
-  for (const message of messages) if ((newest.get(message.topic)?.id ?? '') <= message.id) newest.set(message.topic, message);
-  return [...newest.values()];
 }

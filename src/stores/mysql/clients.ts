@@ -1,0 +1,136 @@
+import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
+import { compareText } from '../shared/order';
+import { clampQos } from '../shared/qos';
+import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import type { Database } from './database';
+import { hashOf } from './keys';
+import { keyOf, mayBeCut } from './topic-index';
+
+interface ClientRow {
+  readonly clientid: string;
+  readonly state: string | null;
+  readonly node: string | null;
+  readonly online: number | string | null;
+  readonly offline: number | string | null;
+  readonly changed_at: number | string | null;
+}
+
+interface PositionRow {
+  readonly clientid: string;
+  readonly topic: string;
+  readonly msgid: string | null;
+  readonly receipts: string | null;
+}
+
+const ms = (value: number | string | null): number | null => (value === null ? null : Number(value));
+const NEWER = 'COALESCE(mqtt_client.changed_at, 0) <= VALUES(changed_at)';
+
+const POSITION = 'SELECT clientid, topic, msgid, receipts FROM mqtt_acked';
+/** EMQX's own row whose message is gone says nothing. */
+const KNOWN = '(msgid IS NOT NULL OR receipts IS NOT NULL)';
+
+/** mqtt_client, mqtt_sub and mqtt_acked. Rows are written in order: batches that share some rarely meet in a deadlock. */
+export class ClientTables {
+  constructor(private readonly db: Database) {}
+
+  async saveStates(states: readonly ClientState[]): Promise<void> {
+    const newest = newestStates(states).sort((a, b) => compareText(a.clientid, b.clientid));
+    if (newest.length === 0) return;
+    await this.db.rows(
+      `INSERT INTO mqtt_client (clientid, state, node, online_at, offline_at, changed_at)
+       VALUES ${newest.map(() => '(?, ?, ?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?)').join(', ')}
+       ON DUPLICATE KEY UPDATE state = IF(${NEWER}, VALUES(state), state), node = IF(${NEWER}, VALUES(node), node),
+         online_at = IF(${NEWER}, COALESCE(VALUES(online_at), online_at), online_at),
+         offline_at = IF(${NEWER}, COALESCE(VALUES(offline_at), offline_at), offline_at),
+         changed_at = GREATEST(COALESCE(changed_at, 0), VALUES(changed_at))`,
+      newest.flatMap(({ clientid, connected, node, connectedAt, disconnectedAt, at }) => [clientid, connected ? 1 : 0, node, connectedAt, disconnectedAt, at]),
+    );
+  }
+
+  async getState(clientid: string): Promise<ClientState | null> {
+    const [row] = await this.db.rows<ClientRow>(
+      `SELECT clientid, state, node, ROUND(UNIX_TIMESTAMP(online_at) * 1000) AS online, ROUND(UNIX_TIMESTAMP(offline_at) * 1000) AS offline, changed_at
+       FROM mqtt_client WHERE client_key = ?`,
+      [hashOf(clientid)],
+    );
+    if (row === undefined) return null;
+    const [connectedAt, disconnectedAt] = [ms(row.online), ms(row.offline)];
+    const at = ms(row.changed_at) ?? Math.max(connectedAt ?? 0, disconnectedAt ?? 0);
+    return { clientid: row.clientid, connected: row.state === '1', node: row.node, connectedAt, disconnectedAt, at };
+  }
+
+  async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
+    const last = lastSubscriptions(subscriptions).sort(bySubscriber);
+    if (last.length === 0) return;
+    await this.db.rows(
+      `INSERT INTO mqtt_sub (clientid, topic, qos) VALUES ${last.map(() => '(?, ?, ?)').join(', ')} ON DUPLICATE KEY UPDATE qos = VALUES(qos)`,
+      last.flatMap(({ clientid, topic, qos }) => [clientid, topic, qos]),
+    );
+  }
+
+  async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
+    await this.deletePairs('mqtt_sub', refs.map(({ clientid, topic }) => ({ clientid, topic })));
+  }
+
+  async listSubscriptions(clientid: string): Promise<Subscription[]> {
+    const rows = await this.db.rows<{ clientid: string; topic: string; qos: number | null }>(
+      'SELECT clientid, topic, qos FROM mqtt_sub WHERE client_key = ? AND topic IS NOT NULL',
+      [hashOf(clientid)],
+    );
+    return rows.map((row) => ({ ...row, qos: clampQos(row.qos ?? 0) })).sort((a, b) => compareText(a.topic, b.topic));
+  }
+
+  async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
+    if (topics.length === 0) return [];
+    const rows = await this.db.rows<PositionRow>(`${POSITION} WHERE client_key = ? AND ${KNOWN} AND topic_hash IN (?)`, [hashOf(consumer), topics.map(hashOf)]);
+    return rows.map(toPosition);
+  }
+
+  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
+    const page = (order: string) =>
+      this.db.rows<PositionRow>(
+        `${POSITION} WHERE client_key = ? AND topic_key >= ? AND CAST(topic AS BINARY) > ? AND ${KNOWN} ORDER BY ${order} LIMIT ?`,
+        [hashOf(consumer), keyOf(after), Buffer.from(after), limit],
+      );
+    const rows = await page('client_key, topic_key');
+    // Topics that share a key come in no order: only then all of the consumer's are sorted.
+    const inOrder = !rows.some(({ topic }) => mayBeCut(keyOf(topic)));
+    return (inOrder ? rows : await page('topic_key, CAST(topic AS BINARY)')).map(toPosition);
+  }
+
+  async positionsOfTopic(topic: string): Promise<Position[]> {
+    const rows = await this.db.rows<PositionRow>(`${POSITION} WHERE topic_hash = ? AND ${KNOWN}`, [hashOf(topic)]);
+    return rows.map(toPosition).sort((a, b) => compareText(a.consumer, b.consumer));
+  }
+
+  async putPositions(positions: readonly Position[]): Promise<void> {
+    const { kept, gone } = lastPositions(positions);
+    await this.deletePairs('mqtt_acked', gone.map(({ consumer, topic }) => ({ clientid: consumer, topic })));
+    if (kept.length === 0) return;
+    await this.db.rows(
+      `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, mid)
+       VALUES ${kept.map(() => '(?, ?, ?, ?, (SELECT id FROM mqtt_msg WHERE msgid = ?))').join(', ')}
+       ON DUPLICATE KEY UPDATE msgid = VALUES(msgid), receipts = VALUES(receipts), mid = COALESCE(VALUES(mid), mid)`,
+      kept
+        .sort((a, b) => compareText(a.topic, b.topic))
+        .flatMap(({ consumer, topic, id, receipts }) => [consumer, topic, id === '' ? null : id, JSON.stringify(receipts), id]),
+    );
+  }
+
+  private async deletePairs(table: 'mqtt_sub' | 'mqtt_acked', pairs: readonly SubscriptionRef[]): Promise<void> {
+    if (pairs.length === 0) return;
+    await this.db.rows(
+      `DELETE FROM ${table} WHERE ${pairs.map(() => '(client_key = ? AND topic_hash = ?)').join(' OR ')}`,
+      pairs.flatMap(({ clientid, topic }) => [hashOf(clientid), hashOf(topic)]),
+    );
+  }
+}
+
+const bySubscriber = (a: SubscriptionRef, b: SubscriptionRef): number => compareText(a.clientid, b.clientid) || compareText(a.topic, b.topic);
+
+const toPosition = ({ clientid, topic, msgid, receipts }: PositionRow): Position => ({
+  consumer: clientid,
+  topic,
+  id: msgid ?? '',
+  receipts: receipts === null ? [] : (JSON.parse(receipts) as string[]),
+});

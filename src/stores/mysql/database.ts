@@ -1,0 +1,153 @@
+import knex, { type Knex } from 'knex';
+import type { ConnectionOptions } from 'mysql2';
+import { ClosedError } from '../../errors';
+import { isDeadlock, isSilence, mapError } from './errors';
+
+/** Rebuilding a table that is taken over takes as long as the table is big. */
+const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
+const DEADLOCK_TRIES = 10;
+/** Beside max_allowed_packet: a statement is a text in our memory. */
+const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
+/** What a statement needs beside its values. */
+const STATEMENT_OVERHEAD_BYTES = 64 * 1024;
+
+const ignore = (): void => undefined;
+
+export interface DatabaseOptions {
+  /** After which a connection that says nothing is given up. */
+  readonly queryTimeoutMs?: number;
+}
+
+export type Binding = string | number | Buffer | null | readonly (string | number | Buffer)[];
+
+interface Outcome {
+  readonly affectedRows?: number;
+}
+
+/** Statements on one connection. */
+export type Run = <R>(sql: string, bindings?: readonly Binding[]) => Promise<R[]>;
+
+/** Statements against one MySQL or MariaDB database; errors come out as ours. Bindings are `?`; a list becomes `a, b, c`. */
+export class Database {
+  private readonly knex: Knex;
+  private readonly connections = new Map<string, PooledConnection>();
+  private maxPacket: number | null = null;
+  private closed = false;
+
+  private readonly queryTimeoutMs: number;
+
+  constructor(connection: ConnectionOptions, { queryTimeoutMs = 60_000 }: DatabaseOptions = {}) {
+    this.queryTimeoutMs = queryTimeoutMs;
+    this.knex = knex({
+      client: 'mysql2',
+      connection: () => ({ charset: 'utf8mb4_bin', connectTimeout: 5_000, enableKeepAlive: true, ...connection }) as object as Knex.MySql2ConnectionConfig,
+      pool: { min: 0, max: 10, afterCreate: (raw: PooledConnection, done: Done) => this.prepare(raw, done) },
+      acquireConnectionTimeout: 10_000,
+      // Payloads and client ids don't belong into error messages.
+      compileSqlOnError: false,
+      // What goes wrong is thrown; knex would print it as well.
+      log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
+    });
+    this.knex.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => this.dropIfSilent(error, __knexUid));
+  }
+
+  async rows<R>(sql: string, bindings: readonly Binding[] = []): Promise<R[]> {
+    return (await this.run(this.knex, sql, bindings)) as R[];
+  }
+
+  /** @returns how many rows it deleted. */
+  async delete(sql: string, bindings: readonly Binding[]): Promise<number> {
+    return ((await this.run(this.knex, sql, bindings)) as Outcome).affectedRows ?? 0;
+  }
+
+  /** On one connection, without a transaction: MySQL commits every change of a table by itself. */
+  async session<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    this.checkOpen();
+    const connection = (await this.knex.client.acquireConnection().catch((error: unknown) => {
+      throw mapError(error);
+    })) as PooledConnection;
+    try {
+      return await work(async <R>(sql: string, bindings: readonly Binding[] = []) => {
+        const query = this.knex.raw(sql, bindings as never).options({ timeout: MIGRATION_TIMEOUT_MS });
+        try {
+          const [rows] = (await query.connection(connection)) as [R[], unknown];
+          return rows;
+        } catch (error) {
+          throw mapError(error);
+        }
+      });
+    } finally {
+      await this.knex.client.releaseConnection(connection);
+    }
+  }
+
+  /** How many bytes of values fit into one statement. */
+  async maxStatementBytes(): Promise<number> {
+    if (this.maxPacket === null) {
+      const [row] = await this.rows<{ bytes: number }>('SELECT @@max_allowed_packet AS bytes');
+      this.maxPacket = Number(row?.bytes ?? 0);
+    }
+    return Math.min(this.maxPacket, MAX_STATEMENT_BYTES) - STATEMENT_OVERHEAD_BYTES;
+  }
+
+  /** InnoDB undoes the whole statement of the one that it picks in a deadlock: it is tried again. */
+  private async run(on: Knex, sql: string, bindings: readonly Binding[]): Promise<unknown> {
+    this.checkOpen();
+    for (let tried = 1; ; tried++) {
+      try {
+        const [outcome] = (await on.raw(sql, bindings as never).options({ timeout: this.queryTimeoutMs })) as [unknown, unknown];
+        return outcome;
+      } catch (error) {
+        if (!isDeadlock(error) || tried >= DEADLOCK_TRIES) throw mapError(error);
+        await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * tried));
+      }
+    }
+  }
+
+  private checkOpen(): void {
+    if (this.closed) throw new ClosedError('the store is closed');
+  }
+
+  private prepare(raw: PooledConnection, done: Done): void {
+    this.connections.set(raw.__knexUid, raw);
+    raw.once('end', () => this.connections.delete(raw.__knexUid));
+    raw.query(ISOLATION, (refused) => (refused === null ? raw.query(SESSION, (error) => done(error, raw)) : done(refused, raw)));
+  }
+
+  /**
+   * A server that vanished without a word leaves connections that time out query after query: they are dropped, so that work resumes on
+   * new ones at once (promise 14).
+   */
+  private dropIfSilent(error: Error, uid: string): void {
+    const connection = this.connections.get(uid);
+    if (connection === undefined || !isSilence(error)) return;
+    connection.__knex__disposed = error;
+    connection.destroy();
+    this.connections.delete(uid);
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.knex.destroy();
+  }
+}
+
+/**
+ * Strict, so that nothing is cut in silence, and with backslash escapes, which the client's own quoting relies on. Topics are sorted by
+ * all of their bytes.
+ */
+const SESSION = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION max_sort_length = 65540`;
+/** Gaps between rows are not locked. */
+const ISOLATION = 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
+
+type Done = (error: Error | null, connection: PooledConnection) => void;
+
+/** What the types of knex and mysql2 leave out. */
+interface PooledConnection {
+  readonly __knexUid: string;
+  __knex__disposed?: Error;
+  once(event: 'end', listener: () => void): unknown;
+  query(sql: string, done: (error: Error | null) => void): unknown;
+  destroy(): void;
+}

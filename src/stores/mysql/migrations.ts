@@ -1,0 +1,97 @@
+import { RefusedError } from '../../errors';
+import { MigrationFiles } from '../shared/migration-files';
+import type { Database, Run } from './database';
+import { mapMigrationError } from './errors';
+import { takeoverProblem } from './takeover';
+
+const LOCK = 'emqx-offline-store migrate';
+const LOCK_TIMEOUT_S = 300;
+
+const VERSION = 'SELECT COALESCE(MAX(version), 0) AS version FROM mqtt_offline_migration';
+
+/** Plain SQL files in steps that can be repeated; the table mqtt_offline_migration has those that were run. */
+export class Migrations {
+  private readonly files = new MigrationFiles('mysql');
+
+  constructor(private readonly db: Database) {}
+
+  async run(): Promise<void> {
+    // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
+    if ((await this.version()) === this.files.newest) return;
+    await this.db.session(async (run) => {
+      const [lock] = await run<{ got: number | null }>('SELECT GET_LOCK(?, ?) AS got', [LOCK, LOCK_TIMEOUT_S]);
+      if (lock?.got !== 1) throw new RefusedError(`another server has been migrating for ${LOCK_TIMEOUT_S} s: look at its log`);
+      try {
+        await this.apply(run);
+      } finally {
+        await run('SELECT RELEASE_LOCK(?) AS released', [LOCK]);
+      }
+    });
+  }
+
+  private async apply(run: Run): Promise<void> {
+    const problem = await takeoverProblem(run);
+    if (problem !== null) throw new RefusedError(`the tables cannot be taken over: ${problem}; nothing was changed`);
+    await run('CREATE TABLE IF NOT EXISTS mqtt_offline_migration (version int PRIMARY KEY, name varchar(255) NOT NULL, applied_at timestamp DEFAULT CURRENT_TIMESTAMP)');
+    const current = Number((await run<{ version: number }>(VERSION))[0]?.version ?? 0);
+    if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
+    for (const { version, name, text } of this.files.all.slice(current)) {
+      await applyFile(run, name, text);
+      await run('INSERT INTO mqtt_offline_migration (version, name) VALUES (?, ?)', [version, name]);
+    }
+  }
+
+  /** The newest version that was run; 0 for a database without our tables. */
+  async version(): Promise<number> {
+    const [table] = await this.db.rows<{ there: number }>(
+      `SELECT COUNT(*) AS there FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'mqtt_offline_migration'`,
+    );
+    if (Number(table?.there) === 0) return 0;
+    const [row] = await this.db.rows<{ version: number }>(VERSION);
+    return Number(row?.version ?? 0);
+  }
+
+  problem(version: number): string | null {
+    return this.files.problem(version);
+  }
+}
+
+/** Steps are divided by empty lines; the comments that guide are explained in migrations/mysql/001_messages.sql. */
+async function applyFile(run: Run, name: string, text: string): Promise<void> {
+  for (const step of text.split(/\n\s*\n/)) {
+    const unless = /^-- unless (column|index) (\w+)\.(\w+)/m.exec(step);
+    if (unless !== null && (await exists(run, unless[1] === 'column' ? 'columns' : 'statistics', unless[2] ?? '', unless[3] ?? ''))) continue;
+    const dropped = /^-- drop indexes (\w+) \(([\w, ]+)\)/m.exec(step);
+    if (dropped !== null) await dropIndexes(run, dropped[1] ?? '', (dropped[2] ?? '').split(/,\s*/));
+    for (const statement of statements(step)) {
+      await run(statement).catch((error: unknown) => {
+        throw mapMigrationError(error, name);
+      });
+    }
+  }
+}
+
+/** Without comments; a question mark would be a binding. No statement of ours holds a semicolon in a text. */
+function statements(step: string): string[] {
+  return step
+    .replace(/--.*$/gm, '')
+    .split(';')
+    .map((statement) => statement.trim())
+    .filter((statement) => statement !== '');
+}
+
+async function exists(run: Run, view: 'columns' | 'statistics', table: string, name: string): Promise<boolean> {
+  const column = view === 'columns' ? 'column_name' : 'index_name';
+  const rows = await run(`SELECT 1 FROM information_schema.${view} WHERE table_schema = DATABASE() AND table_name = ? AND ${column} = ? LIMIT 1`, [table, name]);
+  return rows.length > 0;
+}
+
+async function dropIndexes(run: Run, table: string, columns: readonly string[]): Promise<void> {
+  const indexes = await run<{ name: string }>(
+    'SELECT DISTINCT index_name AS name FROM information_schema.statistics WHERE table_schema = DATABASE() AND table_name = ? AND column_name IN (?)',
+    [table, columns],
+  );
+  if (indexes.length === 0) return;
+  const drops = indexes.map(({ name }) => (name === 'PRIMARY' ? 'DROP PRIMARY KEY' : `DROP KEY \`${name.replaceAll('`', '``')}\``));
+  await run(`ALTER TABLE ${table} ${drops.join(', ')}`);
+}

@@ -1,0 +1,48 @@
+import type { Message, MessageRef } from '../../offline/message';
+import { newestMessages } from '../shared/newest';
+import { compareText } from '../shared/order';
+import type { Refusal, TopicQuery } from '../store';
+import type { Database } from './database';
+import { hashOf } from './keys';
+import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
+import { TopicIndex } from './topic-index';
+
+/** Assigned from left to right: the id, which all conditions look at, comes last. */
+const REPLACED = ['topic', 'sender', 'username', 'qos', 'payload', 'properties', 'published_at', 'expires_at', 'arrived', 'msgid'];
+const NEWER = `COALESCE(mqtt_retain.msgid, '') <= VALUES(msgid)`;
+
+/** mqtt_retain. */
+export class RetainedTable {
+  private readonly topicIndex: TopicIndex;
+
+  constructor(private readonly db: Database) {
+    this.topicIndex = new TopicIndex(db, 'mqtt_retain');
+  }
+
+  put(messages: readonly Message[]): Promise<Refusal[]> {
+    const newest = newestMessages(messages).sort((a, b) => compareText(a.topic, b.topic));
+    return insertInStatements(this.db, newest, async (batch) => {
+      await this.db.rows(
+        `INSERT INTO mqtt_retain (${FILLED}) VALUES ${batch.map(() => `(${PLACES})`).join(', ')}
+         ON DUPLICATE KEY UPDATE ${REPLACED.map((column) => `${column} = IF(${NEWER}, VALUES(${column}), mqtt_retain.${column})`).join(', ')}`,
+        batch.flatMap(toBindings),
+      );
+    });
+  }
+
+  async delete(refs: readonly MessageRef[]): Promise<void> {
+    if (refs.length === 0) return;
+    await this.db.rows(
+      `DELETE FROM mqtt_retain WHERE ${refs.map(() => `(topic_hash = ? AND COALESCE(msgid, '') <= ?)`).join(' OR ')}`,
+      refs.flatMap(({ topic, id }) => [hashOf(topic), id]),
+    );
+  }
+
+  /** Topics first: payloads of messages that don't match never come into memory. */
+  async list(query: TopicQuery): Promise<Message[]> {
+    const topics = await this.topicIndex.list(query);
+    if (topics.length === 0) return [];
+    const rows = await this.db.rows<MessageRow>(`SELECT ${COLUMNS} FROM mqtt_retain WHERE topic_hash IN (?)`, [topics.map(hashOf)]);
+    return rows.map((row) => toMessage(row, true)).sort((a, b) => compareText(a.topic, b.topic));
+  }
+}

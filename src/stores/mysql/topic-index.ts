@@ -1,0 +1,104 @@
+import { matches } from '../../offline/topic';
+import { compareText } from '../shared/order';
+import { topicRange } from '../shared/topic-range';
+import type { TopicQuery } from '../store';
+import type { Database } from './database';
+
+/** Bytes. An index row holds about 3,000 and a topic may have 65,535: the index has its beginning. As in migrations/mysql. */
+const KEY_LENGTH = 700;
+/** Rows of the index: at most that many are read for a topic that has more. */
+const ROWS_PER_SCAN = 1_000;
+/** Topics of up to 65,535 bytes each. */
+const LONG_TOPICS_PER_SCAN = 64;
+/** No byte of UTF-8 is that great. */
+const END = Buffer.from([0xff]);
+
+/** What a topic is found by. Topics with the same beginning share it, so `topic` itself has to be compared as well. */
+export const keyOf = (topic: string): Buffer => Buffer.from(topic).subarray(0, KEY_LENGTH);
+
+export const mayBeCut = (key: Buffer): boolean => key.length === KEY_LENGTH;
+
+/** Where `topic` is, with its bindings. The collations that MySQL and MariaDB share ignore blanks at the end: bytes don't. */
+export function ofTopic(topic: string): { where: string; bindings: (Buffer | string)[] } {
+  const key = keyOf(topic);
+  if (!mayBeCut(key)) return { where: 'topic_key = ?', bindings: [key] };
+  return { where: 'topic_key = ? AND CAST(topic AS BINARY) = ?', bindings: [key, Buffer.from(topic)] };
+}
+
+interface KeyRow {
+  readonly topic_key: Buffer;
+  readonly n: number | string;
+}
+
+/** The distinct topics of a table with an index that begins with topic_key. */
+export class TopicIndex {
+  constructor(
+    private readonly db: Database,
+    private readonly table: 'mqtt_msg' | 'mqtt_retain',
+  ) {}
+
+  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
+    const { exact, prefix } = topicRange(filter);
+    const found: string[] = [];
+    if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await this.has(exact))) found.push(exact);
+    if (prefix === null || found.length >= limit) return found;
+    for await (const topic of this.behind(after, prefix)) {
+      if (matches(filter, topic) && found.push(topic) >= limit) break;
+    }
+    return found;
+  }
+
+  private async has(topic: string): Promise<boolean> {
+    const { where, bindings } = ofTopic(topic);
+    return (await this.db.rows(`SELECT 1 FROM ${this.table} WHERE ${where} LIMIT 1`, bindings)).length > 0;
+  }
+
+  private async *behind(after: string, prefix: string): AsyncGenerator<string> {
+    let from = keyOf(compareText(after, prefix) > 0 ? after : prefix);
+    const end = successor(keyOf(prefix));
+    // The first key is looked at too: it may be the prefix itself, or stand for more topics than `after`.
+    for (let comparison: '>=' | '>' = '>='; ; comparison = '>') {
+      const rows = await this.keys(comparison, from, end);
+      for (const { topic_key: key } of rows) {
+        if (mayBeCut(key)) yield* this.longTopics(key, after, prefix);
+        else if (compareText(key.toString(), after) > 0) yield key.toString();
+      }
+      const last = rows.at(-1);
+      if (last === undefined || rows.reduce((sum, { n }) => sum + Number(n), 0) < ROWS_PER_SCAN) return;
+      from = last.topic_key;
+    }
+  }
+
+  /** Those of the next rows. MySQL would not skip the rest of a topic by itself: asked for DISTINCT it reads them all. */
+  private keys(comparison: '>=' | '>', from: Buffer, end: Buffer): Promise<KeyRow[]> {
+    return this.db.rows<KeyRow>(
+      `SELECT topic_key, COUNT(*) AS n FROM (
+         SELECT topic_key FROM ${this.table} WHERE topic_key ${comparison} ? AND topic_key < ? ORDER BY topic_key LIMIT ${ROWS_PER_SCAN}
+       ) AS next_rows GROUP BY topic_key ORDER BY topic_key`,
+      [from, end],
+    );
+  }
+
+  /** The rare topics that are longer than a key: each step reads all rows of the key, but only some topics come into memory. */
+  private async *longTopics(key: Buffer, after: string, prefix: string): AsyncGenerator<string> {
+    for (let from: Buffer = Buffer.from(after); ; ) {
+      const rows = await this.db.rows<{ topic: Buffer }>(
+        `SELECT DISTINCT CAST(topic AS BINARY) AS topic FROM ${this.table} WHERE topic_key = ? AND CAST(topic AS BINARY) > ?
+         ORDER BY 1 LIMIT ${LONG_TOPICS_PER_SCAN}`,
+        [key, from],
+      );
+      for (const { topic } of rows) if (topic.toString().startsWith(prefix)) yield topic.toString();
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < LONG_TOPICS_PER_SCAN) return;
+      from = last.topic;
+    }
+  }
+}
+
+/** The first key behind all that begin with the prefix: 0xff is in no UTF-8, so the last byte can be counted up. */
+function successor(prefix: Buffer): Buffer {
+  if (prefix.length === 0) return END;
+  const next = Buffer.from(prefix);
+  next[next.length - 1]! += 1;
+  return next;
+}

@@ -1,0 +1,35 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const ROOT = join(__dirname, '../../../migrations');
+
+export interface MigrationFile {
+  /** From 1, without a gap. */
+  readonly version: number;
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The files of migrations/{folder}/, NNN_name.{extension}; the database itself notes which of them were run. */
+export class MigrationFiles {
+  readonly all: readonly MigrationFile[];
+
+  constructor(folder: string) {
+    this.all = readdirSync(join(ROOT, folder))
+      .filter((name) => /^\d{3}_/.test(name))
+      .sort()
+      .map((name) => ({ version: Number(name.slice(0, 3)), name, text: readFileSync(join(ROOT, folder, name), 'utf8') }));
+  }
+
+  /** The version that this release knows. */
+  get newest(): number {
+    return this.all.length;
+  }
+
+  /** What is wrong with a schema of this version; null: nothing. */
+  problem(version: number): string | null {
+    if (version > this.newest) return `the schema has version ${version}, this release knows ${this.newest}: upgrade emqx-offline-store`;
+    if (version < this.newest) return `the schema has version ${version} of ${this.newest}: run "emqx-offline-store migrate"`;
+    return null;
+  }
+}

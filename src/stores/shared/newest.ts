@@ -1,0 +1,36 @@
+import type { Message } from '../../offline/message';
+import type { ClientState, Position, Subscription } from '../store';
+
+/**
+ * What is left of a batch where several entries are about the same row: most databases refuse to change a row twice in one statement,
+ * or don't say which one wins.
+ */
+
+export function newestStates(states: readonly ClientState[]): ClientState[] {
+  return newest(states, ({ clientid }) => clientid, (kept, next) => kept.at <= next.at);
+}
+
+/** One for each topic, that with the greatest id. */
+export function newestMessages(messages: readonly Message[]): Message[] {
+  return newest(messages, ({ topic }) => topic, (kept, next) => kept.id <= next.id);
+}
+
+export function lastSubscriptions(subscriptions: readonly Subscription[]): Subscription[] {
+  return newest(subscriptions, ({ clientid, topic }) => JSON.stringify([clientid, topic]), () => true);
+}
+
+/** `gone` are those that say nothing: to be deleted. */
+export function lastPositions(positions: readonly Position[]): { readonly kept: Position[]; readonly gone: Position[] } {
+  const last = newest(positions, ({ consumer, topic }) => JSON.stringify([consumer, topic]), () => true);
+  const isGone = ({ id, receipts }: Position): boolean => id === '' && receipts.length === 0;
+  return { kept: last.filter((position) => !isGone(position)), gone: last.filter(isGone) };
+}
+
+function newest<T>(entries: readonly T[], keyOf: (entry: T) => string, replaces: (kept: T, next: T) => boolean): T[] {
+  const left = new Map<string, T>();
+  for (const entry of entries) {
+    const kept = left.get(keyOf(entry));
+    if (kept === undefined || replaces(kept, entry)) left.set(keyOf(entry), entry);
+  }
+  return [...left.values()];
+}
