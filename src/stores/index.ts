@@ -19,6 +19,13 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null): P
       const { MysqlStore } = await import('./mysql/index.js');
       return new MysqlStore(url);
     }
+    case 'redis':
+    case 'rediss':
+    case 'redis+cluster':
+    case 'redis+sentinel': {
+      const { RedisStore } = await import('./redis/index.js');
+      return new RedisStore(url);
+    }
     default:
       throw new SettingError('STORE_URL', `no store for ${url.scheme}://`);
   }

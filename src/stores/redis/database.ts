@@ -1,0 +1,78 @@
+import { Cluster, type Redis } from 'ioredis';
+import type { ServiceUrl } from '../../config/url';
+import { ClosedError, SettingError } from '../../errors';
+import { connectRedis, type RedisConnection } from '../../redis/connect';
+import { mapError } from './errors';
+
+const PARAMS = ['tls', 'ca', 'prefix'];
+
+type Argument = string | number | Buffer;
+
+/** A command as Redis documents it: name and arguments. */
+export type Command = readonly [name: string, ...args: Argument[]];
+
+/**
+ * Commands on Redis, single, Sentinel or Cluster; errors come out as ours. Every command is about one key, so that it works on a
+ * cluster; commands that are given together travel together (one round trip to each node).
+ */
+export class Database {
+  private readonly redis: RedisConnection;
+  /** Why there is no connection: a command only says that it has waited too long. */
+  private trouble: Error | null = null;
+  private closed = false;
+
+  constructor(url: ServiceUrl, setting: string, commandTimeout: number) {
+    const unknown = Object.keys(url.params).find((name) => !PARAMS.includes(name));
+    if (unknown !== undefined) throw new SettingError(setting, `unknown parameter ${unknown}; known are ${PARAMS.join(', ')}`);
+    this.redis = connectRedis(url, setting, { maxRetriesPerRequest: 1, commandTimeout });
+    this.redis.on('error', (error: Error) => (this.trouble = error));
+    this.redis.on('node error', (error: Error) => (this.trouble = error));
+    this.redis.on('ready', () => (this.trouble = null));
+  }
+
+  async all<R>(commands: readonly Command[]): Promise<R[]> {
+    if (this.closed) throw new ClosedError('the store is closed');
+    // All are waited for: nothing of a failed batch runs on while it is tried again.
+    const outcomes = await Promise.allSettled(commands.map(([name, ...args]) => this.send(name, args)));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed !== undefined) throw mapError(failed.reason, this.trouble);
+    return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value as R);
+  }
+
+  async one<R>(...command: Command): Promise<R> {
+    const [answer] = await this.all<R>([command]);
+    return answer as R;
+  }
+
+  /** What INFO says, by name; '' where it says nothing. */
+  async info(): Promise<(name: string) => string> {
+    const text = await this.one<string>('INFO');
+    return (name) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1] ?? '';
+  }
+
+  /** The keys that match, page by page, on every master. A key may come twice. */
+  async *scan(match: string): AsyncGenerator<string[]> {
+    const masters: Redis[] = this.redis instanceof Cluster ? this.redis.nodes('master') : [this.redis];
+    for (const master of masters) {
+      let cursor = '0';
+      do {
+        const [next, keys] = await master.scan(cursor, 'MATCH', match, 'COUNT', 1_000).catch((error: unknown) => {
+          throw mapError(error, this.trouble);
+        });
+        if (keys.length > 0) yield keys;
+        cursor = next;
+      } while (cursor !== '0');
+    }
+  }
+
+  /** Answers that may hold any bytes come as Buffers. */
+  private send(name: string, args: readonly Argument[]): Promise<unknown> {
+    return name.endsWith('Buffer') ? this.redis.callBuffer(name.slice(0, -'Buffer'.length), ...args) : this.redis.call(name, ...args);
+  }
+
+  close(): void {
+    if (this.closed) return;
+    this.closed = true;
+    this.redis.disconnect();
+  }
+}

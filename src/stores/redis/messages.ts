@@ -1,0 +1,150 @@
+import type { Message, MessageRef } from '../../offline/message';
+import type { MessageQuery, TopicQuery } from '../store';
+import type { Command, Database } from './database';
+import { expiryMember, parseExpiryMember, type Keys } from './keys';
+import { toFields, toMessage } from './rows';
+import { BURY, CREATE } from './scripts';
+import { TopicIndex } from './topic-index';
+
+/** Redis forgets an expired message by itself so much later, should nobody purge. */
+const GRACE_MS = 60 * 60 * 1_000;
+/** Messages of up to 1 MB come into memory at once. */
+const MESSAGES_PER_READ = 100;
+const REMOVED_AT_ONCE = 1_000;
+
+/** Messages, their order, topics, expiry and tombstones. */
+export class Messages {
+  private readonly topicIndex: TopicIndex;
+
+  constructor(
+    private readonly db: Database,
+    private readonly keys: Keys,
+  ) {
+    this.topicIndex = new TopicIndex(db, keys.topics, (topic) => keys.ids(topic));
+  }
+
+  /**
+   * The hash first, then what finds it: who reads never meets a name without a message. Promises 2 and 3 when an ack runs at the same time
+   * in another process: remove() first leaves its tombstones, then looks for the messages; save() first stores the messages, then looks for
+   * tombstones. Whoever looks last sees what the other did.
+   */
+  async save(messages: readonly Message[]): Promise<void> {
+    const gone = await this.buried(messages);
+    const kept = messages.filter(({ id }) => !gone.has(id));
+    if (kept.length === 0) return;
+    await this.db.all(kept.map((message) => this.create(message)));
+    await this.index(kept);
+    const [, late] = await Promise.all([this.topicIndex.add(kept.map(({ topic }) => topic)), this.buried(kept)]);
+    if (late.size > 0) await this.removeStored(kept.filter(({ id }) => late.has(id)));
+  }
+
+  private create(message: Message): Command {
+    const forgotten = message.expiresAt === null ? 0 : Math.max(message.expiresAt, Date.now()) + GRACE_MS;
+    return ['EVAL', CREATE, 1, this.keys.message(message.id), forgotten, ...toFields(message)];
+  }
+
+  /** Idempotent. */
+  async index(messages: readonly Pick<Message, 'id' | 'topic' | 'publishReceivedAt' | 'expiresAt'>[]): Promise<void> {
+    const byTopic = groupByTopic(messages);
+    await this.db.all([
+      ...[...byTopic].map(([topic, each]): Command => ['ZADD', this.keys.ids(topic), ...each.flatMap(({ id }) => [0, id])]),
+      ...[...byTopic].map(([topic, each]): Command => ['ZADD', this.keys.topic(topic), ...each.flatMap(({ id, publishReceivedAt }) => [publishReceivedAt, id])]),
+      ['ZADD', this.keys.expiry, ...messages.flatMap(({ id, topic, expiresAt }) => [expiresAt ?? '+inf', expiryMember(id, topic)])],
+    ]);
+  }
+
+  /** Of messages that index() has seen. */
+  async indexTopics(topics: readonly string[]): Promise<void> {
+    await this.topicIndex.add(topics);
+  }
+
+  private async buried(refs: readonly MessageRef[]): Promise<Set<string>> {
+    const found = await this.db.all<number>(refs.map(({ id }) => ['EXISTS', this.keys.tombstone(id)]));
+    return new Set(refs.filter((_, i) => found[i] === 1).map(({ id }) => id));
+  }
+
+  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+    const ttl = tombstoneUntil - Date.now();
+    if (ttl > 0) await this.db.all(refs.map(({ id }) => ['EVAL', BURY, 1, this.keys.tombstone(id), tombstoneUntil, ttl]));
+    return this.removeStored(refs);
+  }
+
+  /** @returns how many were stored. What finds them goes first, as in save() it comes last. */
+  private async removeStored(refs: readonly MessageRef[]): Promise<number> {
+    const byTopic = groupByTopic(refs);
+    await this.db.all([
+      ...[...byTopic].flatMap(([topic, each]) => [this.keys.ids(topic), this.keys.topic(topic)].map((key): Command => ['ZREM', key, ...each.map(({ id }) => id)])),
+      ['ZREM', this.keys.expiry, ...refs.map(({ id, topic }) => expiryMember(id, topic))],
+    ]);
+    const deleted = await this.db.all<number>(refs.map(({ id }) => ['DEL', this.keys.message(id)]));
+    await this.topicIndex.removeEmpty([...byTopic.keys()]);
+    return deleted.reduce((sum, n) => sum + n, 0);
+  }
+
+  async get(id: string): Promise<Message | null> {
+    const [message] = await this.read([id]);
+    return message ?? null;
+  }
+
+  private async read(ids: readonly string[]): Promise<Message[]> {
+    const hashes = await this.db.all<Buffer[]>(ids.map((id) => ['HGETALLBuffer', this.keys.message(id)]));
+    return hashes.flatMap((fields, i) => toMessage(ids[i] ?? '', fromPairs(fields)) ?? []);
+  }
+
+  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+    const found: Message[] = [];
+    for (let from = after; found.length < limit; ) {
+      const count = Math.min(limit - found.length, MESSAGES_PER_READ);
+      const ids = await this.db.one<string[]>('ZRANGEBYLEX', this.keys.ids(topic), from === '' ? '-' : `(${from}`, '+', 'LIMIT', 0, count);
+      for (const message of await this.read(ids)) if (message.expiresAt === null || message.expiresAt > now) found.push(message);
+      const last = ids.at(-1);
+      if (last === undefined || ids.length < count) break;
+      from = last;
+    }
+    return found;
+  }
+
+  topics(query: TopicQuery): Promise<string[]> {
+    return this.topicIndex.list(query);
+  }
+
+  async trim(topic: string, keep: number): Promise<number> {
+    const surplus = (await this.db.one<number>('ZCARD', this.keys.ids(topic))) - keep;
+    let removed = 0;
+    while (removed < surplus) {
+      const ids = await this.db.one<string[]>('ZRANGE', this.keys.ids(topic), 0, Math.min(surplus - removed, REMOVED_AT_ONCE) - 1);
+      if (ids.length === 0) break;
+      await this.removeStored(ids.map((id) => ({ topic, id })));
+      removed += ids.length;
+    }
+    return removed;
+  }
+
+  /** Redis forgets tombstones by itself. */
+  async purge(now: number, limit: number): Promise<number> {
+    const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.expiry, '-inf', now, 'LIMIT', 0, limit);
+    if (members.length > 0) await this.removeStored(members.map(parseExpiryMember));
+    return members.length;
+  }
+
+  count(): Promise<number> {
+    return this.db.one<number>('ZCARD', this.keys.expiry);
+  }
+}
+
+function groupByTopic<T extends MessageRef>(refs: readonly T[]): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const ref of refs) {
+    const group = groups.get(ref.topic);
+    if (group === undefined) groups.set(ref.topic, [ref]);
+    else group.push(ref);
+  }
+  return groups;
+}
+
+/** field, value, field, value, ... as Redis answers. */
+export function fromPairs(pairs: readonly Buffer[]): Record<string, Buffer> {
+  const fields: [string, Buffer][] = [];
+  for (let i = 0; i + 1 < pairs.length; i += 2) fields.push([pairs[i]!.toString(), pairs[i + 1]!]);
+  return Object.fromEntries(fields);
+}

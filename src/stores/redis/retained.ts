@@ -1,0 +1,42 @@
+import type { Message, MessageRef } from '../../offline/message';
+import { newestMessages } from '../shared/newest';
+import type { TopicQuery } from '../store';
+import type { Database } from './database';
+import type { Keys } from './keys';
+import { fromPairs } from './messages';
+import { toFields, toMessage } from './rows';
+import { FORGET, RETAIN } from './scripts';
+import { TopicIndex } from './topic-index';
+
+/** Retained messages, one hash a topic. */
+export class Retained {
+  readonly topicIndex: TopicIndex;
+
+  constructor(
+    private readonly db: Database,
+    private readonly keys: Keys,
+  ) {
+    this.topicIndex = new TopicIndex(db, keys.retainedTopics, (topic) => keys.retained(topic));
+  }
+
+  async put(messages: readonly Message[]): Promise<void> {
+    const newest = newestMessages(messages);
+    await this.db.all(newest.map((message) => ['EVAL', RETAIN, 1, this.keys.retained(message.topic), message.id, ...toFields(message)]));
+    await this.topicIndex.add(newest.map(({ topic }) => topic));
+  }
+
+  async delete(refs: readonly MessageRef[]): Promise<void> {
+    await this.db.all(refs.map(({ topic, id }) => ['EVAL', FORGET, 1, this.keys.retained(topic), id]));
+    await this.topicIndex.removeEmpty(refs.map(({ topic }) => topic));
+  }
+
+  async list(query: TopicQuery): Promise<Message[]> {
+    const topics = await this.topicIndex.list(query);
+    const hashes = await this.db.all<Buffer[]>(topics.map((topic) => ['HGETALLBuffer', this.keys.retained(topic)]));
+    return hashes.flatMap((pairs) => {
+      const fields = fromPairs(pairs);
+      const message = toMessage(fields['id']?.toString() ?? '', fields);
+      return message === null ? [] : [{ ...message, retain: true }];
+    });
+  }
+}

@@ -1,0 +1,27 @@
+/** Lua, each about one key: what has to look and then write, without anybody in between. */
+
+/** KEYS[1]: a message's hash. ARGV: when Redis may forget it by itself (ms; 0: never), then fields. 1: it is new. */
+export const CREATE = `if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+if ARGV[1] ~= '0' then redis.call('PEXPIREAT', KEYS[1], ARGV[1]) end
+return 1`;
+
+/** KEYS[1]: a tombstone. ARGV: until when, and how long that is (ms). */
+export const BURY = `if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end return 1`;
+
+/** KEYS[1]: a retained message's hash. ARGV: its id, then fields. Kept unless the stored one is newer. */
+export const RETAIN = `local held = redis.call('HGET', KEYS[1], 'id')
+if held and held > ARGV[1] then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+return 1`;
+
+/** KEYS[1]: a retained message's hash. ARGV: an id. Deleted unless the stored one is newer. */
+export const FORGET = `local held = redis.call('HGET', KEYS[1], 'id')
+if held and held > ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])`;
+
+/** KEYS[1]: a client's hash. ARGV: when the event happened, then fields. Written unless the stored one is newer. */
+export const CHANGE = `if tonumber(redis.call('HGET', KEYS[1], 'changed_at') or '0') > tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'changed_at', unpack(ARGV))
+return 1`;

@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { RefusedError } from '../../errors';
+import type { Clients } from './clients';
+import type { Command, Database } from './database';
+import { isEmqxId, type Keys } from './keys';
+import { fromPairs, type Messages } from './messages';
+import type { Retained } from './retained';
+
+/** EMQX's message, as far as it finds its place. */
+interface Found {
+  readonly oldId: string;
+  readonly id: string;
+  readonly topic: string;
+  readonly publishReceivedAt: number;
+  readonly expiresAt: number | null;
+}
+
+/** migrations/redis/001_index_messages.md */
+export class Takeover {
+  constructor(
+    private readonly db: Database,
+    private readonly keys: Keys,
+    private readonly parts: { readonly messages: Messages; readonly retained: Retained; readonly clients: Clients },
+  ) {}
+
+  async run(): Promise<void> {
+    await this.check();
+    for await (const page of this.db.scan(this.keys.all('acked'))) await this.positions(page);
+    for await (const page of this.db.scan(this.keys.all('msg'))) await this.messages(page);
+    for await (const page of this.db.scan(this.keys.all('retain'))) await this.retained(page);
+  }
+
+  private async check(): Promise<void> {
+    const { topics, expiry, retainedTopics } = this.keys;
+    const own = [topics, expiry, retainedTopics];
+    this.refuse(own, await this.types(own), ['none', 'zset']);
+    for await (const page of this.db.scan(this.keys.all('msg'))) {
+      const types = await this.types(page);
+      this.refuse(page, types, ['none', 'zset', 'hash']);
+      const hashes = page.filter((_, i) => types[i] === 'hash');
+      const named = await this.db.all<number>(hashes.map((key) => ['HEXISTS', key, 'topic']));
+      const nameless = hashes.find((_, i) => named[i] === 0);
+      if (nameless !== undefined) throw refusal(`${nameless} has no field topic`);
+    }
+    for await (const page of this.db.scan(this.keys.all('retain'))) this.refuse(page, await this.types(page), ['none', 'hash']);
+  }
+
+  private types(keys: readonly string[]): Promise<string[]> {
+    return this.db.all<string>(keys.map((key) => ['TYPE', key]));
+  }
+
+  private refuse(keys: readonly string[], types: readonly string[], allowed: readonly string[]): void {
+    const wrong = types.findIndex((type) => !allowed.includes(type));
+    if (wrong >= 0) throw refusal(`${keys[wrong] ?? ''} is a ${types[wrong] ?? ''}`);
+  }
+
+  private async ofType(keys: readonly string[], wanted: string): Promise<string[]> {
+    const types = await this.types(keys);
+    return keys.filter((_, i) => types[i] === wanted);
+  }
+
+  private async messages(page: readonly string[]): Promise<void> {
+    const found = await this.describe((await this.ofType(page, 'hash')).map((key) => this.keys.rest('msg', key)));
+    for (const message of found.filter(({ id, oldId }) => id !== oldId)) await this.rename(message);
+    if (found.length > 0) {
+      await this.db.all(found.flatMap(({ id, expiresAt }): Command[] => (expiresAt === null ? [] : [['HSET', this.keys.message(id), 'expires_at', expiresAt]])));
+      await this.parts.messages.index(found);
+      await this.parts.messages.indexTopics(found.map(({ topic }) => topic));
+    }
+    await this.db.all(found.flatMap((message) => (message.id === message.oldId ? [] : this.forgetOld(message))));
+    // What is in them is indexed under another key, or gone.
+    const misnamed = (await this.ofType(page, 'zset')).filter((key) => isEmqxId(this.keys.rest('msg', key)));
+    await this.db.all(misnamed.map((key) => ['DEL', key]));
+  }
+
+  private async describe(ids: readonly string[]): Promise<Found[]> {
+    const fields = await this.db.all<(string | null)[]>(ids.map((id) => ['HMGET', this.keys.emqx('msg', id), 'topic', 'ts', 'expires_at']));
+    const left = await this.db.all<number>(ids.map((id) => ['PTTL', this.keys.emqx('msg', id)]));
+    return ids.flatMap((oldId, i) => {
+      const [topic, ts, expires] = fields[i] ?? [];
+      if (topic == null) return [];
+      const ttl = left[i] ?? -1;
+      const expiresAt = expires != null ? Number(expires) : ttl > 0 ? Date.now() + ttl : null;
+      return [{ oldId, id: sortableId(oldId, Number(ts ?? 0)), topic, publishReceivedAt: Number(ts ?? 0), expiresAt }];
+    });
+  }
+
+  /** A copy: on a cluster the new key may live on another node. */
+  private async rename({ oldId, id }: Found): Promise<void> {
+    const fields = fromPairs(await this.db.one<Buffer[]>('HGETALLBuffer', this.keys.emqx('msg', oldId)));
+    await this.db.one('HSET', this.keys.message(id), ...Object.entries({ ...fields, id, msgid_before: oldId }).flat());
+  }
+
+  private forgetOld({ oldId, topic }: Found): Command[] {
+    return [
+      ['ZREM', this.keys.topic(topic), oldId],
+      ['DEL', this.keys.emqx('msg', oldId)],
+    ];
+  }
+
+  private async retained(page: readonly string[]): Promise<void> {
+    const topics = page.map((key) => this.keys.rest('retain', key));
+    const times = await this.db.all<string | null>(page.map((key) => ['HGET', key, 'ts']));
+    await this.db.all(
+      page.flatMap((key, i): Command[] => [
+        ['HSETNX', key, 'topic', topics[i] ?? ''],
+        ['HSETNX', key, 'id', `${hex16(Number(times[i] ?? 0) * 1_000)}${'0'.repeat(16)}`],
+      ]),
+    );
+    await this.parts.retained.topicIndex.add(topics);
+  }
+
+  private async positions(page: readonly string[]): Promise<void> {
+    for (const key of await this.ofType(page, 'string')) {
+      const pair = await this.split(this.keys.rest('acked', key));
+      const msgid = await this.db.one<string | null>('GET', key);
+      if (pair === null || msgid === null) continue;
+      const [message] = await this.describe([msgid]);
+      if (message !== undefined) await this.parts.clients.putPositions([{ ...pair, id: message.id, receipts: [] }]);
+    }
+  }
+
+  /** `{clientid}:{topic}`, and both may have colons: the topic that has messages decides. */
+  private async split(text: string): Promise<{ consumer: string; topic: string } | null> {
+    const pairs = [...text.matchAll(/:/g)].map(({ index }) => ({ consumer: text.slice(0, index), topic: text.slice(index + 1) }));
+    const exists = await this.db.all<number>(pairs.map(({ topic }) => ['EXISTS', this.keys.emqx('msg', topic)]));
+    return pairs.find((_, i) => exists[i] === 1) ?? pairs[0] ?? null;
+  }
+}
+
+/** base62 does not sort by time. */
+function sortableId(id: string, ts: number): string {
+  if (/^[0-9A-F]{32}$/.test(id)) return id;
+  return hex16(ts * 1_000) + createHash('sha1').update(id).digest('hex').slice(0, 16).toUpperCase();
+}
+
+const hex16 = (value: number): string => Math.max(0, Math.trunc(value)).toString(16).toUpperCase().padStart(16, '0');
+
+const refusal = (reason: string): RefusedError => new RefusedError(`the keys cannot be taken over: ${reason}; nothing was changed`);

@@ -1,0 +1,61 @@
+import { matches } from '../../offline/topic';
+import { compareText } from '../shared/order';
+import { topicRange } from '../shared/topic-range';
+import type { TopicQuery } from '../store';
+import type { Database } from './database';
+
+const TOPICS_PER_SCAN = 1_000;
+/** No byte of UTF-8 is that great. */
+const END = Buffer.from([0xff]);
+
+/** Topics in a sorted set with equal scores, which Redis keeps in the order of their bytes. */
+export class TopicIndex {
+  constructor(
+    private readonly db: Database,
+    private readonly key: string,
+    /** What a topic in the set belongs to. */
+    private readonly content: (topic: string) => string,
+  ) {}
+
+  /** After the content was written: see removeEmpty(). */
+  async add(topics: readonly string[]): Promise<void> {
+    if (topics.length > 0) await this.db.one('ZADD', this.key, ...[...new Set(topics)].flatMap((topic) => [0, topic]));
+  }
+
+  /**
+   * Takes out topics that have nothing any more, then looks again: somebody who adds content at the same time either did so before we
+   * look, and we put the topic back, or adds it to the index later.
+   */
+  async removeEmpty(topics: readonly string[]): Promise<void> {
+    const gone = await this.without(true, topics);
+    if (gone.length === 0) return;
+    await this.db.one('ZREM', this.key, ...gone);
+    await this.add(await this.without(false, gone));
+  }
+
+  private async without(empty: boolean, topics: readonly string[]): Promise<string[]> {
+    const unique = [...new Set(topics)];
+    const exists = await this.db.all<number>(unique.map((topic) => ['EXISTS', this.content(topic)]));
+    return unique.filter((_, i) => (exists[i] === 0) === empty);
+  }
+
+  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
+    const { exact, prefix } = topicRange(filter);
+    const found: string[] = [];
+    if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await this.has(exact))) found.push(exact);
+    if (prefix === null || found.length >= limit) return found;
+    let from = compareText(after, prefix) >= 0 ? `(${after}` : `[${prefix}`;
+    for (;;) {
+      const end = Buffer.concat([Buffer.from(`(${prefix}`), END]);
+      const topics = await this.db.one<string[]>('ZRANGEBYLEX', this.key, from, end, 'LIMIT', 0, TOPICS_PER_SCAN);
+      for (const topic of topics) if (matches(filter, topic) && found.push(topic) >= limit) return found;
+      const last = topics.at(-1);
+      if (last === undefined || topics.length < TOPICS_PER_SCAN) return found;
+      from = `(${last}`;
+    }
+  }
+
+  private async has(topic: string): Promise<boolean> {
+    return (await this.db.one<string | null>('ZSCORE', this.key, topic)) !== null;
+  }
+}
