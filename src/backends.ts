@@ -5,6 +5,7 @@ import type { QueueBackend } from './queue/backend';
 import { PostgresQueue } from './queue/postgres';
 import { RedisQueue } from './queue/redis';
 import { openStore } from './stores';
+import { connectionOf } from './stores/postgres/connection';
 import type { Store } from './stores/store';
 
 /** The databases that a configuration names, opened but not prepared. */
@@ -42,7 +43,7 @@ function openQueue({ queue: url }: Config, engine: PgliteEngine | null, onError:
       if (engine === null) throw new TypeError('the embedded database is not open');
       return new PostgresQueue({ connection: engine.connectionConfig(), exclusive: true, onError });
     case 'postgres':
-      return new PostgresQueue({ connection: { connectionString: url.href() }, exclusive: false, onError });
+      return new PostgresQueue({ connection: connectionOf(url, 'QUEUE_URL'), exclusive: false, onError });
     default:
       return new RedisQueue({ url, onError });
   }

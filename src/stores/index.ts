@@ -1,6 +1,7 @@
 import type { ServiceUrl } from '../config/url';
 import type { PgliteEngine } from '../embedded/engine';
 import { SettingError } from '../errors';
+import { connectionOf } from './postgres/connection';
 import type { Store } from './store';
 
 /** Opens the store that STORE_URL names. Drivers are loaded when they are chosen. */
@@ -11,9 +12,10 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null): P
       const { PostgresStore } = await import('./postgres/index.js');
       return new PostgresStore(engine.connectionConfig());
     }
-    case 'postgres': {
+    case 'postgres':
+    case 'timescale': {
       const { PostgresStore } = await import('./postgres/index.js');
-      return new PostgresStore({ connectionString: url.href() });
+      return new PostgresStore(connectionOf(url, 'STORE_URL'), url.scheme === 'timescale' ? { product: 'TimescaleDB' } : {});
     }
     case 'mysql': {
       const { MysqlStore } = await import('./mysql/index.js');

@@ -1,7 +1,9 @@
 import { Client } from 'pg';
+import { parseServiceUrl } from '../../src/config/url';
 import { RetryableError } from '../../src/errors';
 import { PostgresStore } from '../../src/stores/postgres';
-import { withBackends } from '../support/backends';
+import { connectionOf } from '../../src/stores/postgres/connection';
+import { caFile, withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';
 import { SilentProxy } from './silent-proxy';
@@ -73,6 +75,37 @@ describe('postgres', () => {
       expect(detail).toMatch(expected);
       expect(detail).not.toContain('wrong');
       await store.close();
+    });
+  });
+});
+
+describe('postgres through TLS', () => {
+  withBackends(['postgres-tls'], ({ 'postgres-tls': server }) => {
+    const open = (query: string) => new PostgresStore(connectionOf(parseServiceUrl(server.replace(/\?.*/, query), ['postgres']), 'STORE_URL'));
+
+    it.each([`?ca=${encodeURIComponent(caFile())}`, `?sslmode=verify-full&sslrootcert=${encodeURIComponent(caFile())}`])('works with %s', async (query) => {
+      const store = open(query);
+      await store.migrate();
+      const saved = message({ topic: 'through tls' });
+      expect(await store.saveMessages([saved])).toEqual([]);
+      expect(await store.getMessage(saved.id)).toEqual(saved);
+      await store.close();
+    });
+
+    it.each([
+      ['?tls=true', /^STORE_URL: PostgreSQL's certificate is not trusted .*check ca= and the host's name$/],
+      ['', /^STORE_URL: PostgreSQL refused the login/],
+    ])('says what is wrong with %p', async (query, expected) => {
+      const store = open(query);
+      expect((await store.health()).detail).toMatch(expected);
+      await store.close();
+    });
+
+    it('refuses parameters that it does not know, and two ways to say TLS', () => {
+      expect(() => open('?ssl=yes')).toThrow(/STORE_URL: unknown parameter ssl; known are tls, ca, sslmode/);
+      expect(() => open('?tls=true&sslmode=require')).toThrow(/STORE_URL: .*one of them is enough/);
+      expect(() => open('?tls=on')).toThrow(/STORE_URL: tls=on is unknown/);
+      expect(() => open('?ca=/absent.pem')).toThrow(/STORE_URL: the file of ca= can't be read \(ENOENT\)/);
     });
   });
 });

@@ -54,8 +54,15 @@ function explain(error: unknown, product: string): string {
     case '42703':
     case '42883':
       return `${errorText(cause)}: run "emqx-offline-store migrate"`;
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+    case 'CERT_HAS_EXPIRED':
+      return `${product}'s certificate is not trusted (${errorText(cause)}): check ca= and the host's name`;
     default:
-      return errorText(cause);
+      return /does not support SSL/.test(errorText(cause)) ? `${product} offers no TLS: leave out tls= and ca=, or turn TLS on there` : errorText(cause);
   }
 }
 

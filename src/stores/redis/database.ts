@@ -2,7 +2,7 @@ import { Cluster, type Redis } from 'ioredis';
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError, SettingError } from '../../errors';
 import { connectRedis, type RedisConnection } from '../../redis/connect';
-import { mapError } from './errors';
+import { explain, isWrongDatabase, mapError } from './errors';
 
 const PARAMS = ['tls', 'ca', 'prefix'];
 
@@ -27,21 +27,33 @@ export class Database {
     this.redis = connectRedis(url, setting, { maxRetriesPerRequest: 1, commandTimeout });
     this.redis.on('error', (error: Error) => (this.trouble = error));
     this.redis.on('node error', (error: Error) => (this.trouble = error));
-    this.redis.on('ready', () => (this.trouble = null));
+    // The client goes on with database 0 where the wanted one is not there.
+    this.redis.on('ready', () => (this.trouble = isWrongDatabase(this.trouble) ? this.trouble : null));
   }
 
   async all<R>(commands: readonly Command[]): Promise<R[]> {
     if (this.closed) throw new ClosedError('the store is closed');
+    this.checkDatabase();
     // All are waited for: nothing of a failed batch runs on while it is tried again.
     const outcomes = await Promise.allSettled(commands.map(([name, ...args]) => this.send(name, args)));
+    this.checkDatabase();
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
     if (failed !== undefined) throw mapError(failed.reason, this.trouble);
     return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value as R);
   }
 
+  private checkDatabase(): void {
+    if (isWrongDatabase(this.trouble)) throw mapError(this.trouble, this.trouble);
+  }
+
   async one<R>(...command: Command): Promise<R> {
     const [answer] = await this.all<R>([command]);
     return answer as R;
+  }
+
+  /** null: connected, as far as we know. */
+  get troubleText(): string | null {
+    return this.trouble === null ? null : explain(this.trouble, this.trouble);
   }
 
   /** What INFO says, by name; '' where it says nothing. */

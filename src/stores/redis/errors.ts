@@ -16,12 +16,16 @@ export function explain(error: unknown, trouble: Error | null): string {
   if (text.startsWith('NOPERM')) return `${text}: the user needs more rights`;
   if (text.startsWith('OOM')) return `${text}: raise maxmemory, or store less`;
   if (/^All sentinels are unreachable/.test(text)) return `cannot connect to a sentinel that knows the master (${text}): check hosts and the master's name`;
-  if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/.test(code) || text === 'connect ETIMEDOUT') {
+  if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/.test(code) || /^(connect ETIMEDOUT|Connection is closed|Failed to refresh slots)/.test(text)) {
     return `cannot connect to Redis (${text || code}): check host and port`;
   }
   if (/cert|self-signed|SSL|TLS|EPROTO|issuer/i.test(`${text} ${code}`)) return `no trust between us and Redis (${text || code}): check tls=, ca= and the host's name`;
-  if (/Invalid DB|DB index/i.test(text)) return `${text}: check the database number behind the last slash`;
+  if (isWrongDatabase(cause)) return `${text}: check the database number behind the last slash`;
   return text;
+}
+
+export function isWrongDatabase(error: unknown): boolean {
+  return error instanceof Error && /DB index/i.test(error.message);
 }
 
 /** Messages of the client that only tell of waiting. */

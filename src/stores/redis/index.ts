@@ -46,12 +46,13 @@ export class RedisStore implements Store {
   }
 
   health(): Promise<Health> {
-    return healthWithin(SETTING, async () => {
+    const check = async (): Promise<string> => {
       const problem = this.migrations.problem(await this.version());
       if (problem !== null) throw new RetryableError(problem);
       const info = await this.db.info();
       return `Redis ${info('redis_version')}${lossOf(info)}`;
-    });
+    };
+    return healthWithin(SETTING, check, () => this.db.troubleText);
   }
 
   async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {

@@ -1,0 +1,115 @@
+import { RefusedError } from '../../src/errors';
+import type { RedisConnection } from '../../src/redis/connect';
+import { RedisStore } from '../../src/stores/redis';
+import { withBackends } from '../support/backends';
+import { keysOf, redisUrl, removeKeys, withRedis } from '../support/redis';
+
+const HEX = '00054981D19EB000F44000000A1F0001';
+const [FIRST, SECOND] = ['6fHqZp3vT1kQyW0aBcDeFg', '1aBcDeFg6fHqZp3vT1kQyW'];
+
+/** What EMQX's backend and its plugin for EMQX 5 leave in Redis. */
+async function fill(redis: RedisConnection, prefix: string): Promise<void> {
+  const put = async (id: string, topic: string, ts: number, fields: Record<string, string | Buffer> = {}, key = id) => {
+    await redis.hset(`${prefix}:msg:${key}`, { id, from: 'old', qos: '1', topic, payload: `payload of ${id}`, ts: String(ts), retain: '0', ...fields });
+    await redis.zadd(`${prefix}:msg:${topic}`, ts, key);
+  };
+  await put(HEX, 't/1', 1_500_000_000_000, { payload: Buffer.from([0xff, 0]), retain: 'true' });
+  await put(FIRST, 't/1', 1_600_000_000_000);
+  await put(SECOND, 't/1', 1_600_000_000_001, { qos: '-1' });
+  await redis.pexpire(`${prefix}:msg:${SECOND}`, 7_200_000);
+  await put('7xKq2abcdefghijklmnopq', 'temperaturesensor1', 1_600_000_000_002);
+  await redis.zadd(`${prefix}:msg:t/1`, 1, 'expired');
+  await redis.hset(`${prefix}:client:here`, { state: '1', online_at: '1600000000', offline_at: '1500000000' });
+  await redis.hset(`${prefix}:sub:here`, { 't/#': '1', 'u/+': '-1' });
+  await redis.hset(`${prefix}:retain:r/1`, { id: HEX, from: 'old', qos: '1', topic: 'r/1', payload: 'kept', ts: '1600000000000', retain: '1' });
+  await redis.hset(`${prefix}:retain:r/2`, { from: 'old', payload: 'no id', ts: '1600000000000' });
+  await redis.set(`${prefix}:acked:here:t/1`, FIRST);
+  await redis.set(`${prefix}:acked:a:b:t/1`, HEX);
+  await redis.set(`${prefix}:acked:late:t/1`, 'expired');
+}
+
+describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
+  withBackends([name], ({ [name]: server }) => {
+    const prefix = `takeover*[${process.pid}]`;
+    const glob = `takeover\\*\\[${process.pid}\\]`;
+    const stores: RedisStore[] = [];
+    const open = (own = prefix) => {
+      const store = new RedisStore(redisUrl(server, { prefix: own }));
+      stores.push(store);
+      return store;
+    };
+    afterAll(async () => {
+      await Promise.all(stores.map((store) => store.close()));
+      await removeKeys(server, glob);
+    });
+
+    it('delivers the old messages, each once, in order, and knows the rest', async () => {
+      await withRedis(server, (redis) => fill(redis, prefix));
+      const store = open();
+      await Promise.all([store.migrate(), open().migrate()]);
+      await store.migrate();
+      const list = (topic: string) => store.listMessages({ topic, after: '', limit: 10, now: Date.now() });
+      const [hex, first, second] = await list('t/1');
+      expect(await list('t/1')).toHaveLength(3);
+      expect(hex).toMatchObject({ id: HEX, payload: Buffer.from([0xff, 0]), retain: true, publishReceivedAt: 1_500_000_000_000, expiresAt: null });
+      expect(first).toMatchObject({ payload: Buffer.from(`payload of ${FIRST}`), clientid: 'old', qos: 1, expiresAt: null });
+      expect(second).toMatchObject({ payload: Buffer.from(`payload of ${SECOND}`), qos: 0 });
+      expect(second!.expiresAt! - Date.now()).toBeGreaterThan(7_000_000);
+      expect(await list('temperaturesensor1')).toHaveLength(1);
+      expect(await store.listTopics({ filter: '#', after: '', limit: 10 })).toEqual(['t/1', 'temperaturesensor1']);
+      expect(await store.countMessages()).toBe(4);
+
+      expect(await store.getClientState('here')).toEqual({
+        ...{ clientid: 'here', connected: true, node: null, connectedAt: 1_600_000_000_000, disconnectedAt: 1_500_000_000_000, at: 1_600_000_000_000 },
+      });
+      expect(await store.listSubscriptions('here')).toEqual([
+        { clientid: 'here', topic: 't/#', qos: 1 },
+        { clientid: 'here', topic: 'u/+', qos: 0 },
+      ]);
+      const retained = await store.listRetained({ filter: 'r/#', after: '', limit: 10 });
+      expect(retained.map(({ topic, payload }) => [topic, payload.toString()])).toEqual([
+        ['r/1', 'kept'],
+        ['r/2', 'no id'],
+      ]);
+      expect(await store.positionsOfTopic('t/1')).toEqual([
+        { consumer: 'a:b', topic: 't/1', id: HEX, receipts: [] },
+        { consumer: 'here', topic: 't/1', id: first!.id, receipts: [] },
+      ]);
+
+      expect(await store.removeMessages([hex!, first!, second!, ...(await list('temperaturesensor1'))], Date.now() - 1)).toBe(4);
+      // Nothing of them is left but a member that EMQX had left without a message.
+      await withRedis(server, async (redis) => {
+        expect((await keysOf(redis, glob)).filter((key) => key.startsWith(`${prefix}:msg`))).toEqual([`${prefix}:msg:t/1`]);
+        expect(await redis.zrange(`${prefix}:msg:t/1`, '0', '-1')).toEqual(['expired']);
+      });
+    });
+
+    it.each([
+      ['a message that is a string', (redis: RedisConnection, own: string) => redis.set(`${own}:msg:x`, 'y'), /msg:x is a string/],
+      ['a hash that is no message', (redis: RedisConnection, own: string) => redis.hset(`${own}:msg:x`, 'subject', 'y'), /msg:x has no field topic/],
+      ['a retained message that is a list', (redis: RedisConnection, own: string) => redis.rpush(`${own}:retain:x`, 'y'), /retain:x is a list/],
+      ['a key of ours that is something else', (redis: RedisConnection, own: string) => redis.set(`${own}:msg-topics`, 'y'), /msg-topics is a string/],
+    ])('refuses %s, and changes nothing', async (_, spoil, reason) => {
+      const own = `refused-${process.pid}`;
+      await removeKeys(server, own);
+      await withRedis(server, async (redis) => {
+        await redis.hset(`${own}:msg:${HEX}`, { topic: 't/1', ts: '1' });
+        await spoil(redis, own);
+      });
+      const before = await withRedis(server, (redis) => keysOf(redis, own));
+      const store = open(own);
+      await expect(store.migrate()).rejects.toThrow(reason);
+      await expect(store.migrate()).rejects.toThrow(RefusedError);
+      expect(await withRedis(server, (redis) => keysOf(redis, own))).toEqual(before);
+      expect((await store.health()).ok).toBe(false);
+      await removeKeys(server, own);
+    });
+
+    it('refuses what a newer release left', async () => {
+      const own = `newer-${process.pid}`;
+      await withRedis(server, (redis) => redis.hset(`${own}:offline-migration`, '99', 'x'));
+      await expect(open(own).migrate()).rejects.toThrow(/version 99.*upgrade/);
+      await removeKeys(server, own);
+    });
+  });
+});
