@@ -22,7 +22,7 @@ export async function openBackends(config: Config, log: Logger, onFailure: (erro
   const embedded = [config.store, config.queue].some(({ scheme }) => scheme === 'embedded');
   const engine = embedded ? await PgliteEngine.open(config.dataDir, onFailure) : null;
   const queue = openQueue(config, engine, (error) => log.warn({ err: error }, 'the queue reports'));
-  const store = await openStore(config.store, engine);
+  const store = await openStore(config.store, engine, config.storeSql);
   return {
     store,
     queue,

@@ -1,3 +1,4 @@
+import type { Statements } from '../stores/shared/statements';
 import type { Policy } from './policies';
 import type { ServiceUrl } from './url';
 
@@ -7,6 +8,8 @@ export interface Config {
   readonly port: number;
   readonly dataDir: string;
   readonly store: ServiceUrl;
+  /** The operator's own statements in the place of the store's. */
+  readonly storeSql: Statements;
   readonly history: readonly ServiceUrl[];
   readonly queue: ServiceUrl;
   readonly emqx: EmqxSettings;

@@ -5,6 +5,7 @@ import { parseDuration } from './duration';
 import { parseSettingsFile } from './file';
 import type { Policy } from './policies';
 import { checkSettings, SETTING_KEYS, type RawPolicy, type RawSettings } from './schema';
+import { parseStatement, settingOf, STATEMENT_NAMES, type Statements } from '../stores/shared/statements';
 import { parseServiceUrl, type ServiceUrl } from './url';
 
 const QUEUE_SCHEMES = ['embedded', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel', 'postgres'];
@@ -13,6 +14,8 @@ const STORE_SCHEMES = [
   ...['embedded', 'postgres', 'timescale', 'mysql', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel'],
   ...['mongodb', 'cassandra', 'clickhouse', 'dynamodb'],
 ];
+
+const SQL_SCHEMES = ['postgres', 'timescale', 'mysql'];
 
 /** Everything that is wrong with the settings, at once: the process ends with exit code 78. */
 export class ConfigError extends Error {
@@ -49,6 +52,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   const queue = url('QUEUE_URL', settings['QUEUE_URL'], QUEUE_SCHEMES);
   const listed: unknown[] = Array.isArray(settings['HISTORY_URLS']) ? settings['HISTORY_URLS'] : [];
   const history = listed.flatMap((value, i) => url(`HISTORY_URLS[${i}]`, value, HISTORY_SCHEMES) ?? []);
+  const storeSql = statements(settings, store, collect);
   const emqx = collect('EMQX_URL', () => emqxSettings(settings));
   collect('EMQX_API_KEY', () => requirePair(settings));
   for (const key of ['INGEST_TOKEN', 'ADMIN_TOKEN']) collect(key, () => requireToken(key, settings));
@@ -60,6 +64,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
     port: raw.PORT,
     dataDir: raw.DATA_DIR,
     store,
+    storeSql,
     history,
     queue,
     emqx,
@@ -85,6 +90,22 @@ function fromEnvironment(env: NodeJS.ProcessEnv, collect: Collect): Record<strin
     } else settings[key] = text;
   }
   return settings;
+}
+
+/** For databases with SQL of their own only: elsewhere a statement would be ignored in silence. */
+function statements(settings: Record<string, unknown>, store: ServiceUrl | undefined, collect: Collect): Statements {
+  const found: { -readonly [K in keyof Statements]: Statements[K] } = {};
+  for (const name of STATEMENT_NAMES) {
+    const [key, text] = [settingOf(name), settings[settingOf(name)]];
+    if (typeof text !== 'string') continue;
+    collect(key, () => {
+      if (store !== undefined && !SQL_SCHEMES.includes(store.scheme)) {
+        throw new SettingError(key, `is for STORE_URL with ${SQL_SCHEMES.map((scheme) => `${scheme}://`).join(', ')} only`);
+      }
+      found[name] = parseStatement(name, text);
+    });
+  }
+  return found;
 }
 
 function parseJson(key: string, text: string): unknown {

@@ -3,6 +3,7 @@ import type { Policy } from './policies';
 import { SettingError } from '../errors';
 import { plainFilterProblem } from '../events/topic';
 import { parseDuration } from './duration';
+import { settingOf, STATEMENT_NAMES } from '../stores/shared/statements';
 import { nearest } from './suggest';
 
 /** The settings as written: what the schema below guarantees after validation, defaults filled in. */
@@ -21,6 +22,9 @@ export interface RawSettings {
   SIGNING_KEY?: string;
   POLICIES: RawPolicy[];
 }
+
+/** Beside the settings above: STORE_SQL_*. */
+const STORE_SQL = STATEMENT_NAMES.map(settingOf);
 
 export interface RawPolicy extends Omit<Policy, 'ttlMs' | 'fetch'> {
   ttl: string;
@@ -72,6 +76,7 @@ const properties = {
   ADMIN_TOKEN: token,
   SIGNING_KEY: text,
   POLICIES: { type: 'array', minItems: 1, items: policySchema, default: [{ filter: '#' }] },
+  ...Object.fromEntries(STORE_SQL.map((key) => [key, text])),
 };
 
 export const SETTING_KEYS: readonly string[] = Object.keys(properties);

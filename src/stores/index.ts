@@ -2,10 +2,12 @@ import type { ServiceUrl } from '../config/url';
 import type { PgliteEngine } from '../embedded/engine';
 import { SettingError } from '../errors';
 import { connectionOf } from './postgres/connection';
+import { operated } from './shared/operator';
+import type { Statements } from './shared/statements';
 import type { Store } from './store';
 
-/** Opens the store that STORE_URL names. Drivers are loaded when they are chosen. */
-export async function openStore(url: ServiceUrl, engine: PgliteEngine | null): Promise<Store> {
+/** Opens the store that STORE_URL names, with the statements of STORE_SQL_*. Drivers are loaded when they are chosen. */
+export async function openStore(url: ServiceUrl, engine: PgliteEngine | null, statements: Statements = {}): Promise<Store> {
   switch (url.scheme) {
     case 'embedded': {
       if (engine === null) throw new TypeError('the embedded database is not open');
@@ -15,11 +17,11 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null): P
     case 'postgres':
     case 'timescale': {
       const { PostgresStore } = await import('./postgres/index.js');
-      return new PostgresStore(connectionOf(url, 'STORE_URL'), url.scheme === 'timescale' ? { product: 'TimescaleDB' } : {});
+      return operated(new PostgresStore(connectionOf(url, 'STORE_URL'), url.scheme === 'timescale' ? { product: 'TimescaleDB' } : {}), statements);
     }
     case 'mysql': {
       const { MysqlStore } = await import('./mysql/index.js');
-      return new MysqlStore(url);
+      return operated(new MysqlStore(url), statements);
     }
     case 'redis':
     case 'rediss':

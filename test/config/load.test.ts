@@ -29,6 +29,7 @@ test('nothing set: every default of the contract', () => {
     ingestToken: null,
     adminToken: null,
     signingKey: null,
+    storeSql: {},
     policies: [policy()],
   });
 });
@@ -177,4 +178,11 @@ test('secrets in URLs are in no error and not in what is printed of the configur
   expect(message).not.toContain('hunter2');
   const { store } = load({ STORE_URL: 'postgres://u:hunter2@h/db' });
   expect(inspect({ store }) + JSON.stringify({ store })).not.toContain('hunter2');
+});
+
+test('STORE_SQL_*: checked with the store that they are for', () => {
+  const sql = { STORE_SQL_SELECT_MESSAGE: 'select * from mqtt_msg where topic = ${topic}' };
+  expect(load({ STORE_URL: 'mysql://h/d', ...sql }).storeSql.SELECT_MESSAGE?.sql).toBe('select * from mqtt_msg where topic = ?');
+  expect(errors({ STORE_URL: 'redis://h', ...sql })).toEqual([expect.stringMatching(/^STORE_SQL_SELECT_MESSAGE: is for STORE_URL with postgres:\/\/, timescale:\/\/, mysql:\/\/ only$/)]);
+  expect(errors({ STORE_URL: 'mysql://h/d', STORE_SQL_DELETE_MESSAGE: 'delete from m where id = ${msgid}' })[0]).toMatch(/^STORE_SQL_DELETE_MESSAGE: unknown variable/);
 });

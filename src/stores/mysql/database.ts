@@ -1,6 +1,8 @@
 import knex, { type Knex } from 'knex';
 import type { ConnectionOptions } from 'mysql2';
 import { ClosedError } from '../../errors';
+import type { StatementResult, StatementRunner } from '../shared/operator';
+import type { Value } from '../shared/statements';
 import { isDeadlock, isSilence, mapError } from './errors';
 
 /** Rebuilding a table that is taken over takes as long as the table is big. */
@@ -28,7 +30,7 @@ interface Outcome {
 export type Run = <R>(sql: string, bindings?: readonly Binding[]) => Promise<R[]>;
 
 /** Statements against one MySQL or MariaDB database; errors come out as ours. Bindings are `?`; a list becomes `a, b, c`. */
-export class Database {
+export class Database implements StatementRunner {
   private readonly knex: Knex;
   private readonly connections = new Map<string, PooledConnection>();
   private maxPacket: number | null = null;
@@ -58,6 +60,20 @@ export class Database {
   /** @returns how many rows it deleted. */
   async delete(sql: string, bindings: readonly Binding[]): Promise<number> {
     return ((await this.run(this.knex, sql, bindings)) as Outcome).affectedRows ?? 0;
+  }
+
+  async statement(sql: string, values: readonly Value[]): Promise<StatementResult> {
+    return toResult(await this.run(this.knex, sql, values));
+  }
+
+  /** Tried again as a whole after a deadlock. */
+  async atomically(statements: readonly { readonly sql: string; readonly values: readonly Value[] }[]): Promise<void> {
+    this.checkOpen();
+    await this.againAfterDeadlock(() =>
+      this.knex.transaction(async (trx) => {
+        for (const { sql, values } of statements) await trx.raw(sql, values as never).options({ timeout: this.queryTimeoutMs });
+      }),
+    );
   }
 
   /** On one connection, without a transaction: MySQL commits every change of a table by itself. */
@@ -90,13 +106,17 @@ export class Database {
     return Math.min(this.maxPacket, MAX_STATEMENT_BYTES) - STATEMENT_OVERHEAD_BYTES;
   }
 
-  /** InnoDB undoes the whole statement of the one that it picks in a deadlock: it is tried again. */
   private async run(on: Knex, sql: string, bindings: readonly Binding[]): Promise<unknown> {
     this.checkOpen();
+    const [outcome] = await this.againAfterDeadlock(async () => (await on.raw(sql, bindings as never).options({ timeout: this.queryTimeoutMs })) as [unknown, unknown]);
+    return outcome;
+  }
+
+  /** InnoDB undoes all that the one did that it picks in a deadlock: it is tried again. */
+  private async againAfterDeadlock<T>(work: () => Promise<T>): Promise<T> {
     for (let tried = 1; ; tried++) {
       try {
-        const [outcome] = (await on.raw(sql, bindings as never).options({ timeout: this.queryTimeoutMs })) as [unknown, unknown];
-        return outcome;
+        return await work();
       } catch (error) {
         if (!isDeadlock(error) || tried >= DEADLOCK_TRIES) throw mapError(error);
         await new Promise((resolve) => setTimeout(resolve, Math.random() * 20 * tried));
@@ -132,6 +152,9 @@ export class Database {
     await this.knex.destroy();
   }
 }
+
+const toResult = (outcome: unknown): StatementResult =>
+  Array.isArray(outcome) ? { rows: outcome as Record<string, unknown>[], affected: 0 } : { rows: [], affected: (outcome as Outcome).affectedRows ?? 0 };
 
 /**
  * Strict, so that nothing is cut in silence, and with backslash escapes, which the client's own quoting relies on. Topics are sorted by

@@ -2,6 +2,7 @@ import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
 import { healthWithin } from '../shared/deadline';
+import type { SqlParts } from '../shared/operator';
 import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal, Store, Subscription, SubscriptionRef, TopicQuery } from '../store';
 import { ClientTables } from './clients';
 import { connectionOf } from './connection';
@@ -15,6 +16,7 @@ const SETTING = 'STORE_URL';
 /** MySQL and MariaDB. */
 export class MysqlStore implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
+  readonly sql: SqlParts;
   private readonly db: Database;
   private readonly messages: MessageTable;
   private readonly clients: ClientTables;
@@ -25,6 +27,7 @@ export class MysqlStore implements Store {
     this.db = new Database(connectionOf(url, SETTING), options);
     this.migrations = new Migrations(this.db);
     this.messages = new MessageTable(this.db);
+    this.sql = { runner: this.db, messages: this.messages };
     this.clients = new ClientTables(this.db);
     this.retained = new RetainedTable(this.db);
   }

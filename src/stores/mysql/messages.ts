@@ -1,4 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
+import type { Condition } from '../shared/operator';
+import type { Value } from '../shared/statements';
 import type { MessageQuery, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
@@ -27,9 +29,31 @@ export class MessageTable {
     const gone = await this.buried(messages.map(({ id }) => id), now);
     const ordered = messages.filter(({ id }) => !gone.has(id)).sort((a, b) => (a.id < b.id ? -1 : 1));
     const refusals = await insertInStatements(this.db, ordered, (batch) => this.insert(batch));
-    const late = await this.buried(ordered.map(({ id }) => id), now);
-    if (late.size > 0) await this.db.rows('DELETE FROM mqtt_msg WHERE msgid IN (?)', [[...late]]);
+    await this.removeBuried(ordered.map(({ id }) => id), now);
     return refusals;
+  }
+
+  async removeBuried(ids: readonly string[], now: number): Promise<void> {
+    const buried = await this.buried(ids, now);
+    if (buried.size > 0) await this.db.rows('DELETE FROM mqtt_msg WHERE msgid IN (?)', [[...buried]]);
+  }
+
+  async known(ids: readonly string[], now: number): Promise<ReadonlySet<string>> {
+    const stored = ids.length === 0 ? [] : await this.db.rows<{ msgid: string }>('SELECT msgid FROM mqtt_msg WHERE msgid IN (?)', [ids]);
+    return new Set([...(await this.buried(ids, now)), ...stored.map(({ msgid }) => msgid)]);
+  }
+
+  async complete(messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    await this.db.rows(
+      `UPDATE mqtt_msg JOIN (${messages.map(() => 'SELECT ? AS id, ? AS name, ? AS more, ? AS published, ? AS expires').join(' UNION ALL ')}) AS m ON mqtt_msg.msgid = m.id
+       SET username = m.name, properties = m.more, published_at = m.published, expires_at = m.expires WHERE published_at IS NULL`,
+      messages.flatMap(({ id, username, properties, publishReceivedAt, expiresAt }) => [id, username, JSON.stringify(properties), publishReceivedAt, expiresAt]),
+    );
+  }
+
+  payloadOf({ payload }: Message): Value {
+    return payload;
   }
 
   private async insert(batch: readonly Message[]): Promise<void> {
@@ -48,12 +72,16 @@ export class MessageTable {
 
   async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = [...new Set(refs.map(({ id }) => id))].sort();
+    await this.bury(ids, tombstoneUntil);
+    return this.db.delete('DELETE FROM mqtt_msg WHERE msgid IN (?)', [ids]);
+  }
+
+  async bury(ids: readonly string[], tombstoneUntil: number): Promise<void> {
     await this.db.rows(
       `INSERT INTO mqtt_tombstone (msgid, expires_at) VALUES ${ids.map(() => '(?, ?)').join(', ')}
        ON DUPLICATE KEY UPDATE expires_at = GREATEST(expires_at, VALUES(expires_at))`,
       ids.flatMap((id) => [id, tombstoneUntil]),
     );
-    return this.db.delete('DELETE FROM mqtt_msg WHERE msgid IN (?)', [ids]);
   }
 
   async get(id: string): Promise<Message | null> {
@@ -62,12 +90,13 @@ export class MessageTable {
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+  async list({ topic, after, limit, now }: MessageQuery, condition: Condition | null = null): Promise<Message[]> {
     const { where, bindings } = ofTopic(topic);
     const rows = await this.db.rows<MessageRow>(
       `SELECT ${COLUMNS}, retain FROM mqtt_msg ${BY_TOPIC}
-       WHERE ${where} AND msgid > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY topic_key, msgid LIMIT ?`,
-      [...bindings, after, now, limit],
+       WHERE ${where} AND msgid > ? AND (expires_at IS NULL OR expires_at > ?) ${condition === null ? '' : `AND ${condition.sql}`}
+       ORDER BY topic_key, msgid LIMIT ?`,
+      [...bindings, after, now, ...(condition?.values ?? []), limit],
     );
     return rows.map((row) => toMessage(row, row.retain === 1));
   }

@@ -1,6 +1,8 @@
 import knex, { type Knex } from 'knex';
 import type { Client, ClientConfig } from 'pg';
 import { ClosedError } from '../../errors';
+import type { StatementResult, StatementRunner } from '../shared/operator';
+import type { Value } from '../shared/statements';
 import { mapError } from './errors';
 
 const QUERY_TIMEOUT_MS = 60_000;
@@ -13,7 +15,7 @@ const ignore = (): void => undefined;
 type Run = (sql: string) => Promise<{ rows: Record<string, unknown>[] }>;
 
 /** Statements against one PostgreSQL database; errors come out as ours. No session state: the embedded database has one session for all. */
-export class Database {
+export class Database implements StatementRunner {
   private readonly knex: Knex;
   private readonly connections = new Map<string, PooledClient>();
   private closed = false;
@@ -42,6 +44,31 @@ export class Database {
     try {
       const { rows } = await this.knex.raw<{ rows: R[] }>(sql, bindings as Knex.ValueDict);
       return rows;
+    } catch (error) {
+      throw mapError(error, this.product);
+    }
+  }
+
+  async statement(sql: string, values: readonly Value[]): Promise<StatementResult> {
+    return this.positional(this.knex, sql, values);
+  }
+
+  async atomically(statements: readonly { readonly sql: string; readonly values: readonly Value[] }[]): Promise<void> {
+    this.checkOpen();
+    await this.knex
+      .transaction(async (trx) => {
+        for (const { sql, values } of statements) await this.positional(trx, sql, values);
+      })
+      .catch((error: unknown) => {
+        throw mapError(error, this.product);
+      });
+  }
+
+  private async positional(on: Knex, sql: string, values: readonly Value[]): Promise<StatementResult> {
+    this.checkOpen();
+    try {
+      const { rows, rowCount } = await on.raw<{ rows: Record<string, unknown>[]; rowCount: number | null }>(sql, values as Knex.Value[]);
+      return { rows, affected: rowCount ?? 0 };
     } catch (error) {
       throw mapError(error, this.product);
     }

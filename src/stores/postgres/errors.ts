@@ -73,5 +73,5 @@ function firstOf(error: unknown): unknown {
 
 /** knex puts the statement and " - " before the database's words; no statement of ours holds " - " itself. */
 function errorText(error: unknown): string {
-  return textOf(error).replace(/^\s*(?:SELECT|INSERT|DELETE|WITH|CREATE|--)[\s\S]*? - /, '');
+  return textOf(error).replace(/^\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|EXPLAIN|--)[\s\S]*? - /i, '');
 }

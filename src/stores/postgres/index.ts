@@ -2,6 +2,7 @@ import type { ClientConfig } from 'pg';
 import { RetryableError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
 import { healthWithin } from '../shared/deadline';
+import type { SqlParts } from '../shared/operator';
 import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal, Store, Subscription, SubscriptionRef, TopicQuery } from '../store';
 import { ClientTables } from './clients';
 import { Database } from './database';
@@ -22,6 +23,7 @@ export interface PostgresStoreOptions {
 /** PostgreSQL, and what speaks its language: the embedded database, TimescaleDB. */
 export class PostgresStore implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
+  readonly sql: SqlParts;
   private readonly db: Database;
   private readonly messages: MessageTable;
   private readonly clients: ClientTables;
@@ -36,6 +38,7 @@ export class PostgresStore implements Store {
     this.db = new Database(connection, product);
     this.migrations = new Migrations(this.db, migrations);
     this.messages = new MessageTable(this.db);
+    this.sql = { runner: this.db, messages: this.messages };
     this.clients = new ClientTables(this.db);
     this.retained = new RetainedTable(this.db);
   }

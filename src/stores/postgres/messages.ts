@@ -1,8 +1,10 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
+import type { Condition } from '../shared/operator';
+import type { Value } from '../shared/statements';
 import type { MessageQuery, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
-import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
+import { COLUMNS, fitsText, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { besideKey, KEY, keyOf, TopicIndex } from './topic-index';
 
 /** Below it the planner's estimate may be missing or rough and counting is cheap. */
@@ -44,23 +46,52 @@ export class MessageTable {
          ON CONFLICT DO NOTHING`,
         { ...toColumns(batch), now },
       );
-      await this.db.rows(
-        `DELETE FROM mqtt_msg WHERE ${ID} = ANY(ARRAY(
-           SELECT msgid FROM mqtt_tombstone WHERE msgid = ANY(:ids::text[]) AND expires_at > :now ORDER BY msgid))`,
-        { ids: batch.map(({ id }) => id), now },
-      );
+      await this.removeBuried(batch.map(({ id }) => id), now);
     });
+  }
+
+  async removeBuried(ids: readonly string[], now: number): Promise<void> {
+    await this.db.rows(
+      `DELETE FROM mqtt_msg WHERE ${ID} = ANY(ARRAY(
+         SELECT msgid FROM mqtt_tombstone WHERE msgid = ANY(:ids::text[]) AND expires_at > :now ORDER BY msgid))`,
+      { ids, now },
+    );
+  }
+
+  async known(ids: readonly string[], now: number): Promise<ReadonlySet<string>> {
+    const rows = await this.db.rows<{ msgid: string }>(
+      `SELECT msgid FROM mqtt_tombstone WHERE msgid = ANY(:ids::text[]) AND expires_at > :now
+       UNION ALL SELECT msgid FROM mqtt_msg WHERE ${ID} = ANY(:ids::text[])`,
+      { ids, now },
+    );
+    return new Set(rows.map(({ msgid }) => msgid));
+  }
+
+  async complete(messages: readonly Message[]): Promise<void> {
+    await this.db.rows(
+      `UPDATE mqtt_msg SET payload_bin = m.payload_bin, username = m.username, properties = m.properties, published_at = m.published_at, expires_at = m.expires_at
+       FROM ${UNNEST} WHERE mqtt_msg.msgid COLLATE "C" = m.msgid AND mqtt_msg.published_at IS NULL`,
+      toColumns(messages),
+    );
+  }
+
+  payloadOf({ payload }: Message): Value {
+    return fitsText(payload) ? payload.toString() : null;
   }
 
   async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = refs.map(({ id }) => id);
+    await this.bury(ids, tombstoneUntil);
+    return this.deleted(':ids::text[]', { ids });
+  }
+
+  async bury(ids: readonly string[], tombstoneUntil: number): Promise<void> {
     await this.db.rows(
       `INSERT INTO mqtt_tombstone AS t (msgid, expires_at)
        SELECT DISTINCT id COLLATE "C", :until::bigint FROM unnest(:ids::text[]) AS id ORDER BY 1
        ON CONFLICT (msgid) DO UPDATE SET expires_at = excluded.expires_at WHERE t.expires_at < excluded.expires_at`,
       { ids, until: tombstoneUntil },
     );
-    return this.deleted(':ids::text[]', { ids });
   }
 
   async get(id: string): Promise<Message | null> {
@@ -68,11 +99,12 @@ export class MessageTable {
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+  async list({ topic, after, limit, now }: MessageQuery, condition: Condition | null = null): Promise<Message[]> {
+    const selected = named(condition);
     const rows = await this.db.rows<MessageRow>(
-      `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${ofTopic(topic)} AND (expires_at IS NULL OR expires_at > :now)
+      `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${ofTopic(topic)} AND (expires_at IS NULL OR expires_at > :now) ${selected.sql}
        ORDER BY ${KEY}, ${ID} LIMIT :limit`,
-      { key: keyOf(topic), topic, after, now, limit },
+      { key: keyOf(topic), topic, after, now, limit, ...selected.bindings },
     );
     return rows.map((row) => toMessage(row, row.retain === 1));
   }
@@ -118,4 +150,12 @@ export class MessageTable {
     const [exact] = await this.db.rows<Count>('SELECT count(*) AS n FROM mqtt_msg');
     return Number(exact?.n ?? 0);
   }
+}
+
+/** Our own statements bind by name. */
+function named(condition: Condition | null): { sql: string; bindings: Record<string, Value> } {
+  if (condition === null) return { sql: '', bindings: {} };
+  let n = 0;
+  const sql = condition.sql.replace(/\\\?|\?/g, (mark) => (mark === '?' ? `:selected${n++}` : '?'));
+  return { sql: `AND ${sql}`, bindings: Object.fromEntries(condition.values.map((value, i) => [`selected${i}`, value])) };
 }

@@ -37,7 +37,7 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
 }
 
 /** Text can hold neither U+0000 nor what is not UTF-8. */
-function fitsText(payload: Buffer): boolean {
+export function fitsText(payload: Buffer): boolean {
   return isUtf8(payload) && !payload.includes(0);
 }
 

@@ -1,0 +1,164 @@
+import { errorText, SettingError } from '../../errors';
+import type { Message, MessageRef } from '../../offline/message';
+import type { MessageQuery, Refusal, Store, Subscription, SubscriptionRef } from '../store';
+import { saveOrBisect } from './bisect';
+import { compareText } from './order';
+import { clampQos } from './qos';
+import { settingOf, STATEMENT_NAMES, type Statement, type Statements, type Value } from './statements';
+
+export interface StatementResult {
+  readonly rows: Record<string, unknown>[];
+  /** Rows changed. */
+  readonly affected: number;
+}
+
+/** What the SQL databases have in common, for statements with `?`. Errors are ours. */
+export interface StatementRunner {
+  statement(sql: string, values: readonly Value[]): Promise<StatementResult>;
+  /** All or nothing. */
+  atomically(statements: readonly { readonly sql: string; readonly values: readonly Value[] }[]): Promise<void>;
+}
+
+/** A condition on mqtt_msg, with its values. */
+export interface Condition {
+  readonly sql: string;
+  readonly values: readonly Value[];
+}
+
+/** The parts of an SQL store that the operator's statements stand between. */
+export interface SqlParts {
+  readonly runner: StatementRunner;
+  readonly messages: {
+    /** Those that are stored, or have a tombstone. */
+    known(ids: readonly string[], now: number): Promise<ReadonlySet<string>>;
+    /** Fills our own columns in rows that the operator's statement wrote. */
+    complete(messages: readonly Message[]): Promise<void>;
+    removeBuried(ids: readonly string[], now: number): Promise<void>;
+    bury(ids: readonly string[], tombstoneUntil: number): Promise<void>;
+    list(query: MessageQuery, condition: Condition | null): Promise<Message[]>;
+    /** What the column `payload` holds. */
+    payloadOf(message: Message): Value;
+  };
+}
+
+const SAMPLE: Readonly<Record<string, Value>> = {
+  ...{ id: 'id', topic: 'topic', from: 'clientid', clientid: 'clientid', username: 'username', qos: 1, payload: 'payload' },
+  ...{ retain: 0, 'flags.retain': 0, timestamp: 1_000 },
+};
+
+/** Runs the operator's statements (STORE_SQL_*). Values are always bound. */
+export class OperatorStatements {
+  constructor(
+    private readonly db: StatementRunner,
+    private readonly statements: Statements,
+  ) {}
+
+  has(name: keyof Statements): boolean {
+    return this.statements[name] !== undefined;
+  }
+
+  /** Has the database look at each statement without running it. @throws SettingError */
+  async check(): Promise<void> {
+    for (const name of STATEMENT_NAMES) {
+      const statement = this.statements[name];
+      if (statement === undefined) continue;
+      const sql = name === 'SELECT_MESSAGE' ? idsOf(statement) : name === 'SELECT_SUBSCRIPTIONS' ? subscriptionsOf(statement) : statement.sql;
+      await this.db.statement(`EXPLAIN ${sql}`, statement.bind(SAMPLE)).catch((error: unknown) => {
+        throw new SettingError(settingOf(name), `the database does not take it: ${errorText(error)}`);
+      });
+    }
+  }
+
+  /** `payload` is what the column of that name holds. */
+  insertMessages(messages: readonly Message[], payloadOf: (message: Message) => Value): Promise<Refusal[]> {
+    const { sql, bind } = this.get('INSERT_MESSAGE');
+    return saveOrBisect(messages, (batch) => this.db.atomically(batch.map((message) => ({ sql, values: bind(messageValues(message, payloadOf(message))) }))));
+  }
+
+  /** @returns how many rows the statements changed. */
+  async deleteMessages(refs: readonly MessageRef[]): Promise<number> {
+    const { sql, bind } = this.get('DELETE_MESSAGE');
+    let affected = 0;
+    for (const { id, topic } of refs) affected += (await this.db.statement(sql, bind({ id, topic }))).affected;
+    return affected;
+  }
+
+  /** A condition on mqtt_msg.msgid, with its values: only what the operator selects. */
+  selected(topic: string): Condition | null {
+    const statement = this.statements.SELECT_MESSAGE;
+    return statement === undefined ? null : { sql: `msgid IN (${idsOf(statement)})`, values: statement.bind({ topic }) };
+  }
+
+  async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
+    const { sql, bind } = this.get('INSERT_SUBSCRIPTION');
+    await this.db.atomically(subscriptions.map(({ clientid, topic, qos }) => ({ sql, values: bind({ clientid, topic, qos }) })));
+  }
+
+  async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
+    const { sql, bind } = this.get('DELETE_SUBSCRIPTION');
+    await this.db.atomically(refs.map(({ clientid, topic }) => ({ sql, values: bind({ clientid, topic }) })));
+  }
+
+  async listSubscriptions(clientid: string): Promise<Subscription[]> {
+    const { statement, bind } = this.get('SELECT_SUBSCRIPTIONS');
+    const { rows } = await this.db.statement(subscriptionsOf(statement), bind({ clientid }));
+    const found = rows.map(({ topic, qos }) => ({ clientid, topic: String(topic), qos: clampQos(Number(qos ?? 0)) }));
+    return found.sort((a, b) => compareText(a.topic, b.topic));
+  }
+
+  private get(name: keyof Statements): { statement: Statement; sql: string; bind: Statement['bind'] } {
+    const statement = this.statements[name];
+    if (statement === undefined) throw new TypeError(`${settingOf(name)} is not set`);
+    return { statement, sql: statement.sql, bind: statement.bind.bind(statement) };
+  }
+}
+
+/** The store with the operator's statements in the place of ours; everything else is the store's own. */
+export function operated(store: Store & { readonly sql: SqlParts }, statements: Statements): Store {
+  if (Object.keys(statements).length === 0) return store;
+  const { runner, messages: table } = store.sql;
+  const operator = new OperatorStatements(runner, statements);
+  const overridden: Partial<Store> = {
+    async migrate() {
+      await store.migrate();
+      await operator.check();
+    },
+    ...(operator.has('INSERT_MESSAGE') && { saveMessages: (messages) => saveMessages(operator, table, messages) }),
+    ...(operator.has('DELETE_MESSAGE') && {
+      async removeMessages(refs, tombstoneUntil) {
+        if (refs.length === 0) return 0;
+        await table.bury(refs.map(({ id }) => id), tombstoneUntil);
+        return operator.deleteMessages(refs);
+      },
+    }),
+    ...(operator.has('SELECT_MESSAGE') && { listMessages: (query) => table.list(query, operator.selected(query.topic)) }),
+    ...(operator.has('INSERT_SUBSCRIPTION') && { putSubscriptions: (subscriptions) => operator.putSubscriptions(subscriptions) }),
+    ...(operator.has('DELETE_SUBSCRIPTION') && { deleteSubscriptions: (refs) => operator.deleteSubscriptions(refs) }),
+    ...(operator.has('SELECT_SUBSCRIPTIONS') && { listSubscriptions: (clientid) => operator.listSubscriptions(clientid) }),
+  };
+  return Object.assign(Object.create(store) as Store, overridden);
+}
+
+async function saveMessages(operator: OperatorStatements, table: SqlParts['messages'], messages: readonly Message[]): Promise<Refusal[]> {
+  if (messages.length === 0) return [];
+  const now = Date.now();
+  const known = await table.known(messages.map(({ id }) => id), now);
+  // In order, so that two batches with the same ids wait for each other instead of dying in a deadlock.
+  const fresh = [...new Map(messages.filter(({ id }) => !known.has(id)).map((message) => [message.id, message])).values()].sort((a, b) => compareText(a.id, b.id));
+  const refused = await operator.insertMessages(fresh, table.payloadOf);
+  // A unique key refuses what somebody else has stored at the same time.
+  const stored = refused.length === 0 ? known : await table.known(refused.map(({ id }) => id), now);
+  const refusals = refused.filter(({ id }) => !stored.has(id));
+  // Also where a process died between both: the job is done again.
+  await table.complete(messages.filter(({ id }) => !refusals.some((refusal) => refusal.id === id)));
+  await table.removeBuried(messages.map(({ id }) => id), now);
+  return refusals;
+}
+
+const idsOf = ({ sql }: Statement): string => `SELECT selected.msgid FROM (${sql}) AS selected`;
+const subscriptionsOf = ({ sql }: Statement): string => `SELECT selected.topic, selected.qos FROM (${sql}) AS selected`;
+
+function messageValues({ id, topic, clientid, username, qos, retain, publishReceivedAt }: Message, payload: Value): Record<string, Value> {
+  const flag = retain ? 1 : 0;
+  return { id, topic, from: clientid, clientid, username, qos, payload, retain: flag, 'flags.retain': flag, timestamp: publishReceivedAt };
+}
