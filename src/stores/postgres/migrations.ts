@@ -6,13 +6,15 @@ import { mapMigrationError } from './errors';
 /** Any number: two servers that start at once take turns. */
 const LOCK = 7_261_845;
 
-/** Plain SQL files; the table mqtt_offline_migration has those that were run. */
+/** Plain SQL files; a table has those that were run. */
 export class Migrations {
   private readonly files: MigrationFiles;
 
   constructor(
     private readonly db: Database,
     folder: string,
+    /** One for each folder: a store and a history may share a database. */
+    private readonly table = 'mqtt_offline_migration',
   ) {
     this.files = new MigrationFiles(folder);
   }
@@ -27,22 +29,22 @@ export class Migrations {
           throw mapMigrationError(error, name);
         });
       await run(`SELECT pg_advisory_xact_lock(${LOCK})`);
-      await run(`CREATE TABLE IF NOT EXISTS mqtt_offline_migration (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz DEFAULT now())`);
-      const { rows } = await run('SELECT coalesce(max(version), 0) AS version FROM mqtt_offline_migration');
+      await run(`CREATE TABLE IF NOT EXISTS ${this.table} (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz DEFAULT now())`);
+      const { rows } = await run(`SELECT coalesce(max(version), 0) AS version FROM ${this.table}`);
       const current = Number(rows[0]?.['version'] ?? 0);
       if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
       for (const { version, name, text } of this.files.all.slice(current)) {
         await step(name, text);
-        await run(`INSERT INTO mqtt_offline_migration (version, name) VALUES (${version}, '${name}')`);
+        await run(`INSERT INTO ${this.table} (version, name) VALUES (${version}, '${name}')`);
       }
     });
   }
 
   /** The newest version that was run; 0 for a database without our tables. */
   async version(): Promise<number> {
-    const [table] = await this.db.rows<{ there: boolean }>(`SELECT to_regclass('mqtt_offline_migration') IS NOT NULL AS there`);
+    const [table] = await this.db.rows<{ there: boolean }>(`SELECT to_regclass('${this.table}') IS NOT NULL AS there`);
     if (table?.there !== true) return 0;
-    const [row] = await this.db.rows<{ version: number }>('SELECT coalesce(max(version), 0) AS version FROM mqtt_offline_migration');
+    const [row] = await this.db.rows<{ version: number }>(`SELECT coalesce(max(version), 0) AS version FROM ${this.table}`);
     return row?.version ?? 0;
   }
 

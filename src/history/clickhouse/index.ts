@@ -1,0 +1,63 @@
+import { isUtf8 } from 'node:buffer';
+import type { ServiceUrl } from '../../config/url';
+import { RetryableError } from '../../errors';
+import type { Message } from '../../offline/message';
+import { healthWithin } from '../../stores/shared/deadline';
+import type { Health, Refusal } from '../../stores/store';
+import { appendPoints } from '../append';
+import type { HistorySink } from '../history';
+import { checkParams, SETTING, sinkName } from '../shared/settings';
+import { Connection } from './connection';
+import { Migrations } from './migrations';
+
+const TABLE = 'mqtt_history';
+
+/** ClickHouse: one row a message in mqtt_history. */
+export class ClickHouseSink implements HistorySink {
+  readonly name: string;
+  private readonly connection: Connection;
+  private readonly migrations: Migrations;
+
+  constructor(url: ServiceUrl) {
+    checkParams(url, ['tls', 'ca']);
+    this.name = sinkName(url);
+    this.connection = new Connection(url);
+    this.migrations = new Migrations(this.connection);
+  }
+
+  migrate(): Promise<void> {
+    return this.migrations.run();
+  }
+
+  async append(messages: readonly Message[]): Promise<Refusal[]> {
+    this.connection.checkOpen();
+    return appendPoints(messages, {
+      render: (message) => ({ points: [toRow(message)], bytes: message.payload.length + message.topic.length }),
+      write: (rows) => this.connection.insert(TABLE, rows),
+    });
+  }
+
+  health(): Promise<Health> {
+    return healthWithin(SETTING, async () => {
+      const [row] = await this.connection.rows<{ version: string }>('SELECT version() AS version');
+      const problem = this.migrations.problem(await this.migrations.version());
+      if (problem !== null) throw new RetryableError(problem);
+      return `ClickHouse ${row?.version}, database ${this.connection.database}`;
+    });
+  }
+
+  close(): Promise<void> {
+    return this.connection.close();
+  }
+}
+
+/** JSON, in which rows travel, can't hold bytes that are not text. */
+function toRow({ id, clientid, username, topic, qos, retain, payload, properties, publishReceivedAt }: Message) {
+  const isText = isUtf8(payload);
+  return {
+    ...{ msgid: id, sender: clientid, username, topic, qos, retain: retain ? 1 : 0, arrived: publishReceivedAt },
+    payload: isText ? payload.toString() : '',
+    payload_base64: isText ? '' : payload.toString('base64'),
+    properties: JSON.stringify(properties),
+  };
+}

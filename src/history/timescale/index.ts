@@ -1,0 +1,74 @@
+import { join } from 'node:path';
+import type { ServiceUrl } from '../../config/url';
+import { RetryableError } from '../../errors';
+import type { Message } from '../../offline/message';
+import { Database } from '../../stores/postgres/database';
+import { Migrations } from '../../stores/postgres/migrations';
+import { healthWithin } from '../../stores/shared/deadline';
+import type { Health, Refusal } from '../../stores/store';
+import type { HistorySink } from '../history';
+import { explainConnection, isNotTrusted } from '../shared/explain';
+import { checkParams, SETTING, sinkName } from '../shared/settings';
+import { readTemplates } from '../template';
+import { connectionOf } from './connection';
+import { Statements } from './statements';
+import { HistoryTable } from './table';
+import { parseStatements } from './template';
+
+const PRODUCT = 'TimescaleDB';
+const MIGRATIONS = join(__dirname, '../../../migrations/timescale-history');
+
+/** TimescaleDB, or PostgreSQL: the table mqtt_history, or the operator's own statements. */
+export class TimescaleSink implements HistorySink {
+  readonly name: string;
+  private readonly db: Database;
+  private readonly migrations: Migrations;
+  private readonly table: HistoryTable;
+  private readonly statements: Statements | null;
+
+  constructor(url: ServiceUrl) {
+    checkParams(url, ['tls', 'ca', 'templates']);
+    const { templates } = url.params;
+    const connection = connectionOf(url);
+    this.name = sinkName(url);
+    this.statements = templates === undefined ? null : new Statements(connection, readTemplates(templates, parseStatements), PRODUCT);
+    this.db = new Database(connection, PRODUCT);
+    this.migrations = new Migrations(this.db, MIGRATIONS, 'mqtt_history_migration');
+    this.table = new HistoryTable(this.db);
+  }
+
+  async migrate(): Promise<void> {
+    await this.migrations.run();
+    await this.statements?.check();
+  }
+
+  async append(messages: readonly Message[]): Promise<Refusal[]> {
+    return (this.statements ?? this.table).append(messages);
+  }
+
+  health(): Promise<Health> {
+    return healthWithin(SETTING, async () => {
+      try {
+        return await this.check();
+      } catch (error) {
+        const cause = (error as Error).cause;
+        throw isNotTrusted(cause) ? new RetryableError(explainConnection(cause, `${PRODUCT} at ${this.name}`)) : error;
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.db.close(), this.statements?.close()]);
+  }
+
+  private async check(): Promise<string> {
+    const [row] = await this.db.rows<{ version: string; extension: string | null }>(
+      `SELECT current_setting('server_version') AS version, (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb') AS extension`,
+    );
+    const problem = this.migrations.problem(await this.migrations.version());
+    if (problem !== null) throw new RetryableError(problem);
+    await this.statements?.check();
+    const extension = row?.extension ?? null;
+    return `PostgreSQL ${row?.version}, ${extension === null ? 'without TimescaleDB: a plain table' : `TimescaleDB ${extension}`}`;
+  }
+}

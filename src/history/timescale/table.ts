@@ -1,0 +1,47 @@
+import { isUtf8 } from 'node:buffer';
+import type { Message } from '../../offline/message';
+import type { Database } from '../../stores/postgres/database';
+import type { Refusal } from '../../stores/store';
+import { appendPoints } from '../append';
+
+/** mqtt_history: what is stored without `templates=`. */
+export class HistoryTable {
+  constructor(private readonly db: Database) {}
+
+  async append(messages: readonly Message[]): Promise<Refusal[]> {
+    return appendPoints(messages, {
+      render: (message) => ({ points: [message], bytes: message.payload.length + message.topic.length }),
+      write: (page) => this.insert(page),
+    });
+  }
+
+  /** One array per column: a page is one statement with a fixed number of bindings. In order, or two batches with the same ids could block each other. */
+  private async insert(messages: readonly Message[]): Promise<void> {
+    await this.db.rows(
+      `INSERT INTO mqtt_history (msgid, sender, username, topic, qos, retain, payload, payload_bin, properties, arrived)
+       SELECT msgid, sender, username, topic, qos, retain, payload, payload_bin, properties, to_timestamp(arrived / 1000.0)
+       FROM unnest(:msgids::text[], :senders::text[], :usernames::text[], :topics::text[], :qoss::int[], :retains::int[], :payloads::text[],
+                   :binaries::bytea[], :properties::json[], :arrived::bigint[])
+         AS m(msgid, sender, username, topic, qos, retain, payload, payload_bin, properties, arrived)
+       ORDER BY msgid COLLATE "C"
+       ON CONFLICT DO NOTHING`,
+      {
+        msgids: messages.map(({ id }) => id),
+        senders: messages.map(({ clientid }) => clientid),
+        usernames: messages.map(({ username }) => username),
+        topics: messages.map(({ topic }) => topic),
+        qoss: messages.map(({ qos }) => qos),
+        retains: messages.map(({ retain }) => (retain ? 1 : 0)),
+        payloads: messages.map(({ payload }) => (fitsText(payload) ? payload.toString() : null)),
+        binaries: messages.map(({ payload }) => (fitsText(payload) ? null : payload)),
+        properties: messages.map(({ properties }) => JSON.stringify(properties)),
+        arrived: messages.map(({ publishReceivedAt }) => publishReceivedAt),
+      },
+    );
+  }
+}
+
+/** Text can hold neither U+0000 nor what is not UTF-8. */
+function fitsText(payload: Buffer): boolean {
+  return isUtf8(payload) && !payload.includes(0);
+}
