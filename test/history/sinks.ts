@@ -7,7 +7,7 @@ import { temporaryDirectory } from '../support/temp';
 
 const SCHEMES = ['influxdb', 'opentsdb', 'timescale', 'clickhouse'];
 
-/** The sink of a URL; `use` is closed with it. */
+/** The sink of a URL. */
 export async function openSink(url: string): Promise<HistorySink> {
   const [sink] = await openHistory([parseServiceUrl(url, SCHEMES)]);
   if (sink === undefined) throw new Error('no sink');
@@ -42,5 +42,7 @@ export function changed(url: string, changes: { path?: string; port?: number; us
   if (changes.path !== undefined) parts.pathname = `/${changes.path}`;
   if (changes.port !== undefined) parts.port = String(changes.port);
   for (const [name, value] of Object.entries(changes.params ?? {})) parts.searchParams.set(name, value);
-  return changes.user === undefined ? parts.href : parts.href.replace(/\/\/([^@/]*@)?/, `//${changes.user}@`);
+  // A query here is no form: a space is %20.
+  const href = parts.href.replace(/\+/g, '%20');
+  return changes.user === undefined ? href : href.replace(/\/\/([^@/]*@)?/, `//${changes.user}@`);
 }

@@ -3,7 +3,7 @@ import { tlsOf } from '../../config/tls';
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError, errorText, RefusedError, RetryableError } from '../../errors';
 import { clip, explainConnection } from '../shared/explain';
-import { databaseOf, onlyHost, SETTING } from '../shared/settings';
+import { authorityOf, databaseOf, onlyHost, SETTING } from '../shared/settings';
 
 const PORT = 8123;
 
@@ -34,7 +34,7 @@ export class Connection {
     const { host, port } = onlyHost(url);
     const tls = tlsOf(url, SETTING);
     this.database = databaseOf(url);
-    const authority = `${host.includes(':') ? `[${host}]` : host}:${port ?? PORT}`;
+    const authority = authorityOf({ host, port: port ?? PORT });
     this.shown = `ClickHouse at ${authority}`;
     this.client = createClient({
       url: `${tls === null ? 'http' : 'https'}://${authority}`,

@@ -1,9 +1,11 @@
 import { errorText } from '../../errors';
 
-/** Servers quote what they refuse: one line, not too long. */
-export function clip(text: string, limit = 300): string {
+const CLIPPED = 150;
+
+/** One line, not too long: servers quote what they refuse between their words, whole payloads too. */
+export function clip(text: string): string {
   const line = text.trim().replace(/\s+/g, ' ');
-  return line.length > limit ? `${line.slice(0, limit)}...` : line;
+  return line.length > 2 * CLIPPED ? `${line.slice(0, CLIPPED)} ... ${line.slice(-CLIPPED)}` : line;
 }
 
 /** Codes of Node.js for a certificate that is not what it should be. */

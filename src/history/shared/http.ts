@@ -4,7 +4,7 @@ import { tlsOf, type TlsOptions } from '../../config/tls';
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import { clip, explainConnection } from './explain';
-import { onlyHost, SETTING } from './settings';
+import { authorityOf, onlyHost, SETTING } from './settings';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST';
@@ -41,13 +41,13 @@ export class HttpServer {
 
   constructor(
     url: ServiceUrl,
-    readonly product: string,
+    product: string,
     defaultPort: number,
   ) {
     const { host, port } = onlyHost(url);
     this.host = host;
     this.port = port ?? defaultPort;
-    this.shown = `${product} at ${host}:${this.port}`;
+    this.shown = `${product} at ${authorityOf({ host, port: this.port })}`;
     this.tls = tlsOf(url, SETTING);
     const { user, password } = url;
     this.authorization = user === null && password === null ? null : `Basic ${Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64')}`;

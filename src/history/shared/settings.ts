@@ -19,8 +19,11 @@ export function onlyHost({ scheme, hosts }: ServiceUrl): Host {
 
 /** As logs and metrics may show it. */
 export function sinkName(url: ServiceUrl): string {
-  const { host, port } = onlyHost(url);
-  return `${url.scheme}://${host}${port === null ? '' : `:${port}`}${url.path === '' ? '' : `/${url.path}`}`;
+  return `${url.scheme}://${authorityOf(onlyHost(url))}${url.path === '' ? '' : `/${url.path}`}`;
+}
+
+export function authorityOf({ host, port }: Host): string {
+  return `${host.includes(':') ? `[${host}]` : host}${port === null ? '' : `:${port}`}`;
 }
 
 /** @throws SettingError where the URL must say which database and does not. */
