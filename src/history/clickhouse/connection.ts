@@ -26,8 +26,9 @@ const ADVICE: Readonly<Record<number, string>> = {
 /** Statements and rows for one ClickHouse server; errors come out as ours. Nothing is ever spliced into a statement. */
 export class Connection {
   readonly database: string;
+  /** The product and where it is, as messages show it. */
+  readonly shown: string;
   private readonly client: ClickHouseClient;
-  private readonly shown: string;
   private closed = false;
 
   constructor(url: ServiceUrl) {

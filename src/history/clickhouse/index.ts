@@ -6,6 +6,7 @@ import { healthWithin } from '../../stores/shared/deadline';
 import type { Health, Refusal } from '../../stores/store';
 import { appendPoints } from '../append';
 import type { HistorySink } from '../history';
+import { silentText } from '../shared/explain';
 import { checkParams, SETTING, sinkName } from '../shared/settings';
 import { Connection } from './connection';
 import { Migrations } from './migrations';
@@ -38,12 +39,13 @@ export class ClickHouseSink implements HistorySink {
   }
 
   health(): Promise<Health> {
-    return healthWithin(SETTING, async () => {
+    const check = async (): Promise<string> => {
       const [row] = await this.connection.rows<{ version: string }>('SELECT version() AS version');
       const problem = this.migrations.problem(await this.migrations.version());
       if (problem !== null) throw new RetryableError(problem);
       return `ClickHouse ${row?.version}, database ${this.connection.database}`;
-    });
+    };
+    return healthWithin(SETTING, check, () => silentText(this.connection.shown));
   }
 
   close(): Promise<void> {

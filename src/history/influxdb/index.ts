@@ -5,7 +5,7 @@ import { healthWithin } from '../../stores/shared/deadline';
 import type { Health, Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
 import type { HistorySink } from '../history';
-import { clip } from '../shared/explain';
+import { clip, silentText } from '../shared/explain';
 import { HttpServer, type HttpAnswer } from '../shared/http';
 import { checkParams, databaseOf, SETTING, sinkName } from '../shared/settings';
 import { readTemplates, type Templates } from '../template';
@@ -52,10 +52,11 @@ export class InfluxDbSink implements HistorySink {
   }
 
   health(): Promise<Health> {
-    return healthWithin(SETTING, async () => {
+    const check = async (): Promise<string> => {
       const { headers } = await this.write(NO_POINT);
       return `InfluxDB ${String(headers['x-influxdb-version'] ?? 'of unknown version')}, database ${this.database}`;
-    });
+    };
+    return healthWithin(SETTING, check, () => silentText(this.server.shown));
   }
 
   async close(): Promise<void> {

@@ -5,7 +5,7 @@ import { healthWithin } from '../../stores/shared/deadline';
 import type { Health, Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
 import type { HistorySink } from '../history';
-import { clip } from '../shared/explain';
+import { clip, silentText } from '../shared/explain';
 import { HttpServer, type HttpAnswer } from '../shared/http';
 import { checkParams, SETTING, sinkName } from '../shared/settings';
 import { readTemplates, type Templates } from '../template';
@@ -56,13 +56,14 @@ export class OpenTsdbSink implements HistorySink {
   }
 
   health(): Promise<Health> {
-    return healthWithin(SETTING, async () => {
+    const check = async (): Promise<string> => {
       const answer = await this.server.exchange({ method: 'POST', path: PUT, contentType: 'application/json', body: '[]' });
       // OpenTSDB says 400 to no points at all, others 204.
       const works = answer.status < 300 || (answer.status === 400 && /datapoints/i.test(answer.body));
       if (!works) throw this.server.trouble(answer, answer.body);
       return `OpenTSDB ${await this.version()}`;
-    });
+    };
+    return healthWithin(SETTING, check, () => silentText(this.server.shown));
   }
 
   async close(): Promise<void> {
@@ -76,7 +77,8 @@ export class OpenTsdbSink implements HistorySink {
     if (answer.status === 200 || answer.status === 204) return;
     const said = errorOf(answer);
     if (answer.status !== 400 && answer.status !== 413) throw this.server.trouble(answer, said);
-    if (TRANSIENT.test(said)) throw new RetryableError(`${this.server.shown} is in trouble (${clip(said)})`);
+    // What is in quotes comes from the messages.
+    if (TRANSIENT.test(said.replace(/"[^"]*"/g, ''))) throw new RetryableError(`${this.server.shown} is in trouble (${clip(said)})`);
     throw new RefusedError(`OpenTSDB: ${clip(said)}`);
   }
 

@@ -18,7 +18,7 @@ export function explainConnection(error: unknown, shown: string): string {
   const code = String((first as { code?: unknown }).code ?? '');
   if (isNotTrusted(first)) return `${shown}: its certificate is not trusted (${code}): check ca= and the host's name`;
   if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return `${shown} doesn't answer in TLS (${code}): check port and tls=`;
-  if (code === 'ECONNRESET' || code.startsWith('HPE_')) return `${shown}: the connection was lost (${code}); if it happens each time, check port and tls=`;
+  if (code === 'ECONNRESET' || code.startsWith('HPE_')) return `${shown}: the connection was lost (${code}); if it happens each time: check port and tls=`;
   return `cannot connect to ${shown} (${code || errorText(first)}): check host and port`;
 }
 
@@ -26,3 +26,6 @@ export function explainConnection(error: unknown, shown: string): string {
 export function isNotTrusted(error: unknown): boolean {
   return NOT_TRUSTED.test(String((error as { code?: unknown } | null | undefined)?.code ?? ''));
 }
+
+/** For a server that takes the connection and says nothing: some wait so for the end of a line when TLS begins. */
+export const silentText = (shown: string): string => `${shown} gives no answer: check host, port and tls=`;

@@ -7,7 +7,7 @@ import { Migrations } from '../../stores/postgres/migrations';
 import { healthWithin } from '../../stores/shared/deadline';
 import type { Health, Refusal } from '../../stores/store';
 import type { HistorySink } from '../history';
-import { explainConnection, isNotTrusted } from '../shared/explain';
+import { explainConnection, isNotTrusted, silentText } from '../shared/explain';
 import { checkParams, SETTING, sinkName } from '../shared/settings';
 import { readTemplates } from '../template';
 import { connectionOf } from './connection';
@@ -47,14 +47,16 @@ export class TimescaleSink implements HistorySink {
   }
 
   health(): Promise<Health> {
-    return healthWithin(SETTING, async () => {
+    const shown = `${PRODUCT} at ${this.name}`;
+    const check = async (): Promise<string> => {
       try {
         return await this.check();
       } catch (error) {
         const cause = (error as Error).cause;
-        throw isNotTrusted(cause) ? new RetryableError(explainConnection(cause, `${PRODUCT} at ${this.name}`)) : error;
+        throw isNotTrusted(cause) ? new RetryableError(explainConnection(cause, shown)) : error;
       }
-    });
+    };
+    return healthWithin(SETTING, check, () => silentText(shown));
   }
 
   async close(): Promise<void> {

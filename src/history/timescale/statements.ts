@@ -11,6 +11,8 @@ import { executionsOf, sizeOf, type Execution, type Statement } from './template
 /** How many rows of mqtt_history_done a page forgets at most: more than a page adds. */
 const FORGOTTEN = 1_000;
 
+const ignore = (): void => undefined;
+
 /** The operator's own statements (`templates=`). Each is run once for a message, whatever it does. */
 export class Statements {
   private readonly pool: Pool;
@@ -24,8 +26,8 @@ export class Statements {
   ) {
     // pipeline: a page is one round trip and a half, not one for each row.
     this.pool = new Pool({ connectionTimeoutMillis: 5_000, query_timeout: 60_000, keepAlive: true, max: 10, pipeline: true, ...connection });
-    // An idle connection that is lost is replaced by the pool.
-    this.pool.on('error', () => undefined);
+    // A connection that is lost is replaced by the pool, and the work that it had fails by itself; nobody listening would end the process.
+    this.pool.on('error', ignore).on('connect', (client) => void client.on('error', ignore));
   }
 
   async append(messages: readonly Message[]): Promise<Refusal[]> {
