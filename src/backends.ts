@@ -1,5 +1,7 @@
 import type { Config } from './config/config';
 import { PgliteEngine } from './embedded/engine';
+import { openHistory } from './history';
+import type { HistorySink } from './history/history';
 import type { Logger } from './ops/log';
 import type { QueueBackend } from './queue/backend';
 import { PostgresQueue } from './queue/postgres';
@@ -11,6 +13,7 @@ import type { Store } from './stores/store';
 /** The databases that a configuration names, opened but not prepared. */
 export interface Backends {
   readonly store: Store;
+  readonly history: readonly HistorySink[];
   readonly queue: QueueBackend;
   /** What a database server does for itself and the embedded database does not. */
   vacuum(): Promise<void>;
@@ -23,13 +26,16 @@ export async function openBackends(config: Config, log: Logger, onFailure: (erro
   const engine = embedded ? await PgliteEngine.open(config.dataDir, onFailure) : null;
   const queue = openQueue(config, engine, (error) => log.warn({ err: error }, 'the queue reports'));
   const store = await openStore(config.store, engine, config.storeSql);
+  const history = await openHistory(config.history);
   return {
     store,
+    history,
     queue,
     async vacuum() {
       await engine?.vacuum();
     },
     async close() {
+      await Promise.all(history.map((sink) => sink.close()));
       await store.close();
       await queue.close();
       await engine?.close();

@@ -3,8 +3,10 @@ import type { Config } from './config/config';
 import type { EmqxApi } from './emqx/api';
 import { RefusedError } from './errors';
 import { parseEvent } from './events';
+import type { HistorySink } from './history/history';
 import { Clients } from './offline/clients';
 import { Deliverer } from './offline/deliverer';
+import { Historian } from './offline/historian';
 import { Ingest } from './offline/ingest';
 import { Letters } from './offline/letters';
 import { RetainedIds } from './offline/retained-ids';
@@ -17,7 +19,7 @@ import type { Metrics } from './ops/metrics';
 import { NO_API_KEY } from './ops/status';
 import { Budget } from './queue/batcher';
 import { LetterBox } from './queue/dead-letters';
-import { fromWire, type ClientJob, type MessageJob } from './queue/jobs';
+import { fromWire, type ClientJob, type HistoryJob, type MessageJob } from './queue/jobs';
 import { Lanes } from './queue/lanes';
 import { Workers } from './queue/workers';
 
@@ -59,7 +61,7 @@ export class Core {
     const { queue } = deps.backends;
     await queue.prepare();
     const key = deps.config.signingKey ?? (await queue.state.getOrSet('signing-key', newSigningKey()));
-    const lanes = new Lanes(queue, new Budget(MAX_WAITING_BYTES));
+    const lanes = new Lanes(queue, new Budget(MAX_WAITING_BYTES), deps.backends.history.map(({ name }) => name));
     await lanes.prepare();
     return new Core(deps, lanes, new LetterBox(queue, MAX_DEAD_LETTERS), new Signer(key));
   }
@@ -91,9 +93,16 @@ export class Core {
     return new Workers(backends.queue, {
       messages: (job: MessageJob) => writer.handle(job),
       clients: async (job, takenOver) => (job.name === 'changes' ? clients.apply(job.data.changes) : deliverer?.handle(job, takenOver)),
+      histories: new Map(backends.history.map((sink) => [sink.name, this.historian(sink)])),
       setAside: (job) => this.setAside(job as MessageJob | ClientJob, writer),
       onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
     });
+  }
+
+  private historian(sink: HistorySink): (job: HistoryJob) => Promise<void> {
+    const setAside = this.letters.setAsideHistory.bind(this.letters);
+    const historian = new Historian({ sink, metrics: this.deps.metrics, setAside });
+    return (job) => historian.handle(job);
   }
 
   /** A job that fails for a reason that does not pass: its lane goes on, an operator looks at the dead letters (promise 13). */

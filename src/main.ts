@@ -13,7 +13,7 @@ import { Server } from './server';
 
 const USAGE = `usage: emqx-offline-store serve | migrate | rules [NAME] [--url URL] [--topic FILTER]...
   serve    run the server
-  migrate  create or upgrade the tables of STORE_URL and QUEUE_URL, then exit
+  migrate  create or upgrade the tables of STORE_URL, HISTORY_URLS and QUEUE_URL, then exit
   rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
 
@@ -109,6 +109,10 @@ async function migrate(config: Config): Promise<void> {
     await backends.store.migrate();
     const { detail } = await backends.store.health();
     process.stdout.write(`store: ${detail}\n`);
+    for (const sink of backends.history) {
+      await sink.migrate();
+      process.stdout.write(`history ${sink.name}: ${(await sink.health()).detail}\n`);
+    }
   } finally {
     await backends.close();
   }

@@ -102,7 +102,7 @@ export class Server {
   }
 
   private services(): HttpServices {
-    const { store, queue } = this.backends;
+    const { store, history, queue } = this.backends;
     const { emqx, metrics } = this;
     const rates = new Rates(metrics, Date.now);
     return {
@@ -112,7 +112,7 @@ export class Server {
       deliveries: { request: async (clientid, filter) => this.opened().requestDelivery(clientid, filter) },
       deadLetters: this.deadLetters(),
       stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
-      readiness: () => readiness({ store, queue, emqx, waitingFor: this.waitingFor }),
+      readiness: () => readiness({ store, history, queue, emqx, waitingFor: this.waitingFor }),
     };
   }
 

@@ -4,6 +4,7 @@ import { publishBody } from '../events/body';
 import type { DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetters, Ingest, NewDeadLetter } from '../http/services';
 import type { Metrics } from '../ops/metrics';
 import type { LetterBox } from '../queue/dead-letters';
+import { historyLane } from '../queue/names';
 import type { Message } from './message';
 
 export interface LettersDeps {
@@ -26,6 +27,11 @@ export class Letters implements DeadLetters {
   /** A message that the store or EMQX refuses; recorded once, however often its job runs. */
   async setAside(message: Message, reason: string): Promise<void> {
     await this.put(reason, publishBody(message), null, message.id);
+  }
+
+  /** A message that a history refuses; the store has it. Not an event: trying it again would deliver the message once more. */
+  async setAsideHistory(message: Message, sink: string, reason: string): Promise<void> {
+    await this.put(`${sink}: ${reason}`, { history: sink, message: publishBody(message) }, null, `${historyLane(sink)}-${message.id}`);
   }
 
   async list({ after, limit }: DeadLetterQuery): Promise<DeadLetterPage> {

@@ -10,7 +10,7 @@ import type { Trimmer } from './trimmer';
 
 export interface WriterDeps {
   readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
-  readonly lanes: Pick<Lanes, 'progress'>;
+  readonly lanes: Pick<Lanes, 'progress' | 'history'>;
   readonly retained: Pick<RetainedIds, 'note'>;
   readonly trimmer: Trimmer;
   readonly metrics: Metrics;
@@ -61,6 +61,8 @@ export class Writer {
       const message = messages.find((each) => each.id === id);
       if (message !== undefined) await this.deps.setAside(message, `the store refused it: ${reason}`);
     }
+    const refused = new Set(refusals.map(({ id }) => id));
+    await this.deps.lanes.history(messages.filter(({ id }) => !refused.has(id)));
     await this.deps.trimmer.saved(messages.map(({ topic }) => topic));
   }
 }

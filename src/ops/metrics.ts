@@ -10,6 +10,7 @@ export interface Metrics {
   readonly messagesRemoved: Counter;
   readonly messagesDelivered: Counter;
   readonly messagesRefused: Counter;
+  readonly historyAppended: Counter<'sink'>;
   readonly deadLetters: Counter;
   readonly queueLag: Histogram;
 }
@@ -45,6 +46,7 @@ export function createMetrics(): Metrics {
     messagesRemoved: counter('messages_removed', 'Messages removed: acknowledged, expired, trimmed or purged'),
     messagesDelivered: counter('messages_delivered', 'Messages that EMQX took for a subscriber'),
     messagesRefused: counter('messages_refused', 'Messages that the store or EMQX refused for their content'),
+    historyAppended: new Counter({ name: `${PREFIX}history_appended_total`, help: 'Messages appended to a history', labelNames: ['sink'], registers }),
     deadLetters: counter('dead_letters', 'Events and messages set aside as dead letters'),
     queueLag: new Histogram({
       name: `${PREFIX}queue_lag_seconds`,

@@ -1,4 +1,5 @@
 import type { EmqxApi } from '../emqx/api';
+import type { HistorySink } from '../history/history';
 import type { ReadinessCheck, Stats } from '../http/services';
 import type { LetterBox } from '../queue/dead-letters';
 import type { Lanes } from '../queue/lanes';
@@ -9,6 +10,7 @@ import type { Rates } from './rates';
 export interface ReadinessDeps {
   readonly store: Pick<Store, 'health'>;
   readonly queue: Pick<QueueBackend, 'health'>;
+  readonly history: readonly Pick<HistorySink, 'name' | 'health'>[];
   /** null: no EMQX_API_KEY. */
   readonly emqx: Pick<EmqxApi, 'health'> | null;
   /** What the server still waits for at its start; null when it works. */
@@ -25,9 +27,10 @@ export interface StatsDeps {
 export const NO_API_KEY = 'EMQX_API_KEY and EMQX_API_SECRET are not set: messages are stored and nothing can be delivered';
 
 /** One check per dependency, all at once. */
-export async function readiness({ store, queue, emqx, waitingFor }: ReadinessDeps): Promise<ReadinessCheck[]> {
+export async function readiness({ store, history, queue, emqx, waitingFor }: ReadinessDeps): Promise<ReadinessCheck[]> {
   const checks = [
     { name: 'store', health: store.health() },
+    ...history.map((sink) => ({ name: `history ${sink.name}`, health: sink.health() })),
     { name: 'queue', health: queue.health() },
     { name: 'emqx', health: emqx?.health() ?? Promise.resolve({ ok: false, detail: NO_API_KEY }) },
   ];

@@ -1,8 +1,8 @@
 import type { Message, QoS } from '../offline/message';
 
 /**
- * What the queue's jobs carry, as JSON. Two kinds of queue: a message lane keeps the order of everything that happens to a topic, a
- * client lane the order of everything that is sent to a client.
+ * What the queue's jobs carry, as JSON. A message lane keeps the order of everything that happens to a topic, a client lane the order of
+ * everything that is sent to a client; each history has a lane of its own.
  */
 
 /** Something to write to the store, in a message lane. */
@@ -57,6 +57,12 @@ export type ClientJob =
   | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[] } }
   | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } }
   | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } };
+
+/** Stored messages, to be appended to a history. */
+export interface HistoryJob {
+  readonly name: 'history';
+  readonly data: { readonly messages: readonly WireMessage[] };
+}
 
 /** A message as JSON; the payload as base64. */
 export type WireMessage = Omit<Message, 'payload'> & { readonly payload: string };

@@ -1,9 +1,10 @@
 import type { FlowJob } from 'bullmq';
 import { errorText, UnavailableError } from '../errors';
+import type { Message } from '../offline/message';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
-import type { ClientChange, ClientJob, DeliveryRequest, Item, MessageEvent, Progress } from './jobs';
-import { clientLane, laneOf, lanesOf, messageLane, type LaneCounts } from './names';
+import { toWire, type ClientChange, type ClientJob, type DeliveryRequest, type HistoryJob, type Item, type MessageEvent, type Progress } from './jobs';
+import { clientLane, historyLane, laneOf, lanesOf, messageLane, type LaneCounts } from './names';
 
 /** One add: what arrives while the one before it is under way. */
 const MAX_ADD_ITEMS = 2_048;
@@ -21,14 +22,17 @@ const JOB = { removeOnComplete: true } as const;
 export class Lanes {
   private readonly messages: JobQueue[];
   private readonly clients: JobQueue[];
+  private readonly histories: JobQueue[];
   private readonly flows: Flows;
   private readonly laneCounts: LaneCounts;
   private readonly incoming: Batcher<Item>;
 
-  constructor(backend: QueueBackend, budget: Budget) {
+  /** `sinks`: the names of the histories. */
+  constructor(backend: QueueBackend, budget: Budget, sinks: readonly string[] = []) {
     this.laneCounts = backend.laneCounts;
     this.messages = Array.from({ length: this.laneCounts.messages }, (_, lane) => backend.queue(messageLane(lane)));
     this.clients = Array.from({ length: this.laneCounts.clients }, (_, lane) => backend.queue(clientLane(lane)));
+    this.histories = sinks.map((sink) => backend.queue(historyLane(sink)));
     this.flows = backend.flows();
     const flush = (items: Item[]) => this.add(jobsOf(items, this.laneCounts));
     this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget });
@@ -36,7 +40,7 @@ export class Lanes {
 
   /** One lane never runs two jobs at a time, in whatever process: that keeps the order of a topic, and of a client. */
   async prepare(): Promise<void> {
-    await Promise.all([...this.messages, ...this.clients].map((queue) => queue.setGlobalConcurrency(1)));
+    await Promise.all(this.all().map((queue) => queue.setGlobalConcurrency(1)));
   }
 
   /**
@@ -64,6 +68,17 @@ export class Lanes {
     return this.add(byClientLane(acks, this.laneCounts, (lane, group) => ({ name: 'progress', queueName: clientLane(lane), data: { acks: group }, opts: JOB })));
   }
 
+  /** To every history. */
+  async history(messages: readonly Message[]): Promise<void> {
+    if (this.histories.length === 0 || messages.length === 0) return;
+    const data: HistoryJob['data'] = { messages: messages.map(toWire) };
+    await this.add(this.histories.map(({ name }) => ({ name: 'history', queueName: name, data, opts: JOB })));
+  }
+
+  private all(): JobQueue[] {
+    return [...this.messages, ...this.clients, ...this.histories];
+  }
+
   private async add(jobs: FlowJob[]): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise((_, reject) => {
@@ -80,7 +95,7 @@ export class Lanes {
 
   async counts(): Promise<{ name: string; waiting: number; active: number; delayed: number }[]> {
     return Promise.all(
-      [...this.messages, ...this.clients].map(async (queue) => {
+      this.all().map(async (queue) => {
         const counts = await queue.getJobCounts('waiting', 'active', 'delayed', 'waiting-children');
         const waiting = (counts['waiting'] ?? 0) + (counts['waiting-children'] ?? 0);
         return { name: queue.name, waiting, active: counts['active'] ?? 0, delayed: counts['delayed'] ?? 0 };
@@ -91,7 +106,7 @@ export class Lanes {
   /** Flushes what is in memory. */
   async close(): Promise<void> {
     await this.incoming.settled();
-    await Promise.all([...this.messages, ...this.clients].map((queue) => queue.close()));
+    await Promise.all(this.all().map((queue) => queue.close()));
     await this.flows.close();
   }
 }

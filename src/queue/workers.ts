@@ -2,14 +2,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { WaitingError, type Job } from 'bullmq';
 import { RetryableError } from '../errors';
 import type { JobWorker, QueueBackend } from './backend';
-import type { ClientJob, MessageJob } from './jobs';
-import { clientLane, messageLane } from './names';
+import type { ClientJob, HistoryJob, MessageJob } from './jobs';
+import { clientLane, historyLane, messageLane } from './names';
 
 /** Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash. */
 export interface Handlers {
   readonly messages: (job: MessageJob) => Promise<void>;
   /** `takenOver`: it was started before, by a process that died or stopped; part of it may be done. */
   readonly clients: (job: ClientJob, takenOver: boolean) => Promise<void>;
+  /** By the names of the sinks. */
+  readonly histories: ReadonlyMap<string, (job: HistoryJob) => Promise<void>>;
   /** A job that fails for another reason than a transient one is set aside (promise 13); its lane goes on. */
   readonly setAside: (job: { name: string; data: unknown }) => Promise<void>;
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
@@ -31,6 +33,7 @@ export class Workers {
     };
     for (let lane = 0; lane < backend.laneCounts.messages; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob));
     for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob, job.attemptsStarted > 1));
+    for (const [sink, handle] of handlers.histories) add(historyLane(sink), (job) => handle(job as unknown as HistoryJob));
   }
 
   async ready(): Promise<void> {

@@ -10,6 +10,7 @@ const ack = (id: string, ours: boolean): MessageEvent => ({ kind: 'ack', id, top
 function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () => null) {
   const calls: string[] = [];
   const progress: Progress[] = [];
+  const history: string[] = [];
   const writer = new Writer({
     store: {
       saveMessages: async (messages) => {
@@ -25,14 +26,17 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
         return refs.length;
       },
     },
-    lanes: { progress: async (acks) => void progress.push(...acks) },
+    lanes: {
+      progress: async (acks) => void progress.push(...acks),
+      history: async (messages) => void history.push(...messages.map(({ id }) => id)),
+    },
     retained: { note: async () => undefined },
     trimmer: { saved: async () => undefined } as never,
     metrics: createMetrics(),
     setAside: async ({ id }, reason) => void calls.push(`aside ${id}: ${reason}`),
     now: () => 0,
   });
-  return { writer, calls, progress };
+  return { writer, calls, progress, history };
 }
 
 describe('the writer', () => {
@@ -44,9 +48,11 @@ describe('the writer', () => {
   });
 
   it('sets aside what the store refuses (promise 13)', async () => {
-    const { writer, calls } = subject((id) => (id === 'b' ? 'refuse' : null));
+    const { writer, calls, history } = subject((id) => (id === 'b' ? 'refuse' : null));
     await writer.apply([publish('a'), publish('b')]);
     expect(calls).toEqual(['save a,b', 'aside b: the store refused it: poison']);
+    // Only what is stored becomes history.
+    expect(history).toEqual(['a']);
   });
 
   it('applies the others one by one when a batch fails for good (promise 13)', async () => {

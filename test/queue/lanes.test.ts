@@ -33,7 +33,7 @@ describe('the queue on the embedded database', () => {
   const open = () => new PostgresQueue({ connection: engine.connectionConfig(), exclusive: true, onError: (error) => errors.push(error.message) });
   const work = (handlers: Partial<Handlers>) => {
     const none = async () => undefined;
-    workers = new Workers(backend, { messages: none, clients: none, setAside: none, onRetry: () => undefined, ...handlers });
+    workers = new Workers(backend, { messages: none, clients: none, histories: new Map(), setAside: none, onRetry: () => undefined, ...handlers });
     workers.start(fail);
   };
 

@@ -1,16 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { RefusedError } from '../../errors';
+import { MigrationFiles } from '../../stores/shared/migration-files';
 import type { Connection } from './connection';
 
-const DIRECTORY = join(__dirname, '../../../migrations/clickhouse-history');
 const TABLE = 'mqtt_history_migration';
 
 /** The plain SQL files of migrations/clickhouse-history/, one statement each that may run again: ClickHouse has no transactions. */
 export class Migrations {
-  private readonly files = readdirSync(DIRECTORY)
-    .filter((name) => /^\d{3}_.*\.sql$/.test(name))
-    .sort();
+  private readonly files = new MigrationFiles('clickhouse-history');
 
   constructor(private readonly connection: Connection) {}
 
@@ -18,13 +14,13 @@ export class Migrations {
     const current = await this.version();
     const problem = this.problem(current);
     if (problem === null) return;
-    if (current > this.files.length) throw new RefusedError(problem);
+    if (current > this.files.newest) throw new RefusedError(problem);
     await this.connection.command(
       `CREATE TABLE IF NOT EXISTS ${TABLE} (version UInt32, name String, applied_at DateTime DEFAULT now()) ENGINE = MergeTree() ORDER BY version`,
     );
-    for (const name of this.files.slice(current)) {
-      await this.connection.command(readFileSync(join(DIRECTORY, name), 'utf8').replace(/;\s*$/, ''));
-      await this.connection.insert(TABLE, [{ version: Number(name.slice(0, 3)), name }]);
+    for (const { version, name, text } of this.files.all.slice(current)) {
+      await this.connection.command(text.replace(/;\s*$/, ''));
+      await this.connection.insert(TABLE, [{ version, name }]);
     }
   }
 
@@ -36,10 +32,7 @@ export class Migrations {
     return Number(row?.version ?? 0);
   }
 
-  /** What is wrong with a schema of this version; null: nothing. */
   problem(version: number): string | null {
-    if (version > this.files.length) return `the history has version ${version}, this release knows ${this.files.length}: upgrade emqx-offline-store`;
-    if (version < this.files.length) return `the history has version ${version} of ${this.files.length}: run "emqx-offline-store migrate"`;
-    return null;
+    return this.files.problem(version);
   }
 }

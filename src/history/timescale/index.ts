@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import type { Message } from '../../offline/message';
@@ -16,7 +15,7 @@ import { HistoryTable } from './table';
 import { parseStatements } from './template';
 
 const PRODUCT = 'TimescaleDB';
-const MIGRATIONS = join(__dirname, '../../../migrations/timescale-history');
+const MIGRATIONS = 'timescale-history';
 
 /** TimescaleDB, or PostgreSQL: the table mqtt_history, or the operator's own statements. */
 export class TimescaleSink implements HistorySink {
