@@ -40,19 +40,22 @@ describe('docs/databases/history.md', () => {
       const url = await emptyDatabase(timescale, 'history_docs');
       const client = new Client({ connectionString: url.replace(/^timescale:/, 'postgres:') });
       await client.connect();
-      await client.query('CREATE TABLE sensor_data (time timestamptz NOT NULL, location text NOT NULL, temperature double precision)');
-      const one = published(example('timescale-payload'));
-      await withTemplates(example('timescale-template'), (file) =>
-        withSink(changed(url, { params: { templates: file } }), async (sink) => {
-          await sink.migrate();
-          expect(await sink.append([one])).toEqual([]);
-        }),
-      );
-      const { rows } = await client.query('SELECT floor(extract(epoch FROM time) * 1000)::float AS ms, location, temperature FROM sensor_data ORDER BY location');
-      expect(rows).toEqual(JSON.parse(example('timescale-rows')));
-      await withSink(url, (sink) => sink.append([message({ topic: 'sample', payload: Buffer.from('now') })]));
-      expect((await client.query(example('timescale-query'))).rows).toMatchObject([{ sender: 'publisher', payload: 'now' }]);
-      await client.end();
+      try {
+        await client.query('CREATE TABLE sensor_data (time timestamptz NOT NULL, location text NOT NULL, temperature double precision)');
+        const one = published(example('timescale-payload'));
+        await withTemplates(example('timescale-template'), (file) =>
+          withSink(changed(url, { params: { templates: file } }), async (sink) => {
+            await sink.migrate();
+            expect(await sink.append([one])).toEqual([]);
+          }),
+        );
+        const { rows } = await client.query('SELECT floor(extract(epoch FROM time) * 1000)::float AS ms, location, temperature FROM sensor_data ORDER BY location');
+        expect(rows).toEqual(JSON.parse(example('timescale-rows')));
+        await withSink(url, (sink) => sink.append([message({ topic: 'sample', payload: Buffer.from('now') })]));
+        expect((await client.query(example('timescale-query'))).rows).toMatchObject([{ sender: 'publisher', payload: 'now' }]);
+      } finally {
+        await client.end();
+      }
     });
   });
 

@@ -41,7 +41,7 @@ describe('opening the history', () => {
 
 it('says within 3 s that a server gives no answer', async () => {
   const sockets: Socket[] = [];
-  const server = createServer((socket) => void sockets.push(socket.on('error', () => undefined))).listen(0, '127.0.0.1');
+  const server = createServer((socket) => void sockets.push(socket.unref().on('error', () => undefined))).unref().listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   const sinks = await Promise.all(['influxdb', 'opentsdb', 'timescale', 'clickhouse'].map((scheme) => openSink(`${scheme}://127.0.0.1:${port}${scheme === 'opentsdb' ? '' : '/d'}`)));

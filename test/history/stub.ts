@@ -30,7 +30,8 @@ export class Stub {
       });
     });
     const stub = new Stub(server);
-    await once(server.listen(0, '127.0.0.1'), 'listening');
+    // unref: a test that fails before it closes its stub must not keep jest from ending.
+    await once(server.unref().listen(0, '127.0.0.1'), 'listening');
     return stub;
   }
 

@@ -147,7 +147,7 @@ describe('timescale', () => {
         const batch = Array.from({ length: 30 }, (_, i) => reading({ location: `A${i}`, temperature: i }, { location: `B${i}`, temperature: i }));
         await withTemplates({ '#': sensor }, async (file) => {
           const to = changed(url, { params: { templates: file } });
-          await withSink(to, (sink) => Promise.all([batch, [...batch].reverse(), [...batch, ...batch]].map((each) => sink.append(each))));
+          await withSink(to, (sink) => Promise.all([[...batch, ...batch.map((each) => ({ ...each }))], [...batch].reverse(), batch].map((each) => sink.append(each))));
           await withSink(to, (sink) => sink.append(batch));
         });
         expect(await readings()).toHaveLength(60);
@@ -228,17 +228,20 @@ describe('timescale', () => {
 
       it('works again when the server is back', async () => {
         const proxy = await Proxy.to(url);
-        await withTemplates({ '#': sensor }, (file) =>
-          withSink(changed(proxy.url, { params: { templates: file } }), async (sink) => {
-            expect(await sink.append([reading({ location: 'A' })])).toEqual([]);
-            proxy.cut();
-            const batch = [reading({ location: 'B' })];
-            await expect(sink.append(batch)).rejects.toThrow(RetryableError);
-            proxy.restore();
-            expect(await sink.append(batch)).toEqual([]);
-          }),
-        );
-        await proxy.close();
+        try {
+          await withTemplates({ '#': sensor }, (file) =>
+            withSink(changed(proxy.url, { params: { templates: file } }), async (sink) => {
+              expect(await sink.append([reading({ location: 'A' })])).toEqual([]);
+              proxy.cut();
+              const batch = [reading({ location: 'B' })];
+              await expect(sink.append(batch)).rejects.toThrow(RetryableError);
+              proxy.restore();
+              expect(await sink.append(batch)).toEqual([]);
+            }),
+          );
+        } finally {
+          await proxy.close();
+        }
         expect((await readings()).map(({ location }) => location)).toEqual(['A', 'B']);
       });
     });

@@ -100,7 +100,11 @@ async function runOnce(client: PoolClient, page: readonly Work[], types: Paramet
   const names = [...new Set(page.flatMap(({ executions }) => executions.map(({ statement }) => statement.name)))].sort();
   const notes = await all(names.map((name) => client.query<{ msgid: string }>(NOTE, [name, idsOf(page, name)])));
   const fresh = new Map(names.map((name, i) => [name, new Set(notes[i]?.rows.map(({ msgid }) => msgid))]));
-  const runs = page.flatMap(({ message, executions }) => executions.filter(({ statement }) => fresh.get(statement.name)?.has(message.id)));
+  const runs = page.flatMap(({ message, executions }) => {
+    // Taken once: the same message may be in a page twice.
+    const taken = names.filter((name) => fresh.get(name)?.delete(message.id));
+    return executions.filter(({ statement }) => taken.includes(statement.name));
+  });
   await all([...runs.map((run) => execute(client, run, types)), client.query(FORGET, [FORGOTTEN])]);
 }
 
