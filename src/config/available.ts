@@ -2,7 +2,7 @@ import { SettingError } from '../errors';
 import type { Config } from './config';
 import { ConfigError } from './load';
 
-const STORES = ['embedded', 'postgres', 'timescale', 'mysql', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel'];
+const STORES = ['embedded', 'postgres', 'timescale', 'mysql', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel', 'dynamodb'];
 
 /** Refuses settings of the contract that this release can't keep yet: nothing is ignored in silence. @throws ConfigError */
 export function checkAvailable({ store, emqx, policies }: Config): void {

@@ -30,6 +30,10 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null, st
       const { RedisStore } = await import('./redis/index.js');
       return new RedisStore(url);
     }
+    case 'dynamodb': {
+      const { DynamoStore } = await import('./dynamodb/index.js');
+      return new DynamoStore(url);
+    }
     default:
       throw new SettingError('STORE_URL', `no store for ${url.scheme}://`);
   }

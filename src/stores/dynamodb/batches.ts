@@ -1,0 +1,96 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { BatchWriteItemCommandInput, WriteRequest } from '@aws-sdk/client-dynamodb';
+import { RetryableError } from '../../errors';
+import { projection, type Client } from './client';
+import { inChunks, pooled } from './pool';
+import { sizeOf, type Item } from './values';
+
+/** DynamoDB's own limits: items of one request, and 16 MB of it with its encoding. */
+const WRITES = 25;
+const WRITE_BYTES = 4 * 1_048_576;
+const READS = 100;
+/** Each answers up to 16 MB. */
+const READ_CONCURRENCY = 4;
+
+const ATTEMPTS = 8;
+const FIRST_WAIT_MS = 50;
+const LONGEST_WAIT_MS = 2_000;
+
+/** An item to put, or the key of one to delete. */
+export type Write = { readonly table: string; readonly put: Item } | { readonly table: string; readonly remove: Item };
+
+/** All of them, in any order: no two may be about the same item. */
+export async function writeAll(client: Client, writes: readonly Write[]): Promise<void> {
+  await pooled(chunksOf(writes), async (chunk) => {
+    let left: BatchWriteItemCommandInput['RequestItems'] = requestsOf(client, chunk);
+    await repeat('write', async () => {
+      const before = countOf(left);
+      const { UnprocessedItems } = await client.call((db) => db.batchWriteItem({ RequestItems: left }));
+      left = UnprocessedItems;
+      return { left: countOf(left), before };
+    });
+  });
+}
+
+/** The items with these keys, in any order; what is not there is left out. No key may come twice. */
+export async function readAll(client: Client, table: string, keys: readonly Item[], attributes?: readonly string[]): Promise<Item[]> {
+  const name = client.table(table);
+  const pages = await pooled(
+    inChunks(keys, READS),
+    async (chunk) => {
+      const found: Item[] = [];
+      let left: Item[] = chunk;
+      await repeat('read', async () => {
+        const before = left.length;
+        const request = { Keys: left, ConsistentRead: true, ...projection(attributes) };
+        const { Responses, UnprocessedKeys } = await client.call((db) => db.batchGetItem({ RequestItems: { [name]: request } }));
+        found.push(...(Responses?.[name] ?? []));
+        left = UnprocessedKeys?.[name]?.Keys ?? [];
+        return { left: left.length, before };
+      });
+      return found;
+    },
+    READ_CONCURRENCY,
+  );
+  return pages.flat();
+}
+
+/** What DynamoDB leaves over is asked for again: at once while it gets less (an answer was full), otherwise after a while (throttled). */
+async function repeat(what: string, request: () => Promise<{ left: number; before: number }>): Promise<void> {
+  for (let attempt = 0; attempt < ATTEMPTS; ) {
+    const { left, before } = await request();
+    if (left === 0) return;
+    attempt = left < before ? 0 : attempt + 1;
+    if (attempt > 0) await sleep(Math.random() * Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** attempt));
+  }
+  throw new RetryableError(`DynamoDB is too busy: it left a ${what} undone ${ATTEMPTS} times`);
+}
+
+function chunksOf(writes: readonly Write[]): Write[][] {
+  const chunks: Write[][] = [];
+  let bytes = Infinity;
+  for (const write of writes) {
+    const size = 'put' in write ? sizeOf(write.put) : 0;
+    const last = chunks.at(-1);
+    bytes += size;
+    if (last !== undefined && last.length < WRITES && bytes <= WRITE_BYTES) last.push(write);
+    else {
+      chunks.push([write]);
+      bytes = size;
+    }
+  }
+  return chunks;
+}
+
+function requestsOf(client: Client, writes: readonly Write[]): Record<string, WriteRequest[]> {
+  const requests: Record<string, WriteRequest[]> = {};
+  for (const write of writes) {
+    const request = 'put' in write ? { PutRequest: { Item: write.put } } : { DeleteRequest: { Key: write.remove } };
+    (requests[client.table(write.table)] ??= []).push(request);
+  }
+  return requests;
+}
+
+function countOf(requests: Record<string, WriteRequest[]> | undefined): number {
+  return Object.values(requests ?? {}).reduce((sum, { length }) => sum + length, 0);
+}

@@ -1,0 +1,146 @@
+import { Agent } from 'node:https';
+import { DynamoDB, type DynamoDBClientConfig, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
+import { ClosedError } from '../../errors';
+import { isNamed, mapError } from './errors';
+import type { DynamoSettings } from './settings';
+import type { Item } from './values';
+
+const CONNECTION_TIMEOUT_MS = 3_000;
+const REQUEST_TIMEOUT_MS = 15_000;
+/** Of all calls together. */
+const SOCKETS = 64;
+
+/** A condition of a write, and what an update does. */
+export interface Expression {
+  readonly condition?: string;
+  readonly update?: string;
+  readonly names?: Record<string, string>;
+  readonly values?: Item;
+}
+
+/** Without the table, which is named without prefix. Reads are consistent, but those of an index, which can't be. */
+export type Query = Omit<QueryCommandInput, 'TableName' | 'ConsistentRead'>;
+
+/** Requests to the tables of one prefix; errors come out as ours. */
+export class Client {
+  private readonly db: DynamoDB;
+  private closed = false;
+
+  constructor(private readonly settings: DynamoSettings) {
+    this.db = new DynamoDB(configOf(settings));
+  }
+
+  get region(): string {
+    return this.settings.region;
+  }
+
+  checkOpen(): void {
+    if (this.closed) throw new ClosedError('the store is closed');
+  }
+
+  table(name: string): string {
+    return this.settings.prefix + name;
+  }
+
+  async call<T>(work: (db: DynamoDB) => Promise<T>): Promise<T> {
+    this.checkOpen();
+    try {
+      return await work(this.db);
+    } catch (error) {
+      throw mapError(error);
+    }
+  }
+
+  async get(table: string, key: Item, attributes?: readonly string[]): Promise<Item | null> {
+    const { Item: found } = await this.call((db) =>
+      db.getItem({ TableName: this.table(table), Key: key, ConsistentRead: true, ...projection(attributes) }),
+    );
+    return found ?? null;
+  }
+
+  /** @returns false when the condition does not hold; otherwise what was there before, if anything. */
+  async put(table: string, item: Item, on: Expression = {}): Promise<Item | null | false> {
+    return this.conditional(async (db) => {
+      const { Attributes } = await db.putItem({ TableName: this.table(table), Item: item, ReturnValues: 'ALL_OLD', ...inputOf(on) });
+      return Attributes ?? null;
+    });
+  }
+
+  async update(table: string, key: Item, on: Expression): Promise<boolean> {
+    const done = await this.conditional(async (db) => {
+      await db.updateItem({ TableName: this.table(table), Key: key, UpdateExpression: on.update, ...inputOf(on) });
+      return true;
+    });
+    return done !== false;
+  }
+
+  /** @returns as put(). */
+  async delete(table: string, key: Item, on: Expression = {}): Promise<Item | null | false> {
+    return this.conditional(async (db) => {
+      const { Attributes } = await db.deleteItem({ TableName: this.table(table), Key: key, ReturnValues: 'ALL_OLD', ...inputOf(on) });
+      return Attributes ?? null;
+    });
+  }
+
+  private conditional<T>(work: (db: DynamoDB) => Promise<T>): Promise<T | false> {
+    return this.call((db) =>
+      work(db).catch((error: unknown): false => {
+        if (isNamed(error, 'ConditionalCheckFailedException')) return false;
+        throw error;
+      }),
+    );
+  }
+
+  /** As big as `Limit` or 1 MB; `next` is where to go on, null at the end. */
+  async page(table: string, query: Query, start: Item | null): Promise<{ items: Item[]; next: Item | null; count: number }> {
+    const input = { ...query, TableName: this.table(table), ConsistentRead: query.IndexName === undefined };
+    const { Items, LastEvaluatedKey, Count } = await this.call((db) => db.query({ ...input, ...(start !== null && { ExclusiveStartKey: start }) }));
+    return { items: Items ?? [], next: LastEvaluatedKey ?? null, count: Count ?? 0 };
+  }
+
+  async *query(table: string, query: Query): AsyncGenerator<Item[]> {
+    for (let start: Item | null = null; ; ) {
+      const { items, next }: { items: Item[]; next: Item | null } = await this.page(table, query, start);
+      yield items;
+      if (next === null) return;
+      start = next;
+    }
+  }
+
+  close(): void {
+    if (!this.closed) this.db.destroy();
+    this.closed = true;
+  }
+}
+
+function configOf({ region, endpoint, credentials, ca }: DynamoSettings): DynamoDBClientConfig {
+  return {
+    region,
+    ...(endpoint !== null && { endpoint }),
+    ...(credentials !== null && { credentials }),
+    requestHandler: {
+      connectionTimeout: CONNECTION_TIMEOUT_MS,
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      throwOnRequestTimeout: true,
+      httpAgent: { keepAlive: true, maxSockets: SOCKETS },
+      httpsAgent: new Agent({ keepAlive: true, maxSockets: SOCKETS, ...(ca !== null && { ca }) }),
+    },
+  };
+}
+
+function inputOf({ condition, names, values }: Expression) {
+  return {
+    ...(condition !== undefined && { ConditionExpression: condition }),
+    ...(names !== undefined && { ExpressionAttributeNames: names }),
+    ...(values !== undefined && { ExpressionAttributeValues: values }),
+  };
+}
+
+/** Every name through a placeholder: hundreds of words are reserved. */
+export function projection(attributes: readonly string[] | undefined) {
+  if (attributes === undefined) return {};
+  return {
+    ProjectionExpression: attributes.map((_, i) => `#a${i}`).join(', '),
+    ExpressionAttributeNames: Object.fromEntries(attributes.map((name, i) => [`#a${i}`, name])),
+  };
+}

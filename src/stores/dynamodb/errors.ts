@@ -1,0 +1,57 @@
+import { ClosedError, errorText, RefusedError, RetryableError } from '../../errors';
+
+/** What DynamoDB says of an item that it will never take. Other ValidationExceptions speak of the tables. */
+const ABOUT_THE_ITEM = /item size|exceeded the|maximum allowed size|must be under|empty (string|binary) value|nesting/i;
+
+const NETWORK = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'ECONNRESET', 'EPIPE'];
+const CERTIFICATE = /^(UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|CERT_|ERR_TLS_CERT)/;
+
+export function mapError(error: unknown): Error {
+  if (error instanceof RefusedError || error instanceof RetryableError || error instanceof ClosedError) return error;
+  if (isNamed(error, 'ValidationException') && ABOUT_THE_ITEM.test(errorText(error))) return new RefusedError(oneLine(error));
+  // The rest passes with time or with an operator's help: away, throttled, no rights, no table.
+  return new RetryableError(explain(error), { cause: error });
+}
+
+export function isNamed(error: unknown, name: string): error is Error {
+  return error instanceof Error && error.name === name;
+}
+
+/** The SDK wraps what the network says, and a host with several addresses fails with all of their errors: the first says enough. */
+function causeOf(error: unknown): unknown {
+  return error instanceof AggregateError ? (error.errors[0] ?? error) : error;
+}
+
+function explain(error: unknown): string {
+  const cause = causeOf(error);
+  const { name, code } = cause as { name?: unknown; code?: unknown };
+  const words = oneLine(cause);
+  if (typeof code === 'string') {
+    if (CERTIFICATE.test(code)) return `the endpoint's certificate is not trusted (${words}): name its authority with ca=`;
+    if (code === 'EPROTO') return `the endpoint speaks no TLS (${words}): write it with http://`;
+    if (NETWORK.includes(code)) return `cannot connect to DynamoDB (${words || code}): check the region and endpoint=`;
+  }
+  switch (name) {
+    case 'TimeoutError':
+      return `cannot connect to DynamoDB (${words}): check the region and endpoint=`;
+    case 'CredentialsProviderError':
+    case 'TokenProviderError':
+      return `no AWS credentials (${words}): write ACCESS_KEY:SECRET@ before the region, or provide them to the AWS default chain`;
+    case 'UnrecognizedClientException':
+    case 'InvalidSignatureException':
+    case 'IncompleteSignatureException':
+    case 'MissingAuthenticationTokenException':
+    case 'ExpiredTokenException':
+      return `DynamoDB refused the login (${words}): check access key and secret`;
+    case 'AccessDeniedException':
+      return `${words}: the user needs more rights`;
+    case 'ResourceNotFoundException':
+      return `a table is missing (${words}): check region and prefix=, or run "emqx-offline-store migrate"`;
+    default:
+      return typeof name === 'string' && name.endsWith('Exception') ? `${words} (${name})` : words;
+  }
+}
+
+function oneLine(error: unknown): string {
+  return errorText(error).replace(/\s+/g, ' ').trim();
+}

@@ -1,0 +1,185 @@
+import type { Message, MessageRef } from '../../offline/message';
+import { RefusedError } from '../../errors';
+import { saveOrBisect } from '../shared/bisect';
+import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import { readAll, writeAll } from './batches';
+import type { Client } from './client';
+import { BUCKETS, keyText } from './keys';
+import { MessageIndex, type Entry } from './message-index';
+import { incomplete, partsOf, partWrites, readParts } from './parts';
+import { pooled } from './pool';
+import { Removals } from './removals';
+import { partsIn, toMessage, toRow, type Row } from './rows';
+import { Tombstones } from './tombstones';
+import { TopicList } from './topic-list';
+import { text, textOf, type Item } from './values';
+
+const TABLE = 'mqtt_msg';
+const PAYLOAD_CONCURRENCY = 4;
+/** An entry without its message may belong to one that is just being saved; no save takes so long. */
+const ORPHAN_AGE_MS = 3_600_000;
+
+const keyOf = (id: string): Item => ({ msgid: text(id) });
+
+/** mqtt_msg with mqtt_msg_part, mqtt_topic_msg, mqtt_topic and mqtt_tombstone. */
+export class Messages {
+  private readonly index: MessageIndex;
+  private readonly topicList: TopicList;
+  private readonly tombstones: Tombstones;
+  private readonly removals: Removals;
+
+  constructor(private readonly client: Client) {
+    this.index = new MessageIndex(client);
+    this.topicList = new TopicList(client, 'mqtt_topic');
+    this.tombstones = new Tombstones(client);
+    this.removals = new Removals(client, this.index);
+  }
+
+  /**
+   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
+   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did.
+   */
+  async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+    const { rows, refusals } = rowsOf(messages);
+    const refused = await saveOrBisect([...rows.keys()], (batch) => this.saveRows(new Map(batch.map((each) => [each, rows.get(each)!])), now));
+    return [...refusals, ...refused];
+  }
+
+  /**
+   * What belongs to a message is written before it: a message that is there is whole, and a save that was interrupted is made good by the
+   * next one of the same message.
+   */
+  private async saveRows(rows: ReadonlyMap<Message, Row>, now: number): Promise<void> {
+    const messages = [...rows.keys()];
+    const ids = messages.map(({ id }) => id);
+    const [buried, stored] = await Promise.all([this.tombstones.living(ids, now), this.topicsOf(ids)]);
+    const alive = messages.filter(({ id }) => !buried.has(id));
+    if (alive.length === 0) return;
+    const fresh = alive.filter(({ id }) => !stored.has(id));
+    const parts = fresh.flatMap((message) => partWrites(message.id, rows.get(message)?.outside ?? Buffer.alloc(0)));
+    await writeAll(this.client, [...parts, ...fresh.map((message) => this.index.addition(message))]);
+    await writeAll(
+      this.client,
+      fresh.map((message) => ({ table: TABLE, put: rows.get(message)?.item ?? {} })),
+    );
+    const topics = alive.map(({ id, topic }) => stored.get(id) ?? topic);
+    await this.topicList.add(topics);
+    const late = await this.tombstones.living(
+      alive.map(({ id }) => id),
+      now,
+    );
+    if (late.size > 0) await this.take(alive.filter(({ id }) => late.has(id)).map(entryOf), topics);
+  }
+
+  private async topicsOf(ids: readonly string[]): Promise<Map<string, string>> {
+    const items = await readAll(this.client, TABLE, ids.map(keyOf), ['msgid', 'topic']);
+    return new Map(items.map((item) => [textOf(item['msgid']) ?? '', textOf(item['topic']) ?? '']));
+  }
+
+  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+    await this.tombstones.leave([...new Set(refs.map(({ id }) => id))], tombstoneUntil);
+    const entries = new Map(refs.map((ref) => [JSON.stringify([ref.topic, ref.id]), entryOf(ref)]));
+    return this.take(
+      [...entries.values()],
+      refs.map(({ topic }) => topic),
+    );
+  }
+
+  /** `topics` are looked at even if nothing was found, to finish a removal that was interrupted. */
+  private async take(entries: readonly Entry[], topics: readonly string[], isStale?: (entry: Entry) => boolean): Promise<number> {
+    const found = await this.removals.take(entries, isStale);
+    await this.topicList.leave([...topics, ...found], (topic) => this.index.isEmpty(topic));
+    return found.length;
+  }
+
+  async get(id: string): Promise<Message | null> {
+    const item = id === '' ? null : await this.client.get(TABLE, keyOf(id));
+    return item === null ? null : this.whole(item);
+  }
+
+  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+    const found: Message[] = [];
+    for (let from: string | null = after; from !== null && found.length < limit; ) {
+      const { ids, next }: { ids: string[]; next: string | null } = await this.index.living(topic, from, limit - found.length, now);
+      found.push(...(await this.read(ids)));
+      from = next;
+    }
+    return found;
+  }
+
+  /** In the order of the ids, without those that have gone. */
+  private async read(ids: readonly string[]): Promise<Message[]> {
+    const items = await readAll(this.client, TABLE, ids.map(keyOf));
+    const byId = new Map(items.map((item) => [textOf(item['msgid']), item]));
+    const found = await pooled(
+      ids.map((id) => byId.get(id)).filter((item) => item !== undefined),
+      (item) => this.whole(item),
+      PAYLOAD_CONCURRENCY,
+    );
+    return found.filter((message) => message !== null);
+  }
+
+  private async whole(item: Item): Promise<Message | null> {
+    const [id, count] = [textOf(item['msgid']) ?? '', partsIn(item)];
+    if (count === 0) return toMessage(item, null);
+    const payload = await readParts(this.client, id, count);
+    if (payload !== null) return toMessage(item, payload);
+    if ((await this.client.get(TABLE, keyOf(id), ['msgid'])) === null) return null;
+    throw incomplete(id);
+  }
+
+  topics(query: TopicQuery): Promise<string[]> {
+    return this.topicList.list(query);
+  }
+
+  async trim(topic: string, keep: number): Promise<number> {
+    const kept = await this.index.oldestKept(topic, keep);
+    if (kept === null && keep > 0) return 0;
+    let removed = 0;
+    for await (const entries of this.index.before(topic, kept)) removed += await this.take(entries, [topic]);
+    return removed;
+  }
+
+  /** Buckets in any order: servers that purge at the same time don't meet in each. */
+  async purge(now: number, limit: number): Promise<number> {
+    const first = Math.floor(Math.random() * BUCKETS);
+    let removed = 0;
+    for (let i = 0; i < BUCKETS && removed < limit; i++) removed += await this.purgeBucket((first + i) % BUCKETS, now, limit - removed);
+    return removed;
+  }
+
+  private async purgeBucket(bucket: number, now: number, limit: number): Promise<number> {
+    let removed = 0;
+    for (let start: Item | null = null; removed < limit; ) {
+      const { entries, next }: { entries: Entry[]; next: Item | null } = await this.index.expired(bucket, now, limit - removed, start);
+      removed += await this.take(entries, [], ({ expiresAt }) => (expiresAt ?? now) < now - ORPHAN_AGE_MS);
+      if (next === null) break;
+      start = next;
+    }
+    return removed;
+  }
+
+  count(): Promise<number> {
+    return this.index.count();
+  }
+}
+
+const entryOf = ({ topic, id }: MessageRef): Entry => ({ topicKey: keyText(topic), id });
+
+/** Each id once, the first. */
+function rowsOf(messages: readonly Message[]): { rows: Map<Message, Row>; refusals: Refusal[] } {
+  const rows = new Map<Message, Row>();
+  const refusals: Refusal[] = [];
+  const seen = new Set<string>();
+  for (const message of messages) {
+    if (seen.has(message.id)) continue;
+    seen.add(message.id);
+    try {
+      rows.set(message, toRow(message, partsOf));
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      refusals.push({ id: message.id, reason: error.message });
+    }
+  }
+  return { rows, refusals };
+}

@@ -1,0 +1,86 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { CreateTableCommandInput, UpdateTimeToLiveCommandInput } from '@aws-sdk/client-dynamodb';
+import { RefusedError } from '../../errors';
+import { writeAll } from './batches';
+import type { Client } from './client';
+import { isNamed } from './errors';
+import { Tables } from './tables';
+import { Takeover } from './takeover';
+import { number, numberOf, text, type Item } from './values';
+
+export const MIGRATIONS = join(__dirname, '../../../migrations/dynamodb');
+const TABLE = 'mqtt_offline_migration';
+
+interface Step {
+  readonly name: string;
+  readonly input: CreateTableCommandInput | UpdateTimeToLiveCommandInput;
+}
+
+const isTable = (input: Step['input']): input is CreateTableCommandInput => 'KeySchema' in input;
+
+/**
+ * The plain JSON files of a folder, NNN_name.json from 001 without a gap, as `aws dynamodb create-table` and `update-time-to-live` take
+ * them (--cli-input-json); the table mqtt_offline_migration has those that were run. They are noted when all is done: two servers that
+ * start at once do the same work, and one that was interrupted goes on where it stopped.
+ */
+export class Migrations {
+  private readonly steps: readonly Step[];
+  private readonly tables: Tables;
+
+  constructor(
+    private readonly client: Client,
+    directory: string,
+  ) {
+    this.tables = new Tables(client);
+    this.steps = readdirSync(directory)
+      .filter((name) => /^\d{3}_.*\.json$/.test(name))
+      .sort()
+      .map((name) => ({ name, input: JSON.parse(readFileSync(join(directory, name), 'utf8')) as Step['input'] }));
+  }
+
+  async run(): Promise<void> {
+    // Most starts have nothing to do, and then need no right to create tables.
+    const current = await this.version();
+    if (current === this.steps.length) return;
+    if (current > this.steps.length) throw new RefusedError(this.problem(current) ?? '');
+    const inputs = this.steps.slice(current).map(({ input }) => input);
+    const takeover = new Takeover(this.client, this.tables);
+    if (current === 0) await takeover.check();
+    await this.tables.create(inputs.filter(isTable));
+    for (const input of inputs) if (!isTable(input)) await this.tables.expire(input);
+    if (current === 0) await takeover.run();
+    await writeAll(
+      this.client,
+      this.steps.slice(current).map(({ name }) => ({
+        table: TABLE,
+        put: { name: text(name), version: number(Number(name.slice(0, 3))), applied_at: text(new Date().toISOString()) },
+      })),
+    );
+  }
+
+  /** The newest version that was run; 0 where our tables are missing. */
+  async version(): Promise<number> {
+    let version = 0;
+    for (let start: Item | undefined; ; ) {
+      const input = { TableName: this.client.table(TABLE), ConsistentRead: true, ...(start && { ExclusiveStartKey: start }) };
+      const page = await this.client.call((db) =>
+        db.scan(input).catch((error: unknown) => {
+          if (isNamed(error, 'ResourceNotFoundException')) return null;
+          throw error;
+        }),
+      );
+      for (const item of page?.Items ?? []) version = Math.max(version, numberOf(item['version']) ?? 0);
+      start = page?.LastEvaluatedKey;
+      if (start === undefined) return version;
+    }
+  }
+
+  /** What is wrong with a schema of this version; null: nothing. */
+  problem(version: number): string | null {
+    const known = this.steps.length;
+    if (version > known) return `the schema has version ${version}, this release knows ${known}: upgrade emqx-offline-store`;
+    if (version < known) return `the tables ${this.client.table('mqtt_...')} have version ${version} of ${known}: check region and prefix=, or run "emqx-offline-store migrate"`;
+    return null;
+  }
+}

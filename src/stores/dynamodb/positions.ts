@@ -1,0 +1,84 @@
+import { compareText } from '../shared/order';
+import type { Position } from '../store';
+import { readAll, writeAll, type Write } from './batches';
+import type { Client } from './client';
+import { isPlainKey, keyText } from './keys';
+import { pooled } from './pool';
+import { TopicIndex } from './topic-index';
+import { text, textOf, type Item } from './values';
+
+const TABLE = 'mqtt_acked';
+
+const keyOf = (consumer: string, topic: string): Item => ({ topic: text(keyText(topic)), clientid: text(keyText(consumer)) });
+
+/** mqtt_acked, which is keyed by topic and consumer, and mqtt_acked_topic: each consumer's topics in order. */
+export class Positions {
+  private readonly index: TopicIndex;
+
+  constructor(private readonly client: Client) {
+    this.index = new TopicIndex(client, 'mqtt_acked_topic', 'consumer_key');
+  }
+
+  async get(consumer: string, topics: readonly string[]): Promise<Position[]> {
+    const keys = [...new Set(topics)].map((topic) => keyOf(consumer, topic));
+    return (await readAll(this.client, TABLE, keys)).flatMap(toPosition);
+  }
+
+  /** An entry whose position has just gone is passed over. */
+  async list(consumer: string, after: string, limit: number): Promise<Position[]> {
+    const found: Position[] = [];
+    for (let from = after; found.length < limit; ) {
+      const wanted = limit - found.length;
+      const topics = await this.index.list([keyText(consumer)], { prefix: '', after: from, limit: wanted, accepts: () => true });
+      const positions = await this.get(consumer, topics);
+      found.push(...positions.sort((a, b) => compareText(a.topic, b.topic)));
+      const last = topics.at(-1);
+      if (last === undefined || topics.length < wanted) break;
+      from = last;
+    }
+    return found;
+  }
+
+  async ofTopic(topic: string): Promise<Position[]> {
+    const query = { KeyConditionExpression: 'topic = :t', ExpressionAttributeValues: { ':t': text(keyText(topic)) } };
+    const found: Position[] = [];
+    for await (const items of this.client.query(TABLE, query)) found.push(...items.flatMap(toPosition));
+    return found.sort((a, b) => compareText(a.consumer, b.consumer));
+  }
+
+  async put(positions: readonly Position[]): Promise<void> {
+    const last = [...new Map(positions.map((each) => [JSON.stringify([each.consumer, each.topic]), each])).values()];
+    const isGone = ({ id, receipts }: Position): boolean => id === '' && receipts.length === 0;
+    const gone = last.filter(isGone);
+    const kept = last.filter((position) => !isGone(position));
+    await writeAll(this.client, [
+      ...kept.map((position): Write => ({ table: TABLE, put: toItem(position) })),
+      ...gone.map(({ consumer, topic }): Write => ({ table: TABLE, remove: keyOf(consumer, topic) })),
+    ]);
+    await this.index.add(kept.map(({ consumer, topic }) => ({ partition: keyText(consumer), topic })));
+    await pooled(gone, ({ consumer, topic }) => this.index.leave(keyText(consumer), topic, () => this.isAbsent(consumer, topic)));
+  }
+
+  private async isAbsent(consumer: string, topic: string): Promise<boolean> {
+    return (await this.client.get(TABLE, keyOf(consumer, topic), ['topic'])) === null;
+  }
+}
+
+function toItem({ consumer, topic, id, receipts }: Position): Item {
+  return {
+    ...keyOf(consumer, topic),
+    ...(!isPlainKey(consumer) && { clientid_full: text(consumer) }),
+    ...(!isPlainKey(topic) && { topic_full: text(topic) }),
+    ...(id !== '' && { msgid: text(id) }),
+    ...(receipts.length > 0 && { receipts: { L: receipts.map(text) } }),
+  };
+}
+
+/** An item of EMQX's without a message id says nothing. */
+function toPosition(item: Item): Position[] {
+  const id = textOf(item['msgid']) ?? '';
+  const receipts = (item['receipts']?.L ?? []).map((each) => textOf(each) ?? '');
+  if (id === '' && receipts.length === 0) return [];
+  const [consumer, topic] = [textOf(item['clientid_full'] ?? item['clientid']) ?? '', textOf(item['topic_full'] ?? item['topic']) ?? ''];
+  return [{ consumer, topic, id, receipts }];
+}

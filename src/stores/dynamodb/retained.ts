@@ -1,0 +1,110 @@
+import { RefusedError } from '../../errors';
+import type { Message, MessageRef } from '../../offline/message';
+import type { Refusal, TopicQuery } from '../store';
+import { readAll, writeAll } from './batches';
+import type { Client } from './client';
+import { isPlainKey, keyText } from './keys';
+import { incomplete, partsOf, partWrites, readParts, removeParts, retainedOwner } from './parts';
+import { pooled } from './pool';
+import { partsIn, toMessage, toRow } from './rows';
+import { TopicList } from './topic-list';
+import { text, textOf, type Item } from './values';
+
+const TABLE = 'mqtt_retain';
+const PAYLOAD_CONCURRENCY = 4;
+const NOT_NEWER = { condition: 'attribute_not_exists(msgid) OR msgid <= :id' };
+
+const keyOf = (topic: string): Item => ({ topic: text(keyText(topic)) });
+
+/** mqtt_retain, and mqtt_retain_topic: its topics in order. */
+export class Retained {
+  private readonly topicList: TopicList;
+
+  constructor(private readonly client: Client) {
+    this.topicList = new TopicList(client, 'mqtt_retain_topic');
+  }
+
+  async put(messages: readonly Message[]): Promise<Refusal[]> {
+    const newest = newestByTopic(messages);
+    const outcomes = await pooled(newest, (message) => this.putOne(message));
+    await this.topicList.add(newest.filter((_, i) => outcomes[i] === null).map(({ topic }) => topic));
+    return outcomes.filter((refusal) => refusal !== null);
+  }
+
+  private async putOne(message: Message): Promise<Refusal | null> {
+    try {
+      const { item, outside } = toRow(message, partsOf);
+      const owner = retainedOwner(message.id);
+      if (outside !== null) await writeAll(this.client, partWrites(owner, outside));
+      const full: Item = isPlainKey(message.topic) ? {} : { topic_full: text(message.topic) };
+      const on = { ...NOT_NEWER, values: { ':id': text(message.id) } };
+      const old = await this.client.put(TABLE, { ...item, ...keyOf(message.topic), ...full }, on);
+      // Parts of what was not taken, or was replaced by another message.
+      if (old === false) await removeParts(this.client, [{ owner, count: partsIn(item) }]);
+      else if (old !== null && textOf(old['msgid']) !== message.id) await this.removePartsOf(old);
+      return null;
+    } catch (error) {
+      if (error instanceof RefusedError) return { id: message.id, reason: error.message };
+      throw error;
+    }
+  }
+
+  async delete(refs: readonly MessageRef[]): Promise<void> {
+    await pooled(refs, async ({ topic, id }) => {
+      const old = await this.client.delete(TABLE, keyOf(topic), { ...NOT_NEWER, values: { ':id': text(id) } });
+      if (old !== null && old !== false) await this.removePartsOf(old);
+    });
+    await this.topicList.leave(
+      refs.map(({ topic }) => topic),
+      async (topic) => (await this.client.get(TABLE, keyOf(topic), ['topic'])) === null,
+    );
+  }
+
+  /** A topic whose message has just gone is passed over. */
+  async list({ filter, after, limit }: TopicQuery): Promise<Message[]> {
+    const found: Message[] = [];
+    for (let from = after; found.length < limit; ) {
+      const wanted = limit - found.length;
+      const topics = await this.topicList.list({ filter, after: from, limit: wanted });
+      found.push(...(await this.read(topics)));
+      const last = topics.at(-1);
+      if (last === undefined || topics.length < wanted) break;
+      from = last;
+    }
+    return found;
+  }
+
+  private async read(topics: readonly string[]): Promise<Message[]> {
+    const items = await readAll(this.client, TABLE, topics.map(keyOf));
+    const byKey = new Map(items.map((item) => [textOf(item['topic']), item]));
+    const found = await pooled(
+      topics.map((topic) => byKey.get(keyText(topic))).filter((item) => item !== undefined),
+      (item) => this.whole(item),
+      PAYLOAD_CONCURRENCY,
+    );
+    return found.filter((message) => message !== null);
+  }
+
+  /** Until it is read whole: a newer one may take its place and its parts away at any time. */
+  private async whole(item: Item): Promise<Message | null> {
+    const [id, count] = [textOf(item['msgid']) ?? '', partsIn(item)];
+    const message = (payload: Buffer | null) => ({ ...toMessage({ ...item, topic: item['topic_full'] ?? item['topic']! }, payload), retain: true });
+    if (count === 0) return message(null);
+    const payload = await readParts(this.client, retainedOwner(id), count);
+    if (payload !== null) return message(payload);
+    const now = await this.client.get(TABLE, { topic: item['topic']! });
+    if (now === null) return null;
+    if (textOf(now['msgid']) === id) throw incomplete(id);
+    return this.whole(now);
+  }
+
+  private async removePartsOf(item: Item): Promise<void> {
+    await removeParts(this.client, [{ owner: retainedOwner(textOf(item['msgid']) ?? ''), count: partsIn(item) }]);
+  }
+}
+
+function newestByTopic(messages: readonly Message[]): Message[] {
+  const newest = new Map<string, Message>();
+  for (const message of messages) if ((newest.get(message.topic)?.id ?? '') <= message.id) newest.set(message.topic, message);
+  return [...newest.values()];
+}

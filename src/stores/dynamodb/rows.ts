@@ -1,0 +1,71 @@
+import { isUtf8 } from 'node:buffer';
+import { RefusedError } from '../../errors';
+import type { Message, MessageProperties } from '../../offline/message';
+import { clampQos } from '../shared/qos';
+import { KEY_BYTES } from './keys';
+import { bytes, bytesOf, number, numberOf, sizeOf, text, textOf, type Item } from './values';
+
+const ITEM_BYTES = 400 * 1_024;
+/** Room for the payload is what the rest leaves, less what a topic in the key of mqtt_retain may add. */
+const SPARE_BYTES = 4 * 1_024;
+
+export interface Row {
+  readonly item: Item;
+  /** What doesn't fit into the item. */
+  readonly outside: Buffer | null;
+}
+
+/** An item of mqtt_msg; of mqtt_retain with another key. @throws RefusedError for what no item can hold */
+export function toRow(message: Message, partsOf: (payload: Buffer) => number): Row {
+  const { id, topic, clientid, username, qos, retain, payload, publishReceivedAt, expiresAt, properties } = message;
+  if (id === '' || Buffer.byteLength(id) > KEY_BYTES) throw new RefusedError(`the message id must have 1 to ${KEY_BYTES} bytes`);
+  const rest: Item = {
+    msgid: text(id),
+    topic: text(topic),
+    sender: text(clientid),
+    qos: number(qos),
+    retain: number(retain ? 1 : 0),
+    // EMQX's, whole seconds.
+    arrived: number(Math.floor(publishReceivedAt / 1_000)),
+    published_at: number(publishReceivedAt),
+    ...(username !== null && { username: text(username) }),
+    ...(expiresAt !== null && { expires_at: number(expiresAt) }),
+    ...(Object.keys(properties).length > 0 && { properties: text(JSON.stringify(properties)) }),
+  };
+  const room = ITEM_BYTES - SPARE_BYTES - sizeOf(rest);
+  if (room < 0) throw new RefusedError('topic, client id and properties together exceed what a DynamoDB item holds (400 KB)');
+  if (payload.length > room) return { item: { ...rest, parts: number(partsOf(payload)) }, outside: payload };
+  return { item: { ...rest, payload: isReadable(payload) ? text(payload.toString()) : bytes(payload) }, outside: null };
+}
+
+/** EMQX's own items have no published_at; its arrived is in seconds. */
+export function toMessage(item: Item, outside: Buffer | null): Message {
+  const properties = textOf(item['properties']);
+  return {
+    id: textOf(item['msgid']) ?? '',
+    topic: textOf(item['topic']) ?? '',
+    clientid: textOf(item['sender']) ?? '',
+    username: textOf(item['username']),
+    qos: clampQos(numberOf(item['qos']) ?? 0),
+    retain: numberOf(item['retain']) === 1,
+    payload: outside ?? payloadOf(item),
+    publishReceivedAt: numberOf(item['published_at']) ?? secondsToMs(numberOf(item['arrived'])) ?? 0,
+    expiresAt: numberOf(item['expires_at']),
+    properties: properties === null ? {} : (JSON.parse(properties) as MessageProperties),
+  };
+}
+
+export const partsIn = (item: Item): number => numberOf(item['parts']) ?? 0;
+
+export function secondsToMs(seconds: number | null): number | null {
+  return seconds === null ? null : Math.round(seconds * 1_000);
+}
+
+function payloadOf({ payload }: Item): Buffer {
+  return bytesOf(payload) ?? Buffer.from(payload?.S ?? payload?.N ?? '');
+}
+
+/** As text where people and other readers can make something of it; control characters would only grow on the way. */
+function isReadable(payload: Buffer): boolean {
+  return isUtf8(payload) && !payload.some((byte) => byte < 32 && byte !== 9 && byte !== 10 && byte !== 13);
+}

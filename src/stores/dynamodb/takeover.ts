@@ -1,0 +1,169 @@
+import { createHash } from 'node:crypto';
+import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
+import { readAll, writeAll } from './batches';
+import { projection, type Client } from './client';
+import { keyText } from './keys';
+import { MessageIndex } from './message-index';
+import { inChunks, pooled } from './pool';
+import { secondsToMs } from './rows';
+import { checkFits, type Tables } from './tables';
+import { TopicIndex } from './topic-index';
+import { TopicList } from './topic-list';
+import { number, numberOf, text, textOf, type Item } from './values';
+
+const MAP: CreateTableCommandInput = {
+  TableName: 'mqtt_topic_msg_map',
+  KeySchema: [{ AttributeName: 'topic', KeyType: 'HASH' }],
+  AttributeDefinitions: [{ AttributeName: 'topic', AttributeType: 'S' }],
+};
+const PROGRESS = 'mqtt_offline_migration';
+/** What can come back in an acknowledgement. */
+const USABLE_ID = /^[0-9A-Za-z_-]{1,64}$/;
+const PAGE = 1_000;
+
+/** What is read of a table, and what is done with a page of it. */
+interface Pass {
+  readonly table: string;
+  readonly attributes: readonly string[];
+  /** EMQX's own items have no such attribute, ours have. */
+  readonly without: string | null;
+  readonly work: (items: Item[]) => Promise<void>;
+}
+
+/**
+ * What EMQX's own backend wrote stays as it is and gets its entries in our tables. Every pass may be done again, by two servers at once
+ * too; how far each has come is noted, so that a large table is not read twice.
+ */
+export class Takeover {
+  private readonly index: MessageIndex;
+  private readonly topics: TopicList;
+  private readonly retainedTopics: TopicList;
+  private readonly consumers: TopicIndex;
+
+  constructor(
+    private readonly client: Client,
+    private readonly tables: Tables,
+  ) {
+    this.index = new MessageIndex(client);
+    this.topics = new TopicList(client, 'mqtt_topic');
+    this.retainedTopics = new TopicList(client, 'mqtt_retain_topic');
+    this.consumers = new TopicIndex(client, 'mqtt_acked_topic', 'consumer_key');
+  }
+
+  /** Before anything is created. @throws RefusedError */
+  async check(): Promise<void> {
+    const map = await this.tables.describe('mqtt_topic_msg_map');
+    if (map !== null) checkFits(MAP, map);
+  }
+
+  async run(): Promise<void> {
+    const passes: Pass[] = [
+      { table: 'mqtt_msg', attributes: ['msgid', 'topic', 'arrived'], without: 'published_at', work: (items) => this.messages(items) },
+      { table: 'mqtt_retain', attributes: ['topic', 'msgid', 'arrived'], without: 'published_at', work: (items) => this.retained(items) },
+      { table: 'mqtt_acked', attributes: ['topic', 'clientid', 'topic_full', 'clientid_full'], without: null, work: (items) => this.positions(items) },
+      { table: 'mqtt_client', attributes: ['clientid', 'online_at', 'offline_at'], without: 'changed_at', work: (items) => this.clients(items) },
+    ];
+    // The map first: it may know the topic of a message that doesn't say it.
+    const map: Pass = { table: 'mqtt_topic_msg_map', attributes: ['topic', 'MsgId'], without: null, work: (items) => this.map(items) };
+    if ((await this.tables.describe(map.table)) !== null) passes.unshift(map);
+    for (const pass of passes) await this.pass(pass);
+  }
+
+  private async pass({ table, attributes, without, work }: Pass): Promise<void> {
+    const key = { name: text(`take over ${table}`) };
+    const progress = await this.client.get(PROGRESS, key);
+    if (progress?.['done']?.BOOL === true) return;
+    const { ExpressionAttributeNames: names, ...projected } = projection(attributes);
+    const filter = without === null ? {} : { FilterExpression: 'attribute_not_exists(#without)' };
+    const input = {
+      ...{ TableName: this.client.table(table), Limit: PAGE, ConsistentRead: true, ...projected, ...filter },
+      ExpressionAttributeNames: { ...names, ...(without !== null && { '#without': without }) },
+    };
+    for (let start: Item | undefined = progress?.['next']?.M; ; ) {
+      const { Items = [], LastEvaluatedKey } = await this.client.call((db) => db.scan({ ...input, ...(start && { ExclusiveStartKey: start }) }));
+      await work(Items);
+      start = LastEvaluatedKey;
+      await this.client.put(PROGRESS, { ...key, ...(start === undefined ? { done: { BOOL: true } } : { next: { M: start } }) });
+      if (start === undefined) return;
+    }
+  }
+
+  private async map(items: readonly Item[]): Promise<void> {
+    for (const item of items) {
+      for (const ids of inChunks(item['MsgId']?.SS ?? [], PAGE)) {
+        const keys = ids.filter((id) => id !== '').map((id) => ({ msgid: text(id) }));
+        const without = (await readAll(this.client, 'mqtt_msg', keys, ['msgid', 'topic'])).filter(({ topic }) => textOf(topic) === null);
+        await pooled(without, ({ msgid }) =>
+          this.client.update('mqtt_msg', { msgid: msgid! }, { update: 'SET topic = :t', condition: 'attribute_exists(msgid)', values: { ':t': item['topic']! } }),
+        );
+      }
+    }
+  }
+
+  /** A message without a topic can't be delivered to anybody: it stays, unlisted. */
+  private async messages(items: readonly Item[]): Promise<void> {
+    const known = items.filter(({ topic }) => (textOf(topic) ?? '') !== '');
+    const changed = await pooled(known, async (item) => {
+      const id = textOf(item['msgid']) ?? '';
+      return { topic: textOf(item['topic']) ?? '', expiresAt: null, old: id, id: USABLE_ID.test(id) ? id : newId(item, id) };
+    });
+    await writeAll(
+      this.client,
+      changed.map((each) => this.index.addition(each)),
+    );
+    await pooled(
+      changed.filter(({ old, id }) => old !== id),
+      ({ old, id }) => this.rename(old, id),
+    );
+    await this.topics.add(changed.map(({ topic }) => topic));
+  }
+
+  /** The id is the key: an item of its own. */
+  private async rename(old: string, id: string): Promise<void> {
+    const item = await this.client.get('mqtt_msg', { msgid: text(old) });
+    if (item === null) return;
+    await this.client.put('mqtt_msg', { ...item, msgid: text(id), msgid_before: text(old) });
+    await this.client.delete('mqtt_msg', { msgid: text(old) });
+  }
+
+  /** The newest of a topic is the one with the greatest id: one without gets its time. */
+  private async retained(items: readonly Item[]): Promise<void> {
+    await pooled(
+      items.filter(({ msgid }) => (textOf(msgid) ?? '') === ''),
+      (item) => {
+        const id = text(hexTime(item) + '0'.repeat(16));
+        const condition = 'attribute_exists(topic) AND (attribute_not_exists(msgid) OR msgid = :none)';
+        return this.client.update('mqtt_retain', { topic: item['topic']! }, { update: 'SET msgid = :id', condition, values: { ':id': id, ':none': text('') } });
+      },
+    );
+    await this.retainedTopics.add(items.map(({ topic }) => textOf(topic) ?? ''));
+  }
+
+  private async positions(items: readonly Item[]): Promise<void> {
+    await this.consumers.add(
+      items.map((item) => ({
+        partition: keyText(textOf(item['clientid_full'] ?? item['clientid']) ?? ''),
+        topic: textOf(item['topic_full'] ?? item['topic']) ?? '',
+      })),
+    );
+  }
+
+  /** An event older than what EMQX wrote must not win. */
+  private async clients(items: readonly Item[]): Promise<void> {
+    await pooled(items, async (item) => {
+      const at = secondsToMs(Math.max(numberOf(item['online_at']) ?? 0, numberOf(item['offline_at']) ?? 0)) ?? 0;
+      const on = { update: 'SET changed_at = :at', condition: 'attribute_exists(clientid) AND attribute_not_exists(changed_at)', values: { ':at': number(at) } };
+      if (at > 0) await this.client.update('mqtt_client', { clientid: item['clientid']! }, on);
+    });
+  }
+}
+
+/** Sorts where the message belongs: microseconds as EMQX's own ids begin, and what tells it from others. The same whenever it is asked for. */
+function newId(item: Item, old: string): string {
+  return hexTime(item) + createHash('sha256').update(old).digest('hex').slice(0, 16).toUpperCase();
+}
+
+function hexTime(item: Item): string {
+  const ms = secondsToMs(numberOf(item['arrived'])) ?? Date.now();
+  return (BigInt(Math.max(0, Math.round(ms))) * 1_000n).toString(16).toUpperCase().padStart(16, '0');
+}

@@ -1,0 +1,165 @@
+import { randomUUID } from 'node:crypto';
+import { compareText } from '../shared/order';
+import { writeAll, type Write } from './batches';
+import type { Client } from './client';
+import { commonPart, topicSort, topicSortRange } from './keys';
+import { bytes, bytesOf, text, textOf, type Item } from './values';
+
+const LARGEST_PAGE = 1_000;
+/** Partitions are never quite even. */
+const PAGE_MARGIN = 2;
+
+interface Row {
+  readonly key: Buffer;
+  readonly topic: string;
+}
+
+/** What of the index is asked for. */
+export interface TopicRange {
+  readonly prefix: string;
+  readonly after: string;
+  readonly limit: number;
+  readonly accepts: (topic: string) => boolean;
+}
+
+/**
+ * A table of topics in order, [partition, topic_sort]. One entry stands for any number of items elsewhere and goes with the last of them.
+ *
+ * The token settles an add() and a leave() at the same time: whoever wrote an item adds the entry afterwards, with a new token; leave()
+ * reads the token, then sees that no item is there, and deletes the entry only if it still has this token.
+ */
+export class TopicIndex {
+  constructor(
+    private readonly client: Client,
+    private readonly table: string,
+    private readonly partitionKey: string,
+  ) {}
+
+  /** After their items were written. */
+  async add(entries: readonly { readonly partition: string; readonly topic: string }[]): Promise<void> {
+    const put = new Map<string, Write>();
+    for (const { partition, topic } of entries) {
+      const item = { ...this.key(partition, topic), topic: text(topic), token: text(randomUUID()) };
+      put.set(JSON.stringify([partition, topic]), { table: this.table, put: item });
+    }
+    await writeAll(this.client, [...put.values()]);
+  }
+
+  /** After items were removed: the entry goes unless there are others. */
+  async leave(partition: string, topic: string, isEmpty: () => Promise<boolean>): Promise<void> {
+    // The usual case costs one request.
+    if (!(await isEmpty())) return;
+    const entry = await this.client.get(this.table, this.key(partition, topic), ['token']);
+    if (entry === null || !(await isEmpty())) return;
+    const condition = entry['token'] === undefined ? 'attribute_not_exists(#t)' : '#t = :token';
+    const values = entry['token'] === undefined ? {} : { values: { ':token': entry['token'] } };
+    await this.client.delete(this.table, this.key(partition, topic), { condition, names: { '#t': 'token' }, ...values });
+  }
+
+  async has(partition: string, topic: string): Promise<boolean> {
+    return (await this.client.get(this.table, this.key(partition, topic), ['topic_sort'])) !== null;
+  }
+
+  /** In order, over several partitions. */
+  async list(partitions: readonly string[], { prefix, after, limit, accepts }: TopicRange): Promise<string[]> {
+    const found: string[] = [];
+    let group: SameBeginning | null = null;
+    for await (const row of this.merged(partitions, prefix, after, limit)) {
+      const common = commonPart(row.key);
+      if (group !== null && (common === null || !group.isOf(common))) {
+        found.push(...group.smallest());
+        group = null;
+      }
+      if (found.length >= limit) return found;
+      if (compareText(row.topic, after) <= 0 || !row.topic.startsWith(prefix) || !accepts(row.topic)) continue;
+      if (common === null) found.push(row.topic);
+      else (group ??= new SameBeginning(common, limit - found.length)).add(row.topic);
+    }
+    return [...found, ...(group?.smallest() ?? [])].slice(0, limit);
+  }
+
+  private async *merged(partitions: readonly string[], prefix: string, after: string, limit: number): AsyncGenerator<Row> {
+    const [from, to] = topicSortRange(prefix, after);
+    // DynamoDB refuses a range without room.
+    if (Buffer.compare(from, to) > 0) return;
+    const firstPage = Math.ceil(limit / partitions.length) + PAGE_MARGIN;
+    const cursors = partitions.map((partition) => new Cursor((size, start) => this.page(partition, from, to, size, start), firstPage));
+    await Promise.all(cursors.map((cursor) => cursor.fill()));
+    for (;;) {
+      const least = cursors.reduce<Cursor | null>((best, each) => (each.isBefore(best) ? each : best), null);
+      const row = least?.take();
+      if (row === undefined) return;
+      yield row;
+      await least?.fill();
+    }
+  }
+
+  private page(partition: string, from: Buffer, to: Buffer, size: number, start: Item | null) {
+    const query = {
+      KeyConditionExpression: '#p = :p AND topic_sort BETWEEN :from AND :to',
+      ExpressionAttributeNames: { '#p': this.partitionKey },
+      ExpressionAttributeValues: { ':p': text(partition), ':from': bytes(from), ':to': bytes(to) },
+      Limit: size,
+    };
+    return this.client.page(this.table, query, start);
+  }
+
+  private key(partition: string, topic: string): Item {
+    return { [this.partitionKey]: text(partition), topic_sort: bytes(topicSort(topic)) };
+  }
+}
+
+const toRow = (item: Item): Row => ({ key: bytesOf(item['topic_sort']) ?? Buffer.alloc(0), topic: textOf(item['topic']) ?? '' });
+
+/** One partition's rows, a page at a time; pages grow, for filters that few topics match. */
+class Cursor {
+  private rows: Row[] = [];
+  private at = 0;
+  private ended = false;
+  private start: Item | null = null;
+
+  constructor(
+    private readonly read: (size: number, start: Item | null) => Promise<{ items: Item[]; next: Item | null }>,
+    private size: number,
+  ) {}
+
+  async fill(): Promise<void> {
+    while (!this.ended && this.at >= this.rows.length) {
+      const { items, next } = await this.read(Math.min(this.size, LARGEST_PAGE), this.start);
+      [this.rows, this.at, this.start, this.ended] = [items.map(toRow), 0, next, next === null];
+      this.size *= 2;
+    }
+  }
+
+  isBefore(other: Cursor | null): boolean {
+    const [own, its] = [this.rows[this.at], other?.rows[other.at]];
+    return own !== undefined && (its === undefined || Buffer.compare(own.key, its.key) < 0);
+  }
+
+  take(): Row | undefined {
+    return this.rows[this.at++];
+  }
+}
+
+/** The rare topics that are as long as a key and begin alike: only as many of them are kept as can be wanted. */
+class SameBeginning {
+  private topics: string[] = [];
+
+  constructor(
+    private readonly beginning: Buffer,
+    private readonly most: number,
+  ) {}
+
+  isOf(beginning: Buffer): boolean {
+    return this.beginning.equals(beginning);
+  }
+
+  add(topic: string): void {
+    this.topics.push(topic);
+    if (this.topics.length >= 2 * this.most) this.topics = this.smallest();
+  }
+
+  smallest(): string[] {
+    return this.topics.sort(compareText).slice(0, this.most);
+  }
+}

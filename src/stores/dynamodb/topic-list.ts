@@ -1,0 +1,35 @@
+import { matches } from '../../offline/topic';
+import { compareText } from '../shared/order';
+import { topicRange } from '../shared/topic-range';
+import type { TopicQuery } from '../store';
+import type { Client } from './client';
+import { SHARD_NAMES, shardOf } from './keys';
+import { pooled } from './pool';
+import { TopicIndex } from './topic-index';
+
+/** A table of all topics that have something, in shards: otherwise all servers would write to one partition. */
+export class TopicList {
+  private readonly index: TopicIndex;
+
+  constructor(client: Client, table: 'mqtt_topic' | 'mqtt_retain_topic') {
+    this.index = new TopicIndex(client, table, 'shard');
+  }
+
+  add(topics: Iterable<string>): Promise<void> {
+    return this.index.add([...new Set(topics)].map((topic) => ({ partition: shardOf(topic), topic })));
+  }
+
+  async leave(topics: Iterable<string>, isEmpty: (topic: string) => Promise<boolean>): Promise<void> {
+    await pooled([...new Set(topics)], (topic) => this.index.leave(shardOf(topic), topic, () => isEmpty(topic)));
+  }
+
+  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
+    if (limit <= 0) return [];
+    const { exact, prefix } = topicRange(filter);
+    const found: string[] = [];
+    if (exact !== null && exact !== '' && compareText(exact, after) > 0 && (await this.index.has(shardOf(exact), exact))) found.push(exact);
+    if (prefix === null || found.length >= limit) return found;
+    const accepts = (topic: string) => topic !== exact && matches(filter, topic);
+    return [...found, ...(await this.index.list(SHARD_NAMES, { prefix, after, limit: limit - found.length, accepts }))];
+  }
+}
