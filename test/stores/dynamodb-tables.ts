@@ -1,6 +1,6 @@
-import { DynamoDB } from '@aws-sdk/client-dynamodb';
+import { DynamoDB, paginateScan, type AttributeValue } from '@aws-sdk/client-dynamodb';
 import { parseServiceUrl } from '../../src/config/url';
-import { DynamoStore } from '../../src/stores/dynamodb';
+import { DynamoStore, type DynamoStoreOptions } from '../../src/stores/dynamodb';
 
 /** Tables of one prefix on a test server, which are deleted at the end. */
 export class TestTables {
@@ -25,6 +25,17 @@ export class TestTables {
     return storeOf(this.url(params, login));
   }
 
+  async items(table: string): Promise<Record<string, AttributeValue>[]> {
+    const pages = paginateScan({ client: this.db }, { TableName: this.prefix + table, ConsistentRead: true });
+    const items: Record<string, AttributeValue>[] = [];
+    for await (const { Items = [] } of pages) items.push(...Items);
+    return items;
+  }
+
+  async put(table: string, ...items: Record<string, AttributeValue>[]): Promise<void> {
+    for (const Item of items) await this.db.putItem({ TableName: this.prefix + table, Item });
+  }
+
   async names(): Promise<string[]> {
     const { TableNames = [] } = await this.db.listTables({ ExclusiveStartTableName: this.prefix });
     return TableNames.filter((name) => name.startsWith(this.prefix));
@@ -36,4 +47,4 @@ export class TestTables {
   }
 }
 
-export const storeOf = (url: string): DynamoStore => new DynamoStore(parseServiceUrl(url, ['dynamodb']));
+export const storeOf = (url: string, options?: DynamoStoreOptions): DynamoStore => new DynamoStore(parseServiceUrl(url, ['dynamodb']), options);

@@ -26,8 +26,11 @@ export class Client {
   private readonly db: DynamoDB;
   private closed = false;
 
-  constructor(private readonly settings: DynamoSettings) {
-    this.db = new DynamoDB(configOf(settings));
+  constructor(
+    private readonly settings: DynamoSettings,
+    requestTimeoutMs = REQUEST_TIMEOUT_MS,
+  ) {
+    this.db = new DynamoDB(configOf(settings, requestTimeoutMs));
   }
 
   get region(): string {
@@ -113,14 +116,14 @@ export class Client {
   }
 }
 
-function configOf({ region, endpoint, credentials, ca }: DynamoSettings): DynamoDBClientConfig {
+function configOf({ region, endpoint, credentials, ca }: DynamoSettings, requestTimeout: number): DynamoDBClientConfig {
   return {
     region,
     ...(endpoint !== null && { endpoint }),
     ...(credentials !== null && { credentials }),
     requestHandler: {
       connectionTimeout: CONNECTION_TIMEOUT_MS,
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout,
       throwOnRequestTimeout: true,
       httpAgent: { keepAlive: true, maxSockets: SOCKETS },
       httpsAgent: new Agent({ keepAlive: true, maxSockets: SOCKETS, ...(ca !== null && { ca }) }),

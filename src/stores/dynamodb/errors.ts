@@ -3,7 +3,7 @@ import { ClosedError, errorText, RefusedError, RetryableError } from '../../erro
 /** What DynamoDB says of an item that it will never take. Other ValidationExceptions speak of the tables. */
 const ABOUT_THE_ITEM = /item size|exceeded the|maximum allowed size|must be under|empty (string|binary) value|nesting/i;
 
-const NETWORK = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'ECONNRESET', 'EPIPE'];
+const NETWORK = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EPIPE'];
 const CERTIFICATE = /^(UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|CERT_|ERR_TLS_CERT)/;
 
 export function mapError(error: unknown): Error {
@@ -28,12 +28,14 @@ function explain(error: unknown): string {
   const words = oneLine(cause);
   if (typeof code === 'string') {
     if (CERTIFICATE.test(code)) return `the endpoint's certificate is not trusted (${words}): name its authority with ca=`;
-    if (code === 'EPROTO') return `the endpoint speaks no TLS (${words}): write it with http://`;
+    if (code === 'EPROTO') return 'the endpoint speaks no TLS (EPROTO): write endpoint= with http://';
+    if (code === 'ECONNRESET') return `DynamoDB broke the connection off (${words}): check endpoint=, whether it is https:// or http:// too`;
+    if (name === 'TimeoutError') return `DynamoDB does not answer (${code}): check the region and endpoint=`;
     if (NETWORK.includes(code)) return `cannot connect to DynamoDB (${words || code}): check the region and endpoint=`;
   }
   switch (name) {
     case 'TimeoutError':
-      return `cannot connect to DynamoDB (${words}): check the region and endpoint=`;
+      return 'DynamoDB does not answer: check the region and endpoint=';
     case 'CredentialsProviderError':
     case 'TokenProviderError':
       return `no AWS credentials (${words}): write ACCESS_KEY:SECRET@ before the region, or provide them to the AWS default chain`;

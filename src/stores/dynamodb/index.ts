@@ -13,6 +13,11 @@ import { settingsOf } from './settings';
 
 const SETTING = 'STORE_URL';
 
+export interface DynamoStoreOptions {
+  /** Of each try; the SDK tries three times. */
+  readonly requestTimeoutMs?: number;
+}
+
 /** Amazon DynamoDB, and what speaks its language. All reads that the contract depends on are consistent ones. */
 export class DynamoStore implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
@@ -24,8 +29,8 @@ export class DynamoStore implements Store {
   private readonly migrations: Migrations;
 
   /** @throws SettingError */
-  constructor(url: ServiceUrl) {
-    this.client = new Client(settingsOf(url));
+  constructor(url: ServiceUrl, { requestTimeoutMs }: DynamoStoreOptions = {}) {
+    this.client = new Client(settingsOf(url), requestTimeoutMs);
     this.messages = new Messages(this.client);
     this.clients = new Clients(this.client);
     this.positions = new Positions(this.client);
