@@ -4,7 +4,7 @@ import { connect, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createServer, type Server } from 'node:tls';
 import { RetryableError } from '../../src/errors';
-import { backendUrl, caFile, withBackends } from '../support/backends';
+import { caFile, withBackends } from '../support/backends';
 import { message } from '../support/messages';
 import { joinRealms } from '../support/one-realm';
 import { storeOf, TestTables } from './dynamodb-tables';
@@ -41,7 +41,7 @@ describe('dynamodb settings', () => {
   withBackends(['dynamodb'], ({ dynamodb: server }) => {
     const tables = new TestTables(server, `settings_${process.pid}_`);
     afterAll(() => tables.drop());
-    const port = () => new URL(new URL(backendUrl('dynamodb') ?? '').searchParams.get('endpoint') ?? '').port;
+    const { port } = new URL(tables.endpoint);
 
     const ailing = async (store: ReturnType<TestTables['open']>): Promise<string> => {
       const start = Date.now();
@@ -71,7 +71,7 @@ describe('dynamodb settings', () => {
     });
 
     it('names the setting for a server without TLS', async () => {
-      expect(await ailing(tables.open({ endpoint: `https://127.0.0.1:${port()}` }))).toMatch(/speaks no TLS.*http:\/\//);
+      expect(await ailing(tables.open({ endpoint: `https://127.0.0.1:${port}` }))).toMatch(/speaks no TLS.*http:\/\//);
     });
 
     it('names the setting for a login that is refused', async () => {
@@ -108,7 +108,7 @@ describe('dynamodb settings', () => {
       beforeAll(async () => {
         const file = (name: string) => readFileSync(join(dirname(caFile()), name));
         front = createServer({ cert: file('server.pem'), key: file('server.key') }, (socket) => {
-          const upstream = connect(Number(port()), '127.0.0.1');
+          const upstream = connect(Number(port), '127.0.0.1');
           socket.pipe(upstream).pipe(socket);
           socket.on('error', () => upstream.destroy());
           upstream.on('error', () => socket.destroy());
@@ -140,7 +140,7 @@ describe('dynamodb settings', () => {
 
     // Promise 14.
     it('works again at once when a server that vanished without a word is back', async () => {
-      const proxy = await SilentProxy.to(new URL(`http://127.0.0.1:${port()}`));
+      const proxy = await SilentProxy.to(new URL(`http://127.0.0.1:${port}`));
       const store = storeOf(tables.url({ endpoint: proxy.url }), { requestTimeoutMs: 300 });
       try {
         await store.migrate();

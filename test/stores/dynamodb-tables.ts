@@ -5,13 +5,14 @@ import { DynamoStore, type DynamoStoreOptions } from '../../src/stores/dynamodb'
 /** Tables of one prefix on a test server, which are deleted at the end. */
 export class TestTables {
   readonly db: DynamoDB;
+  readonly endpoint: string;
 
   constructor(
     readonly server: string,
     readonly prefix: string,
   ) {
-    const endpoint = parseServiceUrl(server, ['dynamodb']).params['endpoint'] ?? '';
-    this.db = new DynamoDB({ region: 'us-east-1', endpoint, credentials: { accessKeyId: 'test', secretAccessKey: 'test' } });
+    this.endpoint = parseServiceUrl(server, ['dynamodb']).params['endpoint'] ?? '';
+    this.db = new DynamoDB({ region: 'us-east-1', endpoint: this.endpoint, credentials: { accessKeyId: 'test', secretAccessKey: 'test' } });
   }
 
   /** With the server's own parameters replaced by these, where given. */
