@@ -133,6 +133,9 @@ describe('dynamodb takeover', () => {
         const [first] = await list(store, 't/mapped');
         expect(await store.removeMessages([first!], Date.now() + 60_000)).toBe(1);
         expect(await store.listTopics({ filter: 't/mapped', after: '', limit: 10 })).toEqual([]);
+        expect(await store.saveMessages([message({ id: 'lost', topic: 't/lost' })])).toEqual([]);
+        expect(await store.removeMessages([{ id: 'lost', topic: 't/lost' }], Date.now() + 60_000)).toBe(1);
+        expect(await store.listTopics({ filter: 't/lost', after: '', limit: 10 })).toEqual([]);
       });
 
       it('knows the old clients', async () => {

@@ -56,19 +56,22 @@ export class Messages {
     const alive = messages.filter(({ id }) => !buried.has(id));
     if (alive.length === 0) return;
     const fresh = alive.filter(({ id }) => !stored.has(id));
-    const parts = fresh.flatMap((message) => partWrites(message.id, rows.get(message)?.outside ?? Buffer.alloc(0)));
+    const parts = fresh.flatMap((message) => partWrites(message.id, rows.get(message)?.outside ?? null));
     await writeAll(this.client, [...parts, ...fresh.map((message) => this.index.addition(message))]);
     await writeAll(
       this.client,
       fresh.map((message) => ({ table: TABLE, put: rows.get(message)?.item ?? {} })),
     );
-    const topics = alive.map(({ id, topic }) => stored.get(id) ?? topic);
-    await this.topicList.add(topics);
-    const late = await this.tombstones.living(
+    await this.topicList.add(alive.map(({ id, topic }) => stored.get(id) || topic));
+    const meanwhile = await this.tombstones.living(
       alive.map(({ id }) => id),
       now,
     );
-    if (late.size > 0) await this.take(alive.filter(({ id }) => late.has(id)).map(entryOf), topics);
+    const gone = alive.filter(({ id }) => meanwhile.has(id));
+    await this.take(
+      gone.map(entryOf),
+      gone.map(({ topic }) => topic),
+    );
   }
 
   private async topicsOf(ids: readonly string[]): Promise<Map<string, string>> {
@@ -136,7 +139,7 @@ export class Messages {
     const kept = await this.index.oldestKept(topic, keep);
     if (kept === null && keep > 0) return 0;
     let removed = 0;
-    for await (const entries of this.index.before(topic, kept)) removed += await this.take(entries, [topic]);
+    for await (const entries of this.index.before(topic, kept)) if (entries.length > 0) removed += await this.take(entries, [topic]);
     return removed;
   }
 

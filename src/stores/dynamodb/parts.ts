@@ -11,7 +11,8 @@ export const partsOf = (payload: Buffer): number => Math.ceil(payload.length / P
 /** Retained messages have parts of their own: the stored message of the same id may be removed before. */
 export const retainedOwner = (id: string): string => `retained/${id}`;
 
-export function partWrites(owner: string, payload: Buffer): Write[] {
+export function partWrites(owner: string, payload: Buffer | null): Write[] {
+  if (payload === null) return [];
   return Array.from({ length: partsOf(payload) }, (_, n) => ({
     table: TABLE,
     put: { ...keyOf(owner, n), data: bytes(payload.subarray(n * PART_BYTES, (n + 1) * PART_BYTES)) },

@@ -35,7 +35,7 @@ export class Retained {
     try {
       const { item, outside } = toRow(message, partsOf);
       const owner = retainedOwner(message.id);
-      if (outside !== null) await writeAll(this.client, partWrites(owner, outside));
+      await writeAll(this.client, partWrites(owner, outside));
       const full: Item = isPlainKey(message.topic) ? {} : { topic_full: text(message.topic) };
       const on = { ...NOT_NEWER, values: { ':id': text(message.id) } };
       const old = await this.client.put(TABLE, { ...item, ...keyOf(message.topic), ...full }, on);

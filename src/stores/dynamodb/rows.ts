@@ -19,6 +19,7 @@ export interface Row {
 export function toRow(message: Message, partsOf: (payload: Buffer) => number): Row {
   const { id, topic, clientid, username, qos, retain, payload, publishReceivedAt, expiresAt, properties } = message;
   if (id === '' || Buffer.byteLength(id) > KEY_BYTES) throw new RefusedError(`the message id must have 1 to ${KEY_BYTES} bytes`);
+  if (topic === '') throw new RefusedError('the topic is empty');
   const rest: Item = {
     msgid: text(id),
     topic: text(topic),

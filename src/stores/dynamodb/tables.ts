@@ -62,7 +62,9 @@ export class Tables {
       try {
         await db.updateTimeToLive({ TableName, TimeToLiveSpecification });
       } catch (error) {
-        if (!isNamed(error, 'ValidationException') || !(await this.expires(TableName))) throw error;
+        // Another server was first, here too.
+        const taken = isNamed(error, 'ValidationException') || isNamed(error, 'ResourceInUseException');
+        if (!taken || !(await this.expires(TableName))) throw error;
       }
     });
   }

@@ -51,9 +51,8 @@ export class TopicIndex {
     if (!(await isEmpty())) return;
     const entry = await this.client.get(this.table, this.key(partition, topic), ['token']);
     if (entry === null || !(await isEmpty())) return;
-    const condition = entry['token'] === undefined ? 'attribute_not_exists(#t)' : '#t = :token';
-    const values = entry['token'] === undefined ? {} : { values: { ':token': entry['token'] } };
-    await this.client.delete(this.table, this.key(partition, topic), { condition, names: { '#t': 'token' }, ...values });
+    const on = { condition: '#t = :token', names: { '#t': 'token' }, values: { ':token': entry['token'] ?? text('') } };
+    await this.client.delete(this.table, this.key(partition, topic), on);
   }
 
   async has(partition: string, topic: string): Promise<boolean> {

@@ -16,11 +16,11 @@ export class TopicList {
   }
 
   add(topics: Iterable<string>): Promise<void> {
-    return this.index.add([...new Set(topics)].map((topic) => ({ partition: shardOf(topic), topic })));
+    return this.index.add(distinct(topics).map((topic) => ({ partition: shardOf(topic), topic })));
   }
 
   async leave(topics: Iterable<string>, isEmpty: (topic: string) => Promise<boolean>): Promise<void> {
-    await pooled([...new Set(topics)], (topic) => this.index.leave(shardOf(topic), topic, () => isEmpty(topic)));
+    await pooled(distinct(topics), (topic) => this.index.leave(shardOf(topic), topic, () => isEmpty(topic)));
   }
 
   async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
@@ -33,3 +33,6 @@ export class TopicList {
     return [...found, ...(await this.index.list(SHARD_NAMES, { prefix, after, limit: limit - found.length, accepts }))];
   }
 }
+
+/** An old item without a topic has none that could be listed. */
+const distinct = (topics: Iterable<string>): string[] => [...new Set(topics)].filter((topic) => topic !== '');
