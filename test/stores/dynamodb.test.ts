@@ -10,19 +10,18 @@ const HUGE = { userProperties: Array.from({ length: 10 }, (_, i) => ({ key: `${i
 
 describe('dynamodb', () => {
   withBackends(['dynamodb'], ({ dynamodb: server }) => {
-    const tables = new TestTables(server, `conformance_${process.pid}_`);
-    const open = async () => tables.open();
-    afterAll(() => tables.drop());
-
-    conformance('on DynamoDB', { open });
+    const shared = new TestTables(server, `conformance_${process.pid}_`);
+    conformance('on DynamoDB', { open: async () => shared.open() });
+    afterAll(() => shared.drop());
 
     describe('beyond the contract', () => {
+      const tables = new TestTables(server, `beyond_${process.pid}_`);
       const store = tables.open();
       const topic = 'beyond';
       const soon = () => Date.now() + 60_000;
       const list = (of: string) => store.listMessages({ topic: of, after: '', limit: 1_000, now: Date.now() });
       beforeAll(() => store.migrate());
-      afterAll(() => store.close());
+      afterAll(() => store.close().then(() => tables.drop()));
 
       // Promise 13.
       it('refuses only what an item can’t hold', async () => {
