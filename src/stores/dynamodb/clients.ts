@@ -1,4 +1,5 @@
 import { clampQos } from '../shared/qos';
+import { newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import type { ClientState, Subscription, SubscriptionRef } from '../store';
 import { writeAll, type Write } from './batches';
@@ -19,7 +20,7 @@ export class Clients {
   constructor(private readonly client: Client) {}
 
   async saveStates(states: readonly ClientState[]): Promise<void> {
-    await pooled(newestByClient(states), (state) => this.saveState(state));
+    await pooled(newestStates(states), (state) => this.saveState(state));
   }
 
   /** EMQX's online_at and offline_at are whole seconds; ours beside them are exact. */
@@ -83,12 +84,6 @@ const inSeconds = (ms: number | null): number | null => (ms === null ? null : Ma
 
 /** In seconds, 0 when it has not happened. */
 const emqxTime = (value: Item[string] | undefined): number | null => secondsToMs(numberOf(value) || null);
-
-function newestByClient(states: readonly ClientState[]): ClientState[] {
-  const newest = new Map<string, ClientState>();
-  for (const state of states) if ((newest.get(state.clientid)?.at ?? -Infinity) <= state.at) newest.set(state.clientid, state);
-  return [...newest.values()];
-}
 
 /** DynamoDB refuses a batch with two writes to one item. */
 function lastOfEach<T extends SubscriptionRef>(refs: readonly T[]): T[] {

@@ -6,7 +6,7 @@ import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal
 import { Client } from './client';
 import { Clients } from './clients';
 import { Messages } from './messages';
-import { Migrations, MIGRATIONS } from './migrations';
+import { Migrations } from './migrations';
 import { Positions } from './positions';
 import { Retained } from './retained';
 import { settingsOf } from './settings';
@@ -35,7 +35,7 @@ export class DynamoStore implements Store {
     this.clients = new Clients(this.client);
     this.positions = new Positions(this.client);
     this.retained = new Retained(this.client);
-    this.migrations = new Migrations(this.client, MIGRATIONS);
+    this.migrations = new Migrations(this.client);
   }
 
   migrate(): Promise<void> {

@@ -1,7 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import type { CreateTableCommandInput, UpdateTimeToLiveCommandInput } from '@aws-sdk/client-dynamodb';
 import { RefusedError } from '../../errors';
+import { MigrationFiles } from '../shared/migration-files';
 import { writeAll } from './batches';
 import type { Client } from './client';
 import { isNamed } from './errors';
@@ -9,10 +8,10 @@ import { Tables } from './tables';
 import { Takeover } from './takeover';
 import { number, numberOf, text, type Item } from './values';
 
-export const MIGRATIONS = join(__dirname, '../../../migrations/dynamodb');
 const TABLE = 'mqtt_offline_migration';
 
 interface Step {
+  readonly version: number;
   readonly name: string;
   readonly input: CreateTableCommandInput | UpdateTimeToLiveCommandInput;
 }
@@ -20,7 +19,7 @@ interface Step {
 const isTable = (input: Step['input']): input is CreateTableCommandInput => 'KeySchema' in input;
 
 /**
- * The plain JSON files of a folder, NNN_name.json from 001 without a gap, as `aws dynamodb create-table` and `update-time-to-live` take
+ * The plain JSON files of migrations/dynamodb/, as `aws dynamodb create-table` and `update-time-to-live` take
  * them (--cli-input-json); the table mqtt_offline_migration has those that were run. They are noted when all is done: two servers that
  * start at once do the same work, and one that was interrupted goes on where it stopped.
  */
@@ -28,15 +27,9 @@ export class Migrations {
   private readonly steps: readonly Step[];
   private readonly tables: Tables;
 
-  constructor(
-    private readonly client: Client,
-    directory: string,
-  ) {
+  constructor(private readonly client: Client) {
     this.tables = new Tables(client);
-    this.steps = readdirSync(directory)
-      .filter((name) => /^\d{3}_.*\.json$/.test(name))
-      .sort()
-      .map((name) => ({ name, input: JSON.parse(readFileSync(join(directory, name), 'utf8')) as Step['input'] }));
+    this.steps = new MigrationFiles('dynamodb').all.map(({ version, name, text: json }) => ({ version, name, input: JSON.parse(json) as Step['input'] }));
   }
 
   async run(): Promise<void> {
@@ -52,9 +45,9 @@ export class Migrations {
     if (current === 0) await takeover.run();
     await writeAll(
       this.client,
-      this.steps.slice(current).map(({ name }) => ({
+      this.steps.slice(current).map(({ name, version }) => ({
         table: TABLE,
-        put: { name: text(name), version: number(Number(name.slice(0, 3))), applied_at: text(new Date().toISOString()) },
+        put: { name: text(name), version: number(version), applied_at: text(new Date().toISOString()) },
       })),
     );
   }

@@ -1,5 +1,6 @@
 import { RefusedError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
+import { newestMessages } from '../shared/newest';
 import type { Refusal, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
@@ -25,7 +26,7 @@ export class Retained {
   }
 
   async put(messages: readonly Message[]): Promise<Refusal[]> {
-    const newest = newestByTopic(messages);
+    const newest = newestMessages(messages);
     const outcomes = await pooled(newest, (message) => this.putOne(message));
     await this.topicList.add(newest.filter((_, i) => outcomes[i] === null).map(({ topic }) => topic));
     return outcomes.filter((refusal) => refusal !== null);
@@ -101,10 +102,4 @@ export class Retained {
   private async removePartsOf(item: Item): Promise<void> {
     await removeParts(this.client, [{ owner: retainedOwner(textOf(item['msgid']) ?? ''), count: partsIn(item) }]);
   }
-}
-
-function newestByTopic(messages: readonly Message[]): Message[] {
-  const newest = new Map<string, Message>();
-  for (const message of messages) if ((newest.get(message.topic)?.id ?? '') <= message.id) newest.set(message.topic, message);
-  return [...newest.values()];
 }
