@@ -34,6 +34,10 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null, st
       const { DynamoStore } = await import('./dynamodb/index.js');
       return new DynamoStore(url);
     }
+    case 'clickhouse': {
+      const { ClickHouseStore } = await import('./clickhouse/index.js');
+      return new ClickHouseStore(url);
+    }
     default:
       throw new SettingError('STORE_URL', `no store for ${url.scheme}://`);
   }

@@ -1,0 +1,95 @@
+import type { MessageRef } from '../../offline/message';
+import type { Client, Settings } from './client';
+import { list, number, text } from './literal';
+
+/** Statements name the keys that they ask for: neither too many for the parser nor too long. */
+const KEYS_PER_STATEMENT = 1_000;
+const BYTES_PER_STATEMENT = 1_048_576;
+/** So few topics are asked one by one, each with its ids: the topic stands in the statement once. */
+const FEW_TOPICS = 8;
+
+/** What is known about the rows of one topic and msgid. */
+export interface KeyState extends MessageRef {
+  /** stored_at of the rows that are there and not removed; more than one only if they were saved at the same time. */
+  readonly stored: readonly number[];
+  /** Everything stored up to then (microseconds) is removed. */
+  readonly covered: number;
+  /** ms: the id must not come back before. */
+  readonly until: number;
+}
+
+/** In microseconds: everything that was stored before is gone. */
+export const COVERED = 'greatest(removed_at, until * 1000)';
+/** A whole topic is grouped on disk rather than in memory. */
+export const ON_DISK: Settings = { max_bytes_before_external_group_by: 200_000_000 };
+
+export const keyOf = ({ topic, id }: MessageRef): string => `${id}\0${topic}`;
+
+export function distinct<R extends MessageRef>(refs: readonly R[]): R[] {
+  const first = new Map<string, R>();
+  for (const ref of refs) if (!first.has(keyOf(ref))) first.set(keyOf(ref), ref);
+  return [...first.values()];
+}
+
+/** A condition for exactly these; both forms follow the order of the tables, (topic, msgid). */
+export function isOneOf(refs: readonly MessageRef[]): string {
+  const byTopic = new Map<string, string[]>();
+  for (const { topic, id } of refs) {
+    const ids = byTopic.get(topic);
+    if (ids === undefined) byTopic.set(topic, [id]);
+    else ids.push(id);
+  }
+  if (byTopic.size > FEW_TOPICS) return `(topic, msgid) IN (${refs.map(({ topic, id }) => `(${text(topic)}, ${text(id)})`).join(', ')})`;
+  const parts = [...byTopic].map(([topic, ids]) => `(topic = ${text(topic)} AND msgid IN ${list(ids)})`);
+  return `(${parts.join(' OR ')})`;
+}
+
+/** Parts of a list that fit into a statement. `lengthOf`: bytes that an item takes there. */
+export function chunks<T>(items: readonly T[], lengthOf: (item: T) => number): T[][] {
+  const parts: T[][] = [];
+  let bytes = 0;
+  for (const item of items) {
+    const last = parts.at(-1);
+    bytes += lengthOf(item);
+    if (last === undefined || last.length >= KEYS_PER_STATEMENT || bytes > BYTES_PER_STATEMENT) {
+      parts.push([item]);
+      bytes = lengthOf(item);
+    } else last.push(item);
+  }
+  return parts;
+}
+
+/** Rows of mqtt_msg, by topic and msgid, that are not removed. `where` is about topic and msgid only, `also` about other columns. */
+export function visible(columns: 'msgid' | 'topic, msgid', where: string, also = '1'): string {
+  return `SELECT ${columns}, max(s) AS stored, max(c) AS covered FROM (
+      SELECT ${columns}, stored_at AS s, toUInt64(0) AS c FROM mqtt_msg WHERE ${where} AND ${also}
+      UNION ALL SELECT ${columns}, toUInt64(0) AS s, ${COVERED} AS c FROM mqtt_removed
+        WHERE ${where} AND (topic, msgid) IN (SELECT topic, msgid FROM mqtt_msg WHERE ${where})
+    ) GROUP BY ${columns} HAVING stored > covered`;
+}
+
+/** What is stored and what is removed under these keys. One that was never heard of is left out. */
+export async function states(db: Client, refs: readonly MessageRef[]): Promise<Map<string, KeyState>> {
+  const found = new Map<string, KeyState>();
+  for (const chunk of chunks(refs, ({ topic, id }) => 2 * (topic.length + id.length))) {
+    const where = isOneOf(chunk);
+    const rows = await db.rows<{ topic: string; msgid: string; stored: number[]; covered: number; ended: number }>(
+      `SELECT topic, msgid, groupUniqArray(s) AS stored, max(c) AS covered, max(u) AS ended FROM (
+         SELECT topic, msgid, stored_at AS s, toUInt64(0) AS c, toUInt64(0) AS u FROM mqtt_msg WHERE ${where}
+         UNION ALL SELECT topic, msgid, toUInt64(0) AS s, ${COVERED} AS c, until AS u FROM mqtt_removed WHERE ${where}
+       ) GROUP BY topic, msgid`,
+    );
+    for (const { topic, msgid: id, stored, covered, ended } of rows) {
+      const living = stored.filter((at) => at > covered).sort((a, b) => a - b);
+      found.set(keyOf({ topic, id }), { topic, id, stored: living, covered, until: ended });
+    }
+  }
+  return found;
+}
+
+/** How many messages are stored where all keys fit into memory. */
+export const visibleCount = (where: string): string => `SELECT count() AS n FROM (${visible('topic, msgid', where)})`;
+
+/** The newest id that is too many where the newest `keep` stay. */
+export const tooMany = (topic: string, keep: number): string =>
+  `${visible('msgid', `topic = ${text(topic)}`)} ORDER BY msgid DESC LIMIT ${number(keep)}, 1`;

@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RetryableError } from '../../errors';
+import { codeOf, type Client } from './client';
+
+const TABLE = 'mqtt_offline_lock';
+const TABLE_EXISTS = 57;
+const UNKNOWN_TABLE = 60;
+
+const BEAT_MS = 5_000;
+/** Whoever has not said for so long that it lives is gone. */
+const DEAD_AFTER_S = 60;
+const POLL_MS = 200;
+
+/**
+ * One at a time. ClickHouse has no locks, but of several that create a table one succeeds. `isOurs` throws when another has taken us for
+ * dead: it is asked before each step.
+ */
+export async function underLock(db: Client, work: (isOurs: () => Promise<void>) => Promise<void>): Promise<void> {
+  const owner = randomBytes(8).toString('hex');
+  const beat = () => db.insert(TABLE, [{ owner }]);
+  while (!(await create(db))) {
+    await endIfDead(db);
+    await sleep(POLL_MS);
+  }
+  await beat();
+  // A beat that is missed is noticed by the next isOurs at the latest.
+  const timer = setInterval(() => void beat().catch(() => undefined), BEAT_MS);
+  try {
+    await work(async () => {
+      if ((await db.count(`SELECT count() AS n FROM ${TABLE} WHERE owner = '${owner}'`)) === 0) throw new RetryableError('another process migrates the schema');
+    });
+  } finally {
+    clearInterval(timer);
+    await db.command(`DROP TABLE IF EXISTS ${TABLE}`);
+  }
+}
+
+async function create(db: Client): Promise<boolean> {
+  try {
+    await db.command(`CREATE TABLE ${TABLE} (owner String, at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY at`);
+    return true;
+  } catch (error) {
+    if (codeOf(error) === TABLE_EXISTS) return false;
+    throw error;
+  }
+}
+
+async function endIfDead(db: Client): Promise<void> {
+  try {
+    // A table without a row was created just now, or by one that died before its first beat: its own time tells.
+    const dead = await db.count(
+      `SELECT toUInt32(now()) - toUInt32(greatest((SELECT max(at) FROM ${TABLE}),
+         (SELECT max(metadata_modification_time) FROM system.tables WHERE database = currentDatabase() AND name = '${TABLE}'))) > ${DEAD_AFTER_S} AS dead`,
+    );
+    if (dead > 0) await db.command(`DROP TABLE IF EXISTS ${TABLE}`);
+  } catch (error) {
+    if (codeOf(error) !== UNKNOWN_TABLE) throw error;
+  }
+}

@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto';
+import type { MessageRef } from '../../offline/message';
+import type { Client, Row } from './client';
+import { tick } from './clock';
+import { chunks, distinct, isOneOf, keyOf, states, type KeyState } from './keys';
+
+interface Claim {
+  readonly topic: string;
+  readonly msgid: string;
+  readonly stored_at: number;
+  readonly owner: string;
+  readonly _part: string;
+}
+
+/** mqtt_removed. */
+export class Removals {
+  constructor(private readonly db: Client) {}
+
+  /** @returns how many of the messages were stored and are removed by this call, not by another at the same time. */
+  async remove(refs: readonly MessageRef[], until: number, now: number): Promise<number> {
+    const all = distinct(refs);
+    const known = await states(this.db, all);
+    const owner = randomBytes(8).toString('hex');
+    const stored = [...known.values()].filter((state) => state.stored.length > 0);
+    const unknown = until <= now ? [] : all.filter((ref) => isNews(known.get(keyOf(ref)), until));
+    await this.db.insert('mqtt_removed', [
+      ...stored.flatMap((state) => endsOf(state, until, owner)),
+      ...unknown.map(({ topic, id }) => ({ topic, msgid: id, removed_at: tick(), until, stored_at: 0, owner })),
+    ]);
+    return this.won(stored, owner);
+  }
+
+  /**
+   * Of several that remove a row at the same time the one counts whose claim was committed first. That order can be read: a part's name
+   * has the number under which it was committed, and merging keeps rows of the same key in the order in which they came. Whoever
+   * looks after its own insert has sees all that were before it.
+   */
+  private async won(stored: readonly KeyState[], owner: string): Promise<number> {
+    const winners = new Map<string, string>();
+    for (const chunk of chunks(stored, ({ topic, id }) => 2 * (topic.length + id.length))) {
+      const claims = await this.db.rows<Claim>(
+        `SELECT topic, msgid, stored_at, owner, _part FROM mqtt_removed WHERE ${isOneOf(chunk)} AND stored_at > 0`,
+        { max_threads: 1 },
+      );
+      claims.sort((a, b) => blockOf(a) - blockOf(b));
+      for (const claim of claims) {
+        const row = rowOf({ topic: claim.topic, id: claim.msgid }, claim.stored_at);
+        if (!winners.has(row)) winners.set(row, claim.owner);
+      }
+    }
+    return stored.filter((state) => winners.get(rowOf(state, state.stored.at(-1) ?? 0)) === owner).length;
+  }
+
+  /** Claims rows that a removal has ended which did not know them: only purging needs that. */
+  async claim(rows: readonly (MessageRef & { readonly stored: number })[]): Promise<void> {
+    await this.db.insert(
+      'mqtt_removed',
+      rows.map(({ topic, id, stored }) => ({ topic, msgid: id, removed_at: tick(), until: 0, stored_at: stored, owner: '' })),
+    );
+  }
+}
+
+/** Whether a tombstone says more than what is there. */
+const isNews = (state: KeyState | undefined, until: number): boolean => state === undefined || (state.stored.length === 0 && state.until < until);
+
+/** Not before what it removes, whatever this machine's clock says. */
+const endsOf = ({ topic, id, stored }: KeyState, until: number, owner: string): Row[] =>
+  stored.map((at) => ({ topic, msgid: id, removed_at: Math.max(tick(), ...stored), until: Math.max(until, 0), stored_at: at, owner }));
+
+const rowOf = (ref: MessageRef, stored: number): string => `${stored} ${keyOf(ref)}`;
+
+/** `all_12_15_1`: blocks 12 to 15. */
+const blockOf = ({ _part }: Claim): number => Number(_part.split('_')[1]);

@@ -1,0 +1,67 @@
+import type { Message, MessageRef } from '../../offline/message';
+import { saveOrBisect } from '../shared/bisect';
+import { compareText } from '../shared/order';
+import type { Refusal, TopicQuery } from '../store';
+import type { Client } from './client';
+import { tick } from './clock';
+import { isOneOf } from './keys';
+import { COLUMNS, toMessage, toRow, type MessageRow } from './rows';
+import { matchingTopics } from './topics';
+
+/** The greatest id counts; of the same id the row that deletes. U+0000 sorts before everything that an id is made of. */
+const RANK = `concat(msgid, unhex('00'), toString(deleted))`;
+
+interface Candidate {
+  readonly topic: string;
+  readonly newest: string;
+  readonly gone: number;
+}
+
+/** mqtt_retain. Of each topic the row with the greatest id counts, whatever came when; a deletion is a row too. */
+export class RetainedTable {
+  constructor(private readonly db: Client) {}
+
+  put(messages: readonly Message[]): Promise<Refusal[]> {
+    return saveOrBisect(newestByTopic(messages), async (batch) => {
+      await this.db.insert('mqtt_retain', batch.map((message) => ({ ...toRow(message), deleted: 0, version: tick() })));
+    });
+  }
+
+  async delete(refs: readonly MessageRef[]): Promise<void> {
+    const rows = newestByTopic(refs).map(({ topic, id }) => ({ topic, msgid: id, deleted: 1, version: tick() }));
+    await this.db.insert('mqtt_retain', rows);
+  }
+
+  /** Topics first: payloads of messages that don't match never come into memory. */
+  async list(query: TopicQuery): Promise<Message[]> {
+    const refs = new Map<string, MessageRef>();
+    const topics = await matchingTopics<Candidate>(
+      this.db,
+      {
+        table: 'mqtt_retain',
+        columns: `argMax(msgid, ${RANK}) AS newest, argMax(deleted, ${RANK}) AS gone`,
+        living: (candidates) => {
+          const living = candidates.filter(({ gone }) => gone === 0);
+          for (const each of living) refs.set(each.topic, { topic: each.topic, id: each.newest });
+          return Promise.resolve(living.map(({ topic }) => topic));
+        },
+      },
+      query,
+    );
+    const found = topics.flatMap((topic) => refs.get(topic) ?? []);
+    if (found.length === 0) return [];
+    const rows = await this.db.rows<MessageRow>(
+      `SELECT ${COLUMNS} FROM mqtt_retain WHERE ${isOneOf(found)} AND deleted = 0 ORDER BY topic, msgid LIMIT 1 BY topic, msgid`,
+    );
+    return rows.map((row) => toMessage(row, true));
+  }
+}
+
+function newestByTopic<R extends MessageRef>(refs: readonly R[]): R[] {
+  const newest = new Map<string, R>();
+  for (const ref of refs) {
+    const known = newest.get(ref.topic);
+    if (known === undefined || compareText(known.id, ref.id) <= 0) newest.set(ref.topic, ref);
+  }
+  return [...newest.values()];
+}

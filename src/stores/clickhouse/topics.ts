@@ -1,0 +1,93 @@
+import { matches } from '../../offline/topic';
+import { compareText } from '../shared/order';
+import { topicRange } from '../shared/topic-range';
+import type { TopicQuery } from '../store';
+import type { Client } from './client';
+import { chunks, keyOf, states, visible } from './keys';
+import { list, text } from './literal';
+import type { MessageTable } from './messages';
+import { between, endOfPage, type Range } from './pages';
+
+const TOPICS_PER_PAGE = 256;
+/** Topics with more rows than this are asked one by one, each only for its first message. */
+const FEW_ROWS = 1_000;
+
+interface Candidate {
+  readonly topic: string;
+  readonly last: string;
+}
+
+/** What a page of topics is made of: those of a table that are in question, and which of them count. */
+interface TopicSource<C extends { readonly topic: string }> {
+  readonly table: Range['table'];
+  /** One row a topic, with `topic` and what `living` wants to know. */
+  readonly columns: string;
+  /** In the order of the topics. */
+  living(candidates: readonly C[]): Promise<string[]>;
+}
+
+/** Topics that match a filter, ascending, page by page. */
+export async function matchingTopics<C extends { readonly topic: string }>(db: Client, source: TopicSource<C>, { filter, after, limit }: TopicQuery): Promise<string[]> {
+  const { exact, prefix } = topicRange(filter);
+  const found: string[] = [];
+  const page = async (condition: string): Promise<void> => {
+    const rows = await db.rows<C>(`SELECT topic, ${source.columns} FROM ${source.table} WHERE ${condition} GROUP BY topic ORDER BY topic`);
+    found.push(...(await source.living(rows.filter(({ topic }) => matches(filter, topic)))));
+  };
+  if (limit > 0 && exact !== null && compareText(exact, after) > 0) await page(`topic = ${text(exact)}`);
+  if (prefix === null) return found;
+  // Everything that begins with `a/` lies before `a0`: the slash is followed by the zero.
+  const where = prefix === '' ? '1' : `topic >= ${text(prefix)} AND topic < ${text(`${prefix.slice(0, -1)}0`)}`;
+  const range: Range = { table: source.table, where, column: 'topic' };
+  for (let from = after; found.length < limit; ) {
+    const end = await endOfPage(db, range, from, TOPICS_PER_PAGE);
+    await page(between(range, from, end));
+    if (end === null) break;
+    from = end;
+  }
+  return found.slice(0, limit);
+}
+
+/** mqtt_topic has every topic that ever had messages, until it is purged. */
+export class TopicTable implements TopicSource<Candidate> {
+  readonly table = 'mqtt_topic';
+  readonly columns = 'argMax(last_id, seen_at) AS last';
+
+  constructor(
+    private readonly db: Client,
+    private readonly messages: MessageTable,
+  ) {}
+
+  list(query: TopicQuery): Promise<string[]> {
+    return matchingTopics(this.db, this, query);
+  }
+
+  /** Most topics that have messages have the newest one: a look at one row a topic tells. */
+  async living(candidates: readonly Candidate[]): Promise<string[]> {
+    if (candidates.length === 0) return [];
+    const known = await states(this.db, candidates.map(({ topic, last }) => ({ topic, id: last })));
+    const sure = ({ topic, last }: Candidate) => (known.get(keyOf({ topic, id: last }))?.stored.length ?? 0) > 0;
+    const others = await this.withOthers(candidates.filter((each) => !sure(each)).map(({ topic }) => topic));
+    return candidates.filter((each) => sure(each) || others.has(each.topic)).map(({ topic }) => topic);
+  }
+
+  /** Those whose newest message is gone and that have others. */
+  private async withOthers(topics: readonly string[]): Promise<Set<string>> {
+    const found = new Set<string>();
+    for (const chunk of chunks(topics, (topic) => 2 * topic.length)) {
+      const counts = await this.db.rows<{ topic: string; n: number }>(
+        `SELECT topic, count() AS n FROM mqtt_msg WHERE topic IN ${list(chunk)} GROUP BY topic`,
+      );
+      const small = counts.filter(({ n }) => n <= FEW_ROWS).map(({ topic }) => topic);
+      for (const topic of await this.withAny(small)) found.add(topic);
+      for (const { topic, n } of counts) if (n > FEW_ROWS && (await this.messages.has(topic))) found.add(topic);
+    }
+    return found;
+  }
+
+  private async withAny(topics: readonly string[]): Promise<string[]> {
+    if (topics.length === 0) return [];
+    const rows = await this.db.rows<{ topic: string }>(`SELECT DISTINCT topic FROM (${visible('topic, msgid', `topic IN ${list(topics)}`)})`);
+    return rows.map(({ topic }) => topic);
+  }
+}
