@@ -93,11 +93,11 @@ CREATE TABLE IF NOT EXISTS mqtt_removed (
   owner      String   -- a random name of the one who removed it
 ) ENGINE = MergeTree ORDER BY (topic, msgid) SETTINGS index_granularity = 256;
 
--- Up to where purging has followed mqtt_removed.
+-- Up to where purging has followed a table.
 CREATE TABLE IF NOT EXISTS mqtt_swept (
-  removed_at UInt64,
-  at         DateTime DEFAULT now()
-) ENGINE = MergeTree ORDER BY removed_at;
+  name       String,
+  removed_at UInt64
+) ENGINE = ReplacingMergeTree(removed_at) ORDER BY name;
 
 -- Which topics there are: written before their messages. A topic without messages may be left for a while.
 CREATE TABLE IF NOT EXISTS mqtt_topic (

@@ -1,21 +1,50 @@
 import { createClient, type ClickHouseClient } from '@clickhouse/client';
-import { parseServiceUrl } from '../../src/config/url';
+import { parseServiceUrl, type ServiceUrl } from '../../src/config/url';
 import { ClickHouseStore } from '../../src/stores/clickhouse';
+import type { BackendName } from './backends';
 
-export const openClickHouse = (url: string): ClickHouseStore => new ClickHouseStore(parseServiceUrl(url, ['clickhouse']));
+/** The oldest server that is tested and the newest; both pass all tests. */
+export const CLICKHOUSES: readonly [BackendName, string][] = [
+  ['clickhouse', 'ClickHouse 18.16'],
+  ['clickhouse-current', 'the current ClickHouse'],
+];
+
+export const clickHouseUrl = (url: string): ServiceUrl => parseServiceUrl(url, ['clickhouse']);
+export const openClickHouse = (url: string): ClickHouseStore => new ClickHouseStore(clickHouseUrl(url));
 
 /** A client of the tests' own on the database of the URL. */
-export function clickHouseClient(url: string): ClickHouseClient {
-  const { hosts, user, password, path } = parseServiceUrl(url, ['clickhouse']);
-  const [host] = hosts;
-  return createClient({ url: `http://${host?.host}:${host?.port}`, username: user ?? '', password: password ?? '', database: path });
+export class Sql {
+  private readonly client: ClickHouseClient;
+
+  constructor(url: string) {
+    const { hosts, user, password, path } = clickHouseUrl(url);
+    const [host] = hosts;
+    this.client = createClient({ url: `http://${host?.host}:${host?.port}`, username: user ?? '', password: password ?? '', database: path });
+  }
+
+  /** One after the other; a statement ends with a semicolon at the end of a line. */
+  async run(statements: string): Promise<void> {
+    for (const query of statements.split(/;\s*(?:\n|$)/)) if (query.trim() !== '') await this.client.command({ query });
+  }
+
+  async rows<R>(query: string): Promise<R[]> {
+    const settings = { output_format_json_quote_64bit_integers: 0 as const };
+    return (await this.client.query({ query, format: 'JSONEachRow', clickhouse_settings: settings })).json<R>();
+  }
+
+  async count(table: string): Promise<number> {
+    return (await this.rows<{ n: number }>(`SELECT count() AS n FROM ${table}`))[0]?.n ?? 0;
+  }
+
+  close(): Promise<void> {
+    return this.client.close();
+  }
 }
 
 /** Makes an empty database on the server and @returns its URL. */
 export async function emptyClickHouse(server: string, name: string): Promise<string> {
-  const client = clickHouseClient(server);
-  await client.command({ query: `DROP DATABASE IF EXISTS ${name}` });
-  await client.command({ query: `CREATE DATABASE ${name}` });
-  await client.close();
+  const sql = new Sql(server);
+  await sql.run(`DROP DATABASE IF EXISTS ${name};\nCREATE DATABASE ${name}`);
+  await sql.close();
   return Object.assign(new URL(server), { pathname: `/${name}` }).href;
 }

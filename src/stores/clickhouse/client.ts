@@ -63,11 +63,14 @@ export class Client {
     return Number(Object.values(row ?? {})[0] ?? 0);
   }
 
-  /** All rows become visible at once, unless they are more than 256 MB. */
+  /** All rows become visible at once, unless they are more than 256 MB. They have the same columns. */
   async insert(table: string, values: readonly Row[]): Promise<void> {
-    if (values.length === 0) return;
+    const [first] = values;
+    if (first === undefined) return;
+    // Old servers fill a column that is not in a row with nothing, one that is not in the statement with its default.
+    const columns = Object.keys(first) as [string, ...string[]];
     const clickhouse_settings = { ...SETTINGS, ...(await this.settings()) };
-    await this.mapped(() => this.client.insert({ table, values: [...values], format: 'JSONEachRow', clickhouse_settings }), true);
+    await this.mapped(() => this.client.insert({ table, columns, values: [...values], format: 'JSONEachRow', clickhouse_settings }), true);
   }
 
   /** A statement without rows, that may take its time. */

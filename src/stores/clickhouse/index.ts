@@ -42,7 +42,10 @@ export class ClickHouseStore implements Store {
 
   health(): Promise<Health> {
     return healthWithin('STORE_URL', async () => {
-      const [row] = await this.db.rows<{ version: string }>('SELECT version() AS version');
+      const [row] = await this.db.rows<{ version: string; readonly: string }>(
+        `SELECT version() AS version, (SELECT value FROM system.settings WHERE name = 'readonly') AS readonly`,
+      );
+      if (row?.readonly !== '0') throw new RetryableError('the user is read-only and needs to write');
       const schema = await this.migrations.version();
       const problem = this.migrations.problem(schema);
       if (problem !== null) throw new RetryableError(problem);

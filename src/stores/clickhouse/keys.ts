@@ -16,6 +16,8 @@ export interface KeyState extends MessageRef {
   readonly covered: number;
   /** ms: the id must not come back before. */
   readonly until: number;
+  /** stored_at of removed rows that no removal names: they came after it, and purging does not know them yet. */
+  readonly orphans: readonly number[];
 }
 
 /** In microseconds: everything that was stored before is gone. */
@@ -73,15 +75,16 @@ export async function states(db: Client, refs: readonly MessageRef[]): Promise<M
   const found = new Map<string, KeyState>();
   for (const chunk of chunks(refs, ({ topic, id }) => 2 * (topic.length + id.length))) {
     const where = isOneOf(chunk);
-    const rows = await db.rows<{ topic: string; msgid: string; stored: number[]; covered: number; ended: number }>(
-      `SELECT topic, msgid, groupUniqArray(s) AS stored, max(c) AS covered, max(u) AS ended FROM (
-         SELECT topic, msgid, stored_at AS s, toUInt64(0) AS c, toUInt64(0) AS u FROM mqtt_msg WHERE ${where}
-         UNION ALL SELECT topic, msgid, toUInt64(0) AS s, ${COVERED} AS c, until AS u FROM mqtt_removed WHERE ${where}
+    const rows = await db.rows<{ topic: string; msgid: string; stored: number[]; covered: number; ended: number; named: number[] }>(
+      `SELECT topic, msgid, groupUniqArray(s) AS stored, max(c) AS covered, max(u) AS ended, groupUniqArray(r) AS named FROM (
+         SELECT topic, msgid, stored_at AS s, toUInt64(0) AS c, toUInt64(0) AS u, toUInt64(0) AS r FROM mqtt_msg WHERE ${where}
+         UNION ALL SELECT topic, msgid, toUInt64(0) AS s, ${COVERED} AS c, until AS u, stored_at AS r FROM mqtt_removed WHERE ${where}
        ) GROUP BY topic, msgid`,
     );
-    for (const { topic, msgid: id, stored, covered, ended } of rows) {
+    for (const { topic, msgid: id, stored, covered, ended, named } of rows) {
       const living = stored.filter((at) => at > covered).sort((a, b) => a - b);
-      found.set(keyOf({ topic, id }), { topic, id, stored: living, covered, until: ended });
+      const orphans = stored.filter((at) => at <= covered && !named.includes(at));
+      found.set(keyOf({ topic, id }), { topic, id, stored: living, covered, until: ended, orphans });
     }
   }
   return found;

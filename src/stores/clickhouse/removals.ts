@@ -51,11 +51,14 @@ export class Removals {
     return stored.filter((state) => winners.get(rowOf(state, state.stored.at(-1) ?? 0)) === owner).length;
   }
 
-  /** Claims rows that a removal has ended which did not know them: only purging needs that. */
-  async claim(rows: readonly (MessageRef & { readonly stored: number })[]): Promise<void> {
+  /** Names rows that came after their removal: purging follows names. */
+  async nameOrphans(refs: readonly MessageRef[]): Promise<void> {
+    const known = await states(this.db, refs);
     await this.db.insert(
       'mqtt_removed',
-      rows.map(({ topic, id, stored }) => ({ topic, msgid: id, removed_at: tick(), until: 0, stored_at: stored, owner: '' })),
+      [...known.values()].flatMap(({ topic, id, orphans }) =>
+        orphans.map((at) => ({ topic, msgid: id, removed_at: Math.max(tick(), at), until: 0, stored_at: at, owner: '' })),
+      ),
     );
   }
 }

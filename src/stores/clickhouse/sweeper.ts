@@ -1,14 +1,138 @@
+import type { MessageRef } from '../../offline/message';
 import type { Client } from './client';
+import { COVERED } from './keys';
+import { identifier, number } from './literal';
 import type { Removals } from './removals';
 
-/** Stub; filled in with the mutations. */
+const SECOND = 1_000_000;
+const MINUTE = 60 * SECOND;
+
+export interface SweepLimits {
+  /** Fewer rows are not worth rewriting parts of a table for, unless they have waited for long. */
+  readonly least: number;
+  /** Microseconds since 1970. */
+  readonly now: () => number;
+}
+
+const LIMITS: SweepLimits = { least: 10_000, now: () => Date.now() * 1_000 };
+/** The share of a table that is worth it. */
+const SHARE = 0.1;
+/** One mutation's keys are in the server's memory. */
+const MOST = 500_000;
+const ORPHANS_PER_RUN = 1_000;
+
+/** By then every insert that was under way is in the table, or was given up. */
+const SETTLED = 2 * MINUTE;
+/** A removal, or a deletion, is forgotten this long after it is over: nothing that was stored before comes any more. */
+const OVER = 10 * MINUTE;
+const OLD = 60 * MINUTE;
+/** Looking for topics without messages reads all topics. */
+const TOPICS_EVERY = 10 * MINUTE;
+
+const MESSAGE = 'cityHash64(topic, msgid)';
+const RANK = `concat(msgid, unhex('00'), toString(deleted))`;
+
+/**
+ * Gives back the disk space of what is removed already. Deleting rows rewrites the parts that they are in (a mutation, in the background
+ * of the server), so it waits until enough has gathered, and there is one mutation at a time. Two processes that both start one delete
+ * the same rows: all conditions are about rows that are dead for ever, and a hash that is shared by two keys only ever keeps a row.
+ */
 export class Sweeper {
+  private topicsAt = 0;
+
   constructor(
-    protected readonly db: Client,
-    protected readonly removals: Removals,
+    private readonly db: Client,
+    private readonly removals: Removals,
+    private readonly limits: SweepLimits = LIMITS,
   ) {}
 
-  run(): Promise<void> {
-    return Promise.resolve();
+  async run(): Promise<void> {
+    const running = await this.db.count('SELECT count() AS n FROM system.mutations WHERE database = currentDatabase() AND is_done = 0');
+    if (running > 0) return;
+    const now = this.limits.now();
+    const swept = await this.db.count(`SELECT max(removed_at) AS at FROM mqtt_swept WHERE name = 'mqtt_removed'`);
+    const steps = [
+      () => this.messages(now, swept),
+      () => this.tombstones(now, swept),
+      () => this.topics(now),
+      () => this.pairs('mqtt_sub', now),
+      () => this.pairs('mqtt_acked', now),
+      () => this.retained(now),
+    ];
+    for (const step of steps) if (await step()) return;
+  }
+
+  /** Rows of mqtt_msg that a removal since the last time names. */
+  private async messages(now: number, swept: number): Promise<boolean> {
+    const since = `stored_at > 0 AND removed_at > ${number(swept)}`;
+    const [found] = await this.db.rows<{ n: number; first: number; last: number }>(
+      `SELECT count() AS n, min(at) AS first, max(at) AS last FROM (
+         SELECT removed_at AS at FROM mqtt_removed WHERE ${since} AND removed_at <= ${number(now - SETTLED)} ORDER BY removed_at LIMIT ${MOST})`,
+    );
+    if (found === undefined || found.n === 0) return false;
+    if (found.n < (await this.enough('mqtt_msg')) && found.first > now - OLD) return false;
+    await this.delete(
+      'mqtt_msg',
+      `(topic, msgid, stored_at) IN (SELECT topic, msgid, stored_at FROM ${this.name('mqtt_removed')} WHERE ${since} AND removed_at <= ${number(found.last)})`,
+    );
+    await this.db.insert('mqtt_swept', [{ name: 'mqtt_removed', removed_at: found.last }]);
+    return true;
+  }
+
+  /** Removals that are over and have no row of mqtt_msg to hide. Where they have one that nobody knew of, it is purged next. */
+  private async tombstones(now: number, swept: number): Promise<boolean> {
+    const over = `${COVERED} < ${number(now - OVER)} AND (stored_at = 0 OR removed_at <= ${number(swept)})`;
+    const overHashes = `SELECT ${MESSAGE} FROM ${this.name('mqtt_removed')} WHERE ${over}`;
+    const hidden = `FROM ${this.name('mqtt_msg')} WHERE ${MESSAGE} IN (${overHashes})`;
+    await this.removals.nameOrphans(await this.db.rows<MessageRef>(`SELECT DISTINCT topic, msgid AS id ${hidden} LIMIT ${ORPHANS_PER_RUN}`));
+    return this.deleteIfEnough('mqtt_removed', `${over} AND ${MESSAGE} NOT IN (SELECT ${MESSAGE} ${hidden})`);
+  }
+
+  /** A save writes the topic again, with its time, before the message: a topic that was seen long ago has no message on its way. */
+  private async topics(now: number): Promise<boolean> {
+    if (now < this.topicsAt + TOPICS_EVERY) return false;
+    this.topicsAt = now;
+    return this.deleteIfEnough('mqtt_topic', `seen_at < ${number(now - OLD)} AND cityHash64(topic) NOT IN (SELECT cityHash64(topic) FROM ${this.name('mqtt_msg')})`);
+  }
+
+  /** Deletions, but not before the rows that they hide. */
+  private async pairs(table: 'mqtt_sub' | 'mqtt_acked', now: number): Promise<boolean> {
+    const [from, key] = [this.name(table), 'clientid, topic'];
+    const old = `version < ${number(now - OLD)}`;
+    const deleted = `FROM ${from} WHERE deleted = 1 AND ${old}`;
+    const ended = `SELECT ${key} FROM ${from} WHERE (${key}) IN (SELECT ${key} ${deleted}) GROUP BY ${key} HAVING argMax(deleted, version) = 1`;
+    if (await this.deleteIfEnough(table, `deleted = 0 AND ${old} AND (${key}) IN (${ended})`)) return true;
+    const hash = `cityHash64(${key})`;
+    const hidden = `SELECT ${hash} FROM ${from} WHERE deleted = 0 AND ${hash} IN (SELECT ${hash} ${deleted})`;
+    return this.deleteIfEnough(table, `deleted = 1 AND ${old} AND ${hash} NOT IN (${hidden})`);
+  }
+
+  /** All but the newest row of each topic, then deletions that hide nothing. */
+  private async retained(now: number): Promise<boolean> {
+    const from = this.name('mqtt_retain');
+    const newest = `SELECT topic, max(${RANK}) FROM ${from} GROUP BY topic`;
+    if (await this.deleteIfEnough('mqtt_retain', `version < ${number(now - SETTLED)} AND (topic, ${RANK}) NOT IN (${newest})`)) return true;
+    const living = `SELECT cityHash64(topic) FROM ${from} WHERE deleted = 0`;
+    return this.deleteIfEnough('mqtt_retain', `deleted = 1 AND version < ${number(now - OLD)} AND cityHash64(topic) NOT IN (${living})`);
+  }
+
+  private async deleteIfEnough(table: string, where: string): Promise<boolean> {
+    const n = await this.db.count(`SELECT count() AS n FROM ${this.name(table)} WHERE ${where}`);
+    if (n === 0 || n < (await this.enough(table))) return false;
+    await this.delete(table, where);
+    return true;
+  }
+
+  private async enough(table: string): Promise<number> {
+    return Math.max(this.limits.least, SHARE * (await this.db.count(`SELECT count() AS n FROM ${table}`)));
+  }
+
+  private delete(table: string, where: string): Promise<void> {
+    return this.db.command(`ALTER TABLE ${table} DELETE WHERE ${where}`);
+  }
+
+  /** In full: the server looks for it later, outside of our database. */
+  private name(table: string): string {
+    return `${identifier(this.db.database)}.${table}`;
   }
 }
