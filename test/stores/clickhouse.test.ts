@@ -45,15 +45,18 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       const merging = (async () => {
         while (racing) await sql.run('OPTIMIZE TABLE mqtt_removed FINAL');
       })();
-      for (let round = 0; round < 15; round++) {
-        const batch = Array.from({ length: 30 }, () => message({ topic: `race/${newId()}` }));
-        await Promise.all(stores.map((store) => store.saveMessages(batch)));
-        const counts = await Promise.all(stores.map((store) => store.removeMessages(batch, Date.now() + 60_000)));
-        expect(counts.reduce((sum, n) => sum + n, 0)).toBe(30);
+      try {
+        for (let round = 0; round < 15; round++) {
+          const batch = Array.from({ length: 30 }, () => message({ topic: `race/${newId()}` }));
+          await Promise.all(stores.map((store) => store.saveMessages(batch)));
+          const counts = await Promise.all(stores.map((store) => store.removeMessages(batch, Date.now() + 60_000)));
+          expect(counts.reduce((sum, n) => sum + n, 0)).toBe(30);
+        }
+      } finally {
+        racing = false;
+        await merging;
+        await Promise.all([...stores.map((store) => store.close()), sql.close()]);
       }
-      racing = false;
-      await merging;
-      await Promise.all([...stores.map((store) => store.close()), sql.close()]);
     }, 60_000);
 
     it('keeps text payloads readable where EMQX has them', async () => {

@@ -32,6 +32,12 @@ export class Sql {
     return (await this.client.query({ query, format: 'JSONEachRow', clickhouse_settings: settings })).json<R>();
   }
 
+  /** How many rows the server reads for it. */
+  async read(query: string, settings: Readonly<Record<string, string | number>> = {}): Promise<number> {
+    const answer = await this.client.query({ query, format: 'JSON', clickhouse_settings: { ...settings, max_query_size: '10000000' } });
+    return (await answer.json()).statistics?.rows_read ?? 0;
+  }
+
   async count(table: string): Promise<number> {
     return (await this.rows<{ n: number }>(`SELECT count() AS n FROM ${table}`))[0]?.n ?? 0;
   }

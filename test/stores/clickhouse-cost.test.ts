@@ -1,0 +1,93 @@
+import { Client, type Settings } from '../../src/stores/clickhouse/client';
+import type { Store } from '../../src/stores/store';
+import { backendUrl, withBackends } from '../support/backends';
+import { CLICKHOUSES, emptyClickHouse, openClickHouse, Sql } from '../support/clickhouse';
+import { message } from '../support/messages';
+
+const ROWS = 100_000;
+const NOW = 1_800_000_000_000;
+const ID = `concat('00000000000000000000000000', substring(toString(1000000 + number), 2))`;
+
+/** A tenth of the rows are of one topic; what is oldest there has been removed. In several parts, as inserts leave them. */
+const FILL = Array.from({ length: 8 }, (_, part) => {
+  const numbers = `(SELECT number * 8 + ${part} AS number FROM system.numbers LIMIT ${ROWS / 8})`;
+  const topic = `if(number >= ${ROWS * 0.9}, 'big', concat('dev/', toString(number % 1000)))`;
+  return [
+    `INSERT INTO mqtt_msg (msgid, sender, topic, qos, retain, payload, arrived, published_at, stored_at)
+       SELECT ${ID}, 'p', ${topic}, 1, 0, 'x', 1, number, 1000 + number FROM ${numbers}`,
+    `INSERT INTO mqtt_topic (topic, last_id, seen_at) SELECT ${topic} AS topic, max(${ID}), max(number) FROM ${numbers} GROUP BY topic`,
+    `INSERT INTO mqtt_removed (topic, msgid, removed_at, until, stored_at, owner)
+       SELECT 'big', ${ID}, 2000000, 0, 1000 + number, 'o' FROM ${numbers} WHERE number >= ${ROWS * 0.9} AND number < ${ROWS * 0.9 + 200}`,
+    `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, deleted, version) SELECT 'consumer', concat('t/', toString(number)), 'A', [], 0, 1 FROM ${numbers}`,
+    `INSERT INTO mqtt_retain (topic, msgid, payload, arrived, deleted, version) SELECT concat('r/', toString(number)), 'A', 'x', 1, 0, 1 FROM ${numbers}`,
+  ];
+}).flat();
+
+describe.each(CLICKHOUSES)('%s cost', (backend, name) => {
+  withBackends([backend], () => {
+    const server = backendUrl(backend) ?? '';
+    let store: Store;
+    let sql: Sql;
+    beforeAll(async () => {
+      const url = await emptyClickHouse(server, 'offline_cost');
+      store = openClickHouse(url);
+      await store.migrate();
+      sql = new Sql(url);
+      await sql.run(FILL.join(';\n'));
+    }, 120_000);
+    afterAll(() => Promise.all([sql.close(), store.close()]));
+
+    const statements = async (work: () => Promise<unknown>): Promise<{ queries: [string, Settings | undefined][]; inserts: number }> => {
+      const spies = [jest.spyOn(Client.prototype, 'rows'), jest.spyOn(Client.prototype, 'insert')] as const;
+      await work();
+      const queries = spies[0].mock.calls.map(([query, settings]): [string, Settings | undefined] => [query, settings]);
+      const inserts = spies[1].mock.calls.filter(([, values]) => values.length > 0).length;
+      for (const spy of spies) spy.mockRestore();
+      return { queries, inserts };
+    };
+    /** As the server counts them, of the columns that name a message; a page of payloads is one more read of as many. */
+    const rowsRead = async (work: () => Promise<unknown>): Promise<number> => {
+      let read = 0;
+      for (const [query, settings] of (await statements(work)).queries) read += await sql.read(query, settings);
+      return read;
+    };
+
+    const page = { after: '', limit: 100 };
+    const refs = Array.from({ length: 50 }, (_, i) => ({ topic: 'big', id: String(99_000 + i).padStart(32, '0') }));
+    it.each<[string, number, (of: Store) => Promise<unknown>]>([
+      ['100 messages of a topic of 10,000, behind 200 that are removed', 40_000, (of) => of.listMessages({ ...page, topic: 'big', now: NOW })],
+      ['100 messages in the middle', 25_000, (of) => of.listMessages({ ...page, topic: 'big', after: refs[0]?.id ?? '', now: NOW })],
+      ['100 messages of a topic of 90', 15_000, (of) => of.listMessages({ ...page, topic: 'dev/7', now: NOW })],
+      ['messages of a topic without any', 10_000, (of) => of.listMessages({ ...page, topic: 'none', now: NOW })],
+      ['one topic', 20_000, (of) => of.listTopics({ ...page, filter: 'big' })],
+      ['50 to remove', 10_000, (of) => of.removeMessages(refs, 2 * NOW)],
+      ['a retained message', 10_000, (of) => of.listRetained({ ...page, filter: 'r/777' })],
+      ['50 of 100,000 positions', 40_000, (of) => of.listPositions('consumer', 't/5', 50)],
+    ])(`${name}: %s, at most %i rows`, async (_, most, call) => {
+      const read = await rowsRead(() => call(store));
+      expect(read).toBeLessThanOrEqual(most);
+    });
+
+    it('saving takes three statements for 16 messages and for 256', async () => {
+      const save = (n: number, topic: (i: number) => string) =>
+        statements(() => store.saveMessages(Array.from({ length: n }, (_, i) => message({ topic: topic(i) }))));
+      for (const n of [16, 256]) {
+        for (const topic of [() => 'one', (i: number) => `many/${i}`]) {
+          const { queries, inserts } = await save(n, topic);
+          expect([n, queries.length, inserts]).toEqual([n, 1, 2]);
+        }
+      }
+    });
+
+    it('removing takes three for what is stored, two for what is not, and one where that is known', async () => {
+      const batch = Array.from({ length: 256 }, (_, i) => message({ topic: `away/${i}` }));
+      const remove = async () => {
+        const { queries, inserts } = await statements(() => store.removeMessages(batch, NOW));
+        return [queries.length, inserts];
+      };
+      await store.saveMessages(batch);
+      expect(await remove()).toEqual([2, 1]);
+      expect(await remove()).toEqual([1, 0]);
+    });
+  });
+});
