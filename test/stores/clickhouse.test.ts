@@ -128,14 +128,20 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
     });
 
     it('works through TLS, and tells what is missing', async () => {
-      const proxy = await TlsProxy.to(await fresh());
-      const store = openClickHouse(proxy.url({ ca: caFile() }));
+      const url = new URL(await fresh());
+      const proxy = await TlsProxy.to(url.hostname, Number(url.port));
+      const through = (params: Record<string, string>) => {
+        url.port = String(proxy.port);
+        url.search = new URLSearchParams(params).toString();
+        return openClickHouse(url.href);
+      };
+      const store = through({ ca: caFile() });
       await store.migrate();
       const saved = message({ topic: `tls/${newId()}` });
       expect(await store.saveMessages([saved])).toEqual([]);
       expect(await store.listMessages({ topic: saved.topic, after: '', limit: 10, now: Date.now() })).toEqual([saved]);
       expect(await store.health()).toMatchObject({ ok: true });
-      const [untrusting, plain] = [openClickHouse(proxy.url({ tls: 'true' })), openClickHouse(proxy.url({}))];
+      const [untrusting, plain] = [through({ tls: 'true' }), through({})];
       expect(await untrusting.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: the certificate .* is not trusted .*ca=$/) as string });
       expect(await plain.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: .*check port and tls=$/) as string });
       await Promise.all([store, untrusting, plain].map((each) => each.close()));
