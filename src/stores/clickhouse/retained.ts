@@ -1,6 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
-import { compareText } from '../shared/order';
+import { newestMessages } from '../shared/newest';
 import type { Refusal, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
@@ -22,13 +22,13 @@ export class RetainedTable {
   constructor(private readonly db: Client) {}
 
   put(messages: readonly Message[]): Promise<Refusal[]> {
-    return saveOrBisect(newestByTopic(messages), async (batch) => {
+    return saveOrBisect(newestMessages(messages), async (batch) => {
       await this.db.insert('mqtt_retain', batch.map((message) => ({ ...toRow(message), deleted: 0, version: tick() })));
     });
   }
 
   async delete(refs: readonly MessageRef[]): Promise<void> {
-    const rows = newestByTopic(refs).map(({ topic, id }) => ({ topic, msgid: id, deleted: 1, version: tick() }));
+    const rows = newestMessages(refs).map(({ topic, id }) => ({ topic, msgid: id, deleted: 1, version: tick() }));
     await this.db.insert('mqtt_retain', rows);
   }
 
@@ -55,13 +55,4 @@ export class RetainedTable {
     );
     return rows.map((row) => toMessage(row, true));
   }
-}
-
-function newestByTopic<R extends MessageRef>(refs: readonly R[]): R[] {
-  const newest = new Map<string, R>();
-  for (const ref of refs) {
-    const known = newest.get(ref.topic);
-    if (known === undefined || compareText(known.id, ref.id) <= 0) newest.set(ref.topic, ref);
-  }
-  return [...newest.values()];
 }

@@ -1,4 +1,4 @@
-import type { Message } from '../../offline/message';
+import type { MessageRef } from '../../offline/message';
 import type { ClientState, Position, Subscription } from '../store';
 
 /**
@@ -11,7 +11,7 @@ export function newestStates(states: readonly ClientState[]): ClientState[] {
 }
 
 /** One for each topic, that with the greatest id. */
-export function newestMessages(messages: readonly Message[]): Message[] {
+export function newestMessages<M extends MessageRef>(messages: readonly M[]): M[] {
   return newest(messages, ({ topic }) => topic, (kept, next) => kept.id <= next.id);
 }
 
