@@ -38,6 +38,10 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null, st
       const { ClickHouseStore } = await import('./clickhouse/index.js');
       return new ClickHouseStore(url);
     }
+    case 'cassandra': {
+      const { CassandraStore, cassandraSettings } = await import('./cassandra/index.js');
+      return new CassandraStore(cassandraSettings(url));
+    }
     default:
       throw new SettingError('STORE_URL', `no store for ${url.scheme}://`);
   }

@@ -1,0 +1,127 @@
+import { Client, policies, types, type DseClientOptions, type QueryOptions } from 'cassandra-driver';
+import { ClosedError, RefusedError } from '../../errors';
+import { mapError } from './errors';
+import { Limiter } from './limiter';
+import type { CassandraSettings, Consistency } from './settings';
+
+/** Statements under way at once, over all calls. */
+const IN_FLIGHT = 512;
+const CONNECT_TIMEOUT_MS = 2_500;
+const READ_TIMEOUT_MS = 12_000;
+
+const CONSISTENCY: Record<Consistency, types.consistencies> = {
+  ...{ one: types.consistencies.one, two: types.consistencies.two, three: types.consistencies.three, all: types.consistencies.all },
+  ...{ quorum: types.consistencies.quorum, local_quorum: types.consistencies.localQuorum, local_one: types.consistencies.localOne },
+};
+
+export interface Page<R> {
+  readonly rows: R[];
+  /** null: this was the last one. */
+  readonly next: string | null;
+}
+
+/** Statements against one keyspace; errors come out as ours. Connects when it is first used, and again after a failure. */
+export class Database {
+  readonly keyspace: string;
+  private readonly client: Client;
+  private readonly limiter = new Limiter(IN_FLIGHT);
+  private lastTimestamp = 0;
+  private closed = false;
+
+  constructor(settings: CassandraSettings) {
+    this.keyspace = settings.keyspace;
+    this.client = new Client(clientOptions(settings));
+  }
+
+  /** Microseconds, each greater than the last: what Cassandra decides by which write is the newest. */
+  timestamp(): number {
+    return (this.lastTimestamp = Math.max(this.lastTimestamp + 1, Date.now() * 1_000));
+  }
+
+  async rows<R>(cql: string, params: unknown[] = [], options: QueryOptions = {}): Promise<R[]> {
+    return (await this.execute(cql, params, options)).rows as unknown as R[];
+  }
+
+  /** @param timestamp microseconds; without it the newest. */
+  async write(cql: string, params: unknown[], timestamp = this.timestamp()): Promise<void> {
+    await this.execute(cql, params, { timestamp });
+  }
+
+  /** A lightweight transaction. @returns null when it was applied, otherwise the row that is there. */
+  async conditionally<R>(cql: string, params: unknown[]): Promise<null | Partial<R>> {
+    const result = await this.execute(cql, params, { isIdempotent: false });
+    return result.wasApplied() ? null : ((result.first() ?? {}) as unknown as Partial<R>);
+  }
+
+  async page<R>(cql: string, params: unknown[], fetchSize: number, pageState: string | null = null): Promise<Page<R>> {
+    const result = await this.execute(cql, params, { fetchSize, ...(pageState === null ? {} : { pageState }) });
+    return { rows: result.rows as unknown as R[], next: result.pageState ?? null };
+  }
+
+  async *pages<R>(cql: string, params: unknown[], fetchSize: number): AsyncGenerator<R[]> {
+    for (let state: string | null = null; ; ) {
+      const { rows, next }: Page<R> = await this.page<R>(cql, params, fetchSize, state);
+      yield rows;
+      if (next === null) return;
+      state = next;
+    }
+  }
+
+  /** Many statements on their way at once: about one round trip, whatever their number. */
+  wave<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
+    return Promise.all(items.map(work));
+  }
+
+  /** A wave in which items may be refused for their content. @returns for each item its refusal or null. */
+  writeWave<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<(RefusedError | null)[]> {
+    return this.wave(items, async (item) => {
+      try {
+        await work(item);
+        return null;
+      } catch (error) {
+        if (error instanceof RefusedError) return error;
+        throw error;
+      }
+    });
+  }
+
+  /** Waits until all nodes know it. */
+  async define(cql: string): Promise<void> {
+    await this.execute(cql, [], { prepare: false, isIdempotent: false });
+  }
+
+  private async execute(cql: string, params: unknown[], options: QueryOptions): Promise<types.ResultSet> {
+    if (this.closed) throw new ClosedError('the store is closed');
+    return this.limiter.run(async () => {
+      try {
+        return await this.client.execute(cql, params, options);
+      } catch (error) {
+        throw mapError(error);
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.client.shutdown();
+  }
+}
+
+function clientOptions({ contactPoints, keyspace, datacenter, consistency, credentials, tls }: CassandraSettings): DseClientOptions {
+  const serial = consistency.startsWith('local_') ? types.consistencies.localSerial : types.consistencies.serial;
+  return {
+    contactPoints: [...contactPoints],
+    keyspace,
+    localDataCenter: datacenter,
+    ...(credentials === null ? {} : { credentials: { ...credentials } }),
+    // The driver itself would take any certificate.
+    ...(tls === null ? {} : { sslOptions: { ...tls, rejectUnauthorized: true } }),
+    queryOptions: { prepare: true, isIdempotent: true, consistency: CONSISTENCY[consistency], serialConsistency: serial },
+    // A node that is back is used again at once; by default the driver waits longer and longer, up to ten minutes.
+    policies: { reconnection: new policies.reconnection.ConstantReconnectionPolicy(1_000) },
+    socketOptions: { connectTimeout: CONNECT_TIMEOUT_MS, readTimeout: READ_TIMEOUT_MS, defunctReadTimeoutThreshold: 8 },
+    pooling: { heartBeatInterval: 5_000 },
+    monitorReporting: { enabled: false },
+  };
+}

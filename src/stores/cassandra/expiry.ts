@@ -1,0 +1,96 @@
+import type { types } from 'cassandra-driver';
+import type { Message, MessageRef } from '../../offline/message';
+import type { Database } from './database';
+import { toNumber } from './rows';
+
+const BUCKET_MS = 10 * 60_000;
+const BUCKETS_PER_STEP = 100;
+/** Purging counts what it removes, so it goes first; what it missed Cassandra removes itself, this much later. */
+const SLACK_S = 24 * 60 * 60;
+/** What lives longer is left to purging: Cassandra takes no time of expiry behind 2106, older ones none behind 2038. */
+const LONGEST_TTL_S = 365 * 24 * 60 * 60;
+
+interface ExpiryRow {
+  readonly expires_at: types.Long;
+  readonly msgid: string;
+  readonly topic: string;
+}
+
+/** A message that has expired by its entry here. */
+export interface Due extends MessageRef {
+  readonly expiresAt: number;
+}
+
+/** Seconds after which Cassandra removes a row itself; 0: never. */
+export function ttlOf(expiresAt: number | null, now: number, slack = SLACK_S): number {
+  if (expiresAt === null) return 0;
+  const ttl = Math.ceil(Math.max(0, expiresAt - now) / 1_000) + slack;
+  return ttl > LONGEST_TTL_S ? 0 : Math.max(1, ttl);
+}
+
+const bucketOf = (ms: number): number => Math.floor(ms / BUCKET_MS);
+
+/**
+ * mqtt_msg_expiry and mqtt_msg_expiry_bucket: which messages expire when. Acknowledged messages keep their entry: to remove each one would
+ * leave as many marks to read over, where purging removes whole ranges.
+ */
+export class ExpiryIndex {
+  constructor(private readonly db: Database) {}
+
+  /** Buckets first: an entry in a bucket that is not known would not be found. */
+  async note(messages: readonly Message[], now: number, timestamp: number): Promise<void> {
+    const expiring = messages.flatMap(({ id, topic, expiresAt }) => (expiresAt === null ? [] : [{ id, topic, expiresAt }]));
+    const buckets = [...new Set(expiring.map(({ expiresAt }) => bucketOf(expiresAt)))];
+    await this.db.wave(buckets, (bucket) =>
+      this.db.write('INSERT INTO mqtt_msg_expiry_bucket (shard, bucket) VALUES (0, ?)', [bucket], timestamp),
+    );
+    await this.db.wave(expiring, ({ id, topic, expiresAt }) =>
+      this.db.write(
+        'INSERT INTO mqtt_msg_expiry (bucket, expires_at, msgid, topic) VALUES (?, ?, ?, ?) USING TTL ?',
+        [bucketOf(expiresAt), expiresAt, id, topic, ttlOf(expiresAt, now)],
+        timestamp,
+      ),
+    );
+  }
+
+  /** Hands over what is due until `expire` has removed `limit` messages or nothing is due. @returns how many it removed. */
+  async purge(now: number, limit: number, expire: (due: readonly Due[]) => Promise<number>): Promise<number> {
+    let removed = 0;
+    const buckets = await this.db.rows<{ bucket: types.Long }>(
+      'SELECT bucket FROM mqtt_msg_expiry_bucket WHERE shard = 0 AND bucket <= ? LIMIT ?',
+      [bucketOf(now), BUCKETS_PER_STEP],
+    );
+    for (const bucket of buckets.map((row) => row.bucket.toNumber())) {
+      for (let asked = limit - removed, got = asked; got === asked; asked = limit - removed) {
+        if (asked <= 0) return removed;
+        const rows = await this.due(bucket, now, asked);
+        got = rows.length;
+        removed += await expire(rows);
+        await this.forget(bucket, rows.at(-1));
+      }
+      await this.closeBucket(bucket, now);
+    }
+    return removed;
+  }
+
+  private async due(bucket: number, now: number, limit: number): Promise<Due[]> {
+    const rows = await this.db.rows<ExpiryRow>(
+      'SELECT expires_at, msgid, topic FROM mqtt_msg_expiry WHERE bucket = ? AND expires_at <= ? LIMIT ?',
+      [bucket, now, limit],
+    );
+    return rows.map(({ msgid, topic, expires_at: at }) => ({ id: msgid, topic, expiresAt: toNumber(at) ?? 0 }));
+  }
+
+  /** One mark for all of them. */
+  private async forget(bucket: number, last: Due | undefined): Promise<void> {
+    if (last === undefined) return;
+    await this.db.write('DELETE FROM mqtt_msg_expiry WHERE bucket = ? AND (expires_at, msgid) <= (?, ?)', [bucket, last.expiresAt, last.id]);
+  }
+
+  /** A bucket that is long over gets nothing new; what still comes is left to its TTL. */
+  private async closeBucket(bucket: number, now: number): Promise<void> {
+    if (bucket >= bucketOf(now) - 1) return;
+    await this.db.write('DELETE FROM mqtt_msg_expiry WHERE bucket = ?', [bucket]);
+    await this.db.write('DELETE FROM mqtt_msg_expiry_bucket WHERE shard = 0 AND bucket = ?', [bucket]);
+  }
+}

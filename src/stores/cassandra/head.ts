@@ -1,0 +1,39 @@
+import type { Database } from './database';
+
+/** As many removed messages a reader may have to read over before they are summed up. */
+const STEP = 1_000;
+/** Topics that are counted in memory. */
+const TOPICS = 10_000;
+/** Only what was written before is summed up: a message with a smaller id may just come late, or from a server whose clock is behind. */
+const GUARD_MS = 60_000;
+
+/**
+ * Cassandra keeps a mark for every message that was removed, and whoever reads a topic from its start reads over all of them (it gives up
+ * at 100,000). So what is before the first message that is left is removed once more, as one range: one mark hides all the others.
+ */
+export class Heads {
+  private readonly removed = new Map<string, number>();
+
+  constructor(
+    private readonly db: Database,
+    private readonly guardMs = GUARD_MS,
+    private readonly step = STEP,
+  ) {}
+
+  async note(topics: readonly string[]): Promise<void> {
+    for (const topic of topics) this.removed.set(topic, (this.removed.get(topic) ?? 0) + 1);
+    for (const topic of new Set(topics)) if ((this.removed.get(topic) ?? 0) >= this.step) await this.sumUp(topic);
+    for (const topic of this.removed.keys()) {
+      if (this.removed.size <= TOPICS) break;
+      this.removed.delete(topic);
+    }
+  }
+
+  private async sumUp(topic: string): Promise<void> {
+    this.removed.delete(topic);
+    const before = (Date.now() - this.guardMs) * 1_000;
+    const [first] = await this.db.rows<{ msgid: string }>('SELECT msgid FROM mqtt_msg WHERE topic = ? ORDER BY msgid ASC LIMIT 1', [topic]);
+    if (first === undefined) await this.db.write('DELETE FROM mqtt_msg WHERE topic = ?', [topic], before);
+    else await this.db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid < ?', [topic, first.msgid], before);
+  }
+}

@@ -1,0 +1,206 @@
+import type { types } from 'cassandra-driver';
+import type { Message, MessageRef } from '../../offline/message';
+import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import { countRows } from './count';
+import type { Database } from './database';
+import { ExpiryIndex, ttlOf, type Due } from './expiry';
+import { Heads } from './head';
+import { COLUMNS, contentOf, toMessage, toNumber, type MessageRow } from './rows';
+import { Tombstones } from './tombstones';
+import { TopicIndex } from './topic-index';
+
+/** Rows that a read brings into memory at once, and that one step of trimming removes. */
+const PAGE = 500;
+const IDS_PER_PAGE = 5_000;
+
+/** A stored row, by when it was written; null: by EMQX. */
+interface Stored extends MessageRef {
+  readonly at: number | null;
+}
+
+/** mqtt_msg, with what finds its rows by id, by topic and by expiry. */
+export class MessageTable {
+  private readonly tombstones: Tombstones;
+  private readonly expiry: ExpiryIndex;
+  private readonly heads: Heads;
+  private readonly topicIndex: TopicIndex<string>;
+
+  constructor(private readonly db: Database) {
+    this.tombstones = new Tombstones(db);
+    this.expiry = new ExpiryIndex(db);
+    this.heads = new Heads(db);
+    this.topicIndex = new TopicIndex(db, 'mqtt_topic', (topics) => this.withMessages(topics));
+  }
+
+  /**
+   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
+   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did. mqtt_msg_id is
+   * written last: an attempt that breaks off is done again from the start.
+   */
+  async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+    const batch = [...new Map([...messages].reverse().map((message) => [message.id, message])).values()].reverse();
+    const timestamp = this.db.timestamp();
+    const known = await this.db.wave(batch, (message) => this.state(message, now));
+    const fresh = batch.filter((_, i) => known[i] === 'new');
+    const outcomes = await this.db.writeWave(fresh, (message) => this.insert(message, now, timestamp));
+    const stored = fresh.filter((_, i) => outcomes[i] === null);
+    await this.db.wave([...new Set(stored.map(({ topic }) => topic))], (topic) => this.topicIndex.note(topic, timestamp));
+    await this.expiry.note(stored, now, timestamp);
+    await this.db.wave(stored, ({ id, topic, expiresAt }) =>
+      this.db.write('INSERT INTO mqtt_msg_id (msgid, topic) VALUES (?, ?) USING TTL ?', [id, topic, ttlOf(expiresAt, now)], timestamp),
+    );
+    const removed = await this.db.wave(stored, ({ id }) => this.tombstones.has(id, now));
+    // What is removed already may have been stored in part by an attempt that broke off.
+    await this.erase([...stored.filter((_, i) => removed[i]), ...batch.filter((_, i) => known[i] === 'removed')].map((message) => ({ ...message, at: timestamp })));
+    return fresh.flatMap(({ id }, i) => (outcomes[i] ? [{ id, reason: outcomes[i].message }] : []));
+  }
+
+  private async state({ id }: Message, now: number): Promise<'new' | 'stored' | 'removed'> {
+    const [removed, rows] = await Promise.all([
+      this.tombstones.has(id, now),
+      this.db.rows('SELECT msgid FROM mqtt_msg_id WHERE msgid = ?', [id]),
+    ]);
+    if (removed) return 'removed';
+    return rows.length > 0 ? 'stored' : 'new';
+  }
+
+  /** Absent values are left out: a null would be stored as a mark of a removal. */
+  private insert(message: Message, now: number, timestamp: number): Promise<void> {
+    return this.db.write(
+      `INSERT INTO mqtt_msg (topic, msgid, retain, sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?`,
+      [message.topic, message.id, message.retain ? 1 : 0, ...contentOf(message, undefined), ttlOf(message.expiresAt, now)],
+      timestamp,
+    );
+  }
+
+  /**
+   * Two that remove the same message at once must not both count it, and only a lightweight transaction can tell who was first. It is on
+   * mqtt_msg_id, whose rows are small.
+   */
+  async remove(refs: readonly MessageRef[], tombstoneUntil: number, now: number): Promise<number> {
+    const unique = [...new Map(refs.map(({ topic, id }) => [JSON.stringify([topic, id]), { topic, id }])).values()];
+    await this.tombstones.put([...new Set(unique.map(({ id }) => id))], tombstoneUntil, now);
+    const stored = await this.stored(unique);
+    const first = await this.db.wave(stored, async ({ id }) => {
+      return (await this.db.conditionally('DELETE FROM mqtt_msg_id WHERE msgid = ? IF EXISTS', [id])) === null;
+    });
+    await this.erase(stored);
+    await this.heads.note(stored.map(({ topic }) => topic));
+    return first.filter(Boolean).length;
+  }
+
+  private async stored(refs: readonly MessageRef[]): Promise<Stored[]> {
+    const found = await this.db.wave(refs, async ({ topic, id }) => {
+      const [row] = await this.db.rows<{ at: types.Long | null }>(
+        'SELECT msgid, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid = ?',
+        [topic, id],
+      );
+      return row === undefined ? [] : [{ topic, id, at: toNumber(row.at) }];
+    });
+    return found.flat();
+  }
+
+  /**
+   * With the time of the write that is undone, not the present: it works though the clock of who wrote was ahead, and it spares what is
+   * saved again later.
+   */
+  private async erase(stored: readonly Stored[]): Promise<void> {
+    await this.db.wave(stored, async ({ topic, id, at }) => {
+      const timestamp = at ?? this.db.timestamp();
+      await Promise.all([
+        this.db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid = ?', [topic, id], timestamp),
+        this.db.write('DELETE FROM mqtt_msg_id WHERE msgid = ?', [id], timestamp),
+      ]);
+    });
+  }
+
+  async get(id: string): Promise<Message | null> {
+    const [known] = await this.db.rows<{ topic: string }>('SELECT topic FROM mqtt_msg_id WHERE msgid = ?', [id]);
+    if (known === undefined) return null;
+    const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [known.topic, id]);
+    return row === undefined ? null : toMessage(row, row.retain === 1);
+  }
+
+  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+    const found: Message[] = [];
+    for (let from = after, asked = Math.min(PAGE, limit); asked > 0; asked = Math.min(PAGE, limit - found.length)) {
+      const rows = await this.db.rows<MessageRow>(
+        `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid > ? ORDER BY msgid ASC LIMIT ?`,
+        [topic, from, asked],
+      );
+      const messages = rows.map((row) => toMessage(row, row.retain === 1));
+      found.push(...messages.filter(({ expiresAt }) => expiresAt === null || expiresAt > now));
+      if (rows.length < asked) break;
+      from = messages.at(-1)?.id ?? from;
+    }
+    return found;
+  }
+
+  topics(query: TopicQuery): Promise<string[]> {
+    return this.topicIndex.list(query);
+  }
+
+  private withMessages(topics: readonly string[]): Promise<(string | null)[]> {
+    return this.db.wave(topics, async (topic) => {
+      const rows = await this.db.rows('SELECT msgid FROM mqtt_msg WHERE topic = ? LIMIT 1', [topic]);
+      return rows.length > 0 ? topic : null;
+    });
+  }
+
+  /** Reads the ids of the `keep` newest to find the first that is too many, then removes whole ranges: one mark each. */
+  async trim(topic: string, keep: number): Promise<number> {
+    const newest = await this.firstTooMany(topic, keep);
+    if (newest === null) return 0;
+    let removed = 0;
+    for (let rows = await this.oldest(topic, newest); rows.length > 0; rows = await this.oldest(topic, newest)) {
+      await this.db.wave(rows, ({ id, at }) => this.db.write('DELETE FROM mqtt_msg_id WHERE msgid = ?', [id], at ?? this.db.timestamp()));
+      // Whatever the clocks of those who wrote them said: what stayed would be found again and again.
+      const timestamp = Math.max(this.db.timestamp(), ...rows.map(({ at }) => at ?? 0));
+      await this.db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid <= ?', [topic, rows.at(-1)!.id], timestamp);
+      removed += rows.length;
+    }
+    return removed;
+  }
+
+  private async firstTooMany(topic: string, keep: number): Promise<string | null> {
+    let read = 0;
+    for await (const rows of this.db.pages<{ msgid: string }>('SELECT msgid FROM mqtt_msg WHERE topic = ? LIMIT ?', [topic, keep + 1], IDS_PER_PAGE)) {
+      read += rows.length;
+      if (read > keep) return rows.at(-1)?.msgid ?? null;
+    }
+    return null;
+  }
+
+  private async oldest(topic: string, newest: string): Promise<Stored[]> {
+    const rows = await this.db.rows<{ msgid: string; at: types.Long | null }>(
+      'SELECT msgid, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid <= ? ORDER BY msgid ASC LIMIT ?',
+      [topic, newest, PAGE],
+    );
+    return rows.map(({ msgid, at }) => ({ topic, id: msgid, at: toNumber(at) }));
+  }
+
+  /** Tombstones go by themselves. Topics that have no message any more are forgotten, a few at a time. */
+  async purge(now: number, limit: number): Promise<number> {
+    await this.topicIndex.sweep(limit);
+    return this.expiry.purge(now, limit, (due) => this.expire(due));
+  }
+
+  /** What was removed, and perhaps saved again with another expiry, has an entry that is not true any more. */
+  private async expire(due: readonly Due[]): Promise<number> {
+    const found = await this.db.wave(due, async ({ topic, id, expiresAt }) => {
+      const [row] = await this.db.rows<{ at: types.Long | null; expires_at: types.Long | null }>(
+        'SELECT expires_at, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid = ?',
+        [topic, id],
+      );
+      return row !== undefined && toNumber(row.expires_at) === expiresAt ? [{ topic, id, at: toNumber(row.at) }] : [];
+    });
+    await this.erase(found.flat());
+    await this.heads.note(found.flat().map(({ topic }) => topic));
+    return found.flat().length;
+  }
+
+  count(): Promise<number> {
+    return countRows(this.db);
+  }
+}

@@ -1,0 +1,81 @@
+import type { Message, MessageRef } from '../../offline/message';
+import { compareText } from '../shared/order';
+import type { Refusal, TopicQuery } from '../store';
+import type { Database } from './database';
+import { COLUMNS, contentOf, toMessage, type MessageRow } from './rows';
+import { TopicIndex } from './topic-index';
+
+type Current = Pick<MessageRow, 'msgid'>;
+
+/**
+ * retain. The message with the greatest id must win over one that comes at the same time, and ids are not times: all its writes are
+ * lightweight transactions on what was read before.
+ */
+export class RetainedTable {
+  private readonly topicIndex: TopicIndex<Message>;
+
+  constructor(private readonly db: Database) {
+    this.topicIndex = new TopicIndex(db, 'mqtt_retain_topic', (topics) => this.read(topics));
+  }
+
+  /** The index first: a message that it does not know would not be found. */
+  async put(messages: readonly Message[]): Promise<Refusal[]> {
+    const newest = newestByTopic(messages);
+    const timestamp = this.db.timestamp();
+    const noted = await this.db.writeWave(newest, ({ topic }) => this.topicIndex.note(topic, timestamp));
+    const outcomes = await this.db.writeWave(newest, async (message) => {
+      if (noted[newest.indexOf(message)] === null) await this.replace(message);
+    });
+    return newest.flatMap(({ id }, i) => {
+      const refusal = noted[i] ?? outcomes[i];
+      return refusal ? [{ id, reason: refusal.message }] : [];
+    });
+  }
+
+  private async replace(message: Message): Promise<void> {
+    for (let current = (await this.current(message.topic))?.msgid ?? null; current === null || compareText(current, message.id) <= 0; ) {
+      const refused = await this.db.conditionally<Current>(
+        `UPDATE retain SET msgid = ?, sender = ?, username = ?, qos = ?, payload = ?, payload_bin = ?, properties = ?, arrived = ?,
+           published_at = ?, expires_at = ? WHERE topic = ? IF msgid = ?`,
+        [message.id, ...contentOf(message, null), message.topic, current],
+      );
+      if (refused === null) return;
+      current = refused.msgid ?? null;
+    }
+  }
+
+  async delete(refs: readonly MessageRef[]): Promise<void> {
+    await this.db.wave(refs, (ref) => this.remove(ref));
+  }
+
+  private async remove({ topic, id }: MessageRef): Promise<void> {
+    for (let current = await this.current(topic); current !== null && compareText(current.msgid ?? '', id) <= 0; ) {
+      const refused = await this.db.conditionally<Current>('DELETE FROM retain WHERE topic = ? IF msgid = ?', [topic, current.msgid]);
+      if (refused === null) return;
+      current = refused.msgid === undefined ? null : { msgid: refused.msgid };
+    }
+  }
+
+  private async current(topic: string): Promise<Current | null> {
+    const [row] = await this.db.rows<Current>('SELECT msgid FROM retain WHERE topic = ?', [topic]);
+    return row ?? null;
+  }
+
+  list(query: TopicQuery): Promise<Message[]> {
+    return this.topicIndex.list(query);
+  }
+
+  /** EMQX's own row whose message is nowhere has nothing to deliver. */
+  private read(topics: readonly string[]): Promise<(Message | null)[]> {
+    return this.db.wave(topics, async (topic) => {
+      const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS} FROM retain WHERE topic = ?`, [topic]);
+      return row === undefined || row.msgid === null || row.published_at === null ? null : toMessage(row, true);
+    });
+  }
+}
+
+function newestByTopic(messages: readonly Message[]): Message[] {
+  const newest = new Map<string, Message>();
+  for (const message of messages) if (compareText(newest.get(message.topic)?.id ?? '', message.id) <= 0) newest.set(message.topic, message);
+  return [...newest.values()];
+}

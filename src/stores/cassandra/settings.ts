@@ -1,0 +1,51 @@
+import { tlsOf, type TlsOptions } from '../../config/tls';
+import type { ServiceUrl } from '../../config/url';
+import { SettingError } from '../../errors';
+
+/** By the name in the URL; EACH_QUORUM and ANY are missing: they can't be read with. */
+const CONSISTENCIES = ['local_quorum', 'quorum', 'all', 'local_one', 'one', 'two', 'three'] as const;
+export type Consistency = (typeof CONSISTENCIES)[number];
+
+const PARAMS = ['dc', 'consistency', 'tls', 'ca'];
+const DEFAULT_PORT = 9042;
+
+export interface CassandraSettings {
+  /** host:port */
+  readonly contactPoints: readonly string[];
+  readonly keyspace: string;
+  readonly datacenter: string;
+  readonly consistency: Consistency;
+  readonly credentials: { readonly username: string; readonly password: string } | null;
+  readonly tls: TlsOptions | null;
+}
+
+/** cassandra://user:password@h1:9042,h2/keyspace?dc=datacenter1&consistency=local_quorum&tls=true&ca=FILE. @throws SettingError */
+export function cassandraSettings(url: ServiceUrl, setting = 'STORE_URL'): CassandraSettings {
+  const { hosts, user, password, path: keyspace, params } = url;
+  const unknown = Object.keys(params).find((name) => !PARAMS.includes(name));
+  if (unknown !== undefined) throw new SettingError(setting, `cassandra:// knows no ?${unknown}=; known are ${PARAMS.join(', ')}`);
+  if (!/^\w{1,48}$/.test(keyspace)) {
+    throw new SettingError(setting, 'name the keyspace behind the hosts (letters, digits and _, at most 48): cassandra://host:9042/keyspace?dc=datacenter1');
+  }
+  const datacenter = params['dc'] ?? '';
+  if (datacenter === '') throw new SettingError(setting, 'add ?dc= with the name of the data center to talk to ("nodetool status" shows it, often datacenter1)');
+  return {
+    contactPoints: hosts.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port ?? DEFAULT_PORT}`),
+    keyspace,
+    datacenter,
+    consistency: consistencyOf(params['consistency'] ?? 'local_quorum', setting),
+    credentials: user === null ? null : { username: user, password: password ?? '' },
+    tls: tlsOf(url, setting),
+  };
+}
+
+function consistencyOf(text: string, setting: string): Consistency {
+  const found = CONSISTENCIES.find((name) => name === text);
+  if (found === undefined) throw new SettingError(setting, `consistency=${text} is unknown; write one of ${CONSISTENCIES.join(', ')}`);
+  return found;
+}
+
+/** Reads and writes meet on at least one replica: what was written is seen by the next read. */
+export function meets(consistency: Consistency): boolean {
+  return consistency === 'local_quorum' || consistency === 'quorum' || consistency === 'all';
+}

@@ -1,0 +1,96 @@
+import { createHash } from 'node:crypto';
+import type { Database } from './database';
+import { COLUMNS, toNumber, type MessageRow } from './rows';
+import { shardOf } from './topic-index';
+
+const PAGE = 200;
+/** As they come back in an acknowledgement. */
+const VALID_ID = /^[0-9A-Za-z_-]{1,64}$/;
+
+interface MsgKey {
+  readonly topic: string;
+  readonly msgid: string;
+  readonly arrived: Date | null;
+}
+
+/** `holdOn` is called for each page: the lock must not end meanwhile. */
+type Takeover = (db: Database, holdOn: () => Promise<void>) => Promise<void>;
+
+/** What a migration does with rows that are there already, by its number. Each may be done twice. */
+export const TAKEOVERS: Readonly<Record<number, Takeover>> = { 1: takeMessages, 2: takeClients };
+
+/**
+ * Each row of EMQX's gets its entries. mqtt_msg has no null and no two rows with the same topic and id; but a row whose id could not come
+ * back in an acknowledgement, and one whose id another topic has too, gets a new one by which it sorts where it belongs.
+ */
+async function takeMessages(db: Database, holdOn: () => Promise<void>): Promise<void> {
+  for await (const rows of db.pages<MsgKey>('SELECT topic, msgid, arrived FROM mqtt_msg', [], PAGE)) {
+    await holdOn();
+    const topicOf = new Map<string, string>();
+    await db.wave(rows, async ({ msgid }) => {
+      if (!VALID_ID.test(msgid)) return;
+      const [known] = await db.rows<{ topic: string }>('SELECT topic FROM mqtt_msg_id WHERE msgid = ?', [msgid]);
+      if (known !== undefined) topicOf.set(msgid, known.topic);
+    });
+    for (const { topic, msgid } of rows) if (VALID_ID.test(msgid) && !topicOf.has(msgid)) topicOf.set(msgid, topic);
+    await db.wave([...new Set(rows.map(({ topic }) => topic))], (topic) => enter(db, 'mqtt_topic', topic));
+    await db.wave(rows, async (row) => {
+      if (topicOf.get(row.msgid) === row.topic) await enterId(db, row.msgid, row.topic);
+      else await rename(db, row);
+    });
+  }
+}
+
+async function rename(db: Database, { topic, msgid, arrived }: MsgKey): Promise<void> {
+  const id = newId(topic, msgid, arrived);
+  const [row] = await db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [topic, msgid]);
+  if (row === undefined) return;
+  await db.write(
+    `INSERT INTO mqtt_msg (topic, msgid, msgid_before, arrived, payload, qos, retain, sender, payload_bin, username, properties, published_at, expires_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    [topic, id, msgid, row.arrived, row.payload, row.qos, row.retain, row.sender, row.payload_bin, row.username, row.properties, row.published_at, row.expires_at],
+  );
+  await enterId(db, id, topic);
+  await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid = ?', [topic, msgid]);
+}
+
+/** 16 hex digits of microseconds, as EMQX's own begin, and 16 that are the same whenever it is asked. */
+function newId(topic: string, msgid: string, arrived: Date | null): string {
+  const microseconds = BigInt(Math.max(0, arrived?.getTime() ?? 0)) * 1_000n;
+  const rest = createHash('sha256').update(JSON.stringify([topic, msgid])).digest('hex').slice(0, 16);
+  return `${microseconds.toString(16).padStart(16, '0')}${rest}`.toUpperCase();
+}
+
+const enterId = (db: Database, msgid: string, topic: string): Promise<void> =>
+  db.write('INSERT INTO mqtt_msg_id (msgid, topic) VALUES (?, ?)', [msgid, topic]);
+
+const enter = (db: Database, table: 'mqtt_topic' | 'mqtt_retain_topic', topic: string): Promise<void> =>
+  db.write(`INSERT INTO ${table} (shard, topic, saved_at) VALUES (?, ?, ?)`, [shardOf(topic), topic, new Date()]);
+
+async function takeClients(db: Database, holdOn: () => Promise<void>): Promise<void> {
+  for await (const rows of db.pages<{ topic: string; msgid: string | null; published_at: Parameters<typeof toNumber>[0] }>('SELECT topic, msgid, published_at FROM retain', [], PAGE)) {
+    await holdOn();
+    await db.wave(rows, async ({ topic, msgid, published_at: publishedAt }) => {
+      await enter(db, 'mqtt_retain_topic', topic);
+      if (msgid !== null && toNumber(publishedAt) === null) await copyRetained(db, topic, msgid);
+    });
+  }
+  for await (const rows of db.pages<{ topic: string; clientid: string }>('SELECT topic, clientid FROM acked', [], PAGE)) {
+    await holdOn();
+    await db.wave(rows, ({ topic, clientid }) => db.write('INSERT INTO mqtt_acked_topic (topic, clientid) VALUES (?, ?)', [topic, clientid]));
+  }
+}
+
+/** EMQX's row only points to the message, which an acknowledgement removes. */
+async function copyRetained(db: Database, topic: string, msgid: string): Promise<void> {
+  const [row] = await db.rows<MessageRow>(`SELECT ${COLUMNS} FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [topic, msgid]);
+  if (row === undefined) return;
+  await db.conditionally(
+    `UPDATE retain SET sender = ?, qos = ?, payload = ?, payload_bin = ?, username = ?, properties = ?, arrived = ?, published_at = ?, expires_at = ?
+     WHERE topic = ? IF msgid = ?`,
+    [
+      ...[row.sender, row.qos, row.payload, row.payload_bin, row.username, row.properties, row.arrived],
+      ...[toNumber(row.published_at) ?? row.arrived?.getTime() ?? 0, row.expires_at, topic, msgid],
+    ],
+  );
+}

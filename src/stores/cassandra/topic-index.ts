@@ -1,0 +1,151 @@
+import { createHash } from 'node:crypto';
+import type { types } from 'cassandra-driver';
+import { isInbox, matches } from '../../offline/topic';
+import { compareText } from '../shared/order';
+import { topicRange } from '../shared/topic-range';
+import type { TopicQuery } from '../store';
+import type { Database } from './database';
+import { toNumber } from './rows';
+
+const SHARDS = Array.from({ length: 16 }, (_, shard) => shard);
+/** Topics of a shard in memory at once, of up to 65,535 bytes each. */
+const PAGE = 64;
+/** Topics that are looked at in one wave. */
+const CHUNK = 64;
+/**
+ * An entry that was written within this time is not removed: the message that it was written for may not be seen yet, and the clocks of
+ * servers may differ.
+ */
+const GUARD_MS = 60_000;
+
+interface Entry {
+  readonly topic: string;
+  readonly at: types.Long | null;
+}
+
+interface Range {
+  readonly from: string;
+  readonly inclusive: boolean;
+  /** Exclusive; null: no end. */
+  readonly to: string | null;
+}
+
+/** What is stored under each of these topics; null where nothing is. */
+export type Lookup<T> = (topics: readonly string[]) => Promise<(T | null)[]>;
+
+/**
+ * The topics of a table in order: an entry for each in one of several shards, so that no partition grows without end, merged when they
+ * are read. An entry is written whenever something is stored and never when something is removed, which would race with the next save:
+ * it says where to look. Who finds nothing there removes the entry, with the time it was written at, so that a newer one stays.
+ */
+export class TopicIndex<T> {
+  private swept = { shard: 0, topic: '' };
+
+  constructor(
+    private readonly db: Database,
+    private readonly table: 'mqtt_topic' | 'mqtt_retain_topic',
+    private readonly lookup: Lookup<T>,
+  ) {}
+
+  async note(topic: string, timestamp: number): Promise<void> {
+    const values = [shardOf(topic), topic, new Date(Math.floor(timestamp / 1_000))];
+    await this.db.write(`INSERT INTO ${this.table} (shard, topic, saved_at) VALUES (?, ?, ?)`, values, timestamp);
+  }
+
+  async list({ filter, after, limit }: TopicQuery): Promise<T[]> {
+    const { exact, prefix } = topicRange(filter);
+    const found: T[] = [];
+    if (limit > 0 && exact !== null && compareText(exact, after) > 0) found.push(...present(await this.lookup([exact])));
+    if (prefix === null) return found;
+    let chunk: Entry[] = [];
+    for await (const entry of this.candidates(prefix, after)) {
+      if (found.length >= limit) return found;
+      if (!matches(filter, entry.topic)) continue;
+      chunk.push(entry);
+      if (chunk.length < Math.min(CHUNK, limit - found.length)) continue;
+      found.push(...(await this.look(chunk)));
+      chunk = [];
+    }
+    if (chunk.length > 0) found.push(...(await this.look(chunk)));
+    return found;
+  }
+
+  /** Looks behind the next `limit` entries, a little further with each call: what nobody lists would stay for ever. */
+  async sweep(limit: number): Promise<void> {
+    const { shard, topic } = this.swept;
+    const entries = await this.page(shard, { from: topic, inclusive: false, to: null }, Math.min(limit, PAGE));
+    await this.look(entries);
+    const last = entries.at(-1);
+    this.swept = last === undefined ? { shard: (shard + 1) % SHARDS.length, topic: '' } : { shard, topic: last.topic };
+  }
+
+  private async look(entries: readonly Entry[]): Promise<T[]> {
+    const found = await this.lookup(entries.map(({ topic }) => topic));
+    const removable = (Date.now() - GUARD_MS) * 1_000;
+    const stale = entries.filter(({ at }, i) => found[i] === null && (toNumber(at) ?? 0) < removable);
+    await this.db.wave(stale, ({ topic, at }) =>
+      this.db.write(`DELETE FROM ${this.table} WHERE shard = ? AND topic = ?`, [shardOf(topic), topic], toNumber(at) ?? removable),
+    );
+    return present(found);
+  }
+
+  private async *candidates(prefix: string, after: string): AsyncGenerator<Entry> {
+    const shards = isInbox(prefix) && prefix.split('/').length > 2 ? [shardOf(prefix)] : SHARDS;
+    for (const range of rangesOf(prefix, after)) yield* this.merged(shards, range);
+  }
+
+  private async *merged(shards: readonly number[], range: Range): AsyncGenerator<Entry> {
+    const cursors = shards.map((shard) => ({ shard, range, entries: [] as Entry[], ended: false }));
+    for (;;) {
+      await this.db.wave(
+        cursors.filter(({ entries, ended }) => entries.length === 0 && !ended),
+        async (cursor) => {
+          cursor.entries = await this.page(cursor.shard, cursor.range, PAGE);
+          cursor.ended = cursor.entries.length < PAGE;
+          cursor.range = { ...range, from: cursor.entries.at(-1)?.topic ?? '', inclusive: false };
+        },
+      );
+      // Up to where a shard has to be read on, what is there is complete.
+      for (let next = least(cursors); next !== null; next = least(cursors)) {
+        yield next.entries.shift()!;
+        if (next.entries.length === 0 && !next.ended) break;
+      }
+      if (cursors.every(({ entries, ended }) => entries.length === 0 && ended)) return;
+    }
+  }
+
+  private page(shard: number, { from, inclusive, to }: Range, limit: number): Promise<Entry[]> {
+    const upper = to === null ? '' : 'AND topic < ?';
+    return this.db.rows<Entry>(
+      `SELECT topic, writetime(saved_at) AS at FROM ${this.table} WHERE shard = ? AND topic ${inclusive ? '>=' : '>'} ? ${upper} LIMIT ?`,
+      [shard, from, ...(to === null ? [] : [to]), limit],
+    );
+  }
+}
+
+const present = <T>(found: readonly (T | null)[]): T[] => found.filter((each) => each !== null);
+
+function least<C extends { readonly entries: Entry[] }>(cursors: readonly C[]): C | null {
+  let best: C | null = null;
+  let bestTopic = '';
+  for (const cursor of cursors) {
+    const topic = cursor.entries[0]?.topic;
+    if (topic === undefined || (best !== null && compareText(topic, bestTopic) >= 0)) continue;
+    [best, bestTopic] = [cursor, topic];
+  }
+  return best;
+}
+
+/** All topics of an inbox are in one shard: they are what is listed most. */
+export function shardOf(topic: string): number {
+  const key = isInbox(topic) ? topic.split('/').slice(0, 2).join('/') : topic;
+  return (createHash('sha256').update(key).digest()[0] ?? 0) % SHARDS.length;
+}
+
+/** `prefix` is '' or ends in `/`, whose next character is `0`. Without one, topics that begin with $ don't match and are jumped over. */
+function rangesOf(prefix: string, after: string): Range[] {
+  const ranges = prefix === '' ? [{ from: '', to: '$' }, { from: '%', to: null }] : [{ from: prefix, to: `${prefix.slice(0, -1)}0` }];
+  return ranges
+    .filter(({ to }) => to === null || compareText(after, to) < 0)
+    .map(({ from, to }) => (compareText(after, from) >= 0 ? { from: after, inclusive: false, to } : { from, inclusive: true, to }));
+}
