@@ -108,7 +108,7 @@ export class Database {
   }
 }
 
-function clientOptions({ contactPoints, keyspace, datacenter, consistency, credentials, tls }: CassandraSettings): DseClientOptions {
+function clientOptions({ contactPoints, keyspace, datacenter, consistency, credentials, tls, readTimeoutMs }: CassandraSettings): DseClientOptions {
   const serial = consistency.startsWith('local_') ? types.consistencies.localSerial : types.consistencies.serial;
   return {
     contactPoints: [...contactPoints],
@@ -120,7 +120,8 @@ function clientOptions({ contactPoints, keyspace, datacenter, consistency, crede
     queryOptions: { prepare: true, isIdempotent: true, consistency: CONSISTENCY[consistency], serialConsistency: serial },
     // A node that is back is used again at once; by default the driver waits longer and longer, up to ten minutes.
     policies: { reconnection: new policies.reconnection.ConstantReconnectionPolicy(1_000) },
-    socketOptions: { connectTimeout: CONNECT_TIMEOUT_MS, readTimeout: READ_TIMEOUT_MS, defunctReadTimeoutThreshold: 8 },
+    // A server that vanished without a word leaves a connection on which everything times out: a few times, then it is replaced.
+    socketOptions: { connectTimeout: CONNECT_TIMEOUT_MS, readTimeout: readTimeoutMs ?? READ_TIMEOUT_MS, defunctReadTimeoutThreshold: 4 },
     pooling: { heartBeatInterval: 5_000 },
     monitorReporting: { enabled: false },
   };

@@ -60,5 +60,5 @@ function causeOf(error: unknown): unknown {
 
 /** The driver puts stacks of other errors into its texts. */
 function firstLine(error: unknown): string {
-  return (errorText(error).split('\n')[0] ?? '').trim();
+  return (errorText(error).split('\n')[0] ?? '').replace(/^Error: /, '').trim();
 }

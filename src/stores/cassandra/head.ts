@@ -5,7 +5,7 @@ const STEP = 1_000;
 /** Topics that are counted in memory. */
 const TOPICS = 10_000;
 /** Only what was written before is summed up: a message with a smaller id may just come late, or from a server whose clock is behind. */
-const GUARD_MS = 60_000;
+export const GUARD_MS = 60_000;
 
 /**
  * Cassandra keeps a mark for every message that was removed, and whoever reads a topic from its start reads over all of them (it gives up

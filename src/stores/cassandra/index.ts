@@ -1,3 +1,4 @@
+import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
 import { healthWithin } from '../shared/deadline';
@@ -11,6 +12,9 @@ import { RetainedTable } from './retained';
 import { meets, type CassandraSettings } from './settings';
 
 export { cassandraSettings } from './settings';
+
+/** Cassandra decides by the clocks of those who write which write is the newest. */
+const MOST_SKEW_S = 10;
 
 /** Apache Cassandra. */
 export class CassandraStore implements Store {
@@ -41,7 +45,9 @@ export class CassandraStore implements Store {
 
   health(): Promise<Health> {
     return healthWithin(this.setting, async () => {
-      const [row] = await this.db.rows<{ release_version: string }>('SELECT release_version FROM system.local');
+      const [row] = await this.db.rows<{ release_version: string; now: types.TimeUuid }>('SELECT release_version, now() AS now FROM system.local');
+      const seconds = Math.round(Math.abs(Date.now() - (row?.now.getDate().getTime() ?? 0)) / 1_000);
+      if (seconds > MOST_SKEW_S) throw new RetryableError(`this machine's clock and Cassandra's differ by ${seconds} s: synchronize them (NTP)`);
       const schema = await this.migrations.version();
       const problem = this.migrations.problem(schema);
       if (problem !== null) throw new RetryableError(problem);

@@ -1,22 +1,23 @@
 import type { types } from 'cassandra-driver';
+import { RetryableError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
 import type { MessageQuery, Refusal, TopicQuery } from '../store';
 import { countRows } from './count';
 import type { Database } from './database';
 import { ExpiryIndex, ttlOf, type Due } from './expiry';
-import { Heads } from './head';
-import { COLUMNS, contentOf, toMessage, toNumber, type MessageRow } from './rows';
+import { GUARD_MS, Heads } from './head';
+import { COLUMNS, contentOf, fitsKey, toMessage, toNumber, type MessageRow, type Stored } from './rows';
 import { Tombstones } from './tombstones';
 import { TopicIndex } from './topic-index';
+import { trimTopic } from './trim';
 
-/** Rows that a read brings into memory at once, and that one step of trimming removes. */
-const PAGE = 500;
-const IDS_PER_PAGE = 5_000;
-
-/** A stored row, by when it was written; null: by EMQX. */
-interface Stored extends MessageRef {
-  readonly at: number | null;
-}
+/** Rows that a read brings into memory at once; the server's, too: they may have 1 MB each. */
+const PAGE = 100;
+/**
+ * A message must be seen well before Heads takes its timestamp for old, with room for clocks that differ. A save that a stalled server
+ * held up for longer is done again, with a new timestamp.
+ */
+const SEEN_WITHIN_MS = GUARD_MS / 2;
 
 /** mqtt_msg, with what finds its rows by id, by topic and by expiry. */
 export class MessageTable {
@@ -39,10 +40,11 @@ export class MessageTable {
    */
   async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
     const batch = [...new Map([...messages].reverse().map((message) => [message.id, message])).values()].reverse();
-    const timestamp = this.db.timestamp();
     const known = await this.db.wave(batch, (message) => this.state(message, now));
+    const timestamp = this.db.timestamp();
     const fresh = batch.filter((_, i) => known[i] === 'new');
     const outcomes = await this.db.writeWave(fresh, (message) => this.insert(message, now, timestamp));
+    if (Date.now() - timestamp / 1_000 > SEEN_WITHIN_MS) throw new RetryableError('Cassandra took too long to store messages');
     const stored = fresh.filter((_, i) => outcomes[i] === null);
     await this.db.wave([...new Set(stored.map(({ topic }) => topic))], (topic) => this.topicIndex.note(topic, timestamp));
     await this.expiry.note(stored, now, timestamp);
@@ -81,7 +83,7 @@ export class MessageTable {
   async remove(refs: readonly MessageRef[], tombstoneUntil: number, now: number): Promise<number> {
     const unique = [...new Map(refs.map(({ topic, id }) => [JSON.stringify([topic, id]), { topic, id }])).values()];
     await this.tombstones.put([...new Set(unique.map(({ id }) => id))], tombstoneUntil, now);
-    const stored = await this.stored(unique);
+    const stored = await this.stored(unique.filter(({ topic }) => fitsKey(topic)));
     const first = await this.db.wave(stored, async ({ id }) => {
       return (await this.db.conditionally('DELETE FROM mqtt_msg_id WHERE msgid = ? IF EXISTS', [id])) === null;
     });
@@ -124,6 +126,7 @@ export class MessageTable {
 
   async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     const found: Message[] = [];
+    if (!fitsKey(topic)) return found;
     for (let from = after, asked = Math.min(PAGE, limit); asked > 0; asked = Math.min(PAGE, limit - found.length)) {
       const rows = await this.db.rows<MessageRow>(
         `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid > ? ORDER BY msgid ASC LIMIT ?`,
@@ -143,41 +146,14 @@ export class MessageTable {
 
   private withMessages(topics: readonly string[]): Promise<(string | null)[]> {
     return this.db.wave(topics, async (topic) => {
+      if (!fitsKey(topic)) return null;
       const rows = await this.db.rows('SELECT msgid FROM mqtt_msg WHERE topic = ? LIMIT 1', [topic]);
       return rows.length > 0 ? topic : null;
     });
   }
 
-  /** Reads the ids of the `keep` newest to find the first that is too many, then removes whole ranges: one mark each. */
-  async trim(topic: string, keep: number): Promise<number> {
-    const newest = await this.firstTooMany(topic, keep);
-    if (newest === null) return 0;
-    let removed = 0;
-    for (let rows = await this.oldest(topic, newest); rows.length > 0; rows = await this.oldest(topic, newest)) {
-      await this.db.wave(rows, ({ id, at }) => this.db.write('DELETE FROM mqtt_msg_id WHERE msgid = ?', [id], at ?? this.db.timestamp()));
-      // Whatever the clocks of those who wrote them said: what stayed would be found again and again.
-      const timestamp = Math.max(this.db.timestamp(), ...rows.map(({ at }) => at ?? 0));
-      await this.db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid <= ?', [topic, rows.at(-1)!.id], timestamp);
-      removed += rows.length;
-    }
-    return removed;
-  }
-
-  private async firstTooMany(topic: string, keep: number): Promise<string | null> {
-    let read = 0;
-    for await (const rows of this.db.pages<{ msgid: string }>('SELECT msgid FROM mqtt_msg WHERE topic = ? LIMIT ?', [topic, keep + 1], IDS_PER_PAGE)) {
-      read += rows.length;
-      if (read > keep) return rows.at(-1)?.msgid ?? null;
-    }
-    return null;
-  }
-
-  private async oldest(topic: string, newest: string): Promise<Stored[]> {
-    const rows = await this.db.rows<{ msgid: string; at: types.Long | null }>(
-      'SELECT msgid, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid <= ? ORDER BY msgid ASC LIMIT ?',
-      [topic, newest, PAGE],
-    );
-    return rows.map(({ msgid, at }) => ({ topic, id: msgid, at: toNumber(at) }));
+  trim(topic: string, keep: number): Promise<number> {
+    return trimTopic(this.db, topic, keep);
   }
 
   /** Tombstones go by themselves. Topics that have no message any more are forgotten, a few at a time. */

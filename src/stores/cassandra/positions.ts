@@ -1,12 +1,20 @@
+import type { types } from 'cassandra-driver';
 import { compareText } from '../shared/order';
 import type { Position } from '../store';
 import type { Database } from './database';
+import { toNumber } from './rows';
+import { GUARD_MS } from './topic-index';
 
 interface PositionRow {
   readonly clientid: string;
   readonly topic: string;
   readonly msgid: string | null;
   readonly receipts: string | null;
+}
+
+interface Entry {
+  readonly clientid: string;
+  readonly at: types.Long | null;
 }
 
 const COLUMNS = 'clientid, topic, msgid, receipts';
@@ -45,7 +53,7 @@ export class PositionTable {
     const isGone = ({ id, receipts }: Position) => id === '' && receipts.length === 0;
     await this.db.wave(
       last.filter((each) => !isGone(each)),
-      ({ consumer, topic }) => this.db.write('INSERT INTO mqtt_acked_topic (topic, clientid) VALUES (?, ?)', [topic, consumer]),
+      ({ consumer, topic }) => enterConsumer(this.db, topic, consumer),
     );
     await this.db.wave(last, (position) => (isGone(position) ? this.remove(position) : this.write(position)));
   }
@@ -64,12 +72,25 @@ export class PositionTable {
 
   async ofTopic(topic: string): Promise<Position[]> {
     const found: Position[] = [];
-    for await (const rows of this.db.pages<{ clientid: string }>('SELECT clientid FROM mqtt_acked_topic WHERE topic = ?', [topic], PAGE)) {
-      found.push(...(await this.db.wave(rows, ({ clientid }) => this.one(clientid, topic))).flat());
+    const cql = 'SELECT clientid, writetime(saved_at) AS at FROM mqtt_acked_topic WHERE topic = ?';
+    for await (const entries of this.db.pages<Entry>(cql, [topic], PAGE)) {
+      const positions = await this.db.wave(entries, ({ clientid }) => this.one(clientid, topic));
+      found.push(...positions.flat());
+      await this.forget(topic, entries.filter((_, i) => positions[i]?.length === 0));
     }
     return found.sort((a, b) => compareText(a.consumer, b.consumer));
   }
+
+  /** As in TopicIndex: with the time it was written at, so that a newer entry stays. */
+  private async forget(topic: string, entries: readonly Entry[]): Promise<void> {
+    const removable = (Date.now() - GUARD_MS) * 1_000;
+    const stale = entries.map(({ clientid, at }) => ({ clientid, at: toNumber(at) ?? 0 })).filter(({ at }) => at < removable);
+    await this.db.wave(stale, ({ clientid, at }) => this.db.write('DELETE FROM mqtt_acked_topic WHERE topic = ? AND clientid = ?', [topic, clientid], at));
+  }
 }
+
+export const enterConsumer = (db: Database, topic: string, consumer: string): Promise<void> =>
+  db.write('INSERT INTO mqtt_acked_topic (topic, clientid, saved_at) VALUES (?, ?, ?)', [topic, consumer, new Date()]);
 
 /** EMQX's own row without an id says nothing. */
 function toPositions(rows: readonly PositionRow[]): Position[] {

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import type { types } from 'cassandra-driver';
-import type { Message, MessageProperties } from '../../offline/message';
+import type { Message, MessageProperties, MessageRef } from '../../offline/message';
 import { clampQos } from '../shared/qos';
 
 /** A row of mqtt_msg or retain as COLUMNS selects it. */
@@ -17,6 +17,19 @@ export interface MessageRow {
   readonly arrived: Date | null;
   readonly published_at: types.Long | null;
   readonly expires_at: types.Long | null;
+}
+
+/** A stored row, by when it was written; null: by EMQX. */
+export interface Stored extends MessageRef {
+  readonly at: number | null;
+}
+
+/** What a partition key can hold. */
+const LONGEST_TOPIC = 65_535;
+
+/** No message is stored under another topic. */
+export function fitsKey(topic: string): boolean {
+  return topic !== '' && Buffer.byteLength(topic) <= LONGEST_TOPIC;
 }
 
 export const COLUMNS = 'topic, msgid, sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at';

@@ -17,6 +17,8 @@ export interface CassandraSettings {
   readonly consistency: Consistency;
   readonly credentials: { readonly username: string; readonly password: string } | null;
   readonly tls: TlsOptions | null;
+  /** How long to wait for an answer. */
+  readonly readTimeoutMs?: number;
 }
 
 /** cassandra://user:password@h1:9042,h2/keyspace?dc=datacenter1&consistency=local_quorum&tls=true&ca=FILE. @throws SettingError */

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Database } from './database';
+import { enterConsumer } from './positions';
 import { COLUMNS, toNumber, type MessageRow } from './rows';
 import { shardOf } from './topic-index';
 
@@ -77,7 +78,7 @@ async function takeClients(db: Database, holdOn: () => Promise<void>): Promise<v
   }
   for await (const rows of db.pages<{ topic: string; clientid: string }>('SELECT topic, clientid FROM acked', [], PAGE)) {
     await holdOn();
-    await db.wave(rows, ({ topic, clientid }) => db.write('INSERT INTO mqtt_acked_topic (topic, clientid) VALUES (?, ?)', [topic, clientid]));
+    await db.wave(rows, ({ topic, clientid }) => enterConsumer(db, topic, clientid));
   }
 }
 

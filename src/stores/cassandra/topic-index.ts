@@ -8,15 +8,13 @@ import type { Database } from './database';
 import { toNumber } from './rows';
 
 const SHARDS = Array.from({ length: 16 }, (_, shard) => shard);
-/** Topics of a shard in memory at once, of up to 65,535 bytes each. */
+/** Topics of a shard in memory at once, and that are looked at in one wave. They may have 65,535 bytes each. */
 const PAGE = 64;
-/** Topics that are looked at in one wave. */
-const CHUNK = 64;
 /**
  * An entry that was written within this time is not removed: the message that it was written for may not be seen yet, and the clocks of
  * servers may differ.
  */
-const GUARD_MS = 60_000;
+export const GUARD_MS = 60_000;
 
 interface Entry {
   readonly topic: string;
@@ -56,17 +54,17 @@ export class TopicIndex<T> {
     const { exact, prefix } = topicRange(filter);
     const found: T[] = [];
     if (limit > 0 && exact !== null && compareText(exact, after) > 0) found.push(...present(await this.lookup([exact])));
-    if (prefix === null) return found;
+    if (prefix === null || found.length >= limit) return found;
     let chunk: Entry[] = [];
-    for await (const entry of this.candidates(prefix, after)) {
-      if (found.length >= limit) return found;
+    for await (const entry of this.candidates(prefix, after, limit)) {
       if (!matches(filter, entry.topic)) continue;
       chunk.push(entry);
-      if (chunk.length < Math.min(CHUNK, limit - found.length)) continue;
+      if (chunk.length < Math.min(PAGE, limit - found.length)) continue;
       found.push(...(await this.look(chunk)));
+      if (found.length >= limit) return found;
       chunk = [];
     }
-    if (chunk.length > 0) found.push(...(await this.look(chunk)));
+    found.push(...(await this.look(chunk)));
     return found;
   }
 
@@ -89,19 +87,21 @@ export class TopicIndex<T> {
     return present(found);
   }
 
-  private async *candidates(prefix: string, after: string): AsyncGenerator<Entry> {
+  private async *candidates(prefix: string, after: string, limit: number): AsyncGenerator<Entry> {
     const shards = isInbox(prefix) && prefix.split('/').length > 2 ? [shardOf(prefix)] : SHARDS;
-    for (const range of rangesOf(prefix, after)) yield* this.merged(shards, range);
+    // Some more than each shard's share: where all have enough, one page of each does.
+    const page = Math.min(PAGE, Math.ceil((2 * limit) / shards.length) + 4);
+    for (const range of rangesOf(prefix, after)) yield* this.merged(shards, range, page);
   }
 
-  private async *merged(shards: readonly number[], range: Range): AsyncGenerator<Entry> {
+  private async *merged(shards: readonly number[], range: Range, page: number): AsyncGenerator<Entry> {
     const cursors = shards.map((shard) => ({ shard, range, entries: [] as Entry[], ended: false }));
     for (;;) {
       await this.db.wave(
         cursors.filter(({ entries, ended }) => entries.length === 0 && !ended),
         async (cursor) => {
-          cursor.entries = await this.page(cursor.shard, cursor.range, PAGE);
-          cursor.ended = cursor.entries.length < PAGE;
+          cursor.entries = await this.page(cursor.shard, cursor.range, page);
+          cursor.ended = cursor.entries.length < page;
           cursor.range = { ...range, from: cursor.entries.at(-1)?.topic ?? '', inclusive: false };
         },
       );

@@ -1,0 +1,41 @@
+import type { types } from 'cassandra-driver';
+import type { Database } from './database';
+import { fitsKey, toNumber, type Stored } from './rows';
+
+const IDS_PER_PAGE = 5_000;
+const IDS_PER_STEP = 500;
+const INT_MAX = 2 ** 31 - 1;
+
+/** Reads the ids of the `keep` newest to find the first that is too many, then removes whole ranges: one mark each. */
+export async function trimTopic(db: Database, topic: string, keep: number): Promise<number> {
+  const newest = await firstTooMany(db, topic, keep);
+  if (newest === null) return 0;
+  let removed = 0;
+  for (let rows = await oldest(db, topic, newest); rows.length > 0; rows = await oldest(db, topic, newest)) {
+    await db.wave(rows, ({ id, at }) => db.write('DELETE FROM mqtt_msg_id WHERE msgid = ?', [id], at ?? db.timestamp()));
+    // Whatever the clocks of those who wrote them said: what stayed would be found again and again.
+    const timestamp = Math.max(db.timestamp(), ...rows.map(({ at }) => at ?? 0));
+    await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid <= ?', [topic, rows.at(-1)!.id], timestamp);
+    removed += rows.length;
+  }
+  return removed;
+}
+
+async function firstTooMany(db: Database, topic: string, keep: number): Promise<string | null> {
+  if (!fitsKey(topic)) return null;
+  const cql = 'SELECT msgid FROM mqtt_msg WHERE topic = ? ORDER BY msgid DESC LIMIT ?';
+  let read = 0;
+  for await (const rows of db.pages<{ msgid: string }>(cql, [topic, Math.min(keep, INT_MAX - 1) + 1], IDS_PER_PAGE)) {
+    read += rows.length;
+    if (read > keep) return rows.at(-1)?.msgid ?? null;
+  }
+  return null;
+}
+
+async function oldest(db: Database, topic: string, newest: string): Promise<Stored[]> {
+  const rows = await db.rows<{ msgid: string; at: types.Long | null }>(
+    'SELECT msgid, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid <= ? ORDER BY msgid ASC LIMIT ?',
+    [topic, newest, IDS_PER_STEP],
+  );
+  return rows.map(({ msgid, at }) => ({ topic, id: msgid, at: toNumber(at) }));
+}
