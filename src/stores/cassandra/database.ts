@@ -1,7 +1,8 @@
-import { Client, policies, types, type DseClientOptions, type QueryOptions } from 'cassandra-driver';
+import { policies, types, type DseClientOptions, type QueryOptions } from 'cassandra-driver';
 import { ClosedError, RefusedError } from '../../errors';
 import { mapError } from './errors';
 import { Limiter } from './limiter';
+import { Session } from './session';
 import type { CassandraSettings, Consistency } from './settings';
 
 /** Statements under way at once, over all calls. */
@@ -23,14 +24,14 @@ export interface Page<R> {
 /** Statements against one keyspace; errors come out as ours. Connects when it is first used, and again after a failure. */
 export class Database {
   readonly keyspace: string;
-  private readonly client: Client;
+  private readonly session: Session;
   private readonly limiter = new Limiter(IN_FLIGHT);
   private lastTimestamp = 0;
   private closed = false;
 
   constructor(settings: CassandraSettings) {
     this.keyspace = settings.keyspace;
-    this.client = new Client(clientOptions(settings));
+    this.session = new Session(clientOptions(settings));
   }
 
   /** Microseconds, each greater than the last: what Cassandra decides by which write is the newest. */
@@ -94,7 +95,8 @@ export class Database {
     if (this.closed) throw new ClosedError('the store is closed');
     return this.limiter.run(async () => {
       try {
-        return await this.client.execute(cql, params, options);
+        const client = await this.session.connected();
+        return await client.execute(cql, params, options);
       } catch (error) {
         throw mapError(error);
       }
@@ -104,7 +106,7 @@ export class Database {
   async close(): Promise<void> {
     if (this.closed) return;
     this.closed = true;
-    await this.client.shutdown();
+    await this.session.close();
   }
 }
 
