@@ -156,7 +156,7 @@ describe('cassandra', () => {
     it('answers in time though the server does not', async () => {
       const proxy = await SilentProxy.to(new URL(server));
       proxy.silent = true;
-      const store = new CassandraStore(settingsOf(proxy.url));
+      const store = new CassandraStore({ ...settingsOf(proxy.url), readTimeoutMs: 4_000 });
       const started = Date.now();
       expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: /) as string });
       expect(Date.now() - started).toBeLessThan(3_500);

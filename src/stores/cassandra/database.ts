@@ -9,6 +9,7 @@ import type { CassandraSettings, Consistency } from './settings';
 const IN_FLIGHT = 512;
 const CONNECT_TIMEOUT_MS = 2_500;
 const READ_TIMEOUT_MS = 12_000;
+const DEFINE_TIMEOUT_MS = 60_000;
 
 const CONSISTENCY: Record<Consistency, types.consistencies> = {
   ...{ one: types.consistencies.one, two: types.consistencies.two, three: types.consistencies.three, all: types.consistencies.all },
@@ -88,7 +89,7 @@ export class Database {
 
   /** Waits until all nodes know it. */
   async define(cql: string): Promise<void> {
-    await this.execute(cql, [], { prepare: false, isIdempotent: false });
+    await this.execute(cql, [], { prepare: false, isIdempotent: false, readTimeout: DEFINE_TIMEOUT_MS });
   }
 
   private async execute(cql: string, params: unknown[], options: QueryOptions): Promise<types.ResultSet> {

@@ -14,11 +14,14 @@ interface ExpiryRow {
   readonly expires_at: types.Long;
   readonly msgid: string;
   readonly topic: string;
+  readonly at: types.Long | null;
 }
 
 /** A message that has expired by its entry here. */
 export interface Due extends MessageRef {
   readonly expiresAt: number;
+  /** When the entry was written, in microseconds. */
+  readonly notedAt: number;
 }
 
 /** Seconds after which Cassandra removes a row itself; 0: never. */
@@ -66,7 +69,7 @@ export class ExpiryIndex {
         const rows = await this.due(bucket, now, asked);
         got = rows.length;
         removed += await expire(rows);
-        await this.forget(bucket, rows.at(-1));
+        await this.forget(bucket, rows);
       }
       await this.closeBucket(bucket, now);
     }
@@ -75,16 +78,18 @@ export class ExpiryIndex {
 
   private async due(bucket: number, now: number, limit: number): Promise<Due[]> {
     const rows = await this.db.rows<ExpiryRow>(
-      'SELECT expires_at, msgid, topic FROM mqtt_msg_expiry WHERE bucket = ? AND expires_at <= ? LIMIT ?',
+      'SELECT expires_at, msgid, topic, writetime(topic) AS at FROM mqtt_msg_expiry WHERE bucket = ? AND expires_at <= ? LIMIT ?',
       [bucket, now, limit],
     );
-    return rows.map(({ msgid, topic, expires_at: at }) => ({ id: msgid, topic, expiresAt: toNumber(at) ?? 0 }));
+    return rows.map((row) => ({ id: row.msgid, topic: row.topic, expiresAt: row.expires_at.toNumber(), notedAt: toNumber(row.at) ?? 0 }));
   }
 
-  /** One mark for all of them. */
-  private async forget(bucket: number, last: Due | undefined): Promise<void> {
+  /** One mark for all of them, whatever the clocks of those who wrote them said: what stayed would be found again and again. */
+  private async forget(bucket: number, rows: readonly Due[]): Promise<void> {
+    const last = rows.at(-1);
     if (last === undefined) return;
-    await this.db.write('DELETE FROM mqtt_msg_expiry WHERE bucket = ? AND (expires_at, msgid) <= (?, ?)', [bucket, last.expiresAt, last.id]);
+    const timestamp = Math.max(this.db.timestamp(), ...rows.map(({ notedAt }) => notedAt));
+    await this.db.write('DELETE FROM mqtt_msg_expiry WHERE bucket = ? AND (expires_at, msgid) <= (?, ?)', [bucket, last.expiresAt, last.id], timestamp);
   }
 
   /** A bucket that is long over gets nothing new; what still comes is left to its TTL. */
