@@ -2,13 +2,10 @@ import { SettingError } from '../errors';
 import type { Config } from './config';
 import { ConfigError } from './load';
 
-const STORES = ['embedded', 'postgres', 'timescale', 'mysql', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel', 'dynamodb'];
-
 /** Refuses settings of the contract that this release can't keep yet: nothing is ignored in silence. @throws ConfigError */
-export function checkAvailable({ store, emqx, policies }: Config): void {
+export function checkAvailable({ emqx, policies }: Config): void {
   const errors: SettingError[] = [];
   const refuse = (key: string, message: string) => errors.push(new SettingError(key, message));
-  if (!STORES.includes(store.scheme)) refuse('STORE_URL', `${store.scheme}:// is not available in this release; use ${STORES.join(' or ')}`);
   if (emqx.version !== 5) refuse('EMQX_URL', 'this release works with EMQX 5 and 6 (/api/v5) only');
   for (const { filter, mode, retain } of policies) {
     if (mode === 'pubsub') refuse('POLICIES', `${filter}: mode pubsub is not available in this release; use queue`);

@@ -67,10 +67,21 @@ describe('the server as a process, on the embedded default', () => {
   });
 
   it.each([
+    [{ STORE_URL: 'mysql://localhost' }, /^STORE_URL: names no database/m],
+    [{ STORE_URL: 'cassandra://localhost/offline' }, /^STORE_URL: .*dc/m],
+    [{ STORE_URL: 'redis://localhost?tsl=true' }, /^STORE_URL: unknown parameter tsl/m],
+    [{ STORE_URL: 'postgres://localhost/x?ca=/absent.pem' }, /^STORE_URL: the file of ca= can't be read/m],
+    [{ HISTORY_URLS: 'influxdb://localhost' }, /^HISTORY_URLS: /m],
+    [{ HISTORY_URLS: 'opentsdb://localhost?templates=/absent.json' }, /^HISTORY_URLS: .*can't be read/m],
+  ])('ends with 78 and one line for a URL that a driver does not take: %j', async (setting, message) => {
+    const server = await ServerProcess.run({ DATA_DIR: directory.path, ...setting }, 'serve');
+    expect(await server.exitCode).toBe(78);
+    expect(server.output).toMatch(message);
+  });
+
+  it.each([
     [{ POLICIES: '[{"filter":"#","mode":"pubsub"}]' }, /POLICIES.*pubsub/],
     [{ POLICIES: '[{"filter":"#","retain":"restore"}]' }, /POLICIES.*retain/],
-    [{ STORE_URL: 'dynamodb://eu-west-1' }, /STORE_URL/],
-    [{ HISTORY_URLS: 'influxdb://localhost' }, /HISTORY_URLS/],
     [{ EMQX_URL: 'http://localhost:8081/api/v4' }, /EMQX_URL.*EMQX 5/],
   ])('refuses what this release does not have: %j', async (setting, message) => {
     const server = await ServerProcess.run({ DATA_DIR: directory.path, ...setting }, 'serve');

@@ -6,7 +6,7 @@ import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal
 import { ClientTables } from './clients';
 import { Database } from './database';
 import { MessageTable } from './messages';
-import { Migrations, MIGRATIONS } from './migrations';
+import { Migrations } from './migrations';
 import { PositionTable } from './positions';
 import { RetainedTable } from './retained';
 import { meets, type CassandraSettings } from './settings';
@@ -36,7 +36,7 @@ export class CassandraStore implements Store {
     this.clients = new ClientTables(this.db);
     this.positions = new PositionTable(this.db);
     this.retained = new RetainedTable(this.db);
-    this.migrations = new Migrations(this.db, MIGRATIONS);
+    this.migrations = new Migrations(this.db);
   }
 
   migrate(): Promise<void> {

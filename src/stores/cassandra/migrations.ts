@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError, RetryableError } from '../../errors';
+import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
 import type { Database } from './database';
 import { checkTables } from './expected-tables';
 import { TAKEOVERS } from './takeover';
-
-export const MIGRATIONS = join(__dirname, '../../../migrations/cassandra');
 
 const TABLE = 'mqtt_offline_migration';
 /** The row that stands for "somebody migrates". */
@@ -16,42 +13,34 @@ const LOCK = 0;
 const LOCK_TTL_S = 60;
 const LOOK_AGAIN_MS = 250;
 
-/** The plain CQL files of a folder, NNN_name.cql from 001 without a gap; the table mqtt_offline_migration has those that were run. */
+/** Plain CQL files; the table mqtt_offline_migration has those that were run. */
 export class Migrations {
-  private readonly files: readonly string[];
+  private readonly files = new MigrationFiles('cassandra');
   private readonly owner = randomUUID();
 
-  constructor(
-    private readonly db: Database,
-    private readonly directory: string,
-  ) {
-    this.files = readdirSync(directory)
-      .filter((name) => /^\d{3}_.*\.cql$/.test(name))
-      .sort();
-  }
+  constructor(private readonly db: Database) {}
 
   /** What cannot be taken over is refused before anything is changed; a step that broke off is done again from its start. */
   async run(): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
-    if ((await this.version()) === this.files.length) return;
+    if ((await this.version()) === this.files.newest) return;
     await checkTables(this.db);
     await this.db.define(`CREATE TABLE IF NOT EXISTS ${TABLE} (version int PRIMARY KEY, name text, applied_at timestamp)`);
     if (!(await this.lock())) return;
     try {
       const current = await this.version();
-      if (current > this.files.length) throw new RefusedError(this.problem(current) ?? '');
-      for (const name of this.files.slice(current)) await this.step(name);
+      if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
+      for (const file of this.files.all.slice(current)) await this.step(file);
     } finally {
       await this.db.conditionally(`DELETE FROM ${TABLE} WHERE version = ? IF name = ?`, [LOCK, this.owner]);
     }
   }
 
-  private async step(name: string): Promise<void> {
-    for (const statement of statementsOf(readFileSync(join(this.directory, name), 'utf8'))) {
+  private async step({ version, name, text }: MigrationFile): Promise<void> {
+    for (const statement of statementsOf(text)) {
       await this.holdOn();
       await this.db.define(statement);
     }
-    const version = Number(name.slice(0, 3));
     await TAKEOVERS[version]?.(this.db, () => this.holdOn());
     await this.db.write(`INSERT INTO ${TABLE} (version, name, applied_at) VALUES (?, ?, ?)`, [version, name, new Date()]);
   }
@@ -65,7 +54,7 @@ export class Migrations {
       );
       if (held === null) return true;
       await sleep(LOOK_AGAIN_MS);
-      if ((await this.version()) === this.files.length) return false;
+      if ((await this.version()) === this.files.newest) return false;
     }
   }
 
@@ -82,11 +71,8 @@ export class Migrations {
     return Math.max(0, ...rows.map(({ version }) => version));
   }
 
-  /** What is wrong with a schema of this version; null: nothing. */
   problem(version: number): string | null {
-    if (version > this.files.length) return `the schema has version ${version}, this release knows ${this.files.length}: upgrade emqx-offline-store`;
-    if (version < this.files.length) return `the schema has version ${version} of ${this.files.length}: run "emqx-offline-store migrate"`;
-    return null;
+    return this.files.problem(version);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { compareText } from '../shared/order';
+import { newestMessages } from '../shared/newest';
 import type { Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, contentOf, toMessage, type MessageRow } from './rows';
@@ -20,7 +21,7 @@ export class RetainedTable {
 
   /** The index first: a message that it does not know would not be found. */
   async put(messages: readonly Message[]): Promise<Refusal[]> {
-    const newest = newestByTopic(messages);
+    const newest = newestMessages(messages);
     const timestamp = this.db.timestamp();
     const noted = await this.db.writeWave(newest, ({ topic }) => this.topicIndex.note(topic, timestamp));
     const outcomes = await this.db.writeWave(newest, async (message) => {
@@ -72,10 +73,4 @@ export class RetainedTable {
       return row === undefined || row.msgid === null || row.published_at === null ? null : toMessage(row, true);
     });
   }
-}
-
-function newestByTopic(messages: readonly Message[]): Message[] {
-  const newest = new Map<string, Message>();
-  for (const message of messages) if (compareText(newest.get(message.topic)?.id ?? '', message.id) <= 0) newest.set(message.topic, message);
-  return [...newest.values()];
 }
