@@ -1,0 +1,157 @@
+import {
+  MongoBulkWriteError,
+  MongoClient,
+  type AnyBulkWriteOperation,
+  type Db,
+  type DeleteOptions,
+  type Document,
+  type Filter,
+  type FindOptions,
+} from 'mongodb';
+import { ClosedError, RefusedError, RetryableError } from '../../errors';
+import { mapError, outcomeOf, refusalText } from './errors';
+import type { MongoSettings } from './settings';
+
+/** Before healthWithin's deadline: a driver that still looks for a server knows by then why it found none. */
+const HEALTH_MS = 2_500;
+
+/** An operation of a bulk write that the database refused for its content. */
+export interface Refused {
+  readonly index: number;
+  readonly reason: string;
+}
+
+export interface BulkOutcome {
+  readonly refused: readonly Refused[];
+  /** Something was stored already under its key. FerretDB then leaves the operations behind it undone, MongoDB does not. */
+  readonly duplicates: boolean;
+}
+
+/** One MongoDB database; errors come out as ours. Collections are named, not held: nothing is created by looking. */
+export class Database {
+  private readonly client: MongoClient;
+  private readonly db: Db;
+  private lastFailure: Error | null = null;
+  private closed = false;
+
+  constructor(
+    private readonly settings: MongoSettings,
+    private readonly name: string,
+  ) {
+    this.client = new MongoClient(settings.href, settings.options);
+    this.db = this.client.db(name);
+    this.client.on('serverHeartbeatFailed', ({ failure }) => (this.lastFailure = failure));
+    this.client.on('serverHeartbeatSucceeded', () => (this.lastFailure = null));
+  }
+
+  /** Another connection, without a timeout: an index over a collection that is taken over takes as long as the collection is big. */
+  patient(): Database {
+    this.checkOpen();
+    return new Database({ ...this.settings, options: { ...this.settings.options, socketTimeoutMS: 0 } }, this.name);
+  }
+
+  command(command: Document): Promise<Document> {
+    return this.run(() => this.db.command(command));
+  }
+
+  find<T extends Document>(collection: string, filter: Filter<Document>, options: FindOptions = {}): Promise<T[]> {
+    // Otherwise the first answer holds 101 documents, and the rest costs a second round trip.
+    const batchSize = options.limit ?? 1_000;
+    return this.run(() => this.db.collection(collection).find<T>(filter, { batchSize, ...options }).toArray());
+  }
+
+  /** All of a collection, page by page. */
+  async *pages<T extends Document>(collection: string, filter: Filter<Document>, options: FindOptions, size = 500): AsyncGenerator<T[]> {
+    const cursor = this.db.collection(collection).find<T>(filter, { batchSize: size, allowDiskUse: true, ...options });
+    try {
+      for (let page: T[] = []; ; page = []) {
+        for (let next: T | null; page.length < size && (next = await this.run(() => cursor.next())) !== null; ) page.push(next);
+        if (page.length > 0) yield page;
+        if (page.length < size) return;
+      }
+    } finally {
+      await cursor.close();
+    }
+  }
+
+  delete(collection: string, filter: Filter<Document>, options: DeleteOptions = {}): Promise<number> {
+    return this.run(async () => (await this.db.collection(collection).deleteMany(filter, options)).deletedCount);
+  }
+
+  /** The number that the collection itself keeps: nothing is read. */
+  count(collection: string): Promise<number> {
+    return this.run(() => this.db.collection(collection).estimatedDocumentCount());
+  }
+
+  /** In one command per kind of operation; one that fails does not stop the others. */
+  bulk(collection: string, operations: readonly AnyBulkWriteOperation[]): Promise<BulkOutcome> {
+    return this.run(async () => {
+      try {
+        await this.db.collection(collection).bulkWrite(operations, { ordered: false });
+        return { refused: [], duplicates: false };
+      } catch (error) {
+        return bulkOutcome(error);
+      }
+    });
+  }
+
+  /**
+   * Writes documents that are found by a unique key. Two that insert the same key at once: one of them fails and now finds it.
+   * Operations are idempotent, so that all can be written again.
+   */
+  async upsert(collection: string, operations: readonly AnyBulkWriteOperation[]): Promise<void> {
+    for (let attempt = 0; operations.length > 0 && attempt < 10; attempt++) {
+      const { refused, duplicates } = await this.bulk(collection, operations);
+      if (refused[0] !== undefined) throw new RefusedError(refused[0].reason);
+      if (!duplicates) return;
+    }
+    if (operations.length > 0) throw new RetryableError(`too many writers of the same documents in ${collection}`);
+  }
+
+  /** For health(): why there is no answer, a little before the caller stops waiting for one. */
+  async soon<T>(work: () => Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(mapError(this.lastFailure ?? new Error(`no answer within ${HEALTH_MS / 1_000} s`))), HEALTH_MS);
+    });
+    try {
+      return await Promise.race([work(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  private async run<T>(work: () => Promise<T>): Promise<T> {
+    this.checkOpen();
+    try {
+      return await work();
+    } catch (error) {
+      this.checkOpen();
+      throw mapError(error);
+    }
+  }
+
+  private checkOpen(): void {
+    if (this.closed) throw new ClosedError('the store is closed');
+  }
+
+  async close(): Promise<void> {
+    if (this.closed) return;
+    this.closed = true;
+    await this.client.close();
+  }
+}
+
+/** What became of the operations; throws where one failed for a reason that passes, or the whole command did. */
+function bulkOutcome(error: unknown): BulkOutcome {
+  // A command that failed as a whole has no list of its operations; a majority that did not answer in time is a reason of its own.
+  if (!(error instanceof MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined) throw error;
+  const writeErrors = [error.writeErrors].flat();
+  const failed = writeErrors.find((each) => outcomeOf(each) === 'failed');
+  if (writeErrors.length === 0 || failed !== undefined) throw error;
+  const refused = writeErrors.filter((each) => outcomeOf(each) === 'refused');
+  return {
+    refused: refused.map((each) => ({ index: each.index, reason: refusalText(each) })),
+    duplicates: refused.length < writeErrors.length,
+  };
+}

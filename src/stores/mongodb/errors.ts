@@ -1,0 +1,79 @@
+import { MongoBulkWriteError, MongoInvalidArgumentError, MongoServerError, MongoServerSelectionError, type WriteError } from 'mongodb';
+import { errorText, RefusedError, RetryableError } from '../../errors';
+
+const DUPLICATE_KEY = 11000;
+
+/**
+ * Codes that speak of the content of a document, not of the state of the server: 121 an operator's validator, 10334 and 17280 too large
+ * for a document or an index, 17419 and 17420 too large after an update, 22 not BSON.
+ */
+const REFUSALS = new Set([22, 121, 10334, 17280, 17419, 17420]);
+
+/** FerretDB hands PostgreSQL's own error on: 22 is a data exception, as U+0000 in a text. */
+const FERRETDB_REFUSAL = /\(SQLSTATE 22/;
+
+/** What a bulk write says of one of its operations. */
+export type WriteOutcome = 'duplicate' | 'refused' | 'failed';
+
+export function outcomeOf({ code, errmsg = '' }: Pick<WriteError, 'code' | 'errmsg'>): WriteOutcome {
+  // A unique index of the operator's own stands in the way of the content; ours only says that the document is there already.
+  if (code === DUPLICATE_KEY) return /\bindex: (?!mqtt_|_id_)/.test(errmsg) ? 'refused' : 'duplicate';
+  return isRefusal(code, errmsg) ? 'refused' : 'failed';
+}
+
+export function refusalText({ code, errmsg = '' }: Pick<WriteError, 'code' | 'errmsg'>): string {
+  return `${errmsg} (code ${code})`;
+}
+
+function isRefusal(code: unknown, text: string): boolean {
+  return (typeof code === 'number' && REFUSALS.has(code)) || FERRETDB_REFUSAL.test(text);
+}
+
+/** The driver itself refuses what is larger than 16 MB, before it sends anything. */
+function isTooLarge(error: unknown): boolean {
+  return (error instanceof MongoInvalidArgumentError && /larger than the maximum size/.test(error.message)) || error instanceof RangeError;
+}
+
+export function mapError(error: unknown): Error {
+  if (error instanceof RefusedError || error instanceof RetryableError) return error;
+  if (isTooLarge(error)) return new RefusedError('the document is larger than 16 MB');
+  if (error instanceof MongoServerError && isRefusal(error.code, error.message)) {
+    return new RefusedError(refusalText({ code: Number(error.code), errmsg: error.message }));
+  }
+  // The rest passes with time or with an operator's help: away, no primary, no rights, disk full, no index.
+  return new RetryableError(explain(error), { cause: error });
+}
+
+/** A step of a migration that fails for what it finds in the database fails again: the operator must hear of it. */
+export function mapMigrationError(error: unknown, step: string): unknown {
+  const cause = error instanceof RetryableError ? error.cause : error;
+  if (!(cause instanceof MongoServerError) || cause instanceof MongoBulkWriteError || !FOUND_IN_DATABASE.has(Number(cause.code))) return error;
+  return new RefusedError(`the collections cannot be taken over: ${errorText(cause)} (${step})`, { cause });
+}
+
+/** 67 an index that can't be made (sharded by another field), 85 and 86 an index in its way, 11000 documents with the same key, 166, 26. */
+const FOUND_IN_DATABASE = new Set([26, 67, 85, 86, 121, 166, 11000]);
+
+function explain(error: unknown): string {
+  const text = errorText(error);
+  switch ((error as { code?: unknown }).code) {
+    case 18:
+      return `MongoDB refused the login (${text}): check user, password and authSource`;
+    case 13:
+      return `${text}: the user needs the role readWrite on the database`;
+    case 2:
+      return /hint/.test(text) ? `${text}: run "emqx-offline-store migrate"` : text;
+    default:
+      return explainConnection(error, text);
+  }
+}
+
+function explainConnection(error: unknown, text: string): string {
+  if (/certificate|SSL|TLS/i.test(text)) return `no TLS connection to MongoDB (${text}): check tls= and ca=`;
+  if (/ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/.test(text)) {
+    return `cannot connect to MongoDB (${text}): check host and port`;
+  }
+  if (/connection .*closed/.test(text)) return `MongoDB closed the connection (${text}): check host and port, and whether it wants tls=true`;
+  if (error instanceof MongoServerSelectionError) return `no primary found (${text}): check the hosts, replicaSet= and tls=`;
+  return text;
+}

@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Document, Filter } from 'mongodb';
+import { RetryableError } from '../../errors';
+import type { Database } from './database';
+
+const COLLECTION = 'mqtt_offline_migration';
+const LOCK = 'lock';
+/** A server that died leaves its turn to others after this time. */
+const LEASE_MS = 60_000;
+const RENEW_MS = 15_000;
+const LOOK_MS = 200;
+
+const lock = (more: Document): Filter<Document> => ({ _id: LOCK, ...more }) as Filter<Document>;
+
+/** A turn of one server at a time: a document with an end, by the database's clock. */
+export class Lease {
+  private readonly holder = randomUUID();
+  private failure: unknown = null;
+
+  constructor(private readonly db: Database) {}
+
+  async hold(work: () => Promise<void>): Promise<void> {
+    while (!(await this.take())) await delay(LOOK_MS);
+    const timer = setInterval(() => void this.renew(), RENEW_MS);
+    try {
+      await work();
+    } finally {
+      clearInterval(timer);
+      await this.db.delete(COLLECTION, lock({ holder: this.holder }));
+    }
+  }
+
+  /** For steps that change documents: another server may have the turn by now. */
+  check(): void {
+    if (this.failure !== null) throw new RetryableError('another server migrates the database', { cause: this.failure });
+  }
+
+  private async take(): Promise<boolean> {
+    const now = await this.now();
+    const until = new Date(now + LEASE_MS);
+    const update = { $set: { holder: this.holder, until } };
+    const { duplicates } = await this.db.bulk(COLLECTION, [{ updateMany: { filter: lock({ until: { $lte: new Date(now) } }), update, upsert: true } }]);
+    if (duplicates) return false;
+    const [held] = await this.db.find(COLLECTION, lock({ holder: this.holder }), { limit: 1 });
+    return held !== undefined;
+  }
+
+  private async renew(): Promise<void> {
+    try {
+      const until = new Date((await this.now()) + LEASE_MS);
+      await this.db.bulk(COLLECTION, [{ updateMany: { filter: lock({ holder: this.holder }), update: { $set: { until } } } }]);
+      const [held] = await this.db.find(COLLECTION, lock({ holder: this.holder }), { limit: 1 });
+      if (held === undefined) throw new Error('the lease has run out');
+    } catch (error) {
+      this.failure = error;
+    }
+  }
+
+  private async now(): Promise<number> {
+    const { localTime } = await this.db.command({ hello: 1 });
+    return (localTime as Date).getTime();
+  }
+}

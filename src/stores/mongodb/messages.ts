@@ -1,0 +1,115 @@
+import type { AnyBulkWriteOperation, Document, Filter } from 'mongodb';
+import type { Message, MessageRef } from '../../offline/message';
+import { saveOrBisect } from '../shared/bisect';
+import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { Database } from './database';
+import { keyOf } from './keys';
+import { toDocument, toMessage, type MessageDocument } from './rows';
+import { TopicIndex } from './topic-index';
+
+/** Keeps the planner in this index: it may otherwise walk another topic's million messages in the index of ids to return a hundred. */
+const BY_TOPIC = 'mqtt_msg_topic_key_msgid';
+
+/** The fields that listing and getting need: an operator's own may be big. */
+const FIELDS = Object.fromEntries(
+  ['msgid', 'topic', 'sender', 'username', 'qos', 'retain', 'payload', 'properties', 'arrived', 'expires_at'].map((name) => [name, 1]),
+);
+
+/** mqtt_msg and mqtt_tombstone. */
+export class MessageCollection {
+  private readonly topicIndex: TopicIndex;
+
+  constructor(private readonly db: Database) {
+    this.topicIndex = new TopicIndex(db, 'mqtt_msg', { hint: BY_TOPIC });
+  }
+
+  /**
+   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
+   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did.
+   */
+  async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+    const gone = new Set(await this.removedEarlier(messages, now));
+    const left = new Map(messages.filter(({ id }) => !gone.has(id)).reverse().map((message) => [message.id, message]));
+    if (left.size === 0) return [];
+    const refusals: Refusal[] = [];
+    const refusedAlone = await saveOrBisect([...left.values()], async (batch) => void refusals.push(...(await this.insert(batch))));
+    const late = await this.removedEarlier([...left.values()], now);
+    if (late.length > 0) await this.db.delete('mqtt_msg', { msgid: { $in: late } });
+    return [...refusals, ...refusedAlone];
+  }
+
+  /** What is stored already is left as it is: the unique index on msgid says so. */
+  private async insert(messages: readonly Message[]): Promise<Refusal[]> {
+    const { refused } = await this.db.bulk('mqtt_msg', messages.map((message) => ({ insertOne: { document: toDocument(message) } })));
+    return refused.map(({ index, reason }) => ({ id: messages[index]?.id ?? '', reason }));
+  }
+
+  private async removedEarlier(messages: readonly Message[], now: number): Promise<string[]> {
+    const tombstones = await this.db.find<Document & { _id: string }>(
+      'mqtt_tombstone',
+      { _id: { $in: messages.map(({ id }) => id) }, expires_at: { $gt: new Date(now) } } as Filter<Document>,
+      { projection: { _id: 1 } },
+    );
+    return tombstones.map(({ _id }) => _id);
+  }
+
+  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+    const ids = [...new Set(refs.map(({ id }) => id))];
+    await this.db.upsert('mqtt_tombstone', ids.map((id) => tombstone(id, tombstoneUntil)));
+    return this.db.delete('mqtt_msg', { msgid: { $in: ids } });
+  }
+
+  async get(id: string): Promise<Message | null> {
+    const [found] = await this.db.find<MessageDocument>('mqtt_msg', { msgid: id }, { limit: 1, projection: FIELDS });
+    return found === undefined ? null : toMessage(found);
+  }
+
+  topics(query: TopicQuery): Promise<string[]> {
+    return this.topicIndex.list(query);
+  }
+
+  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+    if (limit <= 0) return [];
+    const found = await this.db.find<MessageDocument>(
+      'mqtt_msg',
+      { topic_key: keyOf(topic), msgid: { $gt: after }, expires_at: { $not: { $lte: new Date(now) } } },
+      { sort: { msgid: 1 }, limit, projection: FIELDS, hint: BY_TOPIC },
+    );
+    return found.map((each) => toMessage(each));
+  }
+
+  async trim(topic: string, keep: number): Promise<number> {
+    const ofTopic = { topic_key: keyOf(topic) };
+    const [newestGone] = await this.db.find<{ msgid: string }>('mqtt_msg', ofTopic, {
+      ...{ sort: { msgid: -1 }, skip: keep, limit: 1, projection: { _id: 0, msgid: 1 }, hint: BY_TOPIC },
+    });
+    if (newestGone === undefined) return 0;
+    return this.db.delete('mqtt_msg', { ...ofTopic, msgid: { $lte: newestGone.msgid } }, { hint: BY_TOPIC });
+  }
+
+  async purge(now: number, limit: number): Promise<number> {
+    await this.purgeFrom('mqtt_tombstone', now, limit);
+    return this.purgeFrom('mqtt_msg', now, limit);
+  }
+
+  /** The condition again when they are deleted: a tombstone may have become longer in between. */
+  private async purgeFrom(collection: string, now: number, limit: number): Promise<number> {
+    if (limit <= 0) return 0;
+    const expired = { expires_at: { $lte: new Date(now) } };
+    const found = await this.db.find<Document>(collection, expired, { sort: { expires_at: 1 }, limit, projection: { _id: 1 } });
+    if (found.length === 0) return 0;
+    return this.db.delete(collection, { _id: { $in: found.map(({ _id }) => _id as never) }, ...expired });
+  }
+
+  count(): Promise<number> {
+    return this.db.count('mqtt_msg');
+  }
+}
+
+/**
+ * The longest one counts. updateMany although it is one document: FerretDB 1.24 keeps a connection of its own for each updateOne that
+ * finds its document until the whole command is over, and stands still for ever when it has no more.
+ */
+function tombstone(id: string, until: number): AnyBulkWriteOperation {
+  return { updateMany: { filter: { _id: id } as Filter<Document>, update: { $max: { expires_at: new Date(until) } }, upsert: true } };
+}

@@ -1,0 +1,55 @@
+import type { Message, MessageRef } from '../../offline/message';
+import { saveOrBisect } from '../shared/bisect';
+import { compareText } from '../shared/order';
+import type { Refusal, TopicQuery } from '../store';
+import type { Database } from './database';
+import { keyOf } from './keys';
+import { putNewest } from './newest';
+import { toDocument, toMessage, type MessageDocument } from './rows';
+import { TopicIndex } from './topic-index';
+
+const NAMES = { collection: 'mqtt_retain', key: 'topic_key', version: 'msgid' };
+const BY_TOPIC = 'mqtt_retain_topic_key';
+
+/** mqtt_retain. */
+export class RetainedCollection {
+  private readonly topicIndex: TopicIndex;
+
+  constructor(private readonly db: Database) {
+    this.topicIndex = new TopicIndex(db, 'mqtt_retain', { hint: BY_TOPIC });
+  }
+
+  put(messages: readonly Message[]): Promise<Refusal[]> {
+    return saveOrBisect(newestByTopic(messages), (batch) =>
+      putNewest(this.db, NAMES, batch.map((message) => ({ key: keyOf(message.topic), version: message.id, fields: fieldsOf(message) }))),
+    );
+  }
+
+  async delete(refs: readonly MessageRef[]): Promise<void> {
+    if (refs.length === 0) return;
+    await this.db.bulk(
+      'mqtt_retain',
+      refs.map(({ topic, id }) => ({ deleteOne: { filter: { topic_key: keyOf(topic), msgid: { $lte: id } } } })),
+    );
+  }
+
+  /** Topics first: payloads of messages that don't match never come into memory. */
+  async list(query: TopicQuery): Promise<Message[]> {
+    const topics = await this.topicIndex.list(query);
+    if (topics.length === 0) return [];
+    const found = await this.db.find<MessageDocument>('mqtt_retain', { topic_key: { $in: topics.map(keyOf) } });
+    return found.map((each) => toMessage(each, true)).sort((a, b) => compareText(a.topic, b.topic));
+  }
+}
+
+/** What an older message had and this one has not must go: null, as an absent one is read. */
+function fieldsOf(message: Message) {
+  const { retain: _retain, topic_key: _key, ...fields } = toDocument(message);
+  return { username: null, properties: null, expires_at: null, ...fields };
+}
+
+function newestByTopic(messages: readonly Message[]): Message[] {
+  const newest = new Map<string, Message>();
+  for (const message of messages) if (compareText(newest.get(message.topic)?.id ?? '', message.id) <= 0) newest.set(message.topic, message);
+  return [...newest.values()];
+}

@@ -1,0 +1,72 @@
+import { MongoClient, type MongoClientOptions } from 'mongodb';
+import { tlsOf } from '../../config/tls';
+import type { ServiceUrl } from '../../config/url';
+import { errorText, SettingError } from '../../errors';
+
+const SETTING = 'STORE_URL';
+
+/** Used where the URL says nothing else. Writes wait for the disks of a majority: what was answered with "stored" survives a failover. */
+const DEFAULTS: MongoClientOptions = {
+  appName: 'emqx-offline-store',
+  serverSelectionTimeoutMS: 5_000,
+  connectTimeoutMS: 5_000,
+  socketTimeoutMS: 60_000,
+  waitQueueTimeoutMS: 10_000,
+  maxPoolSize: 10,
+  w: 'majority',
+  journal: true,
+  wtimeoutMS: 30_000,
+  readConcernLevel: 'majority',
+};
+
+/** What has only some values that keep the promises. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  readpreference: ['primary'],
+  readconcernlevel: ['local', 'majority', 'linearizable'],
+};
+
+export interface MongoSettings {
+  readonly href: string;
+  readonly options: MongoClientOptions;
+}
+
+/** The driver's own parser knows the parameters; `ca=FILE`, ours in every URL, is its `tlsCAFile`. @throws SettingError */
+export function settingsOf(url: ServiceUrl): MongoSettings {
+  if (url.path === '') throw new SettingError(SETTING, 'names no database; write mongodb://user:password@host:port/database');
+  const given = new Map(Object.entries(url.params).map(([name, value]) => [name.toLowerCase(), value]));
+  for (const [name, allowed] of Object.entries(ALLOWED)) {
+    const value = given.get(name);
+    if (value !== undefined && !allowed.includes(value)) throw new SettingError(SETTING, `${name} must be ${allowed.join(' or ')}`);
+  }
+  if (given.get('w') === '0') throw new SettingError(SETTING, 'w=0 would lose messages; leave it out (majority) or write w=1 or more');
+  const tls = tlsOf(url, SETTING);
+  const options: MongoClientOptions = {
+    ...Object.fromEntries(Object.entries(DEFAULTS).filter(([name]) => !given.has(name.toLowerCase()))),
+    ...(tls?.ca !== undefined && { tls: true, tlsCAFile: url.params['ca'] ?? '' }),
+    ...{ ignoreUndefined: true, promoteBuffers: true, readPreference: 'primary' },
+  };
+  const settings = { href: withoutCa(url.href()), options };
+  check(settings, url);
+  return settings;
+}
+
+function withoutCa(href: string): string {
+  const [base = '', query = ''] = href.split('?');
+  const pairs = query.split('&').filter((pair) => pair !== '' && decodeURIComponent(pair.split('=')[0] ?? '') !== 'ca');
+  return pairs.length === 0 ? base : `${base}?${pairs.join('&')}`;
+}
+
+/** Makes a client and a database as the store will, connecting to nothing. */
+function check({ href, options }: MongoSettings, { path }: ServiceUrl): void {
+  try {
+    new MongoClient(href, options).db(path);
+  } catch (error) {
+    throw new SettingError(SETTING, `${withoutSecrets(errorText(error), href)}; known are the options of MongoDB's connection strings, and ca=FILE`);
+  }
+}
+
+/** The driver's own words name options, seldom values; a password must not be among them. */
+function withoutSecrets(text: string, href: string): string {
+  const values = [/\/\/[^:@/]*:([^@]*)@/.exec(href)?.[1], ...[...href.matchAll(/=([^&]{4,})/g)].map((match) => match[1])];
+  return values.reduce<string>((cleaned, value) => (value ? cleaned.replaceAll(value, '***').replaceAll(decodeURIComponent(value), '***') : cleaned), text);
+}

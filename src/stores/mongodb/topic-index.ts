@@ -1,0 +1,98 @@
+import type { Document, Filter, FindOptions } from 'mongodb';
+import { matches } from '../../offline/topic';
+import { compareText } from '../shared/order';
+import { topicRange } from '../shared/topic-range';
+import type { TopicQuery } from '../store';
+import type { Database } from './database';
+import { beginOf, endOfAlike, isLong, keyOf } from './keys';
+
+/** As cheap as a round trip: a topic with one message is one of them, a topic with a million costs one read. */
+const KEYS_PER_READ = 128;
+/** Topics of up to 65,535 bytes each. */
+const LONG_TOPICS_PER_READ = 64;
+
+/** The distinct topics of a collection with an index that ends with topic_key, or has msgid behind it: from one to the next, not through messages. */
+export class TopicIndex {
+  constructor(
+    private readonly db: Database,
+    private readonly collection: string,
+    private readonly options: Pick<FindOptions, 'hint'>,
+    /** Only of documents like these. */
+    private readonly scope: Filter<Document> = {},
+  ) {}
+
+  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
+    const { exact, prefix } = topicRange(filter);
+    const found: string[] = [];
+    if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await this.has(exact))) found.push(exact);
+    if (prefix === null || found.length >= limit) return found;
+    for await (const topic of this.behind(after, prefix)) {
+      if (matches(filter, topic) && found.push(topic) >= limit) break;
+    }
+    return found;
+  }
+
+  private async has(topic: string): Promise<boolean> {
+    return (await this.keys({ $eq: keyOf(topic) }, 1)).length > 0;
+  }
+
+  /** Topics greater than `after` that begin with the prefix, ascending. */
+  async *behind(after: string, prefix = ''): AsyncGenerator<string> {
+    const begin = beginOf(prefix);
+    // The first key is looked at too: it may be the prefix itself, or stand for topics that begin as `after` does.
+    let range: Record<string, string> = { $gte: beginOf(compareText(after, prefix) > 0 ? after : prefix) };
+    for (let more = true; more; ) {
+      const keys = await this.keys(range, KEYS_PER_READ);
+      more = keys.length === KEYS_PER_READ;
+      for (const key of new Set(keys)) {
+        if (!key.startsWith(begin)) return;
+        // Those that begin alike stand behind each other: the first is there for all of them.
+        if (isLong(key)) {
+          yield* this.longTopics(beginOf(key), after);
+          range = { $gt: endOfAlike(beginOf(key)) };
+          more = true;
+          break;
+        }
+        if (compareText(key, after) > 0) yield key;
+        range = { $gt: key };
+      }
+    }
+  }
+
+  private async keys(range: Record<string, string>, limit: number): Promise<string[]> {
+    // The index alone answers it.
+    const projection = { _id: 0, topic_key: 1 };
+    const found = await this.db.find<{ topic_key: string }>(
+      this.collection,
+      { ...this.scope, topic_key: range },
+      { projection, sort: { topic_key: 1 }, limit, ...this.options },
+    );
+    return found.map(({ topic_key }) => topic_key);
+  }
+
+  /** The rare topics that are longer than a key, and begin alike: their keys don't sort as they do. Only some come into memory. */
+  private async *longTopics(begin: string, after: string): AsyncGenerator<string> {
+    for (let from = after; ; ) {
+      const next = await this.nextLongTopics(begin, from);
+      yield* next;
+      if (next.length < LONG_TOPICS_PER_READ) return;
+      from = next.at(-1) ?? from;
+    }
+  }
+
+  private async nextLongTopics(begin: string, after: string): Promise<string[]> {
+    const least = new Set<string>();
+    for (let from = begin; ; ) {
+      const found = await this.db.find<{ topic_key: string; topic: string }>(
+        this.collection,
+        { ...this.scope, topic_key: { $gt: from, $lt: endOfAlike(begin) } },
+        { projection: { _id: 0, topic_key: 1, topic: 1 }, sort: { topic_key: 1 }, limit: LONG_TOPICS_PER_READ, ...this.options },
+      );
+      for (const { topic } of found) if (compareText(topic, after) > 0) least.add(topic);
+      for (const topic of [...least].sort(compareText).slice(LONG_TOPICS_PER_READ)) least.delete(topic);
+      const last = found.at(-1);
+      if (last === undefined || found.length < LONG_TOPICS_PER_READ) return [...least].sort(compareText);
+      from = last.topic_key;
+    }
+  }
+}
