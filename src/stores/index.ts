@@ -42,6 +42,10 @@ export async function openStore(url: ServiceUrl, engine: PgliteEngine | null, st
       const { CassandraStore, cassandraSettings } = await import('./cassandra/index.js');
       return new CassandraStore(cassandraSettings(url));
     }
+    case 'mongodb': {
+      const { MongoStore } = await import('./mongodb/index.js');
+      return new MongoStore(url);
+    }
     default:
       throw new SettingError('STORE_URL', `no store for ${url.scheme}://`);
   }

@@ -1,8 +1,8 @@
-import type { AnyBulkWriteOperation, Document, Long } from 'mongodb';
+import type { Document, Long } from 'mongodb';
 import { clampQos } from '../shared/qos';
 import { compareText } from '../shared/order';
 import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
-import type { Database } from './database';
+import type { Database, Write } from './database';
 import { keyOf } from './keys';
 import { putNewest } from './newest';
 import { timeOf, type StoredTime } from './rows';
@@ -112,11 +112,11 @@ export class ClientCollections {
 const key = (clientid: string, topic: string) => ({ client_key: keyOf(clientid), topic_key: keyOf(topic) });
 
 /** updateMany, as for tombstones. */
-const put = (clientid: string, topic: string, update: Document): AnyBulkWriteOperation => ({
+const put = (clientid: string, topic: string, update: Document): Write => ({
   updateMany: { filter: key(clientid, topic), update, upsert: true },
 });
 
-function toOperation({ consumer, topic, id, receipts }: Position, number: unknown): AnyBulkWriteOperation {
+function toOperation({ consumer, topic, id, receipts }: Position, number: unknown): Write {
   if (id === '' && receipts.length === 0) return { deleteOne: { filter: key(consumer, topic) } };
   const fields = { clientid: consumer, topic, msgid: id, receipts };
   return put(consumer, topic, number === undefined ? { $set: fields, $unset: { mongo_id: '' } } : { $set: { ...fields, mongo_id: number } });

@@ -7,6 +7,7 @@ import {
   type Document,
   type Filter,
   type FindOptions,
+  type ObjectId,
 } from 'mongodb';
 import { ClosedError, RefusedError, RetryableError } from '../../errors';
 import { mapError, outcomeOf, refusalText } from './errors';
@@ -14,6 +15,14 @@ import type { MongoSettings } from './settings';
 
 /** Before healthWithin's deadline: a driver that still looks for a server knows by then why it found none. */
 const HEALTH_MS = 2_500;
+
+/** The driver's own in our messages, a number in EMQX's, an id of ours elsewhere. */
+export type Id = ObjectId | number | string;
+interface Stored extends Document {
+  readonly _id?: Id;
+}
+export type Query = Filter<Stored>;
+export type Write = AnyBulkWriteOperation<Stored>;
 
 /** An operation of a bulk write that the database refused for its content. */
 export interface Refused {
@@ -54,15 +63,27 @@ export class Database {
     return this.run(() => this.db.command(command));
   }
 
-  find<T extends Document>(collection: string, filter: Filter<Document>, options: FindOptions = {}): Promise<T[]> {
+  find<T extends Document>(collection: string, filter: Query, options: FindOptions = {}): Promise<T[]> {
     // Otherwise the first answer holds 101 documents, and the rest costs a second round trip.
     const batchSize = options.limit ?? 1_000;
-    return this.run(() => this.db.collection(collection).find<T>(filter, { batchSize, ...options }).toArray());
+    return this.run(() => this.db.collection<Stored>(collection).find<T>(filter, { batchSize, ...options }).toArray());
+  }
+
+  /** Names, types and options. */
+  collections(): Promise<Document[]> {
+    return this.run(() => this.db.listCollections().toArray());
+  }
+
+  /** None where there is no such collection. */
+  async indexes(collection: string): Promise<Document[]> {
+    const names = await this.collections();
+    if (!names.some(({ name }) => name === collection)) return [];
+    return this.run(() => this.db.collection(collection).listIndexes().toArray());
   }
 
   /** All of a collection, page by page. */
-  async *pages<T extends Document>(collection: string, filter: Filter<Document>, options: FindOptions, size = 500): AsyncGenerator<T[]> {
-    const cursor = this.db.collection(collection).find<T>(filter, { batchSize: size, allowDiskUse: true, ...options });
+  async *pages<T extends Document>(collection: string, filter: Query, options: FindOptions, size = 500): AsyncGenerator<T[]> {
+    const cursor = this.db.collection<Stored>(collection).find<T>(filter, { batchSize: size, allowDiskUse: true, ...options });
     try {
       for (let page: T[] = []; ; page = []) {
         for (let next: T | null; page.length < size && (next = await this.run(() => cursor.next())) !== null; ) page.push(next);
@@ -74,8 +95,8 @@ export class Database {
     }
   }
 
-  delete(collection: string, filter: Filter<Document>, options: DeleteOptions = {}): Promise<number> {
-    return this.run(async () => (await this.db.collection(collection).deleteMany(filter, options)).deletedCount);
+  delete(collection: string, filter: Query, options: DeleteOptions = {}): Promise<number> {
+    return this.run(async () => (await this.db.collection<Stored>(collection).deleteMany(filter, options)).deletedCount);
   }
 
   /** The number that the collection itself keeps: nothing is read. */
@@ -84,10 +105,10 @@ export class Database {
   }
 
   /** In one command per kind of operation; one that fails does not stop the others. */
-  bulk(collection: string, operations: readonly AnyBulkWriteOperation[]): Promise<BulkOutcome> {
+  bulk(collection: string, operations: readonly Write[]): Promise<BulkOutcome> {
     return this.run(async () => {
       try {
-        await this.db.collection(collection).bulkWrite(operations, { ordered: false });
+        await this.db.collection<Stored>(collection).bulkWrite(operations, { ordered: false });
         return { refused: [], duplicates: false };
       } catch (error) {
         return bulkOutcome(error);
@@ -99,7 +120,7 @@ export class Database {
    * Writes documents that are found by a unique key. Two that insert the same key at once: one of them fails and now finds it.
    * Operations are idempotent, so that all can be written again.
    */
-  async upsert(collection: string, operations: readonly AnyBulkWriteOperation[]): Promise<void> {
+  async upsert(collection: string, operations: readonly Write[]): Promise<void> {
     for (let attempt = 0; operations.length > 0 && attempt < 10; attempt++) {
       const { refused, duplicates } = await this.bulk(collection, operations);
       if (refused[0] !== undefined) throw new RefusedError(refused[0].reason);

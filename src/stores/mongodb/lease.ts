@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Document, Filter } from 'mongodb';
+import type { Document } from 'mongodb';
 import { RetryableError } from '../../errors';
-import type { Database } from './database';
+import type { Database, Query } from './database';
 
 const COLLECTION = 'mqtt_offline_migration';
 const LOCK = 'lock';
@@ -11,7 +11,7 @@ const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
 const LOOK_MS = 200;
 
-const lock = (more: Document): Filter<Document> => ({ _id: LOCK, ...more }) as Filter<Document>;
+const lock = (more: Document): Query => ({ _id: LOCK, ...more });
 
 /** A turn of one server at a time: a document with an end, by the database's clock. */
 export class Lease {

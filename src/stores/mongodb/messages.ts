@@ -1,8 +1,8 @@
-import type { AnyBulkWriteOperation, Document, Filter } from 'mongodb';
+import type { Document } from 'mongodb';
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
 import type { MessageQuery, Refusal, TopicQuery } from '../store';
-import type { Database } from './database';
+import type { Database, Write } from './database';
 import { keyOf } from './keys';
 import { toDocument, toMessage, type MessageDocument } from './rows';
 import { TopicIndex } from './topic-index';
@@ -29,11 +29,11 @@ export class MessageCollection {
    */
   async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
     const gone = new Set(await this.removedEarlier(messages, now));
-    const left = new Map(messages.filter(({ id }) => !gone.has(id)).reverse().map((message) => [message.id, message]));
-    if (left.size === 0) return [];
+    const left = firstOfEach(messages.filter(({ id }) => !gone.has(id)));
+    if (left.length === 0) return [];
     const refusals: Refusal[] = [];
-    const refusedAlone = await saveOrBisect([...left.values()], async (batch) => void refusals.push(...(await this.insert(batch))));
-    const late = await this.removedEarlier([...left.values()], now);
+    const refusedAlone = await saveOrBisect(left, async (batch) => void refusals.push(...(await this.insert(batch))));
+    const late = await this.removedEarlier(left, now);
     if (late.length > 0) await this.db.delete('mqtt_msg', { msgid: { $in: late } });
     return [...refusals, ...refusedAlone];
   }
@@ -47,7 +47,7 @@ export class MessageCollection {
   private async removedEarlier(messages: readonly Message[], now: number): Promise<string[]> {
     const tombstones = await this.db.find<Document & { _id: string }>(
       'mqtt_tombstone',
-      { _id: { $in: messages.map(({ id }) => id) }, expires_at: { $gt: new Date(now) } } as Filter<Document>,
+      { _id: { $in: messages.map(({ id }) => id) }, expires_at: { $gt: new Date(now) } },
       { projection: { _id: 1 } },
     );
     return tombstones.map(({ _id }) => _id);
@@ -98,7 +98,7 @@ export class MessageCollection {
     const expired = { expires_at: { $lte: new Date(now) } };
     const found = await this.db.find<Document>(collection, expired, { sort: { expires_at: 1 }, limit, projection: { _id: 1 } });
     if (found.length === 0) return 0;
-    return this.db.delete(collection, { _id: { $in: found.map(({ _id }) => _id as never) }, ...expired });
+    return this.db.delete(collection, { _id: { $in: found.map(({ _id }) => _id) }, ...expired });
   }
 
   count(): Promise<number> {
@@ -106,10 +106,16 @@ export class MessageCollection {
   }
 }
 
+function firstOfEach(messages: readonly Message[]): Message[] {
+  const first = new Map<string, Message>();
+  for (const message of messages) if (!first.has(message.id)) first.set(message.id, message);
+  return [...first.values()];
+}
+
 /**
  * The longest one counts. updateMany although it is one document: FerretDB 1.24 keeps a connection of its own for each updateOne that
  * finds its document until the whole command is over, and stands still for ever when it has no more.
  */
-function tombstone(id: string, until: number): AnyBulkWriteOperation {
-  return { updateMany: { filter: { _id: id } as Filter<Document>, update: { $max: { expires_at: new Date(until) } }, upsert: true } };
+function tombstone(id: string, until: number): Write {
+  return { updateMany: { filter: { _id: id }, update: { $max: { expires_at: new Date(until) } }, upsert: true } };
 }

@@ -1,7 +1,7 @@
-import type { AnyBulkWriteOperation, Document } from 'mongodb';
+import type { Document } from 'mongodb';
 import { RefusedError, RetryableError } from '../../errors';
 import { compareText } from '../shared/order';
-import type { Database } from './database';
+import type { Database, Write } from './database';
 
 /** A document of which the newest version counts. */
 export interface Version {
@@ -34,7 +34,7 @@ export async function putNewest(db: Database, names: VersionNames, versions: rea
 }
 
 /** updateMany, as for tombstones. */
-function toOperation(names: VersionNames, { key, version, fields }: Version): AnyBulkWriteOperation {
+function toOperation(names: VersionNames, { key, version, fields }: Version): Write {
   const filter = { [names.key]: key, [names.version]: { $lte: version } };
   return { updateMany: { filter, update: { $set: { ...fields, [names.version]: version } }, upsert: true } };
 }

@@ -1,9 +1,9 @@
-import type { Document, Filter, FindOptions } from 'mongodb';
+import type { FindOptions } from 'mongodb';
 import { matches } from '../../offline/topic';
 import { compareText } from '../shared/order';
 import { topicRange } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
-import type { Database } from './database';
+import type { Database, Query } from './database';
 import { beginOf, endOfAlike, isLong, keyOf } from './keys';
 
 /** As cheap as a round trip: a topic with one message is one of them, a topic with a million costs one read. */
@@ -18,7 +18,7 @@ export class TopicIndex {
     private readonly collection: string,
     private readonly options: Pick<FindOptions, 'hint'>,
     /** Only of documents like these. */
-    private readonly scope: Filter<Document> = {},
+    private readonly scope: Query = {},
   ) {}
 
   async list({ filter, after, limit }: TopicQuery): Promise<string[]> {

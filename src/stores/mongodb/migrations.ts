@@ -1,0 +1,97 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { Document } from 'mongodb';
+import { RefusedError } from '../../errors';
+import type { Database } from './database';
+import { mapMigrationError } from './errors';
+import { Lease } from './lease';
+import { checkShapes } from './shapes';
+import { takeOver, type TakenOver } from './takeover';
+
+const DIRECTORY = join(__dirname, '../../../migrations/mongodb');
+const VERSIONS = 'mqtt_offline_migration';
+
+interface MigrationFile {
+  readonly takeOver: readonly TakenOver[];
+  /** For the database's command interface, as `db.runCommand` in its shell takes them. */
+  readonly commands: readonly { readonly createIndexes: string; readonly indexes: readonly IndexSpec[] }[];
+}
+
+interface IndexSpec extends Document {
+  readonly name: string;
+  readonly key: Record<string, 1 | -1>;
+}
+
+/** The files of migrations/mongodb, NNN_name.json from 001 without a gap; the collection mqtt_offline_migration has those that were run. */
+export class Migrations {
+  private readonly names = readdirSync(DIRECTORY)
+    .filter((name) => /^\d{3}_.*\.json$/.test(name))
+    .sort();
+
+  constructor(private readonly db: Database) {}
+
+  async run(): Promise<void> {
+    // Most starts have nothing to do, and then need neither the lock nor the right to create indexes.
+    if ((await this.version()) === this.names.length) return;
+    const db = this.db.patient();
+    try {
+      const current = await this.checkedVersion();
+      // Before the lock, which is a document: a database that is refused stays as it was. What follows is idempotent, step by step.
+      if (current < this.names.length) await checkShapes(db);
+      const lease = new Lease(db);
+      await lease.hold(() => this.runFrom(db, lease));
+    } finally {
+      await db.close();
+    }
+  }
+
+  private async runFrom(db: Database, lease: Lease): Promise<void> {
+    for (let version = (await this.checkedVersion()) + 1; version <= this.names.length; version++) {
+      const name = this.names[version - 1] ?? '';
+      await this.step(db, lease, name).catch((error: unknown) => {
+        throw mapMigrationError(error, name);
+      });
+      await db.upsert(VERSIONS, [
+        { updateMany: { filter: { _id: version }, update: { $setOnInsert: { name, applied_at: new Date() } }, upsert: true } },
+      ]);
+    }
+  }
+
+  private async step(db: Database, lease: Lease, name: string): Promise<void> {
+    const { takeOver: collections, commands } = JSON.parse(readFileSync(join(DIRECTORY, name), 'utf8')) as MigrationFile;
+    for (const collection of collections) await takeOver[collection](db, lease);
+    for (const command of commands) {
+      lease.check();
+      await removeInTheWay(db, command.createIndexes, command.indexes);
+      await db.command(command);
+    }
+  }
+
+  private async checkedVersion(): Promise<number> {
+    const version = await this.version();
+    if (version > this.names.length) throw new RefusedError(this.problem(version) ?? '');
+    return version;
+  }
+
+  /** The newest version that was run; 0 for a database without our collections. */
+  async version(): Promise<number> {
+    const [newest] = await this.db.find<Document>(VERSIONS, { _id: { $gte: 0 } }, { sort: { _id: -1 }, limit: 1 });
+    return Number(newest?.['_id'] ?? 0);
+  }
+
+  /** What is wrong with a schema of this version; null: nothing. */
+  problem(version: number): string | null {
+    if (version > this.names.length) return `the schema has version ${version}, this release knows ${this.names.length}: upgrade emqx-offline-store`;
+    if (version < this.names.length) return `the schema has version ${version} of ${this.names.length}: run "emqx-offline-store migrate"`;
+    return null;
+  }
+}
+
+/** MongoDB makes no second index over the same fields: an operator's own gives way to ours, which serves the same queries. */
+async function removeInTheWay(db: Database, collection: string, wanted: readonly IndexSpec[]): Promise<void> {
+  for (const { name, key } of await db.indexes(collection)) {
+    const same = wanted.find((each) => isDeepStrictEqual(Object.entries(each.key), Object.entries(key as object)));
+    if (same !== undefined && same.name !== name) await db.command({ dropIndexes: collection, index: name as string });
+  }
+}

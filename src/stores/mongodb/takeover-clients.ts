@@ -1,0 +1,87 @@
+import type { Document, Sort } from 'mongodb';
+import type { Database, Id, Write } from './database';
+import { keyOf } from './keys';
+import type { Lease } from './lease';
+import { timeOf } from './rows';
+
+interface Old extends Document {
+  readonly _id: Id;
+  readonly mongo_id?: Id | null;
+  readonly clientid: string;
+  readonly topic: string;
+}
+
+/** The newest state of a client is left. */
+export async function takeOverClients(db: Database, lease: Lease): Promise<void> {
+  const changedAt = (old: Old): number => timeOf(old['changed_at']) ?? Math.max(timeOf(old['online_at']) ?? 0, timeOf(old['offline_at']) ?? 0);
+  await keepOne(db, lease, 'mqtt_client', {
+    ...{ sort: { clientid: 1, _id: 1 }, sameAs: (a, b) => a.clientid === b.clientid, better: (a, b) => changedAt(a) > changedAt(b) },
+    fields: (old) => ({ client_key: keyOf(old.clientid), changed_at: new Date(changedAt(old)) }),
+  });
+}
+
+/** The subscription that came last is left. */
+export async function takeOverSubscriptions(db: Database, lease: Lease): Promise<void> {
+  await keepOne(db, lease, 'mqtt_sub', {
+    ...{ sort: { clientid: 1, topic: 1, _id: -1 }, sameAs: sameClientAndTopic, better: () => false, fields: keys },
+  });
+}
+
+/** The position that is farthest is left. */
+export async function takeOverAcked(db: Database, lease: Lease): Promise<void> {
+  await keepOne(db, lease, 'mqtt_acked', {
+    ...{ sort: { clientid: 1, topic: 1, mongo_id: -1 }, sameAs: sameClientAndTopic, better: () => false },
+    fields: async (old) => ({ ...keys(old), ...(typeof old['msgid'] !== 'string' && (await positionOf(db, old))) }),
+  });
+}
+
+/** EMQX's position is the _id of a message; where that is gone, the last one before it in the topic that is left. */
+async function positionOf(db: Database, { topic, mongo_id }: Old): Promise<Document> {
+  if (mongo_id === undefined || mongo_id === null) return {};
+  const found = await db.find<Document>(
+    'mqtt_msg',
+    { topic_key: keyOf(topic), _id: { $lte: mongo_id } },
+    { sort: { _id: -1 }, limit: 1, projection: { msgid: 1 } },
+  );
+  return found[0] === undefined ? {} : { msgid: found[0]['msgid'] as string };
+}
+
+const keys = ({ clientid, topic }: Old): Document => ({ client_key: keyOf(clientid), topic_key: keyOf(topic) });
+const sameClientAndTopic = (a: Old, b: Old): boolean => a.clientid === b.clientid && a.topic === b.topic;
+
+interface Rules {
+  /** Brings the same ones together. */
+  readonly sort: Sort;
+  readonly sameAs: (a: Old, b: Old) => boolean;
+  /** Whether the first one, which comes later, is to be kept. */
+  readonly better: (a: Old, b: Old) => boolean;
+  readonly fields: (old: Old) => Document | Promise<Document>;
+}
+
+/** Of the same ones keeps the best, with the fields that our indexes are over. Documents without a client id or topic are left alone. */
+async function keepOne(db: Database, lease: Lease, collection: string, rules: Rules): Promise<void> {
+  let best: Old | null = null;
+  for await (const page of db.pages<Old>(collection, {}, { sort: rules.sort })) {
+    lease.check();
+    const operations: Write[] = [];
+    for (const old of page) {
+      if (typeof old.clientid !== 'string' || (typeof old.topic !== 'string' && collection !== 'mqtt_client')) continue;
+      if (best === null || !rules.sameAs(old, best)) {
+        if (best !== null) operations.push(await fill(best, rules));
+        best = old;
+      } else if (rules.better(old, best)) {
+        operations.push(remove(best));
+        best = old;
+      } else operations.push(remove(old));
+    }
+    await db.upsert(collection, operations);
+  }
+  if (best !== null) await db.upsert(collection, [await fill(best, rules)]);
+}
+
+const remove = ({ _id }: Old): Write => ({ deleteOne: { filter: { _id } } });
+
+/** updateMany, as for tombstones. */
+async function fill(old: Old, rules: Rules): Promise<Write> {
+  return { updateMany: { filter: { _id: old._id }, update: { $set: await rules.fields(old) } } };
+}
