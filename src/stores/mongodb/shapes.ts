@@ -20,10 +20,10 @@ const EXPECTED: Readonly<Record<string, Readonly<Record<string, readonly string[
 /** A document with none of them is of something else that has the collection's name. */
 const ESSENTIAL: Readonly<Record<string, readonly string[]>> = {
   mqtt_msg: ['topic', 'msgid', 'payload'],
-  mqtt_client: ['clientid'],
-  mqtt_sub: ['clientid', 'topic'],
-  mqtt_retain: ['topic'],
-  mqtt_acked: ['clientid', 'topic'],
+  mqtt_client: ['clientid', 'state', 'node'],
+  mqtt_sub: ['clientid', 'topic', 'qos'],
+  mqtt_retain: ['topic', 'payload'],
+  mqtt_acked: ['clientid', 'topic', 'mongo_id'],
 };
 
 /** Looks, and changes nothing. @throws RefusedError for a database that has other things under the names of EMQX's collections. */
