@@ -1,5 +1,6 @@
 import type { Document } from 'mongodb';
 import { RetryableError } from '../../src/errors';
+import { CommandError } from '../standin/mongodb/collection';
 import { MongoStandin } from '../standin/mongodb/server';
 import { message } from '../support/messages';
 import { mongoStore } from '../support/mongo';
@@ -102,6 +103,33 @@ describe('mongodb, on a stand-in in memory', () => {
       expect(await store.getClientState(`c${round}`)).toMatchObject({ at: 5 });
     }
     await Promise.all([store.close(), other.close()]);
+  });
+
+  it('writes a newer state again when another writer has just inserted an older one', async () => {
+    const { server, store } = await migrated('race');
+    const collection = server.collection('race', 'mqtt_client');
+    jest.spyOn(collection, 'update').mockImplementationOnce(() => {
+      collection.insert({ clientid: 'c', client_key: 'c', state: 0, changed_at: new Date(1) });
+      throw new CommandError(11000, 'E11000 duplicate key error collection: race.mqtt_client index: mqtt_client_client_key');
+    });
+    await store.saveClientStates([{ clientid: 'c', connected: true, node: null, connectedAt: 2, disconnectedAt: null, at: 2 }]);
+    expect(await store.getClientState('c')).toMatchObject({ connected: true, at: 2 });
+    await store.close();
+  });
+
+  // Promise 3.
+  it('takes a message away again when its ack came while it was stored', async () => {
+    const { server, store } = await migrated('late_ack');
+    const saved = message({ topic: 't' });
+    const collection = server.collection('late_ack', 'mqtt_msg');
+    const insert = collection.insert.bind(collection);
+    jest.spyOn(collection, 'insert').mockImplementationOnce((document) => {
+      server.collection('late_ack', 'mqtt_tombstone').insert({ _id: saved.id, expires_at: new Date(Date.now() + 60_000) });
+      insert(document);
+    });
+    expect(await store.saveMessages([saved])).toEqual([]);
+    expect(await list(store, 't')).toEqual([]);
+    await store.close();
   });
 
   it('waits for its turn to migrate, and takes that of a server that died', async () => {

@@ -15,6 +15,7 @@ import type { MongoSettings } from './settings';
 
 /** Before healthWithin's deadline: a driver that still looks for a server knows by then why it found none. */
 const HEALTH_MS = 2_500;
+const NO_ANSWER = `no answer from MongoDB within ${HEALTH_MS / 1_000} s: check host, port, tls= and replicaSet=`;
 
 /** The driver's own in our messages, a number in EMQX's, an id of ours elsewhere. */
 export type Id = ObjectId | number | string;
@@ -133,7 +134,7 @@ export class Database {
   async soon<T>(work: () => Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(mapError(this.lastFailure ?? new Error(`no answer within ${HEALTH_MS / 1_000} s`))), HEALTH_MS);
+      timer = setTimeout(() => reject(mapError(this.lastFailure ?? new Error(NO_ANSWER))), HEALTH_MS);
     });
     try {
       return await Promise.race([work(), late]);
