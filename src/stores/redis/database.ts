@@ -1,4 +1,4 @@
-import { Cluster, type Redis } from 'ioredis';
+import { Cluster, type ChainableCommander, type Redis } from 'ioredis';
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError, SettingError } from '../../errors';
 import { connectRedis, type RedisConnection } from '../../redis/connect';
@@ -7,6 +7,8 @@ import { explain, isWrongDatabase, mapError } from './errors';
 const PARAMS = ['tls', 'ca', 'prefix'];
 
 type Argument = string | number | Buffer;
+
+type Outcome = readonly [error: unknown, answer: unknown];
 
 /** A command as Redis documents it: name and arguments. */
 export type Command = readonly [name: string, ...args: Argument[]];
@@ -33,13 +35,30 @@ export class Database {
 
   async all<R>(commands: readonly Command[]): Promise<R[]> {
     if (this.closed) throw new ClosedError('the store is closed');
+    if (commands.length === 0) return [];
     this.checkDatabase();
-    // All are waited for: nothing of a failed batch runs on while it is tried again.
-    const outcomes = await Promise.allSettled(commands.map(([name, ...args]) => this.send(name, args)));
+    const outcomes = await (this.redis instanceof Cluster || commands.length === 1 ? this.sendEach(this.redis, commands) : this.pipeline(this.redis, commands));
     this.checkDatabase();
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed !== undefined) throw mapError(failed.reason, this.trouble);
-    return outcomes.map((outcome) => (outcome as PromiseFulfilledResult<unknown>).value as R);
+    const failed = outcomes.find(([error]) => error !== null);
+    if (failed !== undefined) throw mapError(failed[0], this.trouble);
+    return outcomes.map(([, answer]) => answer as R);
+  }
+
+  /** All are waited for: nothing of a failed batch runs on while it is tried again. */
+  private async sendEach(redis: RedisConnection, commands: readonly Command[]): Promise<Outcome[]> {
+    const outcomes = await Promise.allSettled(commands.map(([name, ...args]) => send(redis, name, args)));
+    return outcomes.map((outcome) => (outcome.status === 'fulfilled' ? [null, outcome.value] : [outcome.reason, null]));
+  }
+
+  /** Cheaper than one by one, and for one node only. */
+  private async pipeline(redis: Redis, commands: readonly Command[]): Promise<Outcome[]> {
+    const pipeline = redis.pipeline();
+    for (const [name, ...args] of commands) void send(pipeline, name, args);
+    try {
+      return ((await pipeline.exec()) ?? []).map(([error, answer]) => [error, answer]);
+    } catch (error) {
+      return [[error, null]];
+    }
   }
 
   private checkDatabase(): void {
@@ -77,14 +96,14 @@ export class Database {
     }
   }
 
-  /** Answers that may hold any bytes come as Buffers. */
-  private send(name: string, args: readonly Argument[]): Promise<unknown> {
-    return name.endsWith('Buffer') ? this.redis.callBuffer(name.slice(0, -'Buffer'.length), ...args) : this.redis.call(name, ...args);
-  }
-
   close(): void {
     if (this.closed) return;
     this.closed = true;
     this.redis.disconnect();
   }
+}
+
+/** Answers that may hold any bytes come as Buffers. */
+function send(to: RedisConnection | ChainableCommander, name: string, args: readonly Argument[]): unknown {
+  return name.endsWith('Buffer') ? to.callBuffer(name.slice(0, -'Buffer'.length), ...args) : to.call(name, ...args);
 }
