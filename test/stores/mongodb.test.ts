@@ -17,6 +17,8 @@ describe('mongodb', () => {
     it.each([
       ['larger than 16 MB', { payload: Buffer.alloc(17_000_000, 1) }],
       ['much larger', { payload: Buffer.alloc(40_000_000, 1) }],
+      // What FerretDB refuses, and MongoDB doesn't.
+      ['a text with U+0000', { username: '\u0000' }],
     ])('refuses only a message that is %s', async (_, poison) => {
       const store = mongoStore(await emptyMongo(server, 'offline_refusals'));
       await store.migrate();

@@ -29,9 +29,9 @@ function isRefusal(code: unknown, text: string): boolean {
   return (typeof code === 'number' && REFUSALS.has(code)) || FERRETDB_REFUSAL.test(text);
 }
 
-/** The driver itself refuses what is larger than 16 MB, before it sends anything. */
+/** The driver itself refuses what is larger than 16 MB, before it sends anything; much larger does not fit into its buffer. */
 function isTooLarge(error: unknown): boolean {
-  return (error instanceof MongoInvalidArgumentError && /larger than the maximum size/.test(error.message)) || error instanceof RangeError;
+  return (error instanceof MongoInvalidArgumentError && /larger than the maximum size/.test(error.message)) || (error as Error).name === 'RangeError';
 }
 
 export function mapError(error: unknown): Error {
@@ -55,7 +55,8 @@ export function mapMigrationError(error: unknown, step: string): unknown {
 const FOUND_IN_DATABASE = new Set([26, 67, 85, 86, 121, 166, 11000]);
 
 function explain(error: unknown): string {
-  const text = errorText(error);
+  // One line, whatever the server says.
+  const text = errorText(error).replace(/\s+/g, ' ');
   switch ((error as { code?: unknown }).code) {
     case 18:
       return `MongoDB refused the login (${text}): check user, password and authSource`;
