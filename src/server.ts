@@ -81,7 +81,7 @@ export class Server {
   private async open(onFailure: (error: unknown) => void): Promise<void> {
     const { config, backends, emqx, metrics, log } = this;
     this.core = await this.until('the queue', () => Core.open({ config, backends, emqx, metrics, log, now: Date.now }));
-    await this.until('the store', async () => this.core?.start(onFailure));
+    await this.until('the store (STORE_URL)', async () => this.core?.start(onFailure));
     if (this.stopping.signal.aborted) return;
     this.waitingFor = null;
     log.info('ready');
