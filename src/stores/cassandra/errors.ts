@@ -19,6 +19,12 @@ export function mapError(error: unknown): Error {
   return new RetryableError(explain(causeOf(error)), { cause: error });
 }
 
+/** Of an error that mapError() made. */
+export function isMissingTable(error: unknown): boolean {
+  const cause = error instanceof RetryableError ? error.cause : null;
+  return cause instanceof errors.ResponseError && cause.code === CODES.invalid && /^table \S+ does not exist|unconfigured table/.test(cause.message);
+}
+
 function explain(error: unknown): string {
   const text = firstLine(error);
   const code = (error as { code?: unknown }).code;

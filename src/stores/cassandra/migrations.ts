@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError, RetryableError } from '../../errors';
 import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
 import type { Database } from './database';
+import { isMissingTable } from './errors';
 import { checkTables } from './expected-tables';
 import { TAKEOVERS } from './takeover';
 
@@ -67,7 +68,11 @@ export class Migrations {
   async version(): Promise<number> {
     const tables = await this.db.rows('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?', [this.db.keyspace, TABLE]);
     if (tables.length === 0) return 0;
-    const rows = await this.db.rows<{ version: number }>(`SELECT version FROM ${TABLE}`);
+    const rows = await this.db.rows<{ version: number }>(`SELECT version FROM ${TABLE}`).catch((error: unknown) => {
+      // Somebody creates it just now: its name is in the schema a moment before the table itself.
+      if (isMissingTable(error)) return [];
+      throw error;
+    });
     return Math.max(0, ...rows.map(({ version }) => version));
   }
 

@@ -24,7 +24,7 @@ const PAGE = 500;
 export class PositionTable {
   constructor(private readonly db: Database) {}
 
-  async get(consumer: string, topics: readonly string[]): Promise<Position[]> {
+  async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
     const found = await this.db.wave([...new Set(topics)], (topic) => this.one(consumer, topic));
     return found.flat();
   }
@@ -33,7 +33,7 @@ export class PositionTable {
     return toPositions(await this.db.rows<PositionRow>(`SELECT ${COLUMNS} FROM acked WHERE clientid = ? AND topic = ?`, [consumer, topic]));
   }
 
-  async list(consumer: string, after: string, limit: number): Promise<Position[]> {
+  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
     const found: Position[] = [];
     for (let from = after, asked = Math.min(PAGE, limit); asked > 0; asked = Math.min(PAGE, limit - found.length)) {
       const rows = await this.db.rows<PositionRow>(
@@ -48,7 +48,7 @@ export class PositionTable {
   }
 
   /** The index first: a position that it does not know would not be found. */
-  async put(positions: readonly Position[]): Promise<void> {
+  async putPositions(positions: readonly Position[]): Promise<void> {
     const last = [...new Map(positions.map((each) => [JSON.stringify([each.consumer, each.topic]), each])).values()];
     const isGone = ({ id, receipts }: Position) => id === '' && receipts.length === 0;
     await this.db.wave(
@@ -70,7 +70,7 @@ export class PositionTable {
     return this.db.write('DELETE FROM acked WHERE clientid = ? AND topic = ?', [consumer, topic]);
   }
 
-  async ofTopic(topic: string): Promise<Position[]> {
+  async positionsOfTopic(topic: string): Promise<Position[]> {
     const found: Position[] = [];
     const cql = 'SELECT clientid, writetime(saved_at) AS at FROM mqtt_acked_topic WHERE topic = ?';
     for await (const entries of this.db.pages<Entry>(cql, [topic], PAGE)) {

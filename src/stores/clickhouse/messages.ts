@@ -1,6 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, Refusal } from '../store';
+import type { MessageQuery, Refusal, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
 import { distinct, isOneOf, keyOf, ON_DISK, states, tooMany, visible, visibleCount } from './keys';
@@ -8,6 +8,7 @@ import { number, text } from './literal';
 import { between, endOfPage, type Range } from './pages';
 import type { Removals } from './removals';
 import { COLUMNS, toMessage, toRow, type MessageRow } from './rows';
+import { TopicTable } from './topics';
 
 /** Up to here messages are counted one by one. */
 const EXACT_COUNT = 50_000;
@@ -21,10 +22,22 @@ const ofTopic = (topic: string): Range => ({ table: 'mqtt_msg', where: `topic = 
 
 /** mqtt_msg. A row is never changed; it is gone once mqtt_removed says so (migrations/clickhouse/001_messages.sql). */
 export class MessageTable {
+  private readonly topicTable: TopicTable;
+
   constructor(
     private readonly db: Client,
     private readonly removals: Removals,
-  ) {}
+  ) {
+    this.topicTable = new TopicTable(db, this);
+  }
+
+  remove(refs: readonly MessageRef[], tombstoneUntil: number, now: number): Promise<number> {
+    return this.removals.remove(refs, tombstoneUntil, now);
+  }
+
+  topics(query: TopicQuery): Promise<string[]> {
+    return this.topicTable.list(query);
+  }
 
   /**
    * Topics are written before their messages: a save that breaks off between the two leaves nothing that can't be found. An ack at the

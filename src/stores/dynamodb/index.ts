@@ -1,8 +1,8 @@
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
-import type { Message, MessageRef } from '../../offline/message';
 import { healthWithin } from '../shared/deadline';
-import type { Capabilities, ClientState, Health, MessageQuery, Position, Refusal, Store, Subscription, SubscriptionRef, TopicQuery } from '../store';
+import { StoreOfParts, type StoreParts } from '../shared/parts';
+import type { Capabilities, Health } from '../store';
 import { Client } from './client';
 import { Clients } from './clients';
 import { Messages } from './messages';
@@ -19,22 +19,22 @@ export interface DynamoStoreOptions {
 }
 
 /** Amazon DynamoDB, and what speaks its language. All reads that the contract depends on are consistent ones. */
-export class DynamoStore implements Store {
+export class DynamoStore extends StoreOfParts {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly client: Client;
-  private readonly messages: Messages;
-  private readonly clients: Clients;
-  private readonly positions: Positions;
-  private readonly retained: Retained;
+  protected readonly parts: StoreParts;
   private readonly migrations: Migrations;
 
   /** @throws SettingError */
   constructor(url: ServiceUrl, { requestTimeoutMs }: DynamoStoreOptions = {}) {
+    super();
     this.client = new Client(settingsOf(url), requestTimeoutMs);
-    this.messages = new Messages(this.client);
-    this.clients = new Clients(this.client);
-    this.positions = new Positions(this.client);
-    this.retained = new Retained(this.client);
+    this.parts = {
+      messages: new Messages(this.client),
+      clients: new Clients(this.client),
+      positions: new Positions(this.client),
+      retained: new Retained(this.client),
+    };
     this.migrations = new Migrations(this.client);
   }
 
@@ -49,88 +49,6 @@ export class DynamoStore implements Store {
       if (problem !== null) throw new RetryableError(problem);
       return `DynamoDB ${this.client.region}, schema ${schema}`;
     });
-  }
-
-  async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
-    this.client.checkOpen();
-    return messages.length === 0 ? [] : this.messages.save(messages, Date.now());
-  }
-
-  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
-    this.client.checkOpen();
-    return refs.length === 0 ? 0 : this.messages.remove(refs, tombstoneUntil);
-  }
-
-  getMessage(id: string): Promise<Message | null> {
-    return this.messages.get(id);
-  }
-
-  listTopics(query: TopicQuery): Promise<string[]> {
-    return this.messages.topics(query);
-  }
-
-  listMessages(query: MessageQuery): Promise<Message[]> {
-    return this.messages.list(query);
-  }
-
-  trimTopic(topic: string, keep: number): Promise<number> {
-    return this.messages.trim(topic, keep);
-  }
-
-  purgeExpired(now: number, limit: number): Promise<number> {
-    return this.messages.purge(now, limit);
-  }
-
-  countMessages(): Promise<number> {
-    return this.messages.count();
-  }
-
-  getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
-    return this.positions.get(consumer, topics);
-  }
-
-  listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
-    return this.positions.list(consumer, after, limit);
-  }
-
-  putPositions(positions: readonly Position[]): Promise<void> {
-    return this.positions.put(positions);
-  }
-
-  positionsOfTopic(topic: string): Promise<Position[]> {
-    return this.positions.ofTopic(topic);
-  }
-
-  saveClientStates(states: readonly ClientState[]): Promise<void> {
-    return this.clients.saveStates(states);
-  }
-
-  getClientState(clientid: string): Promise<ClientState | null> {
-    return this.clients.getState(clientid);
-  }
-
-  putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
-    return this.clients.putSubscriptions(subscriptions);
-  }
-
-  deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
-    return this.clients.deleteSubscriptions(refs);
-  }
-
-  listSubscriptions(clientid: string): Promise<Subscription[]> {
-    return this.clients.listSubscriptions(clientid);
-  }
-
-  putRetained(messages: readonly Message[]): Promise<Refusal[]> {
-    return this.retained.put(messages);
-  }
-
-  deleteRetained(refs: readonly MessageRef[]): Promise<void> {
-    return this.retained.delete(refs);
-  }
-
-  listRetained(query: TopicQuery): Promise<Message[]> {
-    return this.retained.list(query);
   }
 
   async close(): Promise<void> {

@@ -19,18 +19,18 @@ export class Positions {
     this.index = new TopicIndex(client, 'mqtt_acked_topic', 'consumer_key');
   }
 
-  async get(consumer: string, topics: readonly string[]): Promise<Position[]> {
+  async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
     const keys = [...new Set(topics)].map((topic) => keyOf(consumer, topic));
     return (await readAll(this.client, TABLE, keys)).flatMap(toPosition);
   }
 
   /** An entry whose position has just gone is passed over. */
-  async list(consumer: string, after: string, limit: number): Promise<Position[]> {
+  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
     const found: Position[] = [];
     for (let from = after; found.length < limit; ) {
       const wanted = limit - found.length;
       const topics = await this.index.list([keyText(consumer)], { prefix: '', after: from, limit: wanted, accepts: () => true });
-      const positions = await this.get(consumer, topics);
+      const positions = await this.getPositions(consumer, topics);
       found.push(...positions.sort((a, b) => compareText(a.topic, b.topic)));
       const last = topics.at(-1);
       if (last === undefined || topics.length < wanted) break;
@@ -39,14 +39,14 @@ export class Positions {
     return found;
   }
 
-  async ofTopic(topic: string): Promise<Position[]> {
+  async positionsOfTopic(topic: string): Promise<Position[]> {
     const query = { KeyConditionExpression: 'topic = :t', ExpressionAttributeValues: { ':t': text(keyText(topic)) } };
     const found: Position[] = [];
     for await (const items of this.client.query(TABLE, query)) found.push(...items.flatMap(toPosition));
     return found.sort((a, b) => compareText(a.consumer, b.consumer));
   }
 
-  async put(positions: readonly Position[]): Promise<void> {
+  async putPositions(positions: readonly Position[]): Promise<void> {
     const last = [...new Map(positions.map((each) => [JSON.stringify([each.consumer, each.topic]), each])).values()];
     const isGone = ({ id, receipts }: Position): boolean => id === '' && receipts.length === 0;
     const gone = last.filter(isGone);

@@ -5,6 +5,7 @@ import type { StatementResult, StatementRunner } from '../shared/operator';
 import type { Value } from '../shared/statements';
 import { isDeadlock, isSilence, mapError } from './errors';
 
+const CONNECT_TIMEOUT_MS = 5_000;
 /** Rebuilding a table that is taken over takes as long as the table is big. */
 const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 const DEADLOCK_TRIES = 10;
@@ -42,7 +43,7 @@ export class Database implements StatementRunner {
     this.queryTimeoutMs = queryTimeoutMs;
     this.knex = knex({
       client: 'mysql2',
-      connection: () => ({ charset: 'utf8mb4_bin', connectTimeout: 5_000, enableKeepAlive: true, ...connection }) as object as Knex.MySql2ConnectionConfig,
+      connection: () => ({ charset: 'utf8mb4_bin', connectTimeout: CONNECT_TIMEOUT_MS, enableKeepAlive: true, ...connection }) as object as Knex.MySql2ConnectionConfig,
       pool: { min: 0, max: 10, afterCreate: (raw: PooledConnection, done: Done) => this.prepare(raw, done) },
       acquireConnectionTimeout: 10_000,
       // Payloads and client ids don't belong into error messages.
@@ -131,7 +132,8 @@ export class Database implements StatementRunner {
   private prepare(raw: PooledConnection, done: Done): void {
     this.connections.set(raw.__knexUid, raw);
     raw.once('end', () => this.connections.delete(raw.__knexUid));
-    raw.query(ISOLATION, (refused) => (refused === null ? raw.query(SESSION, (error) => done(error, raw)) : done(refused, raw)));
+    const timeout = CONNECT_TIMEOUT_MS;
+    raw.query({ sql: ISOLATION, timeout }, (refused) => (refused === null ? raw.query({ sql: SESSION, timeout }, (error) => done(error, raw)) : done(refused, raw)));
   }
 
   /**
@@ -171,6 +173,6 @@ interface PooledConnection {
   readonly __knexUid: string;
   __knex__disposed?: Error;
   once(event: 'end', listener: () => void): unknown;
-  query(sql: string, done: (error: Error | null) => void): unknown;
+  query(options: { sql: string; timeout: number }, done: (error: Error | null) => void): unknown;
   destroy(): void;
 }

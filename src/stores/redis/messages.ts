@@ -1,5 +1,5 @@
 import type { Message, MessageRef } from '../../offline/message';
-import type { MessageQuery, TopicQuery } from '../store';
+import type { MessageQuery, Refusal, TopicQuery } from '../store';
 import type { Command, Database } from './database';
 import { expiryMember, parseExpiryMember, type Keys } from './keys';
 import { toFields, toMessage } from './rows';
@@ -28,14 +28,16 @@ export class Messages {
    * in another process: remove() first leaves its tombstones, then looks for the messages; save() first stores the messages, then looks for
    * tombstones. Whoever looks last sees what the other did.
    */
-  async save(messages: readonly Message[]): Promise<void> {
+  async save(messages: readonly Message[]): Promise<Refusal[]> {
     const gone = await this.buried(messages);
     const kept = messages.filter(({ id }) => !gone.has(id));
-    if (kept.length === 0) return;
+    if (kept.length === 0) return [];
     await this.db.all(kept.map((message) => this.create(message)));
     await this.index(kept);
     const [, late] = await Promise.all([this.topicIndex.add(kept.map(({ topic }) => topic)), this.buried(kept)]);
     if (late.size > 0) await this.removeStored(kept.filter(({ id }) => late.has(id)));
+    // Redis takes any bytes.
+    return [];
   }
 
   private create(message: Message): Command {

@@ -1,6 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { newestMessages } from '../shared/newest';
-import type { TopicQuery } from '../store';
+import type { Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import type { Keys } from './keys';
 import { fromPairs } from './messages';
@@ -19,10 +19,11 @@ export class Retained {
     this.topicIndex = new TopicIndex(db, keys.retainedTopics, (topic) => keys.retained(topic));
   }
 
-  async put(messages: readonly Message[]): Promise<void> {
+  async put(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages);
     await this.db.all(newest.map((message) => ['EVAL', RETAIN, 1, this.keys.retained(message.topic), message.id, ...toFields(message)]));
     await this.topicIndex.add(newest.map(({ topic }) => topic));
+    return [];
   }
 
   async delete(refs: readonly MessageRef[]): Promise<void> {
