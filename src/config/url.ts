@@ -1,4 +1,5 @@
 import { inspect } from 'node:util';
+import { SettingError } from '../errors';
 
 export interface Host {
   readonly host: string;
@@ -93,6 +94,17 @@ export function parseServiceUrl(text: string, schemes: readonly string[]): Servi
   const hosts = groups['authority'].slice(at + 1).split(',').map(parseHost);
   const parts = { scheme, hosts, user, path: decode(groups['path']?.slice(1) ?? ''), params: parseParams(groups['query'] ?? '') };
   return new ServiceUrl(text, parts, password);
+}
+
+/** @throws SettingError for a parameter that the driver does not have: nothing is ignored in silence. */
+export function checkParams({ params }: ServiceUrl, setting: string, known: readonly string[]): void {
+  const unknown = Object.keys(params).find((name) => !known.includes(name));
+  if (unknown !== undefined) throw new SettingError(setting, `unknown parameter ${unknown}; known are ${known.join(', ')}`);
+}
+
+/** As in a URL: an IPv6 address in brackets. */
+export function authorityOf({ host, port }: Host): string {
+  return `${host.includes(':') ? `[${host}]` : host}${port === null ? '' : `:${port}`}`;
 }
 
 function parseUserinfo(text: string | null): [user: string | null, password: string | null] {

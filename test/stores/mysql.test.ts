@@ -132,7 +132,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       await inMysql(server, 'DROP USER offline_reader', 'DROP DATABASE offline_rights');
     });
 
-    // Promise 14. The guard is Database.dropIfSilent: without it the pool's connections time out one after the other, for ever.
+    // Promise 14. The guard is PooledConnections.drop: without it the pool's connections time out one after the other, for ever.
     it('works again when a server that vanished without a word is back', async () => {
       await openMigrated();
       const proxy = await SilentProxy.to(new URL((await url)!.href()));

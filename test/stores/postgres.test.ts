@@ -36,7 +36,7 @@ describe('postgres', () => {
       await store.close();
     });
 
-    // Promise 14. The guard is Database.dropIfSilent: without it the pool's connections time out one after the other, for ever.
+    // Promise 14. The guard is PooledConnections.drop: without it the pool's connections time out one after the other, for ever.
     it('works again at once when a server that vanished without a word is back', async () => {
       await open().then(async (store) => (await store.migrate(), store.close()));
       const proxy = await SilentProxy.to(new URL((await url)!));

@@ -1,9 +1,9 @@
 import { ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickhouse/client';
 import { tlsOf } from '../../config/tls';
-import type { ServiceUrl } from '../../config/url';
+import { authorityOf, type ServiceUrl } from '../../config/url';
 import { ClosedError, errorText, RefusedError, RetryableError } from '../../errors';
 import { clip, explainConnection } from '../shared/explain';
-import { authorityOf, databaseOf, onlyHost, SETTING } from '../shared/settings';
+import { databaseOf, onlyHost, SETTING } from '../shared/settings';
 
 const PORT = 8123;
 

@@ -1,10 +1,10 @@
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { tlsOf, type TlsOptions } from '../../config/tls';
-import type { ServiceUrl } from '../../config/url';
+import { authorityOf, type ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import { clip, explainConnection } from './explain';
-import { authorityOf, onlyHost, SETTING } from './settings';
+import { onlyHost, SETTING } from './settings';
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST';

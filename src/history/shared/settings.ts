@@ -1,5 +1,5 @@
+import { authorityOf, type Host, type ServiceUrl } from '../../config/url';
 import { SettingError } from '../../errors';
-import type { Host, ServiceUrl } from '../../config/url';
 
 /** The setting that errors name. */
 export const SETTING = 'HISTORY_URLS';
@@ -20,10 +20,6 @@ export function onlyHost({ scheme, hosts }: ServiceUrl): Host {
 /** As logs and metrics may show it. */
 export function sinkName(url: ServiceUrl): string {
   return `${url.scheme}://${authorityOf(onlyHost(url))}${url.path === '' ? '' : `/${url.path}`}`;
-}
-
-export function authorityOf({ host, port }: Host): string {
-  return `${host.includes(':') ? `[${host}]` : host}${port === null ? '' : `:${port}`}`;
 }
 
 /** @throws SettingError where the URL must say which database and does not. */

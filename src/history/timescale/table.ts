@@ -1,6 +1,6 @@
-import { isUtf8 } from 'node:buffer';
 import type { Message } from '../../offline/message';
 import type { Database } from '../../stores/postgres/database';
+import { fitsText } from '../../stores/shared/text';
 import type { Refusal } from '../../stores/store';
 import { appendPoints } from '../append';
 
@@ -39,9 +39,4 @@ export class HistoryTable {
       },
     );
   }
-}
-
-/** Text can hold neither U+0000 nor what is not UTF-8. */
-function fitsText(payload: Buffer): boolean {
-  return isUtf8(payload) && !payload.includes(0);
 }

@@ -1,5 +1,5 @@
 import { tlsOf, type TlsOptions } from '../../config/tls';
-import type { ServiceUrl } from '../../config/url';
+import { authorityOf, type ServiceUrl } from '../../config/url';
 import { SettingError } from '../../errors';
 
 /** By the name in the URL; EACH_QUORUM and ANY are missing: they can't be read with. */
@@ -32,7 +32,7 @@ export function cassandraSettings(url: ServiceUrl, setting = 'STORE_URL'): Cassa
   const datacenter = params['dc'] ?? '';
   if (datacenter === '') throw new SettingError(setting, 'add ?dc= with the name of the data center to talk to ("nodetool status" shows it, often datacenter1)');
   return {
-    contactPoints: hosts.map(({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port ?? DEFAULT_PORT}`),
+    contactPoints: hosts.map(({ host, port }) => authorityOf({ host, port: port ?? DEFAULT_PORT })),
     keyspace,
     datacenter,
     consistency: consistencyOf(params['consistency'] ?? 'local_quorum', setting),

@@ -1,6 +1,6 @@
 import { createClient, ClickHouseLogLevel, type ClickHouseClient } from '@clickhouse/client';
 import { tlsOf } from '../../config/tls';
-import type { ServiceUrl } from '../../config/url';
+import { authorityOf, type ServiceUrl } from '../../config/url';
 import { ClosedError, SettingError } from '../../errors';
 import { mapError, serverError } from './errors';
 
@@ -39,10 +39,9 @@ export class Client {
     const [host, another] = url.hosts;
     if (host === undefined || another !== undefined) throw new SettingError(SETTING, 'clickhouse:// takes one host (several: put a load balancer in front)');
     const tls = tlsOf(url, SETTING);
-    const name = host.host.includes(':') ? `[${host.host}]` : host.host;
     this.database = url.path === '' ? 'default' : url.path;
     const options = {
-      url: `${tls === null ? 'http' : 'https'}://${name}:${host.port ?? (tls === null ? 8123 : 8443)}`,
+      url: `${tls === null ? 'http' : 'https'}://${authorityOf({ host: host.host, port: host.port ?? (tls === null ? 8123 : 8443) })}`,
       ...{ username: url.user ?? 'default', password: url.password ?? '', database: this.database, application: 'emqx-offline-store' },
       ...(tls?.ca === undefined ? {} : { tls: { ca_cert: tls.ca } }),
       // What goes wrong is thrown; the client would print it as well.

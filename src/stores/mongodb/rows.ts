@@ -1,7 +1,7 @@
-import { isUtf8 } from 'node:buffer';
 import type { Document, Long } from 'mongodb';
 import type { Message, MessageProperties } from '../../offline/message';
 import { clampQos } from '../shared/qos';
+import { fitsText } from '../shared/text';
 import { keyOf } from './keys';
 
 /** EMQX's documents have times as dates, and as numbers of s or ms. */
@@ -54,11 +54,6 @@ export function toDocument(message: Message): MessageDocument {
     ...(expiresAt !== null && { expires_at: new Date(expiresAt) }),
     ...(Object.keys(properties).length > 0 && { properties }),
   };
-}
-
-/** Text for applications to read; U+0000 is no text to some of them, and what is not UTF-8 to none. */
-function fitsText(payload: Buffer): boolean {
-  return isUtf8(payload) && !payload.includes(0);
 }
 
 /** Below it a number of ms would be before 1973, above the next one after 5138: they are of s and of µs. */

@@ -1,7 +1,6 @@
 import type { FindOptions } from 'mongodb';
-import { matches } from '../../offline/topic';
 import { compareText } from '../shared/order';
-import { topicRange } from '../shared/topic-range';
+import { listTopics, type TopicSource } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import type { Database, Query } from './database';
 import { beginOf, endOfAlike, isLong, keyOf } from './keys';
@@ -12,7 +11,7 @@ const KEYS_PER_READ = 128;
 const LONG_TOPICS_PER_READ = 64;
 
 /** The distinct topics of a collection with an index that ends with topic_key, or has msgid behind it: from one to the next, not through messages. */
-export class TopicIndex {
+export class TopicIndex implements TopicSource {
   constructor(
     private readonly db: Database,
     private readonly collection: string,
@@ -21,18 +20,11 @@ export class TopicIndex {
     private readonly scope: Query = {},
   ) {}
 
-  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
-    const { exact, prefix } = topicRange(filter);
-    const found: string[] = [];
-    if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await this.has(exact))) found.push(exact);
-    if (prefix === null || found.length >= limit) return found;
-    for await (const topic of this.behind(after, prefix)) {
-      if (matches(filter, topic) && found.push(topic) >= limit) break;
-    }
-    return found;
+  list(query: TopicQuery): Promise<string[]> {
+    return listTopics(query, this);
   }
 
-  private async has(topic: string): Promise<boolean> {
+  async has(topic: string): Promise<boolean> {
     return (await this.keys({ $eq: keyOf(topic) }, 1)).length > 0;
   }
 

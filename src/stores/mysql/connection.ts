@@ -1,14 +1,13 @@
 import type { ConnectionOptions } from 'mysql2';
 import { tlsOf } from '../../config/tls';
-import type { ServiceUrl } from '../../config/url';
+import { checkParams, type ServiceUrl } from '../../config/url';
 import { SettingError } from '../../errors';
 
 const PARAMS = ['tls', 'ca'];
 
 /** `mysql://user:password@host:3306/database?tls=true&ca=FILE`. @throws SettingError */
 export function connectionOf(url: ServiceUrl, setting: string): ConnectionOptions {
-  const unknown = Object.keys(url.params).find((name) => !PARAMS.includes(name));
-  if (unknown !== undefined) throw new SettingError(setting, `unknown parameter ${unknown}; known are ${PARAMS.join(', ')}`);
+  checkParams(url, setting, PARAMS);
   const [first, second] = url.hosts;
   if (first === undefined || second !== undefined) throw new SettingError(setting, 'mysql:// takes one host');
   if (url.path === '') throw new SettingError(setting, 'names no database; write mysql://host/database');

@@ -1,7 +1,8 @@
 import knex, { type Knex } from 'knex';
 import type { ConnectionOptions } from 'mysql2';
 import { ClosedError } from '../../errors';
-import type { StatementResult, StatementRunner } from '../shared/operator';
+import { POOL, PooledConnections, QUIET, type Pooled } from '../shared/knex';
+import type { BoundStatement, StatementResult, StatementRunner } from '../shared/operator';
 import type { Value } from '../shared/statements';
 import { isDeadlock, isSilence, mapError } from './errors';
 
@@ -13,8 +14,6 @@ const DEADLOCK_TRIES = 10;
 const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
 /** What a statement needs beside its values. */
 const STATEMENT_OVERHEAD_BYTES = 64 * 1024;
-
-const ignore = (): void => undefined;
 
 export interface DatabaseOptions {
   /** After which a connection that says nothing is given up. */
@@ -33,42 +32,37 @@ export type Run = <R>(sql: string, bindings?: readonly Binding[]) => Promise<R[]
 /** Statements against one MySQL or MariaDB database; errors come out as ours. Bindings are `?`; a list becomes `a, b, c`. */
 export class Database implements StatementRunner {
   private readonly knex: Knex;
-  private readonly connections = new Map<string, PooledConnection>();
+  private readonly connections: PooledConnections<PooledConnection>;
+  private readonly queryTimeoutMs: number;
   private maxPacket: number | null = null;
   private closed = false;
-
-  private readonly queryTimeoutMs: number;
 
   constructor(connection: ConnectionOptions, { queryTimeoutMs = 60_000 }: DatabaseOptions = {}) {
     this.queryTimeoutMs = queryTimeoutMs;
     this.knex = knex({
+      ...QUIET,
       client: 'mysql2',
       connection: () => ({ charset: 'utf8mb4_bin', connectTimeout: CONNECT_TIMEOUT_MS, enableKeepAlive: true, ...connection }) as object as Knex.MySql2ConnectionConfig,
-      pool: { min: 0, max: 10, afterCreate: (raw: PooledConnection, done: Done) => this.prepare(raw, done) },
-      acquireConnectionTimeout: 10_000,
-      // Payloads and client ids don't belong into error messages.
-      compileSqlOnError: false,
-      // What goes wrong is thrown; knex would print it as well.
-      log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
+      pool: { ...POOL, afterCreate: (raw: PooledConnection, done: Done) => this.prepare(raw, done) },
     });
-    this.knex.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => this.dropIfSilent(error, __knexUid));
+    this.connections = new PooledConnections(this.knex, isSilence, (connection) => connection.destroy());
   }
 
   async rows<R>(sql: string, bindings: readonly Binding[] = []): Promise<R[]> {
-    return (await this.run(this.knex, sql, bindings)) as R[];
+    return (await this.run(sql, bindings)) as R[];
   }
 
   /** @returns how many rows it deleted. */
   async delete(sql: string, bindings: readonly Binding[]): Promise<number> {
-    return ((await this.run(this.knex, sql, bindings)) as Outcome).affectedRows ?? 0;
+    return ((await this.run(sql, bindings)) as Outcome).affectedRows ?? 0;
   }
 
   async statement(sql: string, values: readonly Value[]): Promise<StatementResult> {
-    return toResult(await this.run(this.knex, sql, values));
+    return toResult(await this.run(sql, values));
   }
 
   /** Tried again as a whole after a deadlock. */
-  async atomically(statements: readonly { readonly sql: string; readonly values: readonly Value[] }[]): Promise<void> {
+  async atomically(statements: readonly BoundStatement[]): Promise<void> {
     this.checkOpen();
     await this.againAfterDeadlock(() =>
       this.knex.transaction(async (trx) => {
@@ -107,9 +101,9 @@ export class Database implements StatementRunner {
     return Math.min(this.maxPacket, MAX_STATEMENT_BYTES) - STATEMENT_OVERHEAD_BYTES;
   }
 
-  private async run(on: Knex, sql: string, bindings: readonly Binding[]): Promise<unknown> {
+  private async run(sql: string, bindings: readonly Binding[]): Promise<unknown> {
     this.checkOpen();
-    const [outcome] = await this.againAfterDeadlock(async () => (await on.raw(sql, bindings as never).options({ timeout: this.queryTimeoutMs })) as [unknown, unknown]);
+    const [outcome] = await this.againAfterDeadlock(async () => (await this.knex.raw(sql, bindings as never).options({ timeout: this.queryTimeoutMs })) as [unknown, unknown]);
     return outcome;
   }
 
@@ -130,22 +124,9 @@ export class Database implements StatementRunner {
   }
 
   private prepare(raw: PooledConnection, done: Done): void {
-    this.connections.set(raw.__knexUid, raw);
-    raw.once('end', () => this.connections.delete(raw.__knexUid));
+    this.connections.remember(raw);
     const timeout = CONNECT_TIMEOUT_MS;
     raw.query({ sql: ISOLATION, timeout }, (refused) => (refused === null ? raw.query({ sql: SESSION, timeout }, (error) => done(error, raw)) : done(refused, raw)));
-  }
-
-  /**
-   * A server that vanished without a word leaves connections that time out query after query: they are dropped, so that work resumes on
-   * new ones at once (promise 14).
-   */
-  private dropIfSilent(error: Error, uid: string): void {
-    const connection = this.connections.get(uid);
-    if (connection === undefined || !isSilence(error)) return;
-    connection.__knex__disposed = error;
-    connection.destroy();
-    this.connections.delete(uid);
   }
 
   async close(): Promise<void> {
@@ -169,10 +150,7 @@ const ISOLATION = 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
 type Done = (error: Error | null, connection: PooledConnection) => void;
 
 /** What the types of knex and mysql2 leave out. */
-interface PooledConnection {
-  readonly __knexUid: string;
-  __knex__disposed?: Error;
-  once(event: 'end', listener: () => void): unknown;
+interface PooledConnection extends Pooled {
   query(options: { sql: string; timeout: number }, done: (error: Error | null) => void): unknown;
   destroy(): void;
 }

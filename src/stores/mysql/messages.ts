@@ -1,5 +1,5 @@
 import type { Message, MessageRef } from '../../offline/message';
-import type { Condition } from '../shared/operator';
+import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../shared/statements';
 import type { MessageQuery, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
@@ -90,7 +90,7 @@ export class MessageTable {
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery, condition: Condition | null = null): Promise<Message[]> {
+  async list({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
     const { where, bindings } = ofTopic(topic);
     const rows = await this.db.rows<MessageRow>(
       `SELECT ${COLUMNS}, retain FROM mqtt_msg ${BY_TOPIC}

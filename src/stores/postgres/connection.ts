@@ -1,6 +1,6 @@
 import type { ClientConfig } from 'pg';
 import { tlsOf } from '../../config/tls';
-import type { ServiceUrl } from '../../config/url';
+import { checkParams, type ServiceUrl } from '../../config/url';
 import { SettingError } from '../../errors';
 
 /** libpq's names, as the client knows them, and ours for TLS, which all databases share. */
@@ -8,8 +8,7 @@ const PARAMS = ['tls', 'ca', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'app
 
 /** `postgres://user:password@host:5432/database?tls=true&ca=FILE`; `timescale://` likewise. @throws SettingError */
 export function connectionOf(url: ServiceUrl, setting: string): ClientConfig {
-  const unknown = Object.keys(url.params).find((name) => !PARAMS.includes(name));
-  if (unknown !== undefined) throw new SettingError(setting, `unknown parameter ${unknown}; known are ${PARAMS.join(', ')}`);
+  checkParams(url, setting, PARAMS);
   if (url.hosts.length !== 1) throw new SettingError(setting, `${url.scheme}:// takes one host`);
   const tls = tlsOf(url, setting);
   if (tls !== null && url.params['sslmode'] !== undefined) throw new SettingError(setting, 'has tls= or ca= and sslmode= as well: one of them is enough');

@@ -1,7 +1,8 @@
 import knex, { type Knex } from 'knex';
 import type { Client, ClientConfig } from 'pg';
 import { ClosedError } from '../../errors';
-import type { StatementResult, StatementRunner } from '../shared/operator';
+import { POOL, PooledConnections, QUIET, type Pooled } from '../shared/knex';
+import type { BoundStatement, StatementResult, StatementRunner } from '../shared/operator';
 import type { Value } from '../shared/statements';
 import { mapError } from './errors';
 
@@ -9,15 +10,13 @@ const QUERY_TIMEOUT_MS = 60_000;
 /** Building an index over a table that is taken over takes as long as the table is big. */
 const NO_TIMEOUT = { query_timeout: 24 * 60 * 60 * 1_000 };
 
-const ignore = (): void => undefined;
-
 /** One statement, or several without bindings, in a transaction. */
 type Run = (sql: string) => Promise<{ rows: Record<string, unknown>[] }>;
 
 /** Statements against one PostgreSQL database; errors come out as ours. No session state: the embedded database has one session for all. */
 export class Database implements StatementRunner {
   private readonly knex: Knex;
-  private readonly connections = new Map<string, PooledClient>();
+  private readonly connections: PooledConnections<PooledClient>;
   private closed = false;
 
   constructor(
@@ -25,18 +24,15 @@ export class Database implements StatementRunner {
     private readonly product: string,
   ) {
     this.knex = knex({
+      ...QUIET,
       client: 'pg',
       // A function: knex would otherwise copy the configuration deeply, and with it the embedded database.
       connection: () =>
         ({ connectionTimeoutMillis: 5_000, query_timeout: QUERY_TIMEOUT_MS, keepAlive: true, ...connection }) as Knex.PgConnectionConfig,
-      pool: { min: 0, max: 10, afterCreate: (client: PooledClient, done: () => void) => this.remember(client, done) },
-      acquireConnectionTimeout: 10_000,
-      // Payloads and client ids don't belong into error messages.
-      compileSqlOnError: false,
-      // What goes wrong is thrown; knex would print it as well.
-      log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
+      pool: { ...POOL, afterCreate: (client: PooledClient, done: () => void) => this.remember(client, done) },
     });
-    this.knex.on('query-error', (error: Error, { __knexUid }: { __knexUid: string }) => this.dropIfSilent(error, __knexUid));
+    const isSilence = (error: Error) => error.message.endsWith('Query read timeout');
+    this.connections = new PooledConnections(this.knex, isSilence, ({ connection: { stream } }) => stream.destroy());
   }
 
   async rows<R>(sql: string, bindings: Record<string, unknown> = {}): Promise<R[]> {
@@ -53,7 +49,7 @@ export class Database implements StatementRunner {
     return this.positional(this.knex, sql, values);
   }
 
-  async atomically(statements: readonly { readonly sql: string; readonly values: readonly Value[] }[]): Promise<void> {
+  async atomically(statements: readonly BoundStatement[]): Promise<void> {
     this.checkOpen();
     await this.knex
       .transaction(async (trx) => {
@@ -89,21 +85,8 @@ export class Database implements StatementRunner {
   }
 
   private remember(client: PooledClient, done: () => void): void {
-    this.connections.set(client.__knexUid, client);
-    client.once('end', () => this.connections.delete(client.__knexUid));
+    this.connections.remember(client);
     done();
-  }
-
-  /**
-   * A server that vanished without a word (failover, a firewall that forgot us) leaves connections that time out query after query:
-   * they are dropped, so that work resumes on new ones at once (promise 14).
-   */
-  private dropIfSilent(error: Error, uid: string): void {
-    if (!error.message.endsWith('Query read timeout')) return;
-    const connection = this.connections.get(uid);
-    if (connection === undefined) return;
-    connection.__knex__disposed = error;
-    connection.connection.stream.destroy();
   }
 
   async close(): Promise<void> {
@@ -113,9 +96,5 @@ export class Database implements StatementRunner {
   }
 }
 
-/** What the types of knex and pg leave out: the name that knex's events carry, its mark for "not to be used again", and the socket. */
-type PooledClient = Client & {
-  readonly __knexUid: string;
-  __knex__disposed?: Error;
-  readonly connection: { readonly stream: { destroy(): void } };
-};
+/** What the types of pg leave out: the socket. */
+type PooledClient = Client & Pooled & { readonly connection: { readonly stream: { destroy(): void } } };

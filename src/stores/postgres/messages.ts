@@ -1,10 +1,11 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { Condition } from '../shared/operator';
+import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../shared/statements';
+import { fitsText } from '../shared/text';
 import type { MessageQuery, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
-import { COLUMNS, fitsText, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
+import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { besideKey, KEY, keyOf, TopicIndex } from './topic-index';
 
 /** Below it the planner's estimate may be missing or rough and counting is cheap. */
@@ -99,7 +100,7 @@ export class MessageTable {
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery, condition: Condition | null = null): Promise<Message[]> {
+  async list({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
     const selected = named(condition);
     const rows = await this.db.rows<MessageRow>(
       `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${ofTopic(topic)} AND (expires_at IS NULL OR expires_at > :now) ${selected.sql}
@@ -153,7 +154,7 @@ export class MessageTable {
 }
 
 /** Our own statements bind by name. */
-function named(condition: Condition | null): { sql: string; bindings: Record<string, Value> } {
+function named(condition: BoundStatement | null): { sql: string; bindings: Record<string, Value> } {
   if (condition === null) return { sql: '', bindings: {} };
   let n = 0;
   const sql = condition.sql.replace(/\\\?|\?/g, (mark) => (mark === '?' ? `:selected${n++}` : '?'));

@@ -1,6 +1,6 @@
-import { isUtf8 } from 'node:buffer';
 import type { Message, MessageProperties } from '../../offline/message';
 import { clampQos } from '../shared/qos';
+import { fitsText } from '../shared/text';
 
 /** A row of mqtt_msg or mqtt_retain as COLUMNS selects it. int8 columns come as text. */
 export interface MessageRow {
@@ -34,11 +34,6 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
     expiresAt: row.expires_at === null ? null : Number(row.expires_at),
     properties: row.properties ?? {},
   };
-}
-
-/** Text can hold neither U+0000 nor what is not UTF-8. */
-export function fitsText(payload: Buffer): boolean {
-  return isUtf8(payload) && !payload.includes(0);
 }
 
 /** One array per column: a batch is one statement with a fixed number of bindings, whatever its size. */

@@ -1,6 +1,5 @@
-import { matches } from '../../offline/topic';
 import { compareText } from '../shared/order';
-import { topicRange } from '../shared/topic-range';
+import { listTopics, type TopicSource } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import type { Database } from './database';
 
@@ -26,24 +25,17 @@ const mayBeCut = (text: string): boolean => text.length >= KEY_LENGTH && [...tex
 export const besideKey = (topic: string): string => (mayBeCut(topic) ? 'AND topic = :topic' : '');
 
 /** The distinct topics of a table with an index that begins with KEY: a loose index scan, one probe a topic, however many rows each has. */
-export class TopicIndex {
+export class TopicIndex implements TopicSource {
   constructor(
     private readonly db: Database,
     private readonly table: 'mqtt_msg' | 'mqtt_retain',
   ) {}
 
-  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
-    const { exact, prefix } = topicRange(filter);
-    const found: string[] = [];
-    if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await this.has(exact))) found.push(exact);
-    if (prefix === null || found.length >= limit) return found;
-    for await (const topic of this.behind(after, prefix)) {
-      if (matches(filter, topic) && found.push(topic) >= limit) break;
-    }
-    return found;
+  list(query: TopicQuery): Promise<string[]> {
+    return listTopics(query, this);
   }
 
-  private async has(topic: string): Promise<boolean> {
+  async has(topic: string): Promise<boolean> {
     // A range with an order, not an equality: the planner has no other way than this index.
     const rows = await this.db.rows(
       `SELECT 1 FROM ${this.table} WHERE ${KEY} >= :key AND ${KEY} <= :key ${besideKey(topic)} ORDER BY ${KEY} LIMIT 1`,
@@ -52,7 +44,7 @@ export class TopicIndex {
     return rows.length > 0;
   }
 
-  private async *behind(after: string, prefix: string): AsyncGenerator<string> {
+  async *behind(after: string, prefix: string): AsyncGenerator<string> {
     let from = keyOf(compareText(after, prefix) > 0 ? after : prefix);
     // The first key is looked at too: it may be the prefix itself, or stand for more topics than `after`.
     for (let comparison: '>=' | '>' = '>='; ; comparison = '>') {

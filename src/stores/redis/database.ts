@@ -1,6 +1,6 @@
 import { Cluster, type ChainableCommander, type Redis } from 'ioredis';
-import type { ServiceUrl } from '../../config/url';
-import { ClosedError, SettingError } from '../../errors';
+import { checkParams, type ServiceUrl } from '../../config/url';
+import { ClosedError } from '../../errors';
 import { connectRedis, type RedisConnection } from '../../redis/connect';
 import { explain, isWrongDatabase, mapError } from './errors';
 
@@ -24,8 +24,7 @@ export class Database {
   private closed = false;
 
   constructor(url: ServiceUrl, setting: string, commandTimeout: number) {
-    const unknown = Object.keys(url.params).find((name) => !PARAMS.includes(name));
-    if (unknown !== undefined) throw new SettingError(setting, `unknown parameter ${unknown}; known are ${PARAMS.join(', ')}`);
+    checkParams(url, setting, PARAMS);
     this.redis = connectRedis(url, setting, { maxRetriesPerRequest: 1, commandTimeout });
     this.redis.on('error', (error: Error) => (this.trouble = error));
     this.redis.on('node error', (error: Error) => (this.trouble = error));

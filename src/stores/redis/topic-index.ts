@@ -1,6 +1,5 @@
-import { matches } from '../../offline/topic';
 import { compareText } from '../shared/order';
-import { topicRange } from '../shared/topic-range';
+import { listTopics, type TopicSource } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import type { Database } from './database';
 
@@ -9,7 +8,7 @@ const TOPICS_PER_SCAN = 1_000;
 const END = Buffer.from([0xff]);
 
 /** Topics in a sorted set with equal scores, which Redis keeps in the order of their bytes. */
-export class TopicIndex {
+export class TopicIndex implements TopicSource {
   constructor(
     private readonly db: Database,
     private readonly key: string,
@@ -39,23 +38,22 @@ export class TopicIndex {
     return unique.filter((_, i) => (exists[i] === 0) === empty);
   }
 
-  async list({ filter, after, limit }: TopicQuery): Promise<string[]> {
-    const { exact, prefix } = topicRange(filter);
-    const found: string[] = [];
-    if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await this.has(exact))) found.push(exact);
-    if (prefix === null || found.length >= limit) return found;
-    let from = compareText(after, prefix) >= 0 ? `(${after}` : `[${prefix}`;
-    for (;;) {
-      const end = Buffer.concat([Buffer.from(`(${prefix}`), END]);
+  list(query: TopicQuery): Promise<string[]> {
+    return listTopics(query, this);
+  }
+
+  async *behind(after: string, prefix: string): AsyncGenerator<string> {
+    const end = Buffer.concat([Buffer.from(`(${prefix}`), END]);
+    for (let from = compareText(after, prefix) >= 0 ? `(${after}` : `[${prefix}`; ; ) {
       const topics = await this.db.one<string[]>('ZRANGEBYLEX', this.key, from, end, 'LIMIT', 0, TOPICS_PER_SCAN);
-      for (const topic of topics) if (matches(filter, topic) && found.push(topic) >= limit) return found;
+      yield* topics;
       const last = topics.at(-1);
-      if (last === undefined || topics.length < TOPICS_PER_SCAN) return found;
+      if (last === undefined || topics.length < TOPICS_PER_SCAN) return;
       from = `(${last}`;
     }
   }
 
-  private async has(topic: string): Promise<boolean> {
+  async has(topic: string): Promise<boolean> {
     return (await this.db.one<string | null>('ZSCORE', this.key, topic)) !== null;
   }
 }

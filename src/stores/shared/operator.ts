@@ -12,17 +12,16 @@ export interface StatementResult {
   readonly affected: number;
 }
 
+export interface BoundStatement {
+  readonly sql: string;
+  readonly values: readonly Value[];
+}
+
 /** What the SQL databases have in common, for statements with `?`. Errors are ours. */
 export interface StatementRunner {
   statement(sql: string, values: readonly Value[]): Promise<StatementResult>;
   /** All or nothing. */
-  atomically(statements: readonly { readonly sql: string; readonly values: readonly Value[] }[]): Promise<void>;
-}
-
-/** A condition on mqtt_msg, with its values. */
-export interface Condition {
-  readonly sql: string;
-  readonly values: readonly Value[];
+  atomically(statements: readonly BoundStatement[]): Promise<void>;
 }
 
 /** The parts of an SQL store that the operator's statements stand between. */
@@ -35,7 +34,8 @@ export interface SqlParts {
     complete(messages: readonly Message[]): Promise<void>;
     removeBuried(ids: readonly string[], now: number): Promise<void>;
     bury(ids: readonly string[], tombstoneUntil: number): Promise<void>;
-    list(query: MessageQuery, condition: Condition | null): Promise<Message[]>;
+    /** `condition`: on mqtt_msg. */
+    list(query: MessageQuery, condition: BoundStatement | null): Promise<Message[]>;
     /** What the column `payload` holds. */
     payloadOf(message: Message): Value;
   };
@@ -84,7 +84,7 @@ export class OperatorStatements {
   }
 
   /** A condition on mqtt_msg.msgid, with its values: only what the operator selects. */
-  selected(topic: string): Condition | null {
+  selected(topic: string): BoundStatement | null {
     const statement = this.statements.SELECT_MESSAGE;
     return statement === undefined ? null : { sql: `msgid IN (${idsOf(statement)})`, values: statement.bind({ topic }) };
   }

@@ -1,4 +1,6 @@
-import { isWildcard } from '../../offline/topic';
+import { isWildcard, matches } from '../../offline/topic';
+import type { TopicQuery } from '../store';
+import { compareText } from './order';
 
 /** Where in a sorted list of topics those that match a filter are: one topic, what begins with a prefix, or both in this order. */
 export interface TopicRange {
@@ -14,4 +16,23 @@ export function topicRange(filter: string): TopicRange {
   if (wild === 0) return { exact: null, prefix: '' };
   const parent = levels.slice(0, wild).join('/');
   return { exact: levels[wild] === '#' ? parent : null, prefix: `${parent}/` };
+}
+
+/** An index of topics, whatever it is made of. */
+export interface TopicSource {
+  has(topic: string): Promise<boolean>;
+  /** Topics greater than `after` that begin with the prefix, ascending. */
+  behind(after: string, prefix: string): AsyncIterable<string>;
+}
+
+/** What Store.listTopics answers. */
+export async function listTopics({ filter, after, limit }: TopicQuery, source: TopicSource): Promise<string[]> {
+  const { exact, prefix } = topicRange(filter);
+  const found: string[] = [];
+  if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await source.has(exact))) found.push(exact);
+  if (prefix === null || found.length >= limit) return found;
+  for await (const topic of source.behind(after, prefix)) {
+    if (matches(filter, topic) && found.push(topic) >= limit) break;
+  }
+  return found;
 }
