@@ -6,6 +6,7 @@ const NAME = 'redis-cluster';
 const NODES = [PORTS + 381, PORTS + 382, PORTS + 383] as const;
 /** The nodes talk to each other on a second port. */
 const BUS = 10;
+const LOAD_TIMEOUT_MS = 60_000;
 const ADDRESSES = NODES.map((port) => `${HOST}:${port}`);
 
 /** Three masters without replicas. */
@@ -15,9 +16,10 @@ export const redisCluster: Service = {
   install: installRedis,
   async start() {
     await Promise.all(NODES.map(startNode));
-    const info = await redisCli(NODES[0], 'CLUSTER', 'INFO');
+    // A node that comes back with data refuses to answer until it has read them.
+    const info = await eventually(LOAD_TIMEOUT_MS, () => redisCli(NODES[0], 'CLUSTER', 'INFO'));
     if (info.includes('cluster_slots_assigned:0')) await redisCli(NODES[0], '--cluster', 'create', ...ADDRESSES, '--cluster-yes');
-    await eventually(20_000, isWhole);
+    await eventually(LOAD_TIMEOUT_MS, isWhole);
   },
   check: isWhole,
 };
