@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Backends } from './backends';
 import type { Config } from './config/config';
 import type { EmqxApi } from './emqx/api';
@@ -9,7 +10,11 @@ import { Deliverer } from './offline/deliverer';
 import { Historian } from './offline/historian';
 import { Ingest } from './offline/ingest';
 import { Letters } from './offline/letters';
+import { RestoreWatch } from './offline/restore-watch';
+import { RestoredCopies } from './offline/restored-copies';
+import { Restorer } from './offline/restorer';
 import { RetainedIds } from './offline/retained-ids';
+import { RetainedKeeper } from './offline/retained-keeper';
 import { newSigningKey, Signer } from './offline/signature';
 import { Trimmer } from './offline/trimmer';
 import { Writer } from './offline/writer';
@@ -19,7 +24,7 @@ import type { Metrics } from './ops/metrics';
 import { NO_API_KEY } from './ops/status';
 import { Budget } from './queue/batcher';
 import { LetterBox } from './queue/dead-letters';
-import { fromWire, type ClientJob, type HistoryJob, type MessageJob } from './queue/jobs';
+import { fromWire, isRetainedJob, type ClientJob, type HistoryJob, type MessageJob } from './queue/jobs';
 import { Lanes } from './queue/lanes';
 import { Workers } from './queue/workers';
 
@@ -42,6 +47,7 @@ export class Core {
   readonly ingest: Ingest;
   readonly letters: Letters;
   private readonly maintenance: Maintenance;
+  private readonly watch: RestoreWatch | null;
   private workers: Workers | null = null;
 
   private constructor(
@@ -50,7 +56,11 @@ export class Core {
     readonly box: LetterBox,
     private readonly signer: Signer,
   ) {
-    const { config, backends, metrics, log, now } = deps;
+    const { config, backends, emqx, metrics, log, now } = deps;
+    const { state } = backends.queue;
+    const { policies } = config;
+    const retainer = emqx?.retainer;
+    this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: randomUUID() });
     this.ingest = new Ingest(lanes, config.policies, signer);
     this.letters = new Letters({ box, ingest: this.ingest, parse: parseEvent, metrics, now });
     this.maintenance = new Maintenance({ store: backends.store, state: backends.queue.state, vacuum: () => backends.vacuum(), metrics, log, now });
@@ -79,6 +89,7 @@ export class Core {
     this.workers = workers;
     workers.start(onFailure);
     this.maintenance.start();
+    this.watch?.start();
   }
 
   private createWorkers(): Workers {
@@ -87,16 +98,31 @@ export class Core {
     const common = { store: backends.store, lanes: this.lanes, metrics, setAside, now };
     const { policies } = config;
     const retained = new RetainedIds(backends.queue.state);
-    const writer = new Writer({ ...common, retained, trimmer: new Trimmer({ store: backends.store, policies, metrics }) });
+    const keeper = new RetainedKeeper({ ...common, ids: retained, copies: new RestoredCopies(backends.queue.state) });
+    const restorer = this.createRestorer();
+    const writer = new Writer({ ...common, retained, keeper, trimmer: new Trimmer({ store: backends.store, policies, metrics }) });
     const deliverer = emqx === null ? null : new Deliverer({ ...common, emqx, state: backends.queue.state, policies, signer: this.signer });
     const clients = new Clients({ store: backends.store, emqx, state: backends.queue.state });
     return new Workers(backends.queue, {
       messages: (job: MessageJob) => writer.handle(job),
-      clients: async (job, takenOver) => (job.name === 'changes' ? clients.apply(job.data.changes) : deliverer?.handle(job, takenOver)),
+      clients: async (job, takenOver) => {
+        if (job.name === 'changes') await clients.apply(job.data.changes);
+        else if (isRetainedJob(job)) await restorer?.handle(job);
+        else await deliverer?.handle(job, takenOver);
+      },
       histories: new Map(backends.history.map((sink) => [sink.name, this.historian(sink)])),
       setAside: (job) => this.setAside(job as MessageJob | ClientJob, writer),
       onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
     });
+  }
+
+  private createRestorer(): Restorer | null {
+    const { config, backends, emqx, metrics, log, now } = this.deps;
+    if (emqx?.retainer === undefined) return null;
+    const { policies } = config;
+    const { store, queue } = backends;
+    const { lanes, signer } = this;
+    return new Restorer({ store, emqx, retainer: emqx.retainer, state: queue.state, lanes, policies, signer, metrics, log, now });
   }
 
   private historian(sink: HistorySink): (job: HistoryJob) => Promise<void> {
@@ -120,11 +146,20 @@ export class Core {
     await this.lanes.put({ deliver: { clientid, filter, qos: 2, at: this.deps.now() } }, clientid.length + filter.length);
   }
 
+  /** Resolves when the queue has the request. */
+  async requestRestore(filter: string): Promise<void> {
+    const { emqx } = this.deps;
+    if (emqx === null) throw new RefusedError(NO_API_KEY);
+    if (emqx.retainer === undefined) throw new RefusedError("this EMQX's REST API can't tell what it retains: nothing can be restored safely");
+    await this.lanes.restore({ filter, before: null, after: '' });
+  }
+
   /** Finishes or gives back what is in hand. */
   async close(): Promise<void> {
     // At once, so that no job starts another try while we wait.
     const working = this.workers?.close();
     await this.maintenance.stop();
+    await this.watch?.stop();
     await working;
     await this.lanes.close();
     await this.box.close();

@@ -110,6 +110,7 @@ export class Server {
       metrics,
       ingest: { accept: async (events) => this.opened().ingest.accept(events) },
       deliveries: { request: async (clientid, filter) => this.opened().requestDelivery(clientid, filter) },
+      retained: { restore: async (filter) => this.opened().requestRestore(filter) },
       deadLetters: this.deadLetters(),
       stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
       readiness: () => readiness({ store, history, queue, emqx, waitingFor: this.waitingFor }),

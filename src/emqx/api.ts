@@ -1,6 +1,7 @@
 import { RetryableError } from '../errors';
 import type { QoS } from '../offline/message';
 import type { Health } from '../stores/store';
+import type { RetainerApi } from './retainer';
 
 /**
  * What we ask of the broker's REST API; one implementation per EMQX generation (v5.ts). `publish` and `subscribe` throw
@@ -26,6 +27,9 @@ export interface EmqxApi {
     subscriptions: readonly ApiSubscription[],
     signal?: AbortSignal,
   ): Promise<'subscribed' | 'not-connected'>;
+
+  /** Absent: this broker's REST API can't tell what it retains. */
+  readonly retainer?: RetainerApi;
 
   /** Never throws; answers within 3 s, without retries. */
   health(): Promise<Health>;

@@ -23,6 +23,8 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
+  /** The header. */
+  readonly date?: string;
 }
 
 /** EMQX drops idle connections after 60 s; we drop them first, or a publish would be sent into a closing one. */
@@ -110,7 +112,8 @@ async function answerOf(request: ClientRequest, body: string | undefined): Promi
   });
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
-  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') };
+  const { date } = response.headers;
+  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8'), ...(date !== undefined && { date }) };
 }
 
 /** `localhost` fails with one error per address and an empty message: the code says what happened. */

@@ -64,7 +64,7 @@ export function readNodesAnswer(answer: HttpAnswer, url: string): Health {
 }
 
 /** The error for an answer that settles nothing: the key is refused, or the same request may succeed later. */
-function rejected(answer: HttpAnswer, url: string): RetryableError {
+export function rejected(answer: HttpAnswer, url: string): RetryableError {
   const { status } = answer;
   if (status === 401 || status === 403) {
     const advice = status === 401 ? "compare both with System > API Key in EMQX's dashboard" : 'the key needs the role administrator';
@@ -77,13 +77,13 @@ function rejected(answer: HttpAnswer, url: string): RetryableError {
 }
 
 /** EMQX's own name for an error, and nothing else: never a text that could quote what we sent. */
-function codeOf(body: string): string | null {
+export function codeOf(body: string): string | null {
   const json = parseJson(body);
   return isObject(json) && typeof json['code'] === 'string' && /^\w{1,64}$/.test(json['code']) ? json['code'] : null;
 }
 
 /** `packet_too_large (151)`, `... (BAD_REQUEST)`, or the body's beginning when it is not EMQX's. */
-function reasonOf({ status, body }: HttpAnswer): string {
+export function reasonOf({ status, body }: HttpAnswer): string {
   const json = parseJson(body);
   if (!isObject(json)) return body.slice(0, MAX_REASON) || `HTTP ${status}`;
   const code = json['reason_code'] ?? json['code'];
@@ -91,7 +91,7 @@ function reasonOf({ status, body }: HttpAnswer): string {
   return `${message.slice(0, MAX_REASON)} (${String(code ?? status)})`;
 }
 
-function parseJson(body: string): unknown {
+export function parseJson(body: string): unknown {
   try {
     return JSON.parse(body);
   } catch {
@@ -99,7 +99,7 @@ function parseJson(body: string): unknown {
   }
 }
 
-function isObject(value: unknown): value is Record<string, unknown> {
+export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 

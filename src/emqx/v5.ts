@@ -6,6 +6,7 @@ import { HttpConnection, type HttpAnswer, type HttpOptions } from './http';
 import { requestBody } from './publish-body';
 import { Publisher } from './publisher';
 import { Scope } from './scope';
+import { RetainerV5 } from './v5-retainer';
 import { readNodesAnswer, readPublishAnswer, readSubscribeAnswer } from './v5-answer';
 
 export interface EmqxV5Options extends HttpOptions {
@@ -19,8 +20,9 @@ export interface EmqxV5Options extends HttpOptions {
 const TIMEOUT_MS = 10_000;
 const HEALTH_TIMEOUT_MS = 3_000;
 
-/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid}/subscribe, GET /nodes. */
+/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid}/subscribe, GET /nodes, and /mqtt/retainer. */
 export class EmqxV5 implements EmqxApi {
+  readonly retainer: RetainerV5;
   private readonly scope = new Scope();
   private readonly http: HttpConnection;
   private readonly backoff: Backoff;
@@ -29,6 +31,11 @@ export class EmqxV5 implements EmqxApi {
   constructor(private readonly options: EmqxV5Options) {
     this.http = new HttpConnection(options);
     this.backoff = { ...DEFAULT_BACKOFF, ...options.backoff };
+    this.retainer = new RetainerV5({
+      get: (path, read) => this.get(path, read),
+      shownUrl: this.http.shownUrl,
+      now: Date.now,
+    });
     this.publisher = new Publisher({
       backoff: this.backoff,
       send: async (messages, signal) => {
@@ -71,6 +78,13 @@ export class EmqxV5 implements EmqxApi {
     this.scope.close();
     this.http.close();
     return Promise.resolve();
+  }
+
+  private get<T>(path: string, read: (answer: HttpAnswer) => T): Promise<T> {
+    const timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS;
+    return this.scope.run(undefined, (signal) =>
+      withRetries(this.backoff, signal, async () => read(await this.http.exchange({ method: 'GET', path, timeoutMs, signal }))),
+    );
   }
 
   private post(path: string, body: string, signal: AbortSignal): Promise<HttpAnswer> {

@@ -11,6 +11,7 @@ import { docsRoutes } from './routes/docs';
 import { eventRoutes } from './routes/events';
 import { messageRoutes } from './routes/messages';
 import { operationRoutes } from './routes/operation';
+import { retainedRoutes } from './routes/retained';
 import type { HttpServices } from './services';
 
 export interface AppOptions extends Tokens {
@@ -49,6 +50,7 @@ function routes(services: HttpServices, options: AppOptions): Route[] {
     ...eventRoutes(services, options),
     ...messageRoutes(services, options),
     ...deliveryRoutes(services, options),
+    ...retainedRoutes(services, options),
     ...deadLetterRoutes(services),
     ...operationRoutes(services, options),
     ...docsRoutes(),

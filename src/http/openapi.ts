@@ -100,6 +100,48 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/retained": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The retained message of each topic, topics in code point order
+         * @description Of topics whose policy has `retain` `store` or `restore`. Without `filter` those of all topics that `#` matches. A page may be
+         *     shorter than `limit` and still have a `next`.
+         */
+        get: operations["listRetained"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/retained/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Publish retained messages back where the broker has none
+         * @description Topic by topic, in the background, and only where EMQX retains nothing. Without a body all that `#` matches. Expired messages are
+         *     left out, and topics whose policy now says `retain` `off`.
+         */
+        post: operations["restoreRetained"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/dead-letters": {
         parameters: {
             query?: never;
@@ -482,6 +524,9 @@ export interface components {
             clientid: components["schemas"]["ClientId"];
             /** @description A topic filter, as in a subscription */
             topic: components["schemas"]["TopicFilter"];
+        };
+        RestoreRequest: {
+            filter?: components["schemas"]["PlainFilter"];
         };
         /**
          * Format: storable
@@ -878,6 +923,61 @@ export interface operations {
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["Overloaded"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRetained: {
+        parameters: {
+            query?: {
+                filter?: components["schemas"]["PlainFilter"];
+                /** @description The `next` of the page before */
+                after?: components["parameters"]["After"];
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MessagePage"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    restoreRetained: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RestoreRequest"];
+            };
+        };
+        responses: {
+            202: components["responses"]["Accepted"];
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            409: components["responses"]["Refused"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["Overloaded"];

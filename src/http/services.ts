@@ -5,8 +5,9 @@ import type { Store } from '../stores/store';
 /** What the HTTP edge needs from the rest of the server; implemented elsewhere, faked in tests. */
 export interface HttpServices {
   readonly ingest: Ingest;
-  readonly store: Pick<Store, 'getMessage' | 'listTopics' | 'listMessages' | 'removeMessages'>;
+  readonly store: Pick<Store, 'getMessage' | 'listTopics' | 'listMessages' | 'removeMessages' | 'listRetained'>;
   readonly deliveries: Deliveries;
+  readonly retained: Retained;
   readonly deadLetters: DeadLetters;
   /** Counts may be estimates; must not read the backlog. */
   stats(): Promise<Stats>;
@@ -26,6 +27,11 @@ export interface Ingest {
 export interface Deliveries {
   /** Asks for a delivery to the client of what is stored for the topic filter; resolves when the queue has the request. */
   request(clientid: string, filter: string): Promise<void>;
+}
+
+export interface Retained {
+  /** Asks for the retained messages that match to be published back where the broker lacks them; resolves when the queue has the request. */
+  restore(filter: string): Promise<void>;
 }
 
 export interface DeadLetters {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Policy } from '../config/policies';
 import type { EmqxApi } from '../emqx/api';
 import type { Metrics } from '../ops/metrics';
-import type { ClientJob, DeliveryRequest, Progress } from '../queue/jobs';
+import type { ClientJob, DeliveryRequest, Progress, RetainedJob } from '../queue/jobs';
 import type { Lanes } from '../queue/lanes';
 import type { SharedState } from '../queue/state';
 import type { Store } from '../stores/store';
@@ -41,7 +41,7 @@ export class Deliverer {
    * A job that is taken over is put behind fences again: acknowledgements that were accepted since it was first started must be in the store
    * before anything is sent, or what is acknowledged would be sent again.
    */
-  async handle(job: Exclude<ClientJob, { name: 'changes' }>, takenOver: boolean): Promise<void> {
+  async handle(job: Exclude<ClientJob, RetainedJob | { name: 'changes' }>, takenOver: boolean): Promise<void> {
     switch (job.name) {
       case 'subscribed':
         if (!takenOver) return this.subscribed(job.data.requests);

@@ -8,6 +8,11 @@ export function policyFor(policies: readonly Policy[], topic: string): Policy | 
   return policy === undefined || policy.mode === 'off' ? null : policy;
 }
 
+/** What becomes of the topic's retained message; `mode` is about the others, so `off` there does not matter. */
+export function retainOf(policies: readonly Policy[], topic: string): Policy['retain'] {
+  return policies.find(({ filter }) => matches(filter, topic))?.retain ?? 'off';
+}
+
 /** Whether a published message is stored at all. */
 export function isStored(policy: Policy, message: Message): boolean {
   return message.qos > 0 || policy.storeQos0;
@@ -16,4 +21,9 @@ export function isStored(policy: Policy, message: Message): boolean {
 /** When a message must no longer be delivered: its own MQTT 5 expiry or the policy's ttl, whichever is first (promise 12). */
 export function expiryOf(policy: Policy, message: Message): number {
   return Math.min(message.expiresAt ?? Infinity, message.publishReceivedAt + policy.ttlMs);
+}
+
+/** A retained message lives until it is replaced, deleted or expired by itself, as in EMQX: the ttl is for those that wait for somebody. */
+export function retainedExpiryOf({ publishReceivedAt, properties: { messageExpiryInterval: seconds } }: Message): number | null {
+  return seconds === undefined ? null : publishReceivedAt + seconds * 1000;
 }

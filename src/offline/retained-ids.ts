@@ -22,8 +22,16 @@ export class RetainedIds {
   }
 
   async idOf(topic: string): Promise<string | null> {
+    const newest = await this.newest(topic);
+    return newest !== null && newest.kept ? newest.id : null;
+  }
+
+  /** The newest publish with the retain flag; `kept` false: it cleared what was retained. */
+  async newest(topic: string): Promise<{ id: string; kept: boolean } | null> {
     const value = await this.state.get(keyOf(topic));
-    return value !== null && value.endsWith(KEPT) ? value.slice(0, -KEPT.length) : null;
+    if (value === null) return null;
+    const kept = value.endsWith(KEPT);
+    return { id: kept ? value.slice(0, -KEPT.length) : value, kept };
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Policy } from '../config/policies';
 import type { AckedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../events/event';
 import { toWire, type Item } from '../queue/jobs';
-import { expiryOf, isStored, policyFor } from './policy';
+import { expiryOf, isStored, policyFor, retainOf } from './policy';
 import type { Signer } from './signature';
 import { isInbox, isWildcard, splitShare, stripInbox } from './topic';
 
@@ -31,8 +31,10 @@ export function route(event: OfflineEvent, policies: readonly Policy[], signer: 
 function routePublish({ message, mark }: PublishEvent, policies: readonly Policy[], signer: Signer): Item[] {
   if (isInbox(message.topic) || signer.verified(mark) !== null) return [];
   const policy = policyFor(policies, message.topic);
-  if (policy === null || !isStored(policy, message)) return [];
-  return [{ write: { kind: 'publish', message: toWire({ ...message, expiresAt: expiryOf(policy, message) }) } }];
+  const stored = policy !== null && isStored(policy, message) ? { ...message, expiresAt: expiryOf(policy, message) } : null;
+  const retained = message.retain && retainOf(policies, message.topic) !== 'off';
+  if (stored === null) return retained ? [{ write: { kind: 'publish', message: toWire(message), retained: 'only' } }] : [];
+  return [{ write: { kind: 'publish', message: toWire(stored), ...(retained && { retained: 'too' }) } }];
 }
 
 /** A delivery of ours names the stored message; any other ack is of a message that EMQX delivered itself, by its own id. */

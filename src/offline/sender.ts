@@ -1,12 +1,13 @@
 import type { EmqxApi, PublishOutcome } from '../emqx/api';
 import type { Policy } from '../config/policies';
+import { RefusedError, RetryableError } from '../errors';
 import type { DelivererDeps } from './deliverer';
 import { deliveryOf } from './delivery';
 import type { Message } from './message';
 import { RunReader, type Page } from './reader';
 import { RetainedIds } from './retained-ids';
 import { GRACE_MS, TOMBSTONE_MS } from './times';
-import { inboxFilter, inboxTopic } from './topic';
+import { inboxFilter, inboxTopic, splitShare } from './topic';
 import { advanced, inFlightCount, sent, type Run, type Window } from './window';
 
 /** Whom a window belongs to, and how its changes are kept. */
@@ -74,7 +75,9 @@ export class Sender {
   private async sendPage({ clientid, owner }: Recipient, inbox: Inbox, window: Window, page: Page): Promise<PageResult> {
     const { policy, run } = page;
     const acked = (message: Message) => Math.min(message.qos, run.qos) > 0;
-    const candidates = page.messages.filter((m) => window.inFlight[m.id] === undefined && (acked(m) || policy.qos0 !== 'skip'));
+    const sentByEmqx = await this.sentByEmqx(page);
+    if (sentByEmqx !== null) await this.settle(policy, [sentByEmqx]);
+    const candidates = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && (acked(m) || policy.qos0 !== 'skip'));
     if (candidates.length === 0) return { sent: [], blocked: false, ended: false };
 
     const ids = candidates.map(({ id }) => id);
@@ -96,6 +99,28 @@ export class Sender {
     if (nobody.length > 0) await this.deps.state.release(nobody, owner);
     this.deps.metrics.messagesDelivered.inc(delivered.length);
     return { sent: delivered.filter(acked), blocked, ended: stop >= 0 || nobody.length > 0 };
+  }
+
+  /**
+   * The topic's retained message where nobody acknowledges it: EMQX sent it on the subscription, and no ack will tell. Whoever
+   * acknowledges is asked by waiting (RunReader).
+   */
+  private async sentByEmqx({ messages, run }: Page): Promise<Message | null> {
+    const unacknowledged = messages.filter((message) => message.retain && Math.min(message.qos, run.qos) === 0);
+    if (unacknowledged.length === 0 || splitShare(run.filter).group !== null) return null;
+    const newest = await this.retained.idOf(run.topic);
+    const message = unacknowledged.find(({ id }) => id === newest);
+    return message !== undefined && (await this.isRetained(message)) ? message : null;
+  }
+
+  private async isRetained({ topic, id }: Message): Promise<boolean> {
+    try {
+      return ((await this.deps.emqx.retainer?.idOf(topic)) ?? '') >= id;
+    } catch (error) {
+      if (!(error instanceof RetryableError || error instanceof RefusedError)) throw error;
+      // Rather twice than never, and an EMQX that only can't tell this must not hold up the client.
+      return false;
+    }
   }
 
   private async publish(clientid: string, owner: string, inbox: Inbox, policy: Policy, run: Run, messages: readonly Message[]): Promise<PublishOutcome[]> {

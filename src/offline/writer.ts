@@ -5,6 +5,7 @@ import type { Lanes } from '../queue/lanes';
 import type { Store } from '../stores/store';
 import type { Message } from './message';
 import type { RetainedIds } from './retained-ids';
+import type { RetainedKeeper } from './retained-keeper';
 import { TOMBSTONE_MS } from './times';
 import type { Trimmer } from './trimmer';
 
@@ -12,6 +13,7 @@ export interface WriterDeps {
   readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
   readonly lanes: Pick<Lanes, 'progress' | 'history'>;
   readonly retained: Pick<RetainedIds, 'note'>;
+  readonly keeper: Pick<RetainedKeeper, 'apply'>;
   readonly trimmer: Trimmer;
   readonly metrics: Metrics;
   /** A message that the store refuses for its content (promise 13). */
@@ -30,7 +32,10 @@ export class Writer {
 
   /** Publishes first: an ack in the same batch belongs to a message of it or of an earlier one, or comes first (promise 3). */
   async apply(events: readonly MessageEvent[]): Promise<void> {
-    await this.save(events.flatMap((event) => (event.kind === 'publish' ? [fromWire(event.message)] : [])));
+    const published = events.flatMap((event) => (event.kind === 'publish' ? [{ message: fromWire(event.message), retained: event.retained }] : []));
+    if (published.length > 0) await this.deps.retained.note(published.map(({ message }) => message));
+    await this.deps.keeper.apply(published.flatMap(({ message, retained }) => (retained === undefined ? [] : [message])));
+    await this.save(published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])));
     const acks = events.filter((event) => event.kind === 'ack');
     if (acks.length === 0) return;
     const removed = await this.deps.store.removeMessages(acks, this.deps.now() + TOMBSTONE_MS);
@@ -53,7 +58,6 @@ export class Writer {
 
   private async save(messages: readonly Message[]): Promise<void> {
     if (messages.length === 0) return;
-    await this.deps.retained.note(messages);
     const refusals = await this.deps.store.saveMessages(messages);
     this.deps.metrics.messagesStored.inc(messages.length - refusals.length);
     this.deps.metrics.messagesRefused.inc(refusals.length);

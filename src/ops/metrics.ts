@@ -12,6 +12,7 @@ export interface Metrics {
   readonly messagesRefused: Counter;
   readonly historyAppended: Counter<'sink'>;
   readonly deadLetters: Counter;
+  readonly retainedRestored: Counter<'outcome'>;
   readonly queueLag: Histogram;
 }
 
@@ -48,6 +49,12 @@ export function createMetrics(): Metrics {
     messagesRefused: counter('messages_refused', 'Messages that the store or EMQX refused for their content'),
     historyAppended: new Counter({ name: `${PREFIX}history_appended_total`, help: 'Messages appended to a history', labelNames: ['sink'], registers }),
     deadLetters: counter('dead_letters', 'Events and messages set aside as dead letters'),
+    retainedRestored: new Counter({
+      name: `${PREFIX}retained_restored_total`,
+      help: 'Retained messages published back: restored, or refused when EMQX did not retain them',
+      labelNames: ['outcome'],
+      registers,
+    }),
     queueLag: new Histogram({
       name: `${PREFIX}queue_lag_seconds`,
       help: 'Time from the 202 of an event to the end of its work',

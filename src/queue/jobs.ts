@@ -7,7 +7,12 @@ import type { Message, QoS } from '../offline/message';
 
 /** Something to write to the store, in a message lane. */
 export type MessageEvent =
-  | { readonly kind: 'publish'; readonly message: WireMessage }
+  | {
+      readonly kind: 'publish';
+      readonly message: WireMessage;
+      /** It is kept as its topic's retained message (or deletes it), too or in place of being stored until somebody acknowledges it. */
+      readonly retained?: 'too' | 'only';
+    }
   | {
       readonly kind: 'ack';
       /** Of the stored message. */
@@ -56,7 +61,29 @@ export type ClientJob =
   /** Look again; the fences are passed. */
   | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[] } }
   | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } }
-  | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } };
+  | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } }
+  | RetainedJob;
+
+/** All of them run in one client lane: one at a time in all processes. */
+export type RetainedJob =
+  /** Publish a page of retained messages back; the fences are passed. */
+  | { readonly name: 'restore'; readonly data: RestoreStep }
+  /** Its time has come; not behind the fences yet. */
+  | { readonly name: 'restore-due'; readonly data: RestoreStep }
+  /** A restored message was overtaken by a publish that we heard of too late; the fences are passed. */
+  | { readonly name: 'reconcile'; readonly data: { topics: readonly string[] } };
+
+export function isRetainedJob(job: ClientJob): job is RetainedJob {
+  return job.name === 'restore' || job.name === 'restore-due' || job.name === 'reconcile';
+}
+
+export interface RestoreStep {
+  readonly filter: string;
+  /** Only what was published before (ms, EMQX's clock), and whose policy says restore; null: an operator wants all. */
+  readonly before: number | null;
+  /** Topics up to this one are done. */
+  readonly after: string;
+}
 
 /** Stored messages, to be appended to a history. */
 export interface HistoryJob {

@@ -3,7 +3,7 @@ import { errorText, UnavailableError } from '../errors';
 import type { Message } from '../offline/message';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
-import { toWire, type ClientChange, type ClientJob, type DeliveryRequest, type HistoryJob, type Item, type MessageEvent, type Progress } from './jobs';
+import { toWire, type ClientChange, type ClientJob, type DeliveryRequest, type HistoryJob, type Item, type MessageEvent, type Progress, type RestoreStep } from './jobs';
 import { clientLane, historyLane, laneOf, lanesOf, messageLane, type LaneCounts } from './names';
 
 /** One add: what arrives while the one before it is under way. */
@@ -14,6 +14,8 @@ const MAX_JOB_EVENTS = 256;
 /** An add that takes longer counts as failed; EMQX sends the event again, and what is done twice has the effect of once. */
 const ADD_TIMEOUT_MS = 10_000;
 const JOB = { removeOnComplete: true } as const;
+/** One for all: restoring never runs twice at a time. */
+const RETAINED_LANE = clientLane(0);
 
 /**
  * The way into the queue. Every method resolves when the queue has it durably (promise 1) and throws UnavailableError or
@@ -66,6 +68,23 @@ export class Lanes {
 
   progress(acks: readonly Progress[]): Promise<void> {
     return this.add(byClientLane(acks, this.laneCounts, (lane, group) => ({ name: 'progress', queueName: clientLane(lane), data: { acks: group }, opts: JOB })));
+  }
+
+  /** Publishes retained messages back, behind all writes that were accepted before. */
+  restore(step: RestoreStep): Promise<void> {
+    return this.add([{ name: 'restore', queueName: RETAINED_LANE, data: step, opts: JOB, children: this.fences([step.filter]) }]);
+  }
+
+  restoreLater(step: RestoreStep, delayMs: number): Promise<void> {
+    return this.add([{ name: 'restore-due', queueName: RETAINED_LANE, data: step, opts: { ...JOB, delay: delayMs } }]);
+  }
+
+  reconcile(topics: readonly string[]): Promise<void> {
+    return this.add([{ name: 'reconcile', queueName: RETAINED_LANE, data: { topics }, opts: JOB, children: this.fences(topics) }]);
+  }
+
+  private fences(filters: readonly string[]): FlowJob[] {
+    return fencesOf(filters, this.laneCounts);
   }
 
   /** To every history. */
@@ -140,9 +159,13 @@ function topicOf(event: MessageEvent): string {
 
 /** A flow: the delivery is the parent, a fence in each message lane its children. */
 function delivery(name: ClientJob['name'], lane: number, requests: readonly DeliveryRequest[], counts: LaneCounts): FlowJob {
-  const lanes = [...new Set(requests.flatMap(({ filter }) => lanesOf(filter, counts.messages)))];
-  const children = lanes.map((each) => ({ name: 'fence', queueName: messageLane(each), data: {}, opts: JOB }));
+  const children = fencesOf(requests.map(({ filter }) => filter), counts);
   return { name, queueName: clientLane(lane), data: { requests }, opts: JOB, children };
+}
+
+function fencesOf(filters: readonly string[], counts: LaneCounts): FlowJob[] {
+  const lanes = [...new Set(filters.flatMap((filter) => lanesOf(filter, counts.messages)))];
+  return lanes.map((each) => ({ name: 'fence', queueName: messageLane(each), data: {}, opts: JOB }));
 }
 
 function byClientLane<T extends { clientid: string }>(items: readonly T[], counts: LaneCounts, job: (lane: number, group: T[]) => FlowJob): FlowJob[] {

@@ -18,6 +18,8 @@ export class Fakes {
   readonly lines: string[] = [];
   readonly metrics = createMetrics();
   messages: Message[] = [];
+  retained: Message[] = [];
+  readonly restored: string[] = [];
   letters: DeadLetter[] = [];
   checks: ReadinessCheck[] = [{ name: 'store', ok: true, detail: 'fine' }];
   /** What every call rejects with, when set. */
@@ -54,6 +56,7 @@ export class Fakes {
         },
       },
       deliveries: { request: (clientid, filter) => this.working(() => void this.requested.push([clientid, filter])) },
+      retained: { restore: (filter) => this.working(() => void this.restored.push(filter)) },
       deadLetters: {
         record: async (letter) => {
           await this.recording;
@@ -81,6 +84,13 @@ export class Fakes {
             this.messages
               .filter((message) => message.topic === topic && message.id > after && (message.expiresAt ?? Infinity) > now)
               .sort((a, b) => (a.id < b.id ? -1 : 1))
+              .slice(0, limit),
+          ),
+        listRetained: ({ filter, after, limit }) =>
+          this.working(() =>
+            this.retained
+              .filter(({ topic }) => topic > after && matches(filter, topic))
+              .sort((a, b) => (a.topic < b.topic ? -1 : 1))
               .slice(0, limit),
           ),
         removeMessages: (refs, until) => this.working(() => this.remove(refs, until)),

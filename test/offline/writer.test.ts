@@ -31,6 +31,7 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
       history: async (messages) => void history.push(...messages.map(({ id }) => id)),
     },
     retained: { note: async () => undefined },
+    keeper: { apply: async (messages) => void (messages.length > 0 && calls.push(`retain ${messages.map(({ id }) => id).join()}`)) },
     trimmer: { saved: async () => undefined } as never,
     metrics: createMetrics(),
     setAside: async ({ id }, reason) => void calls.push(`aside ${id}: ${reason}`),
@@ -40,6 +41,12 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
 }
 
 describe('the writer', () => {
+  it('keeps retained messages beside the others, or alone', async () => {
+    const { writer, calls } = subject();
+    await writer.apply([publish('a'), { ...publish('b'), retained: 'too' } as MessageEvent, { ...publish('c'), retained: 'only' } as MessageEvent]);
+    expect(calls).toEqual(['retain b,c', 'save a,b']);
+  });
+
   it('writes a batch with one save and one remove, and moves windows for our own deliveries only', async () => {
     const { writer, calls, progress } = subject();
     await writer.apply([publish('a'), ack('a', false), publish('b'), ack('x', true)]);

@@ -81,7 +81,6 @@ describe('the server as a process, on the embedded default', () => {
 
   it.each([
     [{ POLICIES: '[{"filter":"#","mode":"pubsub"}]' }, /POLICIES.*pubsub/],
-    [{ POLICIES: '[{"filter":"#","retain":"restore"}]' }, /POLICIES.*retain/],
     [{ EMQX_URL: 'http://localhost:8081/api/v4' }, /EMQX_URL.*EMQX 5/],
   ])('refuses what this release does not have: %j', async (setting, message) => {
     const server = await ServerProcess.run({ DATA_DIR: directory.path, ...setting }, 'serve');

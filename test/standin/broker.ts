@@ -10,6 +10,9 @@ export type BrokerEvent = Readonly<Record<string, unknown>> & { readonly event: 
 export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   readonly sessions = new Map<string, Session>();
   readonly retained = new Map<string, BrokerMessage>();
+  /** What EMQX doesn't retain it drops without a word: over its size, its rate, its table full. */
+  retains = (_topic: string): boolean => true;
+  startedAt = Date.now();
   private round = 0;
 
   constructor(private readonly limits: Limits) {
@@ -44,7 +47,7 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     this.emitClient('session.subscribed', session, { topic: filter, qos, sub_props: { 'User-Property': {} } });
     const share = splitShare(filter);
     if (share.group !== null) return;
-    for (const message of this.retained.values()) if (matches(filter, message.topic)) session.deliver(message, qos);
+    for (const message of this.retainedNow()) if (matches(filter, message.topic)) session.deliver(message, qos, true);
   }
 
   unsubscribe(session: Session, filter: string): void {
@@ -60,7 +63,7 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     this.emit('event', { event: 'message.publish', ...this.messageColumns(message), ...this.publisherColumns(message) });
     if (message.retain) {
       if (message.payload.length === 0) this.retained.delete(message.topic);
-      else this.retained.set(message.topic, message);
+      else if (this.retains(message.topic)) this.retained.set(message.topic, message);
     }
     // Delivered without the flag: only what is sent on subscribe has it.
     const targets = this.targets(message.topic);
@@ -69,6 +72,20 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     const { client_attrs: _none, ...publisher } = this.publisherColumns(message);
     this.emit('event', { event: 'message.dropped', ...this.messageColumns(message), ...publisher, reason: 'no_subscribers' });
     return null;
+  }
+
+  /** As its REST API lists them: by time of publishing, what has expired left out. */
+  retainedNow(): BrokerMessage[] {
+    const isAlive = ({ receivedAt, properties: { messageExpiryInterval: seconds } }: BrokerMessage): boolean =>
+      seconds === undefined || seconds === 0 || receivedAt + seconds * 1000 > Date.now();
+    return [...this.retained.values()].filter(isAlive).sort((a, b) => a.receivedAt - b.receivedAt);
+  }
+
+  /** A node that dies and starts again: sessions and, in memory (EMQX's default), retained messages are gone. */
+  restart(keepsRetained: boolean): void {
+    this.sessions.clear();
+    if (!keepsRetained) this.retained.clear();
+    this.startedAt = Date.now();
   }
 
   /** Each matching subscription, overlapping ones of a client too; of a shared group one member. */

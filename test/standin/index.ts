@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Server as HttpServer } from 'node:http';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { Action, type ActionOptions } from './action';
@@ -80,6 +81,15 @@ export class EmqxStandIn {
   /** All connections break, as when the node dies. */
   disconnectAll(): void {
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** The node dies and is back after a moment. */
+  async restart({ keepsRetained = false, downMs = 1_100 } = {}): Promise<void> {
+    this.rest.outage = 503;
+    this.disconnectAll();
+    await sleep(downMs);
+    this.broker.restart(keepsRetained);
+    this.rest.outage = null;
   }
 
   private configure({ connectors, actions, rule_engine }: Config): void {

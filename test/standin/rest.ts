@@ -1,3 +1,4 @@
+import { answerRetainer } from './retainer';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Broker } from './broker';
 import type { BrokerProperties } from './message';
@@ -25,6 +26,8 @@ export class Rest {
   /** Each request that was answered: path and entries. */
   readonly publishes: Json[] = [];
   outage: Outage = null;
+  /** Called before a request is answered: what a client does at that moment. */
+  before: (route: string) => void = () => undefined;
 
   constructor(
     private readonly broker: Broker,
@@ -51,7 +54,11 @@ export class Rest {
     if (body.length > MAX_BODY) return { status: 500 };
     const [path = '', query = ''] = (request.url ?? '').replace('/api/v5', '').split('?');
     const route = `${request.method} ${path}`;
-    if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9' }] };
+    this.before(route);
+    const uptime = Date.now() - this.broker.startedAt;
+    if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9', uptime }] };
+    const retainer = answerRetainer(this.broker, route, new URLSearchParams(query));
+    if (retainer !== null) return retainer;
     if (route === 'POST /publish') return this.publish(parse(body));
     if (route === 'POST /publish/bulk') return this.publishBulk(parse(body));
     if (route === 'PUT /configs' && query === 'mode=merge') return this.configure(request, body);

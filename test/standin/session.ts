@@ -11,6 +11,8 @@ export interface Limits {
 interface Pending {
   readonly message: BrokerMessage;
   readonly qos: 0 | 1 | 2;
+  /** EMQX sends it on a subscription: only then the packet has the flag. */
+  readonly retained: boolean;
 }
 
 /** The way out to the client's connection. */
@@ -37,14 +39,14 @@ export class Session {
     private readonly limits: Limits,
   ) {}
 
-  deliver(message: BrokerMessage, subscriptionQos: 0 | 1 | 2): void {
+  deliver(message: BrokerMessage, subscriptionQos: 0 | 1 | 2, retained = false): void {
     const qos = Math.min(message.qos, subscriptionQos) as 0 | 1 | 2;
     if (this.outlet !== null && qos === 0) {
       this.broker.emitFor('message.delivered', this, message, { qos });
-      this.outlet.send(message, 0, undefined);
+      this.outlet.send({ ...message, retain: retained }, 0, undefined);
       return;
     }
-    this.queue.push({ message, qos });
+    this.queue.push({ message, qos, retained });
     this.pump();
     if (this.queue.length <= this.limits.queue) return;
     const [oldest] = this.queue.splice(0, 1);
@@ -72,14 +74,14 @@ export class Session {
       const pending = this.queue.shift() as Pending;
       if (pending.qos === 0) {
         this.broker.emitFor('message.delivered', this, pending.message, { qos: 0 });
-        this.outlet.send(pending.message, 0, undefined);
+        this.outlet.send({ ...pending.message, retain: pending.retained }, 0, undefined);
         continue;
       }
       const messageId = this.nextId;
       this.nextId = (this.nextId % 65_535) + 1;
       this.inflight.set(messageId, pending);
       this.broker.emitFor('message.delivered', this, pending.message, { qos: pending.qos });
-      this.outlet.send(pending.message, pending.qos, messageId);
+      this.outlet.send({ ...pending.message, retain: pending.retained }, pending.qos, messageId);
     }
   }
 }

@@ -1,0 +1,44 @@
+import { contract } from '../../events/contract';
+import { matches } from '../../offline/topic';
+import type { AppOptions } from '../app';
+import { bodyReader, parseJson } from '../body';
+import { browseRetained } from '../browse-retained';
+import { decodeCursor, encodeCursor } from '../cursor';
+import { messageView } from '../message-view';
+import type { components } from '../openapi';
+import { validationProblem } from '../problem';
+import { queryReader } from '../query';
+import type { Route } from '../route';
+import type { HttpServices } from '../services';
+
+const listQuery = queryReader('/v1/retained', 'get', 'listRetained');
+const validate = contract.validator('#/components/schemas/RestoreRequest');
+
+export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, now = Date.now }: AppOptions): Route[] {
+  const readBody = bodyReader(bodyLimit);
+  return [
+    {
+      method: 'get',
+      path: '/v1/retained',
+      async handle(req, res) {
+        const { filter = '#', after, limit = 100 } = listQuery(req);
+        const from = after === undefined ? '' : decodeCursor(after, (topic) => matches(filter, topic)).topic;
+        const { messages, next } = await browseRetained(store, { filter, after: from, limit, now: now() });
+        res.json({ messages: messages.map(messageView), next: next === null ? null : encodeCursor({ topic: next, id: null }) });
+      },
+    },
+    {
+      method: 'post',
+      path: '/v1/retained/restore',
+      async handle(req, res) {
+        // Without a body: all of them.
+        const isEmpty = req.get('Transfer-Encoding') === undefined && Number(req.get('Content-Length') ?? 0) === 0;
+        const body = isEmpty ? {} : parseJson(await readBody(req, res));
+        const flaws = validate(body);
+        if (flaws.length > 0) throw validationProblem(flaws);
+        await retained.restore((body as components['schemas']['RestoreRequest']).filter ?? '#');
+        res.status(202).json({ accepted: 1 });
+      },
+    },
+  ];
+}

@@ -1,0 +1,3 @@
+import { retained } from './retained';
+
+retained('on the embedded default', () => ({}));
