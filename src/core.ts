@@ -158,8 +158,9 @@ export class Core {
   async close(): Promise<void> {
     // At once, so that no job starts another try while we wait.
     const working = this.workers?.close();
+    const watching = this.watch?.stop();
     await this.maintenance.stop();
-    await this.watch?.stop();
+    await watching;
     await working;
     await this.lanes.close();
     await this.box.close();

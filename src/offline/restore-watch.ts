@@ -56,7 +56,7 @@ export class RestoreWatch {
       await this.check();
     } catch (error) {
       // An EMQX that is away is told by /readyz; the next look is soon.
-      if (error instanceof RetryableError) return;
+      if (this.stopped || error instanceof RetryableError) return;
       this.deps.log.error({ err: error }, 'what EMQX retains can not be seen: nothing is restored by itself');
       this.stopped = true;
     }

@@ -33,6 +33,25 @@ describe('what an event asks for', () => {
     expect(to(publish({ topic: 't/1', qos: 0 }), { storeQos0: true })).toHaveLength(1);
   });
 
+  it('keeps a retained message where the policy says so, whatever its QoS and the mode, and lives as long as it says itself', () => {
+    const retained = (fields: object, ...policies: Parameters<typeof policy>[0][]) => to(publish({ topic: 't/1', retain: true, ...fields }), ...policies);
+    expect(retained({})).toEqual([{ write: expect.not.objectContaining({ retained: expect.anything() as string }) as object }]);
+    for (const retain of ['store', 'restore'] as const) {
+      expect(retained({}, { retain })).toMatchObject([{ write: { kind: 'publish', retained: 'too' } }]);
+      expect(retained({ payload: Buffer.alloc(0) }, { retain })).toMatchObject([{ write: { retained: 'too' } }]);
+      expect(retained({ qos: 0 }, { retain, ttlMs: 5 })).toMatchObject([{ write: { retained: 'only', message: { expiresAt: null } } }]);
+      expect(retained({}, { retain, mode: 'off' })).toMatchObject([{ write: { retained: 'only' } }]);
+      expect(to(publish({ topic: 't/1', qos: 0 }), { retain })).toEqual([]);
+    }
+    expect(retained({ qos: 0 }, { filter: 't/#' }, { retain: 'store' })).toEqual([]);
+  });
+
+  it('never keeps what it has published back itself (promise 8)', () => {
+    const mark = { id: 'M', signature: signer.sign('M') };
+    expect(to(publish({ topic: 't/1', retain: true }, mark), { retain: 'restore' })).toEqual([]);
+    expect(to(publish({ topic: 't/1', retain: true }, { ...mark, signature: 'x' }), { retain: 'restore' })).toMatchObject([{ write: { retained: 'too' } }]);
+  });
+
   it('lets the first policy that matches decide', () => {
     const policies = [{ filter: 't/off/#', mode: 'off' as const }, { filter: 't/#' }];
     expect(to(publish({ topic: 't/off/1' }), ...policies)).toEqual([]);

@@ -1,0 +1,78 @@
+import { RefusedError, RetryableError } from '../../src/errors';
+import { clientOf, type TestClient } from './client';
+import { Stub, type Answer } from './stub';
+
+let stub: Stub;
+let client: TestClient;
+
+async function start(...script: Answer[]): Promise<NonNullable<TestClient['emqx']['retainer']>> {
+  stub = await Stub.start(...script);
+  client = clientOf(stub.url);
+  return client.emqx.retainer;
+}
+
+afterEach(async () => {
+  await client.emqx.close();
+  await stub.stop();
+});
+
+const node = (uptime: unknown, node_status = 'running') => ({ node: 'n', version: '5.8.9', node_status, uptime });
+const entry = (topic: string, publish_at: string) => ({ msgid: 'A', topic, qos: 1, publish_at, from_clientid: 'c', from_username: '' });
+const page = (data: object[], hasnext: boolean) => ({ status: 200, body: { data, meta: { page: 1, limit: 100, hasnext } } });
+
+test('a broker started when its oldest running node did, by its own clock', async () => {
+  const retainer = await start({ status: 200, body: [node(5_000), node(60_000), node(900_000, 'stopped')] });
+  const started = await retainer.startedAt();
+  expect(Math.abs(started! - (Date.now() - 60_000))).toBeLessThan(1_500);
+  // A whole second: from the answer's Date.
+  expect(started! % 1_000).toBe(0);
+});
+
+test.each([[[]], [[node('5 days')]], [[node(undefined)]]])('%j: it does not say when it started', async (body) => {
+  expect(await (await start({ status: 200, body })).startedAt()).toBeNull();
+});
+
+test('the oldest retained message that is not its own, over pages', async () => {
+  const retainer = await start(
+    page([entry('$SYS/brokers', '2020-01-01T00:00:00+00:00')], true),
+    page([entry('t/1', '2026-11-21T10:00:00.250+01:00'), entry('t/2', '2026-11-21T09:00:00.100+00:00')], true),
+  );
+  expect(await retainer.oldest()).toBe(Date.UTC(2026, 10, 21, 9, 0, 0, 100));
+  expect(stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/messages?page=1&limit=100', '/api/v5/mqtt/retainer/messages?page=2&limit=100']);
+});
+
+test('none but its own', async () => {
+  expect(await (await start(page([entry('$SYS/brokers', '2020-01-01T00:00:00+00:00')], false))).oldest()).toBeNull();
+  await stub.stop();
+  await client.emqx.close();
+  // Before 5.1 it does not say whether there is more.
+  expect(await (await start({ status: 200, body: { data: [], meta: { page: 1, limit: 100, count: 0 } } })).oldest()).toBeNull();
+});
+
+test('a time that can not be read is trouble, not emptiness', async () => {
+  const retainer = await start(page([entry('t', 'yesterday')], false));
+  await expect(retainer.oldest()).rejects.toThrow(RetryableError);
+});
+
+test('what is retained for a topic, percent-encoded', async () => {
+  const retainer = await start({ status: 200, body: { ...entry('a/ü %', 'x'), msgid: 'ABC', payload: '' } }, { status: 404, body: { code: 'NOT_FOUND' } });
+  expect(await retainer.idOf('a/ü %')).toBe('ABC');
+  expect(await retainer.idOf('b')).toBeNull();
+  expect(stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/message/a%2F%C3%BC%20%25', '/api/v5/mqtt/retainer/message/b']);
+});
+
+test('whether its retainer is on', async () => {
+  const retainer = await start({ status: 200, body: { enable: true } }, { status: 200, body: { enable: false } });
+  expect([await retainer.isOn(), await retainer.isOn()]).toEqual([true, false]);
+});
+
+// Nothing is missing that EMQX only did not tell: a restore would replace what it has.
+test.each<[string, Answer, new (...args: never[]) => Error]>([
+  ['away', { status: 503 }, RetryableError],
+  ['a wrong path', { status: 404, body: { code: 'API_KEY_NOT_FOUND' } }, RetryableError],
+  ['not EMQX', { status: 200, body: '<html></html>' }, RetryableError],
+  ['another database', { status: 400, body: { code: 'BAD_REQUEST', message: 'This API only support built in database' } }, RefusedError],
+])('%s is an error for every question', async (_, answer, kind) => {
+  const retainer = await start(answer);
+  for (const ask of [() => retainer.idOf('t'), () => retainer.oldest(), () => retainer.isOn(), () => retainer.startedAt()]) await expect(ask()).rejects.toThrow(kind);
+});
