@@ -26,9 +26,11 @@ export function ruleSql(name: RuleName, topics: readonly string[]): string {
       return clientStateSql();
     case 'full':
       return messageSql('message.publish', topics, {
-        columns: ['node', 'connected_at', 'disconnected_at'],
-        sources: ['$events/session_unsubscribed', '$events/client_connected', '$events/client_disconnected'],
+        columns: ['node', 'connected_at', 'disconnected_at', 'reason'],
+        sources: ['$events/session_unsubscribed', '$events/client_connected', '$events/client_disconnected', '$events/delivery_dropped'],
         events: ['session.unsubscribed', 'client.connected', 'client.disconnected'],
+        // Deliveries of ours only: what EMQX drops of its own is stored anyway, and there may be much of it.
+        conditions: ["(event = 'delivery.dropped' and is_not_null(pub_props.'User-Property'.'offline-msgid'))"],
       });
   }
 }
@@ -37,9 +39,10 @@ interface Additions {
   readonly columns: readonly string[];
   readonly sources: readonly string[];
   readonly events: readonly string[];
+  readonly conditions: readonly string[];
 }
 
-const NOTHING: Additions = { columns: [], sources: [], events: [] };
+const NOTHING: Additions = { columns: [], sources: [], events: [], conditions: [] };
 
 function messageSql(kept: Kept, filters: readonly string[], more: Additions = NOTHING): string {
   const topics = checkedTopics(filters);
@@ -65,6 +68,7 @@ function messageSql(kept: Kept, filters: readonly string[], more: Additions = NO
     `(event = 'message.acked' and ${anyTopic([...topics, INBOXES])})`,
     // Our own deliveries carry the property: they must not come back (promise 8).
     `(event = '${kept}' and ${dropped ? `reason = 'no_subscribers' and ${anyTopic(topics)} and ` : ''}is_null(pub_props.'User-Property'.'offline-msgid'))`,
+    ...more.conditions,
   ];
   return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"${source}"`).join(', ')} WHERE ${where.join(' or ')}`;
 }

@@ -52,6 +52,8 @@ export interface DeliveredEvent extends Omit<AckedEvent, 'type'> {
 /** delivery.dropped: EMQX gave up a message for this subscriber (queue_full, expired, ...). */
 export interface DeliveryDroppedEvent extends Omit<AckedEvent, 'type'> {
   readonly type: 'delivery-dropped';
+  /** The delivery's. */
+  readonly qos: QoS;
   readonly reason: string;
 }
 

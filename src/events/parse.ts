@@ -17,7 +17,12 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
     body.reason === 'no_subscribers' ? publish(body as unknown as Schemas['PublishedMessage']) : { type: 'ignored', event: 'message.dropped' },
   'message.delivered': (body) => ({ type: 'delivered', ...delivery(body), qos: body.qos }),
   'message.acked': (body) => ({ type: 'acked', ...delivery(body) }),
-  'delivery.dropped': (body): DeliveryDroppedEvent => ({ type: 'delivery-dropped', ...delivery(body), reason: given(body.reason) ?? 'unknown' }),
+  'delivery.dropped': (body): DeliveryDroppedEvent => ({
+    ...{ type: 'delivery-dropped', ...delivery(body) },
+    // A rule that does not select it: most deliveries that can be dropped have QoS 1.
+    qos: given(body.qos) ?? 1,
+    reason: given(body.reason) ?? 'unknown',
+  }),
   'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({ type: 'subscribed', clientid, filter: topic, qos, at: timestamp }),
   'session.unsubscribed': ({ clientid, topic, timestamp }) => ({ type: 'unsubscribed', clientid, filter: topic, at: timestamp }),
   'client.connected': ({ clientid, node, connected_at, timestamp }) => ({

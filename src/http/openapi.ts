@@ -372,6 +372,11 @@ export interface components {
         DeliveryDropped: {
             /** @enum {unknown} */
             event?: "delivery.dropped" | "undefined";
+            /**
+             * @description Of the delivery.
+             * @enum {unknown}
+             */
+            qos?: 0 | 1 | 2 | "undefined";
             reason?: components["schemas"]["OptionalText"];
         } & components["schemas"]["DeliveredMessage"];
         /** @description A client subscribed. */

@@ -2,16 +2,22 @@ import { createHash } from 'node:crypto';
 import type { Policy } from '../config/policies';
 import type { EmqxApi } from '../emqx/api';
 import type { Metrics } from '../ops/metrics';
-import type { ClientJob, DeliveryRequest, Progress, RetainedJob } from '../queue/jobs';
+import type { ClientDrop, ClientJob, DeliveryRequest, Progress, RetainedJob } from '../queue/jobs';
 import type { Lanes } from '../queue/lanes';
 import type { SharedState } from '../queue/state';
 import type { Store } from '../stores/store';
+import { givenUp, nextRound, readAgain, takenAgain } from './drops';
 import type { Message } from './message';
 import { Sender, type SendResult } from './sender';
 import type { Signer } from './signature';
 import { GRACE_MS, STORM_MS, WINDOW_TTL_MS } from './times';
 import { splitShare } from './topic';
-import { acknowledged, EMPTY, hasSentBefore, isEmpty, subscribed, wantsMore, type Run, type Window } from './window';
+import { EMPTY, hasSentBefore, inFlightCount, isEmpty, isHeld, subscribed, wantsMore, type Run, type Window } from './window';
+
+/** How many of the dropped messages are sent again for each acknowledgement: what EMQX's queue had no room for comes back slowly. */
+const AGAIN_PER_ACK = 2;
+/** And without one: its acknowledgement brings the rest. */
+const PROBE = 1;
 
 /** Clients that one job serves at a time. */
 const PARALLEL = 16;
@@ -20,7 +26,7 @@ export interface DelivererDeps {
   readonly store: Store;
   readonly emqx: EmqxApi;
   readonly state: SharedState;
-  readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater'>;
+  readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater'>;
   readonly policies: readonly Policy[];
   readonly signer: Signer;
   readonly metrics: Metrics;
@@ -53,13 +59,17 @@ export class Deliverer {
         return takenOver ? this.deps.lanes.recheck(job.data.requests) : this.recheck(job.data.requests);
       case 'progress':
         return this.progress(job.data.acks, takenOver);
+      case 'dropped':
+        return this.dropped(job.data.drops);
+      case 'resume':
+        return this.resume(job.data.clients, takenOver);
     }
   }
 
   private async subscribed(requests: readonly DeliveryRequest[]): Promise<void> {
     const early: DeliveryRequest[] = [];
     await this.eachClient(requests, async (clientid, own) => {
-      const { blocked, window } = await this.deliver(clientid, own, STORM_MS, true);
+      const { blocked, window } = await this.deliver(clientid, own, Infinity, true);
       for (const request of own) if (blocked || hasSentBefore(window, request.at)) early.push(request);
     });
     // Late publishes (promise 5), and what another client or an earlier subscription of this one did not acknowledge.
@@ -69,25 +79,70 @@ export class Deliverer {
 
   private async recheck(requests: readonly DeliveryRequest[]): Promise<void> {
     const again: DeliveryRequest[] = [];
+    const soon: DeliveryRequest[] = [];
     await this.eachClient(requests, async (clientid, own) => {
+      if (await this.isMoving(clientid)) return void soon.push(...own);
       const { blocked } = await this.deliver(clientid, own, 0, false);
       if (blocked) again.push(...own);
     });
     if (again.length > 0) await this.deps.lanes.recheckLater(again, GRACE_MS);
+    if (soon.length > 0) await this.deps.lanes.recheckLater(soon, STORM_MS);
   }
 
   private async progress(acks: readonly Progress[], takenOver: boolean): Promise<void> {
     await this.eachClient(acks, async (clientid, own) => {
       const window = await this.load(clientid);
       if (isEmpty(window)) return;
-      const moved = acknowledged(
-        window,
-        own.map(({ id }) => id),
-      );
-      if (wantsMore(moved) && !takenOver) return void (await this.send(clientid, moved));
+      const ids = own.map(({ id }) => id).filter((id) => window.inFlight[id] !== undefined);
+      const taken = takenAgain(window, own.map(({ id }) => id));
+      const moved = isHeld(taken) && ids.length > 0 ? { ...taken, movedAt: this.deps.now() } : taken;
+      const wants = wantsMore(moved) || (moved.dropped !== undefined && ids.length > 0);
+      if (wants && !takenOver) return void (await this.send(clientid, moved, AGAIN_PER_ACK * ids.length));
       await this.save(clientid, moved);
-      if (wantsMore(moved)) await this.deps.lanes.recheck(moved.runs.map(requestOf));
+      if (wants) await this.deps.lanes.recheck(moved.runs.map(requestOf));
     });
+  }
+
+  /** Promise 10: a dropped delivery frees its place in the window, and is sent again as the client takes others. */
+  private async dropped(drops: readonly ClientDrop[]): Promise<void> {
+    await this.eachClient(drops, async (clientid, own) => {
+      const { window, ids } = givenUp(await this.load(clientid), own);
+      if (ids.length === 0) return;
+      await this.deps.state.release(ids, ownerOf(clientid));
+      const next = nextRound(window);
+      if (next.round !== null) await this.deps.lanes.resumeLater([clientid], GRACE_MS * 2 ** next.round);
+      await this.save(clientid, next.window);
+      for (const { id, reason } of own) if (ids.includes(id)) this.deps.metrics.deliveriesDropped.inc({ reason: dropReason(reason) });
+    });
+  }
+
+  private async resume(clients: readonly { clientid: string }[], takenOver: boolean): Promise<void> {
+    await this.eachClient(clients, async (clientid) => {
+      const { pausedUntil: _over, ...window } = await this.load(clientid);
+      if (takenOver) {
+        await this.save(clientid, window);
+        await this.deps.lanes.recheck(window.runs.map(requestOf));
+        if ((window.dropped?.refs.length ?? 0) > 0) await this.deps.lanes.resumeLater([clientid], GRACE_MS);
+      } else if (await this.hasLeft(clientid, window)) {
+        await this.save(clientid, { ...window, runs: [] });
+      } else {
+        // What is on its way is acknowledged or dropped: either asks for more.
+        await this.send(clientid, window, inFlightCount(window) > 0 ? 0 : PROBE);
+      }
+    });
+  }
+
+  /** A session that outlives its connection takes QoS 0 messages until its queue is full, and EMQX says nothing: they stay here instead. */
+  private async hasLeft(clientid: string, { runs }: Window): Promise<boolean> {
+    if (runs.length === 0) return false;
+    const state = await this.deps.store.getClientState(clientid);
+    return state !== null && !state.connected && runs.every(({ at }) => at < state.at);
+  }
+
+  /** EMQX delivers what a persistent session still had: as long as acknowledgements of that come, nothing is taken for lost. */
+  private async isMoving(clientid: string): Promise<boolean> {
+    const window = await this.load(clientid);
+    return isHeld(window) && (window.movedAt ?? -Infinity) > this.deps.now() - STORM_MS;
   }
 
   private async deliver(clientid: string, requests: readonly DeliveryRequest[], toleranceMs: number, first: boolean): Promise<SendResult> {
@@ -97,15 +152,19 @@ export class Deliverer {
       // EMQX sends nothing retained to a shared subscription.
       const leaveRetained = first && splitShare(request.filter).group === null;
       const next = subscribed(window, request, toleranceMs, leaveRetained);
-      window = next.window;
+      window = first ? readAgain(next.window, request.filter) : next.window;
       lost.push(...next.lost);
     }
     if (lost.length > 0) await this.deps.state.release(lost, ownerOf(clientid));
-    return this.send(clientid, window);
+    return this.send(clientid, window, first ? Infinity : PROBE);
   }
 
-  private send(clientid: string, window: Window): Promise<SendResult> {
-    return this.sender.send({ clientid, owner: ownerOf(clientid), save: (next) => this.save(clientid, next) }, window);
+  private async send(clientid: string, window: Window, again: number): Promise<SendResult> {
+    if (isHeld(window) || (window.pausedUntil ?? -Infinity) > this.deps.now()) {
+      await this.save(clientid, window);
+      return { window, blocked: false };
+    }
+    return this.sender.send({ clientid, owner: ownerOf(clientid), save: (next) => this.save(clientid, next) }, window, again);
   }
 
   private async load(clientid: string): Promise<Window> {
@@ -128,6 +187,11 @@ export class Deliverer {
       for (const result of results) if (result.status === 'rejected') throw result.reason;
     }
   }
+}
+
+/** A metric's label: EMQX's reasons, and no others. */
+function dropReason(reason: string): string {
+  return ['queue_full', 'expired', 'too_large', 'no_local', 'qos0_msg'].includes(reason) ? reason : 'other';
 }
 
 function requestOf({ clientid, filter, qos, at }: Run): DeliveryRequest {

@@ -1,5 +1,5 @@
 import type { Policy } from '../config/policies';
-import type { AckedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../events/event';
+import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../events/event';
 import { toWire, type Item } from '../queue/jobs';
 import { expiryOf, isStored, policyFor, retainOf } from './policy';
 import type { Signer } from './signature';
@@ -20,8 +20,9 @@ export function route(event: OfflineEvent, policies: readonly Policy[], signer: 
       return [{ change: { ...event, kind: 'connected' } }];
     case 'disconnected':
       return [{ change: { ...event, kind: 'disconnected' } }];
-    case 'delivered':
     case 'delivery-dropped':
+      return routeDropped(event, policies, signer);
+    case 'delivered':
     case 'ignored':
       return [];
   }
@@ -45,6 +46,14 @@ function routeAck({ id, topic, clientid, mark }: AckedEvent, policies: readonly 
   if (stored === null && isInbox(topic)) return [];
   if (policyFor(policies, original) === null) return [];
   return [{ write: { kind: 'ack', id: stored ?? id, topic: original, clientid, ours: stored !== null } }];
+}
+
+/** EMQX gave up a delivery: of ours the window must know; any other message stays stored until the client subscribes again. */
+function routeDropped({ topic, clientid, qos, reason, mark }: DeliveryDroppedEvent, policies: readonly Policy[], signer: Signer): Item[] {
+  const id = signer.verified(mark);
+  const original = stripInbox(topic)?.topic ?? topic;
+  if (id === null || policyFor(policies, original) === null) return [];
+  return [{ drop: { clientid, topic: original, id, qos, reason } }];
 }
 
 function routeSubscribed(event: SubscribedEvent, policies: readonly Policy[]): Item[] {

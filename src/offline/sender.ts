@@ -1,14 +1,20 @@
-import type { EmqxApi, PublishOutcome } from '../emqx/api';
+import type { PublishOutcome } from '../emqx/api';
 import type { Policy } from '../config/policies';
 import { RefusedError, RetryableError } from '../errors';
 import type { DelivererDeps } from './deliverer';
+import type { Leases } from '../queue/state';
 import { deliveryOf } from './delivery';
+import { settled, withoutDropped, type DroppedRef } from './drops';
+import { Inbox } from './inbox';
+import { KeptMarks } from './kept';
 import type { Message } from './message';
+import { Pace, PAUSE_MS } from './pace';
+import { policyFor } from './policy';
 import { RunReader, type Page } from './reader';
 import { RetainedIds } from './retained-ids';
-import { GRACE_MS, TOMBSTONE_MS } from './times';
-import { inboxFilter, inboxTopic, splitShare } from './topic';
-import { advanced, inFlightCount, sent, type Run, type Window } from './window';
+import { GRACE_MS, STORM_MS, TOMBSTONE_MS } from './times';
+import { inboxTopic, splitShare } from './topic';
+import { advanced, fetched, inFlightCount, sent, type Run, type Window } from './window';
 
 /** Whom a window belongs to, and how its changes are kept. */
 export interface Recipient {
@@ -28,6 +34,8 @@ export interface SendResult {
 interface PageResult {
   /** Now unacknowledged in EMQX. */
   readonly sent: readonly Message[];
+  /** Delivered, and nobody will acknowledge it (QoS 0). */
+  readonly unclocked: readonly Message[];
   readonly blocked: boolean;
   /** Nobody is there, or a message that must come first is on its way: the run ends, what is left stays stored. */
   readonly ended: boolean;
@@ -36,37 +44,68 @@ interface PageResult {
 /** Publishes what a client's runs ask for, while there is room in its window (promise 10). */
 export class Sender {
   private readonly retained: RetainedIds;
+  private readonly kept: KeptMarks;
 
   constructor(private readonly deps: DelivererDeps) {
     this.retained = new RetainedIds(deps.state);
+    this.kept = new KeptMarks(deps.state);
   }
 
-  async send(recipient: Recipient, start: Window): Promise<SendResult> {
+  /** @param again how many of those that EMQX dropped may be sent again. What comes behind them waits for their acknowledgements. */
+  async send(recipient: Recipient, start: Window, again: number): Promise<SendResult> {
     const inbox = new Inbox(recipient.clientid, this.deps.emqx);
-    let window = start;
+    const pace = new Pace();
+    const first = await this.sendDropped(recipient, inbox, start, again);
+    let { window } = first;
     let blocked = false;
-    for (let run = window.runs[0]; run !== undefined; run = window.runs[0]) {
-      const result = await this.sendRun(recipient, inbox, window, run);
+    for (let run = window.runs[0]; run !== undefined && !first.full; run = window.runs[0]) {
+      const result = await this.sendRun(recipient, inbox, window, run, pace);
       window = result.window;
       blocked ||= result.blocked;
+      if (result.full && pace.used) {
+        await this.deps.lanes.resumeLater([recipient.clientid], PAUSE_MS);
+        window = { ...window, pausedUntil: this.deps.now() + PAUSE_MS };
+      }
       if (result.full) break;
     }
     await recipient.save(window);
     return { window, blocked };
   }
 
-  private async sendRun(recipient: Recipient, inbox: Inbox, start: Window, first: Run): Promise<SendResult & { full: boolean }> {
+  private async sendDropped(recipient: Recipient, inbox: Inbox, start: Window, most: number): Promise<{ window: Window; full: boolean }> {
+    let window = start;
+    let count = 0;
+    for (const ref of start.dropped?.refs ?? []) {
+      const policy = policyFor(this.deps.policies, ref.topic);
+      if (count >= most || (policy !== null && inFlightCount(window) >= policy.window)) break;
+      const message = await this.deps.store.getMessage(ref.id);
+      window = settled(window, ref.id);
+      // Another client acknowledged it, it was trimmed, or it expired meanwhile (promise 12).
+      if (policy === null || message === null || (message.expiresAt ?? Infinity) <= this.deps.now()) continue;
+      const result = await this.sendPage(recipient, inbox, window, { policy, messages: [message], run: runOf(recipient.clientid, ref) });
+      window = sent(window, result.sent.map(({ id }) => id), this.deps.now());
+      if (result.sent.length > 0) await recipient.save(window);
+      if (result.ended) return { window: withoutDropped(window), full: false };
+      count += result.sent.length;
+    }
+    const left = window.dropped?.refs.length ?? 0;
+    return { window, full: left > 0 || (count > 0 && most < Infinity) };
+  }
+
+  private async sendRun(recipient: Recipient, inbox: Inbox, start: Window, first: Run, pace: Pace): Promise<SendResult & { full: boolean }> {
     const reader = new RunReader(this.deps.store, this.deps.policies, this.retained);
     let window = start;
     let blocked = false;
     for (let run = first; ; ) {
-      const page = await reader.next(run, (policy) => policy.window - inFlightCount(window), this.deps.now());
+      const page = await reader.next(run, ({ window: size }) => Math.min(size - inFlightCount(window), pace.room(size)), this.deps.now());
       if (page === 'full') return { window, blocked, full: true };
       if (page === null) return { window: advanced(window, null), blocked, full: false };
       const result = await this.sendPage(recipient, inbox, window, page);
       blocked ||= result.blocked;
-      run = { ...page.run, sent: page.run.sent + result.sent.length };
+      pace.sent(result.unclocked);
+      run = { ...page.run, sent: page.run.sent + result.sent.length + result.unclocked.length };
       window = advanced(sent(window, result.sent.map(({ id }) => id), this.deps.now()), result.ended ? null : run);
+      if (page.policy.fetch.limit !== null) window = fetched(window, run);
       if (result.sent.length > 0) await recipient.save(window);
       if (result.ended) return { window, blocked, full: false };
     }
@@ -77,28 +116,54 @@ export class Sender {
     const acked = (message: Message) => Math.min(message.qos, run.qos) > 0;
     const sentByEmqx = await this.sentByEmqx(page);
     if (sentByEmqx !== null) await this.settle(policy, [sentByEmqx]);
-    const candidates = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && (acked(m) || policy.qos0 !== 'skip'));
-    if (candidates.length === 0) return { sent: [], blocked: false, ended: false };
+    const isKept = (message: Message) => policy.qos0 === 'keep' && !acked(message);
+    const wanted = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && (acked(m) || policy.qos0 !== 'skip'));
+    const fresh = await this.kept.note(owner, run, wanted.filter(isKept).map(({ id }) => id));
+    const candidates = wanted.filter((message) => !isKept(message) || fresh.has(message.id));
+    if (candidates.length === 0) return { sent: [], unclocked: [], blocked: false, ended: false };
 
     const ids = candidates.map(({ id }) => id);
-    const { granted, own } = await this.deps.state.lease(ids, owner, GRACE_MS);
+    const { granted, own } = await this.lease(candidates, owner, isKept);
     // A lease of our own on something that is not in flight: we died between publishing and noting it. Later messages must not
     // overtake it (promise 6), so the run waits until the lease is over.
     const stop = candidates.findIndex((message) => own.has(message.id) && acked(message));
     const due = (stop < 0 ? candidates : candidates.slice(0, stop)).filter(({ id }) => granted.has(id));
     const unused = ids.filter((id) => granted.has(id) && !due.some((message) => message.id === id));
     if (unused.length > 0) await this.deps.state.release(unused, owner);
-    const blocked = stop >= 0 || ids.some((id) => !granted.has(id) && !own.has(id));
-    if (due.length === 0) return { sent: [], blocked, ended: stop >= 0 };
+    const held = ids.filter((id) => !granted.has(id) && !own.has(id));
+    const blocked = stop >= 0 || held.length > 0;
+    // Not noted as sent (kept): those that somebody else was sent, and those behind the stop.
+    const unsent = [...held, ...unused].filter((id) => fresh.has(id));
+    await this.kept.forget(owner, run, unsent);
+    if (due.length === 0) return { sent: [], unclocked: [], blocked, ended: stop >= 0 };
 
     const outcomes = await this.publish(clientid, owner, inbox, policy, run, due);
     const delivered = due.filter((_, i) => outcomes[i]?.result === 'delivered');
     await this.settle(policy, delivered.filter((message) => !acked(message)));
     await this.setRefusedAside(due, outcomes);
     const nobody = due.filter((_, i) => outcomes[i]?.result === 'no-subscribers').map(({ id }) => id);
-    if (nobody.length > 0) await this.deps.state.release(nobody, owner);
+    await this.free(owner, run, nobody);
     this.deps.metrics.messagesDelivered.inc(delivered.length);
-    return { sent: delivered.filter(acked), blocked, ended: stop >= 0 || nobody.length > 0 };
+    const unclocked = delivered.filter((message) => !acked(message));
+    return { sent: delivered.filter(acked), unclocked, blocked, ended: stop >= 0 || nobody.length > 0 };
+  }
+
+  /** What stays stored whoever gets it is leased against storms only (promise 9): the client's next subscription is sent it again. */
+  private async lease(messages: readonly Message[], owner: string, isKept: (message: Message) => boolean): Promise<Leases> {
+    const idsOf = (kept: boolean) => messages.filter((message) => isKept(message) === kept).map(({ id }) => id);
+    const [clocked, kept] = [idsOf(false), idsOf(true)];
+    const { state } = this.deps;
+    if (kept.length === 0) return state.lease(clocked, owner, GRACE_MS);
+    const leases = await state.lease(kept, owner, STORM_MS);
+    if (clocked.length === 0) return leases;
+    const more = await state.lease(clocked, owner, GRACE_MS);
+    return { granted: new Set([...leases.granted, ...more.granted]), own: new Set([...leases.own, ...more.own]) };
+  }
+
+  /** They were not sent. */
+  private async free(owner: string, run: Run, ids: readonly string[]): Promise<void> {
+    if (ids.length > 0) await this.deps.state.release(ids, owner);
+    await this.kept.forget(owner, run, ids);
   }
 
   /**
@@ -138,7 +203,7 @@ export class Sender {
       );
     } catch (error) {
       // The job will be tried again and must find them free, or it would send later ones first.
-      await this.deps.state.release(messages.map(({ id }) => id), owner);
+      await this.free(owner, run, messages.map(({ id }) => id));
       throw error;
     }
   }
@@ -164,19 +229,7 @@ export class Sender {
   }
 }
 
-/** The client's own topic: subscribed by us, once for each sending, as sessions come and go. */
-class Inbox {
-  private opened: boolean | null = null;
-
-  constructor(
-    private readonly clientid: string,
-    private readonly emqx: EmqxApi,
-  ) {}
-
-  /** @returns false when the client is not connected. */
-  async open(): Promise<boolean> {
-    // QoS 2: each message then keeps its own.
-    this.opened ??= (await this.emqx.subscribe(this.clientid, [{ topic: inboxFilter(this.clientid), qos: 2 }])) === 'subscribed';
-    return this.opened;
-  }
+/** One message, once more; neither a later publish nor a limit is a question. */
+function runOf(clientid: string, { topic, id, qos }: DroppedRef): Run {
+  return { clientid, filter: topic, qos, at: 0, topic, id, sent: 0, window: 1, leaveRetained: false };
 }

@@ -12,7 +12,7 @@ const TOPICS = 10_000;
 export interface TrimmerDeps {
   readonly store: Pick<Store, 'trimTopic'>;
   readonly policies: readonly Policy[];
-  readonly metrics: Pick<Metrics, 'messagesRemoved'>;
+  readonly metrics: Pick<Metrics, 'messagesRemoved' | 'messagesTrimmed'>;
 }
 
 /** Keeps topics near their policy's maxStored: the oldest messages go. Between two looks a topic may have a tenth (at most 1,000) more. */
@@ -38,7 +38,9 @@ export class Trimmer {
   }
 
   private async trim(topic: string, keep: number): Promise<void> {
-    this.deps.metrics.messagesRemoved.inc(await this.deps.store.trimTopic(topic, keep));
+    const removed = await this.deps.store.trimTopic(topic, keep);
+    this.deps.metrics.messagesRemoved.inc(removed);
+    this.deps.metrics.messagesTrimmed.inc(removed);
     this.added.delete(topic);
   }
 }

@@ -1,4 +1,6 @@
 import type { DeliveryRequest } from '../queue/jobs';
+import type { Dropped } from './drops';
+import { STORM_MS } from './times';
 
 /**
  * What is on its way to one client, as JSON in the shared state: pure functions, no clock. Messages of a run are sent while there is
@@ -9,6 +11,20 @@ export interface Window {
   readonly runs: readonly Run[];
   /** Sent and not acknowledged, by message id: when (ms, our clock). */
   readonly inFlight: Readonly<Record<string, number>>;
+  /** What EMQX gave up (drops.ts). */
+  readonly dropped?: Dropped;
+  /** Nothing is sent before (ms, our clock): a batch went out that nobody acknowledges (pace.ts). */
+  readonly pausedUntil?: number;
+  /** When the client last acknowledged something from before its subscription (ms, our clock). */
+  readonly movedAt?: number;
+  /** By topic filter: what a subscription was sent under a policy with fetch.limit; later looks for it go on counting. */
+  readonly fetched?: Readonly<Record<string, Fetched>>;
+}
+
+export interface Fetched {
+  /** Of the subscription. */
+  readonly at: number;
+  readonly sent: number;
 }
 
 export interface Run extends DeliveryRequest {
@@ -37,9 +53,10 @@ export function subscribed(window: Window, request: DeliveryRequest, toleranceMs
   const at = Math.max(request.at, before?.at ?? 0);
   return {
     window: {
+      ...window,
       runs: [
         ...window.runs.filter((run) => run !== before),
-        { ...request, at, topic: '', id: '', sent: 0, window: before?.window ?? 1, leaveRetained },
+        { ...request, at, topic: '', id: '', sent: fetchedBefore(window, request, lost.length), window: before?.window ?? 1, leaveRetained },
       ],
       inFlight: Object.fromEntries(Object.entries(window.inFlight).filter(([id]) => !gone.has(id))),
     },
@@ -68,6 +85,26 @@ export function hasSentBefore(window: Window, at: number): boolean {
   return Object.values(window.inFlight).some((sentAt) => sentAt < at);
 }
 
+/** A look for the same subscription, or for another of its storm, goes on counting; what has to be sent again counts once. */
+function fetchedBefore(window: Window, request: DeliveryRequest, lost: number): number {
+  const before = window.fetched?.[request.filter];
+  return before === undefined || request.at >= before.at + STORM_MS ? 0 : Math.max(0, before.sent - lost);
+}
+
+/** Notes what the run has sent. */
+export function fetched(window: Window, { filter, at, sent }: Run): Window {
+  return { ...window, fetched: { ...window.fetched, [filter]: { at, sent } } };
+}
+
+/**
+ * Something sent before the subscription is not acknowledged. EMQX may still have it in a persistent session and deliver it itself, or
+ * it is lost with a clean one; what comes behind it waits until acknowledgements or their absence tell (promises 6 and 9).
+ */
+export function isHeld(window: Window): boolean {
+  const at = Math.max(...window.runs.map((run) => run.at));
+  return hasSentBefore(window, at - STORM_MS);
+}
+
 /** Half of the window is free: fewer, larger batches than refilling at every ack. */
 export function wantsMore(window: Window): boolean {
   const run = window.runs[0];
@@ -75,7 +112,7 @@ export function wantsMore(window: Window): boolean {
 }
 
 export function isEmpty(window: Window): boolean {
-  return window.runs.length === 0 && inFlightCount(window) === 0;
+  return window.runs.length === 0 && inFlightCount(window) === 0 && (window.dropped?.refs.length ?? 0) === 0 && window.fetched === undefined;
 }
 
 export function inFlightCount(window: Window): number {

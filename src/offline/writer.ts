@@ -40,6 +40,7 @@ export class Writer {
     if (acks.length === 0) return;
     const removed = await this.deps.store.removeMessages(acks, this.deps.now() + TOMBSTONE_MS);
     this.deps.metrics.messagesRemoved.inc(removed);
+    this.deps.metrics.acksApplied.inc(acks.length);
     const ours = acks.filter((ack) => ack.ours);
     if (ours.length > 0) await this.deps.lanes.progress(ours.map(({ clientid, id }) => ({ clientid, id })));
   }

@@ -21,6 +21,8 @@ export class Maintenance {
   private timer: NodeJS.Timeout | null = null;
   private running: Promise<void> = Promise.resolve();
   private stopped = false;
+  /** At the last run. */
+  private buriedBefore = 0;
 
   constructor(private readonly deps: MaintenanceDeps) {}
 
@@ -33,15 +35,33 @@ export class Maintenance {
 
   async run(): Promise<void> {
     try {
-      for (let removed = CHUNK; removed >= CHUNK && !this.stopped; ) {
-        removed = await this.deps.store.purgeExpired(this.deps.now(), CHUNK);
-        this.deps.metrics.messagesRemoved.inc(removed);
-      }
-      await this.deps.state.purge(CHUNK);
+      await this.purgeStore();
+      while (!this.stopped && (await this.deps.state.purge(CHUNK)));
       await this.deps.vacuum();
     } catch (error) {
       this.deps.log.warn({ err: error }, 'expired messages could not be purged; trying again in a minute');
     }
+  }
+
+  /**
+   * A purge takes up to CHUNK messages and as many tombstones, and tells of the messages only. Whatever was removed left a tombstone: twice
+   * as many purges as that takes keep up, and clear what a process that died has left.
+   */
+  private async purgeStore(): Promise<void> {
+    const buried = await this.buried();
+    const least = Math.ceil((2 * (buried - this.buriedBefore)) / CHUNK);
+    for (let round = 0, removed = CHUNK; (removed >= CHUNK || round < least) && !this.stopped; round++) {
+      removed = await this.deps.store.purgeExpired(this.deps.now(), CHUNK);
+      this.deps.metrics.messagesRemoved.inc(removed);
+      this.deps.metrics.messagesExpired.inc(removed);
+    }
+    this.buriedBefore = buried;
+  }
+
+  private async buried(): Promise<number> {
+    const { acksApplied, messagesRemoved } = this.deps.metrics;
+    const totals = await Promise.all([acksApplied, messagesRemoved].map((counter) => counter.get()));
+    return totals.flatMap(({ values }) => values).reduce((sum, { value }) => sum + value, 0);
   }
 
   async stop(): Promise<void> {

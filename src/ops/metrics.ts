@@ -8,8 +8,12 @@ export interface Metrics {
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
   readonly messagesStored: Counter;
   readonly messagesRemoved: Counter;
+  readonly messagesTrimmed: Counter;
+  readonly messagesExpired: Counter;
+  readonly acksApplied: Counter;
   readonly messagesDelivered: Counter;
   readonly messagesRefused: Counter;
+  readonly deliveriesDropped: Counter<'reason'>;
   readonly historyAppended: Counter<'sink'>;
   readonly deadLetters: Counter;
   readonly retainedRestored: Counter<'outcome'>;
@@ -45,8 +49,17 @@ export function createMetrics(): Metrics {
     }),
     messagesStored: counter('messages_stored', 'Messages written to the store'),
     messagesRemoved: counter('messages_removed', 'Messages removed: acknowledged, expired, trimmed or purged'),
+    messagesTrimmed: counter('messages_trimmed', "Messages removed since their topic had more than its policy's maxStored; also in messages_removed"),
+    messagesExpired: counter('messages_expired', 'Messages removed since they had expired; also in messages_removed'),
+    acksApplied: counter('acks_applied', 'Acknowledgements applied to the store, those of messages that were not stored too'),
     messagesDelivered: counter('messages_delivered', 'Messages that EMQX took for a subscriber'),
     messagesRefused: counter('messages_refused', 'Messages that the store or EMQX refused for their content'),
+    deliveriesDropped: new Counter({
+      name: `${PREFIX}deliveries_dropped_total`,
+      help: 'Deliveries of ours that EMQX gave up (delivery.dropped), by its reason; they are sent again',
+      labelNames: ['reason'],
+      registers,
+    }),
     historyAppended: new Counter({ name: `${PREFIX}history_appended_total`, help: 'Messages appended to a history', labelNames: ['sink'], registers }),
     deadLetters: counter('dead_letters', 'Events and messages set aside as dead letters'),
     retainedRestored: new Counter({

@@ -1,3 +1,4 @@
+import type { Drop } from '../offline/drops';
 import type { Message, QoS } from '../offline/message';
 
 /**
@@ -42,7 +43,16 @@ export type ClientChange = { readonly clientid: string; readonly at: number } & 
 );
 
 /** What goes into the queue for an event. */
-export type Item = { readonly write: MessageEvent } | { readonly deliver: DeliveryRequest } | { readonly change: ClientChange };
+export type Item =
+  | { readonly write: MessageEvent }
+  | { readonly deliver: DeliveryRequest }
+  | { readonly change: ClientChange }
+  | { readonly drop: ClientDrop };
+
+/** A delivery of ours that EMQX gave up for the client. */
+export interface ClientDrop extends Drop {
+  readonly clientid: string;
+}
 
 /** An acknowledged delivery of ours. */
 export interface Progress {
@@ -61,6 +71,9 @@ export type ClientJob =
   /** Look again; the fences are passed. */
   | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[] } }
   | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } }
+  | { readonly name: 'dropped'; readonly data: { drops: readonly ClientDrop[] } }
+  /** A pause is over: go on where the clients' windows stand. */
+  | { readonly name: 'resume'; readonly data: { clients: readonly { readonly clientid: string }[] } }
   | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } }
   | RetainedJob;
 

@@ -3,7 +3,18 @@ import { errorText, UnavailableError } from '../errors';
 import type { Message } from '../offline/message';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
-import { toWire, type ClientChange, type ClientJob, type DeliveryRequest, type HistoryJob, type Item, type MessageEvent, type Progress, type RestoreStep } from './jobs';
+import {
+  toWire,
+  type ClientChange,
+  type ClientDrop,
+  type ClientJob,
+  type DeliveryRequest,
+  type HistoryJob,
+  type Item,
+  type MessageEvent,
+  type Progress,
+  type RestoreStep,
+} from './jobs';
 import { clientLane, historyLane, laneOf, lanesOf, messageLane, type LaneCounts } from './names';
 
 /** One add: what arrives while the one before it is under way. */
@@ -60,6 +71,13 @@ export class Lanes {
   recheckLater(requests: readonly DeliveryRequest[], delayMs: number): Promise<void> {
     const opts = { ...JOB, delay: delayMs };
     return this.add(byClientLane(requests, this.laneCounts, (lane, group) => ({ name: 'due', queueName: clientLane(lane), data: { requests: group }, opts })));
+  }
+
+  /** Goes on with the clients' windows after `delayMs`. */
+  resumeLater(clientids: readonly string[], delayMs: number): Promise<void> {
+    const opts = { ...JOB, delay: delayMs };
+    const clients = clientids.map((clientid) => ({ clientid }));
+    return this.add(byClientLane(clients, this.laneCounts, (lane, group) => ({ name: 'resume', queueName: clientLane(lane), data: { clients: group }, opts })));
   }
 
   recheck(requests: readonly DeliveryRequest[]): Promise<void> {
@@ -135,9 +153,11 @@ function jobsOf(items: readonly Item[], counts: LaneCounts): FlowJob[] {
   const writes = new Map<number, MessageEvent[]>();
   const requests: DeliveryRequest[] = [];
   const changes: ClientChange[] = [];
+  const drops: ClientDrop[] = [];
   for (const item of items) {
     if ('deliver' in item) requests.push(item.deliver);
     else if ('change' in item) changes.push(item.change);
+    else if ('drop' in item) drops.push(item.drop);
     else push(writes, laneOf(topicOf(item.write), counts.messages), item.write);
   }
   const jobs: FlowJob[] = [];
@@ -149,6 +169,7 @@ function jobsOf(items: readonly Item[], counts: LaneCounts): FlowJob[] {
   return [
     ...jobs,
     ...byClientLane(changes, counts, (lane, group) => ({ name: 'changes', queueName: clientLane(lane), data: { changes: group }, opts: JOB })),
+    ...byClientLane(drops, counts, (lane, group) => ({ name: 'dropped', queueName: clientLane(lane), data: { drops: group }, opts: JOB })),
     ...byClientLane(requests, counts, (lane, group) => delivery('subscribed', lane, group, counts)),
   ];
 }

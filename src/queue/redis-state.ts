@@ -50,7 +50,9 @@ export class RedisState implements SharedState {
   }
 
   /** Redis does it. */
-  async purge(): Promise<void> {}
+  async purge(): Promise<boolean> {
+    return false;
+  }
 
   private stateKey(key: string): string {
     return `${this.prefix}:state:${key}`;

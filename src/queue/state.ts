@@ -14,8 +14,8 @@ export interface SharedState {
   lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases>;
   /** Gives up the owner's leases. */
   release(ids: readonly string[], owner: string): Promise<void>;
-  /** Removes up to `limit` of what has expired, where the database doesn't do it by itself. */
-  purge(limit: number): Promise<void>;
+  /** Removes up to `limit` of each kind that has expired, where the database doesn't do it by itself. @returns whether there may be more. */
+  purge(limit: number): Promise<boolean>;
 }
 
 export interface Entry {

@@ -133,8 +133,10 @@ describe('other events', () => {
   });
 
   test('delivery.dropped comes with its reason', () => {
-    const dropped = { type: 'delivery-dropped', id: 'A1', topic: 't/1', clientid: 'pub', mark: null, at: 1000 };
+    const dropped = { type: 'delivery-dropped', id: 'A1', topic: 't/1', clientid: 'pub', mark: null, at: 1000, qos: 1 };
     expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full' }))).toEqual({ ...dropped, reason: 'queue_full' });
+    expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full', qos: 'undefined' }))).toEqual({ ...dropped, reason: 'queue_full' });
+    expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full', qos: 2 }))).toMatchObject({ qos: 2 });
     expect(parseEvent(publishBody({ event: 'delivery.dropped' }))).toEqual({ ...dropped, reason: 'unknown' });
   });
 

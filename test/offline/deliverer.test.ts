@@ -32,7 +32,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}) {
       return { granted: new Set(granted), own: new Set(ids.filter((id) => !granted.includes(id) && leases[id] === owner)) };
     },
     release: async (ids) => ids.forEach((id) => delete leases[id]),
-    purge: async () => undefined,
+    purge: async () => false,
   };
   const deliverer = new Deliverer({
     store: {
@@ -46,7 +46,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}) {
       },
     } as unknown as EmqxApi,
     state,
-    lanes: { recheck: async (requests) => void rechecks.push(...requests), recheckLater: async (requests, delay) => void later.push({ requests, delay }) },
+    lanes: { recheck: async (requests) => void rechecks.push(...requests), recheckLater: async (requests, delay) => void later.push({ requests, delay }), resumeLater: async () => undefined },
     policies: [policy()],
     signer: new Signer('key'),
     metrics: createMetrics(),

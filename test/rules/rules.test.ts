@@ -173,6 +173,16 @@ describe('the measured events', () => {
     expect(passes(select, eventOf('message.publish', 'text qos1'))).toBe(false);
   });
 
+  test('full: drops of our own deliveries pass, with what the server reads', () => {
+    const select = selectOf('full');
+    const delivered = eventOf('message.acked', 'per-client inbox');
+    const dropped = { ...delivered, event: 'delivery.dropped', reason: 'queue_full' };
+    expect(passes(select, dropped)).toBe(true);
+    expect(sentOf(select, dropped)).toMatchObject({ event: 'delivery.dropped', reason: 'queue_full', qos: 1, clientid: 's311', topic: '$offline/s311/t/1' });
+    expect(passes(select, { ...dropped, pub_props: { 'User-Property': {} } })).toBe(false);
+    for (const name of ['offline-messages', 'offline-only', 'client-state'] as const) expect(passes(selectOf(name), dropped)).toBe(false);
+  });
+
   test('client events carry what the server reads', () => {
     for (const name of ['client-state', 'full'] as const) {
       const connected = sentOf(selectOf(name), eventOf('client.connected', 'MQTT 3.1.1'));

@@ -1,0 +1,274 @@
+import { Simulation } from './simulation';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+/** What is kept for a client: its window and the leases of its messages, all with an end. */
+describe('pacing (promise 10)', () => {
+  it('has never more than the window on its way, and misses nothing', async () => {
+    const world = new Simulation({ window: 20 });
+    const texts = await world.fill('t', 500);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 7);
+    expect(client.texts).toEqual(texts);
+    expect(world.peak.get('c')).toBe(20);
+    expect(world.store.messages.size).toBe(0);
+  });
+
+  // The guard is Sender.sendRun's room: a client that takes nothing has its window full, and nothing ticks.
+  it('holds neither timer nor memory for a client that stalls', async () => {
+    const world = new Simulation({ window: 20 });
+    await world.fill('t', 100);
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(MINUTE);
+    expect(world.broker.session('c').texts).toHaveLength(20);
+    expect(world.delayed).toEqual([]);
+    await world.pass(HOUR);
+    expect(world.state.size()).toBe(0);
+    expect(world.store.messages.size).toBe(100);
+    // It comes back.
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 50);
+    expect(world.store.messages.size).toBe(0);
+  });
+
+  it('gives a client that left in the middle exactly the rest', async () => {
+    const world = new Simulation({ window: 20 });
+    const texts = await world.fill('t', 100);
+    await world.arrive(world.subscribed('c', 't'));
+    await world.acknowledge(world.broker.session('c'), 13);
+    await world.pass(MINUTE);
+    world.broker.sessions.delete('c');
+    const again = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(2_000);
+    while (again.unacknowledged.length > 0) await world.acknowledge(again, 20);
+    expect(again.texts).toEqual(texts.slice(13));
+  });
+
+  describe('at QoS 0, where nothing is acknowledged', () => {
+    // The guard is Pace in Sender.sendRun: without it all 1,000 go at once.
+    it('goes in batches with pauses, each a delayed job', async () => {
+      const world = new Simulation({ window: 50 });
+      const texts = await world.fill('t', 1_000);
+      const client = world.broker.session('c');
+      await world.arrive(world.subscribed('c', 't', 0));
+      expect(client.texts).toHaveLength(50);
+      for (let most = 100; most <= 1_000; most += 50) {
+        await world.pass(100);
+        expect(client.texts.length).toBeLessThanOrEqual(most);
+      }
+      expect(client.texts).toEqual(texts);
+      expect(world.store.messages.size).toBe(0);
+      await world.pass(MINUTE);
+      expect(world.delayed).toEqual([]);
+    });
+
+    it('counts bytes too', async () => {
+      const world = new Simulation({});
+      await world.fill('t', 100, { payload: Buffer.alloc(200_000) });
+      await world.arrive(world.subscribed('c', 't', 0));
+      expect(world.broker.session('c').texts).toHaveLength(32);
+      await world.pass(1_000);
+      expect(world.broker.session('c').texts).toHaveLength(100);
+    });
+
+    it('goes no faster for a storm of subscriptions', async () => {
+      const world = new Simulation({ window: 50 });
+      await world.fill('t', 500);
+      for (const filter of ['t', '#', '+', 't']) await world.arrive(world.subscribed('c', filter, 0));
+      await world.pass(99);
+      // Overlapping subscriptions get a copy each.
+      expect(new Set(world.broker.session('c').texts).size).toBe(50);
+    });
+
+    it('goes on from one policy to the next', async () => {
+      const world = new Simulation({ filter: 'a', window: 80 }, { filter: 'b', window: 10 });
+      await world.fill('a', 60);
+      await world.fill('b', 25);
+      await world.arrive(world.subscribed('c', '+', 0));
+      await world.pass(5_000);
+      expect(world.broker.session('c').texts).toHaveLength(85);
+    });
+
+    it('ends when the client goes, and what is left stays stored', async () => {
+      const world = new Simulation({ window: 50 });
+      await world.fill('t', 500);
+      await world.arrive(world.subscribed('c', 't', 0));
+      world.broker.sessions.delete('c');
+      await world.pass(MINUTE);
+      expect(world.store.messages.size).toBe(450);
+      expect(world.delayed).toEqual([]);
+    });
+
+    // EMQX takes them for a session that outlives its connection, and drops the oldest. The guard is Deliverer.hasLeft.
+    it('ends when the client is known to be disconnected', async () => {
+      const world = new Simulation({ window: 50 });
+      await world.fill('t', 500);
+      await world.arrive(world.subscribed('c', 't', 0));
+      const at = world.now + 10;
+      world.store.states.set('c', { clientid: 'c', at, node: null, connected: false, connectedAt: null, disconnectedAt: at });
+      await world.pass(9_000);
+      expect(world.broker.session('c').texts).toHaveLength(50);
+      expect(world.store.messages.size).toBe(450);
+    });
+  });
+});
+
+describe('what EMQX drops (delivery.dropped)', () => {
+  // The guard is routeDropped: without it the place in the window is lost, and the message waits for the next subscription.
+  it('is sent again when the client takes something, not at once', async () => {
+    const world = new Simulation({ window: 10 });
+    const texts = await world.fill('t', 30);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    for (let i = 0; i < 3; i++) world.broker.drop(client, 'queue_full');
+    await world.tell();
+    expect(client.texts).toHaveLength(10);
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 1);
+    expect([...new Set(client.texts)].sort()).toEqual([...texts].sort());
+    expect(client.texts).toHaveLength(33);
+    expect(world.store.messages.size).toBe(0);
+    expect((await world.metrics.deliveriesDropped.get()).values).toMatchObject([{ labels: { reason: 'queue_full' }, value: 3 }]);
+  });
+
+  it('comes back slowly: two for each acknowledgement', async () => {
+    const world = new Simulation({ window: 10 });
+    await world.fill('t', 10);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    for (let i = 0; i < 9; i++) world.broker.drop(client, 'queue_full');
+    await world.tell();
+    await world.acknowledge(client, 1);
+    expect(client.texts).toHaveLength(12);
+    await world.acknowledge(client, 1);
+    expect(client.texts).toHaveLength(14);
+  });
+
+  it('with nothing left to acknowledge: one is tried after 10 s, and its ack brings the rest', async () => {
+    const world = new Simulation({ window: 10 });
+    const texts = await world.fill('t', 25);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    for (let i = 0; i < 10; i++) world.broker.drop(client, 'queue_full');
+    await world.tell();
+    await world.pass(9_000);
+    expect(client.texts).toHaveLength(10);
+    await world.pass(1_000);
+    expect(client.texts).toHaveLength(11);
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 10);
+    expect([...new Set(client.texts)].sort()).toEqual([...texts].sort());
+    expect(world.store.messages.size).toBe(0);
+  });
+
+  // The guard is MAX_ROUNDS in drops.ts.
+  it('is given up when the client takes nothing, until it subscribes again', async () => {
+    const world = new Simulation({ window: 10 });
+    await world.fill('t', 5);
+    world.broker.queue = 0;
+    await world.arrive(world.subscribed('c', 't'));
+    await world.tell();
+    const client = world.broker.session('c');
+    for (let minutes = 0; minutes < 20; minutes++) {
+      await world.pass(MINUTE);
+      await world.tell();
+    }
+    expect(client.texts.length).toBeLessThanOrEqual(5 + 6);
+    expect(world.delayed).toEqual([]);
+    expect(world.state.size()).toBe(0);
+    world.broker.queue = Infinity;
+    await world.arrive(world.subscribed('c', 't'));
+    await world.acknowledge(client, 5);
+    expect(world.store.messages.size).toBe(0);
+  });
+
+  it('is not sent again when it has expired (promise 12), and the run goes on', async () => {
+    const world = new Simulation({ window: 4, ttlMs: 5_000 });
+    await world.fill('t', 4);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(5_500);
+    for (let i = 0; i < 4; i++) world.broker.drop(client, i % 2 === 0 ? 'expired' : 'queue_full');
+    await world.tell();
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual(['m0', 'm1', 'm2', 'm3']);
+    expect(world.delayed).toEqual([]);
+  });
+
+  it('leaves no hole behind that the run would wait at: what expired on its way makes room', async () => {
+    const world = new Simulation({ window: 4 });
+    await world.fill('t', 4, { expiresAt: world.now + 1_000 }, 'short');
+    await world.fill('t', 8);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(1_500);
+    for (let i = 0; i < 4; i++) world.broker.drop(client, 'expired');
+    await world.tell();
+    await world.pass(10_000);
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 4);
+    expect(client.texts).toHaveLength(12);
+    expect(client.texts.slice(4)).toEqual(Array.from({ length: 8 }, (_, i) => `m${i}`));
+  });
+
+  it('is not sent again when another client has acknowledged it', async () => {
+    const world = new Simulation({ window: 10 });
+    await world.fill('t', 2);
+    const client = world.broker.session('c');
+    const other = world.broker.session('other');
+    other.subscriptions.set('t', 1);
+    await world.arrive(world.subscribed('c', 't'));
+    world.broker.drop(client, 'queue_full');
+    await world.tell();
+    await world.acknowledge(other, 1);
+    await world.acknowledge(client, 1);
+    expect(client.texts).toEqual(['m0', 'm1']);
+  });
+
+  it.each([
+    ['twice', 2],
+    ['once', 1],
+  ])('told %s, or of a copy of somebody else, it comes back once', async (_, times) => {
+    const world = new Simulation({ window: 10 });
+    await world.fill('t', 3);
+    const client = world.broker.session('c');
+    const other = world.broker.session('other');
+    other.subscriptions.set('t', 1);
+    await world.arrive(world.subscribed('c', 't'));
+    world.broker.drop(other, 'queue_full');
+    world.broker.drop(client, 'queue_full');
+    const events = world.broker.events.splice(0);
+    for (let i = 0; i < times; i++) await world.arrive(...events);
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 1);
+    expect(client.texts.sort()).toEqual(['m0', 'm0', 'm1', 'm2']);
+  });
+
+  // Promise 18. The guard is Signer.verified in routeDropped.
+  it('is believed only with our signature', async () => {
+    const world = new Simulation({ window: 2 });
+    await world.fill('t', 4);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    world.broker.drop(client, 'queue_full');
+    const [event] = world.broker.events.splice(0);
+    if (event?.type !== 'delivery-dropped') throw new Error('no event');
+    await world.arrive({ ...event, mark: { id: event.mark?.id ?? '', signature: 'forged' } });
+    await world.acknowledge(client, 1);
+    expect(client.texts).toEqual(['m0', 'm1', 'm2']);
+  });
+
+  it('keeps its place when the client subscribes again', async () => {
+    const world = new Simulation({ window: 10 });
+    const texts = await world.fill('t', 10);
+    await world.arrive(world.subscribed('c', 't'));
+    for (let i = 0; i < 5; i++) world.broker.drop(world.broker.session('c'), 'queue_full');
+    await world.tell();
+    await world.pass(MINUTE);
+    world.broker.sessions.delete('c');
+    const again = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(2_000);
+    expect(again.texts).toEqual(texts);
+  });
+});
