@@ -27,6 +27,7 @@ describe('maxStored', () => {
     const { trimmer: subject, metrics } = trimmer(5);
     await subject.saved(['a']);
     expect((await metrics.messagesRemoved.get()).values[0]?.value).toBe(3);
+    expect((await metrics.messagesTrimmed.get()).values[0]?.value).toBe(3);
   });
 
   it('reaches topics that get few messages each, with bounded memory', async () => {

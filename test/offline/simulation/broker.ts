@@ -39,7 +39,13 @@ export class SimulatedBroker {
   }
 
   asApi(): EmqxApi {
-    return { publish: async (messages: readonly Delivery[]) => messages.map((each) => this.publish(each)) } as unknown as EmqxApi;
+    const publish: EmqxApi['publish'] = async (messages) => messages.map((each) => this.publish(each));
+    const subscribe: EmqxApi['subscribe'] = async (clientid, subscriptions) => {
+      const session = this.sessions.get(clientid);
+      for (const { topic, qos } of subscriptions) session?.subscriptions.set(topic, qos);
+      return session === undefined ? 'not-connected' : 'subscribed';
+    };
+    return { publish, subscribe } as EmqxApi;
   }
 
   private publish(delivery: Delivery): { result: 'delivered' } | { result: 'no-subscribers' } {

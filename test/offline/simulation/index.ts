@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Policy } from '../../../src/config/policies';
 import type { OfflineEvent } from '../../../src/events/event';
 import { Deliverer } from '../../../src/offline/deliverer';
@@ -6,6 +7,7 @@ import { RetainedIds } from '../../../src/offline/retained-ids';
 import { route } from '../../../src/offline/route';
 import { Signer } from '../../../src/offline/signature';
 import { Trimmer } from '../../../src/offline/trimmer';
+import type { Window } from '../../../src/offline/window';
 import { Writer } from '../../../src/offline/writer';
 import { createMetrics } from '../../../src/ops/metrics';
 import type { ClientJob, MessageEvent, RetainedJob } from '../../../src/queue/jobs';
@@ -100,6 +102,12 @@ export class Simulation {
   async acknowledge(session: Session, count: number): Promise<void> {
     this.broker.acknowledge(session, count);
     await this.tell();
+  }
+
+  /** What the client's window says is on its way. */
+  async inFlight(clientid: string): Promise<Readonly<Record<string, number>>> {
+    const stored = await this.state.get(`window:${createHash('sha256').update(clientid).digest('hex')}`);
+    return stored === null ? {} : (JSON.parse(stored) as Window).inFlight;
   }
 
   /** Time passes; what was put off is done when it is due. */

@@ -1,0 +1,87 @@
+import { Simulation } from './simulation';
+
+const MINUTE = 60_000;
+
+describe('delivery at the lesser QoS (promise 16)', () => {
+  const cases = ([0, 1, 2] as const).flatMap((qos) => ([0, 1, 2] as const).map((subscription) => [qos, subscription] as const));
+
+  it.each(cases)('message %i, subscription %i', async (qos, subscription) => {
+    for (const deliverTo of ['topic', 'inbox'] as const) {
+      const world = new Simulation({ storeQos0: true, deliverTo });
+      await world.fill('t', 3, { qos });
+      const client = world.broker.session('c');
+      await world.arrive(world.subscribed('c', 't', subscription));
+      expect(client.texts).toEqual(['m0', 'm1', 'm2']);
+      expect(client.delivered.map((copy) => copy.qos)).toEqual(Array(3).fill(Math.min(qos, subscription)));
+      expect(client.delivered.map(({ delivery }) => delivery.topic)).toEqual(Array(3).fill(deliverTo === 'inbox' ? '$offline/c/t' : 't'));
+      await world.acknowledge(client, 3);
+      expect(world.store.messages.size).toBe(0);
+      await world.pass(MINUTE);
+      expect(client.texts).toHaveLength(3);
+    }
+  });
+});
+
+describe('a QoS 0 subscriber', () => {
+  const subscribed = async (qos0: 'settle' | 'keep' | 'skip') => {
+    const world = new Simulation({ qos0 });
+    const texts = await world.fill('t', 250);
+    await world.arrive(world.subscribed('c', 't', 0));
+    return { world, texts, client: world.broker.session('c') };
+  };
+
+  it('settle: is sent each message once, and it is gone', async () => {
+    const { world, texts, client } = await subscribed('settle');
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual(texts);
+    expect(world.store.messages.size).toBe(0);
+  });
+
+  // The guard is KeptMarks: the look after 10 s sent all of it again.
+  it('keep: is sent each message once for a subscription, late ones too, and all stays stored', async () => {
+    const { world, texts, client } = await subscribed('keep');
+    const late = { ...world.published('t', 'late') };
+    if (late.type !== 'publish') throw new Error('no publish');
+    const at = world.now - 2;
+    await world.arrive({ ...late, message: { ...late.message, id: `0${late.message.id.slice(1)}`, publishReceivedAt: at } });
+    await world.pass(5 * MINUTE);
+    expect(client.texts).toHaveLength(251);
+    expect([...client.texts].sort()).toEqual([...texts, 'late'].sort());
+    expect(world.store.messages.size).toBe(251);
+    expect(world.delayed).toEqual([]);
+  });
+
+  it.each([3_000, 8_000, 20_000])('keep: is sent all of it again when it subscribes again after %i ms', async (ms) => {
+    const { world, texts, client } = await subscribed('keep');
+    await world.pass(ms);
+    await world.arrive(world.subscribed('c', 't', 0));
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual([...texts, ...texts]);
+  });
+
+  it('keep: a client that acknowledges removes what it got', async () => {
+    const { world, texts } = await subscribed('keep');
+    await world.pass(MINUTE);
+    world.broker.sessions.delete('c');
+    const other = world.broker.session('other');
+    await world.arrive(world.subscribed('other', 't', 1));
+    while (other.unacknowledged.length > 0) await world.acknowledge(other, 100);
+    expect(other.texts).toEqual(texts);
+    expect(world.store.messages.size).toBe(0);
+  });
+
+  it('skip: is sent nothing, and another client gets it', async () => {
+    const { world, client } = await subscribed('skip');
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual([]);
+    expect(world.store.messages.size).toBe(250);
+  });
+
+  it('of one filter is sent with QoS 1 what it has subscribed to with QoS 1', async () => {
+    const world = new Simulation({ qos0: 'skip' });
+    await world.fill('t', 3);
+    await world.arrive(world.subscribed('c', 't', 0), world.subscribed('c', '#', 1));
+    await world.acknowledge(world.broker.session('c'), 3);
+    expect(world.store.messages.size).toBe(0);
+  });
+});

@@ -1,0 +1,251 @@
+import { Simulation } from './simulation';
+import type { Session } from './simulation/broker';
+
+const MINUTE = 60_000;
+
+async function takeAll(world: Simulation, client: Session): Promise<void> {
+  while (client.unacknowledged.length > 0) await world.acknowledge(client, client.unacknowledged.length);
+}
+
+describe('late publishes (promise 5)', () => {
+  // The guard is recheckLater(GRACE_MS) in Deliverer.subscribed.
+  it.each([0, 1, 5_000, 9_999])('an event that comes %i ms after the subscription is still delivered to it', async (late) => {
+    const world = new Simulation();
+    const event = world.published('t', 'late');
+    world.now += 1;
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(late);
+    expect(world.broker.session('c').texts).toEqual([]);
+    await world.arrive(event);
+    await world.pass(10_000 - late);
+    expect(world.broker.session('c').texts).toEqual(['late']);
+    await takeAll(world, world.broker.session('c'));
+    await world.pass(MINUTE);
+    expect(world.broker.session('c').texts).toEqual(['late']);
+  });
+
+  it('also when its id is lower than what was delivered already', async () => {
+    const world = new Simulation();
+    const late = world.published('t', 'first');
+    await world.fill('t', 3);
+    await world.arrive(world.subscribed('c', 't'));
+    await takeAll(world, world.broker.session('c'));
+    await world.arrive(late);
+    await world.pass(10_000);
+    expect(world.broker.session('c').texts).toEqual(['m0', 'm1', 'm2', 'first']);
+  });
+
+  it('also when the first messages are not acknowledged yet, and those do not come twice', async () => {
+    const world = new Simulation();
+    const late = world.published('t', 'late');
+    await world.fill('t', 3);
+    await world.arrive(world.subscribed('c', 't'));
+    await world.arrive(late);
+    await world.pass(10_000);
+    expect(world.broker.session('c').texts).toEqual(['m0', 'm1', 'm2', 'late']);
+  });
+
+  it('what was published after the subscription is never delivered twice, whenever its event comes', async () => {
+    const world = new Simulation();
+    await world.arrive(world.subscribed('c', 't'));
+    world.now += 1;
+    const live = world.published('t', 'by EMQX itself');
+    await world.arrive(live);
+    await world.pass(MINUTE);
+    expect(world.broker.session('c').texts).toEqual([]);
+  });
+});
+
+describe('storms (promise 9)', () => {
+  const storms: [string, string[], number][] = [
+    ['the same filter', ['t', 't', 't'], 0],
+    ['overlapping filters', ['t', '#', '+'], 0],
+    ['the same filter over 1.9 s', ['t', 't', 't'], 950],
+    ['overlapping filters over 1.9 s', ['t', '#', '+'], 950],
+  ];
+  // The guards: the window's inFlight, STORM_MS, the lease. `copies` of a message are EMQX's, one for each subscription that overlaps.
+  it.each(storms)('%s: each message is published once', async (_, filters, gap) => {
+    const world = new Simulation();
+    const texts = await world.fill('t', 30);
+    const client = world.broker.session('c');
+    for (const filter of filters) {
+      // All subscriptions in one session; the fake broker copies to each, so it is told of one.
+      const event = world.subscribed('c', filter);
+      client.subscriptions.clear();
+      client.subscriptions.set('#', 1);
+      await world.arrive(event);
+      await world.pass(gap);
+    }
+    await takeAll(world, client);
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual(texts);
+  });
+
+  it.each(['settle', 'keep'] as const)('at QoS 0 with qos0 %s too', async (qos0) => {
+    const world = new Simulation({ qos0 });
+    const texts = await world.fill('t', 30);
+    const client = world.broker.session('c');
+    for (const filter of ['t', '#', 't']) {
+      const event = world.subscribed('c', filter, 0);
+      client.subscriptions.clear();
+      client.subscriptions.set('#', 0);
+      await world.arrive(event);
+      await world.pass(500);
+    }
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual(texts);
+  });
+
+  it('sends again, in order, what a client lost that reconnected within the storm', async () => {
+    const world = new Simulation({ window: 10 });
+    const texts = await world.fill('t', 30);
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(1_000);
+    world.broker.sessions.delete('c');
+    const again = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(2_000);
+    await takeAll(world, again);
+    expect(again.texts).toEqual(texts);
+  });
+});
+
+describe('a persistent session that resumes', () => {
+  /** Ten of thirty were sent; the client was away for a while, EMQX kept them, and delivers them itself. */
+  const resumed = async () => {
+    const world = new Simulation({ window: 10 });
+    const texts = await world.fill('t', 30);
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(5 * MINUTE);
+    return { world, texts, client: world.broker.session('c') };
+  };
+  const finish = async (world: Simulation, client: Session) => {
+    await takeAll(world, client);
+    await world.pass(MINUTE);
+    await takeAll(world, client);
+  };
+
+  it('goes on as it acknowledges, without subscribing', async () => {
+    const { world, texts, client } = await resumed();
+    await takeAll(world, client);
+    expect(client.texts).toEqual(texts);
+  });
+
+  it('and subscribes after its acks gets each message once', async () => {
+    const { world, texts, client } = await resumed();
+    await world.acknowledge(client, 3);
+    await world.pass(100);
+    await world.acknowledge(client, 7);
+    await world.arrive(world.subscribed('c', 't'));
+    await finish(world, client);
+    expect(client.texts).toEqual(texts);
+  });
+
+  // A client subscribes as soon as it is connected, before it acknowledges. The guard is isHeld in Deliverer.send: without it all ten come twice.
+  it('and subscribes before its acks gets each message once', async () => {
+    const { world, texts, client } = await resumed();
+    await world.arrive(world.subscribed('c', 't'));
+    expect(client.texts).toHaveLength(10);
+    await world.pass(300);
+    await finish(world, client);
+    expect(client.texts).toEqual(texts);
+  });
+
+  // The guard is isMoving in Deliverer.recheck.
+  it('and subscribes gets each message once as long as it acknowledges one in 2 s', async () => {
+    const { world, texts, client } = await resumed();
+    await world.arrive(world.subscribed('c', 't'));
+    for (let i = 0; i < 10; i++) {
+      await world.pass(1_900);
+      await world.acknowledge(client, 1);
+    }
+    await finish(world, client);
+    expect(client.texts).toEqual(texts);
+  });
+
+  it('and lost them after all is sent them again after 2 s, before anything newer (promise 6)', async () => {
+    const { world, texts } = await resumed();
+    world.broker.sessions.delete('c');
+    const again = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    expect(again.texts).toEqual([]);
+    await world.pass(2_000);
+    await finish(world, again);
+    expect(again.texts).toEqual(texts);
+  });
+
+  it('and is silent, too, is not waited for without end', async () => {
+    const { world, client } = await resumed();
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(10 * MINUTE);
+    // What remains possible: EMQX's own copies and ours.
+    expect(client.texts).toHaveLength(20);
+    expect(world.delayed).toEqual([]);
+  });
+});
+
+describe('fetch', () => {
+  const subscribe = async (world: Simulation, ms = MINUTE) => {
+    await world.arrive(world.subscribed('c', 't'));
+    const client = world.broker.session('c');
+    for (let passed = 0; passed < ms; passed += 1_000) {
+      await takeAll(world, client);
+      await world.pass(1_000);
+    }
+    return client.texts;
+  };
+
+  // The guard is fetchedBefore in window.ts: every look for late publishes would send as many again.
+  it('limit holds for a subscription, whatever comes late', async () => {
+    const world = new Simulation({ fetch: { limit: 10, maxAgeMs: null } });
+    const texts = await world.fill('t', 40);
+    expect(await subscribe(world)).toEqual(texts.slice(0, 10));
+    expect(await subscribe(world)).toEqual(texts.slice(0, 20));
+    expect(world.store.messages.size).toBe(20);
+  });
+
+  it('limit larger than the window', async () => {
+    const world = new Simulation({ window: 4, fetch: { limit: 10, maxAgeMs: null } });
+    const texts = await world.fill('t', 40);
+    expect(await subscribe(world)).toEqual(texts.slice(0, 10));
+  });
+
+  // The guard is `unclocked` in the count of Sender.sendRun.
+  it('limit counts at QoS 0', async () => {
+    const world = new Simulation({ window: 4, fetch: { limit: 10, maxAgeMs: null } });
+    await world.fill('t', 40);
+    await world.arrive(world.subscribed('c', 't', 0));
+    await world.pass(MINUTE);
+    expect(world.broker.session('c').texts).toHaveLength(10);
+  });
+
+  it('limit counts once for a storm, and what was lost in it counts once', async () => {
+    const world = new Simulation({ fetch: { limit: 10, maxAgeMs: null } });
+    const texts = await world.fill('t', 40);
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(1_000);
+    world.broker.sessions.delete('c');
+    expect(await subscribe(world)).toEqual(texts.slice(0, 10));
+  });
+
+  it('maxAge leaves older messages stored', async () => {
+    const world = new Simulation({ fetch: { limit: null, maxAgeMs: 60_000 } });
+    await world.fill('t', 3, {}, 'old');
+    await world.pass(50_000);
+    const texts = await world.fill('t', 3);
+    await world.pass(20_000);
+    expect(await subscribe(world)).toEqual(texts);
+    expect(world.store.messages.size).toBe(3);
+  });
+
+  it('maxAge counts from the subscription, not from a look for it', async () => {
+    const world = new Simulation({ window: 1, fetch: { limit: null, maxAgeMs: 60_000 } });
+    const texts = await world.fill('t', 3);
+    await world.pass(55_000);
+    await world.arrive(world.subscribed('c', 't'));
+    const client = world.broker.session('c');
+    await world.pass(20_000);
+    await takeAll(world, client);
+    expect(client.texts).toEqual(texts);
+  });
+});
