@@ -5,7 +5,9 @@ import type { EmqxApi } from './emqx/api';
 import { RefusedError } from './errors';
 import { parseEvent } from './events';
 import type { HistorySink } from './history/history';
+import { changeBody } from './offline/change-body';
 import { Clients } from './offline/clients';
+import { ClientDesk } from './offline/client-desk';
 import { Deliverer } from './offline/deliverer';
 import { Historian } from './offline/historian';
 import { Ingest } from './offline/ingest';
@@ -16,6 +18,7 @@ import { Restorer } from './offline/restorer';
 import { RetainedIds } from './offline/retained-ids';
 import { RetainedKeeper } from './offline/retained-keeper';
 import { newSigningKey, Signer } from './offline/signature';
+import { Subscriptions } from './offline/subscriptions';
 import { Trimmer } from './offline/trimmer';
 import { Writer } from './offline/writer';
 import type { Logger } from './ops/log';
@@ -46,6 +49,7 @@ export interface CoreDeps {
 export class Core {
   readonly ingest: Ingest;
   readonly letters: Letters;
+  readonly clients: ClientDesk;
   private readonly maintenance: Maintenance;
   private readonly watch: RestoreWatch | null;
   private workers: Workers | null = null;
@@ -63,6 +67,7 @@ export class Core {
     this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: randomUUID() });
     this.ingest = new Ingest(lanes, config.policies, signer);
     this.letters = new Letters({ box, ingest: this.ingest, parse: parseEvent, metrics, now });
+    this.clients = new ClientDesk({ lanes, state: backends.queue.state, now });
     this.maintenance = new Maintenance({ store: backends.store, state: backends.queue.state, vacuum: () => backends.vacuum(), metrics, log, now });
   }
 
@@ -102,7 +107,9 @@ export class Core {
     const restorer = this.createRestorer();
     const writer = new Writer({ ...common, retained, keeper, trimmer: new Trimmer({ store: backends.store, policies, metrics }) });
     const deliverer = emqx === null ? null : new Deliverer({ ...common, emqx, state: backends.queue.state, policies, signer: this.signer });
-    const clients = new Clients({ store: backends.store, emqx, state: backends.queue.state });
+    const refuse = this.letters.setAsideSubscription.bind(this.letters);
+    const subscriptions = new Subscriptions({ store: backends.store, emqx, state: backends.queue.state, setAside: refuse, now });
+    const clients = new Clients({ store: backends.store, subscriptions, now });
     return new Workers(backends.queue, {
       messages: (job: MessageJob) => writer.handle(job),
       clients: async (job, takenOver) => {
@@ -111,7 +118,7 @@ export class Core {
         else await deliverer?.handle(job, takenOver);
       },
       histories: new Map(backends.history.map((sink) => [sink.name, this.historian(sink)])),
-      setAside: (job) => this.setAside(job as MessageJob | ClientJob, writer),
+      setAside: (job) => this.setAside(job as MessageJob | ClientJob, writer, clients),
       onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
     });
   }
@@ -132,8 +139,9 @@ export class Core {
   }
 
   /** A job that fails for a reason that does not pass: its lane goes on, an operator looks at the dead letters (promise 13). */
-  private async setAside(job: MessageJob | ClientJob, writer: Writer): Promise<void> {
+  private async setAside(job: MessageJob | ClientJob, writer: Writer, clients: Clients): Promise<void> {
     const record = (event: unknown, reason: string) => this.letters.record({ reason, event, source: 'worker' });
+    if (job.name === 'changes') return clients.applyEach(job.data.changes, (change, reason) => record(changeBody(change), reason));
     if (job.name !== 'events') return record(job, 'the job failed; the log says why');
     await writer.applyEach(job.data.events, (event, reason) =>
       event.kind === 'publish' ? this.letters.setAside(fromWire(event.message), reason) : record(event, reason),

@@ -111,6 +111,11 @@ export class Server {
       ingest: { accept: async (events) => this.opened().ingest.accept(events) },
       deliveries: { request: async (clientid, filter) => this.opened().requestDelivery(clientid, filter) },
       retained: { restore: async (filter) => this.opened().requestRestore(filter) },
+      clients: {
+        assign: async (clientid, subscriptions) => this.opened().clients.assign(clientid, subscriptions),
+        withdraw: async (clientid, filter) => this.opened().clients.withdraw(clientid, filter),
+        delivery: async (clientid) => this.opened().clients.delivery(clientid),
+      },
       deadLetters: this.deadLetters(),
       stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
       readiness: () => readiness({ store, history, queue, emqx, waitingFor: this.waitingFor }),

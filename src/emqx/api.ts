@@ -30,6 +30,14 @@ export interface EmqxApi {
 
   /** Absent: this broker's REST API can't tell what it retains. */
   readonly retainer?: RetainerApi;
+  /**
+   * Any number of subscriptions for one client, in bulks of a bounded size; otherwise as `subscribe`. What EMQX will never make is named
+   * in `refused`, and the others are made. Harmless when done twice.
+   */
+  subscribeAll(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<SubscribeResult>;
+
+  /** Ends subscriptions of a connected client from outside; those it doesn't have don't matter. Fires session.unsubscribed. */
+  unsubscribeAll(clientid: string, filters: readonly string[], signal?: AbortSignal): Promise<'unsubscribed' | 'not-connected'>;
 
   /** Never throws; answers within 3 s, without retries. */
   health(): Promise<Health>;
@@ -69,6 +77,12 @@ export type PublishOutcome =
 export interface ApiSubscription {
   readonly topic: string;
   readonly qos: QoS;
+}
+
+export interface SubscribeResult {
+  /** false: the client is not there, or has gone before all were made. */
+  readonly connected: boolean;
+  readonly refused: readonly { readonly subscription: ApiSubscription; readonly reason: string }[];
 }
 
 /** EMQX refuses our key. Retryable, since an operator repairs it (or EMQX restores it) without us; the message never holds the secret. */

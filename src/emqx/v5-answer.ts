@@ -40,13 +40,28 @@ export function readSubscribeAnswer(answer: HttpAnswer, url: string): SubscribeA
   if (status === 404 && codeOf(body) === 'CLIENTID_NOT_FOUND') return { result: 'not-connected' };
   if (status === 400) return { result: 'refused', reason: reasonOf(answer) };
   if (status !== 200) throw rejected(answer, url);
-  // A bulk is a 200 even when some failed, {succeed, failed: [{data, reason}]}: the client may have gone meanwhile (EMQX's source).
-  const json = parseJson(body);
-  const failed: readonly unknown[] = isObject(json) && Array.isArray(json['failed']) ? json['failed'] : [];
+  const failed = failuresOf(parseJson(body));
   if (failed.length === 0) return { result: 'subscribed' };
   const reasons = failed.map((entry) => (isObject(entry) ? String(entry['reason']) : 'unknown'));
   if (reasons.every((reason) => reason.includes('channel_not_found'))) return { result: 'not-connected' };
+  // invalid_topic_filter, invalid_subopts_nl, ...: the same again would stop the client's lane for ever.
+  const invalid = reasons.find((reason) => reason.includes('invalid'));
+  if (invalid !== undefined) return { result: 'refused', reason: invalid.slice(0, MAX_REASON) };
   return { result: 'incomplete', reason: reasons.join(', ').slice(0, MAX_REASON) };
+}
+
+/** What EMQX 5 answered to an unsubscribe from outside: it does not say which of them there were. */
+export function readUnsubscribeAnswer(answer: HttpAnswer, url: string): 'unsubscribed' | 'not-connected' {
+  if (answer.status === 204 || answer.status === 200) return 'unsubscribed';
+  if (answer.status === 404 && codeOf(answer.body) === 'CLIENTID_NOT_FOUND') return 'not-connected';
+  throw rejected(answer, url);
+}
+
+/** A bulk is a 200 even when some failed, {succeed, failed: [{data, reason}]}: the client may have gone meanwhile (EMQX's source). */
+function failuresOf(json: unknown): readonly unknown[] {
+  if (!isObject(json)) return [];
+  // In early 5.0 `failed` is a number and the list is `detail`.
+  return [json['failed'], json['detail']].find(Array.isArray) ?? [];
 }
 
 /** `EMQX 5.8.9`, and how many of a cluster's nodes run. Throws when this is no answer of GET /nodes. */

@@ -1,11 +1,12 @@
 import { errorText, RefusedError, RetryableError } from '../errors';
 import type { Health } from '../stores/store';
-import type { ApiSubscription, Delivery, EmqxApi, PublishOutcome } from './api';
+import type { ApiSubscription, Delivery, EmqxApi, PublishOutcome, SubscribeResult } from './api';
 import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
 import { HttpConnection, type HttpAnswer, type HttpOptions } from './http';
 import { requestBody } from './publish-body';
 import { Publisher } from './publisher';
 import { Scope } from './scope';
+import { BulkSubscriber } from './v5-bulk';
 import { RetainerV5 } from './v5-retainer';
 import { readNodesAnswer, readPublishAnswer, readSubscribeAnswer } from './v5-answer';
 
@@ -20,13 +21,14 @@ export interface EmqxV5Options extends HttpOptions {
 const TIMEOUT_MS = 10_000;
 const HEALTH_TIMEOUT_MS = 3_000;
 
-/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid}/subscribe, GET /nodes, and /mqtt/retainer. */
+/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid}/subscribe and unsubscribe, GET /nodes, and /mqtt/retainer. */
 export class EmqxV5 implements EmqxApi {
   readonly retainer: RetainerV5;
   private readonly scope = new Scope();
   private readonly http: HttpConnection;
   private readonly backoff: Backoff;
   private readonly publisher: Publisher;
+  private readonly bulk: BulkSubscriber;
 
   constructor(private readonly options: EmqxV5Options) {
     this.http = new HttpConnection(options);
@@ -44,6 +46,7 @@ export class EmqxV5 implements EmqxApi {
       },
       isHealthy: async (signal) => (await this.nodes(signal)).ok,
     });
+    this.bulk = new BulkSubscriber({ backoff: this.backoff, post: this.post.bind(this), shownUrl: this.http.shownUrl });
   }
 
   publish(messages: readonly Delivery[], signal?: AbortSignal): Promise<PublishOutcome[]> {
@@ -64,6 +67,14 @@ export class EmqxV5 implements EmqxApi {
         return outcome.result;
       }),
     );
+  }
+
+  subscribeAll(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<SubscribeResult> {
+    return this.scope.run(signal, (running) => this.bulk.subscribe(clientid, subscriptions, running));
+  }
+
+  unsubscribeAll(clientid: string, filters: readonly string[], signal?: AbortSignal): Promise<'unsubscribed' | 'not-connected'> {
+    return this.scope.run(signal, (running) => this.bulk.unsubscribe(clientid, filters, running));
   }
 
   async health(): Promise<Health> {

@@ -1,5 +1,6 @@
 import type { components } from '../http/openapi';
 import type { Message } from '../offline/message';
+import { clampQos } from '../stores/shared/qos';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent } from './event';
 import { isBase64 } from './formats';
 import { invalid } from './invalid';
@@ -23,7 +24,7 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
     qos: given(body.qos) ?? 1,
     reason: given(body.reason) ?? 'unknown',
   }),
-  'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({ type: 'subscribed', clientid, filter: topic, qos, at: timestamp }),
+  'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({ type: 'subscribed', clientid, filter: topic, qos: clampQos(qos), at: timestamp }),
   'session.unsubscribed': ({ clientid, topic, timestamp }) => ({ type: 'unsubscribed', clientid, filter: topic, at: timestamp }),
   'client.connected': ({ clientid, node, connected_at, timestamp }) => ({
     type: 'connected',

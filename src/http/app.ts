@@ -5,6 +5,7 @@ import type { Metrics } from '../ops/metrics';
 import { authenticate, type Tokens } from './auth';
 import { Problem, sendProblem, toProblem } from './problem';
 import { register, type Route } from './route';
+import { clientRoutes } from './routes/clients';
 import { deadLetterRoutes } from './routes/dead-letters';
 import { deliveryRoutes } from './routes/deliveries';
 import { docsRoutes } from './routes/docs';
@@ -49,6 +50,7 @@ function routes(services: HttpServices, options: AppOptions): Route[] {
   return [
     ...eventRoutes(services, options),
     ...messageRoutes(services, options),
+    ...clientRoutes(services, options),
     ...deliveryRoutes(services, options),
     ...retainedRoutes(services, options),
     ...deadLetterRoutes(services),

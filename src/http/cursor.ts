@@ -1,4 +1,4 @@
-import { topicProblem } from '../events/topic';
+import { stringProblem, topicProblem } from '../events/topic';
 import { validationProblem } from './problem';
 
 /** Where a page ended: behind this message, or (id null) behind all messages of the topic. */
@@ -19,6 +19,18 @@ export function decodeCursor(text: string, belongs: (topic: string) => boolean):
     throw validationProblem([{ path: 'after', message: 'must be the next of the page before, with the same topic or filter' }]);
   }
   return { topic, id: id as string | null };
+}
+
+/** Of a list in the order of texts: where a page ended. */
+export function encodeText(text: string): string {
+  return Buffer.from(text).toString('base64url');
+}
+
+/** @throws Problem 400 */
+export function decodeText(cursor: string): string {
+  const text = Buffer.from(cursor, 'base64url').toString('utf8');
+  if (encodeText(text) !== cursor || stringProblem(text) !== null) throw validationProblem([{ path: 'after', message: 'must be the next of the page before' }]);
+  return text;
 }
 
 function parse(text: string): { topic?: unknown; id?: unknown } {

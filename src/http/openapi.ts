@@ -83,6 +83,56 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/clients/{clientid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                clientid: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What is known about a client
+         * @description Connection state (with the rule client-state or full in EMQX), the first subscriptions, read positions in pages by topic, and what is
+         *     on its way to it.
+         */
+        get: operations["getClient"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/clients/{clientid}/subscriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                clientid: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        /** Subscriptions that the broker makes for the client when it connects, by topic filter */
+        get: operations["listSubscriptions"];
+        /**
+         * Make exactly these subscriptions for the client from now on
+         * @description Others that are stored for it are ended. A connected client is subscribed and unsubscribed at once, past EMQX's ACL; any other when it
+         *     connects. The request takes its turn behind the client's events.
+         */
+        put: operations["putSubscriptions"];
+        post?: never;
+        /** End the stored subscription to `topic`, or all; a connected client is unsubscribed at once */
+        delete: operations["removeSubscriptions"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/deliveries": {
         parameters: {
             query?: never;
@@ -385,7 +435,8 @@ export interface components {
             event?: "session.subscribed" | "undefined";
             clientid: components["schemas"]["ClientId"];
             topic: components["schemas"]["TopicFilter"];
-            qos: components["schemas"]["QoS"];
+            /** @description Outside of 0 to 2 it counts as the nearest of them. */
+            qos: number;
             timestamp: components["schemas"]["Time"];
         };
         /** @description A client unsubscribed. */
@@ -532,6 +583,60 @@ export interface components {
         };
         RestoreRequest: {
             filter?: components["schemas"]["PlainFilter"];
+        };
+        Client: {
+            clientid: components["schemas"]["ClientId"];
+            /** @description null when no event told */
+            connected: boolean | null;
+            /** @description EMQX's node, of the newest connection */
+            node: string | null;
+            /** @description When the newest connection began, in milliseconds since 1970 */
+            connected_at: number | null;
+            /** @description When a connection of the client ended last, in milliseconds since 1970 */
+            disconnected_at: number | null;
+            subscription_count: number;
+            /** @description The first `limit` of them */
+            subscriptions: components["schemas"]["Subscription"][];
+            positions: components["schemas"]["ReadPosition"][];
+            delivery: components["schemas"]["DeliveryProgress"] | null;
+            /** @description Of the read positions */
+            next: components["schemas"]["OptionalCursor"];
+        };
+        Subscription: {
+            /** @description The topic filter, `$share/{group}/` included */
+            topic: components["schemas"]["TopicFilter"];
+            qos: components["schemas"]["QoS"];
+        };
+        SubscriptionList: {
+            subscriptions: components["schemas"]["Subscription"][];
+        };
+        SubscriptionPage: {
+            subscriptions: components["schemas"]["Subscription"][];
+            next: components["schemas"]["OptionalCursor"];
+        };
+        /** @description How far the client has read a topic in pubsub mode */
+        ReadPosition: {
+            topic: components["schemas"]["Topic"];
+            /** @description Everything up to this message is acknowledged; null when only receipts are known */
+            id: string | null;
+            /** @description Messages above it that are acknowledged, too */
+            receipts: string[];
+        };
+        DeliveryProgress: {
+            /** @description Messages that were sent and are not acknowledged */
+            unacknowledged: number;
+            /** @description When the oldest of them was sent, in milliseconds since 1970 */
+            oldest_sent_at: number | null;
+            /** @description Topic filters that have more to send, when there is room */
+            waiting: components["schemas"]["DeliveryRun"][];
+        };
+        DeliveryRun: {
+            filter: components["schemas"]["TopicFilter"];
+            qos: components["schemas"]["QoS"];
+            /** @description Where it is; null when it has not begun */
+            topic: string | null;
+            /** @description The message that it has got to */
+            after: string | null;
         };
         /**
          * Format: storable
@@ -746,6 +851,8 @@ export interface components {
         /** @description The `next` of the page before */
         After: components["schemas"]["Cursor"];
         Limit: number;
+        /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+        ClientId: components["schemas"]["ClientId"];
         MessageId: string;
         DeadLetterId: string;
     };
@@ -907,6 +1014,122 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getClient: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before */
+                after?: components["parameters"]["After"];
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path: {
+                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                clientid: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The client */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Client"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSubscriptions: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before */
+                after?: components["parameters"]["After"];
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path: {
+                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                clientid: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubscriptionPage"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    putSubscriptions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                clientid: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SubscriptionList"];
+            };
+        };
+        responses: {
+            202: components["responses"]["Accepted"];
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
+            429: components["responses"]["Overloaded"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    removeSubscriptions: {
+        parameters: {
+            query?: {
+                /** @description A topic filter, as in a subscription */
+                topic?: components["schemas"]["TopicFilter"];
+            };
+            header?: never;
+            path: {
+                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                clientid: components["parameters"]["ClientId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: components["responses"]["Accepted"];
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["Overloaded"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };

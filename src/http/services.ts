@@ -1,11 +1,16 @@
 import type { OfflineEvent } from '../events/event';
 import type { Metrics } from '../ops/metrics';
 import type { Store } from '../stores/store';
+import type { components } from './openapi';
 
 /** What the HTTP edge needs from the rest of the server; implemented elsewhere, faked in tests. */
 export interface HttpServices {
   readonly ingest: Ingest;
-  readonly store: Pick<Store, 'getMessage' | 'listTopics' | 'listMessages' | 'removeMessages' | 'listRetained'>;
+  readonly store: Pick<
+    Store,
+    'getMessage' | 'listTopics' | 'listMessages' | 'removeMessages' | 'getClientState' | 'listSubscriptions' | 'listPositions' | 'listRetained'
+  >;
+  readonly clients: ClientDesk;
   readonly deliveries: Deliveries;
   readonly retained: Retained;
   readonly deadLetters: DeadLetters;
@@ -33,6 +38,19 @@ export interface Retained {
   /** Asks for the retained messages that match to be published back where the broker lacks them; resolves when the queue has the request. */
   restore(filter: string): Promise<void>;
 }
+
+/** What an operator sees and decides about a client beside what the store has. */
+export interface ClientDesk {
+  /** The broker makes exactly these subscriptions for the client from now on; resolves when the queue has the request. */
+  assign(clientid: string, subscriptions: readonly Wanted[]): Promise<void>;
+  /** Ends one of them, or all (null); resolves when the queue has the request. */
+  withdraw(clientid: string, filter: string | null): Promise<void>;
+  /** null: nothing is on its way to the client. */
+  delivery(clientid: string): Promise<DeliveryView | null>;
+}
+
+export type DeliveryView = components['schemas']['DeliveryProgress'];
+type Wanted = components['schemas']['Subscription'];
 
 export interface DeadLetters {
   record(letter: NewDeadLetter): Promise<void>;

@@ -1,60 +1,92 @@
-import { createHash } from 'node:crypto';
-import type { EmqxApi } from '../emqx/api';
+import { errorText, RetryableError } from '../errors';
 import type { ClientChange } from '../queue/jobs';
-import type { SharedState } from '../queue/state';
 import type { ClientState, Store } from '../stores/store';
+import { eachOf, groupBy } from './parallel';
+import { stateAfter, type ConnectionChange } from './presence';
+import type { SubscriptionChange, Subscriptions } from './subscriptions';
 
 export interface ClientsDeps {
-  readonly store: Pick<Store, 'saveClientStates' | 'putSubscriptions' | 'deleteSubscriptions' | 'listSubscriptions'>;
-  /** null: no EMQX_API_KEY. */
-  readonly emqx: Pick<EmqxApi, 'subscribe'> | null;
-  readonly state: Pick<SharedState, 'get' | 'set'>;
+  readonly store: Pick<Store, 'saveClientStates' | 'getClientState'>;
+  readonly subscriptions: Pick<Subscriptions, 'apply' | 'restore' | 'assign' | 'withdraw'>;
+  readonly now: () => number;
 }
 
-/** How long it is remembered when a subscription changed last: events of a client that are further apart don't overtake. ms. */
-const MEMORY_MS = 10 * 60_000;
+/** Clients that one job works for at a time. */
+const PARALLEL = 16;
+/** A state from so far in the future was written while a clock was wrong: it must not outlive every event that comes. ms. */
+const MAX_AHEAD_MS = 3_600_000;
 
 /** Keeps client state and subscriptions, and makes the subscriptions again for a client that connects. */
 export class Clients {
   constructor(private readonly deps: ClientsDeps) {}
 
-  /** In the order of events of each client (its lane); the store itself ignores a state that is older than what it has. */
+  /** In the order of events of each client (its lane). */
   async apply(changes: readonly ClientChange[]): Promise<void> {
-    const states = changes.flatMap((change) => stateOf(change) ?? []);
-    if (states.length > 0) await this.deps.store.saveClientStates(states);
-    for (const change of changes) {
-      if (change.kind === 'subscribed' || change.kind === 'unsubscribed') await this.changeSubscription(change);
-      else if (change.kind === 'connected') await this.restore(change.clientid);
+    const byClient = [...groupBy(changes, ({ clientid }) => clientid)];
+    const states = await this.keepStates(byClient);
+    await eachOf(byClient, PARALLEL, ([clientid, own]) => this.keepSubscriptions(clientid, own, states.get(clientid) ?? null));
+  }
+
+  /** Client by client, for a job that fails as a whole: what fails alone is handed to `setAside`, the others are applied (promise 13). */
+  async applyEach(changes: readonly ClientChange[], setAside: (change: ClientChange, reason: string) => Promise<void>): Promise<void> {
+    for (const own of groupBy(changes, ({ clientid }) => clientid).values()) {
+      try {
+        await this.apply(own);
+      } catch (error) {
+        if (error instanceof RetryableError) throw error;
+        for (const change of own) await setAside(change, errorText(error));
+      }
     }
   }
 
-  private async changeSubscription(change: Extract<ClientChange, { filter: string }>): Promise<void> {
-    const { clientid, filter, at } = change;
-    const key = `subscription:${createHash('sha256').update(JSON.stringify([clientid, filter])).digest('hex')}`;
-    // An unsubscribe that arrives after a newer subscribe must not undo it, nor the other way round.
-    if (Number((await this.deps.state.get(key)) ?? 0) > at) return;
-    await this.deps.state.set(key, String(at), MEMORY_MS);
-    if (change.kind === 'subscribed') await this.deps.store.putSubscriptions([{ clientid, topic: filter, qos: change.qos }]);
-    else await this.deps.store.deleteSubscriptions([{ clientid, topic: filter }]);
+  /** @returns the states of those that connected or disconnected. */
+  private async keepStates(byClient: readonly [string, readonly ClientChange[]][]): Promise<Map<string, ClientState>> {
+    const states = new Map<string, ClientState>();
+    const changed: ClientState[] = [];
+    await eachOf(byClient, PARALLEL, async ([clientid, own]) => {
+      const changes = own.filter(isConnection);
+      if (changes.length === 0) return;
+      const known = await this.deps.store.getClientState(clientid);
+      const state = changes.reduce<ClientState | null>(stateAfter, this.credible(known)) as ClientState;
+      states.set(clientid, state);
+      // The store keeps the greatest `at`.
+      if (state !== known) changed.push({ ...state, at: Math.max(state.at, known?.at ?? 0) });
+    });
+    if (changed.length > 0) await this.deps.store.saveClientStates(changed);
+    return states;
   }
 
-  /** EMQX fires session.subscribed for each of them, and that delivers what is stored. */
-  private async restore(clientid: string): Promise<void> {
-    if (this.deps.emqx === null) return;
-    const subscriptions = await this.deps.store.listSubscriptions(clientid);
-    if (subscriptions.length > 0) await this.deps.emqx.subscribe(clientid, subscriptions);
+  private credible(state: ClientState | null): ClientState | null {
+    return state !== null && state.at <= this.deps.now() + MAX_AHEAD_MS ? state : null;
+  }
+
+  /** What the client did itself first: what it has subscribed to since it connected need not be made. */
+  private async keepSubscriptions(clientid: string, changes: readonly ClientChange[], state: ClientState | null): Promise<void> {
+    const { subscriptions } = this.deps;
+    let own: SubscriptionChange[] = [];
+    const flush = async () => {
+      if (own.length > 0) await subscriptions.apply(clientid, own);
+      own = [];
+    };
+    for (const change of changes) {
+      if (isSubscription(change)) own.push(change);
+      if (change.kind === 'assigned' || change.kind === 'withdrawn') await flush();
+      if (change.kind === 'assigned') await subscriptions.assign(clientid, change.subscriptions);
+      if (change.kind === 'withdrawn') await subscriptions.withdraw(clientid, change.filters);
+    }
+    await flush();
+    const connectedAt = state?.connected ? state.connectedAt : null;
+    // Of the current connection: the event of one that is over asks for nothing. When the job runs again it does so again.
+    if (connectedAt === null || !changes.some(({ kind, at }) => kind === 'connected' && at === connectedAt)) return;
+    const made = changes.flatMap((change) => (change.kind === 'subscribed' && change.at >= connectedAt ? [change.filter] : []));
+    await subscriptions.restore(clientid, connectedAt, new Set(made));
   }
 }
 
-function stateOf(change: ClientChange): ClientState | null {
-  const { clientid, at } = change;
-  switch (change.kind) {
-    case 'connected':
-      return { clientid, at, node: change.node, connected: true, connectedAt: at, disconnectedAt: null };
-    case 'disconnected':
-      return { clientid, at, node: change.node, connected: false, connectedAt: change.connectedAt, disconnectedAt: at };
-    case 'subscribed':
-    case 'unsubscribed':
-      return null;
-  }
+function isConnection(change: ClientChange): change is ConnectionChange {
+  return change.kind === 'connected' || change.kind === 'disconnected';
+}
+
+function isSubscription(change: ClientChange): change is SubscriptionChange {
+  return change.kind === 'subscribed' || change.kind === 'unsubscribed';
 }

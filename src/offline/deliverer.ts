@@ -167,9 +167,8 @@ export class Deliverer {
     return this.sender.send({ clientid, owner: ownerOf(clientid), save: (next) => this.save(clientid, next) }, window, again);
   }
 
-  private async load(clientid: string): Promise<Window> {
-    const stored = await this.deps.state.get(`window:${ownerOf(clientid)}`);
-    return stored === null ? EMPTY : (JSON.parse(stored) as Window);
+  private load(clientid: string): Promise<Window> {
+    return loadWindow(this.deps.state, clientid);
   }
 
   private async save(clientid: string, window: Window): Promise<void> {
@@ -196,6 +195,11 @@ function dropReason(reason: string): string {
 
 function requestOf({ clientid, filter, qos, at }: Run): DeliveryRequest {
   return { clientid, filter, qos, at };
+}
+
+export async function loadWindow(state: Pick<SharedState, 'get'>, clientid: string): Promise<Window> {
+  const stored = await state.get(`window:${ownerOf(clientid)}`);
+  return stored === null ? EMPTY : (JSON.parse(stored) as Window);
 }
 
 /** Client ids may have 65,535 bytes; keys stay short. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { RefusedError } from '../errors';
 import type { OfflineEvent } from '../events/event';
 import { publishBody } from '../events/body';
@@ -5,6 +6,7 @@ import type { DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetters, Ingest, 
 import type { Metrics } from '../ops/metrics';
 import type { LetterBox } from '../queue/dead-letters';
 import { historyLane } from '../queue/names';
+import type { Subscription } from '../stores/store';
 import type { Message } from './message';
 
 export interface LettersDeps {
@@ -32,6 +34,12 @@ export class Letters implements DeadLetters {
   /** A message that a history refuses; the store has it. Not an event: trying it again would deliver the message once more. */
   async setAsideHistory(message: Message, sink: string, reason: string): Promise<void> {
     await this.put(`${sink}: ${reason}`, { history: sink, message: publishBody(message) }, null, `${historyLane(sink)}-${message.id}`);
+  }
+
+  /** A subscription that EMQX refuses whenever its client connects; recorded once. Not an event: an operator removes it or repairs EMQX. */
+  async setAsideSubscription(subscription: Subscription, reason: string): Promise<void> {
+    const key = createHash('sha256').update(JSON.stringify([subscription.clientid, subscription.topic])).digest('hex');
+    await this.put(reason, { subscription }, null, `subscription-${key}`);
   }
 
   async list({ after, limit }: DeadLetterQuery): Promise<DeadLetterPage> {

@@ -1,9 +1,10 @@
 import type { Policy } from '../config/policies';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../events/event';
 import { toWire, type Item } from '../queue/jobs';
+import { canReach } from './overlap';
 import { expiryOf, isStored, policyFor, retainOf } from './policy';
 import type { Signer } from './signature';
-import { isInbox, isWildcard, splitShare, stripInbox } from './topic';
+import { isInbox, splitShare, stripInbox } from './topic';
 
 /** Decides, without looking anything up, what an event asks for. */
 export function route(event: OfflineEvent, policies: readonly Policy[], signer: Signer): Item[] {
@@ -15,7 +16,8 @@ export function route(event: OfflineEvent, policies: readonly Policy[], signer: 
     case 'subscribed':
       return routeSubscribed(event, policies);
     case 'unsubscribed':
-      return isOurs(event.filter, policies) ? [{ change: { ...event, kind: 'unsubscribed' } }] : [];
+      // Whatever the policies are now: it may be stored from before, or by an operator.
+      return isInbox(splitShare(event.filter).filter) ? [] : [{ change: { ...event, kind: 'unsubscribed' } }];
     case 'connected':
       return [{ change: { ...event, kind: 'connected' } }];
     case 'disconnected':
@@ -57,13 +59,7 @@ function routeDropped({ topic, clientid, qos, reason, mark }: DeliveryDroppedEve
 }
 
 function routeSubscribed(event: SubscribedEvent, policies: readonly Policy[]): Item[] {
-  if (!isOurs(event.filter, policies)) return [];
+  if (!canReach(policies, event.filter)) return [];
   const { clientid, filter, qos, at } = event;
   return [{ change: { kind: 'subscribed', clientid, filter, qos, at } }, { deliver: { clientid, filter, qos, at } }];
-}
-
-/** The inbox subscriptions that we make ourselves trigger nothing (promise 8). A wildcard may match topics of any policy. */
-function isOurs(filter: string, policies: readonly Policy[]): boolean {
-  const { filter: plain } = splitShare(filter);
-  return !isInbox(filter) && (isWildcard(plain) || policyFor(policies, plain) !== null);
 }

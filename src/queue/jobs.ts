@@ -1,5 +1,6 @@
 import type { Drop } from '../offline/drops';
 import type { Message, QoS } from '../offline/message';
+import type { Subscription } from '../stores/store';
 
 /**
  * What the queue's jobs carry, as JSON. A message lane keeps the order of everything that happens to a topic, a client lane the order of
@@ -34,12 +35,16 @@ export interface DeliveryRequest {
   readonly at: number;
 }
 
-/** What a client did, in a client lane. Times are EMQX's, in ms. */
+/** What a client did, or an operator decided for it, in a client lane. Times are EMQX's (an operator's: ours), in ms. */
 export type ClientChange = { readonly clientid: string; readonly at: number } & (
   | { readonly kind: 'connected'; readonly node: string | null }
   | { readonly kind: 'disconnected'; readonly node: string | null; readonly connectedAt: number | null }
   | { readonly kind: 'subscribed'; readonly filter: string; readonly qos: QoS }
   | { readonly kind: 'unsubscribed'; readonly filter: string }
+  /** Exactly these, from now on. */
+  | { readonly kind: 'assigned'; readonly subscriptions: readonly Subscription[] }
+  /** null: all. */
+  | { readonly kind: 'withdrawn'; readonly filters: readonly string[] | null }
 );
 
 /** What goes into the queue for an event. */

@@ -1,9 +1,10 @@
 import type { Express } from 'express';
 import { createApp, type AppOptions } from '../../src/http/app';
-import type { DeadLetter, HttpServices, NewDeadLetter, ReadinessCheck } from '../../src/http/services';
+import type { DeadLetter, DeliveryView, HttpServices, NewDeadLetter, ReadinessCheck } from '../../src/http/services';
 import type { OfflineEvent } from '../../src/events/event';
 import type { Message, MessageRef } from '../../src/offline/message';
 import { matches } from '../../src/offline/topic';
+import type { ClientState, Position, Subscription } from '../../src/stores/store';
 import { createLogger } from '../../src/ops/log';
 import { createMetrics } from '../../src/ops/metrics';
 
@@ -20,6 +21,12 @@ export class Fakes {
   messages: Message[] = [];
   retained: Message[] = [];
   readonly restored: string[] = [];
+  states: ClientState[] = [];
+  subscriptions: Subscription[] = [];
+  positions: Position[] = [];
+  deliveries: Record<string, DeliveryView> = {};
+  /** What was asked of the clients' desk. */
+  readonly desk: unknown[][] = [];
   letters: DeadLetter[] = [];
   checks: ReadinessCheck[] = [{ name: 'store', ok: true, detail: 'fine' }];
   /** What every call rejects with, when set. */
@@ -72,7 +79,16 @@ export class Fakes {
       stats: () =>
         this.working(() => ({ messages: 1, dead_letters: 2, lanes: [{ name: 'lane-0', waiting: 1, active: 0, delayed: 0 }], rates: { accepted: 0.5 } })),
       readiness: () => this.working(() => this.checks),
+      clients: {
+        assign: (...request) => this.working(() => void this.desk.push(['assign', ...request])),
+        withdraw: (...request) => this.working(() => void this.desk.push(['withdraw', ...request])),
+        delivery: (clientid) => this.working(() => this.deliveries[clientid] ?? null),
+      },
       store: {
+        getClientState: (clientid) => this.working(() => this.states.find((state) => state.clientid === clientid) ?? null),
+        listSubscriptions: (clientid) => this.working(() => this.subscriptions.filter((each) => each.clientid === clientid)),
+        listPositions: (consumer, after, limit) =>
+          this.working(() => this.positions.filter((each) => each.consumer === consumer && each.topic > after).slice(0, limit)),
         getMessage: (id) => this.working(() => this.messages.find((message) => message.id === id) ?? null),
         listTopics: ({ filter, after, limit }) =>
           this.working(() => {

@@ -25,9 +25,13 @@ export class Rest {
   readonly server: Server;
   /** Each request that was answered: path and entries. */
   readonly publishes: Json[] = [];
+  /** Each request to subscribe a client that was there. */
+  readonly subscribes: { clientid: string; entries: { topic: string; qos?: number }[] }[] = [];
   outage: Outage = null;
   /** Called before a request is answered: what a client does at that moment. */
   before: (route: string) => void = () => undefined;
+  /** Requests whose URL it matches wait for it. */
+  hold: { url: RegExp; until: Promise<void> } | null = null;
 
   constructor(
     private readonly broker: Broker,
@@ -39,6 +43,7 @@ export class Rest {
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
+    if (this.hold?.url.test(request.url ?? '')) await this.hold.until;
     if (this.outage === 'hang') return;
     const { status, body } = this.outage === null ? this.answer(request, Buffer.concat(chunks)) : { status: this.outage, body: { code: 'DOWN' } };
     response.writeHead(status, { 'content-type': 'application/json' });
@@ -62,8 +67,8 @@ export class Rest {
     if (route === 'POST /publish') return this.publish(parse(body));
     if (route === 'POST /publish/bulk') return this.publishBulk(parse(body));
     if (route === 'PUT /configs' && query === 'mode=merge') return this.configure(request, body);
-    const client = /^POST \/clients\/([^/]+)\/subscribe(\/bulk)?$/.exec(route);
-    if (client !== null) return this.subscribe(decodeURIComponent(client[1] ?? ''), parse(body));
+    const [, clientid = '', action] = /^POST \/clients\/([^/]+)\/(subscribe|unsubscribe)(?:\/bulk)?$/.exec(route) ?? [];
+    if (action !== undefined) return this[action as 'subscribe' | 'unsubscribe'](decodeURIComponent(clientid), parse(body));
     return { status: 404, body: { code: 'NOT_FOUND', message: 'Request Path Not Found' } };
   }
 
@@ -102,10 +107,19 @@ export class Rest {
     return id === null ? { reason_code: 16, message: 'no_matching_subscribers' } : { id };
   }
 
+  /** EMQX's source: 204 whether the client had them or not; the event is fired for those it had. */
+  private unsubscribe(clientid: string, body: unknown): Answer {
+    const session = this.broker.sessions.get(clientid);
+    if (session === undefined) return { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
+    for (const { topic } of [body].flat() as { topic: string }[]) this.broker.unsubscribe(session, topic);
+    return { status: 204 };
+  }
+
   private subscribe(clientid: string, body: unknown): Answer {
     const session = this.broker.sessions.get(clientid);
     if (session === undefined) return { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
     const entries = (Array.isArray(body) ? body : [body]) as { topic: string; qos?: 0 | 1 | 2 }[];
+    this.subscribes.push({ clientid, entries });
     for (const { topic, qos } of entries) this.broker.subscribe(session, topic, qos ?? 0);
     const answers = entries.map(({ topic, qos }) => ({ clientid, topic, qos: qos ?? 0, node: 'emqx@127.0.0.1', nl: 0, rap: 0, rh: 0 }));
     return { status: 200, body: Array.isArray(body) ? answers : answers[0] };

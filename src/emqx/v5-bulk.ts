@@ -1,0 +1,79 @@
+import { RetryableError } from '../errors';
+import type { ApiSubscription, SubscribeResult } from './api';
+import { withRetries, type Backoff } from './backoff';
+import type { HttpAnswer } from './http';
+import { readSubscribeAnswer, readUnsubscribeAnswer } from './v5-answer';
+
+/** EMQX makes them one after the other, a few thousand a second, and must be done before our timeout. */
+const PAGE = 500;
+/** EMQX refuses a body over 8 MB with a 500 (facts), and filters may have 65,535 bytes, more as JSON. */
+const PAGE_BYTES = 1024 * 1024;
+
+export interface BulkDeps {
+  readonly backoff: Backoff;
+  readonly post: (path: string, body: string, signal: AbortSignal) => Promise<HttpAnswer>;
+  /** EMQX_URL as messages may show it. */
+  readonly shownUrl: string;
+}
+
+type Refused = SubscribeResult['refused'][number];
+
+/** POST /clients/{clientid}/subscribe/bulk and /unsubscribe/bulk of EMQX 5, in pages. */
+export class BulkSubscriber {
+  constructor(private readonly deps: BulkDeps) {}
+
+  async subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal: AbortSignal): Promise<SubscribeResult> {
+    const refused: Refused[] = [];
+    for (const page of pagesOf(subscriptions.map(({ topic, qos }) => ({ topic, qos })))) {
+      if (!(await this.make(clientid, page, refused, signal))) return { connected: false, refused };
+    }
+    return { connected: true, refused };
+  }
+
+  async unsubscribe(clientid: string, filters: readonly string[], signal: AbortSignal): Promise<'unsubscribed' | 'not-connected'> {
+    const { backoff, shownUrl } = this.deps;
+    for (const page of pagesOf(filters.map((topic) => ({ topic })))) {
+      const result = await withRetries(backoff, signal, async () => readUnsubscribeAnswer(await this.post(clientid, 'unsubscribe', page, signal), shownUrl));
+      if (result === 'not-connected') return result;
+    }
+    return 'unsubscribed';
+  }
+
+  /** One bad entry must not keep the others from being made: a refused page is halved until it is alone. @returns false when the client is gone. */
+  private async make(clientid: string, page: readonly ApiSubscription[], refused: Refused[], signal: AbortSignal): Promise<boolean> {
+    const { backoff, shownUrl } = this.deps;
+    const answer = await withRetries(backoff, signal, async () => {
+      const outcome = readSubscribeAnswer(await this.post(clientid, 'subscribe', page, signal), shownUrl);
+      if (outcome.result === 'incomplete') throw new RetryableError(`EMQX did not make every subscription: ${outcome.reason}`);
+      return outcome;
+    });
+    if (answer.result !== 'refused') return answer.result === 'subscribed';
+    const [only, ...others] = page;
+    if (only === undefined) return true;
+    if (others.length === 0) {
+      refused.push({ subscription: only, reason: answer.reason });
+      return true;
+    }
+    const half = Math.ceil(page.length / 2);
+    return (await this.make(clientid, page.slice(0, half), refused, signal)) && this.make(clientid, page.slice(half), refused, signal);
+  }
+
+  private post(clientid: string, action: 'subscribe' | 'unsubscribe', page: readonly object[], signal: AbortSignal): Promise<HttpAnswer> {
+    return this.deps.post(`/clients/${encodeURIComponent(clientid)}/${action}/bulk`, JSON.stringify(page), signal);
+  }
+}
+
+function* pagesOf<T extends object>(entries: readonly T[]): Generator<T[]> {
+  let page: T[] = [];
+  let bytes = 0;
+  for (const entry of entries) {
+    const size = Buffer.byteLength(JSON.stringify(entry)) + 1;
+    if (page.length === PAGE || (page.length > 0 && bytes + size > PAGE_BYTES)) {
+      yield page;
+      [page, bytes] = [[], 0];
+    }
+    page.push(entry);
+    bytes += size;
+  }
+  if (page.length > 0) yield page;
+}

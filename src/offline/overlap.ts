@@ -1,0 +1,47 @@
+import type { Policy } from '../config/policies';
+import { isInbox, splitShare } from './topic';
+
+/**
+ * Whether messages that we keep can reach a subscriber of the topic filter: some topic that it matches belongs to a policy other than off.
+ * The inbox subscriptions that we make ourselves are nobody's wish (promise 8).
+ */
+export function canReach(policies: readonly Policy[], filter: string): boolean {
+  const { filter: plain } = splitShare(filter);
+  if (isInbox(plain)) return false;
+  return policies.some(({ mode, filter: own }, i) => {
+    const common = mode === 'off' ? null : intersection(own, plain);
+    return common !== null && !policies.slice(0, i).some((earlier) => earlier.mode === 'off' && covers(earlier.filter, common));
+  });
+}
+
+/** The filter of the topics that both match; null: there are none. Filters without `$share/...`. */
+export function intersection(a: string, b: string): string | null {
+  if (hides(a, b) || hides(b, a)) return null;
+  const [left, right] = [a.split('/'), b.split('/')];
+  const common: string[] = [];
+  for (let i = 0; i < left.length || i < right.length; i++) {
+    const [x, y] = [left[i], right[i]];
+    if (x === '#') return [...common, ...right.slice(i)].join('/');
+    if (y === '#') return [...common, ...left.slice(i)].join('/');
+    if (x === undefined || y === undefined || (x !== y && x !== '+' && y !== '+')) return null;
+    common.push(x === '+' ? y : x);
+  }
+  return common.join('/');
+}
+
+/** Whether the filter matches every topic that the other one matches. */
+export function covers(filter: string, other: string): boolean {
+  if (hides(filter, other)) return false;
+  const [levels, others] = [filter.split('/'), other.split('/')];
+  for (const [i, level] of levels.entries()) {
+    if (level === '#') return true;
+    const its = others[i];
+    if (its === undefined || its === '#' || (level !== '+' && level !== its)) return false;
+  }
+  return levels.length === others.length;
+}
+
+/** A wildcard in the first level doesn't match topics that begin with `$` (MQTT 5, 4.7.2). */
+function hides(filter: string, other: string): boolean {
+  return other.startsWith('$') && (filter.startsWith('+') || filter.startsWith('#'));
+}

@@ -1,0 +1,17 @@
+/** Runs the work for each item, at most `width` at a time. When one fails, those under way are waited for, and its error is thrown. */
+export async function eachOf<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
+  for (let i = 0; i < items.length; i += width) {
+    const results = await Promise.allSettled(items.slice(i, i + width).map(work));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+}
+
+export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const group = groups.get(keyOf(item));
+    if (group === undefined) groups.set(keyOf(item), [item]);
+    else group.push(item);
+  }
+  return groups;
+}
