@@ -97,6 +97,11 @@ describe('what is required', () => {
     for (const event of ['message.publish', 'message.delivered']) expect(flaws(publishBody({ event, qos }))).toContain('/qos');
   });
 
+  test.each([[3, 2], [-1, 0], [128, 2], [1, 1]])('of a subscription QoS %j counts as %j', (qos, clamped) => {
+    expect(parseEvent({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: 1, qos })).toMatchObject({ type: 'subscribed', qos: clamped });
+    for (const wrong of ['1', 0.5, null]) expect(flaws({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: 1, qos: wrong })).toEqual(['/qos']);
+  });
+
   test.each(['', 'a b', 'ä', 'x'.repeat(65), 'a\n', 5])('id %j is refused', (id) => {
     expect(flaws(publishBody({ id }))).toEqual(['/id']);
   });

@@ -69,8 +69,28 @@ describe('what an event asks for', () => {
     expect(to(publish({ topic: '$offline/c/t/1' }), { filter: '$offline/#' })).toEqual([]);
   });
 
+  // Stored is what some policy keeps; removed whatever is there, as policies change and operators have wishes of their own.
+  it.each([
+    ['t/1', true],
+    ['#', true],
+    ['$share/g/+/1', true],
+    ['t/off/1', false],
+    ['t/off/+', false],
+    ['u/#', false],
+    ['$SYS/#', false],
+  ])('keeps the subscription to %s: %p', (filter, kept) => {
+    const policies = [{ filter: 't/off/#', mode: 'off' as const }, { filter: 't/#' }];
+    const { clientid, qos, at } = subscribed(filter) as SubscribedEvent;
+    const change = { change: { kind: 'subscribed', clientid, filter, qos, at } };
+    expect(to(subscribed(filter), ...policies)).toEqual(kept ? [change, { deliver: { clientid, filter, qos, at } }] : []);
+    expect(to({ type: 'unsubscribed', clientid, filter, at }, ...policies)).toMatchObject([{ change: { kind: 'unsubscribed', filter } }]);
+  });
+
   it('does nothing for its own inbox subscriptions (promise 8)', () => {
-    expect(to(subscribed('$offline/c/#'))).toEqual([]);
+    for (const filter of ['$offline/c/#', '$share/g/$offline/c/#']) {
+      expect(to(subscribed(filter), {}, { filter: '$offline/#' })).toEqual([]);
+      expect(to({ type: 'unsubscribed', clientid: 'c', filter, at: 1 })).toEqual([]);
+    }
   });
 
   // Promise 18. The guard is Signer.verified: with the id taken as it comes the forged marks are believed.
