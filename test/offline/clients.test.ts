@@ -100,6 +100,15 @@ describe('subscriptions', () => {
     expect([world.calls, world.rows.size, world.broker.size]).toEqual([['+t/1', '-t/1'], 0, 0]);
   });
 
+  // The guard is afterAsking in Subscriptions.correct: without it our unsubscribe counts as the client's.
+  it('that the client makes again while we end ours stay', async () => {
+    const world = await back();
+    world.broker.set('t/1', 1);
+    during(world, 'before', () => world.unsubscribe('t/1'), () => world.subscribe('t/1', 1));
+    await world.settle();
+    expect([world.calls, [...world.rows], [...world.broker]]).toEqual([['+t/1', '-t/1', '+t/1'], [['t/1', 1]], [['t/1', 1]]]);
+  });
+
   // Two nodes of EMQX, or a pool without order. The guard is the same.
   it('that the client ended on its last connection, which we hear of late, are ended', async () => {
     const world = await back();
