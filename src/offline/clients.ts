@@ -49,8 +49,8 @@ export class Clients {
       const known = await this.deps.store.getClientState(clientid);
       const state = changes.reduce<ClientState | null>(stateAfter, this.credible(known)) as ClientState;
       states.set(clientid, state);
-      // The store keeps the greatest `at`.
-      if (state !== known) changed.push({ ...state, at: Math.max(state.at, known?.at ?? 0) });
+      // The store keeps the greatest `at`; of two with the same one it may choose by itself.
+      if (state !== known) changed.push({ ...state, at: Math.max(state.at, (known?.at ?? -1) + 1) });
     });
     if (changed.length > 0) await this.deps.store.saveClientStates(changed);
     return states;

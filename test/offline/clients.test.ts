@@ -214,6 +214,20 @@ describe('neighbours', () => {
   });
 });
 
+describe('a client’s state', () => {
+  // The guard is the greater `at` in Clients.keepStates: Cassandra, for one, tells two states of one time apart by a rank of its own.
+  it('is kept where two events have one time', async () => {
+    const world = new Simulation();
+    const at = world.time;
+    const connected = (time: number): ClientChange => ({ kind: 'connected', clientid: 'c', node: 'n1', at: time });
+    const disconnected = (connectedAt: number, time: number): ClientChange => ({ kind: 'disconnected', clientid: 'c', node: 'n1', connectedAt, at: time });
+    for (const change of [disconnected(at - 9, at), connected(at - 5), disconnected(at - 5, at), connected(at)]) await world.run([change]);
+    expect(world.state).toMatchObject({ connected: true, connectedAt: at, disconnectedAt: at });
+    await world.run([disconnected(at, at)]);
+    expect(world.state).toMatchObject({ connected: false, connectedAt: at, disconnectedAt: at });
+  });
+});
+
 describe('a clock that was wrong', () => {
   it('does not freeze a client’s state', async () => {
     const world = new Simulation();

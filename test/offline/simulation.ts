@@ -30,7 +30,8 @@ export class Simulation {
       deleteSubscriptions: async (all: readonly { topic: string }[]) => all.forEach(({ topic }) => this.rows.delete(topic)),
       listSubscriptions: async () => [...this.rows].map(([topic, qos]) => ({ clientid: 'c', topic, qos })),
       getClientState: async () => this.state,
-      saveClientStates: async ([state]: readonly ClientState[]) => void ((this.state?.at ?? 0) <= state!.at && (this.state = state!)),
+      // Stores differ in what they do with two states of one time: this one keeps the first.
+      saveClientStates: async ([state]: readonly ClientState[]) => void ((this.state?.at ?? 0) < state!.at && (this.state = state!)),
     };
     const now = () => this.time;
     const subscriptions = new Subscriptions({
