@@ -101,8 +101,7 @@ export function fetched(window: Window, { filter, at, sent }: Run): Window {
  * it is lost with a clean one; what comes behind it waits until acknowledgements or their absence tell (promises 6 and 9).
  */
 export function isHeld(window: Window): boolean {
-  const at = Math.max(...window.runs.map((run) => run.at));
-  return hasSentBefore(window, at - STORM_MS);
+  return hasSentBefore(window, Math.max(...window.runs.map((run) => run.at)));
 }
 
 /** Half of the window is free: fewer, larger batches than refilling at every ack. */

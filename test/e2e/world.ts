@@ -16,6 +16,8 @@ export interface WorldOptions {
   readonly limits?: Partial<Limits>;
   /** Files of rules/emqx5 to import; default offline-messages. null: the published recipe, SELECT * without any filter. */
   readonly rules?: readonly string[] | null;
+  /** The imported rules post over so many connections, whatever the order: the stand-in sends one request at a time on each, EMQX up to 100. */
+  readonly connections?: number;
 }
 
 export interface Stored {
@@ -37,7 +39,7 @@ export class World {
     public server: Server,
   ) {}
 
-  static async start({ env = {}, limits = {}, rules = ['offline-messages'] }: WorldOptions): Promise<World> {
+  static async start({ env = {}, limits = {}, rules = ['offline-messages'], connections }: WorldOptions): Promise<World> {
     const emqx = await EmqxStandIn.start(limits);
     const settings = { EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, PORT: '0', ...env };
     const server = await startServer(settings);
@@ -46,13 +48,15 @@ export class World {
       const sources = ['#', ...['session_subscribed', 'message_acked', 'message_delivered'].map((name) => `$events/${name}`)];
       emqx.addRule(new Rule(null, sources), { url: server.url, poolType: 'random' });
     }
-    for (const rule of rules ?? []) await world.importRule(rule);
+    for (const rule of rules ?? []) await world.importRule(rule, connections);
     return world;
   }
 
   /** As the README says it, with our URL in the file. */
-  async importRule(name: string): Promise<Action> {
-    const file = readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
+  async importRule(name: string, connections?: number): Promise<Action> {
+    const shipped = readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
+    const pool = `"pool_type": "random", "pool_size": ${connections ?? 0}`;
+    const file = connections === undefined ? shipped : shipped.replace(/"pool_type": "hash",\s*"pool_size": 8/, pool);
     const answer = await fetch(`${this.emqx.apiUrl}/configs?mode=merge`, {
       method: 'PUT',
       headers: { 'content-type': 'text/plain', authorization: `Basic ${Buffer.from(`${this.emqx.apiKey}:${this.emqx.apiSecret}`).toString('base64')}` },
@@ -60,6 +64,15 @@ export class World {
     });
     if (answer.status !== 200) throw new Error(`the import answered ${answer.status}`);
     return this.emqx.actions.at(-1) as Action;
+  }
+
+  /** The shipped rule without the condition that keeps our own deliveries out: the server must not rely on it (promise 8). */
+  async importUnfiltered(name: string): Promise<void> {
+    const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as { rule_engine: { rules: Record<string, { sql: string }> } };
+    for (const { sql } of Object.values(file.rule_engine.rules)) {
+      const rule = new Rule(sql.replace(" and is_null(pub_props.'User-Property'.'offline-msgid')", ''));
+      this.emqx.addRule(rule, { url: this.server.url, poolType: 'hash' });
+    }
   }
 
   async restartServer(): Promise<void> {

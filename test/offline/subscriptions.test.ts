@@ -100,13 +100,15 @@ describe('storms (promise 9)', () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 30);
     await world.arrive(world.subscribed('c', 't'));
+    // So that there is room behind what it lost: nothing newer may go there first.
+    await world.acknowledge(world.broker.session('c'), 4);
     await world.pass(1_000);
     world.broker.sessions.delete('c');
     const again = world.broker.session('c');
     await world.arrive(world.subscribed('c', 't'));
     await world.pass(2_000);
     await takeAll(world, again);
-    expect(again.texts).toEqual(texts);
+    expect(again.texts).toEqual(texts.slice(4));
   });
 });
 

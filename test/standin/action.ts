@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'node:http';
 import type { BrokerEvent } from './broker';
@@ -36,6 +37,8 @@ export class Action {
     const size = options.poolSize ?? 8;
     this.workers = Array.from({ length: size }, () => []);
     this.idle = this.workers.map(() => true);
+    // One for each request under way.
+    setMaxListeners(0, this.stopping.signal);
     this.agent = new Agent({ keepAlive: true, maxSockets: size });
   }
 

@@ -11,7 +11,7 @@ import type { Limits } from './session';
 
 /** The shape of what PUT /configs takes, as far as we ship it. */
 interface Config {
-  readonly connectors: { readonly http: Record<string, { url: string; pool_type: 'random' | 'hash'; headers?: Record<string, string> }> };
+  readonly connectors: { readonly http: Record<string, { url: string; pool_type: 'random' | 'hash'; pool_size: number; headers?: Record<string, string> }> };
   readonly actions: { readonly http: Record<string, { connector: string }> };
   readonly rule_engine: { readonly rules: Record<string, { sql: string; actions: string[] }> };
 }
@@ -97,8 +97,8 @@ export class EmqxStandIn {
       for (const name of names) {
         const connector = connectors.http[actions.http[name.replace(/^http:/, '')]?.connector ?? ''];
         if (connector === undefined) throw new Error(`no connector for ${name}`);
-        const { url, pool_type: poolType, headers } = connector;
-        this.addRule(new Rule(sql), { url, poolType, ...(headers !== undefined && { headers }) });
+        const { url, pool_type: poolType, pool_size: poolSize, headers } = connector;
+        this.addRule(new Rule(sql), { url, poolType, poolSize, ...(headers !== undefined && { headers }) });
       }
     }
   }
