@@ -212,6 +212,19 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(client.texts.slice(4)).toEqual(Array.from({ length: 8 }, (_, i) => `m${i}`));
   });
 
+  // The guard is FOR_GOOD in drops.ts.
+  it.each(['too_large', 'no_local'])('is not sent again to a client that can not have it (%s), and stays stored for others', async (reason) => {
+    const world = new Simulation({ window: 4 });
+    await world.fill('t', 8);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    world.broker.drop(client, reason);
+    await world.tell();
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 1);
+    expect(client.texts.filter((text) => text === 'm0')).toHaveLength(1);
+    expect([...world.store.messages.values()].map(({ payload }) => payload.toString())).toEqual(['m0']);
+  });
+
   it('is not sent again when another client has acknowledged it', async () => {
     const world = new Simulation({ window: 10 });
     await world.fill('t', 2);

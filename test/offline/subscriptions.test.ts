@@ -143,7 +143,7 @@ describe('a persistent session that resumes', () => {
     expect(client.texts).toEqual(texts);
   });
 
-  // A client subscribes as soon as it is connected, before it acknowledges. The guard is isHeld in Deliverer.send: without it all ten come twice.
+  // A client subscribes as soon as it is connected, before it acknowledges. The guards: Infinity in Deliverer.subscribed (all ten came twice), isHeld.
   it('and subscribes before its acks gets each message once', async () => {
     const { world, texts, client } = await resumed();
     await world.arrive(world.subscribed('c', 't'));
@@ -219,6 +219,18 @@ describe('fetch', () => {
     await world.arrive(world.subscribed('c', 't', 0));
     await world.pass(MINUTE);
     expect(world.broker.session('c').texts).toHaveLength(10);
+  });
+
+  it('limit counts once for a storm', async () => {
+    const world = new Simulation({ fetch: { limit: 10, maxAgeMs: null } });
+    const texts = await world.fill('t', 40);
+    for (let i = 0; i < 3; i++) {
+      await world.arrive(world.subscribed('c', 't'));
+      await world.pass(900);
+      await takeAll(world, world.broker.session('c'));
+    }
+    await world.pass(MINUTE);
+    expect(world.broker.session('c').texts).toEqual(texts.slice(0, 10));
   });
 
   it('limit counts once for a storm, and what was lost in it counts once', async () => {
