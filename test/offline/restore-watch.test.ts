@@ -10,13 +10,15 @@ function subject({ oldest = null as number | null, kept = null as number | null 
   const steps: RestoreStep[] = [];
   const broker = { startedAt: START as number | null, oldest };
   let leased = false;
+  const hooks = { beforeLease: async (_owner: string): Promise<void> => undefined };
   const watch = (owner = 'one') =>
     new RestoreWatch({
       retainer: { isOn: async () => true, idOf: async () => null, startedAt: async () => broker.startedAt, oldest: async () => broker.oldest },
       state: {
         get: async (key) => values.get(key) ?? null,
         set: async (key, value) => void values.set(key, value),
-        lease: async (ids) => {
+        lease: async (ids, by) => {
+          await hooks.beforeLease(by);
           const granted = new Set(leased ? [] : ids);
           leased = true;
           return { granted, own: new Set() };
@@ -28,7 +30,7 @@ function subject({ oldest = null as number | null, kept = null as number | null 
       log: createLogger({ level: 'silent' }),
       owner,
     });
-  return { watch, broker, steps };
+  return { watch, broker, steps, hooks };
 }
 
 describe('the watch over what EMQX retains', () => {
@@ -73,6 +75,17 @@ describe('the watch over what EMQX retains', () => {
     const { watch, steps } = subject();
     const all = ['one', 'two', 'three'].map(watch);
     for (let i = 0; i < 3; i++) await Promise.all(all.map((each) => each.check()));
+    expect(steps).toHaveLength(2);
+  });
+
+  // The guard is the second lookedAt() in RestoreWatch.check.
+  it('is not done again by a process that was slow', async () => {
+    const { watch, steps, hooks } = subject();
+    const [one, two] = [watch('one'), watch('two')];
+    await Promise.all([one.check(), two.check()]);
+    // Before the second has the lease the first is done.
+    hooks.beforeLease = async (owner) => (owner === 'two' ? one.check() : undefined);
+    await two.check();
     expect(steps).toHaveLength(2);
   });
 
