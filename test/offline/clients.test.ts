@@ -1,7 +1,7 @@
 import { RetryableError } from '../../src/errors';
 import type { QoS } from '../../src/offline/message';
 import type { ClientChange } from '../../src/queue/jobs';
-import { Simulation } from './simulation';
+import { Simulation } from './client-simulation';
 
 /** A number from 0 to below `n`, the same in every run. */
 function dice(seed: number): (n: number) => number {
