@@ -33,6 +33,7 @@ export class RestoreWatch {
   private timer: NodeJS.Timeout | null = null;
   private running: Promise<void> = Promise.resolve();
   private stopped = false;
+  private warned = false;
   /** The start that the last look saw. */
   private seen: number | null = null;
 
@@ -66,7 +67,7 @@ export class RestoreWatch {
   async check(): Promise<void> {
     const { retainer, state, owner } = this.deps;
     const started = await retainer.startedAt();
-    if (started === null) return;
+    if (started === null) return this.warnOnce();
     // Two looks must see it: a broker that has just come up may still be loading.
     const settled = isSame(this.seen, started);
     this.seen = started;
@@ -90,6 +91,11 @@ export class RestoreWatch {
       for (const filter of restored(policies)) await lanes.restore({ filter, before: started, after: '' });
     }
     await state.set(KEY, String(started), MEMORY_MS);
+  }
+
+  private warnOnce(): void {
+    if (!this.warned) this.deps.log.warn('EMQX does not say when it started (GET /nodes, uptime): retained messages are restored by POST /v1/retained/restore only');
+    this.warned = true;
   }
 
   private async lookedAt(): Promise<number | null> {

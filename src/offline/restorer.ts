@@ -18,7 +18,7 @@ import { GRACE_MS } from './times';
 
 /** Messages of one step: they may have 1 MB each. */
 const PAGE = 32;
-/** Between two steps. EMQX takes 1,000 retained messages a second by default (5.9) and drops more: with its answers it is at most a third. */
+/** Between two steps: at most about 300 messages a second. Over its retainer.max_publish_rate EMQX delivers a message and does not retain it. */
 const PACE_MS = 100;
 /** Requests at a time. */
 const PARALLEL = 8;

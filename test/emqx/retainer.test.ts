@@ -45,7 +45,7 @@ test('none but its own', async () => {
   expect(await (await start(page([entry('$SYS/brokers', '2020-01-01T00:00:00+00:00')], false))).oldest()).toBeNull();
   await stub.stop();
   await client.emqx.close();
-  // Before 5.1 it does not say whether there is more.
+  // Without hasnext: a page that is not full is the last.
   expect(await (await start({ status: 200, body: { data: [], meta: { page: 1, limit: 100, count: 0 } } })).oldest()).toBeNull();
 });
 
