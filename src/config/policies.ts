@@ -7,6 +7,8 @@ export interface Policy {
   readonly filter: string;
   /** `queue`: the first acknowledgement removes the message; `pubsub`: every client has a read position; `off`: not stored. */
   readonly mode: 'queue' | 'pubsub' | 'off';
+  /** In pubsub mode, where a client that is new to a topic starts: at what is stored, or at its first subscription. */
+  readonly from: 'earliest' | 'now';
   /** `inbox`: to `$offline/{clientid}/...`, which reaches the subscribing client alone (promise 7). */
   readonly deliverTo: 'topic' | 'inbox';
   readonly ttlMs: number;

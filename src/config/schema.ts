@@ -43,6 +43,7 @@ const policySchema = {
   properties: {
     filter: { type: 'string', format: 'topic filter' },
     mode: { type: 'string', enum: ['queue', 'pubsub', 'off'], default: 'queue' },
+    from: { type: 'string', enum: ['earliest', 'now'], default: 'earliest' },
     deliverTo: { type: 'string', enum: ['topic', 'inbox'], default: 'topic' },
     ttl: { ...duration, default: '7d' },
     maxStored: { type: 'integer', minimum: 1, default: 100_000 },

@@ -3,8 +3,9 @@ import type { ClientChange } from '../queue/jobs';
 import type { Lanes } from '../queue/lanes';
 import type { SharedState } from '../queue/state';
 import type { Subscription } from '../stores/store';
-import { loadWindow } from './deliverer';
+import { clientConsumer } from './consumer';
 import { isEmpty } from './window';
+import { loadWindow } from './windows';
 
 export interface ClientDeskDeps {
   readonly lanes: Pick<Lanes, 'put'>;
@@ -26,7 +27,7 @@ export class ClientDesk implements Desk {
   }
 
   async delivery(clientid: string): Promise<DeliveryView | null> {
-    const window = await loadWindow(this.deps.state, clientid);
+    const window = await loadWindow(this.deps.state, clientConsumer(clientid));
     if (isEmpty(window)) return null;
     const sentAt = Object.values(window.inFlight);
     return {

@@ -14,6 +14,7 @@ export interface Dropped {
 }
 
 export interface DroppedRef extends MessageRef {
+  readonly clientid: string;
   /** Of the delivery. */
   readonly qos: QoS;
 }
@@ -35,7 +36,7 @@ export function givenUp(window: Window, drops: readonly Drop[]): { window: Windo
   if (own.length === 0) return { window, ids: [] };
   const inFlight = { ...window.inFlight };
   for (const { id } of own) delete inFlight[id];
-  const again = own.filter(({ reason, qos }) => !FOR_GOOD.has(reason) && qos > 0).map(({ topic, id, qos }) => ({ topic, id, qos }));
+  const again = own.filter(({ reason, qos }) => !FOR_GOOD.has(reason) && qos > 0).map(({ clientid, topic, id, qos }) => ({ clientid, topic, id, qos }));
   const refs = [...(window.dropped?.refs ?? []), ...again].sort((a, b) => (a.id < b.id ? -1 : 1));
   return { window: { ...window, inFlight, dropped: { refs, rounds: window.dropped?.rounds ?? 0 } }, ids: own.map(({ id }) => id) };
 }

@@ -2,15 +2,16 @@ import type { Policy } from '../config/policies';
 import { isInbox, splitShare } from './topic';
 
 /**
- * Whether messages that we keep can reach a subscriber of the topic filter: some topic that it matches belongs to a policy other than off.
- * The inbox subscriptions that we make ourselves are nobody's wish (promise 8).
+ * Whether messages that we keep can reach a subscriber of the topic filter: some topic that it matches belongs to a policy of the mode (of
+ * any but off). The inbox subscriptions that we make ourselves are nobody's wish (promise 8).
  */
-export function canReach(policies: readonly Policy[], filter: string): boolean {
+export function canReach(policies: readonly Policy[], filter: string, mode?: Policy['mode']): boolean {
   const { filter: plain } = splitShare(filter);
   if (isInbox(plain)) return false;
-  return policies.some(({ mode, filter: own }, i) => {
-    const common = mode === 'off' ? null : intersection(own, plain);
-    return common !== null && !policies.slice(0, i).some((earlier) => earlier.mode === 'off' && covers(earlier.filter, common));
+  const isWanted = (policy: Policy) => (mode === undefined ? policy.mode !== 'off' : policy.mode === mode);
+  return policies.some((policy, i) => {
+    const common = isWanted(policy) ? intersection(policy.filter, plain) : null;
+    return common !== null && !policies.slice(0, i).some((earlier) => !isWanted(earlier) && covers(earlier.filter, common));
   });
 }
 

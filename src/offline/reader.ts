@@ -1,7 +1,10 @@
 import type { Policy } from '../config/policies';
 import type { Store } from '../stores/store';
+import { serves } from './consumer';
 import type { Message } from './message';
 import { policyFor } from './policy';
+import type { Positions } from './positions';
+import type { ReadSet } from './read-set';
 import type { RetainedIds } from './retained-ids';
 import { isWildcard, splitShare } from './topic';
 import type { Run } from './window';
@@ -18,6 +21,12 @@ export interface Page {
   readonly run: Run;
 }
 
+/** Where a consumer goes on in pubsub mode. */
+export interface Place {
+  readonly consumer: string;
+  readonly positions: Pick<Positions, 'load'>;
+}
+
 /**
  * Reads a run's messages page by page: topic after topic, each in publish order (promise 6). What was published after the
  * subscription is left to EMQX, which delivers it itself.
@@ -25,18 +34,21 @@ export interface Page {
 export class RunReader {
   /** Topics read ahead, for the run's filter. */
   private ahead: string[] = [];
+  /** Of topics in pubsub mode; nobody else changes them while we read (the consumer's lane). */
+  private readonly sets = new Map<string, ReadSet>();
 
   constructor(
     private readonly store: Pick<Store, 'listTopics' | 'listMessages'>,
     private readonly policies: readonly Policy[],
     private readonly retained: Pick<RetainedIds, 'idOf'>,
+    private readonly place: Place,
   ) {}
 
   /** The next page with at most as many messages as there is room for under their policy; null at the end of the run. */
   async next(run: Run, roomOf: (policy: Policy) => number, now: number): Promise<Page | 'full' | null> {
     for (let at = run.topic === '' ? await this.nextTopic(run) : run; at !== null; at = await this.nextTopic(at)) {
       const policy = policyFor(this.policies, at.topic);
-      if (policy === null || policy.mode !== 'queue') continue;
+      if (policy === null || !serves(at, policy.mode)) continue;
       const room = roomOf(policy);
       if (room <= 0) return 'full';
       const messages = await this.page(at, policy, Math.min(PAGE, room), now);
@@ -46,20 +58,32 @@ export class RunReader {
     return null;
   }
 
-  private async page(run: Run, { fetch }: Policy, room: number, now: number): Promise<Message[]> {
+  private async page(run: Run, { fetch, mode }: Policy, room: number, now: number): Promise<Message[]> {
+    const read = mode === 'pubsub' ? await this.readSet(run) : null;
     const limit = fetch.limit === null ? room : Math.min(room, fetch.limit - run.sent);
     if (limit <= 0) return [];
-    const oldest = fetch.maxAgeMs === null ? -Infinity : run.at - fetch.maxAgeMs;
+    const oldest = Math.max(fetch.maxAgeMs === null ? -Infinity : run.at - fetch.maxAgeMs, read?.startsAt ?? -Infinity);
     for (let after = run.id; ; ) {
+      if (read !== null) after = read.skip(after);
       const messages = await this.store.listMessages({ topic: run.topic, after, limit, now });
       const last = messages.at(-1);
       // Ids are in publish order: behind one that is too young there are only younger ones.
       const atEnd = messages.length < limit || last === undefined || last.publishReceivedAt > run.at;
-      const due = messages.filter(({ publishReceivedAt: at }) => at <= run.at && at >= oldest);
+      const due = messages.filter((message) => message.publishReceivedAt <= run.at && message.publishReceivedAt >= oldest && read?.has(message) !== true);
       const own = run.leaveRetained ? await this.withoutRetained(run.topic, due) : due;
       if (own.length > 0 || atEnd) return own;
       after = skipTo(oldest, last.id);
     }
+  }
+
+  private async readSet(run: Run): Promise<ReadSet> {
+    if (!this.sets.has(run.topic)) {
+      const topics = [run.topic, ...this.ahead.filter((topic) => policyFor(this.policies, topic)?.mode === 'pubsub')];
+      const { filter } = splitShare(run.filter);
+      this.sets.clear();
+      for (const set of await this.place.positions.load(this.place.consumer, topics, isWildcard(filter) ? [filter] : [])) this.sets.set(set.topic, set);
+    }
+    return this.sets.get(run.topic) as ReadSet;
   }
 
   private async withoutRetained(topic: string, messages: Message[]): Promise<Message[]> {

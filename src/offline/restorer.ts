@@ -8,8 +8,8 @@ import type { RestoreStep, RetainedJob } from '../queue/jobs';
 import type { SharedState } from '../queue/state';
 import type { Store } from '../stores/store';
 import { deliveryOf } from './delivery';
-import { inParallel } from './in-parallel';
 import type { Message } from './message';
+import { eachOf } from './parallel';
 import { retainOf } from './policy';
 import { RestoredCopies } from './restored-copies';
 import { RetainedIds } from './retained-ids';
@@ -57,7 +57,7 @@ export class Restorer {
       case 'restore-due':
         return this.deps.lanes.restore(job.data);
       case 'reconcile':
-        return inParallel(PARALLEL, job.data.topics, (topic) => this.reconcile(topic));
+        return eachOf(job.data.topics, PARALLEL, (topic) => this.reconcile(topic));
     }
   }
 
@@ -93,17 +93,17 @@ export class Restorer {
   private async restore(step: RestoreStep, due: readonly Message[]): Promise<void> {
     const absent = await this.absentOf(due);
     if (absent.length === 0) return;
-    await inParallel(PARALLEL, absent, ({ topic, id }) => this.copies.note(topic, { copyId: null, id }));
+    await eachOf(absent, PARALLEL, ({ topic, id }) => this.copies.note(topic, { copyId: null, id }));
     const noted = new Set(absent.map(({ topic }) => topic));
     const current = (await this.page(step)).filter((message) => noted.has(message.topic) && this.isDue(step, message));
     const missing = await this.absentOf(current);
     const restored = await this.publish(missing);
-    await inParallel(PARALLEL, [...noted].filter((topic) => !restored.has(topic)), (topic) => this.copies.forget(topic));
+    await eachOf([...noted].filter((topic) => !restored.has(topic)), PARALLEL, (topic) => this.copies.forget(topic));
   }
 
   private async absentOf(messages: readonly Message[]): Promise<Message[]> {
     const absent: Message[] = [];
-    await inParallel(PARALLEL, messages, async (message) => {
+    await eachOf(messages, PARALLEL, async (message) => {
       const copyId = await this.deps.retainer.idOf(message.topic);
       if (copyId === null) absent.push(message);
       else await this.recognize(message, copyId);
@@ -126,7 +126,7 @@ export class Restorer {
     await this.ids.note(messages.map((message) => ({ ...message, retain: true })));
     await state.lease(messages.map(({ id }) => id), LEASE_OWNER, GRACE_MS);
     const outcomes = await emqx.publish(messages.map((message) => this.retainedDelivery(message)));
-    await inParallel(PARALLEL, messages, async (message) => {
+    await eachOf(messages, PARALLEL, async (message) => {
       const outcome = outcomes[messages.indexOf(message)];
       const copyId = await this.deps.retainer.idOf(message.topic);
       metrics.retainedRestored.inc({ outcome: copyId === null ? 'refused' : 'restored' });

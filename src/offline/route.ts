@@ -1,6 +1,7 @@
 import type { Policy } from '../config/policies';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../events/event';
 import { toWire, type Item } from '../queue/jobs';
+import { requestsOf } from './consumer';
 import { canReach } from './overlap';
 import { expiryOf, isStored, policyFor, retainOf } from './policy';
 import type { Signer } from './signature';
@@ -61,5 +62,6 @@ function routeDropped({ topic, clientid, qos, reason, mark }: DeliveryDroppedEve
 function routeSubscribed(event: SubscribedEvent, policies: readonly Policy[]): Item[] {
   if (!canReach(policies, event.filter)) return [];
   const { clientid, filter, qos, at } = event;
-  return [{ change: { kind: 'subscribed', clientid, filter, qos, at } }, { deliver: { clientid, filter, qos, at } }];
+  const requests = requestsOf(policies, { clientid, filter, qos, at });
+  return [{ change: { kind: 'subscribed', clientid, filter, qos, at } }, ...requests.map((deliver) => ({ deliver }))];
 }

@@ -16,3 +16,9 @@ export const TOMBSTONE_MS = 15 * 60_000;
 
 /** A window that nothing has moved for so long is forgotten; the next subscription starts a new one. ms. */
 export const WINDOW_TTL_MS = 3_600_000;
+
+/**
+ * A consumer's position says that it will pass an id so long before it does: a write under way is stored by then, one that begins later
+ * finds the announcement (promise 17). ms.
+ */
+export const ANNOUNCED_MS = 4_000;

@@ -3,8 +3,9 @@ import type { Dropped } from './drops';
 import { STORM_MS } from './times';
 
 /**
- * What is on its way to one client, as JSON in the shared state: pure functions, no clock. Messages of a run are sent while there is
- * room in the window, the next ones as acks arrive (promise 10). Nothing here outlives the client for long: the state has a ttl.
+ * What is on its way to one client (in pubsub mode to a consumer: a client or a shared group), as JSON in the shared state: pure functions,
+ * no clock. Messages of a run are sent while there is room in the window, the next ones as acks arrive (promise 10). Nothing here outlives
+ * the client for long: the state has a ttl.
  */
 export interface Window {
   /** What still has to be read and sent, in order of request. One run per topic filter. */
@@ -98,10 +99,11 @@ export function fetched(window: Window, { filter, at, sent }: Run): Window {
 
 /**
  * Something sent before the subscription is not acknowledged. EMQX may still have it in a persistent session and deliver it itself, or
- * it is lost with a clean one; what comes behind it waits until acknowledgements or their absence tell (promises 6 and 9).
+ * it is lost with a clean one; what comes behind it waits until acknowledgements or their absence tell (promises 6 and 9). Not in a
+ * shared group: its members' subscriptions say nothing about each other, and there is no order among them.
  */
 export function isHeld(window: Window): boolean {
-  return hasSentBefore(window, Math.max(...window.runs.map((run) => run.at)));
+  return hasSentBefore(window, Math.max(...window.runs.filter(({ consumer }) => consumer === undefined).map(({ at }) => at)));
 }
 
 /** Half of the window is free: fewer, larger batches than refilling at every ack. */

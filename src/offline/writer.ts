@@ -3,11 +3,14 @@ import type { Metrics } from '../ops/metrics';
 import { fromWire, type MessageEvent, type MessageJob } from '../queue/jobs';
 import type { Lanes } from '../queue/lanes';
 import type { Store } from '../stores/store';
+import type { LateWrites } from './late-writes';
 import type { Message } from './message';
 import type { RetainedIds } from './retained-ids';
 import type { RetainedKeeper } from './retained-keeper';
 import { TOMBSTONE_MS } from './times';
 import type { Trimmer } from './trimmer';
+
+type AckEvent = Extract<MessageEvent, { kind: 'ack' }>;
 
 export interface WriterDeps {
   readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
@@ -15,6 +18,7 @@ export interface WriterDeps {
   readonly retained: Pick<RetainedIds, 'note'>;
   readonly keeper: Pick<RetainedKeeper, 'apply'>;
   readonly trimmer: Trimmer;
+  readonly lateWrites: Pick<LateWrites, 'isPubsub' | 'around'>;
   readonly metrics: Metrics;
   /** A message that the store refuses for its content (promise 13). */
   readonly setAside: (message: Message, reason: string) => Promise<void>;
@@ -25,24 +29,32 @@ export interface WriterDeps {
 export class Writer {
   constructor(private readonly deps: WriterDeps) {}
 
-  async handle(job: MessageJob): Promise<void> {
+  async handle(job: MessageJob, takenOver = false): Promise<void> {
     // A fence has nothing to do: it is done when it is reached.
-    if (job.name === 'events') await this.apply(job.data.events);
+    if (job.name === 'events') await this.apply(job.data.events, takenOver);
   }
 
   /** Publishes first: an ack in the same batch belongs to a message of it or of an earlier one, or comes first (promise 3). */
-  async apply(events: readonly MessageEvent[]): Promise<void> {
+  async apply(events: readonly MessageEvent[], takenOver = false): Promise<void> {
     const published = events.flatMap((event) => (event.kind === 'publish' ? [{ message: fromWire(event.message), retained: event.retained }] : []));
     if (published.length > 0) await this.deps.retained.note(published.map(({ message }) => message));
     await this.deps.keeper.apply(published.flatMap(({ message, retained }) => (retained === undefined ? [] : [message])));
-    await this.save(published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])));
+    await this.save(published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])), takenOver);
     const acks = events.filter((event) => event.kind === 'ack');
-    if (acks.length === 0) return;
-    const removed = await this.deps.store.removeMessages(acks, this.deps.now() + TOMBSTONE_MS);
-    this.deps.metrics.messagesRemoved.inc(removed);
+    if (acks.length > 0) await this.acknowledge(acks);
+  }
+
+  private async acknowledge(acks: readonly AckEvent[]): Promise<void> {
+    const { isPubsub } = this.deps.lateWrites;
+    const done = acks.filter(({ topic }) => !isPubsub(topic));
+    if (done.length > 0) this.deps.metrics.messagesRemoved.inc(await this.deps.store.removeMessages(done, this.deps.now() + TOMBSTONE_MS));
     this.deps.metrics.acksApplied.inc(acks.length);
-    const ours = acks.filter((ack) => ack.ours);
-    if (ours.length > 0) await this.deps.lanes.progress(ours.map(({ clientid, id }) => ({ clientid, id })));
+    const progress = acks.flatMap(({ clientid, id, topic, ours }) => {
+      // Others have not read it: what EMQX delivered itself counts, too.
+      if (isPubsub(topic)) return [{ clientid, id, topic, ours }];
+      return ours ? [{ clientid, id }] : [];
+    });
+    if (progress.length > 0) await this.deps.lanes.progress(progress);
   }
 
   /** One by one, for a job that fails as a whole: what fails alone is handed to `setAside`, the others are applied. */
@@ -57,9 +69,9 @@ export class Writer {
     }
   }
 
-  private async save(messages: readonly Message[]): Promise<void> {
+  private async save(messages: readonly Message[], takenOver: boolean): Promise<void> {
     if (messages.length === 0) return;
-    const refusals = await this.deps.store.saveMessages(messages);
+    const refusals = await this.deps.lateWrites.around(messages, takenOver, () => this.deps.store.saveMessages(messages));
     this.deps.metrics.messagesStored.inc(messages.length - refusals.length);
     this.deps.metrics.messagesRefused.inc(refusals.length);
     for (const { id, reason } of refusals) {

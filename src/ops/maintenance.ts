@@ -1,3 +1,4 @@
+import type { ReadPurger } from '../offline/read-purger';
 import type { SharedState } from '../queue/state';
 import type { Store } from '../stores/store';
 import type { Logger } from './log';
@@ -10,6 +11,7 @@ const CHUNK = 1_000;
 export interface MaintenanceDeps {
   readonly store: Pick<Store, 'purgeExpired'>;
   readonly state: Pick<SharedState, 'purge'>;
+  readonly readPurger: Pick<ReadPurger, 'run'>;
   readonly vacuum: () => Promise<void>;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -36,6 +38,7 @@ export class Maintenance {
   async run(): Promise<void> {
     try {
       await this.purgeStore();
+      this.deps.metrics.messagesRemoved.inc(await this.deps.readPurger.run());
       while (!this.stopped && (await this.deps.state.purge(CHUNK)));
       await this.deps.vacuum();
     } catch (error) {

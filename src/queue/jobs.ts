@@ -33,6 +33,8 @@ export interface DeliveryRequest {
   readonly qos: QoS;
   /** When it subscribed (ms, EMQX's clock): what was published later reaches it without us. */
   readonly at: number;
+  /** Whose position is read and whose window counts: a shared group's in pubsub mode. Absent: the client's own. */
+  readonly consumer?: string;
 }
 
 /** What a client did, or an operator decided for it, in a client lane. Times are EMQX's (an operator's: ours), in ms. */
@@ -56,12 +58,28 @@ export type Item =
 
 /** A delivery of ours that EMQX gave up for the client. */
 export interface ClientDrop extends Drop {
-  readonly clientid: string;
+  /** The group that it was sent for, found out in the client's own lane. Absent: the client itself. */
+  readonly consumer?: string;
 }
 
-/** An acknowledged delivery of ours. */
+/** An acknowledged delivery of ours; in pubsub mode any acknowledgement. */
 export interface Progress {
   readonly clientid: string;
+  readonly id: string;
+  /** In pubsub mode, as all that follows: what it read. */
+  readonly topic?: string;
+  readonly ours?: boolean;
+  /** The group that it read for, found out in the client's own lane. */
+  readonly consumer?: string;
+  readonly filters?: readonly string[];
+  /** false: it may have read for itself, or for another group. */
+  readonly sure?: boolean;
+}
+
+/** A message that is about to be stored, and a consumer whose position may have passed it. */
+export interface Late {
+  readonly consumer: string;
+  readonly topic: string;
   readonly id: string;
 }
 
@@ -69,16 +87,22 @@ export interface Progress {
 export type MessageJob = { readonly name: 'events'; readonly data: { events: readonly MessageEvent[] } } | { readonly name: 'fence' };
 
 export type ClientJob =
-  /** Clients subscribed; the fences are passed. */
-  | { readonly name: 'subscribed'; readonly data: { requests: readonly DeliveryRequest[] } }
+  /** Clients subscribed; the fences are passed. `turn`: it has waited in the client lane, too, for what was acknowledged before. */
+  | { readonly name: 'subscribed'; readonly data: { requests: readonly DeliveryRequest[]; turn?: boolean } }
   /** The time to look again has come; not behind the fences yet. */
   | { readonly name: 'due'; readonly data: { requests: readonly DeliveryRequest[] } }
   /** Look again; the fences are passed. */
-  | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[] } }
+  | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[]; turn?: boolean } }
+  /** The acknowledgements of a group's members have passed their own lanes. */
+  | { readonly name: 'gathered'; readonly data: { requests: readonly DeliveryRequest[]; then: 'subscribed' | 'recheck' } }
+  | { readonly name: 'fence' }
+  | { readonly name: 'late'; readonly data: { late: readonly Late[] } }
+  /** What a position covers need not be known one by one any more. */
+  | { readonly name: 'forget'; readonly data: { positions: readonly Omit<Late, 'id'>[] } }
   | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } }
   | { readonly name: 'dropped'; readonly data: { drops: readonly ClientDrop[] } }
-  /** A pause is over: go on where the clients' windows stand. */
-  | { readonly name: 'resume'; readonly data: { clients: readonly { readonly clientid: string }[] } }
+  /** A pause is over: go on where the windows stand. */
+  | { readonly name: 'resume'; readonly data: { windows: readonly { readonly consumer: string }[] } }
   | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } }
   | RetainedJob;
 

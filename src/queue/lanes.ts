@@ -1,5 +1,6 @@
 import type { FlowJob } from 'bullmq';
 import { errorText, UnavailableError } from '../errors';
+import { consumerOf } from '../offline/consumer';
 import type { Message } from '../offline/message';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
@@ -11,6 +12,7 @@ import {
   type DeliveryRequest,
   type HistoryJob,
   type Item,
+  type Late,
   type MessageEvent,
   type Progress,
   type RestoreStep,
@@ -73,15 +75,45 @@ export class Lanes {
     return this.add(byClientLane(requests, this.laneCounts, (lane, group) => ({ name: 'due', queueName: clientLane(lane), data: { requests: group }, opts })));
   }
 
-  /** Goes on with the clients' windows after `delayMs`. */
-  resumeLater(clientids: readonly string[], delayMs: number): Promise<void> {
+  /** Goes on with the consumers' windows after `delayMs`. */
+  resumeLater(consumers: readonly string[], delayMs: number): Promise<void> {
     const opts = { ...JOB, delay: delayMs };
-    const clients = clientids.map((clientid) => ({ clientid }));
-    return this.add(byClientLane(clients, this.laneCounts, (lane, group) => ({ name: 'resume', queueName: clientLane(lane), data: { clients: group }, opts })));
+    const windows = consumers.map((consumer) => ({ consumer }));
+    return this.add(byClientLane(windows, this.laneCounts, (lane, group) => ({ name: 'resume', queueName: clientLane(lane), data: { windows: group }, opts })));
   }
 
   recheck(requests: readonly DeliveryRequest[]): Promise<void> {
     return this.add(byClientLane(requests, this.laneCounts, (lane, group) => delivery('recheck', lane, group, this.laneCounts)));
+  }
+
+  /**
+   * BullMQ puts a delivery whose fences are passed in front of its lane. Read positions (pubsub mode) are known only behind what is in the
+   * lane already, so it goes to the end once more; that of a group behind what its members have in their own lanes.
+   */
+  turn(name: 'subscribed' | 'recheck', requests: readonly DeliveryRequest[], gathered = false): Promise<void> {
+    const groups = gathered ? [] : requests.filter(({ consumer }) => consumer !== undefined);
+    const ready = requests.filter((request) => !groups.includes(request));
+    const fences = this.clients.map((queue) => ({ name: 'fence', queueName: queue.name, data: {}, opts: JOB }));
+    return this.add([
+      ...byClientLane(ready, this.laneCounts, (lane, group) => ({ name, queueName: clientLane(lane), data: { requests: group, turn: true }, opts: JOB })),
+      ...byClientLane(groups, this.laneCounts, (lane, group) => ({
+        ...{ name: 'gathered', queueName: clientLane(lane), data: { requests: group, then: name }, opts: JOB },
+        children: fences,
+      })),
+    ]);
+  }
+
+  late(late: readonly Late[]): Promise<void> {
+    return this.add(byClientLane(late, this.laneCounts, (lane, group) => ({ name: 'late', queueName: clientLane(lane), data: { late: group }, opts: JOB })));
+  }
+
+  /** Behind what is in the lane now. */
+  forget(positions: readonly Omit<Late, 'id'>[]): Promise<void> {
+    return this.add(byClientLane(positions, this.laneCounts, (lane, group) => ({ name: 'forget', queueName: clientLane(lane), data: { positions: group }, opts: JOB })));
+  }
+
+  dropped(drops: readonly ClientDrop[]): Promise<void> {
+    return this.add(byClientLane(drops, this.laneCounts, dropsJob));
   }
 
   progress(acks: readonly Progress[]): Promise<void> {
@@ -169,9 +201,13 @@ function jobsOf(items: readonly Item[], counts: LaneCounts): FlowJob[] {
   return [
     ...jobs,
     ...byClientLane(changes, counts, (lane, group) => ({ name: 'changes', queueName: clientLane(lane), data: { changes: group }, opts: JOB })),
-    ...byClientLane(drops, counts, (lane, group) => ({ name: 'dropped', queueName: clientLane(lane), data: { drops: group }, opts: JOB })),
+    ...byClientLane(drops, counts, dropsJob),
     ...byClientLane(requests, counts, (lane, group) => delivery('subscribed', lane, group, counts)),
   ];
+}
+
+function dropsJob(lane: number, drops: readonly ClientDrop[]): FlowJob {
+  return { name: 'dropped', queueName: clientLane(lane), data: { drops }, opts: JOB };
 }
 
 function topicOf(event: MessageEvent): string {
@@ -189,9 +225,10 @@ function fencesOf(filters: readonly string[], counts: LaneCounts): FlowJob[] {
   return lanes.map((each) => ({ name: 'fence', queueName: messageLane(each), data: {}, opts: JOB }));
 }
 
-function byClientLane<T extends { clientid: string }>(items: readonly T[], counts: LaneCounts, job: (lane: number, group: T[]) => FlowJob): FlowJob[] {
+/** By the consumer, which is the client itself but for groups in pubsub mode. */
+function byClientLane<T extends { clientid: string } | { consumer: string }>(items: readonly T[], counts: LaneCounts, job: (lane: number, group: T[]) => FlowJob): FlowJob[] {
   const groups = new Map<number, T[]>();
-  for (const item of items) push(groups, laneOf(item.clientid, counts.clients), item);
+  for (const item of items) push(groups, laneOf(consumerOf(item), counts.clients), item);
   return [...groups].map(([lane, group]) => job(lane, group));
 }
 

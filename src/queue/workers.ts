@@ -5,10 +5,12 @@ import type { JobWorker, QueueBackend } from './backend';
 import type { ClientJob, HistoryJob, MessageJob } from './jobs';
 import { clientLane, historyLane, messageLane } from './names';
 
-/** Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash. */
+/**
+ * Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash.
+ * `takenOver`: it was started before, by a process that died or stopped; part of it may be done.
+ */
 export interface Handlers {
-  readonly messages: (job: MessageJob) => Promise<void>;
-  /** `takenOver`: it was started before, by a process that died or stopped; part of it may be done. */
+  readonly messages: (job: MessageJob, takenOver: boolean) => Promise<void>;
   readonly clients: (job: ClientJob, takenOver: boolean) => Promise<void>;
   /** By the names of the sinks. */
   readonly histories: ReadonlyMap<string, (job: HistoryJob) => Promise<void>>;
@@ -31,7 +33,7 @@ export class Workers {
     const add = (name: string, handle: (job: Job) => Promise<void>) => {
       this.workers.push(backend.worker(name, (job, token) => this.process(name, job, token, handle, handlers)));
     };
-    for (let lane = 0; lane < backend.laneCounts.messages; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob));
+    for (let lane = 0; lane < backend.laneCounts.messages; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob, job.attemptsStarted > 1));
     for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob, job.attemptsStarted > 1));
     for (const [sink, handle] of handlers.histories) add(historyLane(sink), (job) => handle(job as unknown as HistoryJob));
   }

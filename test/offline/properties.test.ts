@@ -90,7 +90,7 @@ describe('policies', () => {
 
 describe('windows', () => {
   const id = fc.constantFrom(...Array.from({ length: 12 }, (_, i) => `M${i}`));
-  const drop = fc.record<Drop>({ id, topic: fc.constant('t'), qos: fc.constantFrom(0, 1, 2), reason: fc.constantFrom('queue_full', 'expired', 'too_large', 'unknown') });
+  const drop = fc.record<Drop>({ clientid: fc.constant('c'), id, topic: fc.constant('t'), qos: fc.constantFrom(0, 1, 2), reason: fc.constantFrom('queue_full', 'expired', 'too_large', 'unknown') });
   const step = fc.oneof(
     fc.record({ kind: fc.constant('sent' as const), ids: fc.uniqueArray(id), at: fc.nat(10_000) }),
     // In any order, more than once, unknown ones too.
@@ -156,7 +156,7 @@ describe('windows', () => {
         let window = sent(EMPTY, ids, 1);
         let rounds = 0;
         for (;;) {
-          const all = Object.keys(window.inFlight).map((one) => ({ id: one, topic: 't', qos: 1 as const, reason: 'queue_full' }));
+          const all = Object.keys(window.inFlight).map((one) => ({ clientid: 'c', id: one, topic: 't', qos: 1 as const, reason: 'queue_full' }));
           const next = nextRound(givenUp(window, all).window);
           if (next.round === null) return expect(rounds).toBe(5);
           expect(next.round).toBe(rounds++);

@@ -33,6 +33,7 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
     retained: { note: async () => undefined },
     keeper: { apply: async (messages) => void (messages.length > 0 && calls.push(`retain ${messages.map(({ id }) => id).join()}`)) },
     trimmer: { saved: async () => undefined } as never,
+    lateWrites: { isPubsub: (topic) => topic.startsWith('pubsub/'), around: (_messages, _takenOver, save) => save() },
     metrics: createMetrics(),
     setAside: async ({ id }, reason) => void calls.push(`aside ${id}: ${reason}`),
     now: () => 0,
@@ -52,6 +53,18 @@ describe('the writer', () => {
     await writer.apply([publish('a'), ack('a', false), publish('b'), ack('x', true)]);
     expect(calls).toEqual(['save a,b', 'remove a,x']);
     expect(progress).toEqual([{ clientid: 'c', id: 'x' }]);
+  });
+
+  it('leaves a message of a pubsub topic to others, whoever delivered it', async () => {
+    const { writer, calls, progress } = subject();
+    const of = (id: string, ours: boolean): MessageEvent => ({ kind: 'ack', id, topic: 'pubsub/1', clientid: 'c', ours });
+    await writer.apply([of('a', false), of('b', true), ack('x', true)]);
+    expect(calls).toEqual(['remove x']);
+    expect(progress).toEqual([
+      { clientid: 'c', id: 'a', topic: 'pubsub/1', ours: false },
+      { clientid: 'c', id: 'b', topic: 'pubsub/1', ours: true },
+      { clientid: 'c', id: 'x' },
+    ]);
   });
 
   it('sets aside what the store refuses (promise 13)', async () => {

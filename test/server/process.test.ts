@@ -79,13 +79,10 @@ describe('the server as a process, on the embedded default', () => {
     expect(server.output).toMatch(message);
   });
 
-  it.each([
-    [{ POLICIES: '[{"filter":"#","mode":"pubsub"}]' }, /POLICIES.*pubsub/],
-    [{ EMQX_URL: 'http://localhost:8081/api/v4' }, /EMQX_URL.*EMQX 5/],
-  ])('refuses what this release does not have: %j', async (setting, message) => {
-    const server = await ServerProcess.run({ DATA_DIR: directory.path, ...setting }, 'serve');
+  it('refuses what this release does not have', async () => {
+    const server = await ServerProcess.run({ DATA_DIR: directory.path, EMQX_URL: 'http://localhost:8081/api/v4' }, 'serve');
     expect(await server.exitCode).toBe(78);
-    expect(server.output).toMatch(message);
+    expect(server.output).toMatch(/EMQX_URL.*EMQX 5/);
   });
 
   it('migrates from the command line', async () => {

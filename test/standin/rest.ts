@@ -32,6 +32,8 @@ export class Rest {
   before: (route: string) => void = () => undefined;
   /** Requests whose URL it matches wait for it. */
   hold: { url: RegExp; until: Promise<void> } | null = null;
+  /** Requests that met an outage. */
+  refused = 0;
 
   constructor(
     private readonly broker: Broker,
@@ -43,6 +45,7 @@ export class Rest {
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
+    if (this.outage !== null) this.refused++;
     if (this.hold?.url.test(request.url ?? '')) await this.hold.until;
     if (this.outage === 'hang') return;
     const { status, body } = this.outage === null ? this.answer(request, Buffer.concat(chunks)) : { status: this.outage, body: { code: 'DOWN' } };

@@ -5,6 +5,7 @@ export function policy(fields: Partial<Policy> = {}): Policy {
   return {
     filter: '#',
     mode: 'queue',
+    from: 'earliest',
     deliverTo: 'topic',
     ttlMs: 7 * 86_400_000,
     maxStored: 100_000,

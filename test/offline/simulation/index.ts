@@ -1,22 +1,25 @@
-import { createHash } from 'node:crypto';
 import type { Policy } from '../../../src/config/policies';
 import type { OfflineEvent } from '../../../src/events/event';
 import { Deliverer } from '../../../src/offline/deliverer';
+import { LateWrites } from '../../../src/offline/late-writes';
 import type { Message } from '../../../src/offline/message';
+import { Positions } from '../../../src/offline/positions';
+import { Reading } from '../../../src/offline/reading';
 import { RetainedIds } from '../../../src/offline/retained-ids';
 import { route } from '../../../src/offline/route';
 import { Signer } from '../../../src/offline/signature';
 import { Trimmer } from '../../../src/offline/trimmer';
-import type { Window } from '../../../src/offline/window';
+import { clientConsumer } from '../../../src/offline/consumer';
+import { loadWindow } from '../../../src/offline/windows';
 import { Writer } from '../../../src/offline/writer';
 import { createMetrics } from '../../../src/ops/metrics';
 import type { ClientJob, MessageEvent, RetainedJob } from '../../../src/queue/jobs';
 import type { Lanes } from '../../../src/queue/lanes';
+import { MemoryStore } from '../../support/memory-store';
 import { message } from '../../support/messages';
 import { policy } from '../../support/policies';
 import { SimulatedBroker, type Session } from './broker';
 import { MemoryState } from './state';
-import { MemoryStore } from './store';
 
 type Work = Exclude<ClientJob, { name: 'changes' } | RetainedJob>;
 
@@ -39,24 +42,31 @@ export class Simulation {
   private readonly policies: readonly Policy[];
   private readonly signer = new Signer('key');
   private readonly writer: Writer;
+  private readonly reading: Reading;
   private readonly deliverer: Deliverer;
   private sequence = 0;
 
-  constructor(...policies: Partial<Policy>[]) {
-    this.policies = policies.length === 0 ? [policy()] : policies.map(policy);
+  constructor(...fields: Partial<Policy>[]) {
+    this.policies = fields.length === 0 ? [policy()] : fields.map(policy);
     const now = () => this.now;
-    const common = { store: this.store.asStore(), lanes: this.lanes(), metrics: this.metrics, setAside: async () => undefined, now };
-    const trimmer = new Trimmer({ store: common.store, policies: this.policies, metrics: this.metrics });
-    this.writer = new Writer({ ...common, trimmer, retained: new RetainedIds(this.state), keeper: { apply: async () => undefined } });
-    this.deliverer = new Deliverer({ ...common, emqx: this.broker.asApi(), state: this.state, policies: this.policies, signer: this.signer });
+    const { state, policies, metrics, signer } = this;
+    const common = { store: this.store.asStore(), state, policies, lanes: this.lanes(), metrics, setAside: async () => undefined, now };
+    const keeper = { apply: async () => undefined };
+    this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
+    this.reading = new Reading({ ...common, positions: new Positions(common) });
+    this.deliverer = new Deliverer({ ...common, emqx: this.broker.asApi(), signer });
   }
 
   private lanes(): Lanes {
     const later = (delay: number, job: Work) => void this.delayed.push({ at: this.now + delay, job });
-    const lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'progress' | 'history'> = {
+    const lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'turn' | 'dropped' | 'late' | 'forget' | 'progress' | 'history'> = {
       recheck: async (requests) => void this.jobs.push({ name: 'recheck', data: { requests } }),
       recheckLater: async (requests, delay) => later(delay, { name: 'due', data: { requests } }),
-      resumeLater: async (clientids, delay) => later(delay, { name: 'resume', data: { clients: clientids.map((clientid) => ({ clientid })) } }),
+      resumeLater: async (consumers, delay) => later(delay, { name: 'resume', data: { windows: consumers.map((consumer) => ({ consumer })) } }),
+      turn: async (name, requests) => void this.jobs.push({ name, data: { requests, turn: true } }),
+      dropped: async (drops) => void this.jobs.push({ name: 'dropped', data: { drops } }),
+      late: async (late) => void this.jobs.push({ name: 'late', data: { late } }),
+      forget: async (positions) => void this.jobs.push({ name: 'forget', data: { positions } }),
       progress: async (acks) => void this.jobs.push({ name: 'progress', data: { acks } }),
       history: async () => undefined,
     };
@@ -72,6 +82,7 @@ export class Simulation {
   /** The client subscribes now; its event has not arrived yet. */
   subscribed(clientid: string, filter: string, qos: 0 | 1 | 2 = 1): OfflineEvent {
     this.broker.session(clientid).subscriptions.set(filter, qos);
+    this.store.subscriptions.push({ clientid, topic: filter, qos });
     return { type: 'subscribed', clientid, filter, qos, at: this.now };
   }
 
@@ -106,8 +117,7 @@ export class Simulation {
 
   /** What the client's window says is on its way. */
   async inFlight(clientid: string): Promise<Readonly<Record<string, number>>> {
-    const stored = await this.state.get(`window:${createHash('sha256').update(clientid).digest('hex')}`);
-    return stored === null ? {} : (JSON.parse(stored) as Window).inFlight;
+    return (await loadWindow(this.state, clientConsumer(clientid))).inFlight;
   }
 
   /** Time passes; what was put off is done when it is due. */
@@ -124,10 +134,15 @@ export class Simulation {
     this.now = end;
   }
 
+  private async work(job: Work): Promise<void> {
+    await this.reading.handle(job);
+    await this.deliverer.handle(job, false);
+  }
+
   private async settle(): Promise<void> {
     while (this.writes.length > 0 || this.jobs.length > 0) {
       if (this.writes.length > 0) await this.writer.apply(this.writes.splice(0, 256));
-      else await this.deliverer.handle(this.jobs.shift() as Work, false);
+      else await this.work(this.jobs.shift() as Work);
       for (const { clientid, unacknowledged } of this.broker.sessions.values()) {
         this.peak.set(clientid, Math.max(this.peak.get(clientid) ?? 0, unacknowledged.length));
       }

@@ -1,0 +1,76 @@
+import type { Message, MessageRef } from '../../src/offline/message';
+import { matches } from '../../src/offline/topic';
+import type { ClientState, Position, Store, Subscription } from '../../src/stores/store';
+
+type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'trimTopic';
+type Clients = 'getPositions' | 'listPositions' | 'putPositions' | 'positionsOfTopic' | 'listSubscriptions' | 'getClientState';
+
+/** As much of a store as the way of a message needs, in maps. Tombstones stay for ever. */
+export class MemoryStore implements Pick<Store, Messages | Clients> {
+  readonly tombstones = new Set<string>();
+  readonly states = new Map<string, ClientState>();
+  readonly messages = new Map<string, Message>();
+  readonly positions = new Map<string, Position>();
+  readonly subscriptions: Subscription[] = [];
+
+  asStore(): Store {
+    return this as unknown as Store;
+  }
+
+  async saveMessages(messages: readonly Message[]) {
+    for (const message of messages) if (!this.tombstones.has(message.id) && !this.messages.has(message.id)) this.messages.set(message.id, message);
+    return [];
+  }
+
+  async removeMessages(refs: readonly MessageRef[]) {
+    for (const { id } of refs) this.tombstones.add(id);
+    return refs.filter(({ id }) => this.messages.delete(id)).length;
+  }
+
+  async getMessage(id: string) {
+    return this.messages.get(id) ?? null;
+  }
+
+  async listTopics({ filter, after, limit }: Parameters<Store['listTopics']>[0]) {
+    const topics = new Set([...this.messages.values()].map(({ topic }) => topic));
+    return [...topics].filter((topic) => topic > after && matches(filter, topic)).sort().slice(0, limit);
+  }
+
+  async listMessages({ topic, after, limit, now }: Parameters<Store['listMessages']>[0]) {
+    const own = [...this.messages.values()].filter((message) => message.topic === topic && message.id > after && (message.expiresAt ?? Infinity) > now);
+    return own.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit);
+  }
+
+  async trimTopic() {
+    return 0;
+  }
+
+  async getClientState(clientid: string) {
+    return this.states.get(clientid) ?? null;
+  }
+
+  async getPositions(consumer: string, topics: readonly string[]) {
+    return topics.flatMap((topic) => this.positions.get(JSON.stringify([consumer, topic])) ?? []);
+  }
+
+  async listPositions(consumer: string, after: string, limit: number) {
+    const own = [...this.positions.values()].filter((position) => position.consumer === consumer && position.topic > after);
+    return own.sort((a, b) => (a.topic < b.topic ? -1 : 1)).slice(0, limit);
+  }
+
+  async putPositions(positions: readonly Position[]) {
+    for (const position of positions) {
+      const key = JSON.stringify([position.consumer, position.topic]);
+      if (position.id === '' && position.receipts.length === 0) this.positions.delete(key);
+      else this.positions.set(key, position);
+    }
+  }
+
+  async positionsOfTopic(topic: string) {
+    return [...this.positions.values()].filter((position) => position.topic === topic);
+  }
+
+  async listSubscriptions(clientid: string) {
+    return this.subscriptions.filter((subscription) => subscription.clientid === clientid);
+  }
+}
