@@ -1,4 +1,4 @@
-import type { ReadPurger } from '../offline/read-purger';
+import type { ReadPurger } from '../offline/positions/read-purger';
 import type { SharedState } from '../queue/state';
 import type { Store } from '../stores/store';
 import type { Logger } from './log';

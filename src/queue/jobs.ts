@@ -1,4 +1,4 @@
-import type { Drop } from '../offline/drops';
+import type { Drop } from '../offline/deliver/drops';
 import type { Message, QoS } from '../offline/message';
 import type { Subscription } from '../stores/store';
 

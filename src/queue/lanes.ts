@@ -1,6 +1,6 @@
 import type { FlowJob } from 'bullmq';
 import { errorText, UnavailableError } from '../errors';
-import { consumerOf } from '../offline/consumer';
+import { consumerOf } from '../offline/positions/consumer';
 import type { Message } from '../offline/message';
 import type { Flows, JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';

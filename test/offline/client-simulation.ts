@@ -1,7 +1,7 @@
 import { RetryableError } from '../../src/errors';
-import { Clients } from '../../src/offline/clients';
+import { Clients } from '../../src/offline/clients/clients';
 import type { QoS } from '../../src/offline/message';
-import { Subscriptions } from '../../src/offline/subscriptions';
+import { Subscriptions } from '../../src/offline/clients/subscriptions';
 import type { ClientChange } from '../../src/queue/jobs';
 import type { ClientState, Subscription } from '../../src/stores/store';
 

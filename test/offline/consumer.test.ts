@@ -1,4 +1,4 @@
-import { clientConsumer, readersOf, requestsOf, serves, wildcardsOf } from '../../src/offline/consumer';
+import { clientConsumer, readersOf, requestsOf, serves, wildcardsOf } from '../../src/offline/positions/consumer';
 import { policy } from '../support/policies';
 
 const policies = [policy({ filter: 'many/#', mode: 'pubsub' }), policy({ filter: 'off/#', mode: 'off' }), policy()];

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Delivery, EmqxApi } from '../../src/emqx/api';
-import { Deliverer } from '../../src/offline/deliverer';
+import { Deliverer } from '../../src/offline/deliver/deliverer';
 import { Signer } from '../../src/offline/signature';
-import { EMPTY, sent, type Window } from '../../src/offline/window';
+import { EMPTY, sent, type Window } from '../../src/offline/deliver/window';
 import { createMetrics } from '../../src/ops/metrics';
 import type { DeliveryRequest } from '../../src/queue/jobs';
 import type { SharedState } from '../../src/queue/state';

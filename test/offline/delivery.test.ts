@@ -1,4 +1,4 @@
-import { deliveryOf } from '../../src/offline/delivery';
+import { deliveryOf } from '../../src/offline/deliver/delivery';
 import type { MessageProperties } from '../../src/offline/message';
 import { Signer } from '../../src/offline/signature';
 import { message } from '../support/messages';

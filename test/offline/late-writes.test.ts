@@ -1,5 +1,5 @@
-import { LateWrites } from '../../src/offline/late-writes';
-import { markOf } from '../../src/offline/positions';
+import { LateWrites } from '../../src/offline/positions/late-writes';
+import { markOf } from '../../src/offline/positions/positions';
 import { ANNOUNCED_MS } from '../../src/offline/times';
 import type { Late } from '../../src/queue/jobs';
 import { MemoryStore } from '../support/memory-store';

@@ -1,4 +1,4 @@
-import { stateAfter, type ConnectionChange } from '../../src/offline/presence';
+import { stateAfter, type ConnectionChange } from '../../src/offline/clients/presence';
 import type { ClientState } from '../../src/stores/store';
 
 const connected = (at: number, node: string | null = 'n1'): ConnectionChange => ({ kind: 'connected', clientid: 'c', node, at });

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
-import { givenUp, nextRound, settled, takenAgain, type Drop } from '../../src/offline/drops';
+import { givenUp, nextRound, settled, takenAgain, type Drop } from '../../src/offline/deliver/drops';
 import { isStored, policyFor } from '../../src/offline/policy';
 import { inboxFilter, inboxTopic, isWildcard, literalPrefix, matches, splitShare, stripInbox } from '../../src/offline/topic';
-import { EMPTY, inFlightCount, sent, subscribed, wantsMore, type Window } from '../../src/offline/window';
+import { EMPTY, inFlightCount, sent, subscribed, wantsMore, type Window } from '../../src/offline/deliver/window';
 import type { Policy } from '../../src/config/policies';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';

@@ -1,5 +1,5 @@
 import type { Delivery, EmqxApi } from '../../src/emqx/api';
-import { Deliverer } from '../../src/offline/deliverer';
+import { Deliverer } from '../../src/offline/deliver/deliverer';
 import { Signer } from '../../src/offline/signature';
 import { createMetrics } from '../../src/ops/metrics';
 import type { DeliveryRequest } from '../../src/queue/jobs';

@@ -1,11 +1,11 @@
 import type { Scheduler } from 'fast-check';
-import { clientConsumer, groupConsumer } from '../../src/offline/consumer';
-import { LateWrites } from '../../src/offline/late-writes';
-import { Positions } from '../../src/offline/positions';
-import { RunReader } from '../../src/offline/reader';
-import { Reading } from '../../src/offline/reading';
+import { clientConsumer, groupConsumer } from '../../src/offline/positions/consumer';
+import { LateWrites } from '../../src/offline/positions/late-writes';
+import { Positions } from '../../src/offline/positions/positions';
+import { RunReader } from '../../src/offline/deliver/reader';
+import { Reading } from '../../src/offline/positions/reading';
 import { ANNOUNCED_MS } from '../../src/offline/times';
-import type { Run } from '../../src/offline/window';
+import type { Run } from '../../src/offline/deliver/window';
 import type { Late, Progress } from '../../src/queue/jobs';
 import { MemoryStore } from '../support/memory-store';
 import { message } from '../support/messages';

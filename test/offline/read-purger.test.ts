@@ -1,5 +1,5 @@
-import { FILTERS } from '../../src/offline/positions';
-import { ReadPurger } from '../../src/offline/read-purger';
+import { FILTERS } from '../../src/offline/positions/positions';
+import { ReadPurger } from '../../src/offline/positions/read-purger';
 import { MemoryStore } from '../support/memory-store';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';

@@ -1,4 +1,4 @@
-import { ReadSet } from '../../src/offline/read-set';
+import { ReadSet } from '../../src/offline/positions/read-set';
 import { idOf } from './pubsub-world';
 
 const stored = (...ks: number[]) => ks.map((k) => ({ id: idOf(k), publishReceivedAt: 1_000 + k }));

@@ -1,4 +1,4 @@
-import { RestoreWatch } from '../../src/offline/restore-watch';
+import { RestoreWatch } from '../../src/offline/retained/restore-watch';
 import { createLogger } from '../../src/ops/log';
 import type { RestoreStep } from '../../src/queue/jobs';
 import { policy } from '../support/policies';

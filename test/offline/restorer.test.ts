@@ -1,8 +1,8 @@
 import type { Delivery } from '../../src/emqx/api';
 import { RetryableError } from '../../src/errors';
 import type { Message } from '../../src/offline/message';
-import { RestoredCopies } from '../../src/offline/restored-copies';
-import { Restorer } from '../../src/offline/restorer';
+import { RestoredCopies } from '../../src/offline/retained/restored-copies';
+import { Restorer } from '../../src/offline/retained/restorer';
 import { Signer } from '../../src/offline/signature';
 import { createLogger } from '../../src/ops/log';
 import { createMetrics } from '../../src/ops/metrics';

@@ -1,6 +1,6 @@
 import type { Message } from '../../src/offline/message';
-import { RestoredCopies, type RestoredCopy } from '../../src/offline/restored-copies';
-import { RetainedKeeper } from '../../src/offline/retained-keeper';
+import { RestoredCopies, type RestoredCopy } from '../../src/offline/retained/restored-copies';
+import { RetainedKeeper } from '../../src/offline/retained/retained-keeper';
 import { message } from '../support/messages';
 
 const publish = (id: string, text = 'x', fields: Partial<Message> = {}) => message({ topic: 't', id, retain: true, payload: Buffer.from(text), ...fields });

@@ -1,5 +1,5 @@
 import type { AckedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../../src/events/event';
-import { route } from '../../src/offline/route';
+import { route } from '../../src/offline/accept/route';
 import { Signer } from '../../src/offline/signature';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';

@@ -1,4 +1,4 @@
-import { Trimmer } from '../../src/offline/trimmer';
+import { Trimmer } from '../../src/offline/write/trimmer';
 import { createMetrics } from '../../src/ops/metrics';
 import { policy } from '../support/policies';
 

@@ -1,4 +1,4 @@
-import { acknowledged, EMPTY, hasSentBefore, isEmpty, sent, subscribed, wantsMore } from '../../src/offline/window';
+import { acknowledged, EMPTY, hasSentBefore, isEmpty, sent, subscribed, wantsMore } from '../../src/offline/deliver/window';
 
 const request = (at: number, filter = 't/1') => ({ clientid: 'c', filter, qos: 1 as const, at });
 

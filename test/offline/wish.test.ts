@@ -1,4 +1,4 @@
-import { afterAsking, afterEvent, isOff } from '../../src/offline/wish';
+import { afterAsking, afterEvent, isOff } from '../../src/offline/clients/wish';
 
 const NOW = 5_000;
 const asked = { qos: 1, since: 10, until: NOW } as const;

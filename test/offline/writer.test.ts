@@ -1,5 +1,5 @@
 import { RetryableError } from '../../src/errors';
-import { Writer } from '../../src/offline/writer';
+import { Writer } from '../../src/offline/write/writer';
 import { createMetrics } from '../../src/ops/metrics';
 import { toWire, type MessageEvent, type Progress } from '../../src/queue/jobs';
 import { message } from '../support/messages';

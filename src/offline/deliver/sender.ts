@@ -1,0 +1,108 @@
+import type { DelivererDeps } from './deliverer';
+import type { DeliveryLeases } from './delivery-leases';
+import { settled, withoutDropped, type DroppedRef } from './drops';
+import { Inbox } from './inbox';
+import { Pace, PAUSE_MS } from './pace';
+import { PageSender } from './page-sender';
+import { policyFor } from '../policy';
+import { Positions } from '../positions/positions';
+import { RunReader } from './reader';
+import { RetainedIds } from '../retained/retained-ids';
+import { advanced, fetched, inFlightCount, sent, type Run, type Window } from './window';
+
+/** Whom a window belongs to, and how its changes are kept. */
+export interface Recipient {
+  readonly consumer: string;
+  /** The consumer's name in the shared state. */
+  readonly owner: string;
+  readonly leases: DeliveryLeases;
+  readonly save: (window: Window) => Promise<void>;
+}
+
+export interface SendResult {
+  readonly window: Window;
+  /** Some messages are on their way already (leases): somebody has to look again. */
+  readonly blocked: boolean;
+}
+
+/** Publishes what a consumer's runs ask for, while there is room in its window (promise 10). */
+export class Sender {
+  private readonly retained: RetainedIds;
+  private readonly positions: Positions;
+  private readonly pages: PageSender;
+
+  constructor(private readonly deps: DelivererDeps) {
+    this.retained = new RetainedIds(deps.state);
+    this.positions = new Positions(deps);
+    this.pages = new PageSender(deps, this.positions, this.retained);
+  }
+
+  /** @param again how many of those that EMQX dropped may be sent again. What comes behind them waits for their acknowledgements. */
+  async send(recipient: Recipient, start: Window, again: number): Promise<SendResult> {
+    const pace = new Pace();
+    const first = await this.sendDropped(recipient, start, again);
+    let { window } = first;
+    let inbox = null as Inbox | null;
+    let blocked = false;
+    for (let run = window.runs[0]; run !== undefined && !first.full; run = window.runs[0]) {
+      const isNew = run.topic === '';
+      if (inbox === null || !inbox.serves(run.clientid, isNew)) inbox = new Inbox(run.clientid, isNew, this.deps.emqx);
+      const result = await this.sendRun(recipient, inbox, window, run, pace);
+      window = result.window;
+      blocked ||= result.blocked;
+      if (result.full && pace.used) {
+        await this.deps.lanes.resumeLater([recipient.consumer], PAUSE_MS);
+        window = { ...window, pausedUntil: this.deps.now() + PAUSE_MS };
+      }
+      if (result.full) break;
+    }
+    await recipient.save(window);
+    return { window, blocked };
+  }
+
+  private async sendDropped(recipient: Recipient, start: Window, most: number): Promise<{ window: Window; full: boolean }> {
+    let window = start;
+    let count = 0;
+    for (const ref of start.dropped?.refs ?? []) {
+      const policy = policyFor(this.deps.policies, ref.topic);
+      if (count >= most || (policy !== null && inFlightCount(window) >= policy.window)) break;
+      const message = await this.deps.store.getMessage(ref.id);
+      window = settled(window, ref.id);
+      // Another client acknowledged it, it was trimmed, or it expired meanwhile (promise 12).
+      if (policy === null || message === null || (message.expiresAt ?? Infinity) <= this.deps.now()) continue;
+      const inbox = new Inbox(ref.clientid, false, this.deps.emqx);
+      const result = await this.pages.send(recipient, inbox, window, { policy, messages: [message], run: runOf(ref) });
+      window = sent(window, result.sent.map(({ id }) => id), this.deps.now());
+      if (result.sent.length > 0) await recipient.save(window);
+      if (result.ended) return { window: withoutDropped(window), full: false };
+      count += result.sent.length;
+    }
+    const left = window.dropped?.refs.length ?? 0;
+    return { window, full: left > 0 || (count > 0 && most < Infinity) };
+  }
+
+  private async sendRun(recipient: Recipient, inbox: Inbox, start: Window, first: Run, pace: Pace): Promise<SendResult & { full: boolean }> {
+    const place = { consumer: recipient.consumer, positions: this.positions };
+    const reader = new RunReader(this.deps.store, this.deps.policies, this.retained, place);
+    let window = start;
+    let blocked = false;
+    for (let run = first; ; ) {
+      const page = await reader.next(run, ({ window: size }) => Math.min(size - inFlightCount(window), pace.room(size)), this.deps.now());
+      if (page === 'full') return { window, blocked, full: true };
+      if (page === null) return { window: advanced(window, null), blocked, full: false };
+      const result = await this.pages.send(recipient, inbox, window, page);
+      blocked ||= result.blocked;
+      pace.sent(result.unclocked);
+      run = { ...page.run, sent: page.run.sent + result.sent.length + result.unclocked.length };
+      window = advanced(sent(window, result.sent.map(({ id }) => id), this.deps.now()), result.ended ? null : run);
+      if (page.policy.fetch.limit !== null) window = fetched(window, run);
+      if (result.sent.length > 0) await recipient.save(window);
+      if (result.ended) return { window, blocked, full: false };
+    }
+  }
+}
+
+/** One message, once more; neither a later publish nor a limit is a question. */
+function runOf({ clientid, topic, id, qos }: DroppedRef): Run {
+  return { clientid, filter: topic, qos, at: 0, topic, id, sent: 0, window: 1, leaveRetained: false };
+}
