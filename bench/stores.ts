@@ -3,14 +3,12 @@
  * table of the same columns without any index or promise: the price of idempotence, order and tombstones. Both in turns in one run. And the time
  * of a fetch of 100 with many messages stored, beside the same fetch with few.
  */
-import { openStore } from '../src/stores';
-import { parseServiceUrl } from '../src/config/url';
 import type { Store } from '../src/stores/store';
 import type { Message } from '../src/offline/message';
 import { message } from '../test/support/messages';
-import { backendUrl } from '../test/support/backends';
-import { EMPTY_STORES, type StoreName } from '../test/support/empty-store';
+import type { StoreName } from '../test/support/empty-store';
 import { PLAIN, type Plain } from './plain';
+import { withEmptyStore } from './servers';
 
 const BATCH = 256;
 const TOPICS = 100;
@@ -73,22 +71,15 @@ async function main(): Promise<void> {
   const wanted = process.argv.slice(2);
   for (const [name, makePlain] of Object.entries(PLAIN)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    const server = backendUrl(name as StoreName);
-    if (server === null) {
-      console.log(`| ${name} | not there: npm run services -- ${name} | | | | | |`);
-      continue;
-    }
-    const { url, drop } = await EMPTY_STORES[name as StoreName](server, 'offline_bench');
-    const store = await openStore(parseServiceUrl(url, [url.split(':')[0] ?? '']), null);
-    await store.migrate();
-    const { few, many, stored } = await fetchRatio(store);
-    const plain = await makePlain(url);
-    const rates = await insertRates(store, plain);
-    await plain.close();
-    await store.close();
-    await drop();
-    const cells = [name, rates.ours.toFixed(0), rates.plain.toFixed(0), (rates.ours / rates.plain).toFixed(2), few.toFixed(1), `${many.toFixed(1)} (${stored})`, (many / few).toFixed(2)];
-    console.log(`| ${cells.join(' | ')} |`);
+    const isThere = await withEmptyStore(name as StoreName, async (store, url) => {
+      const { few, many, stored } = await fetchRatio(store);
+      const plain = await makePlain(url);
+      const rates = await insertRates(store, plain);
+      await plain.close();
+      const cells = [name, rates.ours.toFixed(0), rates.plain.toFixed(0), (rates.ours / rates.plain).toFixed(2), few.toFixed(1), `${many.toFixed(1)} (${stored})`, (many / few).toFixed(2)];
+      console.log(`| ${cells.join(' | ')} |`);
+    });
+    if (!isThere) console.log(`| ${name} | not there: npm run services -- ${name} | | | | | |`);
   }
 }
 
