@@ -70,6 +70,7 @@ export class Core {
     const key = deps.config.signingKey ?? (await queue.state.getOrSet('signing-key', newSigningKey()));
     const lanes = new Lanes(queue, new Budget(MAX_WAITING_BYTES), deps.backends.history.map(({ name }) => name));
     await lanes.prepare();
+    for (const { text, remedy } of await queue.weaknesses()) deps.log.warn(`QUEUE_URL: ${text}; ${remedy}`);
     return new Core(deps, lanes, new LetterBox(queue, MAX_DEAD_LETTERS), new Signer(key));
   }
 

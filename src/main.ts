@@ -7,13 +7,15 @@ import type { Config } from './config/config';
 import { ConfigError, loadConfig } from './config/load';
 import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
 import { errorText, SettingError } from './errors';
+import { diagnose, lineOf } from './ops/doctor';
 import { createLogger } from './ops/log';
 import { NO_API_KEY } from './ops/status';
 import { Server } from './server';
 
-const USAGE = `usage: emqx-offline-store serve | migrate | rules [NAME] [--url URL] [--topic FILTER]...
+const USAGE = `usage: emqx-offline-store serve | migrate | doctor | rules [NAME] [--url URL] [--topic FILTER]...
   serve    run the server
   migrate  create or upgrade the tables of STORE_URL, HISTORY_URLS and QUEUE_URL, then exit
+  doctor   check settings, queue, store, EMQX and its rules, one line each with what to do; exits with 1 when there is a problem
   rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
 
@@ -32,6 +34,8 @@ async function main(command: string | undefined): Promise<void> {
       return serve(configuration());
     case 'migrate':
       return migrate(configuration());
+    case 'doctor':
+      return doctor(configuration());
     case 'rules':
       return printRule(process.argv.slice(3));
     case undefined:
@@ -115,6 +119,13 @@ async function migrate(config: Config): Promise<void> {
     }
   } finally {
     await backends.close();
+  }
+}
+
+async function doctor(config: Config): Promise<void> {
+  for await (const finding of diagnose(config, createLogger({ level: 'silent' }))) {
+    process.stdout.write(`${lineOf(finding)}\n`);
+    if (finding.verdict === 'problem') process.exitCode = 1;
   }
 }
 

@@ -1,6 +1,7 @@
 import { RetryableError } from '../errors';
 import type { QoS } from '../offline/message';
 import type { Health } from '../stores/store';
+import type { Inspection } from './inspection';
 import type { RetainerApi } from './retainer';
 
 /**
@@ -30,6 +31,8 @@ export interface EmqxApi {
 
   /** Absent: this broker's REST API can't tell what it retains. */
   readonly retainer?: RetainerApi;
+  /** Absent: this broker's REST API can't tell which rules there are. */
+  readonly inspection?: Inspection;
   /**
    * Any number of subscriptions for one client, in bulks of a bounded size; otherwise as `subscribe`. What EMQX will never make is named
    * in `refused`, and the others are made. Harmless when done twice.

@@ -7,6 +7,7 @@ import { requestBody } from './publish-body';
 import { Publisher } from './publisher';
 import { Scope } from './scope';
 import { BulkSubscriber } from './v5-bulk';
+import { InspectionV5 } from './v5-inspection';
 import { RetainerV5 } from './v5-retainer';
 import { readNodesAnswer, readPublishAnswer, readSubscribeAnswer } from './v5-answer';
 
@@ -24,6 +25,7 @@ const HEALTH_TIMEOUT_MS = 3_000;
 /** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid}/subscribe and unsubscribe, GET /nodes, and /mqtt/retainer. */
 export class EmqxV5 implements EmqxApi {
   readonly retainer: RetainerV5;
+  readonly inspection: InspectionV5;
   private readonly scope = new Scope();
   private readonly http: HttpConnection;
   private readonly backoff: Backoff;
@@ -33,11 +35,9 @@ export class EmqxV5 implements EmqxApi {
   constructor(private readonly options: EmqxV5Options) {
     this.http = new HttpConnection(options);
     this.backoff = { ...DEFAULT_BACKOFF, ...options.backoff };
-    this.retainer = new RetainerV5({
-      get: (path, read) => this.get(path, read),
-      shownUrl: this.http.shownUrl,
-      now: Date.now,
-    });
+    const reading = { get: this.get.bind(this), shownUrl: this.http.shownUrl, now: Date.now };
+    this.retainer = new RetainerV5(reading);
+    this.inspection = new InspectionV5(reading);
     this.publisher = new Publisher({
       backoff: this.backoff,
       send: async (messages, signal) => {

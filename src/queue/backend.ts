@@ -18,6 +18,11 @@ export interface JobWorker {
 }
 export type Process = (job: Job, token: string) => Promise<void>;
 
+export interface Weakness {
+  readonly text: string;
+  readonly remedy: string;
+}
+
 /** Enough for a database server to have work in parallel. */
 export const SERVER_LANES: LaneCounts = { messages: 8, clients: 4 };
 
@@ -33,6 +38,8 @@ export interface QueueBackend {
   worker(name: string, process: Process): JobWorker;
   /** Never throws; answers within 3 s. */
   health(): Promise<Health>;
+  /** What it may lose of what it has confirmed, when its machine or process dies or its memory is full. Throws while it is away. */
+  weaknesses(): Promise<Weakness[]>;
   close(): Promise<void>;
 }
 

@@ -12,7 +12,7 @@ import {
 import { Pool, type ClientConfig } from 'pg';
 import { errorText, RetryableError } from '../errors';
 import type { Health } from '../stores/store';
-import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
+import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend, type Weakness } from './backend';
 import type { LaneCounts } from './names';
 import { PostgresState } from './postgres-state';
 import type { SharedState } from './state';
@@ -127,6 +127,13 @@ export class PostgresQueue implements QueueBackend {
     } catch (error) {
       return { ok: false, detail: `QUEUE_URL: ${errorText(error)}` };
     }
+  }
+
+  async weaknesses(): Promise<Weakness[]> {
+    // The embedded database's, which never calls fsync, is no setting: the README says so.
+    if (this.options.exclusive) return [];
+    const { rows } = await this.pool.query<{ name: string }>(`SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'`);
+    return rows.map(({ name }) => ({ text: `${name} is off: what was confirmed in the last moment is lost when its machine dies`, remedy: `set ${name} to on` }));
   }
 
   async close(): Promise<void> {

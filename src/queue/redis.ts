@@ -1,15 +1,18 @@
 import { FlowProducer, Queue, Worker } from 'bullmq';
 import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../errors';
-import { connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
+import { connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
+import { weaknessesOf } from '../redis/durability';
 import type { Health } from '../stores/store';
-import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend } from './backend';
+import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend, type Weakness } from './backend';
 import { RedisState } from './redis-state';
 import type { SharedState } from './state';
 import { strict } from './strict-flows';
 
 /** With the hash tag all keys of the queues are in one slot, which BullMQ's scripts need on Redis Cluster. */
 const PREFIX = '{offline}';
+/** Less than what a health check may take. */
+const CONNECT_TIMEOUT_MS = 2_500;
 
 export interface RedisQueueOptions {
   readonly url: ServiceUrl;
@@ -57,6 +60,7 @@ export class RedisQueue implements QueueBackend {
 
   async prepare(): Promise<void> {
     try {
+      await connected(this.producers, CONNECT_TIMEOUT_MS);
       await this.producers.ping();
     } catch (error) {
       throw new RetryableError(`QUEUE_URL: ${errorText(error)}`);
@@ -65,11 +69,16 @@ export class RedisQueue implements QueueBackend {
 
   async health(): Promise<Health> {
     try {
+      await connected(this.producers, CONNECT_TIMEOUT_MS);
       const info = await this.producers.info('server');
       return { ok: true, detail: `Redis ${/redis_version:(\S+)/.exec(info)?.[1] ?? ''}` };
     } catch (error) {
       return { ok: false, detail: `QUEUE_URL: ${errorText(error)}` };
     }
+  }
+
+  weaknesses(): Promise<Weakness[]> {
+    return weaknessesOf(this.producers);
   }
 
   async close(): Promise<void> {

@@ -42,3 +42,21 @@ function cluster(hosts: { host: string; port: number }[], options: RedisClientOp
   const { enableOfflineQueue = true, ...redisOptions } = options;
   return new Cluster(hosts, { redisOptions, enableOfflineQueue });
 }
+
+/** Resolves once it is connected. Throws the connection's last error, or says that there is no answer, after `timeoutMs`. */
+export function connected(client: RedisConnection, timeoutMs: number): Promise<void> {
+  if (client.status === 'ready') return Promise.resolve();
+  let trouble = new Error(`no answer within ${timeoutMs / 1000} s`);
+  const listen = (error: Error): void => void (trouble = error);
+  client.on('error', listen);
+  return new Promise<void>((resolve, reject) => {
+    const done = (finish: () => void) => (): void => {
+      clearTimeout(timer);
+      client.off('ready', ready).off('error', listen);
+      finish();
+    };
+    const ready = done(resolve);
+    const timer = setTimeout(done(() => reject(trouble)), timeoutMs);
+    client.once('ready', ready);
+  });
+}

@@ -1,4 +1,5 @@
 import { answerRetainer } from './retainer';
+import { answerRules, merged, NOTHING_INSTALLED } from './rules-api';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Broker } from './broker';
 import type { BrokerProperties } from './message';
@@ -27,6 +28,12 @@ export class Rest {
   readonly publishes: Json[] = [];
   /** Each request to subscribe a client that was there. */
   readonly subscribes: { clientid: string; entries: { topic: string; qos?: number }[] }[] = [];
+  /** What PUT /configs has put together; a test may spoil it. */
+  installed = NOTHING_INSTALLED;
+  /** Events that an action has given up, by its name. */
+  lost: Record<string, number> = {};
+  /** EMQX's clock. ms. */
+  clockAheadMs = 0;
   outage: Outage = null;
   /** Called before a request is answered: what a client does at that moment. */
   before: (route: string) => void = () => undefined;
@@ -49,7 +56,8 @@ export class Rest {
     if (this.hold?.url.test(request.url ?? '')) await this.hold.until;
     if (this.outage === 'hang') return;
     const { status, body } = this.outage === null ? this.answer(request, Buffer.concat(chunks)) : { status: this.outage, body: { code: 'DOWN' } };
-    response.writeHead(status, { 'content-type': 'application/json' });
+    const date = new Date(Date.now() + this.clockAheadMs).toUTCString();
+    response.writeHead(status, { 'content-type': 'application/json', date });
     response.end(body === undefined ? undefined : JSON.stringify(body));
   }
 
@@ -67,6 +75,8 @@ export class Rest {
     if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9', uptime }] };
     const retainer = answerRetainer(this.broker, route, new URLSearchParams(query));
     if (retainer !== null) return retainer;
+    const rules = answerRules(this.installed, query === '' ? route : `${route}?${query}`, this.lost);
+    if (rules !== null) return rules;
     if (route === 'POST /publish') return this.publish(parse(body));
     if (route === 'POST /publish/bulk') return this.publishBulk(parse(body));
     if (route === 'PUT /configs' && query === 'mode=merge') return this.configure(request, body);
@@ -77,7 +87,9 @@ export class Rest {
 
   private configure(request: IncomingMessage, body: Buffer): Answer {
     if (request.headers['content-type'] !== 'text/plain') return { status: 500 };
-    this.options.configure(parse(body) as Json);
+    const config = parse(body) as Json;
+    this.installed = merged(this.installed, config);
+    this.options.configure(config);
     return { status: 200, body: {} };
   }
 

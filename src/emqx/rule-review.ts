@@ -1,0 +1,114 @@
+import type { InstalledAction, InstalledRule } from './inspection';
+import { ruleNames, ruleSql, type RuleName } from './rule-sql';
+
+/** What is wrong with a rule that posts to us: what happens because of it, and what to do. */
+export interface Flaw {
+  /** Messages are lost, come in the wrong order or stay undelivered; otherwise it is a cost or a loss of detail. */
+  readonly grave: boolean;
+  readonly text: string;
+  readonly remedy: string;
+}
+
+export interface ReviewContext {
+  /** Some policy delivers to inboxes. */
+  readonly inboxes: boolean;
+  /** INGEST_TOKEN is set. */
+  readonly token: boolean;
+}
+
+const IMPORT_AGAIN = 'import a rule as shipped (emqx-offline-store rules)';
+/** The alias of EMQX 5.9 and later has a slash. */
+const SUBSCRIBED = /\$events\/session[_/]subscribed/;
+const ACKED = /\$events\/message[_/]acked/;
+const DROPPED = /\$events\/message[_/]dropped/;
+const EVENTS = /^\$(events|bridges|sources?)\//;
+
+/** A rule's SQL as far as we look at it. */
+interface Sql {
+  readonly columns: string;
+  readonly sources: readonly string[];
+  readonly where: string;
+}
+
+export function isOurs({ path, connector }: InstalledAction): boolean {
+  return /\/v1\/events(\/|$)/.test(`${connector?.url ?? ''}${path}`);
+}
+
+/** The shipped rule that this one is, with other topics at most. */
+export function shippedAs(sql: string): RuleName | null {
+  const parsed = parse(sql);
+  const matched = [...parsed.where.matchAll(/topic\s*=~\s*'([^']*)'/g)].map(([, topic]) => topic ?? '');
+  const topics = [...new Set([...topicsOf(parsed), ...matched])].filter((topic) => !topic.startsWith('$offline'));
+  return ruleNames.find((name) => squeeze(shippedSql(name, topics)) === squeeze(sql)) ?? null;
+}
+
+/** Of one rule that posts to us, and of its actions. */
+export function reviewRule(rule: InstalledRule, context: ReviewContext): Flaw[] {
+  const off = { grave: true, text: 'is disabled', remedy: 'enable it in EMQX, or remove it' };
+  const flaws = [...(rule.enabled ? [] : [off]), ...(shippedAs(rule.sql) === null ? reviewSql(parse(rule.sql), context) : [])];
+  return [...flaws, ...rule.actions.filter(isOurs).flatMap((action) => reviewAction(action, context))];
+}
+
+/** Of all rules that post to us together. */
+export function reviewTogether(rules: readonly InstalledRule[]): Flaw[] {
+  const parsed = rules.filter(({ enabled }) => enabled).map(({ sql }) => parse(sql));
+  const any = (source: RegExp): boolean => parsed.some(({ sources }) => sources.some((each) => source.test(each)));
+  const stores = parsed.filter((sql) => topicsOf(sql).length > 0 || sql.sources.some((each) => DROPPED.test(each)));
+  return [
+    ...flawIf(stores.length === 0, true, 'no rule tells of messages: nothing is stored', IMPORT_AGAIN),
+    ...flawIf(!any(SUBSCRIBED), true, 'no rule tells of subscriptions: nothing is delivered by itself', IMPORT_AGAIN),
+    ...flawIf(!any(ACKED), true, 'no rule tells of acknowledgements: messages come again until their ttl is over', IMPORT_AGAIN),
+    ...flawIf(stores.length > 1, false, `${stores.length} rules tell of messages: where their topics meet each event comes twice`, 'keep one of offline-messages, offline-only and full'),
+  ];
+}
+
+function reviewSql({ columns, sources, where }: Sql, { inboxes }: ReviewContext): Flaw[] {
+  const publishes = topicsOf({ columns, sources, where }).length > 0;
+  const events = sources.some((source) => EVENTS.test(source));
+  const star = /(^|,)\s*(\*|payload\s*(,|$))/i.test(columns);
+  const bare = /(?<!then\s*)base64_encode\(\s*payload\s*\)/i.test(columns);
+  const filtersSubscriptions = sources.some((each) => SUBSCRIBED.test(each)) && /topic\s*(=~|=)/i.test(where) && !/session\.subscribed|event\s*(<>|!=)/i.test(where);
+  const acks = sources.some((each) => ACKED.test(each));
+  return [
+    ...flawIf(bare && events, true, 'base64_encode(payload) without CASE: EMQX drops every event that has no payload, subscriptions among them', IMPORT_AGAIN),
+    ...flawIf(filtersSubscriptions, true, 'WHERE topic filters subscriptions by the text of their filter: subscribers of wildcards and of $share get nothing', IMPORT_AGAIN),
+    ...flawIf(acks && inboxes && where !== '' && /topic\s*(=~|=)/i.test(where) && !where.includes('$offline'), true, 'acknowledgements of inbox deliveries ($offline/#) are filtered out: messages come again', IMPORT_AGAIN),
+    ...flawIf(publishes && !/payload_base64/i.test(columns), false, 'no payload_base64: payloads that are not UTF-8 are stored broken', IMPORT_AGAIN),
+    ...flawIf(publishes && !/correlation_data_base64/i.test(columns), false, 'no correlation_data_base64: binary correlation data is stored broken', IMPORT_AGAIN),
+    ...flawIf(publishes && !/offline-msgid|http_api/.test(where), false, 'no guard against our own deliveries: each comes back as an event that is thrown away', IMPORT_AGAIN),
+    ...flawIf(acks && star, false, 'selects the payload of acknowledgements, too: each carries it a second time', IMPORT_AGAIN),
+  ];
+}
+
+function reviewAction({ name, enabled, status, reason, requestTtl, hasToken, lost, connector }: InstalledAction, { token }: ReviewContext): Flaw[] {
+  const action = `action ${name}`;
+  if (!enabled) return [{ grave: true, text: `${action} is disabled`, remedy: 'enable it in EMQX' }];
+  if (connector === null || !connector.enabled) return [{ grave: true, text: `the connector of ${action} is disabled or gone`, remedy: 'enable it in EMQX' }];
+  const why = reason === '' ? '' : ` (${reason})`;
+  return [
+    ...flawIf(status !== 'connected', true, `${action} is ${status}${why}`, `is the server at ${connector.url} as EMQX sees it? events wait in EMQX meanwhile`),
+    ...flawIf(connector.poolType !== 'hash', true, `connector ${connector.name} has pool_type ${connector.poolType}: events of one client overtake each other`, 'set pool_type to hash'),
+    ...flawIf(requestTtl !== 'infinity', true, `${action} has request_ttl ${requestTtl}: in an outage that lasts longer events are dropped`, 'set resource_opts.request_ttl to infinity'),
+    ...flawIf(token && !hasToken && !connector.hasToken, true, `${action} sends no token: every event is answered 401 and lost`, 'import the rule with INGEST_TOKEN (emqx-offline-store rules)'),
+    ...flawIf(lost > 0, true, `${action} has given up ${lost} events since EMQX started`, "look at the action's metrics in EMQX and at GET /v1/dead-letters"),
+  ];
+}
+
+function flawIf(is: boolean, grave: boolean, text: string, remedy: string): Flaw[] {
+  return is ? [{ grave, text, remedy }] : [];
+}
+
+function parse(sql: string): Sql {
+  const [, columns = '', from = '', where = ''] = /^\s*(?:SELECT|FOREACH)\s+(.*?)\s+FROM\s+(.*?)(?:\s+WHERE\s+(.*))?$/is.exec(sql.trim()) ?? [];
+  return { columns, sources: [...from.matchAll(/["']([^"']+)["']/g)].map(([, source]) => source ?? ''), where };
+}
+
+function topicsOf({ sources }: Sql): string[] {
+  return sources.filter((source) => !EVENTS.test(source));
+}
+
+function shippedSql(name: RuleName, topics: readonly string[]): string {
+  return topics.length === 0 && name !== 'client-state' ? '' : ruleSql(name, topics);
+}
+
+const squeeze = (sql: string): string => sql.replace(/\s+/g, ' ').trim();

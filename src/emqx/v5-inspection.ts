@@ -1,0 +1,107 @@
+import type { HttpAnswer } from './http';
+import type { InstalledAction, InstalledConnector, InstalledRule, Inspection } from './inspection';
+import { isObject, parseJson, rejected } from './v5-answer';
+
+const PAGE = 100;
+
+export interface InspectionV5Deps {
+  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that settles nothing. */
+  readonly get: <T>(path: string, read: (answer: HttpAnswer) => T) => Promise<T>;
+  readonly shownUrl: string;
+  readonly now: () => number;
+}
+
+type Json = Record<string, unknown>;
+
+/** EMQX 5.4 and later: /rules, /actions and /connectors, as its source has them. */
+export class InspectionV5 implements Inspection {
+  constructor(private readonly deps: InspectionV5Deps) {}
+
+  clockAhead(): Promise<number | null> {
+    return this.deps.get('/nodes', (answer) => {
+      if (answer.status !== 200) throw rejected(answer, this.deps.shownUrl);
+      const date = Date.parse(answer.date ?? '');
+      return Number.isNaN(date) ? null : date + 500 - this.deps.now();
+    });
+  }
+
+  async rules(): Promise<InstalledRule[]> {
+    const connectors = (await this.list('/connectors')).map(connectorOf);
+    const actions = new Map<string, InstalledAction>();
+    for (const json of (await this.list('/actions')).filter(({ type }) => type === 'http')) {
+      const connector = connectors.find(({ name }) => name === json['connector']) ?? null;
+      actions.set(`http:${text(json['name'])}`, actionOf(json, connector, await this.lost(text(json['name']))));
+    }
+    const rules = (await this.allRules()).map((rule) => ruleOf(rule, actions));
+    return rules.filter((rule) => rule.actions.length > 0);
+  }
+
+  private async allRules(): Promise<Json[]> {
+    const rules: Json[] = [];
+    for (let page = 1; ; page++) {
+      const found = await this.list(`/rules?page=${page}&limit=${PAGE}`);
+      rules.push(...found);
+      if (found.length < PAGE) return rules;
+    }
+  }
+
+  /** Failed: answered with a status that EMQX does not retry. Dropped: expired, or its buffer was full. */
+  private lost(name: string): Promise<number> {
+    return this.deps.get(`/actions/${encodeURIComponent(`http:${name}`)}/metrics`, (answer) => {
+      const json = parseJson(answer.body);
+      const metrics = answer.status === 200 && isObject(json) ? child(json, 'metrics') : {};
+      return number(metrics['failed']) + number(metrics['dropped']);
+    });
+  }
+
+  private list(path: string): Promise<Json[]> {
+    return this.deps.get(path, (answer) => {
+      const json = parseJson(answer.body);
+      const items = isObject(json) ? json['data'] : json;
+      if (answer.status !== 200 || !Array.isArray(items)) throw rejected(answer, this.deps.shownUrl);
+      return items.filter(isObject);
+    });
+  }
+}
+
+function ruleOf(json: Json, actions: ReadonlyMap<string, InstalledAction>): InstalledRule {
+  const own = Array.isArray(json['actions']) ? json['actions'] : [];
+  return {
+    id: text(json['id']),
+    enabled: json['enable'] !== false,
+    sql: text(json['sql']),
+    actions: own.flatMap((id) => actions.get(String(id)) ?? []),
+  };
+}
+
+function actionOf(json: Json, connector: InstalledConnector | null, lost: number): InstalledAction {
+  const parameters = child(json, 'parameters');
+  return {
+    name: text(json['name']),
+    enabled: json['enable'] !== false,
+    status: text(json['status']),
+    reason: text(json['status_reason']),
+    path: text(parameters['path']),
+    requestTtl: text(child(json, 'resource_opts')['request_ttl']),
+    hasToken: hasToken(parameters),
+    lost,
+    connector,
+  };
+}
+
+function connectorOf(json: Json): InstalledConnector {
+  return { name: text(json['name']), enabled: json['enable'] !== false, url: text(json['url']), poolType: text(json['pool_type']), hasToken: hasToken(json) };
+}
+
+/** EMQX shows that there is one, and not what it is. */
+function hasToken(json: Json): boolean {
+  return Object.keys(child(json, 'headers')).some((name) => name.toLowerCase() === 'authorization');
+}
+
+function child(json: Json, key: string): Json {
+  const value = json[key];
+  return isObject(value) ? value : {};
+}
+
+const text = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+const number = (value: unknown): number => (typeof value === 'number' ? value : 0);

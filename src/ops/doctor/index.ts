@@ -1,0 +1,60 @@
+import { openBackends, type Backends } from '../../backends';
+import type { Config } from '../../config/config';
+import { EmqxV5 } from '../../emqx/v5';
+import { errorText, SettingError } from '../../errors';
+import type { Logger } from '../log';
+import { checkBroker } from './broker';
+import { checkDatabases } from './databases';
+import { ok, problem, type Finding } from './finding';
+import { checkSettings } from './settings';
+
+export { lineOf, type Finding } from './finding';
+
+const TIMEOUT_MS = 5_000;
+
+/** Looks at everything that the server needs, and says what to do. Changes nothing but for a message in the store that it removes again. */
+export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Finding> {
+  yield* checkSettings(config);
+  const backends = await opened(config, log);
+  if ('store' in backends) {
+    try {
+      yield* checkDatabases(backends, config.store);
+    } finally {
+      await backends.close();
+    }
+  } else {
+    yield* await askServer(config, backends.error);
+  }
+  if (config.emqx.credentials === null) return;
+  const emqx = new EmqxV5({ url: config.emqx.url, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
+  try {
+    yield* checkBroker(emqx, config);
+  } finally {
+    await emqx.close();
+  }
+}
+
+/** A running server keeps the embedded database for itself. */
+async function opened(config: Config, log: Logger): Promise<Backends | { readonly error: SettingError }> {
+  try {
+    return await openBackends(config, log, () => undefined);
+  } catch (error) {
+    if (error instanceof SettingError && error.key === 'DATA_DIR') return { error };
+    throw error;
+  }
+}
+
+interface Readiness {
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
+}
+
+async function askServer({ host, port }: Config, { message }: SettingError): Promise<Finding[]> {
+  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}/readyz`;
+  try {
+    const answer = (await (await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) })).json()) as Readiness;
+    const own = answer.checks.filter(({ name }) => name !== 'emqx');
+    return own.map(({ name, ok: isOk, detail }) => (isOk ? ok(name, `${detail} (says the running server)`) : problem(name, detail, "see the server's log")));
+  } catch (error) {
+    return [problem('embedded', `${message}; and ${url} does not answer: ${errorText(error)}`, 'stop that process, or give the HOST and PORT that it listens on')];
+  }
+}

@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { InstalledAction, InstalledRule } from '../../src/emqx/inspection';
+import { isOurs, reviewRule, reviewTogether, shippedAs } from '../../src/emqx/rule-review';
+import { ruleNames, ruleSql } from '../../src/emqx/rule-sql';
+
+const CONTEXT = { inboxes: true, token: false };
+
+function action(fields: Partial<InstalledAction> = {}): InstalledAction {
+  const connector = { name: 'offline_store', enabled: true, url: 'http://127.0.0.1:8480', poolType: 'hash', hasToken: false };
+  return { name: 'a', enabled: true, status: 'connected', reason: '', path: '/v1/events/${event}', requestTtl: 'infinity', hasToken: false, lost: 0, connector, ...fields };
+}
+
+function rule(sql: string, fields: Partial<InstalledRule> = {}): InstalledRule {
+  return { id: 'r', enabled: true, sql, actions: [action()], ...fields };
+}
+
+const texts = (sql: string): string[] => reviewRule(rule(sql), CONTEXT).map(({ grave, text }) => `${grave ? 'grave' : 'slight'} ${text}`);
+
+describe('a rule that posts to us', () => {
+  it.each(ruleNames)('is recognized as shipped: %s', (name) => {
+    const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as { rule_engine: { rules: Record<string, { sql: string }> } };
+    const [{ sql } = { sql: '' }] = Object.values(file.rule_engine.rules);
+    expect(shippedAs(sql)).toBe(name);
+    // With the operator's topics, and as a dashboard may have laid it out.
+    expect(shippedAs(ruleSql(name, ['a/#', 'b/+']).replace(/ (FROM|WHERE|or) /g, '\n $1\n'))).toBe(name);
+    expect(reviewRule(rule(sql), CONTEXT)).toEqual([]);
+  });
+
+  // Each was measured, or follows from what was (facts): the recipes that one finds.
+  it.each([
+    ['SELECT *, base64_encode(payload) as payload_base64 FROM "t/#", "$events/session_subscribed"', /^grave base64_encode\(payload\) without CASE/],
+    [`SELECT * FROM "t/#", "$events/session_subscribed", "$events/message_acked" WHERE topic =~ 't/#'`, /^grave WHERE topic filters subscriptions/],
+    [`SELECT event FROM "$events/message_acked" WHERE topic =~ 't/#'`, /^grave acknowledgements of inbox deliveries/],
+    ['SELECT * FROM "t/#"', /^slight no payload_base64/],
+    ['SELECT * FROM "t/#"', /^slight no correlation_data_base64/],
+    ['SELECT * FROM "t/#"', /^slight no guard/],
+    ['SELECT * FROM "t/#", "$events/message_acked"', /^slight selects the payload of acknowledgements/],
+    ['SELECT event, payload FROM "$events/message/acked"', /^slight selects the payload of acknowledgements/],
+  ])('has a flaw: %s', (sql, flaw) => {
+    expect(texts(sql)).toContainEqual(expect.stringMatching(flaw));
+  });
+
+  it('may be of one’s own and fine', () => {
+    const sql = `SELECT *, base64_encode(coalesce(payload, '')) as payload_base64, correlation as correlation_data_base64 FROM "t/#", "$events/session_subscribed" WHERE event <> 'message.publish' or is_null(pub_props.'User-Property'.'offline-msgid')`;
+    expect(shippedAs(sql)).toBeNull();
+    expect(texts(sql)).toEqual([]);
+  });
+
+  it.each([
+    [{ enabled: false }, /^action a is disabled/],
+    [{ connector: null }, /connector of action a/],
+    [{ status: 'disconnected', reason: 'econnrefused' }, /^action a is disconnected \(econnrefused\)/],
+    [{ requestTtl: '45s' }, /request_ttl 45s/],
+    [{ lost: 3 }, /given up 3 events/],
+    [{ connector: { ...action().connector!, poolType: 'random' } }, /pool_type random/],
+  ])('has an action with a flaw: %j', (fields, flaw) => {
+    const flaws = reviewRule(rule(ruleSql('full', ['t/#']), { actions: [action(fields)] }), CONTEXT);
+    expect(flaws).toEqual([expect.objectContaining({ grave: true, text: expect.stringMatching(flaw) as string })]);
+  });
+
+  it('sends a token, in its connector or itself, where one is needed', () => {
+    const needed = { inboxes: false, token: true };
+    const sql = ruleSql('full', ['t/#']);
+    expect(reviewRule(rule(sql), needed).map(({ text }) => text)).toEqual([expect.stringContaining('no token')]);
+    for (const fields of [{ hasToken: true }, { connector: { ...action().connector!, hasToken: true } }]) expect(reviewRule(rule(sql, { actions: [action(fields)] }), needed)).toEqual([]);
+  });
+
+  it('is known by its address', () => {
+    expect(isOurs(action())).toBe(true);
+    expect(isOurs(action({ path: '', connector: { ...action().connector!, url: 'http://store/v1/events' } }))).toBe(true);
+    expect(isOurs(action({ path: '/hook' }))).toBe(false);
+  });
+});
+
+describe('rules together', () => {
+  const reviewed = (...sqls: string[]): string[] => reviewTogether(sqls.map((sql) => rule(sql))).map(({ text }) => text);
+
+  it('tell of messages, subscriptions and acknowledgements', () => {
+    expect(reviewed(ruleSql('offline-messages', ['t/#']), ruleSql('client-state', []))).toEqual([]);
+    expect(reviewed(ruleSql('client-state', []))).toEqual([expect.stringContaining('of messages'), expect.stringContaining('of acknowledgements')]);
+    expect(reviewed('SELECT * FROM "t/#"')).toEqual([expect.stringContaining('of subscriptions'), expect.stringContaining('of acknowledgements')]);
+  });
+
+  it('do not tell of messages twice', () => {
+    expect(reviewed(ruleSql('offline-messages', ['t/#']), ruleSql('offline-only', ['t/#']))).toEqual([expect.stringContaining('twice')]);
+  });
+});

@@ -1,0 +1,185 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from 'pg';
+import { loadConfig } from '../../src/config/load';
+import { EmqxV5 } from '../../src/emqx/v5';
+import { checkBroker } from '../../src/ops/doctor/broker';
+import { lineOf, type Finding } from '../../src/ops/doctor/finding';
+import { checkSettings } from '../../src/ops/doctor/settings';
+import { weaknessesOf } from '../../src/redis/durability';
+import type { RedisConnection } from '../../src/redis/connect';
+import { EmqxStandIn } from '../standin';
+import { withBackends } from '../support/backends';
+import { emptyDatabase } from '../support/database';
+import { ServerProcess } from '../support/process';
+import { temporaryDirectory } from '../support/temp';
+
+type Json = Record<string, unknown>;
+
+async function install(emqx: EmqxStandIn, name: string, change: (file: string) => string = (file) => file): Promise<void> {
+  const file = change(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8'));
+  const authorization = `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}`;
+  const answer = await fetch(`${emqx.apiUrl}/configs?mode=merge`, { method: 'PUT', headers: { 'content-type': 'text/plain', authorization }, body: file });
+  expect(answer.status).toBe(200);
+}
+
+async function all(findings: AsyncIterable<Finding>): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const finding of findings) lines.push(lineOf(finding));
+  return lines;
+}
+
+describe('the doctor looks at EMQX', () => {
+  let emqx: EmqxStandIn;
+  beforeEach(async () => {
+    emqx = await EmqxStandIn.start();
+  });
+  afterEach(() => emqx.stop());
+
+  async function findings(settings: Record<string, string> = {}, key = emqx.apiKey): Promise<string[]> {
+    const client = new EmqxV5({ url: emqx.apiUrl, apiKey: key, apiSecret: emqx.apiSecret, backoff: { retries: 0 } });
+    const config = loadConfig({ EMQX_URL: emqx.apiUrl, EMQX_API_KEY: key, EMQX_API_SECRET: emqx.apiSecret, ...settings });
+    try {
+      return await all(checkBroker(client, config));
+    } finally {
+      await client.close();
+    }
+  }
+
+  it('and finds nothing where a rule is installed as shipped', async () => {
+    await install(emqx, 'offline-messages');
+    expect(await findings()).toEqual([
+      'ok       emqx: EMQX 5.8.9',
+      "ok       clock: EMQX's agrees with ours to within 2 s",
+      'ok       rule offline_messages: as shipped (offline-messages)',
+    ]);
+  });
+
+  it('and says how to import a rule where there is none', async () => {
+    expect(await findings()).toContainEqual(expect.stringMatching(/^problem  rules: no rule .*: nothing is stored → curl .*offline-messages\.json$/));
+  });
+
+  it.each([
+    ['random', (file: string) => file.replace('"hash"', '"random"'), /^problem  rule offline_full: connector offline_store has pool_type random/],
+    ['a short request_ttl', (file: string) => file.replace('"infinity"', '"45s"'), /^problem  rule offline_full: action offline_full has request_ttl 45s/],
+    ['a rule that is off', (file: string) => file.replace('"description"', '"enable": false, "description"').replace(/"enable": true,(\s*"description": "offline-messages and client-state in one rule: import it in place of those",\s*"sql")/, '"enable": false,$1'), /is disabled/],
+  ])('and finds %s', async (_name, change, line) => {
+    await install(emqx, 'full', change);
+    expect(await findings()).toContainEqual(expect.stringMatching(line));
+  });
+
+  it('and finds events that EMQX gave up, a missing token, rules that store twice', async () => {
+    await install(emqx, 'offline-messages');
+    await install(emqx, 'full');
+    emqx.rest.lost = { offline_messages: 7 };
+    const lines = await findings({ INGEST_TOKEN: 'secret-token' });
+    expect(lines).toContainEqual(expect.stringContaining('has given up 7 events'));
+    expect(lines).toContainEqual(expect.stringContaining('sends no token: every event is answered 401 and lost'));
+    expect(lines).toContainEqual(expect.stringMatching(/^warning  rules: 2 rules tell of messages/));
+  });
+
+  it.each([
+    [10_000, /^problem  clock: EMQX's is \d+\.\d s ahead of ours/],
+    [-10_000, /^problem  clock: EMQX's is \d+\.\d s behind ours/],
+  ])('and finds a clock that is off by %i ms', async (skew, line) => {
+    await install(emqx, 'full');
+    emqx.rest.clockAheadMs = skew;
+    expect(await findings()).toContainEqual(expect.stringMatching(line));
+  });
+
+  it('and finds a wrong key, and an EMQX that is away', async () => {
+    expect(await findings({}, 'wrong')).toEqual([expect.stringMatching(/^problem  emqx: EMQX_API_KEY .*401/)]);
+    emqx.rest.outage = 503;
+    expect(await findings()).toEqual([expect.stringMatching(/^problem  emqx: .*503/)]);
+  });
+
+  it('and finds a retainer that is off where it is needed', async () => {
+    await install(emqx, 'full');
+    expect(await findings({ POLICIES: '[{"filter":"#","retain":"restore"}]' })).toContain('ok       retainer: is on');
+  });
+});
+
+describe('the doctor looks at the settings', () => {
+  const lines = (policies: Json[]): string[] =>
+    checkSettings(loadConfig({ EMQX_API_KEY: 'k', EMQX_API_SECRET: 's', STORE_URL: 'redis://a', QUEUE_URL: 'redis://a', POLICIES: JSON.stringify(policies) })).map(lineOf);
+
+  it('and finds what is valid and not meant', () => {
+    expect(lines([{ filter: '#' }])).toEqual(['ok       settings: 1 policy']);
+    expect(lines([{ filter: 'a/#' }, { filter: 'a/b' }])).toEqual([expect.stringMatching(/^warning  policy a\/b: is never used: a\/# comes first/)]);
+    expect(lines([{ filter: '#', mode: 'pubsub' }])).toEqual([expect.stringMatching(/^warning  policy #: mode pubsub with deliverTo topic/)]);
+    expect(lines([{ filter: '#', window: 1000 }])).toEqual([expect.stringMatching(/^warning  policy #: window 1000/)]);
+  });
+});
+
+describe('a Redis', () => {
+  const redis = (...infos: string[]) => ({ info: async (section: string) => infos.find((info) => info.includes(`# ${section}`)) ?? '' }) as unknown as RedisConnection;
+
+  it('that may lose what it confirmed is told', async () => {
+    const weak = await weaknessesOf(redis('# persistence\r\naof_enabled:0\r\n', '# memory\r\nmaxmemory:1000000\r\nmaxmemory_policy:allkeys-lru\r\n'));
+    expect(weak.map(({ remedy }) => remedy)).toEqual(['set appendonly yes', 'set maxmemory-policy noeviction']);
+    expect(await weaknessesOf(redis('# persistence\r\naof_enabled:1\r\n', '# memory\r\nmaxmemory:1000000\r\nmaxmemory_policy:noeviction\r\n'))).toEqual([]);
+    // It has no bound, so it evicts nothing.
+    expect(await weaknessesOf(redis('# persistence\r\naof_enabled:1\r\n', '# memory\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n'))).toEqual([]);
+  });
+});
+
+describe('emqx-offline-store doctor', () => {
+  const directory = temporaryDirectory();
+  const run = async (environment: Record<string, string>) => {
+    const process = await ServerProcess.run({ DATA_DIR: directory.path, ...environment }, 'doctor');
+    return { code: await process.exitCode, lines: process.output.trim().split('\n') };
+  };
+  let emqx: EmqxStandIn;
+  let key: Record<string, string>;
+  beforeAll(async () => {
+    emqx = await EmqxStandIn.start();
+    key = { EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret };
+    await install(emqx, 'full');
+  });
+  afterAll(async () => {
+    await emqx.stop();
+    directory.remove();
+  });
+
+  it('exits with 1 before the tables are made, and asks the running server for what that keeps open', async () => {
+    const before = await run(key);
+    expect(before.code).toBe(1);
+    expect(before.lines).toContainEqual(expect.stringMatching(/^problem  store: .*emqx-offline-store migrate/));
+
+    const server = await ServerProcess.serve({ DATA_DIR: directory.path, ...key });
+    try {
+      const after = await run({ ...key, PORT: new URL(server.url).port });
+      expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}store: .*says the running server/));
+      expect(after.code).toBe(0);
+      // Where nothing answers it says so.
+      expect((await run({ ...key, PORT: '1' })).lines).toContainEqual(expect.stringMatching(/^problem  embedded: DATA_DIR: .* in use by process/));
+    } finally {
+      await server.end('SIGKILL');
+    }
+    // Four starts of a process, three with the embedded database.
+  }, 120_000);
+
+  withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
+    it('tries the rights that the server needs', async () => {
+      const url = new URL(await emptyDatabase(postgres, 'offline_doctor'));
+      const environment = { ...key, STORE_URL: url.href, QUEUE_URL: `${redis}/5` };
+      expect(await (await ServerProcess.run(environment, 'migrate')).exitCode).toBe(0);
+      const fine = await run(environment);
+      expect(fine.lines).toContainEqual(expect.stringMatching(/^ok {7}store: PostgreSQL .* a message was written, read and removed$/));
+      expect(fine.lines).toContainEqual(expect.stringMatching(/^ok {7}queue: Redis/));
+      expect(fine.code).toBe(0);
+
+      const client = new Client({ connectionString: url.href });
+      await client.connect();
+      await client.query(`DROP ROLE IF EXISTS offline_reader; CREATE ROLE offline_reader LOGIN PASSWORD 'reader'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO offline_reader`);
+      url.username = 'offline_reader';
+      url.password = 'reader';
+      const reader = await run({ ...environment, STORE_URL: url.href });
+      await client.query('DROP OWNED BY offline_reader; DROP ROLE offline_reader');
+      expect((await client.query("SELECT 1 FROM mqtt_msg WHERE topic = '$offline-doctor'")).rows).toEqual([]);
+      await client.end();
+      expect(reader.lines).toContainEqual(expect.stringMatching(/^problem  store: .*permission denied.* → give the user of STORE_URL these rights$/));
+      expect(reader.code).toBe(1);
+    });
+  });
+});
