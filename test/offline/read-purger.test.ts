@@ -46,6 +46,26 @@ describe('the purge of what is read', () => {
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 'u/+', [seen]], [FILTERS, 'u/+', [seen]]])).toBe('CD');
   });
 
+  it('goes on at the next run where its time was over, and begins again at the end', async () => {
+    const store = new MemoryStore();
+    const fill = async (id: string) => {
+      for (const [i, topic] of ['t/1', 't/2', 't/3'].entries()) {
+        await store.saveMessages([message({ topic, id: `${id}${i}`, publishReceivedAt: NOW - 50_000 })]);
+        await store.putPositions([{ consumer: 'c', topic, id: '', receipts: [seen, `${id}${i}`] }]);
+      }
+    };
+    const purger = new ReadPurger({ store, policies: [policy({ mode: 'pubsub' })], now: () => NOW }, 0);
+    await fill('A');
+    for (const left of [2, 1, 0]) {
+      expect(await purger.run()).toBe(1);
+      expect(store.messages.size).toBe(left);
+    }
+    // The end of the list, then from its start.
+    expect(await purger.run()).toBe(0);
+    await fill('B');
+    expect((await purger.run()) + (await purger.run())).toBeGreaterThan(0);
+  });
+
   it('knows since when a wildcard subscriber reads', async () => {
     expect(await left([['c', 't/1', [seen, 'A']], ['w', 't/+', [seen, `^${NOW - 40_000}`]], registered], { from: 'now' })).toBe('BCD');
   });

@@ -9,6 +9,8 @@ import { matches } from '../topic';
 
 /** What one run looks at: the next run goes on there. */
 const TOPICS = 512;
+/** On a store where a look costs much (ClickHouse: 80 ms a topic with 100,000 rows) a run looks at fewer. */
+const BUDGET_MS = 2_000;
 const TOPIC_PAGE = 64;
 const PAGE = 32;
 const FILTER_PAGE = 100;
@@ -29,20 +31,27 @@ export class ReadPurger {
   private policy = 0;
   private after = '';
 
-  constructor(private readonly deps: ReadPurgerDeps) {}
+  constructor(
+    private readonly deps: ReadPurgerDeps,
+    private readonly budgetMs = BUDGET_MS,
+  ) {}
 
   /** @returns how many messages it removed. */
   async run(): Promise<number> {
     const pubsub = this.deps.policies.filter(({ mode }) => mode === 'pubsub');
     if (pubsub.length === 0) return 0;
     const filters = await this.filters();
+    const deadline = performance.now() + this.budgetMs;
     let removed = 0;
     for (let looked = 0, policies = 0; looked < TOPICS && policies < pubsub.length; ) {
       const policy = pubsub[this.policy % pubsub.length] as Policy;
       const topics = await this.deps.store.listTopics({ filter: policy.filter, after: this.after, limit: TOPIC_PAGE });
-      for (const topic of topics) if (policyFor(this.deps.policies, topic) === policy) removed += await this.purge(topic, policy, filters);
-      looked += topics.length;
-      this.after = topics.at(-1) ?? '';
+      for (const topic of topics) {
+        if (policyFor(this.deps.policies, topic) === policy) removed += await this.purge(topic, policy, filters);
+        this.after = topic;
+        looked++;
+        if (performance.now() >= deadline) return removed;
+      }
       if (topics.length === TOPIC_PAGE) continue;
       [this.after, this.policy] = ['', (this.policy + 1) % pubsub.length];
       policies++;
