@@ -13,6 +13,7 @@ import { ReadPurger } from './offline/positions/read-purger';
 import { RestoreWatch } from './offline/retained/restore-watch';
 import { newSigningKey, Signer } from './offline/signature';
 import type { Logger } from './ops/log';
+import { registerGauges } from './ops/gauges';
 import { Maintenance } from './ops/maintenance';
 import type { Metrics } from './ops/metrics';
 import { NO_API_KEY } from './ops/status';
@@ -21,8 +22,8 @@ import { LetterBox } from './queue/dead-letters';
 import { Lanes } from './queue/lanes';
 import { Workers } from './queue/workers';
 
-/** Events that wait in memory for the queue; beyond it they get 429. */
-const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** Events that wait in memory for the queue; beyond it they get 429. EMQX has up to 800 under way for each of its nodes (8 connections). */
+const MAX_WAITING = { items: 8_192, bytes: 64 * 1024 * 1024 };
 const MAX_DEAD_LETTERS = 10_000;
 
 export interface CoreDeps {
@@ -68,10 +69,13 @@ export class Core {
     const { queue } = deps.backends;
     await queue.prepare();
     const key = deps.config.signingKey ?? (await queue.state.getOrSet('signing-key', newSigningKey()));
-    const lanes = new Lanes(queue, new Budget(MAX_WAITING_BYTES), deps.backends.history.map(({ name }) => name));
+    const budget = new Budget(MAX_WAITING);
+    const lanes = new Lanes(queue, budget, deps.backends.history.map(({ name }) => name));
     await lanes.prepare();
     for (const { text, remedy } of await queue.weaknesses()) deps.log.warn(`QUEUE_URL: ${text}; ${remedy}`);
-    return new Core(deps, lanes, new LetterBox(queue, MAX_DEAD_LETTERS), new Signer(key));
+    const box = new LetterBox(queue, MAX_DEAD_LETTERS);
+    registerGauges(deps.metrics.registry, { lanes: () => lanes.counts(), deadLetters: () => box.count(), waiting: () => budget.waiting });
+    return new Core(deps, lanes, box, new Signer(key));
   }
 
   /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */

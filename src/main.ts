@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { collectDefaultMetrics } from 'prom-client';
 import { openBackends } from './backends';
 import { checkAvailable } from './config/available';
 import type { Config } from './config/config';
@@ -56,6 +57,8 @@ async function serve(config: Config): Promise<void> {
     log.fatal({ err: error }, 'the server cannot go on');
     process.exit(1);
   });
+  // process_resident_memory_bytes, nodejs_eventloop_lag_seconds, ...
+  collectDefaultMetrics({ register: server.metrics.registry });
   process.stdout.write(banner(config, server.url));
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {

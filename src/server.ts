@@ -28,7 +28,7 @@ const SWEEP_MS = 20;
  * they wait in the queue: the order in which things are started does not matter.
  */
 export class Server {
-  private readonly metrics = createMetrics();
+  readonly metrics = createMetrics();
   private readonly stopping = new AbortController();
   private readonly emqx: EmqxApi | null;
   private readonly http: HttpServer;

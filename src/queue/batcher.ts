@@ -14,20 +14,29 @@ interface Entry<T> {
   readonly reject: (error: unknown) => void;
 }
 
-/** How much all batchers together may hold in memory; beyond it what comes is refused for the moment (429). */
+/**
+ * How much all batchers together may hold in memory; beyond it what comes is refused for the moment (429). Items count, too: each small one
+ * has a request that waits for its answer, and that is what takes the memory.
+ */
 export class Budget {
-  private used = 0;
+  private used = { items: 0, bytes: 0 };
 
-  constructor(private readonly maxBytes: number) {}
+  constructor(private readonly most: { readonly items: number; readonly bytes: number }) {}
 
   take(bytes: number): void {
+    const { items, bytes: waiting } = this.used;
     // One item is always let in, however large: its size was checked at the door.
-    if (this.used > 0 && this.used + bytes > this.maxBytes) throw new OverloadedError('too many events are waiting for the queue');
-    this.used += bytes;
+    if (items > 0 && (items >= this.most.items || waiting + bytes > this.most.bytes)) throw new OverloadedError('too many events are waiting for the queue');
+    this.used = { items: items + 1, bytes: waiting + bytes };
   }
 
   give(bytes: number): void {
-    this.used -= bytes;
+    this.used = { items: this.used.items - 1, bytes: this.used.bytes - bytes };
+  }
+
+  /** What is held now. */
+  get waiting(): { readonly items: number; readonly bytes: number } {
+    return this.used;
   }
 }
 

@@ -44,7 +44,7 @@ describe('the queue on the embedded database', () => {
     errors = [];
     backend = open();
     await backend.prepare();
-    lanes = new Lanes(backend, new Budget(1e9));
+    lanes = new Lanes(backend, new Budget({ items: 1e9, bytes: 1e9 }));
     await lanes.prepare();
   });
   afterEach(async () => {

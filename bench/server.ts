@@ -1,0 +1,84 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { request, type Agent } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { newId } from '../test/support/messages';
+
+const PAYLOAD = Buffer.alloc(200, 'x').toString('base64');
+let count = 0;
+
+/** A message.publish as EMQX posts it. */
+export function publishEvent(topics: number): string {
+  const at = Date.now();
+  return JSON.stringify({
+    ...{ event: 'message.publish', id: newId(), clientid: 'bench', username: 'undefined', topic: `t/${count++ % topics}`, qos: 1 },
+    ...{ flags: { retain: false, dup: false }, pub_props: { 'User-Property': {} }, publish_received_at: at, timestamp: at },
+    ...{ payload_base64: PAYLOAD, correlation_data_base64: 'undefined' },
+  });
+}
+
+/** @returns the status, and the header Retry-After. */
+export function post(agent: Agent, port: number, body: string): Promise<{ status: number; retryAfter: string | undefined }> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    const sent = request({ agent, port, host: '127.0.0.1', method: 'POST', path: '/v1/events/message.publish', headers }, (response) => {
+      response.resume();
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] }));
+    });
+    sent.on('error', reject);
+    sent.end(body);
+  });
+}
+
+/** The compiled server in a process of its own, with data of its own. */
+export class BenchServer {
+  private constructor(
+    private readonly child: ChildProcess,
+    private readonly directory: string,
+    readonly port: number,
+  ) {}
+
+  /** Resolves when it is ready. `env` as the server's settings. */
+  static async start(port: number, env: Readonly<Record<string, string>>): Promise<BenchServer> {
+    const directory = mkdtempSync(join(tmpdir(), 'offline-bench-'));
+    const settings = { PATH: process.env['PATH'] ?? '', PORT: String(port), DATA_DIR: directory, ...env };
+    const child = spawn(process.execPath, [join(__dirname, '../dist/main.js'), 'serve'], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] });
+    let output = '';
+    child.stdout.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-10_000)));
+    while (!output.includes('"msg":"ready"')) {
+      if (child.exitCode !== null) throw new Error(`the server ended:\n${output}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return new BenchServer(child, directory, port);
+  }
+
+  async stats(): Promise<{ messages: number; lanes: { waiting: number; active: number }[] }> {
+    return (await (await fetch(`http://127.0.0.1:${this.port}/v1/stats`)).json()) as never;
+  }
+
+  /** Jobs in the lanes. */
+  async backlog(): Promise<number> {
+    return (await this.stats()).lanes.reduce((sum, { waiting, active }) => sum + waiting + active, 0);
+  }
+
+  /** Resolves when the lanes are empty. @returns ms. */
+  async drained(): Promise<number> {
+    const start = performance.now();
+    while ((await this.backlog()) > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+    return performance.now() - start;
+  }
+
+  /** Resident memory, MB. */
+  get rss(): number {
+    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
+  }
+
+  async stop(): Promise<void> {
+    const exit = once(this.child, 'exit');
+    this.child.kill('SIGTERM');
+    await exit;
+    rmSync(this.directory, { recursive: true });
+  }
+}

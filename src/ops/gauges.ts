@@ -1,0 +1,47 @@
+import { Gauge, type Registry } from 'prom-client';
+
+/** What is asked for at each scrape. A rejection makes the gauge NaN, or leaves it out: a queue that is away must not take the other metrics with it. */
+export interface GaugeSources {
+  readonly lanes: () => Promise<readonly { readonly name: string; readonly waiting: number; readonly active: number; readonly delayed: number }[]>;
+  readonly deadLetters: () => Promise<number>;
+  /** Events that wait in memory for the queue, and their bytes. */
+  readonly waiting: () => { readonly items: number; readonly bytes: number };
+}
+
+const PREFIX = 'emqx_offline_';
+/** A scrape waits 10 s by default. */
+const TIMEOUT_MS = 2_000;
+
+/** The backlog. */
+export function registerGauges(registry: Registry, sources: GaugeSources): void {
+  const gauge = (name: string, help: string, labelNames: string[], collect: (gauge: Gauge) => Promise<void>): void => {
+    const own: Gauge = new Gauge({
+      ...{ name: `${PREFIX}${name}`, help, labelNames, registers: [registry] },
+      async collect() {
+        own.reset();
+        // What can't be known must not look like nothing.
+        await inTime(collect(own)).catch(() => void (labelNames.length === 0 && own.set(NaN)));
+      },
+    });
+  };
+  gauge('lane_jobs', 'Jobs in the queue, by lane and state; a job has up to 256 events', ['lane', 'state'], async (own) => {
+    for (const { name, waiting, active, delayed } of await sources.lanes()) {
+      for (const [state, count] of Object.entries({ waiting, active, delayed })) own.set({ lane: name, state }, count);
+    }
+  });
+  gauge('dead_letters', 'Dead letters that are kept', [], async (own) => own.set(await sources.deadLetters()));
+  gauge('ingest_waiting_events', 'Events that wait in memory for the queue', [], async (own) => own.set(sources.waiting().items));
+  gauge('ingest_waiting_bytes', 'About what these take', [], async (own) => own.set(sources.waiting().bytes));
+}
+
+async function inTime(work: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('late')), TIMEOUT_MS);
+  });
+  try {
+    await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
