@@ -1,9 +1,9 @@
 import type { Message, MessageRef } from '../../src/offline/message';
 import { matches } from '../../src/offline/topic';
-import type { ClientState, Position, Store, Subscription } from '../../src/stores/store';
+import type { ClientState, Position, Store, Subscription, SubscriptionRef } from '../../src/stores/store';
 
 type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'trimTopic';
-type Clients = 'getPositions' | 'listPositions' | 'putPositions' | 'positionsOfTopic' | 'listSubscriptions' | 'getClientState';
+type Clients = 'getPositions' | 'listPositions' | 'putPositions' | 'positionsOfTopic' | 'listSubscriptions' | 'putSubscriptions' | 'deleteSubscriptions' | 'getClientState' | 'saveClientStates';
 
 /** As much of a store as the way of a message needs, in maps. Tombstones stay for ever. */
 export class MemoryStore implements Pick<Store, Messages | Clients> {
@@ -11,7 +11,7 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
   readonly states = new Map<string, ClientState>();
   readonly messages = new Map<string, Message>();
   readonly positions = new Map<string, Position>();
-  readonly subscriptions: Subscription[] = [];
+  subscriptions: Subscription[] = [];
 
   asStore(): Store {
     return this as unknown as Store;
@@ -47,6 +47,19 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
 
   async getClientState(clientid: string) {
     return this.states.get(clientid) ?? null;
+  }
+
+  async saveClientStates(states: readonly ClientState[]) {
+    for (const state of states) if (state.at > (this.states.get(state.clientid)?.at ?? -1)) this.states.set(state.clientid, state);
+  }
+
+  async putSubscriptions(subscriptions: readonly Subscription[]) {
+    await this.deleteSubscriptions(subscriptions);
+    this.subscriptions.push(...subscriptions);
+  }
+
+  async deleteSubscriptions(refs: readonly SubscriptionRef[]) {
+    this.subscriptions = this.subscriptions.filter((own) => !refs.some(({ clientid, topic }) => own.clientid === clientid && own.topic === topic));
   }
 
   async getPositions(consumer: string, topics: readonly string[]) {

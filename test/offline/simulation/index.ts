@@ -1,5 +1,8 @@
 import type { Policy } from '../../../src/config/policies';
 import type { OfflineEvent } from '../../../src/events/event';
+import { RetryableError } from '../../../src/errors';
+import { Clients } from '../../../src/offline/clients/clients';
+import { Subscriptions } from '../../../src/offline/clients/subscriptions';
 import { Deliverer } from '../../../src/offline/deliver/deliverer';
 import { LateWrites } from '../../../src/offline/positions/late-writes';
 import type { Message } from '../../../src/offline/message';
@@ -13,19 +16,17 @@ import { clientConsumer } from '../../../src/offline/positions/consumer';
 import { loadWindow } from '../../../src/offline/deliver/windows';
 import { Writer } from '../../../src/offline/write/writer';
 import { createMetrics } from '../../../src/ops/metrics';
-import type { ClientJob, MessageEvent, RetainedJob } from '../../../src/queue/jobs';
-import type { Lanes } from '../../../src/queue/lanes';
 import { MemoryStore } from '../../support/memory-store';
 import { message } from '../../support/messages';
 import { policy } from '../../support/policies';
 import { SimulatedBroker, type Session } from './broker';
+import { SimulatedQueue, type Entry } from './queue';
 import { MemoryState } from './state';
-
-type Work = Exclude<ClientJob, { name: 'changes' } | RetainedJob>;
+import { Died, Steps } from './steps';
 
 /**
- * Writer, deliverer and windows with a clock and an order of events that the test decides: one message lane, one client lane, a store and
- * a broker in memory. A fence holds since the message lane is always worked on first.
+ * All that works on events, with a clock and an order of events that the test decides; lanes, a store and a broker in memory. What is in the
+ * lanes is done in the order in which it came, or as the test chooses, and any job may die or fail at any step.
  */
 export class Simulation {
   /** Far from 0, and a whole second. */
@@ -34,43 +35,35 @@ export class Simulation {
   readonly store = new MemoryStore();
   readonly state = new MemoryState(() => this.now);
   readonly metrics = createMetrics();
-  readonly delayed: { readonly at: number; readonly job: Work }[] = [];
+  readonly queue = new SimulatedQueue(() => this.now);
+  readonly steps = new Steps();
   /** Given to EMQX and not acknowledged, at most, by client. */
   readonly peak = new Map<string, number>();
-  private readonly writes: MessageEvent[] = [];
-  private readonly jobs: Work[] = [];
-  private readonly policies: readonly Policy[];
+  /** Who hears of each job before it is worked on. */
+  onJob: (entry: Entry) => void = () => undefined;
+  readonly policies: readonly Policy[];
   private readonly signer = new Signer('key');
   private readonly writer: Writer;
   private readonly reading: Reading;
   private readonly deliverer: Deliverer;
+  private readonly clients: Clients;
   private sequence = 0;
 
   constructor(...fields: Partial<Policy>[]) {
     this.policies = fields.length === 0 ? [policy()] : fields.map(policy);
     const now = () => this.now;
-    const { state, policies, metrics, signer } = this;
-    const common = { store: this.store.asStore(), state, policies, lanes: this.lanes(), metrics, setAside: async () => undefined, now };
+    const { policies, metrics, signer, steps } = this;
+    const [state, store, emqx, lanes] = [steps.of(this.state), steps.of(this.store.asStore()), steps.of(this.broker.asApi()), steps.of(this.queue.asLanes())];
+    const common = { store, state, policies, lanes, metrics, setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
     this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
     this.reading = new Reading({ ...common, positions: new Positions(common) });
-    this.deliverer = new Deliverer({ ...common, emqx: this.broker.asApi(), signer });
+    this.deliverer = new Deliverer({ ...common, emqx, signer });
+    this.clients = new Clients({ ...common, subscriptions: new Subscriptions({ ...common, emqx }) });
   }
 
-  private lanes(): Lanes {
-    const later = (delay: number, job: Work) => void this.delayed.push({ at: this.now + delay, job });
-    const lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'turn' | 'dropped' | 'late' | 'forget' | 'progress' | 'history'> = {
-      recheck: async (requests) => void this.jobs.push({ name: 'recheck', data: { requests } }),
-      recheckLater: async (requests, delay) => later(delay, { name: 'due', data: { requests } }),
-      resumeLater: async (consumers, delay) => later(delay, { name: 'resume', data: { windows: consumers.map((consumer) => ({ consumer })) } }),
-      turn: async (name, requests) => void this.jobs.push({ name, data: { requests, turn: true } }),
-      dropped: async (drops) => void this.jobs.push({ name: 'dropped', data: { drops } }),
-      late: async (late) => void this.jobs.push({ name: 'late', data: { late } }),
-      forget: async (positions) => void this.jobs.push({ name: 'forget', data: { positions } }),
-      progress: async (acks) => void this.jobs.push({ name: 'progress', data: { acks } }),
-      history: async () => undefined,
-    };
-    return lanes as Lanes;
+  get delayed() {
+    return this.queue.delayed;
   }
 
   /** A client's message, whose event has not arrived yet. */
@@ -82,17 +75,17 @@ export class Simulation {
   /** The client subscribes now; its event has not arrived yet. */
   subscribed(clientid: string, filter: string, qos: 0 | 1 | 2 = 1): OfflineEvent {
     this.broker.session(clientid).subscriptions.set(filter, qos);
-    this.store.subscriptions.push({ clientid, topic: filter, qos });
     return { type: 'subscribed', clientid, filter, qos, at: this.now };
+  }
+
+  /** Events are accepted, in this order. */
+  accept(...events: readonly OfflineEvent[]): void {
+    this.queue.put(events.flatMap((event) => route(event, this.policies, this.signer)));
   }
 
   /** Events arrive, in this order, and all the work that is not for later is done. */
   async arrive(...events: readonly OfflineEvent[]): Promise<void> {
-    for (const item of events.flatMap((event) => route(event, this.policies, this.signer))) {
-      if ('write' in item) this.writes.push(item.write);
-      else if ('deliver' in item) this.jobs.push({ name: 'subscribed', data: { requests: [item.deliver] } });
-      else if ('drop' in item) this.jobs.push({ name: 'dropped', data: { drops: [item.drop] } });
-    }
+    this.accept(...events);
     await this.settle();
   }
 
@@ -123,29 +116,44 @@ export class Simulation {
   /** Time passes; what was put off is done when it is due. */
   async pass(ms: number): Promise<void> {
     const end = this.now + ms;
-    for (;;) {
-      const next = this.delayed.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) break;
-      this.delayed.splice(this.delayed.indexOf(next), 1);
-      this.now = Math.max(this.now, next.at);
-      this.jobs.push(next.job);
+    for (let at = this.queue.due(end); at !== null; at = this.queue.due(end)) {
+      this.now = Math.max(this.now, at);
       await this.settle();
     }
     this.now = end;
   }
 
-  private async work(job: Work): Promise<void> {
-    await this.reading.handle(job);
-    await this.deliverer.handle(job, false);
+  /** All that is in the lanes. */
+  async settle(): Promise<void> {
+    while (await this.work());
   }
 
-  private async settle(): Promise<void> {
-    while (this.writes.length > 0 || this.jobs.length > 0) {
-      if (this.writes.length > 0) await this.writer.apply(this.writes.splice(0, 256));
-      else await this.work(this.jobs.shift() as Work);
-      for (const { clientid, unacknowledged } of this.broker.sessions.values()) {
-        this.peak.set(clientid, Math.max(this.peak.get(clientid) ?? 0, unacknowledged.length));
+  /** One job, until it is done. @returns whether there was one. */
+  async work(choose?: (lanes: string[]) => string): Promise<boolean> {
+    const next = this.queue.next(choose);
+    if (next === null) return false;
+    this.onJob(next.entry);
+    for (let takenOver = false; ; ) {
+      try {
+        await this.handle(next.entry, takenOver);
+        break;
+      } catch (error) {
+        if (!(error instanceof Died || error instanceof RetryableError)) throw error;
+        takenOver ||= error instanceof Died;
       }
     }
+    this.queue.done(next.lane);
+    for (const { clientid, unacknowledged } of this.broker.sessions.values()) {
+      this.peak.set(clientid, Math.max(this.peak.get(clientid) ?? 0, unacknowledged.length));
+    }
+    return true;
+  }
+
+  private async handle(entry: Entry, takenOver: boolean): Promise<void> {
+    if ('fence' in entry) return;
+    if ('writes' in entry) return this.writer.apply(entry.writes, takenOver);
+    if (entry.job.name === 'changes') return this.clients.apply(entry.job.data.changes);
+    await this.reading.handle(entry.job);
+    await this.deliverer.handle(entry.job, takenOver);
   }
 }
