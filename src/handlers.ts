@@ -69,9 +69,12 @@ function createClientHandler(parts: HandlerParts, clients: Clients): Handlers['c
   const deliverer = emqx === null ? null : new Deliverer({ ...shared, emqx, signer: parts.signer });
   const restorer = emqx?.retainer === undefined ? null : new Restorer({ ...shared, emqx, retainer: emqx.retainer, signer: parts.signer, log });
   return async (job, takenOver) => {
-    if (job.name === 'changes') return clients.apply(job.data.changes);
+    if (job.name === 'changes') {
+      await clients.apply(job.data.changes);
+      return deliverer?.left(job.data.changes);
+    }
     if (isRetainedJob(job)) return restorer?.handle(job);
-    await reading.handle(job);
+    await reading.handle(job, takenOver);
     await deliverer?.handle(job, takenOver);
   };
 }

@@ -15,6 +15,12 @@ export function canReach(policies: readonly Policy[], filter: string, mode?: Pol
   });
 }
 
+/** Whether some of it may be delivered to the subscriber's inbox. */
+export function reachesInbox(policies: readonly Policy[], filter: string): boolean {
+  const { filter: plain } = splitShare(filter);
+  return policies.some((policy) => policy.mode !== 'off' && policy.deliverTo === 'inbox' && intersection(policy.filter, plain) !== null);
+}
+
 /** The filter of the topics that both match; null: there are none. Filters without `$share/...`. */
 export function intersection(a: string, b: string): string | null {
   if (hides(a, b) || hides(b, a)) return null;

@@ -83,6 +83,13 @@ export interface Late {
   readonly id: string;
 }
 
+/** The time to go on with a consumer's window. */
+export interface Resume {
+  readonly consumer: string;
+  /** Of the pause that it ends (ms, our clock); absent: none. */
+  readonly until?: number;
+}
+
 /** A fence carries nothing: it is done when all that was in the lane before it is. */
 export type MessageJob = { readonly name: 'events'; readonly data: { events: readonly MessageEvent[] } } | { readonly name: 'fence' };
 
@@ -102,7 +109,7 @@ export type ClientJob =
   | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } }
   | { readonly name: 'dropped'; readonly data: { drops: readonly ClientDrop[] } }
   /** A pause is over: go on where the windows stand. */
-  | { readonly name: 'resume'; readonly data: { windows: readonly { readonly consumer: string }[] } }
+  | { readonly name: 'resume'; readonly data: { windows: readonly Resume[] } }
   | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } }
   | RetainedJob;
 

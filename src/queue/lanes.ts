@@ -16,6 +16,7 @@ import {
   type MessageEvent,
   type Progress,
   type RestoreStep,
+  type Resume,
 } from './jobs';
 import { clientLane, historyLane, laneOf, lanesOf, messageLane, type LaneCounts } from './names';
 
@@ -76,14 +77,14 @@ export class Lanes {
   }
 
   /** Goes on with the consumers' windows after `delayMs`. */
-  resumeLater(consumers: readonly string[], delayMs: number): Promise<void> {
+  resumeLater(windows: readonly Resume[], delayMs: number): Promise<void> {
     const opts = { ...JOB, delay: delayMs };
-    const windows = consumers.map((consumer) => ({ consumer }));
     return this.add(byClientLane(windows, this.laneCounts, (lane, group) => ({ name: 'resume', queueName: clientLane(lane), data: { windows: group }, opts })));
   }
 
-  recheck(requests: readonly DeliveryRequest[]): Promise<void> {
-    return this.add(byClientLane(requests, this.laneCounts, (lane, group) => delivery('recheck', lane, group, this.laneCounts)));
+  /** Behind the fences of now. */
+  recheck(requests: readonly DeliveryRequest[], name: 'subscribed' | 'recheck' = 'recheck'): Promise<void> {
+    return this.add(byClientLane(requests, this.laneCounts, (lane, group) => delivery(name, lane, group, this.laneCounts)));
   }
 
   /**

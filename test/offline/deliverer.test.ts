@@ -18,7 +18,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}) {
   const stored = [message({ topic: 't', id: 'M', publishReceivedAt: 1 })];
   const values = new Map<string, string>(window === null ? [] : [[key, JSON.stringify(window)]]);
   const published: Delivery[] = [];
-  const rechecks: DeliveryRequest[] = [];
+  const rechecks: { name: string; requests: readonly DeliveryRequest[] }[] = [];
   const later: { requests: readonly DeliveryRequest[]; delay: number }[] = [];
   const state: SharedState = {
     getOrSet: async (_key, value) => value,
@@ -50,7 +50,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}) {
       turn: async () => undefined,
       forget: async () => undefined,
       dropped: async () => undefined,
-      recheck: async (requests) => void rechecks.push(...requests),
+      recheck: async (requests, name = 'recheck') => void rechecks.push({ name, requests }),
       recheckLater: async (requests, delay) => void later.push({ requests, delay }),
       resumeLater: async () => undefined,
     },
@@ -78,9 +78,9 @@ describe('the deliverer', () => {
     const { deliverer, published, rechecks, later } = subject(null);
     await deliverer.handle({ name, data: { requests: [request] } }, true);
     expect(published).toEqual([]);
-    expect(rechecks).toEqual([request]);
-    // A subscription is still looked at after the grace, whoever started it (promise 5).
-    expect(later).toEqual(name === 'subscribed' ? [{ requests: [request], delay: 10_000 }] : []);
+    // A subscription stays one: it is looked at after the grace, whoever started it (promise 5).
+    expect(rechecks).toEqual([{ name, requests: [request] }]);
+    expect(later).toEqual([]);
   });
 
   it('counts the acks of a taken over job, and goes on behind the fences', async () => {
@@ -89,7 +89,7 @@ describe('the deliverer', () => {
     await deliverer.handle({ name: 'progress', data: { acks: [{ clientid: 'c', id: 'A' }] } }, true);
     expect(published).toEqual([]);
     expect(kept()?.inFlight).toEqual({ B: 1 });
-    expect(rechecks).toEqual([request]);
+    expect(rechecks).toEqual([{ name: 'recheck', requests: [request] }]);
   });
 
   // Promise 6. The guard is `stop` in Sender.sendPage.

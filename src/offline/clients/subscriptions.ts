@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { EmqxApi } from '../../emqx/api';
 import { filterProblem } from '../../events/topic';
 import type { ClientChange } from '../../queue/jobs';
@@ -8,6 +7,7 @@ import { eachOf } from '../parallel';
 import { GRACE_MS } from '../times';
 import { isInbox, splitShare } from '../topic';
 import { afterAsking, afterEvent, isOff, type Wish } from './wish';
+import { recallWish, rememberWish } from './wishes';
 
 export interface SubscriptionsDeps {
   readonly store: Pick<Store, 'putSubscriptions' | 'deleteSubscriptions' | 'listSubscriptions'>;
@@ -21,8 +21,6 @@ export interface SubscriptionsDeps {
 
 export type SubscriptionChange = Extract<ClientChange, { kind: 'subscribed' | 'unsubscribed' }>;
 
-/** How long it is remembered what a client wanted last: events of a client that are further apart don't overtake each other. ms. */
-const MEMORY_MS = 10 * 60_000;
 /** Of small requests to the queue's database. */
 const PARALLEL = 16;
 
@@ -112,15 +110,14 @@ export class Subscriptions {
   private async recall(clientid: string, filters: readonly string[]): Promise<Map<string, Wish | null>> {
     const wishes = new Map<string, Wish | null>(filters.map((filter) => [filter, null]));
     await eachOf(filters, PARALLEL, async (filter) => {
-      const known = await this.deps.state.get(keyOf(clientid, filter));
-      if (known !== null) wishes.set(filter, JSON.parse(known) as Wish);
+      wishes.set(filter, await recallWish(this.deps.state, clientid, filter));
     });
     return wishes;
   }
 
   private async remember(clientid: string, wishes: ReadonlyMap<string, Wish | null>): Promise<void> {
     await eachOf([...wishes], PARALLEL, async ([filter, wish]) => {
-      if (wish !== null) await this.deps.state.set(keyOf(clientid, filter), JSON.stringify(wish), MEMORY_MS);
+      if (wish !== null) await rememberWish(this.deps.state, clientid, filter, wish);
     });
   }
 }
@@ -128,9 +125,4 @@ export class Subscriptions {
 /** Rows may be older than we are, or an operator's. Inboxes are subscribed when something is sent there. */
 function isRestorable(filter: string): boolean {
   return filterProblem(filter) === null && !isInbox(splitShare(filter).filter);
-}
-
-/** Client ids and filters may have 65,535 bytes; keys stay short. */
-function keyOf(clientid: string, filter: string): string {
-  return `wish:${createHash('sha256').update(JSON.stringify([clientid, filter])).digest('hex')}`;
 }

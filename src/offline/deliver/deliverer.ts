@@ -1,11 +1,12 @@
 import type { Policy } from '../../config/policies';
 import type { EmqxApi } from '../../emqx/api';
 import type { Metrics } from '../../ops/metrics';
-import type { ClientDrop, ClientJob, DeliveryRequest, Progress, RetainedJob } from '../../queue/jobs';
+import type { ClientChange, ClientDrop, ClientJob, DeliveryRequest, Progress, Resume, RetainedJob } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
 import type { SharedState } from '../../queue/state';
 import type { Store } from '../../stores/store';
-import { consumerOf, readersOf } from '../positions/consumer';
+import { hasLeft } from '../clients/left';
+import { consumerOf, readersOf, requestsOf } from '../positions/consumer';
 import { DeliveryLeases } from './delivery-leases';
 import { givenUp, nextRound, readAgain, takenAgain } from './drops';
 import type { Message } from '../message';
@@ -16,7 +17,7 @@ import { Sender, type SendResult } from './sender';
 import type { Signer } from '../signature';
 import { GRACE_MS, STORM_MS } from '../times';
 import { splitShare } from '../topic';
-import { hasSentBefore, inFlightCount, isEmpty, isHeld, subscribed, wantsMore, type Run, type Window } from './window';
+import { hasSentBefore, inFlightCount, isEmpty, isHeld, requestOf, subscribed, wantsMore, type Run, type Window } from './window';
 import { ownerOf, Windows } from './windows';
 
 /** How many of the dropped messages are sent again for each acknowledgement: what EMQX's queue had no room for comes back slowly. */
@@ -57,9 +58,8 @@ export class Deliverer {
   async handle(job: Exclude<ClientJob, RetainedJob | { name: 'changes' }>, takenOver: boolean): Promise<void> {
     switch (job.name) {
       case 'subscribed':
-        if (!takenOver) return this.inTurn(job, (requests) => this.subscribed(requests));
-        await this.deps.lanes.recheck(job.data.requests);
-        return this.deps.lanes.recheckLater(job.data.requests, GRACE_MS);
+        // Still as a subscription: a later look would take for lost what another one of the same storm was sent a moment ago.
+        return takenOver ? this.deps.lanes.recheck(job.data.requests, 'subscribed') : this.inTurn(job, (requests) => this.subscribed(requests));
       case 'due':
         return this.deps.lanes.recheck(job.data.requests);
       case 'recheck':
@@ -118,10 +118,11 @@ export class Deliverer {
       const window = await this.windows.load(consumer);
       if (isEmpty(window)) return;
       const ids = own.map(({ id }) => id).filter((id) => window.inFlight[id] !== undefined);
-      const taken = takenAgain(window, own.map(({ id }) => id));
+      // What does not count as read (Reading.ofGroup) is still to be sent again.
+      const taken = takenAgain(window, own.filter(({ id, sure }) => sure !== false || ids.includes(id)).map(({ id }) => id));
       const moved = isHeld(taken) && ids.length > 0 ? { ...taken, movedAt: this.deps.now() } : taken;
       const wants = wantsMore(moved) || (moved.dropped !== undefined && ids.length > 0);
-      if (wants && !takenOver) return void (await this.send(consumer, moved, AGAIN_PER_ACK * ids.length));
+      if (wants && !takenOver) return this.goOn(consumer, moved, AGAIN_PER_ACK * ids.length);
       await this.windows.save(consumer, moved);
       if (wants) await this.deps.lanes.recheck(moved.runs.map(requestOf));
     });
@@ -135,7 +136,7 @@ export class Deliverer {
       if (ids.length === 0) return;
       await this.leasesOf(consumer).giveUpAll(ids);
       const next = nextRound(window);
-      if (next.round !== null) await this.deps.lanes.resumeLater([consumer], GRACE_MS * 2 ** next.round);
+      if (next.round !== null) await this.deps.lanes.resumeLater([{ consumer }], GRACE_MS * 2 ** next.round);
       await this.windows.save(consumer, next.window);
       for (const { id, reason } of own) if (ids.includes(id)) this.deps.metrics.deliveriesDropped.inc({ reason: dropReason(reason) });
     });
@@ -150,19 +151,47 @@ export class Deliverer {
     if (forGroups.length > 0) await this.deps.lanes.dropped(forGroups);
   }
 
-  private async resume(due: readonly { consumer: string }[], takenOver: boolean): Promise<void> {
-    await eachConsumer(due, async (consumer) => {
-      const { pausedUntil: _over, ...window } = await this.windows.load(consumer);
+  private async resume(due: readonly Resume[], takenOver: boolean): Promise<void> {
+    await eachConsumer(due, async (consumer, own) => {
+      const { pausedUntil, ...rest } = await this.windows.load(consumer);
+      const isOver = own.some(({ until }) => until === pausedUntil);
+      // There is a newer pause, with a job of its own: one chain of them for a consumer.
+      if (pausedUntil !== undefined && !isOver && own.every(({ until }) => until !== undefined)) return;
+      const window = pausedUntil === undefined || isOver ? rest : { ...rest, pausedUntil };
       if (takenOver) {
         await this.windows.save(consumer, window);
         await this.deps.lanes.recheck(window.runs.map(requestOf));
-        if ((window.dropped?.refs.length ?? 0) > 0) await this.deps.lanes.resumeLater([consumer], GRACE_MS);
+        if ((window.dropped?.refs.length ?? 0) > 0) await this.deps.lanes.resumeLater([{ consumer }], GRACE_MS);
         return;
       }
-      const runs = await this.withoutLeft(window.runs);
+      const runs = await this.withoutLeft(await this.wanted(window.runs));
       // What is on its way is acknowledged or dropped: either asks for more.
-      await this.send(consumer, { ...window, runs }, inFlightCount(window) > 0 ? 0 : PROBE);
+      await this.goOn(consumer, { ...window, runs }, inFlightCount(window) > 0 ? 0 : PROBE);
     });
+  }
+
+  /** Not for a subscription: nobody else looks again. */
+  private async goOn(consumer: string, window: Window, again: number): Promise<void> {
+    const { stopped } = await this.send(consumer, window, again);
+    if (stopped.length > 0) await this.deps.lanes.recheckLater(stopped, GRACE_MS);
+  }
+
+  /** Clients unsubscribed: their runs end. */
+  async left(changes: readonly ClientChange[]): Promise<void> {
+    for (const change of changes) {
+      if (change.kind !== 'unsubscribed') continue;
+      const { clientid, filter, at } = change;
+      const consumers = new Set(requestsOf(this.deps.policies, { clientid, filter, at, qos: 0 }).map(consumerOf));
+      for (const consumer of consumers) {
+        const { runs } = await this.windows.load(consumer);
+        if (runs.some((run) => run.clientid === clientid && run.filter === filter)) await this.deps.lanes.resumeLater([{ consumer }], 0);
+      }
+    }
+  }
+
+  private async wanted<T extends DeliveryRequest>(requests: readonly T[]): Promise<T[]> {
+    const left = await Promise.all(requests.map((request) => hasLeft(this.deps.state, request)));
+    return requests.filter((_, i) => left[i] === false);
   }
 
   /** A session that outlives its connection takes QoS 0 messages until its queue is full, and EMQX says nothing: they stay here instead. */
@@ -185,7 +214,7 @@ export class Deliverer {
   private async deliver(consumer: string, requests: readonly DeliveryRequest[], first: boolean): Promise<SendResult> {
     let window = await this.windows.load(consumer);
     const lost: string[] = [];
-    for (const request of requests) {
+    for (const request of await this.wanted(requests)) {
       // EMQX sends nothing retained to a shared subscription.
       const leaveRetained = first && splitShare(request.filter).group === null;
       const next = subscribed(window, request, first ? toleranceOf(request) : 0, leaveRetained);
@@ -199,7 +228,7 @@ export class Deliverer {
   private async send(consumer: string, window: Window, again: number): Promise<SendResult> {
     if (isHeld(window) || (window.pausedUntil ?? -Infinity) > this.deps.now()) {
       await this.windows.save(consumer, window);
-      return { window, blocked: false };
+      return { window, blocked: false, stopped: [] };
     }
     const save = (next: Window) => this.windows.save(consumer, next);
     return this.sender.send({ consumer, owner: ownerOf(consumer), leases: this.leasesOf(consumer), save }, window, again);
@@ -223,8 +252,4 @@ function toleranceOf({ consumer }: DeliveryRequest): number {
 /** A metric's label: EMQX's reasons, and no others. */
 function dropReason(reason: string): string {
   return ['queue_full', 'expired', 'too_large', 'no_local', 'qos0_msg'].includes(reason) ? reason : 'other';
-}
-
-function requestOf({ clientid, filter, qos, at, consumer }: Run): DeliveryRequest {
-  return { clientid, filter, qos, at, ...(consumer !== undefined && { consumer }) };
 }

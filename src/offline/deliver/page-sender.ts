@@ -12,6 +12,7 @@ import type { Page } from './reader';
 import type { RetainedIds } from '../retained/retained-ids';
 import type { Recipient } from './sender';
 import { GRACE_MS, STORM_MS, TOMBSTONE_MS } from '../times';
+import { reachesInbox } from '../overlap';
 import { inboxTopic, isWildcard, splitShare } from '../topic';
 import type { Run, Window } from './window';
 
@@ -24,6 +25,8 @@ export interface PageResult {
   readonly blocked: boolean;
   /** Nobody is there, or a message that must come first is on its way: the run ends, what is left stays stored. */
   readonly ended: boolean;
+  /** It ended for the second reason: somebody has to look again. */
+  readonly stopped: boolean;
 }
 
 /** Publishes a page of one topic's messages: those that nobody else is sending and that the subscription was not sent. */
@@ -48,7 +51,7 @@ export class PageSender {
     const wanted = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && (acked(m) || policy.qos0 !== 'skip'));
     const fresh = await this.kept.note(owner, run, wanted.filter(isKept).map(({ id }) => id));
     const candidates = wanted.filter((message) => !isKept(message) || fresh.has(message.id));
-    if (candidates.length === 0) return { sent: [], unclocked: [], blocked: false, ended: false };
+    if (candidates.length === 0) return { sent: [], unclocked: [], blocked: false, ended: false, stopped: false };
 
     const ids = candidates.map(({ id }) => id);
     const { granted, own } = await this.lease(recipient, policy, candidates, isKept);
@@ -59,11 +62,12 @@ export class PageSender {
     const unused = ids.filter((id) => granted.has(id) && !due.some((message) => message.id === id));
     await leases.giveUp(policy.mode, unused);
     const held = ids.filter((id) => !granted.has(id) && !own.has(id));
-    const blocked = stop >= 0 || held.length > 0;
+    const stopped = stop >= 0;
+    const blocked = stopped || held.length > 0;
     // Not noted as sent (kept): those that somebody else was sent, and those behind the stop.
     const unsent = [...held, ...unused].filter((id) => fresh.has(id));
     await this.kept.forget(owner, run, unsent);
-    if (due.length === 0) return { sent: [], unclocked: [], blocked, ended: stop >= 0 };
+    if (due.length === 0) return { sent: [], unclocked: [], blocked, ended: stopped, stopped };
 
     const outcomes = await this.publish(recipient, inbox, page, due);
     const delivered = due.filter((_, i) => outcomes[i]?.result === 'delivered');
@@ -73,7 +77,7 @@ export class PageSender {
     const nobody = due.filter((_, i) => outcomes[i]?.result === 'no-subscribers').map(({ id }) => id);
     await this.free(recipient, page, nobody);
     this.deps.metrics.messagesDelivered.inc(delivered.length);
-    return { sent: delivered.filter(acked), unclocked, blocked, ended: stop >= 0 || nobody.length > 0 };
+    return { sent: delivered.filter(acked), unclocked, blocked, ended: stopped || nobody.length > 0, stopped };
   }
 
   /** What stays stored whoever gets it is leased against storms only (promise 9): the client's next subscription is sent it again. */
@@ -116,7 +120,9 @@ export class PageSender {
     const { policy, run } = page;
     try {
       const toInbox = policy.deliverTo === 'inbox';
-      if (toInbox && !(await inbox.open())) return messages.map(() => ({ result: 'no-subscribers' }));
+      // Also before the first of another policy's: a run that goes on does not open it any more.
+      const isOpen = !(toInbox || reachesInbox(this.deps.policies, run.filter)) || (await inbox.open());
+      if (toInbox && !isOpen) return messages.map(() => ({ result: 'no-subscribers' }));
       const now = this.deps.now();
       return await this.deps.emqx.publish(messages.map((message) => this.deliveryOf(message, run, toInbox, now)));
     } catch (error) {

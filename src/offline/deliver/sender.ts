@@ -8,7 +8,9 @@ import { policyFor } from '../policy';
 import { Positions } from '../positions/positions';
 import { RunReader } from './reader';
 import { RetainedIds } from '../retained/retained-ids';
-import { advanced, fetched, inFlightCount, sent, type Run, type Window } from './window';
+import { GRACE_MS } from '../times';
+import { advanced, fetched, inFlightCount, requestOf, sent, type Run, type Window } from './window';
+import type { DeliveryRequest } from '../../queue/jobs';
 
 /** Whom a window belongs to, and how its changes are kept. */
 export interface Recipient {
@@ -23,6 +25,8 @@ export interface SendResult {
   readonly window: Window;
   /** Some messages are on their way already (leases): somebody has to look again. */
   readonly blocked: boolean;
+  /** What ended at one that we may have sent ourselves, without knowing. */
+  readonly stopped: readonly DeliveryRequest[];
 }
 
 /** Publishes what a consumer's runs ask for, while there is room in its window (promise 10). */
@@ -44,20 +48,23 @@ export class Sender {
     let { window } = first;
     let inbox = null as Inbox | null;
     let blocked = false;
+    const stopped: DeliveryRequest[] = [];
     for (let run = window.runs[0]; run !== undefined && !first.full; run = window.runs[0]) {
       const isNew = run.topic === '';
       if (inbox === null || !inbox.serves(run.clientid, isNew)) inbox = new Inbox(run.clientid, isNew, this.deps.emqx);
       const result = await this.sendRun(recipient, inbox, window, run, pace);
       window = result.window;
       blocked ||= result.blocked;
+      stopped.push(...result.stopped);
       if (result.full && pace.used) {
-        await this.deps.lanes.resumeLater([recipient.consumer], PAUSE_MS);
-        window = { ...window, pausedUntil: this.deps.now() + PAUSE_MS };
+        const until = this.deps.now() + PAUSE_MS;
+        await this.deps.lanes.resumeLater([{ consumer: recipient.consumer, until }], PAUSE_MS);
+        window = { ...window, pausedUntil: until };
       }
       if (result.full) break;
     }
     await recipient.save(window);
-    return { window, blocked };
+    return { window, blocked, stopped };
   }
 
   private async sendDropped(recipient: Recipient, start: Window, most: number): Promise<{ window: Window; full: boolean }> {
@@ -67,6 +74,7 @@ export class Sender {
       const policy = policyFor(this.deps.policies, ref.topic);
       if (count >= most || (policy !== null && inFlightCount(window) >= policy.window)) break;
       const message = await this.deps.store.getMessage(ref.id);
+      const before = window;
       window = settled(window, ref.id);
       // Another client acknowledged it, it was trimmed, or it expired meanwhile (promise 12).
       if (policy === null || message === null || (message.expiresAt ?? Infinity) <= this.deps.now()) continue;
@@ -74,6 +82,10 @@ export class Sender {
       const result = await this.pages.send(recipient, inbox, window, { policy, messages: [message], run: runOf(ref) });
       window = sent(window, result.sent.map(({ id }) => id), this.deps.now());
       if (result.sent.length > 0) await recipient.save(window);
+      if (result.stopped) {
+        await this.deps.lanes.resumeLater([{ consumer: recipient.consumer }], GRACE_MS);
+        return { window: before, full: true };
+      }
       if (result.ended) return { window: withoutDropped(window), full: false };
       count += result.sent.length;
     }
@@ -88,16 +100,16 @@ export class Sender {
     let blocked = false;
     for (let run = first; ; ) {
       const page = await reader.next(run, ({ window: size }) => Math.min(size - inFlightCount(window), pace.room(size)), this.deps.now());
-      if (page === 'full') return { window, blocked, full: true };
-      if (page === null) return { window: advanced(window, null), blocked, full: false };
+      if (page === 'full') return { window, blocked, full: true, stopped: [] };
+      if (page === null) return { window: advanced(window, null), blocked, full: false, stopped: [] };
       const result = await this.pages.send(recipient, inbox, window, page);
       blocked ||= result.blocked;
       pace.sent(result.unclocked);
       run = { ...page.run, sent: page.run.sent + result.sent.length + result.unclocked.length };
       window = advanced(sent(window, result.sent.map(({ id }) => id), this.deps.now()), result.ended ? null : run);
-      if (page.policy.fetch.limit !== null) window = fetched(window, run);
+      if (page.policy.fetch.limit !== null) window = fetched(window, run, result.sent.map(({ id }) => id));
       if (result.sent.length > 0) await recipient.save(window);
-      if (result.ended) return { window, blocked, full: false };
+      if (result.ended) return { window, blocked, full: false, stopped: result.stopped ? [requestOf(run)] : [] };
     }
   }
 }

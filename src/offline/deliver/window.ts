@@ -8,7 +8,7 @@ import { STORM_MS } from '../times';
  * the client for long: the state has a ttl.
  */
 export interface Window {
-  /** What still has to be read and sent, in order of request. One run per topic filter. */
+  /** What still has to be read and sent, in order of request. One run per topic filter; of a group, one for each of the last members. */
   readonly runs: readonly Run[];
   /** Sent and not acknowledged, by message id: when (ms, our clock). */
   readonly inFlight: Readonly<Record<string, number>>;
@@ -26,6 +26,8 @@ export interface Fetched {
   /** Of the subscription. */
   readonly at: number;
   readonly sent: number;
+  /** Of these, those that were in flight when it was noted last. */
+  readonly ids?: readonly string[];
 }
 
 export interface Run extends DeliveryRequest {
@@ -40,6 +42,9 @@ export interface Run extends DeliveryRequest {
   readonly leaveRetained: boolean;
 }
 
+/** Of a group, whose runs are kept for one filter. */
+const MOST_MEMBERS = 8;
+
 export const EMPTY: Window = { runs: [], inFlight: {} };
 
 /**
@@ -49,15 +54,22 @@ export const EMPTY: Window = { runs: [], inFlight: {} };
 export function subscribed(window: Window, request: DeliveryRequest, toleranceMs: number, leaveRetained = false): { window: Window; lost: string[] } {
   const lost = Object.keys(window.inFlight).filter((id) => (window.inFlight[id] ?? 0) < request.at - toleranceMs);
   const gone = new Set(lost);
-  const before = window.runs.find(({ filter }) => filter === request.filter);
+  const ofFilter = window.runs.filter(({ filter }) => filter === request.filter);
+  // A group's run goes on with another member when the newest is gone.
+  const before = ofFilter.find(({ clientid, consumer }) => consumer === undefined || clientid === request.clientid);
+  const members = ofFilter.filter((run) => run !== before).slice(0, MOST_MEMBERS - 1);
+  const others = lost.length === 0 ? members : members.map((run) => ({ ...run, topic: '', id: '' }));
   // A late recheck of an earlier subscription must not cut short what a newer one asked for.
   const at = Math.max(request.at, before?.at ?? 0);
+  const fetched = withoutLost(window.fetched, gone);
   return {
     window: {
       ...window,
+      ...(fetched !== undefined && { fetched }),
       runs: [
-        ...window.runs.filter((run) => run !== before),
-        { ...request, at, topic: '', id: '', sent: fetchedBefore(window, request, lost.length), window: before?.window ?? 1, leaveRetained },
+        ...window.runs.filter((run) => !ofFilter.includes(run)),
+        { ...request, at, topic: '', id: '', sent: fetchedBefore(fetched, request), window: before?.window ?? 1, leaveRetained },
+        ...others,
       ],
       inFlight: Object.fromEntries(Object.entries(window.inFlight).filter(([id]) => !gone.has(id))),
     },
@@ -86,15 +98,30 @@ export function hasSentBefore(window: Window, at: number): boolean {
   return Object.values(window.inFlight).some((sentAt) => sentAt < at);
 }
 
-/** A look for the same subscription, or for another of its storm, goes on counting; what has to be sent again counts once. */
-function fetchedBefore(window: Window, request: DeliveryRequest, lost: number): number {
-  const before = window.fetched?.[request.filter];
-  return before === undefined || request.at >= before.at + STORM_MS ? 0 : Math.max(0, before.sent - lost);
+/** A look for the same subscription, or for another of its storm, goes on counting. */
+function fetchedBefore(fetched: Window['fetched'], request: DeliveryRequest): number {
+  const before = fetched?.[request.filter];
+  return before === undefined || request.at >= before.at + STORM_MS ? 0 : before.sent;
 }
 
-/** Notes what the run has sent. */
-export function fetched(window: Window, { filter, at, sent }: Run): Window {
-  return { ...window, fetched: { ...window.fetched, [filter]: { at, sent } } };
+/** What has to be sent again counts once, for the filter that it was sent for. */
+function withoutLost(fetched: Window['fetched'], lost: ReadonlySet<string>): Window['fetched'] {
+  if (fetched === undefined || lost.size === 0) return fetched;
+  const without = ({ at, sent, ids = [] }: Fetched): Fetched => {
+    const left = ids.filter((id) => !lost.has(id));
+    return { at, sent: sent - (ids.length - left.length), ids: left };
+  };
+  return Object.fromEntries(Object.entries(fetched).map(([filter, each]) => [filter, without(each)]));
+}
+
+/** Notes what the run has sent, and these last. */
+export function fetched(window: Window, { filter, at, sent }: Run, ids: readonly string[]): Window {
+  const before = (window.fetched?.[filter]?.ids ?? []).filter((id) => window.inFlight[id] !== undefined && !ids.includes(id));
+  return { ...window, fetched: { ...window.fetched, [filter]: { at, sent, ids: [...before, ...ids] } } };
+}
+
+export function requestOf({ clientid, filter, qos, at, consumer }: Run): DeliveryRequest {
+  return { clientid, filter, qos, at, ...(consumer !== undefined && { consumer }) };
 }
 
 /**

@@ -61,7 +61,10 @@ export class Positions {
     const set = row === undefined ? new ReadSet(consumer, filter) : ReadSet.of(row);
     // Of a wildcard filter each topic's policy decides later.
     if (row === undefined && (isWildcard(filter) || this.policyOf(filter).from === 'now')) set.startsAt = at;
-    if (!this.see(set)) return;
+    // Events come in any order: the first subscription is the one that was made first.
+    const isEarlier = set.startsAt !== null && at < set.startsAt;
+    if (isEarlier) set.startsAt = at;
+    if (!this.see(set) && !isEarlier) return;
     // Known to the purge before anything is.
     if (isWildcard(filter)) await this.deps.store.putPositions([{ consumer: FILTERS, topic: filter, id: '', receipts: [`@${this.deps.now()}`] }]);
     await this.deps.store.putPositions([set.toPosition()]);

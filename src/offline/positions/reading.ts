@@ -23,12 +23,17 @@ type PubsubAck = Progress & { readonly topic: string };
 
 /** What consumers of pubsub topics have read, from their subscriptions and acknowledgements. Needs no EMQX. */
 export class Reading {
+  /** Jobs that were tried before in this process. */
+  private readonly begun = new WeakSet<ClientJob>();
+
   constructor(private readonly deps: ReadingDeps) {}
 
   /** Before the job's other work: what was acknowledged is not sent again. */
-  async handle(job: ClientJob): Promise<void> {
+  async handle(job: ClientJob, takenOver = false): Promise<void> {
+    const isRepeated = takenOver || this.begun.has(job);
+    this.begun.add(job);
     if (job.name === 'subscribed' && job.data.turn !== true) await this.subscribed(job.data.requests);
-    else if (job.name === 'progress') await this.acknowledged(job.data.acks);
+    else if (job.name === 'progress') await this.acknowledged(job.data.acks, isRepeated);
     else if (job.name === 'late') await this.late(job.data.late);
     else if (job.name === 'forget') await this.forget(job.data.positions);
   }
@@ -41,24 +46,27 @@ export class Reading {
     }
   }
 
-  private async acknowledged(acks: readonly Progress[]): Promise<void> {
+  private async acknowledged(acks: readonly Progress[], isRepeated: boolean): Promise<void> {
     const own = acks.filter((ack): ack is PubsubAck => ack.topic !== undefined);
     for (const [clientid, ofClient] of groupBy(own.filter(({ consumer }) => consumer === undefined), (ack) => ack.clientid)) {
-      await this.ofClient(clientid, ofClient);
+      await this.ofClient(clientid, ofClient, isRepeated);
     }
     for (const [consumer, ofGroup] of groupBy(own.filter(({ consumer }) => consumer !== undefined), consumerOf)) await this.ofGroup(consumer, ofGroup);
   }
 
   /** In the client's lane, behind the subscriptions that it made before: finds out for whom it read. */
-  private async ofClient(clientid: string, acks: readonly PubsubAck[]): Promise<void> {
+  private async ofClient(clientid: string, acks: readonly PubsubAck[], isRepeated: boolean): Promise<void> {
     const subscriptions = await this.deps.store.listSubscriptions(clientid);
     const inFlight = subscriptions.some(({ topic }) => splitShare(topic).group !== null) ? await this.inFlight(clientConsumer(clientid)) : {};
     const read: ReadRef[] = [];
     const forGroups: Progress[] = [];
     for (const ack of acks) {
       const { client, groups, sure } = readersOf(subscriptions, ack.topic);
-      if (client || (ack.ours && inFlight[ack.id] !== undefined)) read.push(refOf(subscriptions, clientConsumer(clientid), ack));
-      for (const consumer of groups) forGroups.push({ ...ack, consumer, sure, filters: wildcardsOf(subscriptions, consumer, ack.topic) });
+      const isOwn = ack.ours === true && inFlight[ack.id] !== undefined;
+      if (client || isOwn) read.push(refOf(subscriptions, clientConsumer(clientid), ack));
+      // It may have left the subscription of its own that brought it. A job that is repeated has changed the window.
+      const isSure = sure && !isOwn && !(ack.ours === true && isRepeated);
+      for (const consumer of groups) forGroups.push({ ...ack, consumer, sure: isSure, filters: wildcardsOf(subscriptions, consumer, ack.topic) });
     }
     await this.deps.positions.read(clientConsumer(clientid), read);
     if (forGroups.length > 0) await this.deps.lanes.progress(forGroups);

@@ -152,8 +152,11 @@ export class Simulation {
   private async handle(entry: Entry, takenOver: boolean): Promise<void> {
     if ('fence' in entry) return;
     if ('writes' in entry) return this.writer.apply(entry.writes, takenOver);
-    if (entry.job.name === 'changes') return this.clients.apply(entry.job.data.changes);
-    await this.reading.handle(entry.job);
+    if (entry.job.name === 'changes') {
+      await this.clients.apply(entry.job.data.changes);
+      return this.deliverer.left(entry.job.data.changes);
+    }
+    await this.reading.handle(entry.job, takenOver);
     await this.deliverer.handle(entry.job, takenOver);
   }
 }

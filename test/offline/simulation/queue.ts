@@ -57,9 +57,9 @@ export class SimulatedQueue {
     const each = <T extends Owned>(items: readonly T[], job: (own: T[]) => Work) => byConsumer(items).forEach((own) => this.add(own[0] as T, job(own)));
     const later = (delay: number, job: Work) => void this.delayed.push({ at: this.now() + delay, job });
     const lanes: Partial<Record<keyof Lanes, unknown>> = {
-      recheck: (async (requests) => byConsumer(requests).forEach((own) => this.behindWrites(own, { name: 'recheck', data: { requests: own } }))) satisfies Lanes['recheck'],
+      recheck: (async (requests, name = 'recheck') => byConsumer(requests).forEach((own) => this.behindWrites(own, { name, data: { requests: own } }))) satisfies Lanes['recheck'],
       recheckLater: (async (requests, delay) => byConsumer(requests).forEach((own) => later(delay, { name: 'due', data: { requests: own } }))) satisfies Lanes['recheckLater'],
-      resumeLater: (async (consumers, delay) => consumers.forEach((consumer) => later(delay, { name: 'resume', data: { windows: [{ consumer }] } }))) satisfies Lanes['resumeLater'],
+      resumeLater: (async (windows, delay) => windows.forEach((each) => later(delay, { name: 'resume', data: { windows: [each] } }))) satisfies Lanes['resumeLater'],
       turn: (async (name, requests, gathered = false) => {
         for (const own of byConsumer(requests)) {
           if (gathered || own[0]?.consumer === undefined) this.add(own[0] as Owned, { name, data: { requests: own, turn: true } });

@@ -1,0 +1,156 @@
+import { clientConsumer, consumerOf, readersOf } from '../../../src/offline/positions/consumer';
+import { loadWindow } from '../../../src/offline/deliver/windows';
+import { inFlightCount } from '../../../src/offline/deliver/window';
+import type { OfflineEvent } from '../../../src/events/event';
+import { STORM_MS } from '../../../src/offline/times';
+import { requestsOf } from '../../../src/offline/positions/consumer';
+import { storedId, type Copy, type Session } from './broker';
+import type { Simulation } from './index';
+import type { Entry } from './queue';
+
+interface Sent {
+  readonly id: string;
+  readonly at: number;
+  /** Jobs that had died or failed by then. */
+  readonly ended: number;
+}
+
+/**
+ * What must hold of every delivery, whatever the order of things; a model beside the simulation. A consumer is a client, or a shared group in
+ * pubsub mode; in queue mode an acknowledgement counts for all.
+ */
+export class Ledger {
+  readonly failures: string[] = [];
+  /** By consumer: which acknowledgements were accepted, and when (in order of acceptance). */
+  private readonly acked = new Map<string, Map<string, number>>();
+  /** By consumer, filter and time: when the subscription was accepted. */
+  private readonly subscriptions = new Map<string, number>();
+  private readonly subscribedAt = new Map<string, number[]>();
+  /** By consumer, the last time each was sent. */
+  private readonly sent = new Map<string, Map<string, Sent>>();
+  private readonly dropped = new Set<string>();
+  private readonly late = new Set<string>();
+  private readonly seen = new Map<Session, Set<string>>();
+  private readonly greatest = new Map<string, string>();
+  private accepted = 0;
+  /** Everything accepted up to here has been worked on. */
+  private settled = 0;
+  private job: Entry | null = null;
+
+  constructor(private readonly world: Simulation) {
+    world.broker.onDelivery = (session, copy) => this.delivered(session, copy);
+    world.onJob = (entry) => void (this.job = entry);
+  }
+
+  get isQueue(): boolean {
+    return this.world.policies[0]?.mode === 'queue';
+  }
+
+  onSettled(): void {
+    this.settled = this.accepted;
+  }
+
+  /** Before the event is given to the world. */
+  onEvent(event: OfflineEvent): void {
+    this.accepted++;
+    if (event.type === 'acked') {
+      const id = event.mark?.id ?? event.id;
+      for (const consumer of this.readers(event.clientid, 't')) if (!of(this.acked, consumer, Map<string, number>).has(id)) of(this.acked, consumer, Map<string, number>).set(id, this.accepted);
+    }
+    if (event.type === 'subscribed') {
+      for (const request of requestsOf(this.world.policies, event)) {
+        this.subscriptions.set(keyOf(request), this.accepted);
+        const consumer = consumerOf(request);
+        this.subscribedAt.set(consumer, [...(this.subscribedAt.get(consumer) ?? []), event.at]);
+      }
+    }
+    if (event.type === 'publish') {
+      const { topic, id } = event.message;
+      if (id < (this.greatest.get(topic) ?? '')) this.late.add(id);
+      else this.greatest.set(topic, id);
+    }
+  }
+
+  onDrop(copy: Copy): void {
+    this.dropped.add(storedId(copy));
+  }
+
+  /** Of which consumers the client's acknowledgements count; the test's clients have one kind of subscription each. */
+  private readers(clientid: string, topic: string): string[] {
+    if (this.isQueue) return ['everybody'];
+    const subscriptions = [...this.world.broker.session(clientid).subscriptions].map(([filter, qos]) => ({ clientid, topic: filter, qos }));
+    const { client, groups } = readersOf(subscriptions.filter(({ topic: filter }) => !filter.startsWith('$offline')), `${topic}/a`);
+    return [...(client ? [clientConsumer(clientid)] : []), ...groups];
+  }
+
+  isAcked(consumer: string, id: string): boolean {
+    return this.acked.get(this.isQueue ? 'everybody' : consumer)?.has(id) ?? false;
+  }
+
+  private delivered(session: Session, copy: Copy): void {
+    const id = storedId(copy);
+    const seen = of(this.seen, session, Set<string>);
+    if (copy.id === null) {
+      const consumer = this.isQueue || !isMember(session.clientid) ? clientConsumer(session.clientid) : '$share/g';
+      this.checkAcked(consumer, id);
+      this.checkTwice(consumer, id);
+      if (!this.isQueue && !isMember(session.clientid)) this.checkOrder(session, copy, seen);
+      of(this.sent, consumer, Map<string, Sent>).set(id, { id, at: this.world.now, ended: this.world.steps.count });
+    }
+    seen.add(id);
+  }
+
+  /** Nothing that was acknowledged before the subscription, or before all lanes were empty. */
+  private checkAcked(consumer: string, id: string): void {
+    const at = this.acked.get(this.isQueue ? 'everybody' : consumer)?.get(id);
+    if (at !== undefined && at <= Math.max(this.settled, this.since())) this.failures.push(`${consumer} was sent ${short(id)}, which was acknowledged`);
+  }
+
+  private since(): number {
+    if (this.job === null || !('job' in this.job) || !('requests' in this.job.job.data)) return 0;
+    return Math.min(...this.job.job.data.requests.map((request) => this.subscriptions.get(keyOf(request)) ?? 0));
+  }
+
+  /**
+   * Twice to the same consumer only if it subscribed after the first time, and then not before the end of the storm (a group: at once, if it had
+   * it for ten seconds); if EMQX dropped the first; or if a job died or failed since.
+   */
+  private checkTwice(consumer: string, id: string): void {
+    const before = this.sent.get(consumer)?.get(id);
+    if (before === undefined || this.dropped.has(id) || this.world.steps.count > 0) return;
+    const storm = consumer.startsWith('$share/') ? 0 : STORM_MS;
+    const again = (this.subscribedAt.get(consumer) ?? []).some((at) => at > before.at && at + storm <= this.world.now);
+    if (!again) this.failures.push(`${consumer} was sent ${short(id)} twice`);
+  }
+
+  /** Promise 6: what a connection gets from us comes in order. */
+  private checkOrder(session: Session, copy: Copy, seen: Set<string>): void {
+    const id = storedId(copy);
+    if (seen.has(id) || this.late.has(id) || this.dropped.has(id)) return;
+    const { topic } = copy.delivery;
+    const overtaken = session.delivered.find((each) => each !== copy && each.id === null && each.delivery.topic === topic && storedId(each) > id);
+    if (overtaken !== undefined) this.failures.push(`${session.clientid} was sent ${short(id)} after ${short(storedId(overtaken))}`);
+  }
+
+  /** Promise 10. */
+  async checkWindows(consumers: readonly string[]): Promise<void> {
+    const most = this.world.policies[0]?.window ?? 0;
+    for (const consumer of consumers) {
+      const count = inFlightCount(await loadWindow(this.world.state, consumer));
+      if (count > most) this.failures.push(`${consumer} has ${count} in flight`);
+      const session = this.world.broker.sessions.get(consumer);
+      const there = new Set(session?.unacknowledged.filter(({ id }) => id === null).map(storedId));
+      if (there.size > most && this.late.size === 0 && this.world.steps.count === 0) this.failures.push(`EMQX has ${there.size} for ${consumer}`);
+    }
+  }
+}
+
+const isMember = (clientid: string): boolean => clientid.startsWith('m');
+const short = (id: string): string => id.slice(0, 16) + id.slice(-4);
+const keyOf = ({ clientid, filter, at }: { clientid: string; filter: string; at: number }): string => JSON.stringify([clientid, filter, at]);
+
+function of<K, V>(map: Map<K, V>, key: K, create: new () => V): V {
+  const value = map.get(key) ?? new create();
+  map.set(key, value);
+  return value;
+}
