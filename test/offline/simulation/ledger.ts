@@ -1,9 +1,8 @@
-import { clientConsumer, consumerOf, readersOf } from '../../../src/offline/positions/consumer';
+import { clientConsumer, consumerOf, requestsOf } from '../../../src/offline/positions/consumer';
 import { loadWindow } from '../../../src/offline/deliver/windows';
 import { inFlightCount } from '../../../src/offline/deliver/window';
 import type { OfflineEvent } from '../../../src/events/event';
 import { STORM_MS } from '../../../src/offline/times';
-import { requestsOf } from '../../../src/offline/positions/consumer';
 import { storedId, type Copy, type Session } from './broker';
 import type { Simulation } from './index';
 import type { Entry } from './queue';
@@ -55,7 +54,8 @@ export class Ledger {
     this.accepted++;
     if (event.type === 'acked') {
       const id = event.mark?.id ?? event.id;
-      for (const consumer of this.readers(event.clientid, 't')) if (!of(this.acked, consumer, Map<string, number>).has(id)) of(this.acked, consumer, Map<string, number>).set(id, this.accepted);
+      const acked = of(this.acked, this.reader(event.clientid), Map<string, number>);
+      if (!acked.has(id)) acked.set(id, this.accepted);
     }
     if (event.type === 'subscribed') {
       for (const request of requestsOf(this.world.policies, event)) {
@@ -75,12 +75,10 @@ export class Ledger {
     this.dropped.add(storedId(copy));
   }
 
-  /** Of which consumers the client's acknowledgements count; the test's clients have one kind of subscription each. */
-  private readers(clientid: string, topic: string): string[] {
-    if (this.isQueue) return ['everybody'];
-    const subscriptions = [...this.world.broker.session(clientid).subscriptions].map(([filter, qos]) => ({ clientid, topic: filter, qos }));
-    const { client, groups } = readersOf(subscriptions.filter(({ topic: filter }) => !filter.startsWith('$offline')), `${topic}/a`);
-    return [...(client ? [clientConsumer(clientid)] : []), ...groups];
+  /** Whose acknowledgement it is: plain subscribers and members of the group are different clients here. */
+  private reader(clientid: string): string {
+    if (this.isQueue) return 'everybody';
+    return isMember(clientid) ? '$share/g' : clientConsumer(clientid);
   }
 
   isAcked(consumer: string, id: string): boolean {
