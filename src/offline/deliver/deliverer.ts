@@ -117,9 +117,11 @@ export class Deliverer {
     await eachConsumer(acks, async (consumer, own) => {
       const window = await this.windows.load(consumer);
       if (isEmpty(window)) return;
-      const ids = own.map(({ id }) => id).filter((id) => window.inFlight[id] !== undefined);
+      // A copy that EMQX delivered itself leaves ours where it is, in EMQX.
+      const ids = own.filter(({ id, ours }) => ours !== false && window.inFlight[id] !== undefined).map(({ id }) => id);
       // What does not count as read (Reading.ofGroup) is still to be sent again.
-      const taken = takenAgain(window, own.filter(({ id, sure }) => sure !== false || ids.includes(id)).map(({ id }) => id));
+      const read = own.filter(({ id, sure }) => sure !== false || ids.includes(id)).map(({ id }) => id);
+      const taken = takenAgain(window, ids, read);
       const moved = isHeld(taken) && ids.length > 0 ? { ...taken, movedAt: this.deps.now() } : taken;
       const wants = wantsMore(moved) || (moved.dropped !== undefined && ids.length > 0);
       if (wants && !takenOver) return this.goOn(consumer, moved, AGAIN_PER_ACK * ids.length);

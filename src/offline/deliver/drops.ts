@@ -53,11 +53,11 @@ export function nextRound(window: Window): { window: Window; round: number | nul
   return { window: { ...window, dropped: { ...dropped, rounds: dropped.rounds + 1 } }, round: dropped.rounds };
 }
 
-/** The client acknowledged something: it takes messages again. */
-export function takenAgain(window: Window, ids: readonly string[]): Window {
+/** The client acknowledged deliveries of ours: it takes messages again. `read` it has in some other way, too. */
+export function takenAgain(window: Window, ids: readonly string[], read: readonly string[] = ids): Window {
   const moved = acknowledged(window, ids);
   if (moved.dropped === undefined) return moved;
-  const refs = moved.dropped.refs.filter(({ id }) => !ids.includes(id));
+  const refs = moved.dropped.refs.filter(({ id }) => !read.includes(id));
   return refs.length === 0 ? withoutDropped(moved) : { ...moved, dropped: { refs, rounds: 0 } };
 }
 
