@@ -59,6 +59,8 @@ class Play {
       case 'publish':
         return this.publish(command);
       case 'subscribe':
+        // What was sent in the same millisecond may be taken for sent after it.
+        world.now += 1;
         world.broker.connect(command.client);
         return this.accept(world.subscribed(command.client, FILTERS[command.client]));
       case 'leave':

@@ -10,8 +10,7 @@ import type { Entry } from './queue';
 interface Sent {
   readonly id: string;
   readonly at: number;
-  /** Jobs that had died or failed by then. */
-  readonly ended: number;
+  readonly times: number;
 }
 
 /**
@@ -93,7 +92,7 @@ export class Ledger {
       this.checkAcked(consumer, id);
       this.checkTwice(consumer, id);
       if (!this.isQueue && !isMember(session.clientid)) this.checkOrder(session, copy, seen);
-      of(this.sent, consumer, Map<string, Sent>).set(id, { id, at: this.world.now, ended: this.world.steps.count });
+      of(this.sent, consumer, Map<string, Sent>).set(id, { id, at: this.world.now, times: (this.sent.get(consumer)?.get(id)?.times ?? 0) + 1 });
     }
     seen.add(id);
   }
@@ -146,7 +145,12 @@ export class Ledger {
     const isGroup = consumer === '$share/g';
     const sessions = [...this.world.broker.sessions.values()].filter(({ clientid }) => (isGroup ? isMember(clientid) : clientid === consumer));
     const ids = sessions.flatMap(({ unacknowledged }) => unacknowledged.filter(({ id }) => id === null).map(storedId));
-    return new Set(ids.filter((id) => (this.sent.get(consumer)?.get(id)?.at ?? -Infinity) >= Math.max(last, 0)));
+    const isCounted = (id: string) => {
+      const { at = -Infinity, times = 0 } = this.sent.get(consumer)?.get(id) ?? {};
+      // An acknowledgement does not say of which copy it is: the first one's frees the place of the second.
+      return at >= Math.max(last, 0) && !(times > 1 && this.isAcked(consumer, id));
+    };
+    return new Set(ids.filter(isCounted));
   }
 }
 
