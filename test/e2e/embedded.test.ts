@@ -1,5 +1,4 @@
-import { mainFlow } from './main-flow';
-import { promises } from './promises';
+import { onOneServer } from './stage';
+import { EVERYWHERE } from './suites';
 
-mainFlow('on the embedded default', () => ({}));
-promises('on the embedded default', () => ({}));
+onOneServer('on the embedded default', () => ({}), EVERYWHERE);

@@ -1,17 +1,27 @@
 import { withBackends } from '../support/backends';
 import { EMPTY_STORES, type EmptyStore, type StoreName } from '../support/empty-store';
-import { mainFlow } from './main-flow';
+import { withRedis } from '../support/redis';
+import { onOneServer } from './stage';
+import { EVERYWHERE } from './suites';
 
-/** Beside postgres, which has tests of its own: the whole way of a message on every kind of store, with the queue in Redis. */
-const NAMES = (Object.keys(EMPTY_STORES) as StoreName[]).filter((name) => name !== 'postgres');
-
-describe.each(NAMES)('with %s', (name) => {
+/**
+ * All of it on every kind of store, with the queue in Redis. What runs elsewhere, as it is not about the store and takes long:
+ * - the embedded default, and other queues: embedded.test.ts, servers.test.ts
+ * - 20,000 messages, slow clients and what waits by the clock: pacing.test.ts, restore.test.ts, on embedded and PostgreSQL
+ * - kill -9 (promise 1), and store or queue away (promise 14): test/server/process.test.ts, outage.test.ts, and each driver's own tests
+ * - what a database refuses for its content (promise 13): each driver's own tests, as each refuses something else
+ */
+describe.each(Object.keys(EMPTY_STORES) as StoreName[])('store %s', (name) => {
   withBackends([name, 'redis'], (urls) => {
+    const queue = `${urls.redis}/11`;
     let store: EmptyStore;
     beforeAll(async () => {
+      // The queue remembers windows and what is due later: those of another store's clients.
+      await withRedis(queue, (redis) => redis.flushdb());
       store = await EMPTY_STORES[name](urls[name], `offline_e2e_${process.pid}`);
     }, 120_000);
     afterAll(() => store.drop(), 120_000);
-    mainFlow(`store ${name}, queue redis`, () => ({ STORE_URL: store.url, QUEUE_URL: `${urls.redis}/5` }));
+
+    onOneServer('queue redis', () => ({ STORE_URL: store.url, QUEUE_URL: queue }), EVERYWHERE);
   });
 });

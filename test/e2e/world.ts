@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { connect, connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import { loadConfig } from '../../src/config/load';
 import { createLogger } from '../../src/ops/log';
+import type { JobQueue } from '../../src/queue/backend';
+import { clientLane } from '../../src/queue/names';
 import { Server } from '../../src/server';
 import { EmqxStandIn } from '../standin';
 import type { Action } from '../standin/action';
@@ -10,12 +12,15 @@ import { Rule } from '../standin/rule';
 import type { Limits } from '../standin/session';
 import { waitFor } from '../support/wait';
 
+/** Files of rules/emqx5 to import. null: the published recipe, SELECT * without any filter. */
+export type Rules = readonly string[] | null;
+
 export interface WorldOptions {
   /** Settings of the server beside those that connect it. */
   readonly env?: Readonly<Record<string, string>>;
   readonly limits?: Partial<Limits>;
-  /** Files of rules/emqx5 to import; default offline-messages. null: the published recipe, SELECT * without any filter. */
-  readonly rules?: readonly string[] | null;
+  /** Default: offline-messages. */
+  readonly rules?: Rules;
   /** The imported rules post over so many connections, whatever the order: the stand-in sends one request at a time on each, EMQX up to 100. */
   readonly connections?: number;
 }
@@ -44,12 +49,75 @@ export class World {
     const settings = { EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, PORT: '0', ...env };
     const server = await startServer(settings);
     const world = new World(emqx, { ...settings, PORT: new URL(server.url).port }, server);
+    await world.useRules(rules, connections);
+    return world;
+  }
+
+  /** In place of those that are there. */
+  async useRules(rules: Rules, connections?: number): Promise<void> {
+    this.emqx.removeRules();
     if (rules === null) {
       const sources = ['#', ...['session_subscribed', 'message_acked', 'message_delivered'].map((name) => `$events/${name}`)];
-      emqx.addRule(new Rule(null, sources), { url: server.url, poolType: 'random' });
+      this.emqx.addRule(new Rule(null, sources), { url: this.server.url, poolType: 'random' });
     }
-    for (const rule of rules ?? []) await world.importRule(rule, connections);
-    return world;
+    for (const rule of rules ?? []) await this.importRule(rule, connections);
+  }
+
+  /** For the next test on this server: no clients, nothing stored or due later, EMQX as new. Positions and windows stay. */
+  async renew(rules: Rules): Promise<void> {
+    await Promise.all(this.clients.splice(0).map((client) => client.endAsync(true)));
+    this.emqx.renew();
+    await this.quiet();
+    await this.request('DELETE', '/v1/messages?filter=%23');
+    await this.timePasses();
+    await this.useRules(rules);
+  }
+
+  /** What is to be done later (the look after the grace, after a storm, ...) is due now. */
+  async timePasses(): Promise<void> {
+    await this.inClientLanes(async (lane) => {
+      // One may fall due just now.
+      for (const job of await lane.getJobs(['delayed'])) await job.promote().catch(() => undefined);
+    });
+    await this.quiet();
+  }
+
+  /** How many jobs with this name are to be done later. */
+  async delayed(name: string): Promise<number> {
+    const jobs = await this.inClientLanes((lane) => lane.getJobs(['delayed']));
+    return jobs.flat().filter((job) => job.name === name).length;
+  }
+
+  private async inClientLanes<T>(work: (lane: JobQueue) => Promise<T>): Promise<T[]> {
+    const { queue } = this.server['backends'];
+    const lanes = Array.from({ length: queue.laneCounts.clients }, (_, lane) => queue.queue(clientLane(lane)));
+    const results = await Promise.all(lanes.map(work));
+    await Promise.all(lanes.map((lane) => lane.close()));
+    return results;
+  }
+
+  /** To our server; its answer must be a good one. */
+  async request(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<Response> {
+    const init = body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+    const answer = await fetch(`${this.server.url}${path}`, { method, ...init });
+    if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}`);
+    return answer;
+  }
+
+  /** Posts events as EMQX does: one, or several in one request. */
+  async post(events: unknown): Promise<void> {
+    await this.request('POST', '/v1/events', events);
+  }
+
+  /** The sum of a metric's values, whatever their labels. */
+  async metric(name: string): Promise<number> {
+    const lines = (await (await this.request('GET', '/metrics')).text()).split('\n').filter((line) => line.startsWith(`emqx_offline_${name}`));
+    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
+  }
+
+  /** The payloads that we had EMQX publish. */
+  get delivered(): string[] {
+    return this.emqx.rest.publishes.map((entry) => Buffer.from(String(entry['payload']), 'base64').toString());
   }
 
   /** As the README says it, with our URL in the file. */
@@ -100,6 +168,23 @@ export class World {
     this.clients.push(client);
     await new Promise<void>((resolve, reject) => client.once('connect', () => resolve()).once('error', reject));
     return new Subscriber(client, received);
+  }
+
+  /** Its connection breaks; its session ends. */
+  async breakOff(subscriber: Subscriber): Promise<void> {
+    subscriber.client.end(true);
+    await this.sessionEnds(subscriber);
+  }
+
+  /** It disconnects, and all that follows from that is done. */
+  async leave(subscriber: Subscriber): Promise<void> {
+    await subscriber.disconnect();
+    await this.sessionEnds(subscriber);
+    await this.quiet();
+  }
+
+  private async sessionEnds({ client }: Subscriber): Promise<void> {
+    await waitFor('the end of its session', () => !this.emqx.broker.sessions.has(String(client.options.clientId)));
   }
 
   async publish(topic: string, payload: string | Buffer, options: IClientPublishOptions = {}, clientId = 'publisher'): Promise<void> {
@@ -154,6 +239,14 @@ export class Subscriber {
   async receives(count: number): Promise<string[]> {
     await waitFor(`${count} messages (there are ${this.received.length})`, () => this.received.length >= count);
     return this.texts;
+  }
+
+  /** Takes messages and acknowledges none, until it is told to. @returns what tells it. */
+  holdAcks(): () => void {
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    this.client.handleMessage = (_packet, done) => void gate.then(() => done());
+    return () => open();
   }
 
   disconnect(): Promise<void> {

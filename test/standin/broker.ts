@@ -11,11 +11,11 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   readonly sessions = new Map<string, Session>();
   readonly retained = new Map<string, BrokerMessage>();
   /** What EMQX doesn't retain it drops without a word: over its size, its rate, its table full. */
-  retains = (_topic: string): boolean => true;
+  retains: (topic: string) => boolean = () => true;
   startedAt = Date.now();
   private round = 0;
 
-  constructor(private readonly limits: Limits) {
+  constructor(private limits: Limits) {
     super();
   }
 
@@ -86,6 +86,14 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     this.sessions.clear();
     if (!keepsRetained) this.retained.clear();
     this.startedAt = Date.now();
+  }
+
+  /** Sessions and retained messages are gone; sessions that come have these limits. */
+  renew(limits: Limits): void {
+    this.sessions.clear();
+    this.retained.clear();
+    this.retains = () => true;
+    this.limits = limits;
   }
 
   /** Each matching subscription, overlapping ones of a client too; of a shared group one member. */

@@ -9,6 +9,9 @@ import { Rest } from './rest';
 import { Rule } from './rule';
 import type { Limits } from './session';
 
+/** EMQX's own. */
+const LIMITS: Limits = { inflight: 32, queue: 1_000 };
+
 /** The shape of what PUT /configs takes, as far as we ship it. */
 interface Config {
   readonly connectors: { readonly http: Record<string, { url: string; pool_type: 'random' | 'hash'; pool_size: number; headers?: Record<string, string> }> };
@@ -42,7 +45,7 @@ export class EmqxStandIn {
   }
 
   static async start(limits: Partial<Limits> = {}): Promise<EmqxStandIn> {
-    const standIn = new EmqxStandIn({ inflight: 32, queue: 1_000, ...limits });
+    const standIn = new EmqxStandIn({ ...LIMITS, ...limits });
     await Promise.all([standIn.mqtt, standIn.rest.server].map((server) => once(server.listen(0, '127.0.0.1'), 'listening')));
     return standIn;
   }
@@ -72,6 +75,17 @@ export class EmqxStandIn {
     const action = new Action(options);
     this.routes.push({ rule, action });
     return action;
+  }
+
+  removeRules(): void {
+    for (const { action } of this.routes.splice(0)) action.stop();
+  }
+
+  /** As if it were started for the first time, but that connections, addresses and rules stay. */
+  renew(limits: Partial<Limits> = {}): void {
+    this.events.length = 0;
+    this.broker.renew({ ...LIMITS, ...limits });
+    this.rest.renew();
   }
 
   dropped(): BrokerEvent[] {

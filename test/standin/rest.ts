@@ -49,6 +49,15 @@ export class Rest {
     this.server = createServer((request, response) => void this.handle(request, response));
   }
 
+  renew(): void {
+    this.publishes.length = 0;
+    this.subscribes.length = 0;
+    this.refused = 0;
+    this.outage = null;
+    this.before = () => undefined;
+    this.hold = null;
+  }
+
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);

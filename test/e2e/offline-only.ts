@@ -1,0 +1,130 @@
+import { waitFor } from '../support/wait';
+import type { Stage, Suite } from './stage';
+
+/** rules/emqx5/offline-only.json: message.dropped with no_subscribers in place of message.publish. What it stores has the same promises. */
+export const offlineOnly: Suite = {
+  name: 'the offline-only rule',
+  policies: [{ filter: 't/only/7/#', deliverTo: 'inbox' }],
+  rules: ['offline-only'],
+  tests,
+};
+
+function tests(stage: Stage): void {
+  it('promise 6: stores what nobody received, delivers it in order, and removes it when acknowledged', async () => {
+    const { world } = stage;
+    const texts = Array.from({ length: 20 }, (_, i) => `m${i}`);
+    for (const text of texts) await world.publish('t/only/6', text);
+    await world.storedCount(20);
+    const subscriber = await world.subscriber('only 6');
+    await subscriber.subscribe('t/only/+');
+    expect(await subscriber.receives(20)).toEqual(texts);
+    await world.storedCount(0);
+    await world.quiet();
+    expect(subscriber.texts).toHaveLength(20);
+  });
+
+  it('stores nothing that somebody received, acknowledged or not', async () => {
+    const { world } = stage;
+    const subscriber = await world.subscriber('there');
+    subscriber.holdAcks();
+    await subscriber.subscribe('t/only/there');
+    await world.quiet();
+    for (let i = 0; i < 5; i++) await world.publish('t/only/there', `m${i}`);
+    await waitFor('the deliveries', () => world.emqx.events.filter(({ event }) => event === 'message.delivered').length === 5);
+    await world.quiet();
+    expect(await world.stored()).toEqual([]);
+    // Its events are few: that is what the rule is for.
+    expect(world.emqx.action.statuses).toHaveLength(1);
+  });
+
+  it('stores nothing for a persistent session that is away: EMQX keeps it', async () => {
+    const { world } = stage;
+    const persistent = { clean: false, protocolVersion: 4 as const };
+    const before = await world.subscriber('away', persistent);
+    await before.subscribe('t/only/away');
+    await world.quiet();
+    await before.disconnect();
+    await world.publish('t/only/away', 'kept by EMQX');
+    await world.quiet();
+    expect(await world.stored()).toEqual([]);
+    const again = await world.subscriber('away', persistent);
+    expect(await again.receives(1)).toEqual(['kept by EMQX']);
+  });
+
+  it('stores nothing of other topics', async () => {
+    const { world } = stage;
+    await world.publish('other/1', 'x');
+    await world.quiet();
+    expect(await world.stored()).toEqual([]);
+  });
+
+  it('promise 5: a drop whose event comes after the subscription is delivered to it', async () => {
+    const { world } = stage;
+    const held = world.emqx.action.hold(({ event }) => event === 'message.dropped');
+    await world.publish('t/only/5', 'late');
+    const subscriber = await world.subscriber('only 5');
+    await subscriber.subscribe('t/only/5');
+    await world.quiet();
+    held.release();
+    await world.quiet();
+    await world.timePasses();
+    expect(await subscriber.receives(1)).toEqual(['late']);
+    await world.storedCount(0);
+  });
+
+  // An inbox delivery to a client that is gone is dropped under its inbox topic.
+  it('promise 7: delivers to inboxes', async () => {
+    const { world } = stage;
+    await world.publish('t/only/7/1', 'for one');
+    await world.storedCount(1);
+    const subscriber = await world.subscriber('only/a+1');
+    await subscriber.subscribe('t/only/7/1');
+    expect(await subscriber.receives(1)).toEqual(['for one']);
+    await world.storedCount(0);
+    expect(subscriber.received.map(({ topic }) => topic)).toEqual(['$offline/only%2Fa%2B1/t/only/7/1']);
+  });
+
+  // A delivery that reaches nobody is a message.dropped too. The guards: the rule's filter, and verified(mark) in route.ts.
+  it.each(['with the shipped rule', 'without its filter'])('promise 8: a delivery that nobody was there for is not stored again, %s', async (which) => {
+    const { world } = stage;
+    if (which === 'without its filter') {
+      await world.useRules([]);
+      await world.importUnfiltered('offline-only');
+    }
+    await world.publish('t/only/8', 'x');
+    const [stored] = await world.storedCount(1);
+    await world.request('POST', '/v1/deliveries', { clientid: 'nobody', topic: 't/only/8' });
+    await waitFor('the delivery', () => world.delivered.length === 1);
+    await world.quiet();
+    expect((await world.stored()).map(({ id }) => id)).toEqual([stored!.id]);
+    const subscriber = await world.subscriber(`only 8 ${which}`);
+    await subscriber.subscribe('t/only/8');
+    expect(await subscriber.receives(1)).toEqual(['x']);
+    await world.storedCount(0);
+  });
+
+  it('promise 11: keeps every byte', async () => {
+    const { world } = stage;
+    const payload = Buffer.from([0, 255, 254, 128, 0]);
+    await world.publish('t/only/11', payload, { properties: { correlationData: Buffer.from([1, 255]), contentType: 'x/y' } });
+    const [stored] = await world.storedCount(1);
+    expect(Buffer.from(stored!.payload, 'base64')).toEqual(payload);
+    expect(stored!.properties).toMatchObject({ correlation_data: 'Af8=', content_type: 'x/y' });
+    const subscriber = await world.subscriber('only 11');
+    await subscriber.subscribe('t/only/11');
+    await subscriber.receives(1);
+    expect(subscriber.received[0]!.payload).toEqual(payload);
+  });
+
+  it('promise 12: honours MQTT 5 expiry', async () => {
+    const { world } = stage;
+    await world.publish('t/only/12', 'expired', { properties: { messageExpiryInterval: 1 } });
+    await world.publish('t/only/12', 'long', { properties: { messageExpiryInterval: 600 } });
+    await waitFor('one to expire', async () => (await world.stored()).map(({ text }) => text).join() === 'long');
+    const subscriber = await world.subscriber('only 12', { protocolVersion: 5 });
+    await subscriber.subscribe('t/only/12');
+    expect(await subscriber.receives(1)).toEqual(['long']);
+    expect(subscriber.received[0]?.properties?.messageExpiryInterval).toBeLessThanOrEqual(600);
+    await world.storedCount(0);
+  });
+}

@@ -1,0 +1,48 @@
+import { waitFor } from '../support/wait';
+import type { World } from './world';
+
+interface Retained {
+  readonly id: string;
+  readonly topic: string;
+  readonly text: string;
+  readonly retain: boolean;
+}
+
+/** What tests of retained messages look at: what we have, what EMQX has, and what we published back. */
+export class RetainedView {
+  constructor(private readonly world: () => World) {}
+
+  readonly list = async (filter: string): Promise<Retained[]> => {
+    const answer = await this.world().request('GET', `/v1/retained?limit=1000&filter=${encodeURIComponent(filter)}`);
+    return ((await answer.json()) as { messages: Retained[] }).messages;
+  };
+
+  /** Waits for exactly these, by topic. */
+  readonly texts = (filter: string, expected: string[]): Promise<boolean> =>
+    waitFor(`retained ${expected.join()}`, async () => {
+      const found = (await this.list(filter)).map(({ text }) => text);
+      return JSON.stringify(found) === JSON.stringify(expected);
+    });
+
+  readonly restore = async (filter: string): Promise<void> => {
+    expect((await this.world().request('POST', '/v1/retained/restore', { filter })).status).toBe(202);
+  };
+
+  readonly atEmqx = (topic: string): string | undefined => this.world().emqx.broker.retained.get(topic)?.payload.toString();
+
+  /** What was published by REST with the retain flag. */
+  readonly published = (): string[] =>
+    this.world()
+      .emqx.rest.publishes.filter((entry) => entry['retain'] === true)
+      .map((entry) => `${String(entry['topic'])} ${Buffer.from(String(entry['payload']), 'base64').toString()}`);
+
+  /** Waits until nothing is being restored, nor to be; twice in a row, as a job may just be changing its state. */
+  readonly done = async (): Promise<void> => {
+    let idle = 0;
+    await waitFor('the restore to end', async () => {
+      await this.world().timePasses();
+      idle = (await this.world().delayed('restore-due')) > 0 ? 0 : idle + 1;
+      return idle >= 2;
+    });
+  };
+}
