@@ -43,9 +43,11 @@ function tests(stage: Stage): void {
   // It is not expired when it is stored: the store itself must leave it out.
   it('promise 12: what expires while it is stored is neither delivered nor shown', async () => {
     const { world } = stage;
-    const properties = { messageExpiryInterval: 1 };
-    await world.post([event('t/12/soon', 'short', { properties }), event('t/12/soon', 'long')]);
+    const before = await world.metric('messages_stored_total');
+    const properties = { messageExpiryInterval: 60 };
+    await world.post([event('t/12/soon', 'short', { ...ago(59.2), properties }), event('t/12/soon', 'long')]);
     await world.quiet();
+    expect(await world.metric('messages_stored_total')).toBe(before + 2);
     await waitFor('one to expire', async () => (await textsOf('t/12/soon')).join() === 'long');
     const subscriber = await world.subscriber('c12 soon');
     await subscriber.subscribe('t/12/soon');

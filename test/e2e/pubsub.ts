@@ -56,6 +56,9 @@ function tests(stage: Stage): void {
     await world.breakOff(first);
     const again = await world.subscriber('many-back');
     await again.subscribe('t/many/window');
+    await world.quiet();
+    // What was sent a moment before is held until it is known to be lost.
+    await world.timePasses();
     expect(await again.receives(3)).toEqual(['d', 'e', 'f']);
     await world.quiet();
     expect(again.texts).toHaveLength(3);
@@ -93,12 +96,12 @@ function tests(stage: Stage): void {
 
   it('sends nothing again that was acknowledged just before', async () => {
     const { world } = stage;
-    const texts = Array.from({ length: 60 }, (_, i) => `m${i}`);
-    await publish('t/many/quick', ...texts);
-    await world.storedCount(60);
+    const texts = Array.from({ length: 40 }, (_, i) => `m${i}`);
+    await world.post(texts.map((text) => publishEvent({ topic: 't/many/quick', id: newId(), payload: Buffer.from(text) })));
+    await world.storedCount(40);
     const subscriber = await world.subscriber('quick');
     await subscriber.subscribe('t/many/quick');
-    for (let count = 10; count <= 60; count += 10) {
+    for (let count = 10; count <= 40; count += 10) {
       await subscriber.receives(count);
       await subscriber.subscribe('t/many/quick');
     }
@@ -163,7 +166,7 @@ function tests(stage: Stage): void {
   it('sends a group that subscribes together each message once', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 20 }, (_, i) => `m${i}`);
-    await publish('t/many/together', ...texts);
+    await world.post(texts.map((text) => publishEvent({ topic: 't/many/together', id: newId(), payload: Buffer.from(text) })));
     await world.storedCount(20);
     const members = await Promise.all(Array.from({ length: 5 }, (_, i) => world.subscriber(`together-${i}`)));
     await Promise.all(members.map((member) => member.subscribe('$share/together/t/many/together')));

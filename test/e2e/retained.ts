@@ -102,6 +102,8 @@ function tests(stage: Stage): void {
     world.emqx.broker.retained.clear();
     const subscriber = await world.subscriber(`s0 ${topic}`);
     await subscriber.subscribe(topic, 0);
+    await world.quiet();
+    await world.timePasses();
     expect(await subscriber.receives(1)).toEqual(['kept by us']);
     await world.storedCount(0);
   });
