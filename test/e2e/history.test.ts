@@ -56,8 +56,8 @@ describe('histories', () => {
       expect(await appended()).toEqual(['21.5', '22']);
     });
 
-    // Promise 13: OpenTSDB takes numbers only.
-    it('set aside what they refuse; the message is delivered all the same', async () => {
+    // OpenTSDB takes numbers only.
+    it('promise 13: set aside what they refuse; the message is delivered all the same', async () => {
       const subscriber = await world.subscriber('third reader');
       await subscriber.subscribe(topic);
       await world.publish(topic, 'no number');

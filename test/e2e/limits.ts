@@ -45,7 +45,7 @@ function tests(stage: Stage): void {
     const { world } = stage;
     const before = await world.metric('messages_stored_total');
     const properties = { messageExpiryInterval: 60 };
-    await world.post([event('t/12/soon', 'short', { ...ago(59.2), properties }), event('t/12/soon', 'long')]);
+    await world.post([event('t/12/soon', 'short', { ...ago(58.5), properties }), event('t/12/soon', 'long')]);
     await world.quiet();
     expect(await world.metric('messages_stored_total')).toBe(before + 2);
     await waitFor('one to expire', async () => (await textsOf('t/12/soon')).join() === 'long');

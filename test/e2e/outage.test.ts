@@ -4,7 +4,7 @@ import { Proxy } from '../support/proxy';
 import { waitFor } from '../support/wait';
 import { World } from './world';
 
-/** Promise 14 on real servers that go away and come back. The guards: Workers.process retries the same job; 503 while the queue is away. */
+/** Real servers that go away and come back. The guards: Workers.process retries the same job; 503 while the queue is away. */
 describe('outages', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     let world: World;
@@ -36,7 +36,7 @@ describe('outages', () => {
       await Promise.all([store.close(), queue.close()]);
     });
 
-    it('of the store: events are accepted, and stored in order when it is back', async () => {
+    it('promise 14: with the store away events are accepted, and stored in order when it is back', async () => {
       await start(`${redis}/3`, 'store');
       await publishAll(0, 20);
       await world.storedCount(20);
@@ -52,7 +52,7 @@ describe('outages', () => {
     it.each([
       ['redis', `${redis}/4`],
       ['postgres', postgres],
-    ])('of the queue (%s): EMQX gets 503 and keeps the events, none is lost', async (name, url) => {
+    ])('promise 14: with the queue away (%s) EMQX gets 503 and keeps the events, none is lost', async (name, url) => {
       await start(name === 'postgres' ? await emptyDatabase(url, 'offline_outage_queue') : url, name);
       await publishAll(0, 20);
       await world.storedCount(20);

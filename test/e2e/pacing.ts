@@ -10,8 +10,8 @@ import { World, type Subscriber, type WorldOptions } from './world';
 const PATIENCE_MS = 120_000;
 
 /**
- * Pacing with many messages or slow clients. The stores' part in it is to read page by page, which main-flow.ts shows on each; these take
- * too long for all of them. Each has a server of its own, as they differ in the broker's limits and the number of its connections.
+ * Many messages, slow clients, and times by the clock. The stores' part in it is to read page by page, which main-flow.ts shows on each; these
+ * take too long for all of them. Each has a server of its own, as they differ in the broker's limits and the number of its connections.
  */
 export function pacing(name: string, env: () => Record<string, string>, many: number): void {
   describe(`pacing, ${name}`, () => {
@@ -104,6 +104,21 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
       await world.storedCount(0);
       await world.quiet();
       expect(subscriber.received).toHaveLength(texts.length);
+    });
+
+    // On every store the look after the grace is made due (promises.ts): this one waits for it.
+    it('promise 5: a publish whose event comes after the subscription is delivered after a grace of 10 s', async () => {
+      await start();
+      const held = world.emqx.action.hold(({ event }) => event === 'message.publish');
+      await world.publish('t/grace', 'late');
+      const subscriber = await world.subscriber('grace');
+      const subscribed = Date.now();
+      await subscriber.subscribe('t/grace');
+      await world.quiet();
+      held.release();
+      expect(await subscriber.receives(1)).toEqual(['late']);
+      expect(Date.now() - subscribed).toBeGreaterThanOrEqual(9_900);
+      await world.storedCount(0);
     });
 
     // "Without clean start" and a slow consumer. The guard is isHeld.

@@ -5,7 +5,7 @@ import { World } from './world';
 /** Several servers on one queue and store. The guards: one job of a lane at a time (Lanes.prepare), windows and leases in the shared state. */
 describe('several servers', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-    it.each(['redis', 'postgres'])('on one queue (%s) keep the order, repeat nothing, and one may go', async (kind) => {
+    it.each(['redis', 'postgres'])('promise 6: on one queue (%s) keep the order, repeat nothing, and one may go', async (kind) => {
       const queue = kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_several_queue');
       const world = await World.start({ env: { STORE_URL: await emptyDatabase(postgres, `offline_several_${kind}`), QUEUE_URL: queue } });
       const others = [await world.startAnother(), await world.startAnother()];

@@ -89,7 +89,7 @@ describe('delivery in pubsub mode', () => {
   });
 
   // Promise 6. The guard is upToUncertain in Sender: a client that reconnects at once would get C before A and B.
-  it('6: sends nothing behind what may be lost with the last connection, until that is acknowledged or sent again', async () => {
+  it('promise 6: sends nothing behind what may be lost with the last connection, until that is acknowledged or sent again', async () => {
     const { store, deliverer, published, later, request, subscribe } = await subject();
     store.messages.delete('C');
     await subscribe(request('c'));
@@ -103,7 +103,7 @@ describe('delivery in pubsub mode', () => {
     expect(published).toEqual(['$offline/c/t A', '$offline/c/t B', '$offline/c/t C']);
   });
 
-  it('6: goes on when it was not lost', async () => {
+  it('promise 6: goes on when it was not lost', async () => {
     const { store, deliverer, published, request, subscribe } = await subject();
     store.messages.delete('C');
     await subscribe(request('c'));
@@ -116,7 +116,7 @@ describe('delivery in pubsub mode', () => {
   });
 
   // Promise 6. The guard is Inbox.isNew: a connection that is new, and has not subscribed yet, would get C before A and B.
-  it('6: opens the inbox when a client subscribes, not when a run goes on', async () => {
+  it('promise 6: opens the inbox when a client subscribes, not when a run goes on', async () => {
     const { store, deliverer, published, opened, request, subscribe } = await subject({ window: 2 });
     await subscribe(request('c'));
     await store.putPositions([{ consumer: 'c', topic: 't', id: '', receipts: ['A', 'B'] }]);

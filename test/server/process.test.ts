@@ -33,7 +33,7 @@ describe('the server as a process, on the embedded default', () => {
     expect(await server.get('/readyz')).toMatchObject({ checks: expect.arrayContaining([expect.objectContaining({ name: 'emqx', ok: false })]) });
   });
 
-  it('has everything it accepted after kill -9', () => killAndCount(environment));
+  it('promise 1: has everything it accepted after kill -9', () => killAndCount(environment));
 
   it('stops on SIGTERM with everything kept and refuses a second process in its directory', async () => {
     const server = await serve();
@@ -94,13 +94,13 @@ describe('the server as a process, on the embedded default', () => {
 
 describe('the server as a process, on real servers', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-    it('has everything it accepted after kill -9', async () => {
+    it('promise 1: has everything it accepted after kill -9', async () => {
       await killAndCount({ STORE_URL: await emptyDatabase(postgres, 'offline_kill'), QUEUE_URL: `${redis}/7` });
     }, 60_000);
   });
 });
 
-/** Promise 1. The guard is the await of the queue's add before the 202 (Lanes.add): answering first loses what is in memory. */
+/** The guard is the await of the queue's add before the 202 (Lanes.add): answering first loses what is in memory. */
 async function killAndCount(environment: Record<string, string>): Promise<void> {
   const server = await ServerProcess.serve(environment);
   const accepted: string[] = [];
