@@ -21,7 +21,7 @@ export interface EmqxApi {
 
   /**
    * Subscribes a connected client from outside. It bypasses EMQX's ACL and fires session.subscribed. Throws RefusedError for a
-   * subscription that EMQX will never make.
+   * subscription that EMQX will never make, and for a client id that its REST API can't name.
    */
   subscribe(
     clientid: string,

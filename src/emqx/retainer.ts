@@ -12,6 +12,6 @@ export interface RetainerApi {
   /** When the oldest message that it retains was published, in ms of its own clock; its own topics ($SYS/...) left out. null: there is none. */
   oldest(): Promise<number | null>;
 
-  /** What it retains for the topic: the id that it gave to the message. null: nothing. */
+  /** What it retains for the topic: the id that it gave to the message. null: nothing. Throws RefusedError for a topic that it can't be asked about. */
   idOf(topic: string): Promise<string | null>;
 }

@@ -2,6 +2,7 @@ import { RetryableError } from '../errors';
 import type { ApiSubscription, SubscribeResult } from './api';
 import { withRetries, type Backoff } from './backoff';
 import type { HttpAnswer } from './http';
+import { pathSegment, segmentProblem } from './path-segment';
 import { readSubscribeAnswer, readUnsubscribeAnswer } from './v5-answer';
 
 /** EMQX makes them one after the other, a few thousand a second, and must be done before our timeout. */
@@ -24,6 +25,8 @@ export class BulkSubscriber {
 
   async subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal: AbortSignal): Promise<SubscribeResult> {
     const refused: Refused[] = [];
+    const reason = segmentProblem(clientid);
+    if (reason !== null) return { connected: false, refused: subscriptions.map((subscription) => ({ subscription, reason })) };
     for (const page of pagesOf(subscriptions.map(({ topic, qos }) => ({ topic, qos })))) {
       if (!(await this.make(clientid, page, refused, signal))) return { connected: false, refused };
     }
@@ -32,6 +35,8 @@ export class BulkSubscriber {
 
   async unsubscribe(clientid: string, filters: readonly string[], signal: AbortSignal): Promise<'unsubscribed' | 'not-connected'> {
     const { backoff, shownUrl } = this.deps;
+    // We can have made none for it.
+    if (segmentProblem(clientid) !== null) return 'not-connected';
     for (const page of pagesOf(filters.map((topic) => ({ topic })))) {
       const result = await withRetries(backoff, signal, async () => readUnsubscribeAnswer(await this.post(clientid, 'unsubscribe', page, signal), shownUrl));
       if (result === 'not-connected') return result;
@@ -59,7 +64,7 @@ export class BulkSubscriber {
   }
 
   private post(clientid: string, action: 'subscribe' | 'unsubscribe', page: readonly object[], signal: AbortSignal): Promise<HttpAnswer> {
-    return this.deps.post(`/clients/${encodeURIComponent(clientid)}/${action}/bulk`, JSON.stringify(page), signal);
+    return this.deps.post(`/clients/${pathSegment(clientid)}/${action}/bulk`, JSON.stringify(page), signal);
   }
 }
 

@@ -1,5 +1,6 @@
 import { RefusedError, RetryableError } from '../errors';
 import type { HttpAnswer } from './http';
+import { pathSegment } from './path-segment';
 import type { RetainerApi } from './retainer';
 import { codeOf, isObject, parseJson, reasonOf, rejected } from './v5-answer';
 
@@ -49,8 +50,8 @@ export class RetainerV5 implements RetainerApi {
     }
   }
 
-  idOf(topic: string): Promise<string | null> {
-    return this.deps.get(`/mqtt/retainer/message/${encodeURIComponent(topic)}`, (answer) => {
+  async idOf(topic: string): Promise<string | null> {
+    return this.deps.get(`/mqtt/retainer/message/${pathSegment(topic)}`, (answer) => {
       if (answer.status === 404 && codeOf(answer.body) === 'NOT_FOUND') return null;
       const json = parseJson(answer.body);
       if (answer.status !== 200 || !isObject(json) || typeof json['msgid'] !== 'string') throw this.unusable(answer);

@@ -3,6 +3,7 @@ import type { Health } from '../stores/store';
 import type { ApiSubscription, Delivery, EmqxApi, PublishOutcome, SubscribeResult } from './api';
 import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
 import { HttpConnection, type HttpAnswer, type HttpOptions } from './http';
+import { pathSegment } from './path-segment';
 import { requestBody } from './publish-body';
 import { Publisher } from './publisher';
 import { Scope } from './scope';
@@ -53,11 +54,11 @@ export class EmqxV5 implements EmqxApi {
     return this.scope.run(signal, (running) => this.publisher.publish(messages, running));
   }
 
-  subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<'subscribed' | 'not-connected'> {
+  async subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<'subscribed' | 'not-connected'> {
     const entries = subscriptions.map(({ topic, qos }) => ({ topic, qos }));
-    if (entries.length === 0) return Promise.resolve('subscribed');
+    if (entries.length === 0) return 'subscribed';
     const one = entries.length === 1;
-    const path = `/clients/${encodeURIComponent(clientid)}/subscribe${one ? '' : '/bulk'}`;
+    const path = `/clients/${pathSegment(clientid)}/subscribe${one ? '' : '/bulk'}`;
     const body = JSON.stringify(one ? entries[0] : entries);
     return this.scope.run(signal, (running) =>
       withRetries(this.backoff, running, async () => {

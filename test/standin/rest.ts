@@ -15,6 +15,8 @@ export interface RestOptions {
 export type Outage = 'hang' | number | null;
 
 const MAX_BODY = 8 * 1024 * 1024;
+/** cowboy's max_request_line_length, less the rest of the line. */
+const MAX_URL = 7_980;
 /** mqtt.max_packet_size: the whole packet. */
 const MAX_PACKET = 1_048_576;
 
@@ -77,7 +79,9 @@ export class Rest {
       return { status: 401, body: { code: 'BAD_API_KEY_OR_SECRET', message: 'Check api_key/api_secret' } };
     }
     if (body.length > MAX_BODY) return { status: 500 };
-    const [path = '', query = ''] = (request.url ?? '').replace('/api/v5', '').split('?');
+    if ((request.url ?? '').length > MAX_URL) return { status: 414 };
+    const [url = '', query = ''] = (request.url ?? '').replace('/api/v5', '').split('?');
+    const path = withoutDots(url);
     const route = `${request.method} ${path}`;
     this.before(route);
     const uptime = Date.now() - this.broker.startedAt;
@@ -148,6 +152,17 @@ export class Rest {
     const answers = entries.map(({ topic, qos }) => ({ clientid, topic, qos: qos ?? 0, node: 'emqx@127.0.0.1', nl: 0, rap: 0, rh: 0 }));
     return { status: 200, body: Array.isArray(body) ? answers : answers[0] };
   }
+}
+
+/** As cowboy's router does: `.` and `..` are dropped after the segments are decoded. */
+function withoutDots(path: string): string {
+  const kept: string[] = [];
+  for (const segment of path.split('/')) {
+    const name = decodeURIComponent(segment);
+    if (name === '..') kept.pop();
+    else if (name !== '.') kept.push(segment);
+  }
+  return kept.join('/');
 }
 
 function parse(body: Buffer): unknown {

@@ -2,7 +2,8 @@ import fc from 'fast-check';
 import { withBackends } from '../support/backends';
 import { CLICKHOUSES, Sql } from '../support/clickhouse';
 import { identifier, list, number, text } from '../../src/stores/clickhouse/literal';
-import { HOSTILE, noise } from './conformance/content';
+import { HOSTILE } from '../support/hostile';
+import { noise } from './conformance/content';
 
 describe('clickhouse literals', () => {
   it.each([

@@ -1,6 +1,7 @@
 import type { Store } from '../../src/stores/store';
 import { clients } from './conformance/clients';
 import { content } from './conformance/content';
+import { hostile } from './conformance/hostile';
 import { messages } from './conformance/messages';
 import { scale } from './conformance/scale';
 import { topics } from './conformance/topics';
@@ -36,6 +37,7 @@ export function conformance(name: string, harness: Harness): void {
     content(subject);
     topics(subject);
     clients(subject);
+    hostile(subject);
     scale(subject);
   });
 }

@@ -1,4 +1,5 @@
 import type { EmqxApi } from '../../emqx/api';
+import { RefusedError } from '../../errors';
 import { inboxFilter } from '../topic';
 
 /**
@@ -19,8 +20,18 @@ export class Inbox {
   /** @returns false when the client is not connected. */
   async open(): Promise<boolean> {
     // QoS 2: each message then keeps its own.
-    this.opened ??= (await this.emqx.subscribe(this.clientid, [{ topic: inboxFilter(this.clientid), qos: 2 }])) === 'subscribed';
+    this.opened ??= await this.subscribe();
     return this.opened;
+  }
+
+  private async subscribe(): Promise<boolean> {
+    try {
+      return (await this.emqx.subscribe(this.clientid, [{ topic: inboxFilter(this.clientid), qos: 2 }])) === 'subscribed';
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      // EMQX will never do it (the client calls itself `..`): to us it is never there. Its messages stay stored, and nobody else's wait for it.
+      return false;
+    }
   }
 
   /** For another member of a group, or a run that begins, another one is needed. */

@@ -1,6 +1,7 @@
 import type { Policy } from '../../config/policies';
 import type { Delivery, EmqxApi } from '../../emqx/api';
 import type { RetainerApi } from '../../emqx/retainer';
+import { RefusedError } from '../../errors';
 import type { Logger } from '../../ops/log';
 import type { Metrics } from '../../ops/metrics';
 import type { Lanes } from '../../queue/lanes';
@@ -104,11 +105,22 @@ export class Restorer {
   private async absentOf(messages: readonly Message[]): Promise<Message[]> {
     const absent: Message[] = [];
     await eachOf(messages, PARALLEL, async (message) => {
-      const copyId = await this.deps.retainer.idOf(message.topic);
+      const copyId = await this.idOf(message.topic);
       if (copyId === null) absent.push(message);
-      else await this.recognize(message, copyId);
+      else if (copyId !== undefined) await this.recognize(message, copyId);
     });
     return absent;
+  }
+
+  /** undefined: EMQX can't be asked about the topic, so nothing is published over what it may have; the others don't wait for it. */
+  private async idOf(topic: string): Promise<string | null | undefined> {
+    try {
+      return await this.deps.retainer.idOf(topic);
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      this.deps.log.warn({ topic: topic.slice(0, 200), reason: error.message }, 'a retained message is not restored');
+      return undefined;
+    }
   }
 
   /** We published it and died before we knew EMQX's id of it. */

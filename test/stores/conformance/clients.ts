@@ -1,7 +1,8 @@
 import type { ClientState, Position } from '../../../src/stores/store';
+import { asTopic, HOSTILE } from '../../support/hostile';
 import { message, newId } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';
-import { HOSTILE, noise } from './content';
+import { noise } from './content';
 
 /** Names for tests, and texts: a long one would make an unreadable name. */
 const anyText = (...more: string[]): [string, string][] => [
@@ -92,7 +93,7 @@ export function clients(subject: Subject): void {
     });
 
     it.each(anyText())('are kept under any topic, %p', async (_, text) => {
-      const topic = `${uniqueTopic()}/${text.replace(/[+#]/g, '')}`;
+      const topic = `${uniqueTopic()}/${asTopic(text)}`;
       const [first, second] = [message({ topic, retain: true }), message({ topic, retain: true, clientid: text, payload: Buffer.from([0xff]) })];
       expect(await subject.store.putRetained([first])).toEqual([]);
       expect(await subject.store.putRetained([second])).toEqual([]);

@@ -1,0 +1,48 @@
+import { RefusedError } from '../../src/errors';
+import { HOSTILE } from '../support/hostile';
+import { clientOf, type TestClient } from './client';
+import { Stub } from './stub';
+
+const INBOX = { topic: 't', qos: 1 } as const;
+/** EMQX's HTTP server has no path for these, however they are encoded. */
+const UNREACHABLE = ['.', '..', 'x'.repeat(7_801), '漢'.repeat(2_000), '%'.repeat(65_535)];
+
+let stub: Stub;
+let client: TestClient;
+beforeEach(async () => {
+  stub = await Stub.start(({ path }) => (path.includes('/retainer/') ? { status: 404, body: { code: 'NOT_FOUND' } } : { status: 200, body: [] }));
+  client = clientOf(stub.url);
+});
+afterEach(async () => {
+  await client.emqx.close();
+  await stub.stop();
+});
+
+test.each([...HOSTILE, 'x'.repeat(7_800)].filter((text) => !UNREACHABLE.includes(text)))('a name is one segment of a path and stays itself: %p', async (text) => {
+  const { emqx } = client;
+  await emqx.subscribe(text, [INBOX]);
+  await emqx.subscribeAll(text, [INBOX]);
+  await emqx.unsubscribeAll(text, ['t']);
+  await emqx.retainer?.idOf(text);
+  const paths = stub.seen.map(({ path }) => path);
+  const [first = ''] = /(?<=^\/api\/v5\/clients\/)[^/?#]+(?=\/subscribe$)/.exec(paths[0] ?? '') ?? [];
+  expect(decodeURIComponent(first)).toBe(text);
+  expect(paths).toEqual([
+    `/api/v5/clients/${first}/subscribe`,
+    `/api/v5/clients/${first}/subscribe/bulk`,
+    `/api/v5/clients/${first}/unsubscribe/bulk`,
+    `/api/v5/mqtt/retainer/message/${first}`,
+  ]);
+  // As any server along the way understands it.
+  expect(new URL(`http://emqx${paths[0]}`).pathname).toBe(paths[0]);
+});
+
+// A RetryableError instead would be tried for ever: whoever connects as `..` would stop the lane of a quarter of all clients.
+test.each(UNREACHABLE.map((text) => [text.slice(0, 10), text]))('a name that no path can have is refused, and EMQX is not asked: %p', async (_, text) => {
+  const { emqx } = client;
+  await expect(emqx.subscribe(text, [INBOX])).rejects.toThrow(RefusedError);
+  expect(await emqx.subscribeAll(text, [INBOX])).toMatchObject({ connected: false, refused: [{ subscription: INBOX, reason: expect.stringContaining('no path') as string }] });
+  expect(await emqx.unsubscribeAll(text, ['t'])).toBe('not-connected');
+  await expect(emqx.retainer?.idOf(text)).rejects.toThrow(RefusedError);
+  expect([stub.seen, client.pauses]).toEqual([[], []]);
+});
