@@ -10,6 +10,7 @@ import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
 import { errorText, SettingError } from './errors';
 import { diagnose, lineOf } from './ops/doctor';
 import { createLogger } from './ops/log';
+import { Secrets } from './ops/secrets';
 import { NO_API_KEY } from './ops/status';
 import { Server } from './server';
 
@@ -27,7 +28,8 @@ const RULE_FILE = resolve(__dirname, '../rules/emqx5/offline-messages.json');
 /** A stop that takes longer is cut short: what is in hand stays in the queue. */
 const STOP_TIMEOUT_MS = 9_000;
 
-const log = createLogger();
+const secrets = new Secrets();
+const log = createLogger({ secrets });
 
 async function main(command: string | undefined): Promise<void> {
   switch (command) {
@@ -48,6 +50,7 @@ async function main(command: string | undefined): Promise<void> {
 
 function configuration(): Config {
   const config = loadConfig(process.env);
+  secrets.learn(config);
   checkAvailable(config);
   return config;
 }
@@ -127,16 +130,22 @@ async function migrate(config: Config): Promise<void> {
 
 async function doctor(config: Config): Promise<void> {
   for await (const finding of diagnose(config, createLogger({ level: 'silent' }))) {
-    process.stdout.write(`${lineOf(finding)}\n`);
+    process.stdout.write(`${secrets.hide(lineOf(finding))}\n`);
     if (finding.verdict === 'problem') process.exitCode = 1;
   }
 }
 
+// Node itself would print the error with all that hangs on it, a password of a driver's command too.
+process.on('uncaughtException', (error) => {
+  log.fatal({ err: error }, 'unexpected error');
+  process.exit(1);
+});
+
 main(process.argv[2]).catch((error: unknown) => {
   if (error instanceof ConfigError || error instanceof SettingError) {
-    process.stderr.write(`${error.message}\n`);
+    process.stderr.write(`${secrets.hide(error.message)}\n`);
     process.exit(EX_CONFIG);
   }
-  process.stderr.write(`${errorText(error)}\n`);
+  process.stderr.write(`${secrets.hide(errorText(error))}\n`);
   process.exit(1);
 });

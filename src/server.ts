@@ -1,4 +1,4 @@
-import { createServer, type Server as HttpServer } from 'node:http';
+import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openBackends, type Backends } from './backends';
@@ -8,19 +8,18 @@ import type { EmqxApi } from './emqx/api';
 import { EmqxV5 } from './emqx/v5';
 import { errorText, UnavailableError } from './errors';
 import { createApp } from './http/app';
+import { createListener } from './http/listener';
 import type { DeadLetters, HttpServices } from './http/services';
 import { TOMBSTONE_MS } from './offline/times';
 import type { Logger } from './ops/log';
 import { createMetrics } from './ops/metrics';
 import { Rates } from './ops/rates';
+import { Secrets } from './ops/secrets';
 import { readiness, stats } from './ops/status';
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5_000;
-/** A connection that is slower than this with its headers, or with a whole request, is closed. ms. */
-const HEADERS_TIMEOUT_MS = 15_000;
-const REQUEST_TIMEOUT_MS = 60_000;
 const SWEEP_MS = 20;
 
 /**
@@ -29,6 +28,7 @@ const SWEEP_MS = 20;
  */
 export class Server {
   readonly metrics = createMetrics();
+  private readonly secrets: Secrets;
   private readonly stopping = new AbortController();
   private readonly emqx: EmqxApi | null;
   private readonly http: HttpServer;
@@ -42,10 +42,11 @@ export class Server {
     private readonly log: Logger,
     private readonly backends: Backends,
   ) {
-    const { emqx, ingestToken, adminToken } = config;
+    this.secrets = new Secrets().learn(config);
+    const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
     this.emqx = emqx.credentials === null ? null : new EmqxV5({ url: emqx.url, ...emqx.credentials });
-    const app = createApp(this.services(), { ingestToken, adminToken, log, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS });
-    this.http = createServer({ headersTimeout: HEADERS_TIMEOUT_MS, requestTimeout: REQUEST_TIMEOUT_MS }, app);
+    const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS });
+    this.http = createListener(app, { tls, log });
   }
 
   /** Resolves when it listens. `onFailure` hears of what it cannot go on with. */
@@ -63,7 +64,7 @@ export class Server {
 
   get url(): string {
     const { address, family, port } = this.http.address() as AddressInfo;
-    return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+    return `${this.config.tls === null ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
 
   /** Resolves when events are accepted and worked on. */
@@ -118,7 +119,10 @@ export class Server {
       },
       deadLetters: this.deadLetters(),
       stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
-      readiness: () => readiness({ store, history, queue, emqx, waitingFor: this.waitingFor }),
+      readiness: async () => {
+        const checks = await readiness({ store, history, queue, emqx, waitingFor: this.waitingFor });
+        return checks.map((check) => ({ ...check, detail: this.secrets.hide(check.detail) }));
+      },
     };
   }
 

@@ -1,11 +1,14 @@
 import type { Statements } from '../stores/shared/statements';
 import type { Policy } from './policies';
+import type { ListenerTls } from './listener-tls';
 import type { ServiceUrl } from './url';
 
 /** Settings as the rest of the server sees them: checked, with defaults, in exact types. */
 export interface Config {
   readonly host: string;
   readonly port: number;
+  /** null: plain HTTP. */
+  readonly tls: ListenerTls | null;
   readonly dataDir: string;
   readonly store: ServiceUrl;
   /** The operator's own statements in the place of the store's. */
@@ -14,6 +17,8 @@ export interface Config {
   readonly queue: ServiceUrl;
   readonly emqx: EmqxSettings;
   readonly ingestToken: string | null;
+  /** Still taken beside it: EMQX loses an event that gets a 401, so a token is changed with both valid for a while. */
+  readonly previousIngestToken: string | null;
   readonly adminToken: string | null;
   /** null: made at first start and kept beside the queue (promise 18). */
   readonly signingKey: string | null;

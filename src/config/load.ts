@@ -3,6 +3,7 @@ import { SettingError } from '../errors';
 import type { Config, EmqxSettings } from './config';
 import { parseDuration } from './duration';
 import { parseSettingsFile } from './file';
+import { listenerTls } from './listener-tls';
 import type { Policy } from './policies';
 import { checkSettings, SETTING_KEYS, type RawPolicy, type RawSettings } from './schema';
 import { parseStatement, settingOf, STATEMENT_NAMES, type Statements } from '../stores/shared/statements';
@@ -56,12 +57,15 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   const emqx = collect('EMQX_URL', () => emqxSettings(settings));
   collect('EMQX_API_KEY', () => requirePair(settings));
   for (const key of ['INGEST_TOKEN', 'ADMIN_TOKEN']) collect(key, () => requireToken(key, settings));
+  collect('INGEST_TOKEN_PREVIOUS', () => requireNewToken(settings));
+  const tls = collect('TLS_CERT_FILE', () => listenerTls(settings, readFile)) ?? null;
 
   if (errors.length > 0 || store === undefined || queue === undefined || emqx === undefined) throw new ConfigError(errors);
   const raw = settings as unknown as RawSettings;
   return {
     host: raw.HOST,
     port: raw.PORT,
+    tls,
     dataDir: raw.DATA_DIR,
     store,
     storeSql,
@@ -69,6 +73,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
     queue,
     emqx,
     ingestToken: raw.INGEST_TOKEN ?? null,
+    previousIngestToken: raw.INGEST_TOKEN_PREVIOUS ?? null,
     adminToken: raw.ADMIN_TOKEN ?? null,
     signingKey: raw.SIGNING_KEY ?? null,
     policies: raw.POLICIES.map(toPolicy),
@@ -152,6 +157,11 @@ function requireToken(key: string, settings: Record<string, unknown>): void {
   const host = settings['HOST'];
   if (typeof host !== 'string' || isLoopback(host) || settings[key] !== undefined) return;
   throw new SettingError(key, `is required because HOST is ${host}, which other machines can reach`);
+}
+
+function requireNewToken(settings: Record<string, unknown>): void {
+  if (settings['INGEST_TOKEN_PREVIOUS'] === undefined || settings['INGEST_TOKEN'] !== undefined) return;
+  throw new SettingError('INGEST_TOKEN', 'is missing, while INGEST_TOKEN_PREVIOUS is set: without it anybody may post events');
 }
 
 function isLoopback(host: string): boolean {

@@ -17,7 +17,10 @@ export interface RawSettings {
   EMQX_URL: string;
   EMQX_API_KEY?: string;
   EMQX_API_SECRET?: string;
+  TLS_CERT_FILE?: string;
+  TLS_KEY_FILE?: string;
   INGEST_TOKEN?: string;
+  INGEST_TOKEN_PREVIOUS?: string;
   ADMIN_TOKEN?: string;
   SIGNING_KEY?: string;
   POLICIES: RawPolicy[];
@@ -73,7 +76,10 @@ const properties = {
   EMQX_URL: { ...text, default: 'http://127.0.0.1:18083/api/v5' },
   EMQX_API_KEY: text,
   EMQX_API_SECRET: text,
+  TLS_CERT_FILE: text,
+  TLS_KEY_FILE: text,
   INGEST_TOKEN: token,
+  INGEST_TOKEN_PREVIOUS: token,
   ADMIN_TOKEN: token,
   SIGNING_KEY: text,
   POLICIES: { type: 'array', minItems: 1, items: policySchema, default: [{ filter: '#' }] },

@@ -152,7 +152,7 @@ export function redactUrl(text: string): string {
     .replace(/([?&])([^=&]*)=([^&]*)/g, (pair, mark: string, name: string) => (isSecretParam(name) ? `${mark}${name}=***` : pair));
 }
 
-function isSecretParam(name: string): boolean {
+export function isSecretParam(name: string): boolean {
   try {
     return SECRET_PARAM.test(decodeURIComponent(name));
   } catch {

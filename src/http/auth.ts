@@ -5,21 +5,26 @@ import { Problem } from './problem';
 export interface Tokens {
   /** For /v1/events; null: open. */
   readonly ingestToken: string | null;
+  /** Taken for the same, while a token is changed. */
+  readonly previousIngestToken?: string | null;
   /** For every other /v1 path; null: open. */
   readonly adminToken: string | null;
 }
 
 /** For mounting at /v1. What is not plainly an events path needs the admin token: a spelling we did not think of fails closed. */
-export function authenticate({ ingestToken, adminToken }: Tokens): RequestHandler {
-  const ingest = guard(ingestToken, adminToken);
-  const admin = guard(adminToken, ingestToken);
+export function authenticate({ ingestToken, previousIngestToken = null, adminToken }: Tokens): RequestHandler {
+  const ingestTokens = [ingestToken, previousIngestToken].filter((token) => token !== null);
+  const adminTokens = [adminToken].filter((token) => token !== null);
+  const ingest = guard(ingestToken === null ? [] : ingestTokens, adminTokens);
+  const admin = guard(adminTokens, ingestTokens);
   return (req, res, next) => (/^\/events(\/|$)/.test(req.path) ? ingest : admin)(req, res, next);
 }
 
-function guard(expected: string | null, other: string | null): RequestHandler {
-  if (expected === null) return (_req, _res, next) => next();
+/** `expected` empty: open. */
+function guard(expected: readonly string[], others: readonly string[]): RequestHandler {
+  if (expected.length === 0) return (_req, _res, next) => next();
   const isExpected = matcher(expected);
-  const isOther = other === null ? () => false : matcher(other);
+  const isOther = matcher(others);
   return (req, _res, next) => {
     const token = /^Bearer +(\S+) *$/i.exec(req.get('Authorization') ?? '')?.[1];
     if (token === undefined) throw challenge('Send Authorization: Bearer and the token.', '');
@@ -30,9 +35,10 @@ function guard(expected: string | null, other: string | null): RequestHandler {
 }
 
 /** In constant time; hashed because timingSafeEqual needs equal lengths and the length is a secret too. */
-function matcher(expected: string): (token: string) => boolean {
-  const digest = sha256(expected);
-  return (token) => timingSafeEqual(digest, sha256(token));
+function matcher(expected: readonly string[]): (token: string) => boolean {
+  const digests = expected.map(sha256);
+  // All of them, whichever it is.
+  return (token) => digests.map((digest) => timingSafeEqual(digest, sha256(token))).includes(true);
 }
 
 function sha256(text: string): Buffer {

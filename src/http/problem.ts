@@ -13,6 +13,7 @@ const TITLES = {
   refused: [409, 'This will never be possible'],
   'too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body must be JSON'],
+  'headers-too-large': [431, 'The headers are too large'],
   overloaded: [429, 'More is waiting than can be taken'],
   internal: [500, 'This is a bug'],
   unavailable: [503, 'Something this server depends on is away'],
@@ -80,18 +81,15 @@ function fromExpress(error: unknown): Problem | null {
 }
 
 export function sendProblem(res: Response, problem: Problem): void {
-  const { kind, status, message, extras } = problem;
+  res.status(problem.status).set(problemHeaders(problem)).send(problemBody(problem));
+}
+
+export function problemHeaders({ kind, extras }: Problem): Record<string, string> {
   const retryAfter = kind === 'overloaded' || kind === 'unavailable' ? { 'Retry-After': RETRY_AFTER_SECONDS[kind] } : {};
-  res
-    .status(status)
-    .set({ ...retryAfter, ...extras.headers, 'Content-Type': 'application/problem+json' })
-    .send(
-      JSON.stringify({
-        type: `/problems/${kind}`,
-        title: TITLES[kind][1],
-        status,
-        detail: message,
-        ...(extras.flaws !== undefined && { errors: extras.flaws }),
-      }),
-    );
+  return { ...retryAfter, ...extras.headers, 'Content-Type': 'application/problem+json' };
+}
+
+export function problemBody({ kind, status, message, extras }: Problem): string {
+  const errors = extras.flaws === undefined ? {} : { errors: extras.flaws };
+  return JSON.stringify({ type: `/problems/${kind}`, title: TITLES[kind][1], status, detail: message, ...errors });
 }

@@ -23,6 +23,8 @@ test('nothing set: every default of the contract', () => {
   expect(rest).toEqual({
     host: '127.0.0.1',
     port: 8480,
+    tls: null,
+    previousIngestToken: null,
     dataDir: './data',
     history: [],
     emqx: { url: 'http://127.0.0.1:18083/api/v5', version: 5, credentials: null },
@@ -185,4 +187,9 @@ test('STORE_SQL_*: checked with the store that they are for', () => {
   expect(load({ STORE_URL: 'mysql://h/d', ...sql }).storeSql.SELECT_MESSAGE?.sql).toBe('select * from mqtt_msg where topic = ?');
   expect(errors({ STORE_URL: 'redis://h', ...sql })).toEqual([expect.stringMatching(/^STORE_SQL_SELECT_MESSAGE: is for STORE_URL with postgres:\/\/, timescale:\/\/, mysql:\/\/ only$/)]);
   expect(errors({ STORE_URL: 'mysql://h/d', STORE_SQL_DELETE_MESSAGE: 'delete from m where id = ${msgid}' })[0]).toMatch(/^STORE_SQL_DELETE_MESSAGE: unknown variable/);
+});
+
+test('the token before stands beside the new one, never alone', () => {
+  expect(load({ INGEST_TOKEN: 'new', INGEST_TOKEN_PREVIOUS: 'old' })).toMatchObject({ ingestToken: 'new', previousIngestToken: 'old' });
+  expect(errors({ INGEST_TOKEN_PREVIOUS: 'old' })).toEqual([expect.stringMatching(/^INGEST_TOKEN: is missing, while INGEST_TOKEN_PREVIOUS is set/)]);
 });

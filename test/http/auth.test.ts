@@ -1,4 +1,6 @@
+import crypto from 'node:crypto';
 import request from 'supertest';
+import type { Tokens } from '../../src/http/auth';
 import { publishBody } from '../events/bodies';
 import { Fakes } from './fakes';
 import { expectProblem } from './problems';
@@ -10,7 +12,7 @@ beforeEach(() => {
   fakes = new Fakes();
 });
 
-const post = (path: string, authorization?: string, tokens: Partial<typeof TOKENS> = TOKENS) => {
+const post = (path: string, authorization?: string, tokens: Partial<Tokens> = TOKENS) => {
   const sent = request(fakes.app(tokens)).post(path);
   return (authorization === undefined ? sent : sent.set('Authorization', authorization)).send(publishBody());
 };
@@ -68,4 +70,24 @@ test('no token reaches the log', async () => {
   await post('/v1/events', 'Bearer ingest-secret');
   await post('/v1/events', 'Bearer admin-secret');
   expect(fakes.lines.join('')).not.toContain('secret');
+});
+
+test('while the ingest token is changed the one before is taken, for events only', async () => {
+  const tokens = { ...TOKENS, previousIngestToken: 'old-secret' };
+  expect((await post('/v1/events', 'Bearer old-secret', tokens)).status).toBe(202);
+  expect((await post('/v1/events', 'Bearer ingest-secret', tokens)).status).toBe(202);
+  expectProblem(await request(fakes.app(tokens)).get('/v1/stats').set('Authorization', 'Bearer old-secret'), 403, 'forbidden');
+  expectProblem(await post('/v1/events', 'Bearer old-secret'), 401, 'unauthorized');
+});
+
+// The guard is matcher in auth.ts. A comparison of texts ends at the first difference, or at once where the lengths differ.
+test('a token is compared as a whole and in constant time, whatever its length and whichever of them it is', async () => {
+  const compared = jest.spyOn(crypto, 'timingSafeEqual');
+  for (const token of ['i', 'ingest-secret', 'ingest-secreT', 'x'.repeat(5_000)]) {
+    compared.mockClear();
+    await post('/v1/events', `Bearer ${token}`, { ...TOKENS, previousIngestToken: 'old-secret' });
+    // Against the ingest token and the one before; what is neither against the admin token.
+    expect(compared.mock.calls.map(([one, other]) => [one.byteLength, other.byteLength])).toEqual(Array(token === 'ingest-secret' ? 2 : 3).fill([32, 32]));
+  }
+  compared.mockRestore();
 });
