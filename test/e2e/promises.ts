@@ -1,4 +1,5 @@
 import type { IPublishPacket } from 'mqtt';
+import { laneOf } from '../../src/queue/names';
 import { newId } from '../support/messages';
 import { ackEvent, publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';
@@ -62,20 +63,31 @@ function tests(stage: Stage): void {
     expect(await world.stored()).toEqual([]);
   });
 
-  // The guard is the fence in each message lane (Lanes.put): without it the first look finds none or some of them.
+  // The guard is the fence in each message lane (fencesOf): without it the delivery does not wait for the writes.
   it.each(['t/4/exact', 't/4/wild/+'])('promise 4: a subscription to %s sees all that was accepted before it', async (filter) => {
     const { world } = stage;
-    const subscriber = await world.subscriber(`c4 ${filter}`);
-    const topic = filter.replace('+', '1');
+    const { clients, messages } = world.backends.queue.laneCounts;
+    const [topic, clientid] = [filter.replace('+', '1'), `c4 ${filter}`];
+    const names = Array.from({ length: 100 }, (_, i) => `t/4/other/${i}`);
+    const elsewhere = names.find((each) => laneOf(each, messages) !== laneOf(topic, messages)) as string;
+    const behind = names.find((each) => laneOf(each, clients) === laneOf(clientid, clients)) as string;
+    await world.publish(elsewhere, 'stored');
+    await world.storedCount(1);
+
+    const write = world.holdWrites();
     await world.post(events(topic, 20));
-    await subscriber.subscribe(filter);
-    // Before the look after the grace, which would find them too.
+    await (await world.subscriber(clientid)).subscribe(filter);
+    await waitFor('the subscription to be accepted', () => world.emqx.action.pending === 0);
+    // When the next in the same lane is served, the first was, too, or waits for the writes.
+    const next = await world.subscriber(behind);
+    await next.subscribe(elsewhere);
+    await next.receives(1);
+    expect(world.delivered).toEqual(['stored']);
+    write();
     await world.quiet();
-    expect(await world.delayed('due')).toBe(1);
-    expect(world.delivered.length).toBeGreaterThan(0);
-    expect(await subscriber.receives(20)).toEqual(texts(20));
-    await world.storedCount(0);
-    expect(await world.delayed('due')).toBe(1);
+    // Not by the look after the grace, which would find them too.
+    expect(await world.delayed('due')).toBe(2);
+    expect(world.delivered).toEqual(['stored', ...texts(20)]);
   });
 
   // The guard is recheckLater(GRACE_MS) in Deliverer.subscribed.

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
+import type { Backends } from '../../src/backends';
 import { loadConfig } from '../../src/config/load';
 import { createLogger } from '../../src/ops/log';
 import type { JobQueue } from '../../src/queue/backend';
@@ -73,6 +74,21 @@ export class World {
     await this.useRules(rules);
   }
 
+  /** The server's store and queue. */
+  get backends(): Backends {
+    return this.server['backends'];
+  }
+
+  /** A store that is slow: the next write waits until it is told to go on. @returns what tells it. */
+  holdWrites(): () => void {
+    const { store } = this.backends;
+    const save = store.saveMessages.bind(store);
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    jest.spyOn(store, 'saveMessages').mockImplementationOnce((batch) => gate.then(() => save(batch)));
+    return open;
+  }
+
   /** What is to be done later (the look after the grace, after a storm, ...) is due now. */
   async timePasses(): Promise<void> {
     await this.inClientLanes(async (lane) => {
@@ -89,7 +105,7 @@ export class World {
   }
 
   private async inClientLanes<T>(work: (lane: JobQueue) => Promise<T>): Promise<T[]> {
-    const { queue } = this.server['backends'];
+    const { queue } = this.backends;
     const lanes = Array.from({ length: queue.laneCounts.clients }, (_, lane) => queue.queue(clientLane(lane)));
     const results = await Promise.all(lanes.map(work));
     await Promise.all(lanes.map((lane) => lane.close()));
