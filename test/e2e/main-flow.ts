@@ -3,7 +3,7 @@ import { publishEvent } from '../support/events';
 import type { Stage, Suite } from './stage';
 
 /** The way of a message from a publisher to a subscriber that was not there. */
-export const mainFlow: Suite = { name: 'a message nobody was there for', policies: [], tests };
+export const mainFlow: Suite = { name: 'a message nobody was there for', policies: [{ filter: 't/6', window: 25 }], tests };
 
 function tests(stage: Stage): void {
   it('is stored, delivered when somebody subscribes, and removed when acknowledged', async () => {
@@ -45,19 +45,19 @@ function tests(stage: Stage): void {
     expect(second.texts).toEqual([]);
   });
 
-  // EMQX's plugin: "message order". The guard is ORDER BY msgid in the store. More than a window, and more than a page.
+  // EMQX's plugin: "message order". The guard is ORDER BY msgid in the store. More than a few windows, each of which is a page.
   it('promise 6: comes in order with all others of its topic, none twice', async () => {
     const { world } = stage;
-    const texts = Array.from({ length: 130 }, (_, i) => `m${i}`);
+    const texts = Array.from({ length: 80 }, (_, i) => `m${i}`);
     for (const text of texts.slice(0, 20)) await world.publish('t/6', text);
     // In one request: one after the other they would take a slow store longer than all other tests.
     await world.post(texts.slice(20).map((text) => publishEvent({ topic: 't/6', id: newGuid(), payload: Buffer.from(text) })));
-    await world.storedCount(130);
+    await world.storedCount(80);
     const subscriber = await world.subscriber('c6');
     await subscriber.subscribe('t/6');
-    expect(await subscriber.receives(130)).toEqual(texts);
+    expect(await subscriber.receives(80)).toEqual(texts);
     await world.storedCount(0);
-    expect(subscriber.received).toHaveLength(130);
+    expect(subscriber.received).toHaveLength(80);
   });
 
   it('comes again to a client that did not acknowledge it and comes back', async () => {
