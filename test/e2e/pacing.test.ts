@@ -1,13 +1,16 @@
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
+import { emptyRedis } from '../support/redis';
 import { pacing } from './pacing';
 
 pacing('on the embedded default', () => ({}), 1_000);
 
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
+  const queue = `${redis}/8`;
   let store = '';
   beforeAll(async () => {
+    await emptyRedis(queue);
     store = await emptyDatabase(postgres, 'offline_pacing');
   });
-  pacing('store postgres, queue redis', () => ({ STORE_URL: store, QUEUE_URL: `${redis}/8` }), 20_000);
+  pacing('store postgres, queue redis', () => ({ STORE_URL: store, QUEUE_URL: queue }), 20_000);
 });

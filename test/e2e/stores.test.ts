@@ -1,6 +1,6 @@
 import { withBackends } from '../support/backends';
 import { EMPTY_STORES, type EmptyStore, type StoreName } from '../support/empty-store';
-import { withRedis } from '../support/redis';
+import { emptyRedis } from '../support/redis';
 import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
@@ -17,8 +17,8 @@ describe.each(Object.keys(EMPTY_STORES) as StoreName[])('store %s', (name) => {
     const queue = `${urls.redis}/5`;
     let store: EmptyStore;
     beforeAll(async () => {
-      // The queue remembers windows and what is due later: those of another store's clients.
-      await withRedis(queue, (redis) => redis.flushdb());
+      // It remembers windows, and what is due later: of another store's clients.
+      await emptyRedis(queue);
       store = await EMPTY_STORES[name](urls[name], `offline_e2e_${process.pid}`);
     }, 120_000);
     afterAll(() => store.drop(), 120_000);

@@ -27,6 +27,11 @@ export async function withRedis<T>(server: string, work: (redis: RedisConnection
   }
 }
 
+/** For a queue: what a run that was killed has left there would be worked on by the next. */
+export function emptyRedis(url: string): Promise<void> {
+  return withRedis(url, async (redis) => void (await redis.flushdb()));
+}
+
 export function removeKeys(server: string, prefix: string): Promise<void> {
   return withRedis(server, async (redis) => {
     for (const key of await keysOf(redis, prefix)) await redis.del(key);
