@@ -127,8 +127,54 @@ describe('a job that fails or dies', () => {
   });
 });
 
+// Found by seams.property.test.ts.
+describe('in pubsub mode, the acknowledgement of a copy that EMQX delivered itself', () => {
+  // Promise 10. The guard is `ours` in Deliverer.progress.
+  it('does not free the place of ours in the window, but takes it off the list of what was dropped', async () => {
+    const world = new Simulation({ ...PUBSUB, window: 2 });
+    await world.fill('t', 4);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    const [first, second] = [...world.store.messages.values()];
+    if (first === undefined || second === undefined) throw new Error('nothing is stored');
+    await world.arrive({ type: 'acked', id: first.id, topic: 't', clientid: 'c', mark: null, at: world.now });
+    expect(client.texts).toEqual(['m0', 'm1']);
+    world.broker.acknowledgeAll(client, client.unacknowledged.slice(0, 1));
+    await world.tell();
+    expect(client.texts).toEqual(['m0', 'm1', 'm2']);
+    world.broker.drop(client, 'queue_full');
+    await world.tell();
+    await world.arrive({ type: 'acked', id: second.id, topic: 't', clientid: 'c', mark: null, at: world.now });
+    await takeAll(world, 'c');
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual(['m0', 'm1', 'm2', 'm3']);
+  });
+});
+
 describe('shared groups in pubsub mode', () => {
   const share = '$share/g/t';
+
+  // The guard is isRepeated in Reading: the first try has taken it out of the client's window.
+  it.each(['died', 'failed'] as const)('an acknowledgement of a member\'s own copy is not the group\'s when its job is done twice (%s)', async (kind) => {
+    for (let half = 0; half < 60; half++) {
+      const world = new Simulation({ ...PUBSUB, window: 1 });
+      const texts = await world.fill('t', 3);
+      await world.arrive(world.subscribed('m', 't'));
+      await world.arrive({ type: 'unsubscribed', clientid: 'm', filter: 't', at: world.now });
+      await world.store.putSubscriptions([{ clientid: 'm', topic: share, qos: 1 }]);
+      world.broker.acknowledge(world.broker.session('m'), 1);
+      world.accept(...world.broker.events.splice(0));
+      await world.work();
+      Object.assign(world.steps, { left: half / 2, kind });
+      await world.settle();
+      world.steps.left = null;
+      world.broker.disconnect('m', false);
+      await world.pass(MINUTE);
+      await world.arrive(world.subscribed('n', share));
+      await takeAll(world, 'n');
+      expect({ half, texts: world.broker.session('n').texts }).toEqual({ half, texts });
+    }
+  });
 
   // The guard is the client's own window in Reading.ofClient: the group never had it, and would have lost it.
   it('an acknowledgement of what a member got for itself, before it left that subscription, is not the group\'s', async () => {

@@ -41,8 +41,11 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
     return own.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit);
   }
 
-  async trimTopic() {
-    return 0;
+  async trimTopic(topic: string, keep: number) {
+    const own = [...this.messages.values()].filter((message) => message.topic === topic).map(({ id }) => id).sort();
+    const gone = own.slice(0, Math.max(0, own.length - keep));
+    for (const id of gone) this.messages.delete(id);
+    return gone.length;
   }
 
   async getClientState(clientid: string) {

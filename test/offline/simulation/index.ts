@@ -12,7 +12,7 @@ import { RetainedIds } from '../../../src/offline/retained/retained-ids';
 import { route } from '../../../src/offline/accept/route';
 import { Signer } from '../../../src/offline/signature';
 import { Trimmer } from '../../../src/offline/write/trimmer';
-import { clientConsumer } from '../../../src/offline/positions/consumer';
+import { clientConsumer, requestsOf } from '../../../src/offline/positions/consumer';
 import { loadWindow } from '../../../src/offline/deliver/windows';
 import { Writer } from '../../../src/offline/write/writer';
 import { createMetrics } from '../../../src/ops/metrics';
@@ -81,6 +81,11 @@ export class Simulation {
   /** Events are accepted, in this order. */
   accept(...events: readonly OfflineEvent[]): void {
     this.queue.put(events.flatMap((event) => route(event, this.policies, this.signer)));
+  }
+
+  /** As POST /v1/deliveries: Core.requestDelivery. */
+  deliver(clientid: string, filter: string): void {
+    this.queue.put(requestsOf(this.policies, { clientid, filter, qos: 2, at: this.now }).map((deliver) => ({ deliver })));
   }
 
   /** Events arrive, in this order, and all the work that is not for later is done. */
