@@ -5,14 +5,16 @@
 import { Agent } from 'node:http';
 import { backendUrl } from '../test/support/backends';
 import { emptyDatabase } from '../test/support/database';
+import { withRedis } from '../test/support/redis';
 import { BenchServer, post, publishEvent } from './server';
 
 const PORT = 16_480;
 const TOPICS = 1_000;
 const SECONDS = Number(process.env['SECONDS'] ?? 120);
 const FACTOR = 5;
-/** As many as several nodes of EMQX would have under way. */
+/** As many as several nodes of EMQX would have under way; they are opened bit by bit, as EMQX's are. */
 const CONNECTIONS = 4_000;
+const RAMP_MS = 5_000;
 const CALIBRATION_MS = 10_000;
 const TICK_MS = 10;
 
@@ -55,7 +57,8 @@ async function offer(rate: number, seconds: number, tally: Tally): Promise<numbe
   };
   for (let now = 0; now < seconds * 1_000; now = performance.now() - start) {
     const due = Math.floor((now / 1_000) * rate);
-    for (; sent < due && open < CONNECTIONS; sent++) void one();
+    const most = CONNECTIONS * Math.min(1, (now + TICK_MS) / RAMP_MS);
+    for (; sent < due && open < most; sent++) void one();
     if (sent < due) {
       tally.statuses.set('not sent, all connections busy', (tally.statuses.get('not sent, all connections busy') ?? 0) + due - sent);
       sent = due;
@@ -73,7 +76,9 @@ async function settings(kind: string): Promise<Record<string, string>> {
   if (kind === 'embedded') return {};
   const [postgres, redis] = [backendUrl('postgres'), backendUrl('redis')];
   if (postgres === null || redis === null) throw new Error('npm run services -- postgres redis');
-  return { STORE_URL: await emptyDatabase(postgres, 'offline_overload'), QUEUE_URL: `${redis}/13` };
+  const queue = `${redis}/15`;
+  await withRedis(queue, (client) => client.flushdb());
+  return { STORE_URL: await emptyDatabase(postgres, 'offline_overload'), QUEUE_URL: queue };
 }
 
 async function main(kind: string): Promise<void> {

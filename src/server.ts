@@ -21,6 +21,8 @@ const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5_000;
 const SWEEP_MS = 20;
+/** Connections that wait to be taken: after an outage all come at once, and Node's 511 makes the others wait for seconds. */
+const BACKLOG = 2_048;
 
 /**
  * The whole server, from a configuration. It listens at once; until the queue is ready events get 503, and until the store is ready
@@ -75,7 +77,7 @@ export class Server {
   private listen(): Promise<void> {
     return new Promise((resolve, reject) => {
       this.http.once('error', reject);
-      this.http.listen(this.config.port, this.config.host, resolve);
+      this.http.listen({ port: this.config.port, host: this.config.host, backlog: BACKLOG }, resolve);
     });
   }
 
