@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { OfflineEvent } from '../../src/events/event';
 import type { Policy } from '../../src/config/policies';
+import { GRACE_MS } from '../../src/offline/times';
 import { Simulation } from './simulation';
 import { Ledger } from './simulation/ledger';
 
@@ -43,14 +44,19 @@ type Scenario = typeof scenario extends fc.Arbitrary<infer T> ? T : never;
 class Play {
   readonly world: Simulation;
   readonly ledger: Ledger;
-  private readonly published: { id: string; topic: string }[] = [];
+  private readonly published: { id: string; topic: string; at: number }[] = [];
   /** Published, and EMQX has not posted it yet. */
   private wire: OfflineEvent[] = [];
+  /** Who has subscribed and stayed since: when it did. */
+  private readonly staying = new Map<Client, number>();
+  private readonly begun: number;
+  private readonly acceptedAt = new Map<string, number>();
 
   constructor({ mode, window, parentsFirst }: Scenario, fields: Partial<Policy> = {}) {
     this.world = new Simulation({ mode: mode as Policy['mode'], window, deliverTo: 'inbox', ...fields });
     this.world.queue.parentsFirst = parentsFirst;
     this.ledger = new Ledger(this.world);
+    this.begun = this.world.now;
   }
 
   async do(command: Command): Promise<void> {
@@ -62,10 +68,13 @@ class Play {
         // What was sent in the same millisecond may be taken for sent after it.
         world.now += 1;
         world.broker.connect(command.client);
+        this.staying.set(command.client, world.now);
         return this.accept(world.subscribed(command.client, FILTERS[command.client]));
       case 'leave':
+        this.staying.delete(command.client);
         return world.broker.disconnect(command.client, false);
       case 'go':
+        this.staying.delete(command.client);
         return world.broker.disconnect(command.client, true);
       case 'resume':
         if (world.broker.sessions.has(command.client)) world.broker.connect(command.client);
@@ -91,7 +100,10 @@ class Play {
   }
 
   private accept(...events: readonly OfflineEvent[]): void {
-    for (const event of events) this.ledger.onEvent(event);
+    for (const event of events) {
+      this.ledger.onEvent(event);
+      if (event.type === 'publish') this.acceptedAt.set(event.message.id, this.world.now);
+    }
     this.world.accept(...events);
   }
 
@@ -99,7 +111,7 @@ class Play {
     for (let i = 0; i < count; i++) {
       const event = this.world.published(topic, '');
       if (event.type !== 'publish') continue;
-      this.published.push(event.message);
+      this.published.push({ id: event.message.id, topic, at: this.world.now });
       this.world.broker.publishLive(event.message);
       this.wire.push(event);
     }
@@ -130,6 +142,7 @@ class Play {
     const { world } = this;
     world.steps.left = null;
     for (const name of ['arrive', 'tell', 'settle'] as const) await this.do({ do: name });
+    await this.takeWhatComes();
     await world.pass(61_000);
     for (const each of CLIENTS) await this.takeAll(each);
     for (const { id, topic } of this.published) {
@@ -139,6 +152,30 @@ class Play {
     if (world.policies[0]?.mode === 'queue' && world.store.messages.size > 0) this.ledger.failures.push(`${world.store.messages.size} are left`);
     await world.pass(61_000);
     if (world.delayed.length > 0) this.ledger.failures.push(`${world.delayed.map(({ job }) => job.name).join()} wait for ever`);
+  }
+
+  /**
+   * Who stays and takes what it is sent gets all that was published before it subscribed, without another subscription, if its event comes within
+   * the grace (promise 5). In pubsub mode: in queue
+   * mode somebody else may have it in hand. What EMQX drops for longer than five minutes waits for the next subscription.
+   */
+  private async takeWhatComes(): Promise<void> {
+    const { world } = this;
+    if (world.policies[0]?.mode === 'queue' || world.now > this.begun + 240_000) return;
+    const own = [...this.staying].filter(([clientid]) => FILTERS[clientid] !== FILTERS.m1);
+    for (let quiet = 0; quiet < 10; quiet++) {
+      const sessions = own.map(([clientid]) => world.broker.session(clientid));
+      if (sessions.some(({ unacknowledged }) => unacknowledged.length > 0)) quiet = 0;
+      for (const session of sessions) world.broker.acknowledge(session, Infinity);
+      await this.do({ do: 'tell' });
+      await this.do({ do: 'settle' });
+      await world.pass(20_000);
+    }
+    for (const [clientid, at] of own) {
+      const isDue = (each: { id: string; at: number }) => each.at < at && (this.acceptedAt.get(each.id) ?? Infinity) < at + GRACE_MS;
+      const missed = this.published.filter((each) => isDue(each) && (clientid === 'c1' || each.topic === 't/a') && !this.ledger.isAcked(clientid, each.id));
+      if (missed.length > 0) this.ledger.failures.push(`${clientid} stayed, and was not sent ${missed.map(({ id }) => id).join()}`);
+    }
   }
 
   private async takeAll(clientid: Client): Promise<void> {

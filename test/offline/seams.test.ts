@@ -49,6 +49,24 @@ describe('a run through topics of several policies', () => {
   });
 });
 
+// Found by seams.property.test.ts. Promise 6. The guard is `opens` in Sender.send: a run that had not begun took the new connection for its own.
+describe('a run that a full window put off', () => {
+  it.each(['queue', 'pubsub'] as const)('does not go on in a connection that has not subscribed yet (%s)', async (mode) => {
+    const world = new Simulation({ mode, deliverTo: 'inbox', window: 2 });
+    const texts = await world.fill('t', 3);
+    await world.arrive(world.subscribed('c', 't'));
+    // The look after 10 s begins the run anew, and there is no room.
+    await world.pass(MINUTE);
+    world.broker.acknowledge(world.broker.session('c'), 1);
+    const again = reconnected(world, 'c');
+    await world.tell();
+    expect(again.texts).toEqual([]);
+    await world.arrive(world.subscribed('c', 't'));
+    await world.pass(2_500);
+    expect(again.texts).toEqual(texts.slice(1));
+  });
+});
+
 describe('a job that fails or dies', () => {
   // The guard is `stopped` in Deliverer: the run ended at the message that it had sent itself, and nobody looked again.
   it.each(['queue', 'pubsub'] as const)('between publishing and noting, as acknowledgements come: the rest follows (%s)', async (mode) => {

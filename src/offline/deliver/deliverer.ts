@@ -10,7 +10,8 @@ import { consumerOf, readersOf, requestsOf } from '../positions/consumer';
 import { DeliveryLeases } from './delivery-leases';
 import { givenUp, nextRound, readAgain, takenAgain } from './drops';
 import type { Message } from '../message';
-import { canReach } from '../overlap';
+import { Inbox } from './inbox';
+import { canReach, reachesInbox } from '../overlap';
 import { eachOf, groupBy } from '../parallel';
 import { policyFor } from '../policy';
 import { Sender, type SendResult } from './sender';
@@ -224,16 +225,25 @@ export class Deliverer {
       lost.push(...next.lost);
     }
     await this.leasesOf(consumer).giveUpAll(lost);
-    return this.send(consumer, window, first ? Infinity : PROBE);
+    const result = await this.send(consumer, window, first ? Infinity : PROBE, true);
+    await this.openFor(requests, result.window);
+    return result;
   }
 
-  private async send(consumer: string, window: Window, again: number): Promise<SendResult> {
+  /** Runs that had to be put off (held, in a pause, no room) go on when something happens: in this connection, or not at all (Inbox). */
+  private async openFor(requests: readonly DeliveryRequest[], { runs }: Window): Promise<void> {
+    const isPutOff = ({ clientid, filter, topic }: Run) => topic === '' && requests.some((each) => each.clientid === clientid && each.filter === filter);
+    const clientids = runs.filter((run) => isPutOff(run) && reachesInbox(this.deps.policies, run.filter)).map(({ clientid }) => clientid);
+    for (const clientid of new Set(clientids)) await new Inbox(clientid, true, this.deps.emqx).open();
+  }
+
+  private async send(consumer: string, window: Window, again: number, opens = false): Promise<SendResult> {
     if (isHeld(window) || (window.pausedUntil ?? -Infinity) > this.deps.now()) {
       await this.windows.save(consumer, window);
       return { window, blocked: false, stopped: [] };
     }
     const save = (next: Window) => this.windows.save(consumer, next);
-    return this.sender.send({ consumer, owner: ownerOf(consumer), leases: this.leasesOf(consumer), save }, window, again);
+    return this.sender.send({ consumer, owner: ownerOf(consumer), leases: this.leasesOf(consumer), save }, window, again, opens);
   }
 
   private leasesOf(consumer: string): DeliveryLeases {

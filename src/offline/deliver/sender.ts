@@ -41,8 +41,11 @@ export class Sender {
     this.pages = new PageSender(deps, this.positions, this.retained);
   }
 
-  /** @param again how many of those that EMQX dropped may be sent again. What comes behind them waits for their acknowledgements. */
-  async send(recipient: Recipient, start: Window, again: number): Promise<SendResult> {
+  /**
+   * @param again how many of those that EMQX dropped may be sent again. What comes behind them waits for their acknowledgements.
+   * @param opens whether inboxes are subscribed for runs that have not begun: the client has just subscribed, or this is a look for it.
+   */
+  async send(recipient: Recipient, start: Window, again: number, opens: boolean): Promise<SendResult> {
     const pace = new Pace();
     const first = await this.sendDropped(recipient, start, again);
     let { window } = first;
@@ -50,7 +53,7 @@ export class Sender {
     let blocked = false;
     const stopped: DeliveryRequest[] = [];
     for (let run = window.runs[0]; run !== undefined && !first.full; run = window.runs[0]) {
-      const isNew = run.topic === '';
+      const isNew = opens && run.topic === '';
       if (inbox === null || !inbox.serves(run.clientid, isNew)) inbox = new Inbox(run.clientid, isNew, this.deps.emqx);
       const result = await this.sendRun(recipient, inbox, window, run, pace);
       window = result.window;
