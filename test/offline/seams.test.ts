@@ -101,8 +101,9 @@ describe('a job that fails or dies', () => {
     for (let step = 0; step < 30; step++) {
       for (const kind of ['died', 'failed'] as const) {
         for (const part of [0, 0.5]) {
-          const world = new Simulation({ window: 10, mode, deliverTo: 'inbox' });
-          const texts = await world.fill('t', 30);
+          // No run is left, whose next look would find them.
+          const world = new Simulation({ window: 20, mode, deliverTo: 'inbox' });
+          const texts = await world.fill('t', 10);
           await world.arrive(world.subscribed('c', 't'));
           await world.pass(MINUTE);
           const client = world.broker.session('c');
@@ -118,7 +119,7 @@ describe('a job that fails or dies', () => {
             await world.pass(5_000);
             await world.acknowledge(client, 10);
           }
-          expect({ step, kind, part, texts: [...new Set(client.texts)].sort() }).toEqual({ step, kind, part, texts: [...texts].sort() });
+          expect({ step, kind, part, again: [...new Set(client.texts.slice(10))].sort() }).toEqual({ step, kind, part, again: texts.slice(0, 8) });
         }
       }
     }
