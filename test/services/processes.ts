@@ -57,12 +57,12 @@ export function isRunning(service: string): boolean {
   return pidFiles(service).some((file) => running(file) !== null);
 }
 
-/** Ends a service's processes by their pids. */
-export async function stopService(service: string): Promise<void> {
+/** Ends a service's processes by their pids; with a signal that is not theirs: as somebody else would. */
+export async function stopService(service: string, signal?: NodeJS.Signals): Promise<void> {
   await Promise.all(
     pidFiles(service).map(async (file) => {
       const started = running(file);
-      if (started !== null) await end(file, started);
+      if (started !== null) await end(file, { ...started, stopSignal: signal ?? started.stopSignal });
       rmSync(file);
     }),
   );

@@ -26,6 +26,8 @@ export class Action {
   readonly lost: { event: BrokerEvent; status: number }[] = [];
   /** Every answer, retried ones too. */
   readonly statuses: number[] = [];
+  /** Hears of each answer. */
+  answered: (event: BrokerEvent, status: number) => void = () => undefined;
   private readonly workers: Entry[][];
   private readonly idle: boolean[];
   private readonly agent: Agent;
@@ -81,6 +83,7 @@ export class Action {
       const { event, body } = entries[0];
       const status = await this.post(event.event, body).catch(() => 0);
       if (status !== 0) this.statuses.push(status);
+      this.answered(event, status);
       if (status === 0 || status === 429 || status === 503) {
         await sleep(RETRY_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
         continue;

@@ -11,8 +11,8 @@ export interface RestOptions {
   readonly configure: (config: Record<string, unknown>) => void;
 }
 
-/** A way in which EMQX may fail: refuse connections, hang, or answer with a status. */
-export type Outage = 'hang' | number | null;
+/** A way in which EMQX may fail: hang, do what it is asked and break the connection before it answers, or answer with a status. */
+export type Outage = 'hang' | 'lose-answer' | number | null;
 
 const MAX_BODY = 8 * 1024 * 1024;
 /** cowboy's max_request_line_length, less the rest of the line. */
@@ -41,6 +41,8 @@ export class Rest {
   before: (route: string) => void = () => undefined;
   /** Requests whose URL it matches wait for it. */
   hold: { url: RegExp; until: Promise<void> } | null = null;
+  /** Hears of each message that was published: its entry, and whether somebody was there. */
+  published: (entry: Json, delivered: boolean) => void = () => undefined;
   /** Requests that met an outage. */
   refused = 0;
 
@@ -66,7 +68,9 @@ export class Rest {
     if (this.outage !== null) this.refused++;
     if (this.hold?.url.test(request.url ?? '')) await this.hold.until;
     if (this.outage === 'hang') return;
-    const { status, body } = this.outage === null ? this.answer(request, Buffer.concat(chunks)) : { status: this.outage, body: { code: 'DOWN' } };
+    const { outage } = this;
+    const { status, body } = typeof outage === 'number' ? { status: outage, body: { code: 'DOWN' } } : this.answer(request, Buffer.concat(chunks));
+    if (outage === 'lose-answer') return void response.destroy();
     const date = new Date(Date.now() + this.clockAheadMs).toUTCString();
     response.writeHead(status, { 'content-type': 'application/json', date });
     response.end(body === undefined ? undefined : JSON.stringify(body));
@@ -132,6 +136,7 @@ export class Rest {
       retain: entry['retain'] === true,
       payload: Buffer.from(text, entry['payload_encoding'] === 'base64' ? 'base64' : 'utf8'),
     });
+    this.published(entry, id !== null);
     return id === null ? { reason_code: 16, message: 'no_matching_subscribers' } : { id };
   }
 

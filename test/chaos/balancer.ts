@@ -1,0 +1,52 @@
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+
+/** One URL for several servers: each connection goes to the next one that takes it. */
+export class Balancer {
+  private readonly sockets = new Set<Socket>();
+  private turn = 0;
+
+  private constructor(
+    private readonly server: Server,
+    private readonly ports: readonly number[],
+  ) {
+    server.on('connection', (socket) => this.join(socket, 0));
+  }
+
+  static async to(ports: readonly number[]): Promise<Balancer> {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return new Balancer(server, ports);
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  private join(client: Socket, failures: number): void {
+    const upstream = connect(this.ports[this.turn++ % this.ports.length] ?? 0, '127.0.0.1');
+    const retry = () => (failures + 1 < this.ports.length ? this.join(client, failures + 1) : client.destroy());
+    upstream.once('error', retry);
+    upstream.once('connect', () => {
+      upstream.off('error', retry);
+      for (const [one, other] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        this.sockets.add(one);
+        one.on('error', () => other.destroy());
+        one.on('close', () => {
+          this.sockets.delete(one);
+          other.destroy();
+        });
+        one.pipe(other);
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.sockets) socket.destroy();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+}

@@ -1,0 +1,146 @@
+import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Outage, Rest } from '../standin/rest';
+import type { FaultyProxy, LinkFault } from '../support/faulty-proxy';
+import type { Side } from './causes';
+import type { OwnDatabase } from './databases';
+import type { Random } from './random';
+import type { SupervisedServer } from './servers';
+
+/** What the faults happen to. */
+export interface Targets {
+  readonly servers: readonly SupervisedServer[];
+  readonly rest: Rest;
+  readonly queue: OwnDatabase | null;
+  readonly store: OwnDatabase | null;
+  readonly queueLink: FaultyProxy | null;
+  readonly storeLink: FaultyProxy | null;
+  /** Where the small disk is mounted. */
+  readonly disk: string | null;
+}
+
+/** Faults of one group happen one after the other; those of different groups at the same time. */
+export type FaultGroup = 'server' | 'emqx' | 'queue' | 'store' | 'disk' | 'clock';
+
+export interface Fault {
+  readonly kind: string;
+  readonly side: Side;
+  readonly happen: (random: Random) => Promise<void>;
+}
+
+export function faultsOf(group: FaultGroup, targets: Targets): Fault[] {
+  switch (group) {
+    case 'server':
+      return serverFaults(targets);
+    case 'emqx':
+      return (['hang', 'lose-answer', 500, 503] as const).map((outage) => emqxFault(targets.rest, outage));
+    case 'queue':
+      return databaseFaults('queue', targets.queue, targets.queueLink);
+    case 'store':
+      return databaseFaults('store', targets.store, targets.storeLink);
+    case 'disk':
+      return [fullDisk(targets)];
+    case 'clock':
+      return [clockJump(targets.servers)];
+  }
+}
+
+function serverFaults({ servers }: Targets): Fault[] {
+  const one = (kind: string, happen: (server: SupervisedServer, random: Random) => Promise<void>): Fault => ({
+    ...{ kind, side: 'server' },
+    happen: (random) => happen(random.pick(servers), random),
+  });
+  const faults = [
+    one('kill -9', (server) => server.restart('SIGKILL')),
+    one('kill -9', (server) => server.restart('SIGKILL')),
+    one('SIGTERM', (server) => server.restart('SIGTERM')),
+    // Longer than a job's lock: somebody else takes over what it has in hand.
+    one('freeze', (server, random) => server.freeze(random.between(200, 14_000))),
+  ];
+  if (servers.length === 1) return faults;
+  return [...faults, { kind: 'rolling restart', side: 'server', happen: () => rollingRestart(servers) }];
+}
+
+async function rollingRestart(servers: readonly SupervisedServer[]): Promise<void> {
+  for (const server of servers) {
+    await server.restart('SIGTERM');
+    await sleep(1_500);
+  }
+}
+
+function emqxFault(rest: Rest, outage: Exclude<Outage, null>): Fault {
+  return {
+    ...{ kind: `EMQX API ${outage}`, side: 'emqx' },
+    async happen(random) {
+      rest.outage = outage;
+      // A hang must be longer than the timeout of a request to be more than a delay.
+      await sleep(outage === 'hang' ? random.between(1_000, 15_000) : random.between(20, 4_000));
+      rest.outage = null;
+    },
+  };
+}
+
+function databaseFaults(name: 'queue' | 'store', database: OwnDatabase | null, link: FaultyProxy | null): Fault[] {
+  const faults: Fault[] = [];
+  if (database !== null) faults.push({ kind: `${name} killed`, side: 'database', happen: (random) => database.crash(random.between(0, 3_000)) });
+  if (link === null) return faults;
+  const linkFault = (kind: string, faultOf: (random: Random) => LinkFault, longest: number): Fault => ({
+    ...{ kind: `${name} ${kind}`, side: 'database' },
+    async happen(random) {
+      link.begin(faultOf(random));
+      await sleep(random.between(100, longest));
+      link.end();
+    },
+  });
+  return [
+    ...faults,
+    linkFault('cut off', () => 'cut', 5_000),
+    linkFault('stalled', () => 'stalled', 14_000),
+    linkFault('half open', () => 'half-open', 1_000),
+    linkFault('slow', (random) => ({ delayMs: random.between(20, 400) }), 6_000),
+  ];
+}
+
+function fullDisk({ disk, queue, store }: Targets): Fault {
+  return {
+    ...{ kind: 'full disk', side: 'database' },
+    async happen(random) {
+      const ballast = join(disk ?? '', 'ballast');
+      fill(ballast);
+      await sleep(random.between(500, 4_000));
+      rmSync(ballast);
+      await Promise.all([queue?.revive(), store?.revive()]);
+      // Time to recover before the next one.
+      await sleep(10_000);
+    },
+  };
+}
+
+/** Takes all there is, to the last byte. */
+function fill(path: string): void {
+  const file = openSync(path, 'w');
+  try {
+    for (let size = 1024 * 1024; size >= 1; ) {
+      try {
+        if (writeSync(file, Buffer.alloc(size)) < size) size >>= 1;
+      } catch {
+        size >>= 1;
+      }
+    }
+  } finally {
+    closeSync(file);
+  }
+}
+
+function clockJump(servers: readonly SupervisedServer[]): Fault {
+  return {
+    ...{ kind: 'clock jump', side: 'server' },
+    async happen(random) {
+      const server = random.pick(servers);
+      server.setClock(Math.round(random.between(5, 120)) * (random.chance(0.5) ? 1 : -1));
+      await sleep(random.between(2_000, 15_000));
+      server.setClock(0);
+    },
+  };
+}

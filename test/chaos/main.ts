@@ -1,0 +1,62 @@
+import { mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import type { StoreName } from '../support/empty-store';
+import { CONFIGURATIONS, onStore, type Configuration } from './configurations';
+import type { Result } from './result';
+import { runRound } from './round';
+import { details, table } from './table';
+
+const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--only NAME,...] [--store NAME,...] [--appendfsync always|everysec] [--source]
+  --short      a tenth of the messages
+  --messages   of all configurations together (220000)
+  --rate       messages a second (500)
+  --only       of ${CONFIGURATIONS.map(({ name }) => name).join(', ')}
+  --store      on stores that run already: names of test/support/empty-store.ts
+  --source     run the server from its sources, not from dist/`;
+
+async function main(): Promise<void> {
+  const string = { type: 'string' } as const;
+  const flag = { type: 'boolean', default: false } as const;
+  const { values } = parseArgs({ options: { seed: string, messages: string, rate: string, only: string, store: string, appendfsync: string, short: flag, source: flag, help: flag } });
+  if (values.help) return void process.stdout.write(`${USAGE}\n`);
+  const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
+  const chosen = choose(values.only, values.store);
+  const shares = chosen.reduce((sum, { share }) => sum + share, 0);
+  const messages = Number(values.messages ?? (values.short ? 22_000 : 220_000));
+  const logs = join(tmpdir(), `offline-chaos-${seed}`);
+  mkdirSync(logs, { recursive: true });
+  process.stdout.write(`seed ${seed}; the servers' logs: ${logs}\n`);
+  const results: Result[] = [];
+  for (const configuration of chosen) {
+    const result = await runRound({
+      ...{ configuration, seed, logs, pauseMs: [500, 8_000] },
+      appendfsync: values.appendfsync === 'everysec' ? 'everysec' : 'always',
+      command: values.source ? ['--import', 'tsx', 'src/main.ts'] : ['dist/main.js'],
+      traffic: { messages: Math.round((messages * configuration.share) / shares), perSecond: Number(values.rate ?? 500), publishers: 8, groups: 4 },
+      progress: (text) => process.stderr.write(`${configuration.name}: ${text}\n`),
+    });
+    process.stdout.write(`${details(result)}\n`);
+    results.push(result);
+  }
+  process.stdout.write(`\n${table(results)}\n`);
+  if (results.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
+}
+
+function choose(only: string | undefined, store: string | undefined): readonly Configuration[] {
+  if (store !== undefined) return store.split(',').map((name) => onStore(name as StoreName));
+  if (only === undefined) return CONFIGURATIONS;
+  const names = only.split(',');
+  const unknown = names.filter((name) => !CONFIGURATIONS.some((each) => each.name === name));
+  if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}\n${USAGE}`);
+  return CONFIGURATIONS.filter(({ name }) => names.includes(name));
+}
+
+main().then(
+  () => process.exit(),
+  (error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.stack : String(error)}\n`);
+    process.exit(1);
+  },
+);

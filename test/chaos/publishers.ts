@@ -1,0 +1,44 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Checker } from './checker';
+import { payloadOf } from './message';
+import type { Random } from './random';
+
+export interface PublisherOptions {
+  readonly url: string;
+  readonly name: string;
+  readonly topics: readonly string[];
+  readonly messages: number;
+  readonly perSecond: number;
+  readonly random: Random;
+  readonly checker: Checker;
+  /** EMQX's buffer is long enough: wait. */
+  readonly isFull: () => boolean;
+}
+
+const TICK_MS = 50;
+
+/** Publishes at QoS 1 over one connection that is never broken: what it publishes EMQX has, once. */
+export async function publish({ url, name, topics, messages, perSecond, random, checker, isFull }: PublisherOptions): Promise<void> {
+  const client = await connectAsync(url, { clientId: name, protocolVersion: 5, reconnectPeriod: 0 });
+  const sequences = new Map(topics.map((topic) => [topic, 0]));
+  try {
+    for (let count = 0; count < messages; ) {
+      const burst = Math.min(messages - count, Math.ceil(((perSecond * TICK_MS) / 1000) * random.between(0, 2)));
+      await Promise.all(Array.from({ length: burst }, () => publishNext(client, name, random.pick(topics), sequences, checker)));
+      count += burst;
+      await sleep(TICK_MS);
+      while (isFull()) await sleep(TICK_MS);
+    }
+  } finally {
+    await client.endAsync(true);
+  }
+}
+
+async function publishNext(client: MqttClient, publisher: string, topic: string, sequences: Map<string, number>, checker: Checker): Promise<void> {
+  const sequence = sequences.get(topic) ?? 0;
+  sequences.set(topic, sequence + 1);
+  const identity = { publisher, topic, sequence };
+  checker.willPublish(identity);
+  await client.publishAsync(topic, payloadOf(identity), { qos: 1 });
+}

@@ -1,0 +1,112 @@
+import type { Checker, OrderBreak, Repeat } from './checker';
+import { keyOf } from './message';
+import type { RoundOptions } from './round';
+import type { Schedule } from './schedule';
+import type { MemorySample, SupervisedServer } from './servers';
+
+/** What a round has found. */
+export interface Result {
+  readonly name: string;
+  readonly seed: number;
+  readonly messages: number;
+  readonly deliveries: number;
+  readonly faults: ReadonlyMap<string, number>;
+  readonly lost: number;
+  /** Came only with another subscription. */
+  readonly late: number;
+  readonly afterAck: number;
+  readonly orderBreaks: number;
+  readonly duplicates: ReadonlyMap<string, number>;
+  readonly maxMegabytes: number;
+  /** MB a minute, of the process that lived longest, without its first half minute; null: none lived long enough. */
+  readonly growth: number | null;
+  readonly longestStopMs: number;
+  readonly publishedMs: number;
+  readonly durationMs: number;
+  /** Why it has not passed; empty: it has. */
+  readonly failures: readonly string[];
+}
+
+export interface Findings {
+  readonly options: RoundOptions;
+  readonly checker: Checker;
+  readonly schedule: Schedule;
+  readonly servers: readonly SupervisedServer[];
+  /** Events that EMQX gave up since our answer told it to. */
+  readonly emqxLost: readonly string[];
+  readonly left: number;
+  readonly letters: readonly string[];
+  readonly late: readonly string[];
+  readonly problems: readonly string[];
+  readonly publishedMs: number;
+  readonly durationMs: number;
+}
+
+/** Overload has a bound of its own; here it only has to stay flat. */
+const MAX_MEGABYTES = 300;
+const MAX_GROWTH = 10;
+const MAX_STOP_MS = 10_000;
+const WARM_UP_S = 30;
+const LONG_ENOUGH_S = 90;
+
+export function resultOf(findings: Findings): Result {
+  const { options, checker, schedule, servers, late, publishedMs, durationMs } = findings;
+  const lost = checker.lost();
+  const memory = servers.flatMap(({ memory: processes }) => processes);
+  const maxMegabytes = Math.max(0, ...memory.flat().map(({ megabytes }) => megabytes));
+  const growth = growthOf(memory);
+  const longestStopMs = Math.max(0, ...servers.flatMap(({ stops }) => stops));
+  const result = {
+    ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts() },
+    deliveries: [...checker.records.values()].reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
+    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, orderBreaks: checker.orderBreaks.length },
+    ...{ duplicates: checker.duplicates, maxMegabytes, growth, longestStopMs, publishedMs, durationMs },
+  };
+  return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(({ identity }) => keyOf(identity)) }) };
+}
+
+function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { readonly lostKeys: readonly string[] }): string[] {
+  const { checker, schedule, servers, emqxLost, left, letters, problems } = findings;
+  const crashes = servers.flatMap((server) => server.crashes).filter(({ at }) => !schedule.happened('full disk', at));
+  const unaccepted = [...checker.records.values()].filter(({ acceptedAt }) => acceptedAt === null).length;
+  const failures: [boolean, string][] = [
+    [result.lost > 0, `${result.lost} lost: ${few(result.lostKeys)}`],
+    [result.afterAck > 0, `${result.afterAck} sent after an accepted acknowledgement: ${few(checker.afterAck.map((each) => repeatText(each, schedule)))}`],
+    [result.orderBreaks > 0, `${result.orderBreaks} overtaken: ${few(checker.orderBreaks.map((each) => breakText(each, schedule)))}`],
+    [result.late > 0, `${result.late} needed another subscription: ${few(findings.late)}`],
+    [checker.open > 0, `${checker.open} not acknowledged in the end: ${few(checker.unacknowledged().map(({ identity }) => keyOf(identity)))}`],
+    [left !== 0, `${left} still stored in the end`],
+    [unaccepted > 0, `${unaccepted} events were never accepted`],
+    [emqxLost.length > 0, `EMQX gave up ${emqxLost.length} events: ${few(emqxLost)}`],
+    [letters.length > 0, `${letters.length} dead letters: ${few(letters)}`],
+    [checker.strangers.length > 0, `deliveries of nothing that was published: ${few(checker.strangers)}`],
+    [crashes.length > 0, `servers exited by themselves: ${few(crashes.map(({ text, at }) => `${text} (${schedule.around(at, 5_000).join(', ')})`))}`],
+    [result.longestStopMs >= MAX_STOP_MS, `a stop took ${Math.round(result.longestStopMs)} ms`],
+    [result.maxMegabytes > MAX_MEGABYTES, `a server took ${Math.round(result.maxMegabytes)} MB`],
+    [(result.growth ?? 0) > MAX_GROWTH, `memory grows by ${result.growth?.toFixed(1)} MB a minute`],
+    ...(checker.duplicates.has('unexplained') ? [[true, `${checker.duplicates.get('unexplained')} duplicates are not explained`] as [boolean, string]] : []),
+  ];
+  return [...problems, ...failures.flatMap(([failed, text]) => (failed ? [text] : []))];
+}
+
+function few(items: readonly string[]): string {
+  return `${items.slice(0, 5).join('; ')}${items.length > 5 ? '; ...' : ''}`;
+}
+
+function repeatText({ identity, afterMs, at }: Repeat, schedule: Schedule): string {
+  return `${keyOf(identity)} ${afterMs.toFixed(1)} ms after (${schedule.around(at, 20_000).join(', ')})`;
+}
+
+function breakText({ subscriber, identity, overtakenBy, at }: OrderBreak, schedule: Schedule): string {
+  return `${keyOf(identity)} by ${overtakenBy} at ${subscriber} (${schedule.around(at, 20_000).join(', ')})`;
+}
+
+/** The slope of a line through the samples (least squares). */
+function growthOf(processes: readonly (readonly MemorySample[])[]): number | null {
+  const samples = [...processes].sort((a, b) => b.length - a.length)[0]?.filter(({ age }) => age > WARM_UP_S) ?? [];
+  if ((samples.at(-1)?.age ?? 0) < LONG_ENOUGH_S) return null;
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const [age, megabytes] = [mean(samples.map((sample) => sample.age)), mean(samples.map((sample) => sample.megabytes))];
+  const covariance = mean(samples.map((sample) => (sample.age - age) * (sample.megabytes - megabytes)));
+  return (covariance / mean(samples.map((sample) => (sample.age - age) ** 2))) * 60;
+}

@@ -1,0 +1,113 @@
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { EmqxStandIn } from '../standin';
+import { MSGID_PROPERTY } from '../../src/offline/signature';
+import { Checker } from './checker';
+import { keyOf } from './message';
+import { Random } from './random';
+import { resultOf, type Result } from './result';
+import { Schedule } from './schedule';
+import { open, type Setting, type SettingOptions } from './setting';
+import { isAlone, Traffic, type TrafficOptions } from './traffic';
+
+export interface RoundOptions extends SettingOptions {
+  readonly seed: number;
+  readonly traffic: Omit<TrafficOptions, 'random'>;
+  /** Between two faults of a group. */
+  readonly pauseMs: readonly [number, number];
+  readonly progress: (text: string) => void;
+}
+
+/** EMQX's own buffer; beyond it publishers wait. */
+const MAX_PENDING = 4_000;
+const START_MS = 60_000;
+/** After the last fault everything must have arrived within. */
+const DRAIN_MS = 150_000;
+const AGAIN_MS = 60_000;
+
+/** One configuration, from its start to an empty store, with faults. */
+export async function runRound(options: RoundOptions): Promise<Result> {
+  const random = new Random(options.seed);
+  const schedule = new Schedule();
+  const checker = new Checker(isAlone, schedule.between);
+  const setting = await open(options);
+  const from = performance.now();
+  const timer = setInterval(() => watch(setting, checker, schedule, from, options), 1_000);
+  try {
+    const { emqx, targets } = setting;
+    listen(emqx, checker);
+    await allReady(setting);
+    const traffic = new Traffic(emqx, checker, { ...options.traffic, random: random.fork() });
+    schedule.start(options.configuration.faults, targets, random.fork(), ...options.pauseMs);
+    await traffic.publishAll(() => emqx.action.pending > MAX_PENDING);
+    await schedule.stop();
+    const publishedMs = performance.now() - from;
+    const problems: string[] = [];
+    await allReady(setting).catch((error: Error) => problems.push(error.message));
+    await traffic.allStay();
+    const drained = await until(() => checker.open === 0 && emqx.action.pending === 0, DRAIN_MS);
+    // What needs another subscription is late; what does not come even so is lost.
+    const late = drained ? [] : checker.unacknowledged().map(({ identity }) => keyOf(identity));
+    if (!drained) {
+      await traffic.subscribeAgain();
+      await until(() => checker.open === 0 && emqx.action.pending === 0, AGAIN_MS);
+    }
+    const left = await until(async () => (await storedCount(setting)) === 0, 20_000).then((empty) => (empty ? 0 : storedCount(setting)));
+    const durationMs = performance.now() - from;
+    const letters = await deadLetters(setting);
+    await traffic.stop();
+    return resultOf({ options, checker, schedule, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left: left ?? -1, letters, late, problems, publishedMs, durationMs });
+  } finally {
+    clearInterval(timer);
+    await setting.close();
+  }
+}
+
+function listen(emqx: EmqxStandIn, checker: Checker): void {
+  emqx.broker.on('event', (event) => checker.fired(event));
+  emqx.action.answered = (event, status) => checker.answered(event, status);
+  emqx.rest.published = (entry, delivered) => {
+    const { user_properties: properties = {} } = (entry['properties'] ?? {}) as { user_properties?: Record<string, string> };
+    if (delivered && MSGID_PROPERTY in properties) checker.sent(Buffer.from(String(entry['payload']), 'base64'));
+  };
+}
+
+function watch({ emqx, targets }: Setting, checker: Checker, schedule: Schedule, from: number, { progress, logs }: RoundOptions): void {
+  for (const server of targets.servers) server.sampleMemory();
+  // The stand-in remembers everything for tests that look at it.
+  for (const list of [emqx.events, emqx.action.statuses, emqx.rest.publishes, emqx.rest.subscribes]) list.length = 0;
+  const seconds = Math.round((performance.now() - from) / 1000);
+  const text = `${seconds} s: ${checker.records.size} published, ${checker.open} open, ${emqx.action.pending} events pending, ${schedule.total} faults`;
+  appendFileSync(join(logs, 'progress.log'), `${text}; now: ${schedule.around(performance.now(), 0).join(', ')}\n`);
+  if (seconds % 10 === 0) progress(text);
+}
+
+async function allReady({ serverUrls }: Setting): Promise<void> {
+  await Promise.all(
+    serverUrls.map(async (url) => {
+      let state = 'no answer';
+      const isReady = async () => {
+        const answer = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(5_000) }).catch(() => null);
+        if (answer !== null) state = await answer.text();
+        return answer?.status === 200;
+      };
+      if (!(await until(isReady, START_MS))) throw new Error(`not ready: ${state}`);
+    }),
+  );
+}
+
+async function storedCount({ serverUrls }: Setting): Promise<number> {
+  const answer = await fetch(`${serverUrls[0]}/v1/messages?filter=%23&limit=1000`).catch(() => null);
+  return answer?.status === 200 ? ((await answer.json()) as { messages: unknown[] }).messages.length : -1;
+}
+
+async function deadLetters({ serverUrls }: Setting): Promise<string[]> {
+  const answer = await fetch(`${serverUrls[0]}/v1/dead-letters?limit=100`);
+  return ((await answer.json()) as { letters: { reason: string }[] }).letters.map(({ reason }) => reason);
+}
+
+async function until(condition: () => boolean | Promise<boolean>, timeoutMs: number): Promise<boolean> {
+  for (const end = performance.now() + timeoutMs; performance.now() < end; await sleep(100)) if (await condition()) return true;
+  return false;
+}

@@ -1,0 +1,138 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { EmqxStandIn } from '../standin';
+import { backendUrl } from '../support/backends';
+import { EMPTY_STORES } from '../support/empty-store';
+import { FaultyProxy } from '../support/faulty-proxy';
+import { freePort } from '../support/process';
+import { temporaryDirectory } from '../support/temp';
+import { Balancer } from './balancer';
+import type { Configuration } from './configurations';
+import { ownPostgres, ownRedis, ownRedisCluster, smallDisk, type OwnDatabase } from './databases';
+import type { Targets } from './faults';
+import { SupervisedServer } from './servers';
+
+export interface SettingOptions {
+  readonly configuration: Configuration;
+  readonly appendfsync: 'always' | 'everysec';
+  /** Node's arguments that run the server. */
+  readonly command: readonly string[];
+  /** Where the servers' logs go. */
+  readonly logs: string;
+}
+
+const RULE = join(__dirname, '../../rules/emqx5/full.json');
+/** The stand-in sends one request at a time on each connection, EMQX up to 100. */
+const CONNECTIONS = 48;
+const DISK_MEGABYTES = { embedded: 300, queue: 200 };
+
+/** Everything that a round needs, started. */
+export interface Setting {
+  readonly emqx: EmqxStandIn;
+  readonly targets: Targets;
+  /** Each server's own, and the one that EMQX posts to. */
+  readonly serverUrls: readonly string[];
+  close(): Promise<void>;
+}
+
+export async function open(options: SettingOptions): Promise<Setting> {
+  const closers: (() => unknown)[] = [];
+  const close = async () => {
+    for (const each of closers.reverse()) await each();
+  };
+  try {
+    return await build(options, closers, close);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function build({ configuration, appendfsync, command, logs }: SettingOptions, closers: (() => unknown)[], close: () => Promise<void>): Promise<Setting> {
+  const directory = temporaryDirectory();
+  closers.push(directory.remove);
+  const disk = configuration.diskOf === undefined ? null : join(directory.path, 'disk');
+  if (disk !== null && configuration.diskOf !== undefined) {
+    mkdirSync(disk);
+    closers.push(smallDisk(disk, DISK_MEGABYTES[configuration.diskOf]).unmount);
+  }
+  const own = async (database: Promise<OwnDatabase>) => {
+    const opened = await database;
+    closers.push(() => opened.stop());
+    return opened;
+  };
+  const queue = await openQueue(configuration, () => own(ownRedis(appendfsync, disk)), () => own(ownRedisCluster()), () => own(ownPostgres()));
+  const shared = configuration.queue === 'own-postgres' ? queue : null;
+  const store = configuration.store === 'own-postgres' ? (shared ?? (await own(ownPostgres()))) : null;
+  const storeUrl = store?.url ?? (await sharedStore(configuration, closers));
+  const queueLink = await linkTo(queue?.url ?? null);
+  const storeLink = await linkTo(storeUrl);
+  for (const link of [queueLink, storeLink]) if (link !== null) closers.push(() => link.proxy.close());
+
+  const emqx = await EmqxStandIn.start();
+  closers.push(() => emqx.stop());
+  const environment = {
+    ...{ EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, SIGNING_KEY: 'chaos-chaos-chaos-chaos-chaos-chaos' },
+    DATA_DIR: join(disk !== null && configuration.diskOf === 'embedded' ? disk : directory.path, 'data'),
+    ...(queue !== null && { QUEUE_URL: queueLink?.url ?? queue.url }),
+    ...(storeUrl !== null && { STORE_URL: storeLink?.url ?? storeUrl }),
+  };
+  const servers: SupervisedServer[] = [];
+  const ports: number[] = [];
+  for (let i = 0; i < configuration.servers; i++) {
+    const port = await freePort();
+    const name = `${configuration.name}-${i}`;
+    const clockFile = configuration.faults.includes('clock') ? join(directory.path, `clock-${i}`) : null;
+    const server = new SupervisedServer({ name, port, environment, command, logFile: join(logs, `${name}.log`), clockFile });
+    server.start();
+    closers.push(() => server.stop());
+    servers.push(server);
+    ports.push(port);
+  }
+  const balancer = await Balancer.to(ports);
+  closers.push(() => balancer.close());
+  await importRule(emqx, balancer.url);
+  const targets: Targets = { servers, rest: emqx.rest, queue, store: shared === null ? store : null, queueLink: queueLink?.proxy ?? null, storeLink: storeLink?.proxy ?? null, disk };
+  return { emqx, targets, serverUrls: ports.map((port) => `http://127.0.0.1:${port}`), close };
+}
+
+async function openQueue({ queue }: Configuration, redis: () => Promise<OwnDatabase>, cluster: () => Promise<OwnDatabase>, postgres: () => Promise<OwnDatabase>): Promise<OwnDatabase | null> {
+  switch (queue) {
+    case 'embedded':
+      return null;
+    case 'own-redis':
+      return redis();
+    case 'own-redis-cluster':
+      return cluster();
+    case 'own-postgres':
+      return postgres();
+  }
+}
+
+/** An empty place on a server that runs already. */
+async function sharedStore({ store }: Configuration, closers: (() => unknown)[]): Promise<string | null> {
+  if (store === 'embedded' || store === 'own-postgres') return null;
+  const server = backendUrl(store);
+  if (server === null) throw new Error(`${store} does not run: npm run services`);
+  const empty = await EMPTY_STORES[store](server, `offline_chaos_${process.pid}`);
+  closers.push(empty.drop);
+  return empty.url;
+}
+
+/** A proxy before the one address of the URL. Drivers that find further addresses themselves would go around it: null. */
+async function linkTo(url: string | null): Promise<{ readonly proxy: FaultyProxy; readonly url: string } | null> {
+  const [, scheme = '', host = '', port = ''] = /^([\w+]+):\/\/.*?(127\.0\.0\.1|localhost):(\d+)(?!.*,)/.exec(url ?? '') ?? [];
+  if (url === null || host === '' || scheme === 'cassandra' || scheme.startsWith('redis+')) return null;
+  const proxy = await FaultyProxy.to(host, Number(port));
+  return { proxy, url: url.replace(`${host}:${port}`, `${proxy.address.host}:${proxy.address.port}`) };
+}
+
+async function importRule(emqx: EmqxStandIn, url: string): Promise<void> {
+  const shipped = readFileSync(RULE, 'utf8').replace('http://127.0.0.1:8480', url).replace(/"pool_size": \d+/, `"pool_size": ${CONNECTIONS}`);
+  const answer = await fetch(`${emqx.apiUrl}/configs?mode=merge`, {
+    method: 'PUT',
+    headers: { 'content-type': 'text/plain', authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}` },
+    body: shipped,
+  });
+  if (answer.status !== 200) throw new Error(`the import answered ${answer.status}`);
+}
