@@ -13,9 +13,8 @@ export interface EmqxApi {
   /**
    * Publishes in the order given. @returns one outcome per message, in the same order.
    *
-   * At least once: when the connection breaks or the answer is late, EMQX may have published already and the retry publishes
-   * again, under a new EMQX id but with the same user properties. A subscriber may so get a message twice; it loses none.
-   * When this throws, the first messages may have been published and the others not.
+   * When this throws, any of the messages may have been published: the connection broke, or the answer was late. That is never tried again
+   * in here: what was published may be acknowledged by then, and the caller must look before it sends it again.
    */
   publish(messages: readonly Delivery[], signal?: AbortSignal): Promise<PublishOutcome[]>;
 

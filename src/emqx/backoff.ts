@@ -30,13 +30,13 @@ export function pauseMs(failures: number, { firstPauseMs, random }: Pick<Backoff
   return Math.round(longest * (0.5 + 0.5 * random()));
 }
 
-/** Tries again after a RetryableError, except a refused key, which no pause of seconds repairs. */
-export async function withRetries<T>(backoff: Backoff, signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+/** Tries again after a RetryableError, except a refused key, which no pause of seconds repairs, and what `isFinal`. */
+export async function withRetries<T>(backoff: Backoff, signal: AbortSignal, attempt: () => Promise<T>, isFinal = isRefusedKey): Promise<T> {
   for (let failures = 1; ; failures++) {
     try {
       return await attempt();
     } catch (error) {
-      if (!(error instanceof RetryableError) || error instanceof AuthError || failures > backoff.retries) throw error;
+      if (!(error instanceof RetryableError) || isRefusedKey(error) || isFinal(error) || failures > backoff.retries) throw error;
     }
     try {
       await backoff.sleep(pauseMs(failures, backoff), signal);
@@ -45,4 +45,8 @@ export async function withRetries<T>(backoff: Backoff, signal: AbortSignal, atte
       throw error;
     }
   }
+}
+
+function isRefusedKey(error: unknown): boolean {
+  return error instanceof AuthError;
 }

@@ -33,6 +33,11 @@ const IDLE_MS = 30_000;
 /** A few more than lanes: each publishes one request at a time. */
 const MAX_SOCKETS = 32;
 
+/** The request went out and no answer came: EMQX may have done it. */
+export class LostAnswerError extends RetryableError {
+  override readonly name: string = 'LostAnswerError';
+}
+
 /** JSON over kept-alive connections with basic auth. One exchange each, no retries: those need to know what was asked. */
 export class HttpConnection {
   /** EMQX_URL as messages may show it. */
@@ -70,9 +75,10 @@ export class HttpConnection {
       return await answerOf(request, body);
     } catch (error) {
       signal.throwIfAborted();
-      if (connected && late) throw new RetryableError(`EMQX_URL: no answer from ${this.shownUrl} within ${timeoutMs} ms`);
+      if (connected && late) throw new LostAnswerError(`EMQX_URL: no answer from ${this.shownUrl} within ${timeoutMs} ms`);
       const reason = late ? `timeout after ${timeoutMs} ms` : cause(error);
-      throw new RetryableError(`EMQX_URL: ${connected ? 'lost the connection' : 'cannot connect'} to ${this.shownUrl} (${reason})`);
+      if (connected) throw new LostAnswerError(`EMQX_URL: lost the connection to ${this.shownUrl} (${reason})`);
+      throw new RetryableError(`EMQX_URL: cannot connect to ${this.shownUrl} (${reason})`);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', abort);

@@ -1,6 +1,7 @@
 import { RetryableError } from '../errors';
 import type { Delivery, PublishOutcome } from './api';
 import { withRetries, type Backoff } from './backoff';
+import { LostAnswerError } from './http';
 import { bulksOf, MAX_BULK_BYTES, type EncodedMessage } from './publish-body';
 import type { PublishAnswer } from './v5-answer';
 
@@ -53,7 +54,8 @@ export class Publisher {
   /** @returns null when every item has its outcome, otherwise why EMQX took none of those without. */
   private async send(items: readonly Item[], signal: AbortSignal): Promise<string | null> {
     try {
-      return await withRetries(this.deps.backoff, signal, () => this.sendOnce(items, signal));
+      // What EMQX may have published may be acknowledged by now: whoever sends it again must look first.
+      return await withRetries(this.deps.backoff, signal, () => this.sendOnce(items, signal), (error) => error instanceof LostAnswerError);
     } catch (error) {
       // Promise 13: what makes a healthy EMQX crash every time must not hold back what is behind it for ever.
       if (error instanceof CrashedError && (await this.deps.isHealthy(signal))) return `${error.message}, each time`;

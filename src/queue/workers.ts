@@ -7,7 +7,8 @@ import { clientLane, historyLane, messageLane } from './names';
 
 /**
  * Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash.
- * `takenOver`: it was started before, by a process that died or stopped; part of it may be done.
+ * `takenOver`: it was started before, by a process that died or stopped; part of it may be done. A client's job that is tried again after
+ * an error is told the same: what it has waited for at its first start (fences) says nothing of what was accepted since.
  */
 export interface Handlers {
   readonly messages: (job: MessageJob, takenOver: boolean) => Promise<void>;
@@ -28,13 +29,15 @@ const ATTEMPTS_BEFORE_SET_ASIDE = 3;
 export class Workers {
   private readonly workers: JobWorker[] = [];
   private readonly stopping = new AbortController();
+  /** By lane: how often a job failed since one was done at once. */
+  private readonly troubles = new Map<string, number>();
 
   constructor(backend: QueueBackend, handlers: Handlers) {
-    const add = (name: string, handle: (job: Job) => Promise<void>) => {
+    const add = (name: string, handle: (job: Job, again: boolean) => Promise<void>) => {
       this.workers.push(backend.worker(name, (job, token) => this.process(name, job, token, handle, handlers)));
     };
     for (let lane = 0; lane < backend.laneCounts.messages; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob, job.attemptsStarted > 1));
-    for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job) => handlers.clients(job as unknown as ClientJob, job.attemptsStarted > 1));
+    for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job, again) => handlers.clients(job as unknown as ClientJob, again || job.attemptsStarted > 1));
     for (const [sink, handle] of handlers.histories) add(historyLane(sink), (job) => handle(job as unknown as HistoryJob));
   }
 
@@ -51,17 +54,22 @@ export class Workers {
    * The same job is tried until it is done, and its lane waits: a job sent to the back of the queue would let later writes overtake
    * (promise 14). On shutdown it goes back to the front.
    */
-  private async process(lane: string, job: Job, token: string, handle: (job: Job) => Promise<void>, handlers: Handlers): Promise<void> {
+  private async process(lane: string, job: Job, token: string, handle: (job: Job, again: boolean) => Promise<void>, handlers: Handlers): Promise<void> {
     let failures = 0;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await (failures < ATTEMPTS_BEFORE_SET_ASIDE ? handle(job) : handlers.setAside({ name: job.name, data: job.data }));
+        await (failures < ATTEMPTS_BEFORE_SET_ASIDE ? handle(job, attempt > 1) : handlers.setAside({ name: job.name, data: job.data }));
+        // Done at a second attempt it may only have been put off: the pauses go on growing.
+        if (attempt === 1) this.troubles.delete(lane);
+        return;
       } catch (error) {
         // Whatever it is, it must not leave this loop: BullMQ would call the job failed and go on without it.
         if (!(error instanceof RetryableError)) failures++;
         handlers.onRetry(lane, error instanceof Error ? error : new Error(String(error)), attempt);
       }
-      const delay = Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LAST_RETRY_MS);
+      const troubles = this.troubles.get(lane) ?? 0;
+      this.troubles.set(lane, troubles + 1);
+      const delay = Math.min(FIRST_RETRY_MS * 2 ** troubles, LAST_RETRY_MS);
       await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
       if (this.stopping.signal.aborted) {
         await job.moveToWait(token);

@@ -45,7 +45,10 @@ export interface OrderBreak {
 /** Knows every message that was published, every delivery and every acknowledgement, and what of it the server had accepted. */
 export class Checker {
   readonly records = new Map<string, Record>();
+  /** Of topics that one client alone subscribes to. */
   readonly afterAck: Repeat[] = [];
+  /** One client's acknowledgement was accepted and waited in the queue when the message was sent for another client. */
+  readonly afterAnothers: Repeat[] = [];
   readonly orderBreaks: OrderBreak[] = [];
   readonly duplicates = new Map<Cause, number>();
   /** Of something that was not published as it arrived. */
@@ -102,7 +105,9 @@ export class Checker {
     if (record === null) return;
     const now = performance.now();
     record.sends.push(now);
-    if (record.ackAcceptedAt !== null) this.afterAck.push({ identity: record.identity, afterMs: now - record.ackAcceptedAt, at: now });
+    if (record.ackAcceptedAt === null) return;
+    const list = this.isAlone(record.identity.topic) ? this.afterAck : this.afterAnothers;
+    list.push({ identity: record.identity, afterMs: now - record.ackAcceptedAt, at: now });
   }
 
   received(subscriber: string, connection: number, payload: Buffer, ours: boolean): void {

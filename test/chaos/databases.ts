@@ -113,8 +113,9 @@ function forget(service: string): () => Promise<void> {
   };
 }
 
+/** Another run may look at the same time: a little apart. */
 async function portBelow(first: number): Promise<number> {
-  for (let port = first; ; port--) {
+  for (let port = first - (process.pid % 100); ; port--) {
     const server = createServer().listen(port, HOST);
     const [event] = await Promise.race([once(server, 'listening').then(() => ['free']), once(server, 'error').then(() => ['taken'])]);
     if (event === 'taken') continue;

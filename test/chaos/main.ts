@@ -6,6 +6,7 @@ import type { StoreName } from '../support/empty-store';
 import { CONFIGURATIONS, onStore, type Configuration } from './configurations';
 import type { Result } from './result';
 import { runRound } from './round';
+import { closeAll } from './setting';
 import { details, table } from './table';
 
 const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--only NAME,...] [--store NAME,...] [--appendfsync always|everysec] [--source]
@@ -31,10 +32,10 @@ async function main(): Promise<void> {
   const results: Result[] = [];
   for (const configuration of chosen) {
     const result = await runRound({
-      ...{ configuration, seed, logs, pauseMs: [500, 8_000] },
+      ...{ configuration, seed, logs, pauseMs: pauseOf(configuration) },
       appendfsync: values.appendfsync === 'everysec' ? 'everysec' : 'always',
       command: values.source ? ['--import', 'tsx', 'src/main.ts'] : ['dist/main.js'],
-      traffic: { messages: Math.round((messages * configuration.share) / shares), perSecond: Number(values.rate ?? 500), publishers: 8, groups: 4 },
+      traffic: { messages: Math.round((messages * configuration.share) / shares), perSecond: Number(values.rate ?? 500), publishers: 32, groups: 4 },
       progress: (text) => process.stderr.write(`${configuration.name}: ${text}\n`),
     });
     process.stdout.write(`${details(result)}\n`);
@@ -42,6 +43,11 @@ async function main(): Promise<void> {
   }
   process.stdout.write(`\n${table(results)}\n`);
   if (results.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
+}
+
+/** A server that dies has its job taken over after 12 s: faults must leave time for some work between them. */
+function pauseOf({ faults }: Configuration): [number, number] {
+  return [1_000 * faults.length, 7_000 * faults.length];
 }
 
 function choose(only: string | undefined, store: string | undefined): readonly Configuration[] {
@@ -52,6 +58,8 @@ function choose(only: string | undefined, store: string | undefined): readonly C
   if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}\n${USAGE}`);
   return CONFIGURATIONS.filter(({ name }) => names.includes(name));
 }
+
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void closeAll().then(() => process.exit(1)));
 
 main().then(
   () => process.exit(),

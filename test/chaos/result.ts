@@ -15,6 +15,8 @@ export interface Result {
   /** Came only with another subscription. */
   readonly late: number;
   readonly afterAck: number;
+  /** Sent for one client while another's accepted acknowledgement waited in the queue. */
+  readonly afterAnothers: number;
   readonly orderBreaks: number;
   readonly duplicates: ReadonlyMap<string, number>;
   readonly maxMegabytes: number;
@@ -42,8 +44,8 @@ export interface Findings {
   readonly durationMs: number;
 }
 
-/** Overload has a bound of its own; here it only has to stay flat. */
-const MAX_MEGABYTES = 300;
+/** PGlite, a whole PostgreSQL in the process, takes about 600 MB by itself. */
+const MAX_MEGABYTES = { embedded: 1_000, server: 300 };
 const MAX_GROWTH = 10;
 const MAX_STOP_MS = 10_000;
 const WARM_UP_S = 30;
@@ -59,7 +61,7 @@ export function resultOf(findings: Findings): Result {
   const result = {
     ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts() },
     deliveries: [...checker.records.values()].reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
-    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, orderBreaks: checker.orderBreaks.length },
+    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.orderBreaks.length },
     ...{ duplicates: checker.duplicates, maxMegabytes, growth, longestStopMs, publishedMs, durationMs },
   };
   return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(({ identity }) => keyOf(identity)) }) };
@@ -82,7 +84,7 @@ function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { rea
     [checker.strangers.length > 0, `deliveries of nothing that was published: ${few(checker.strangers)}`],
     [crashes.length > 0, `servers exited by themselves: ${few(crashes.map(({ text, at }) => `${text} (${schedule.around(at, 5_000).join(', ')})`))}`],
     [result.longestStopMs >= MAX_STOP_MS, `a stop took ${Math.round(result.longestStopMs)} ms`],
-    [result.maxMegabytes > MAX_MEGABYTES, `a server took ${Math.round(result.maxMegabytes)} MB`],
+    [result.maxMegabytes > MAX_MEGABYTES[findings.options.configuration.queue === 'embedded' ? 'embedded' : 'server'], `a server took ${Math.round(result.maxMegabytes)} MB`],
     [(result.growth ?? 0) > MAX_GROWTH, `memory grows by ${result.growth?.toFixed(1)} MB a minute`],
     ...(checker.duplicates.has('unexplained') ? [[true, `${checker.duplicates.get('unexplained')} duplicates are not explained`] as [boolean, string]] : []),
   ];

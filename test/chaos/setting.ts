@@ -23,7 +23,7 @@ export interface SettingOptions {
 
 const RULE = join(__dirname, '../../rules/emqx5/full.json');
 /** The stand-in sends one request at a time on each connection, EMQX up to 100. */
-const CONNECTIONS = 48;
+const CONNECTIONS = 96;
 const DISK_MEGABYTES = { embedded: 300, queue: 200 };
 
 /** Everything that a round needs, started. */
@@ -35,11 +35,20 @@ export interface Setting {
   close(): Promise<void>;
 }
 
+const opened = new Set<() => Promise<void>>();
+
+/** What is open now: the run is broken off. */
+export async function closeAll(): Promise<void> {
+  for (const close of opened) await close();
+}
+
 export async function open(options: SettingOptions): Promise<Setting> {
   const closers: (() => unknown)[] = [];
   const close = async () => {
-    for (const each of closers.reverse()) await each();
+    opened.delete(close);
+    for (const each of closers.splice(0).reverse()) await each();
   };
+  opened.add(close);
   try {
     return await build(options, closers, close);
   } catch (error) {

@@ -1,13 +1,13 @@
 import type { Result } from './result';
 
-const HEAD = ['configuration', 'seed', 'messages', 'faults', 'lost', 'after an accepted ack', 'out of order', 'duplicates', 'max RSS', 'growth', 'longest stop', 'duration', ''];
+const HEAD = ['configuration', 'seed', 'messages', 'faults', 'lost', 'after an accepted ack', 'after another\'s', 'out of order', 'duplicates', 'max RSS', 'growth', 'longest stop', 'duration', ''];
 
 const sum = (counts: ReadonlyMap<string, number>): number => [...counts.values()].reduce((total, count) => total + count, 0);
 
 /** As Markdown. */
 export function table(results: readonly Result[]): string {
   const rows = results.map((result) => [
-    ...[result.name, result.seed, result.messages, sum(result.faults), result.lost, result.afterAck, result.orderBreaks, sum(result.duplicates)].map(String),
+    ...[result.name, result.seed, result.messages, sum(result.faults), result.lost, result.afterAck, result.afterAnothers, result.orderBreaks, sum(result.duplicates)].map(String),
     `${Math.round(result.maxMegabytes)} MB`,
     result.growth === null ? '-' : `${result.growth.toFixed(1)} MB/min`,
     `${(result.longestStopMs / 1000).toFixed(1)} s`,

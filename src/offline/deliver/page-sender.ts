@@ -29,6 +29,12 @@ export interface PageResult {
   readonly stopped: boolean;
 }
 
+/**
+ * What was read so long ago is not sent: this process stood still, or a server was slow, and our leases may be over by now. Another consumer may
+ * have it, or have acknowledged it. ms.
+ */
+const FRESH_MS = GRACE_MS / 2;
+
 /** Publishes a page of one topic's messages: those that nobody else is sending and that the subscription was not sent. */
 export class PageSender {
   private readonly kept: KeptMarks;
@@ -124,6 +130,7 @@ export class PageSender {
       const isOpen = !(toInbox || reachesInbox(this.deps.policies, run.filter)) || (await inbox.open());
       if (toInbox && !isOpen) return messages.map(() => ({ result: 'no-subscribers' }));
       const now = this.deps.now();
+      if (now - page.readAt > FRESH_MS) throw new RetryableError(`what was read ${now - page.readAt} ms ago is read again`);
       return await this.deps.emqx.publish(messages.map((message) => this.deliveryOf(message, run, toInbox, now)));
     } catch (error) {
       // The job will be tried again and must find them free, or it would send later ones first.

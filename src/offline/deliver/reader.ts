@@ -19,6 +19,8 @@ export interface Page {
   readonly messages: readonly Message[];
   /** The run after this page. */
   readonly run: Run;
+  /** When they were in the store and so not acknowledged (ms, our clock). */
+  readonly readAt: number;
 }
 
 /** Where a consumer goes on in pubsub mode. */
@@ -53,7 +55,7 @@ export class RunReader {
       if (room <= 0) return 'full';
       const messages = await this.page(at, policy, Math.min(PAGE, room), now);
       const last = messages.at(-1);
-      if (last !== undefined) return { policy, messages, run: { ...at, id: last.id, window: policy.window } };
+      if (last !== undefined) return { policy, messages, run: { ...at, id: last.id, window: policy.window }, readAt: now };
     }
     return null;
   }

@@ -76,13 +76,14 @@ export class Sender {
     for (const ref of start.dropped?.refs ?? []) {
       const policy = policyFor(this.deps.policies, ref.topic);
       if (count >= most || (policy !== null && inFlightCount(window) >= policy.window)) break;
+      const readAt = this.deps.now();
       const message = await this.deps.store.getMessage(ref.id);
       const before = window;
       window = settled(window, ref.id);
       // Another client acknowledged it, it was trimmed, or it expired meanwhile (promise 12).
       if (policy === null || message === null || (message.expiresAt ?? Infinity) <= this.deps.now()) continue;
       const inbox = new Inbox(ref.clientid, false, this.deps.emqx);
-      const result = await this.pages.send(recipient, inbox, window, { policy, messages: [message], run: runOf(ref) });
+      const result = await this.pages.send(recipient, inbox, window, { policy, messages: [message], run: runOf(ref), readAt });
       window = sent(window, result.sent.map(({ id }) => id), this.deps.now());
       if (result.sent.length > 0) await recipient.save(window);
       if (result.stopped) {
