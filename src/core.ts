@@ -7,6 +7,7 @@ import { parseEvent } from './events';
 import { createHandlers } from './handlers';
 import { ClientDesk } from './offline/clients/client-desk';
 import { requestsOf } from './offline/positions/consumer';
+import { AcceptedAcks } from './offline/accept/accepted-acks';
 import { Ingest } from './offline/accept/ingest';
 import { Letters } from './offline/accept/letters';
 import { ReadPurger } from './offline/positions/read-purger';
@@ -41,6 +42,7 @@ export class Core {
   readonly ingest: Ingest;
   readonly letters: Letters;
   readonly clients: ClientDesk;
+  private readonly acks: AcceptedAcks;
   private readonly maintenance: Maintenance;
   private readonly watch: RestoreWatch | null;
   private workers: Workers | null = null;
@@ -57,7 +59,8 @@ export class Core {
     const { policies } = config;
     const retainer = emqx?.retainer;
     this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: randomUUID() });
-    this.ingest = new Ingest(lanes, policies, signer);
+    this.acks = new AcceptedAcks(now);
+    this.ingest = new Ingest(lanes, policies, signer, this.acks);
     this.letters = new Letters({ box, ingest: this.ingest, parse: parseEvent, metrics, now });
     this.clients = new ClientDesk({ lanes, state, now });
     const readPurger = new ReadPurger({ store, policies, now });
@@ -81,8 +84,8 @@ export class Core {
   /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */
   async start(onFailure: (error: unknown) => void): Promise<void> {
     await this.deps.backends.store.migrate();
-    const { deps, lanes, letters, signer } = this;
-    const workers = new Workers(deps.backends.queue, createHandlers({ deps, lanes, letters, signer }));
+    const { deps, lanes, letters, signer, acks } = this;
+    const workers = new Workers(deps.backends.queue, createHandlers({ deps, lanes, letters, signer, acks }));
     try {
       await workers.ready();
     } catch (error) {

@@ -1,5 +1,6 @@
 import type { CoreDeps } from './core';
 import type { HistorySink } from './history/history';
+import type { AcceptedAcks } from './offline/accept/accepted-acks';
 import { changeBody } from './offline/accept/change-body';
 import { Clients } from './offline/clients/clients';
 import { Deliverer } from './offline/deliver/deliverer';
@@ -25,6 +26,7 @@ export interface HandlerParts {
   readonly lanes: Lanes;
   readonly letters: Letters;
   readonly signer: Signer;
+  readonly acks: AcceptedAcks;
 }
 
 /** Who does which job. Without an API key everything is stored and nothing delivered. */
@@ -42,10 +44,10 @@ export function createHandlers(parts: HandlerParts): Handlers {
 }
 
 /** What most of them need. */
-function common({ deps, lanes, letters }: HandlerParts) {
+function common({ deps, lanes, letters, acks }: HandlerParts) {
   const { config, backends, metrics, now } = deps;
   const { store, queue } = backends;
-  return { store, state: queue.state, lanes, policies: config.policies, metrics, setAside: letters.setAside.bind(letters), now };
+  return { store, state: queue.state, lanes, acks, policies: config.policies, metrics, setAside: letters.setAside.bind(letters), now };
 }
 
 function createWriter(parts: HandlerParts): Writer {

@@ -8,7 +8,7 @@ import { clientLane, historyLane, messageLane } from './names';
 /**
  * Does a job's work. Throws RetryableError to have the same job tried again; may be called twice with one job after a crash.
  * `takenOver`: it was started before, by a process that died or stopped; part of it may be done. A client's job that is tried again after
- * an error is told the same: what it has waited for at its first start (fences) says nothing of what was accepted since.
+ * an error, or was added before this process started, is told the same: its fences say nothing of what was accepted behind them.
  */
 export interface Handlers {
   readonly messages: (job: MessageJob, takenOver: boolean) => Promise<void>;
@@ -36,8 +36,10 @@ export class Workers {
     const add = (name: string, handle: (job: Job, again: boolean) => Promise<void>) => {
       this.workers.push(backend.worker(name, (job, token) => this.process(name, job, token, handle, handlers)));
     };
+    // What earlier processes accepted is known from the lanes alone (accepted-acks.ts).
+    const startedAt = Date.now();
     for (let lane = 0; lane < backend.laneCounts.messages; lane++) add(messageLane(lane), (job) => handlers.messages(job as unknown as MessageJob, job.attemptsStarted > 1));
-    for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job, again) => handlers.clients(job as unknown as ClientJob, again || job.attemptsStarted > 1));
+    for (let lane = 0; lane < backend.laneCounts.clients; lane++) add(clientLane(lane), (job, again) => handlers.clients(job as unknown as ClientJob, again || job.attemptsStarted > 1 || job.timestamp < startedAt));
     for (const [sink, handle] of handlers.histories) add(historyLane(sink), (job) => handle(job as unknown as HistoryJob));
   }
 

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { userNamed } from '../services/files';
 import { postgresUrl, startCluster } from '../services/postgres-cluster';
@@ -12,6 +13,8 @@ import { DIRECTORY, HOST } from '../services/service';
 import { eventually } from '../services/wait';
 
 const START_MS = 60_000;
+/** Processes are killed here, not the machine: what a disk has synced is no question, and memory is as good and much quicker. */
+const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 /** A database server of the run's own, which may be killed. */
 export interface OwnDatabase {
@@ -30,9 +33,9 @@ export interface OwnDatabase {
 export async function ownRedis(appendfsync: 'always' | 'everysec', directory: string | null = null): Promise<OwnDatabase> {
   const service = `chaos-redis-${process.pid}`;
   const port = await portBelow(16_900);
-  const args = ['--appendfsync', appendfsync, ...(directory === null ? [] : ['--dir', directory])];
-  const start = () => eventually(START_MS, () => startRedis({ service, port, args }));
   const dispose = forget(service);
+  const args = ['--appendfsync', appendfsync, '--dir', directory ?? memoryOf(service)];
+  const start = () => eventually(START_MS, () => startRedis({ service, port, args }));
   await start();
   return {
     ...{ url: `redis://${HOST}:${port}`, port },
@@ -53,7 +56,7 @@ export async function ownRedisCluster(): Promise<OwnDatabase> {
   for (let from = 16_600; ports.length < services.length; from = (ports.at(-1) ?? from) - 20) ports.push(await portBelow(from));
   const start = (node: number) => {
     const port = ports[node] ?? 0;
-    const args = ['--appendfsync', 'always', '--cluster-enabled', 'yes', '--cluster-port', String(port + 10), '--cluster-node-timeout', '2000'];
+    const args = ['--dir', memoryOf(services[node] ?? ''), '--appendfsync', 'always', '--cluster-enabled', 'yes', '--cluster-port', String(port + 10), '--cluster-node-timeout', '2000'];
     return eventually(START_MS, () => startRedis({ service: services[node] ?? '', port, args }));
   };
   const isWhole = () => eventually(START_MS, () => Promise.all(ports.map((port) => expectAnswer(redisCli(port, 'CLUSTER', 'INFO'), /cluster_state:ok/))));
@@ -77,11 +80,11 @@ export async function ownRedisCluster(): Promise<OwnDatabase> {
   };
 }
 
-/** With PostgreSQL's own defaults for durability. A crash is an immediate shutdown: it recovers from its log at the next start. */
+/** A crash is an immediate shutdown: it recovers from its log at the next start. */
 export async function ownPostgres(): Promise<OwnDatabase> {
   const service = `chaos-postgres-${process.pid}`;
   const port = await portBelow(16_800);
-  const cluster = { service, port, database: 'offline', bin: postgresBin, identity: userNamed('postgres') };
+  const cluster = { service, port, database: 'offline', bin: postgresBin, identity: userNamed('postgres'), settings: ['fsync=off'] };
   const dispose = forget(service);
   const start = () => eventually(START_MS, () => startCluster(cluster));
   await start();
@@ -103,9 +106,17 @@ export function smallDisk(path: string, megabytes: number): { readonly unmount: 
   return { unmount: () => void execFileSync('umount', ['-l', path]) };
 }
 
+function memoryOf(service: string): string {
+  const path = join(MEMORY, service);
+  mkdirSync(path, { recursive: true });
+  return path;
+}
+
 /** Nothing of it is left, now or later. */
 function forget(service: string): () => Promise<void> {
-  const remove = () => rmSync(join(DIRECTORY, service), { recursive: true, force: true });
+  const remove = () => {
+    for (const parent of [DIRECTORY, MEMORY]) rmSync(join(parent, service), { recursive: true, force: true });
+  };
   remove();
   return async () => {
     await stopService(service, 'SIGKILL');

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Delivery, EmqxApi } from '../../src/emqx/api';
+import { RetryableError } from '../../src/errors';
 import { Deliverer } from '../../src/offline/deliver/deliverer';
 import { Signer } from '../../src/offline/signature';
 import { EMPTY, sent, type Window } from '../../src/offline/deliver/window';
@@ -14,7 +15,8 @@ const request: DeliveryRequest = { clientid: 'c', filter: 't', qos: 1, at: 10_00
 const key = `window:${createHash('sha256').update('c').digest('hex')}`;
 
 /** The shared state and EMQX as maps and lists; one stored message. */
-function subject(window: Window | null, leases: Record<string, string> = {}) {
+function subject(window: Window | null, leases: Record<string, string> = {}, slow: { leaseMs: number } = { leaseMs: 0 }, isAcked = () => false) {
+  let now = 20_000;
   const stored = [message({ topic: 't', id: 'M', publishReceivedAt: 1 })];
   const values = new Map<string, string>(window === null ? [] : [[key, JSON.stringify(window)]]);
   const published: Delivery[] = [];
@@ -27,6 +29,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}) {
     delete: async (name) => void values.delete(name),
     raise: async () => undefined,
     lease: async (ids, owner) => {
+      now += slow.leaseMs;
       const granted = ids.filter((id) => leases[id] === undefined);
       for (const id of granted) leases[id] = owner;
       return { granted: new Set(granted), own: new Set(ids.filter((id) => !granted.includes(id) && leases[id] === owner)) };
@@ -56,9 +59,10 @@ function subject(window: Window | null, leases: Record<string, string> = {}) {
     },
     policies: [policy()],
     signer: new Signer('key'),
+    acks: { has: isAcked },
     metrics: createMetrics(),
     setAside: async () => undefined,
-    now: () => 20_000,
+    now: () => now,
   });
   const kept = () => JSON.parse(values.get(key) ?? 'null') as Window | null;
   return { deliverer, published, rechecks, later, kept, leases };
@@ -99,6 +103,31 @@ describe('the deliverer', () => {
     await deliverer.handle({ name: 'subscribed', data: { requests: [request] } }, false);
     expect(published).toEqual([]);
     expect(later.map(({ delay }) => delay)).toEqual([10_000, 2_000]);
+  });
+
+  // A process that stood still must not send what others have sent, and got acknowledged, meanwhile. The guard is FRESH_MS in PageSender.
+  it('reads again what it read too long ago, and keeps no lease on it', async () => {
+    const slow = { leaseMs: 12_000 };
+    const { deliverer, published, leases } = subject(null, {}, slow);
+    const job = { name: 'subscribed', data: { requests: [request] } } as const;
+    await expect(deliverer.handle(job, false)).rejects.toThrow(RetryableError);
+    expect(published).toEqual([]);
+    expect(leases).toEqual({});
+    slow.leaseMs = 0;
+    await deliverer.handle(job, false);
+    expect(published).toHaveLength(1);
+  });
+
+  // Under load an accepted ack waits in its lane, behind the fences of a delivery. The guards: isAcked in PageSender.send and in publish.
+  it.each([
+    ['before the page was read', 0],
+    ['while the page was on its way', 1],
+  ])('does not send what was acknowledged %s', async (_, asked) => {
+    let times = 0;
+    const { deliverer, published, kept } = subject(null, {}, undefined, () => times++ >= asked);
+    await deliverer.handle({ name: 'subscribed', data: { requests: [request] } }, false);
+    expect(published).toEqual([]);
+    expect(kept()).toBeNull();
   });
 
   it('forgets a client when everything is acknowledged', async () => {

@@ -51,6 +51,7 @@ async function subject(fields: Parameters<typeof policy>[0] = {}) {
     },
     policies: [policy({ mode: 'pubsub', deliverTo: 'inbox', ...fields })],
     signer: new Signer('key'),
+    acks: { has: () => false },
     metrics: createMetrics(),
     setAside: async () => undefined,
     now: () => 20_000,

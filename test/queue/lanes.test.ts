@@ -130,6 +130,23 @@ describe('the queue on the embedded database', () => {
     expect(seen).toEqual(['first', 'second']);
   });
 
+  // What was acknowledged since it passed its fences may be in its lane still. The guard is `again` in Workers.
+  it('tells a delivery that it is tried again', async () => {
+    const told: boolean[] = [];
+    const done = deferred();
+    work({
+      clients: async (job: ClientJob, takenOver) => {
+        if (job.name !== 'subscribed') return;
+        told.push(takenOver);
+        if (!takenOver) throw new RetryableError('EMQX is away');
+        done.resolve();
+      },
+    });
+    await lanes.put(request('t/1'), 100);
+    await done.promise;
+    expect(told).toEqual([false, true]);
+  });
+
   it('sets a job aside that fails for good, however often that takes, and goes on', async () => {
     const next = deferred();
     const aside: unknown[] = [];

@@ -2,6 +2,7 @@ import type { Policy } from '../../config/policies';
 import type { OfflineEvent } from '../../events/event';
 import type { Item } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
+import type { AcceptedAcks } from './accepted-acks';
 import { route } from './route';
 import type { Signer } from '../signature';
 
@@ -11,12 +12,14 @@ export class Ingest {
     private readonly lanes: Pick<Lanes, 'put'>,
     private readonly policies: readonly Policy[],
     private readonly signer: Signer,
+    private readonly acks: Pick<AcceptedAcks, 'note'>,
   ) {}
 
   /** Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
     await Promise.all(items.map((item) => this.lanes.put(item, sizeOf(item))));
+    for (const item of items) if ('write' in item && item.write.kind === 'ack') this.acks.note(item.write.id, item.write.clientid);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Policy } from '../../config/policies';
+import type { AcceptedAcks } from '../accept/accepted-acks';
 import type { EmqxApi } from '../../emqx/api';
 import type { Metrics } from '../../ops/metrics';
 import type { ClientChange, ClientDrop, ClientJob, DeliveryRequest, Progress, Resume, RetainedJob } from '../../queue/jobs';
@@ -36,6 +37,7 @@ export interface DelivererDeps {
   readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'turn' | 'forget' | 'dropped'>;
   readonly policies: readonly Policy[];
   readonly signer: Signer;
+  readonly acks: Pick<AcceptedAcks, 'has'>;
   readonly metrics: Metrics;
   /** A message that EMQX will never take. */
   readonly setAside: (message: Message, reason: string) => Promise<void>;

@@ -29,6 +29,8 @@ export interface PageResult {
   readonly stopped: boolean;
 }
 
+type Outcome = PublishOutcome | { readonly result: 'acknowledged' };
+
 /**
  * What was read so long ago is not sent: this process stood still, or a server was slow, and our leases may be over by now. Another consumer may
  * have it, or have acknowledged it. ms.
@@ -54,7 +56,7 @@ export class PageSender {
     const sentByEmqx = await this.sentByEmqx(page);
     if (sentByEmqx !== null) await this.settle(recipient, page, [sentByEmqx]);
     const isKept = (message: Message) => policy.qos0 === 'keep' && !acked(message);
-    const wanted = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && (acked(m) || policy.qos0 !== 'skip'));
+    const wanted = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && !this.isAcked(m, page) && (acked(m) || policy.qos0 !== 'skip'));
     const fresh = await this.kept.note(owner, run, wanted.filter(isKept).map(({ id }) => id));
     const candidates = wanted.filter((message) => !isKept(message) || fresh.has(message.id));
     if (candidates.length === 0) return { sent: [], unclocked: [], blocked: false, ended: false, stopped: false };
@@ -122,7 +124,7 @@ export class PageSender {
     }
   }
 
-  private async publish(recipient: Recipient, inbox: Inbox, page: Page, messages: readonly Message[]): Promise<PublishOutcome[]> {
+  private async publish(recipient: Recipient, inbox: Inbox, page: Page, messages: readonly Message[]): Promise<Outcome[]> {
     const { policy, run } = page;
     try {
       const toInbox = policy.deliverTo === 'inbox';
@@ -131,12 +133,20 @@ export class PageSender {
       if (toInbox && !isOpen) return messages.map(() => ({ result: 'no-subscribers' }));
       const now = this.deps.now();
       if (now - page.readAt > FRESH_MS) throw new RetryableError(`what was read ${now - page.readAt} ms ago is read again`);
-      return await this.deps.emqx.publish(messages.map((message) => this.deliveryOf(message, run, toInbox, now)));
+      // At the last moment: acknowledgements go on arriving.
+      const due = messages.filter((message) => !this.isAcked(message, page));
+      const outcomes = due.length === 0 ? [] : await this.deps.emqx.publish(due.map((message) => this.deliveryOf(message, run, toInbox, now)));
+      return messages.map((message) => outcomes[due.indexOf(message)] ?? { result: 'acknowledged' });
     } catch (error) {
       // The job will be tried again and must find them free, or it would send later ones first.
       await this.free(recipient, page, messages.map(({ id }) => id));
       throw error;
     }
+  }
+
+  /** Its acknowledgement is accepted and on its way to the store: in queue mode anybody's counts. */
+  private isAcked({ id }: Message, { policy, run }: Page): boolean {
+    return policy.mode === 'queue' ? this.deps.acks.has(id) : run.consumer === undefined && this.deps.acks.has(id, run.clientid);
   }
 
   private deliveryOf(message: Message, run: Run, toInbox: boolean, now: number): ReturnType<typeof deliveryOf> {
@@ -154,7 +164,7 @@ export class PageSender {
     else await this.remove(delivered);
   }
 
-  private async setRefusedAside(messages: readonly Message[], outcomes: readonly PublishOutcome[]): Promise<void> {
+  private async setRefusedAside(messages: readonly Message[], outcomes: readonly Outcome[]): Promise<void> {
     for (const [i, message] of messages.entries()) {
       const outcome = outcomes[i];
       if (outcome?.result !== 'refused') continue;

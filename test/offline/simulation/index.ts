@@ -9,6 +9,7 @@ import type { Message } from '../../../src/offline/message';
 import { Positions } from '../../../src/offline/positions/positions';
 import { Reading } from '../../../src/offline/positions/reading';
 import { RetainedIds } from '../../../src/offline/retained/retained-ids';
+import { AcceptedAcks } from '../../../src/offline/accept/accepted-acks';
 import { route } from '../../../src/offline/accept/route';
 import { Signer } from '../../../src/offline/signature';
 import { Trimmer } from '../../../src/offline/write/trimmer';
@@ -54,7 +55,7 @@ export class Simulation {
     const now = () => this.now;
     const { policies, metrics, signer, steps } = this;
     const [state, store, emqx, lanes] = [steps.of(this.state), steps.of(this.store.asStore()), steps.of(this.broker.asApi()), steps.of(this.queue.asLanes())];
-    const common = { store, state, policies, lanes, metrics, setAside: async () => undefined, now };
+    const common = { store, state, policies, lanes, metrics, acks: new AcceptedAcks(now), setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
     this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
     this.reading = new Reading({ ...common, positions: new Positions(common) });
