@@ -12,7 +12,6 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
   const progress: Progress[] = [];
   const history: string[] = [];
   const writer = new Writer({
-    acks: { applied: () => undefined },
     store: {
       saveMessages: async (messages) => {
         for (const { id } of messages) {

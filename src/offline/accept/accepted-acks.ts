@@ -1,42 +1,34 @@
-/** Beyond it the oldest are forgotten: a message may be sent once more then, as at least once allows. */
-const MOST = 200_000;
+import { createHash } from 'node:crypto';
 
-/** What was read from the store just before is sent within half of it, or read again (page-sender.ts). ms. */
-const KEPT_MS = 10_000;
+/** Of each of two generations, about 5 MB. Beyond it the oldest are forgotten: a message may be sent once more then, as at least once allows. */
+const MOST = 25_000;
+/** A client id may have 65,535 bytes. */
+const LONG = 64;
 
 /**
- * Acknowledgements that this process has accepted and that wait in the queue: what they name is in the store still and must not be sent any more.
- * Under load they wait for seconds, and a delivery that is past its fences does not wait for them.
+ * Acknowledgements that this process has accepted of late. Under load they wait in the queue for seconds, and a delivery that is past its fences
+ * does not wait for them: what they name is in the store still and must not be sent any more.
  */
 export class AcceptedAcks {
-  private readonly clients = new Map<string, readonly string[]>();
-  /** Applied of late, and before that. */
-  private leaving: string[] = [];
-  private left: string[] = [];
-  private turnedAt = 0;
+  private young = new Set<string>();
+  private old = new Set<string>();
+  private count = 0;
 
-  constructor(private readonly now: () => number) {}
+  constructor(private readonly most = MOST) {}
 
   /** Before the event is answered. */
   note(id: string, clientid: string): void {
-    this.clients.set(id, [...(this.clients.get(id) ?? []), clientid]);
-    if (this.clients.size <= MOST) return;
-    const [oldest] = this.clients.keys();
-    if (oldest !== undefined) this.clients.delete(oldest);
-  }
-
-  /** What they name is in the store no more; a page that was read before may have it for a while. */
-  applied(ids: readonly string[]): void {
-    if (Math.abs(this.now() - this.turnedAt) > KEPT_MS) {
-      for (const id of this.left) this.clients.delete(id);
-      [this.left, this.leaving, this.turnedAt] = [this.leaving, [], this.now()];
-    }
-    this.leaving.push(...ids);
+    if (++this.count > this.most) [this.old, this.young, this.count] = [this.young, new Set(), 1];
+    this.young.add(id).add(keyOf(id, clientid));
   }
 
   /** By anybody; or by this client. */
   has(id: string, clientid?: string): boolean {
-    const clients = this.clients.get(id);
-    return clients !== undefined && (clientid === undefined || clients.includes(clientid));
+    const key = clientid === undefined ? id : keyOf(id, clientid);
+    return this.young.has(key) || this.old.has(key);
   }
+}
+
+function keyOf(id: string, clientid: string): string {
+  return `${id}/${clientid.length > LONG ? createHash('sha256').update(clientid).digest('base64url') : clientid}`;
 }

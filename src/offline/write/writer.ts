@@ -5,7 +5,6 @@ import type { Lanes } from '../../queue/lanes';
 import type { Store } from '../../stores/store';
 import type { LateWrites } from '../positions/late-writes';
 import type { Message } from '../message';
-import type { AcceptedAcks } from '../accept/accepted-acks';
 import type { RetainedIds } from '../retained/retained-ids';
 import type { RetainedKeeper } from '../retained/retained-keeper';
 import { TOMBSTONE_MS } from '../times';
@@ -19,7 +18,6 @@ export interface WriterDeps {
   readonly retained: Pick<RetainedIds, 'note'>;
   readonly keeper: Pick<RetainedKeeper, 'apply'>;
   readonly trimmer: Trimmer;
-  readonly acks: Pick<AcceptedAcks, 'applied'>;
   readonly lateWrites: Pick<LateWrites, 'isPubsub' | 'around'>;
   readonly metrics: Metrics;
   /** A message that the store refuses for its content (promise 13). */
@@ -51,7 +49,6 @@ export class Writer {
     const done = acks.filter(({ topic }) => !isPubsub(topic));
     if (done.length > 0) this.deps.metrics.messagesRemoved.inc(await this.deps.store.removeMessages(done, this.deps.now() + TOMBSTONE_MS));
     this.deps.metrics.acksApplied.inc(acks.length);
-    this.deps.acks.applied(acks.map(({ id }) => id));
     const progress = acks.flatMap(({ clientid, id, topic, ours }) => {
       // Others have not read it: what EMQX delivered itself counts, too.
       if (isPubsub(topic)) return [{ clientid, id, topic, ours }];
