@@ -2,7 +2,7 @@ import type { Policy } from '../../config/policies';
 import type { PublishOutcome } from '../../emqx/api';
 import { RefusedError, RetryableError } from '../../errors';
 import type { Leases } from '../../queue/state';
-import type { DelivererDeps } from './deliverer';
+import type { DelivererDeps } from './courier';
 import { deliveryOf } from './delivery';
 import type { Inbox } from './inbox';
 import { KeptMarks } from './kept';

@@ -1,4 +1,4 @@
-import type { DelivererDeps } from './deliverer';
+import type { DelivererDeps } from './courier';
 import type { DeliveryLeases } from './delivery-leases';
 import { settled, withoutDropped, type DroppedRef } from './drops';
 import { Inbox } from './inbox';

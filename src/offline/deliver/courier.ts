@@ -1,0 +1,77 @@
+import type { Policy } from '../../config/policies';
+import type { EmqxApi } from '../../emqx/api';
+import type { Metrics } from '../../ops/metrics';
+import type { DeliveryRequest } from '../../queue/jobs';
+import type { Lanes } from '../../queue/lanes';
+import type { SharedState } from '../../queue/state';
+import type { Store } from '../../stores/store';
+import type { AcceptedAcks } from '../accept/accepted-acks';
+import { hasLeft } from '../clients/left';
+import type { Message } from '../message';
+import { eachOf, groupBy } from '../parallel';
+import { consumerOf } from '../positions/consumer';
+import type { Signer } from '../signature';
+import { GRACE_MS } from '../times';
+import { DeliveryLeases } from './delivery-leases';
+import { Sender, type SendResult } from './sender';
+import { isHeld, type Window } from './window';
+import { ownerOf, Windows } from './windows';
+
+/** Consumers that one job serves at a time. */
+const PARALLEL = 16;
+
+export interface DelivererDeps {
+  readonly store: Store;
+  readonly emqx: EmqxApi;
+  readonly state: SharedState;
+  readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'turn' | 'forget' | 'dropped'>;
+  readonly policies: readonly Policy[];
+  readonly signer: Signer;
+  readonly acks: Pick<AcceptedAcks, 'has'>;
+  readonly metrics: Metrics;
+  /** A message that EMQX will never take. */
+  readonly setAside: (message: Message, reason: string) => Promise<void>;
+  readonly now: () => number;
+}
+
+/** What all that sends has in common: consumers' windows, and the way to the sender. */
+export class Courier {
+  readonly windows: Windows;
+  private readonly sender: Sender;
+
+  constructor(private readonly deps: DelivererDeps) {
+    this.windows = new Windows(deps.state);
+    this.sender = new Sender(deps);
+  }
+
+  /** @param again see Sender.send. @param opens a run that begins may open the client's inbox. */
+  async send(consumer: string, window: Window, again: number, opens = false): Promise<SendResult> {
+    if (isHeld(window) || (window.pausedUntil ?? -Infinity) > this.deps.now()) {
+      await this.windows.save(consumer, window);
+      return { window, blocked: false, stopped: [] };
+    }
+    const save = (next: Window) => this.windows.save(consumer, next);
+    return this.sender.send({ consumer, owner: ownerOf(consumer), leases: this.leasesOf(consumer), save }, window, again, opens);
+  }
+
+  /** Not for a subscription: nobody else looks again. */
+  async goOn(consumer: string, window: Window, again: number): Promise<void> {
+    const { stopped } = await this.send(consumer, window, again);
+    if (stopped.length > 0) await this.deps.lanes.recheckLater(stopped, GRACE_MS);
+  }
+
+  /** Those whose clients have not unsubscribed meanwhile. */
+  async wanted<T extends DeliveryRequest>(requests: readonly T[]): Promise<T[]> {
+    const left = await Promise.all(requests.map((request) => hasLeft(this.deps.state, request)));
+    return requests.filter((_, i) => left[i] === false);
+  }
+
+  leasesOf(consumer: string): DeliveryLeases {
+    return new DeliveryLeases(this.deps.state, ownerOf(consumer));
+  }
+}
+
+/** All of a consumer's items at once. */
+export function eachConsumer<T extends Parameters<typeof consumerOf>[0]>(items: readonly T[], work: (consumer: string, own: T[]) => Promise<void>): Promise<void> {
+  return eachOf([...groupBy(items, consumerOf)], PARALLEL, ([consumer, own]) => work(consumer, own));
+}
