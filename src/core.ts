@@ -3,7 +3,7 @@ import type { Backends } from './backends';
 import type { Config } from './config/config';
 import type { EmqxApi } from './emqx/api';
 import { RefusedError } from './errors';
-import { parseEvent } from './events';
+import { readEvent } from './events';
 import { createHandlers } from './handlers';
 import { ClientDesk } from './offline/clients/client-desk';
 import { requestsOf } from './offline/positions/consumer';
@@ -25,7 +25,7 @@ import { Workers } from './queue/workers';
 
 /** Events that wait in memory for the queue; beyond it they get 429. EMQX has up to 800 under way for each of its nodes (8 connections). */
 const MAX_WAITING = { items: 8_192, bytes: 64 * 1024 * 1024 };
-const MAX_DEAD_LETTERS = 10_000;
+const DEAD_LETTERS = { count: 10_000, ageMs: 30 * 24 * 3_600_000 };
 
 export interface CoreDeps {
   readonly config: Config;
@@ -61,10 +61,14 @@ export class Core {
     this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: randomUUID() });
     this.acks = new AcceptedAcks();
     this.ingest = new Ingest(lanes, policies, signer, this.acks);
-    this.letters = new Letters({ box, ingest: this.ingest, parse: parseEvent, metrics, now });
+    this.letters = new Letters({
+      ...{ box, ingest: this.ingest, metrics, now },
+      parse: (event, name) => readEvent(event, name).event,
+      append: (sink, messages) => lanes.historyOf(sink, messages),
+    });
     this.clients = new ClientDesk({ lanes, state, now });
     const readPurger = new ReadPurger({ store, policies, now });
-    this.maintenance = new Maintenance({ store, state, readPurger, vacuum: () => backends.vacuum(), metrics, log, now });
+    this.maintenance = new Maintenance({ store, state, letters: box, readPurger, vacuum: () => backends.vacuum(), metrics, log, now });
   }
 
   /** Once it is open events are accepted. Throws RetryableError while the queue is away. */
@@ -76,7 +80,7 @@ export class Core {
     const lanes = new Lanes(queue, budget, deps.backends.history.map(({ name }) => name));
     await lanes.prepare();
     for (const { text, remedy } of await queue.weaknesses()) deps.log.warn(`QUEUE_URL: ${text}; ${remedy}`);
-    const box = new LetterBox(queue, MAX_DEAD_LETTERS);
+    const box = new LetterBox(queue, DEAD_LETTERS);
     registerGauges(deps.metrics.registry, { lanes: () => lanes.counts(), deadLetters: () => box.count(), waiting: () => budget.waiting });
     return new Core(deps, lanes, box, new Signer(key));
   }

@@ -134,7 +134,7 @@ export class Server {
       record: async (letter) => letters().record(letter),
       list: async (query) => letters().list(query),
       get: async (id) => letters().get(id),
-      retry: async (id) => letters().retry(id),
+      retry: async (id, edited) => letters().retry(id, edited),
       retryAll: async () => letters().retryAll(),
       remove: async (id) => letters().remove(id),
       removeAll: async () => letters().removeAll(),

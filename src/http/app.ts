@@ -53,7 +53,7 @@ function routes(services: HttpServices, options: AppOptions): Route[] {
     ...clientRoutes(services, options),
     ...deliveryRoutes(services, options),
     ...retainedRoutes(services, options),
-    ...deadLetterRoutes(services),
+    ...deadLetterRoutes(services, options),
     ...operationRoutes(services, options),
     ...docsRoutes(),
   ];

@@ -21,6 +21,11 @@ export function bodyReader(limit: number): (req: Request, res: Response) => Prom
   };
 }
 
+/** Where one may be left out. */
+export function hasBody(req: Request): boolean {
+  return req.get('Transfer-Encoding') !== undefined || Number(req.get('Content-Length') ?? 0) !== 0;
+}
+
 /**
  * The parser reads a body that is too large to its end before it says so: an answer in the middle of it might not be read. Of one that is
  * so many times too large nobody waits for the end.

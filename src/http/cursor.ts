@@ -1,5 +1,6 @@
 import { stringProblem, topicProblem } from '../events/topic';
 import { validationProblem } from './problem';
+import type { LetterPosition } from './services';
 
 /** Where a page ended: behind this message, or (id null) behind all messages of the topic. */
 export interface Cursor {
@@ -33,9 +34,22 @@ export function decodeText(cursor: string): string {
   return text;
 }
 
-function parse(text: string): { topic?: unknown; id?: unknown } {
+export function encodePosition({ at, id }: LetterPosition): string {
+  return Buffer.from(JSON.stringify({ at, id })).toString('base64url');
+}
+
+/** @throws Problem 400 */
+export function decodePosition(text: string): LetterPosition {
+  const { at, id } = parse(text);
+  if (!Number.isSafeInteger(at) || typeof id !== 'string' || stringProblem(id) !== null) {
+    throw validationProblem([{ path: 'after', message: 'must be the next of the page before' }]);
+  }
+  return { at: at as number, id };
+}
+
+function parse(text: string): Record<string, unknown> {
   try {
-    return (JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) ?? {}) as { topic?: unknown; id?: unknown };
+    return (JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) ?? {}) as Record<string, unknown>;
   } catch {
     return {};
   }

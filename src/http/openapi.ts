@@ -219,8 +219,31 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put all dead letters back into the queue */
+        /**
+         * Put all dead letters that can be tried again back into the queue
+         * @description The others stay; trying one alone tells why it can't be. `accepted` is how many were put back.
+         */
         post: operations["retryDeadLetters"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/dead-letters/export": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * All dead letters, one JSON object a line, oldest first
+         * @description When reading fails in the middle the connection breaks off.
+         */
+        get: operations["exportDeadLetters"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -258,7 +281,11 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Put one dead letter back into the queue */
+        /**
+         * Put one dead letter back into the queue
+         * @description With a body, that event takes the place of the one in the letter. What was refused at the door is read again, as it was posted. A
+         *     message that a history refused is appended to that history and not delivered again. 409 says why a letter can't be tried again.
+         */
         post: operations["retryDeadLetter"];
         delete?: never;
         options?: never;
@@ -1275,6 +1302,30 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    exportDeadLetters: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One dead letter a line */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-ndjson": string;
+                };
+            };
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     getDeadLetter: {
         parameters: {
             query?: never;
@@ -1338,7 +1389,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["Event"];
+            };
+        };
         responses: {
             202: components["responses"]["Accepted"];
             400: components["responses"]["Invalid"];
@@ -1346,6 +1401,8 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Refused"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["Overloaded"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];

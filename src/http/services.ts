@@ -54,12 +54,15 @@ type Wanted = components['schemas']['Subscription'];
 
 export interface DeadLetters {
   record(letter: NewDeadLetter): Promise<void>;
-  /** Oldest first; `after` is a `next` of an earlier answer, null starts at the beginning. */
+  /** Oldest first; `after` is a `next` of an earlier answer, null starts at the beginning. A page may be shorter than its limit. */
   list(query: DeadLetterQuery): Promise<DeadLetterPage>;
   get(id: string): Promise<DeadLetter | null>;
-  /** Puts the event back into the queue. @returns false when there is no such letter; throws RefusedError when it can't be retried. */
-  retry(id: string): Promise<boolean>;
-  /** @returns how many were put back. */
+  /**
+   * Puts the event, or the one that an operator gives in its place, back into the queue. @returns false when there is no such letter;
+   * throws RefusedError that says why it can't be retried, InvalidEventError for an `edited` one that is no event.
+   */
+  retry(id: string, edited?: unknown): Promise<boolean>;
+  /** Those that can be. @returns how many were put back. */
   retryAll(): Promise<number>;
   /** @returns false when there is no such letter. */
   remove(id: string): Promise<boolean>;
@@ -83,14 +86,17 @@ export interface DeadLetter {
   readonly at: number;
 }
 
+/** Where a page of dead letters ended. */
+export type LetterPosition = Pick<DeadLetter, 'at' | 'id'>;
+
 export interface DeadLetterQuery {
-  readonly after: string | null;
+  readonly after: LetterPosition | null;
   readonly limit: number;
 }
 
 export interface DeadLetterPage {
   readonly letters: readonly DeadLetter[];
-  readonly next: string | null;
+  readonly next: LetterPosition | null;
 }
 
 export interface Stats {

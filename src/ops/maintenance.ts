@@ -1,4 +1,5 @@
 import type { ReadPurger } from '../offline/positions/read-purger';
+import type { LetterBox } from '../queue/dead-letters';
 import type { SharedState } from '../queue/state';
 import type { Store } from '../stores/store';
 import type { Logger } from './log';
@@ -11,6 +12,7 @@ const CHUNK = 1_000;
 export interface MaintenanceDeps {
   readonly store: Pick<Store, 'purgeExpired'>;
   readonly state: Pick<SharedState, 'purge'>;
+  readonly letters: Pick<LetterBox, 'purge'>;
   readonly readPurger: Pick<ReadPurger, 'run'>;
   readonly vacuum: () => Promise<void>;
   readonly metrics: Metrics;
@@ -40,6 +42,7 @@ export class Maintenance {
       await this.purgeStore();
       this.deps.metrics.messagesRemoved.inc(await this.deps.readPurger.run());
       while (!this.stopped && (await this.deps.state.purge(CHUNK)));
+      this.deps.metrics.deadLettersDiscarded.inc(await this.deps.letters.purge(this.deps.now()));
       await this.deps.vacuum();
     } catch (error) {
       this.deps.log.warn({ err: error }, 'expired messages could not be purged; trying again in a minute');

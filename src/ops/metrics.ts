@@ -16,6 +16,8 @@ export interface Metrics {
   readonly deliveriesDropped: Counter<'reason'>;
   readonly historyAppended: Counter<'sink'>;
   readonly deadLetters: Counter;
+  readonly deadLettersRetried: Counter;
+  readonly deadLettersDiscarded: Counter;
   readonly retainedRestored: Counter<'outcome'>;
   readonly queueLag: Histogram;
 }
@@ -62,6 +64,8 @@ export function createMetrics(): Metrics {
     }),
     historyAppended: new Counter({ name: `${PREFIX}history_appended_total`, help: 'Messages appended to a history', labelNames: ['sink'], registers }),
     deadLetters: counter('dead_letters', 'Events and messages set aside as dead letters'),
+    deadLettersRetried: counter('dead_letters_retried', 'Dead letters put back into the queue by an operator'),
+    deadLettersDiscarded: counter('dead_letters_discarded', 'Dead letters that went since there were too many, or since they were too old'),
     retainedRestored: new Counter({
       name: `${PREFIX}retained_restored_total`,
       help: 'Retained messages published back: restored, or refused when EMQX did not retain them',

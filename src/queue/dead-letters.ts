@@ -13,24 +13,64 @@ export interface StoredLetter extends LetterData {
   readonly id: string;
 }
 
-const PAGE = 500;
+export interface LetterLimits {
+  readonly count: number;
+  readonly ageMs: number;
+}
 
-/** Letters are jobs of a queue that has no worker: durable wherever the queue is, bounded by count. */
+export type LetterPosition = Pick<StoredLetter, 'id' | 'at'>;
+
+/** One read: a letter may hold a message of 1 MB and more. */
+const PAGE = 25;
+/** Under a steady stream of letters the last try may be off by a few. */
+const PAGE_TRIES = 5;
+/** Where a list ends early, whatever the letters hold. */
+const MAX_BYTES = 8 * 1024 * 1024;
+
+/** Letters are jobs of a queue that has no worker: durable wherever the queue is, bounded by count and by age. */
 export class LetterBox {
   private readonly queue: JobQueue;
 
   constructor(
     backend: QueueBackend,
-    private readonly maxCount: number,
+    private readonly limits: LetterLimits,
   ) {
     this.queue = backend.queue('dead-letters');
   }
 
-  /** `key` makes it idempotent: a letter with the same key is there once. */
-  async put(data: LetterData, key?: string): Promise<void> {
-    await this.queue.add('letter', data, key === undefined ? {} : { jobId: `letter-${key}` });
-    const excess = (await this.count()) - this.maxCount;
-    if (excess > 0) for (const { id } of await this.page(0, excess)) await this.queue.remove(id);
+  /** `key` makes it idempotent: a letter with the same key is there once. @returns how many older ones it has pushed out. */
+  async put(data: LetterData, key?: string): Promise<number> {
+    await this.queue.add('letter', data, key === undefined ? {} : { jobId: `${KEYED}${key}` });
+    let removed = 0;
+    for (let excess = (await this.count()) - this.limits.count; excess > 0; ) {
+      const oldest = await this.page(0, Math.min(excess, PAGE));
+      if (oldest.length === 0) break;
+      for (const { id } of oldest) if (await this.remove(id)) removed++;
+      excess -= oldest.length;
+    }
+    return removed;
+  }
+
+  /**
+   * Holds the letter under an id of its own while what is in it is tried again. Should it fail again at once, the letter about that has
+   * the same key: it would find this one there, and be gone with it. @returns null when there is no such letter.
+   */
+  async hold(letter: StoredLetter): Promise<Held | null> {
+    const { id, ...data } = letter;
+    // Nothing else has the key of a letter without one.
+    if (!id.startsWith(KEYED)) return { done: () => this.remove(id), giveBack: () => Promise.resolve() };
+    const copy = (await this.queue.add('letter', data, {})).id ?? '';
+    if (!(await this.remove(id))) {
+      await this.remove(copy);
+      return null;
+    }
+    return {
+      done: () => this.remove(copy),
+      giveBack: async () => {
+        await this.queue.add('letter', data, { jobId: id });
+        await this.remove(copy);
+      },
+    };
   }
 
   async get(id: string): Promise<StoredLetter | null> {
@@ -38,20 +78,38 @@ export class LetterBox {
     return job === undefined ? null : { id, ...(job.data as LetterData) };
   }
 
-  /** Oldest first, those behind the given one; it may have been removed since. */
-  async list(after: Pick<StoredLetter, 'id' | 'at'> | null, limit: number): Promise<StoredLetter[]> {
+  /** Of all letters, oldest first. */
+  async ids(): Promise<string[]> {
+    const ids: string[] = [];
+    for (let start = 0; ; start += PAGE) {
+      const letters = await this.page(start, PAGE);
+      ids.push(...letters.map(({ id }) => id));
+      if (letters.length < PAGE) return [...new Set(ids)];
+    }
+  }
+
+  /**
+   * Oldest first, those behind the given one; if that was removed since, some of the same millisecond may come again. May end early, but not
+   * empty while there are more.
+   */
+  async list(after: LetterPosition | null, limit: number): Promise<{ letters: StoredLetter[]; more: boolean }> {
     const found: StoredLetter[] = [];
+    let bytes = 0;
+    const known = after === null ? null : await this.get(after.id);
     let open = after === null;
-    for (let start = 0; found.length < limit; start += PAGE) {
+    for (let start = 0; ; start += PAGE) {
       const letters = await this.page(start, PAGE);
       for (const letter of letters) {
-        open ||= after !== null && letter.at > after.at;
-        if (open && found.length < limit) found.push(letter);
+        open ||= after !== null && (letter.at > after.at || (known === null && letter.at === after.at));
+        if (open) {
+          bytes += sizeOf(letter);
+          if (found.length === limit || (found.length > 0 && bytes > MAX_BYTES)) return { letters: found, more: true };
+          found.push(letter);
+        }
         open ||= letter.id === after?.id;
       }
-      if (letters.length < PAGE) break;
+      if (letters.length < PAGE) return { letters: found, more: false };
     }
-    return found;
   }
 
   async remove(id: string): Promise<boolean> {
@@ -62,12 +120,48 @@ export class LetterBox {
     return (await this.queue.getJobCounts('waiting'))['waiting'] ?? 0;
   }
 
+  /** Removes what is too old. @returns how many. */
+  async purge(now: number): Promise<number> {
+    let removed = 0;
+    for (;;) {
+      const letters = await this.page(0, PAGE);
+      const old = letters.filter(({ at }) => at < now - this.limits.ageMs);
+      for (const { id } of old) if (await this.remove(id)) removed++;
+      if (old.length < PAGE) return removed;
+    }
+  }
+
   close(): Promise<void> {
     return this.queue.close();
   }
 
-  private async page(start: number, count: number): Promise<StoredLetter[]> {
-    const jobs = await this.queue.getJobs(['waiting'], start, start + count - 1, true);
-    return jobs.map(({ id, data }) => ({ id: id ?? '', ...(data as LetterData) }));
+  /**
+   * Oldest first. BullMQ counts from the newest whatever order is asked for, on PostgreSQL at least: there `asc` turns round what it has
+   * cut out. So it is counted from the other end here, and again when letters came or went meanwhile.
+   */
+  private async page(start: number, size: number): Promise<StoredLetter[]> {
+    let jobs: Awaited<ReturnType<JobQueue['getJobs']>> = [];
+    for (let count = await this.count(), tries = 0; tries < PAGE_TRIES; tries++) {
+      const last = count - 1 - start;
+      if (last < 0) return [];
+      jobs = await this.queue.getJobs(['waiting'], Math.max(0, last - size + 1), last, false);
+      const now = await this.count();
+      if (now === count) break;
+      count = now;
+    }
+    return jobs.reverse().map(({ id, data }) => ({ id: id ?? '', ...(data as LetterData) }));
   }
+}
+
+export interface Held {
+  /** What was in it has been put back into the queue. @returns whether the letter was still there. */
+  readonly done: () => Promise<boolean>;
+  /** It could not: the letter is there again, under its id. */
+  readonly giveBack: () => Promise<void>;
+}
+
+const KEYED = 'letter-';
+
+function sizeOf({ event }: StoredLetter): number {
+  return typeof event === 'string' ? event.length : JSON.stringify(event ?? null).length;
 }

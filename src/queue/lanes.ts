@@ -145,6 +145,14 @@ export class Lanes {
     await this.add(this.histories.map(({ name }) => ({ name: 'history', queueName: name, data, opts: JOB })));
   }
 
+  /** To one history. @returns false when there is none of this name. */
+  async historyOf(sink: string, messages: readonly Message[]): Promise<boolean> {
+    const name = historyLane(sink);
+    if (!this.histories.some((queue) => queue.name === name)) return false;
+    await this.add([{ name: 'history', queueName: name, data: { messages: messages.map(toWire) }, opts: JOB }]);
+    return true;
+  }
+
   private all(): JobQueue[] {
     return [...this.messages, ...this.clients, ...this.histories];
   }

@@ -15,10 +15,13 @@ describe('dead letters', () => {
   test('are listed in pages', async () => {
     fakes.letters = [letter('1'), letter('2')];
     const response = await request(fakes.app()).get('/v1/dead-letters?limit=1');
-    expect(response.body).toEqual({ letters: [letter('1')], next: 'more' });
+    const { letters, next } = response.body as { letters: unknown[]; next: string };
+    expect(letters).toEqual([letter('1')]);
     expect(contract.validator('#/components/schemas/DeadLetterPage')(response.body)).toEqual([]);
-    expect((await request(fakes.app()).get('/v1/dead-letters?after=more')).body).toMatchObject({ next: null });
-    for (const query of ['limit=0', 'limit=1001', 'after=', 'after=%00', 'x=1']) {
+    expect((await request(fakes.app()).get(`/v1/dead-letters?after=${next}`)).body).toMatchObject({ next: null });
+    const cursor = (value: unknown) => `after=${Buffer.from(JSON.stringify(value)).toString('base64url')}`;
+    const garbage = ['after=more', 'after=1.5', cursor({}), cursor({ at: '1', id: 'x' }), cursor({ at: 1.5, id: 'x' }), cursor({ at: 1, id: '' }), cursor({ at: 1, id: '\0' }), cursor(null)];
+    for (const query of ['limit=0', 'limit=1001', 'after=', 'after=%00', 'x=1', ...garbage]) {
       expectProblem(await request(fakes.app()).get(`/v1/dead-letters?${query}`), 400, 'validation');
     }
   });
@@ -34,6 +37,30 @@ describe('dead letters', () => {
       expectProblem(await request(fakes.app()).delete(`/v1/dead-letters/${id}`), 404, 'not-found');
       expectProblem(await request(fakes.app()).post(`/v1/dead-letters/${id}/retry`), 404, 'not-found');
     }
+  });
+
+  test('one is retried with an event that repairs it', async () => {
+    fakes.letters = [letter('1')];
+    const repaired = { event: 'client.ping' };
+    expect((await request(fakes.app()).post('/v1/dead-letters/1/retry').send(repaired)).status).toBe(202);
+    expect(fakes.edited).toEqual([repaired]);
+    expectProblem(await request(fakes.app()).post('/v1/dead-letters/1/retry').type('text/plain').send('x'), 415, 'unsupported-media-type');
+    expectProblem(await request(fakes.app()).post('/v1/dead-letters/1/retry').type('json').send('{'), 400, 'malformed');
+  });
+
+  test('all are exported, one a line', async () => {
+    fakes.letters = [letter('1'), { ...letter('2'), event: 'a\nb' }];
+    const response = await request(fakes.app()).get('/v1/dead-letters/export').buffer(true).parse((res, done) => {
+      let text = '';
+      res.on('data', (chunk: Buffer) => (text += chunk.toString()));
+      res.on('end', () => done(null, text));
+    });
+    expect(response.headers['content-type']).toMatch(/^application\/x-ndjson/);
+    const lines = (response.body as unknown as string).split('\n');
+    expect(lines.pop()).toBe('');
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual(fakes.letters);
+    fakes.failure = new UnavailableError('away');
+    expectProblem(await request(fakes.app()).get('/v1/dead-letters/export'), 503, 'unavailable');
   });
 
   test('all are retried, removed', async () => {

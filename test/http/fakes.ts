@@ -28,6 +28,8 @@ export class Fakes {
   /** What was asked of the clients' desk. */
   readonly desk: unknown[][] = [];
   letters: DeadLetter[] = [];
+  /** What letters were retried with. */
+  readonly edited: unknown[] = [];
   checks: ReadinessCheck[] = [{ name: 'store', ok: true, detail: 'fine' }];
   /** What every call rejects with, when set. */
   failure: Error | null = null;
@@ -69,9 +71,14 @@ export class Fakes {
           await this.recording;
           this.recorded.push(letter);
         },
-        list: ({ after, limit }) => this.working(() => ({ letters: this.letters.slice(0, limit), next: after === null ? 'more' : null })),
+        list: ({ after, limit }) =>
+          this.working(() => ({ letters: this.letters.slice(0, limit), next: after === null && this.letters.length > limit ? { at: 1, id: '1' } : null })),
         get: (id) => this.working(() => one(id)),
-        retry: (id) => this.working(() => take(id)),
+        retry: (id, edited) =>
+          this.working(() => {
+            if (edited !== undefined) this.edited.push(edited);
+            return take(id);
+          }),
         retryAll: () => this.working(takeAll),
         remove: (id) => this.working(() => take(id)),
         removeAll: () => this.working(takeAll),

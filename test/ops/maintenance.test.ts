@@ -21,6 +21,7 @@ function subject(expired: { messages?: number; tombstones?: number; leases?: num
       },
     },
     state: { purge: async (limit) => take('leases', limit) === limit },
+    letters: { purge: async () => 0 },
     readPurger: { run: async () => 0 },
     vacuum: async () => undefined,
     metrics,
@@ -64,6 +65,7 @@ describe('maintenance', () => {
     const away = new Maintenance({
       store: { purgeExpired: () => Promise.reject(new Error('away')) },
       state: { purge: async () => false },
+      letters: { purge: async () => 0 },
       readPurger: { run: async () => 0 },
       ...{ vacuum: async () => undefined, metrics: createMetrics(), log: createLogger({ level: 'silent' }), now: () => 0 },
     });

@@ -1,20 +1,29 @@
-import type { Request } from 'express';
+import { once } from 'node:events';
+import type { Request, Response } from 'express';
 import { isStorable } from '../../events/topic';
+import type { AppOptions } from '../app';
+import { bodyReader, hasBody, parseJson } from '../body';
+import { decodePosition, encodePosition } from '../cursor';
 import { Problem } from '../problem';
 import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
-import type { HttpServices } from '../services';
+import type { DeadLetters, HttpServices, LetterPosition } from '../services';
 
 const listQuery = queryReader('/v1/dead-letters', 'get', 'listDeadLetters');
 
-export function deadLetterRoutes({ deadLetters }: HttpServices): Route[] {
+/** The export reads so many at a time. */
+const EXPORT_PAGE = 100;
+
+export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: AppOptions): Route[] {
+  const readBody = bodyReader(bodyLimit);
   return [
     {
       method: 'get',
       path: '/v1/dead-letters',
       async handle(req, res) {
-        const { after = null, limit = 100 } = listQuery(req);
-        res.json(await deadLetters.list({ after, limit }));
+        const { after, limit = 100 } = listQuery(req);
+        const { letters, next } = await deadLetters.list({ after: after === undefined ? null : decodePosition(after), limit });
+        res.json({ letters, next: next === null ? null : encodePosition(next) });
       },
     },
     {
@@ -30,6 +39,11 @@ export function deadLetterRoutes({ deadLetters }: HttpServices): Route[] {
       async handle(_req, res) {
         res.status(202).json({ accepted: await deadLetters.retryAll() });
       },
+    },
+    {
+      method: 'get',
+      path: '/v1/dead-letters/export',
+      handle: (_req, res) => exportAll(deadLetters, res),
     },
     {
       method: 'get',
@@ -52,11 +66,35 @@ export function deadLetterRoutes({ deadLetters }: HttpServices): Route[] {
       method: 'post',
       path: '/v1/dead-letters/:id/retry',
       async handle(req, res) {
-        if (!(await deadLetters.retry(letterId(req)))) throw absent();
+        const edited = hasBody(req) ? parseJson(await readBody(req, res)) : undefined;
+        if (!(await deadLetters.retry(letterId(req), edited))) throw absent();
         res.status(202).json({ accepted: 1 });
       },
     },
   ];
+}
+
+/** One a line, oldest first. Should reading fail after the first page, the connection breaks off: a short file can't look whole. */
+async function exportAll(deadLetters: Pick<DeadLetters, 'list'>, res: Response): Promise<void> {
+  for (let after: LetterPosition | null = null; ; ) {
+    const { letters, next } = await deadLetters.list({ after, limit: EXPORT_PAGE });
+    if (!res.headersSent) res.type('application/x-ndjson').set('Content-Disposition', 'attachment; filename="dead-letters.ndjson"').flushHeaders();
+    for (const letter of letters) if (!res.write(`${JSON.stringify(letter)}\n`)) await drained(res);
+    if (next === null || res.destroyed) break;
+    after = next;
+  }
+  res.end();
+}
+
+/** Or nobody reads any more. */
+async function drained(res: Response): Promise<void> {
+  if (res.destroyed) return;
+  const end = new AbortController();
+  try {
+    await Promise.race([once(res, 'drain', { signal: end.signal }), once(res, 'close', { signal: end.signal })]);
+  } finally {
+    end.abort();
+  }
 }
 
 /** An id with U+0000 can't be one; PostgreSQL would choke on it. */

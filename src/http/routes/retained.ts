@@ -1,7 +1,7 @@
 import { contract } from '../../events/contract';
 import { matches } from '../../offline/topic';
 import type { AppOptions } from '../app';
-import { bodyReader, parseJson } from '../body';
+import { bodyReader, hasBody, parseJson } from '../body';
 import { browseRetained } from '../browse-retained';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { messageView } from '../message-view';
@@ -32,8 +32,7 @@ export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, n
       path: '/v1/retained/restore',
       async handle(req, res) {
         // Without a body: all of them.
-        const isEmpty = req.get('Transfer-Encoding') === undefined && Number(req.get('Content-Length') ?? 0) === 0;
-        const body = isEmpty ? {} : parseJson(await readBody(req, res));
+        const body = hasBody(req) ? parseJson(await readBody(req, res)) : {};
         const flaws = validate(body);
         if (flaws.length > 0) throw validationProblem(flaws);
         await retained.restore((body as components['schemas']['RestoreRequest']).filter ?? '#');

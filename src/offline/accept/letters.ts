@@ -1,19 +1,16 @@
 import { createHash } from 'node:crypto';
 import { RefusedError } from '../../errors';
-import type { OfflineEvent } from '../../events/event';
 import { publishBody } from '../../events/body';
-import type { DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetters, Ingest, NewDeadLetter } from '../../http/services';
+import type { DeadLetter, DeadLetterPage, DeadLetterQuery, DeadLetters, NewDeadLetter } from '../../http/services';
 import type { Metrics } from '../../ops/metrics';
 import type { LetterBox } from '../../queue/dead-letters';
 import { historyLane } from '../../queue/names';
 import type { Subscription } from '../../stores/store';
 import type { Message } from '../message';
+import { retryOf, type RetryDeps } from './retry';
 
-export interface LettersDeps {
+export interface LettersDeps extends RetryDeps {
   readonly box: LetterBox;
-  readonly ingest: Ingest;
-  /** From an event's JSON; throws RefusedError where it is not one. */
-  readonly parse: (event: unknown) => OfflineEvent;
   readonly metrics: Metrics;
   readonly now: () => number;
 }
@@ -31,7 +28,7 @@ export class Letters implements DeadLetters {
     await this.put(reason, publishBody(message), null, message.id);
   }
 
-  /** A message that a history refuses; the store has it. Not an event: trying it again would deliver the message once more. */
+  /** A message that a history refuses; the store has it. Trying it again appends it to this history and does nothing else. */
   async setAsideHistory(message: Message, sink: string, reason: string): Promise<void> {
     await this.put(`${sink}: ${reason}`, { history: sink, message: publishBody(message) }, null, `${historyLane(sink)}-${message.id}`);
   }
@@ -43,32 +40,48 @@ export class Letters implements DeadLetters {
   }
 
   async list({ after, limit }: DeadLetterQuery): Promise<DeadLetterPage> {
-    const letters = await this.deps.box.list(after === null ? null : fromCursor(after), limit + 1);
-    const page = letters.slice(0, limit);
-    const last = page.at(-1);
-    return { letters: page, next: letters.length > limit && last !== undefined ? `${last.at}.${last.id}` : null };
+    const { letters, more } = await this.deps.box.list(after, limit);
+    const last = letters.at(-1);
+    return { letters, next: more && last !== undefined ? { at: last.at, id: last.id } : null };
   }
 
   get(id: string): Promise<DeadLetter | null> {
     return this.deps.box.get(id);
   }
 
-  async retry(id: string): Promise<boolean> {
+  async retry(id: string, edited?: unknown): Promise<boolean> {
     const letter = await this.deps.box.get(id);
     if (letter === null) return false;
-    await this.deps.ingest.accept([this.deps.parse(letter.event)]);
-    await this.deps.box.remove(id);
+    const { parse, ingest, metrics, box } = this.deps;
+    const again = edited === undefined ? retryOf(letter, this.deps) : ((event) => () => ingest.accept([event]))(parse(edited));
+    const held = await box.hold(letter);
+    if (held === null) return false;
+    try {
+      await again();
+    } catch (error) {
+      await held.giveBack();
+      throw error;
+    }
+    await held.done();
+    metrics.deadLettersRetried.inc();
     return true;
   }
 
-  /** Those that can be: a letter that is no event stays. */
+  /** Those that can be; the others stay. Not what comes back meanwhile. */
   async retryAll(): Promise<number> {
     let count = 0;
-    for await (const { id, event } of this.all()) {
-      if (!this.isEvent(event)) continue;
-      if (await this.retry(id)) count++;
-    }
+    for (const id of await this.deps.box.ids()) if (await this.retryIfPossible(id)) count++;
     return count;
+  }
+
+  private async retryIfPossible(id: string): Promise<boolean> {
+    try {
+      return await this.retry(id);
+    } catch (error) {
+      // Trying it alone tells why.
+      if (error instanceof RefusedError) return false;
+      throw error;
+    }
   }
 
   remove(id: string): Promise<boolean> {
@@ -77,37 +90,14 @@ export class Letters implements DeadLetters {
 
   async removeAll(): Promise<number> {
     let count = 0;
-    for await (const { id } of this.all()) if (await this.remove(id)) count++;
+    for (const id of await this.deps.box.ids()) if (await this.remove(id)) count++;
     return count;
   }
 
-  private async *all(): AsyncGenerator<DeadLetter> {
-    for (let after: DeadLetter | null = null; ; ) {
-      const letters: DeadLetter[] = await this.deps.box.list(after, 100);
-      yield* letters;
-      after = letters.at(-1) ?? null;
-      if (after === null) return;
-    }
-  }
-
-  private isEvent(event: unknown): boolean {
-    try {
-      this.deps.parse(event);
-      return true;
-    } catch (error) {
-      // It is why it is here; listing it tells the reason.
-      if (error instanceof RefusedError) return false;
-      throw error;
-    }
-  }
-
   private async put(reason: string, event: unknown, source: string | null, key?: string): Promise<void> {
-    await this.deps.box.put({ reason, event, source, at: this.deps.now() }, key);
-    this.deps.metrics.deadLetters.inc();
+    const { box, metrics, now } = this.deps;
+    const discarded = await box.put({ reason, event, source, at: now() }, key);
+    metrics.deadLetters.inc();
+    metrics.deadLettersDiscarded.inc(discarded);
   }
-}
-
-function fromCursor(cursor: string): { at: number; id: string } {
-  const dot = cursor.indexOf('.');
-  return { at: Number(cursor.slice(0, dot)), id: cursor.slice(dot + 1) };
 }
