@@ -13,7 +13,7 @@ const TOPICS = 1_000;
 const SECONDS = Number(process.env['SECONDS'] ?? 120);
 const FACTOR = 5;
 /** As many as several nodes of EMQX would have under way; they are opened bit by bit, as EMQX's are. */
-const CONNECTIONS = 4_000;
+const CONNECTIONS = 3_000;
 const RAMP_MS = 5_000;
 const CALIBRATION_MS = 10_000;
 const TICK_MS = 10;

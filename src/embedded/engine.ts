@@ -1,6 +1,8 @@
 import { once } from 'node:events';
-import { mkdirSync } from 'node:fs';
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { Client, type ClientConfig } from 'pg';
 import { RetryableError } from '../errors';
@@ -10,6 +12,8 @@ import { queryMessage, WireReader } from './wire';
 
 /** BullMQ's tables live beside the store's in one database, in a schema of their own (queue/postgres.ts). */
 const SETUP = 'SET search_path TO public, offline_queue';
+
+const THREAD = join(__dirname, 'thread.js');
 
 interface Request {
   readonly stream: PgliteStream;
@@ -49,7 +53,8 @@ export class PgliteEngine {
     const lock = DirectoryLock.acquire(dataDir);
     try {
       const directory = join(dataDir, 'pgdata');
-      const thread = new Worker(join(__dirname, 'thread.js'), { workerData: { directory, setup: SETUP } });
+      if (!existsSync(join(directory, 'PG_VERSION'))) await create(directory);
+      const thread = new Worker(THREAD, { workerData: { directory, setup: SETUP }, resourceLimits: { maxYoungGenerationSizeMb: 8 } });
       await once(thread, 'message');
       return new PgliteEngine(thread, lock, onFailure);
     } catch (error) {
@@ -140,4 +145,12 @@ export class PgliteEngine {
     await exit;
     this.lock.release();
   }
+}
+
+/** What a process that died left half made is begun again. */
+async function create(directory: string): Promise<void> {
+  const unfinished = `${directory}.new`;
+  rmSync(unfinished, { recursive: true, force: true });
+  await promisify(execFile)(process.execPath, [THREAD, unfinished]);
+  renameSync(unfinished, directory);
 }
