@@ -50,14 +50,21 @@ export class Checker {
   /** One client's acknowledgement was accepted and waited in the queue when the message was sent for another client. */
   readonly afterAnothers: Repeat[] = [];
   readonly orderBreaks: OrderBreak[] = [];
+  /**
+   * Sent in order, and the earlier one was lost with a connection that broke: its repeat comes behind a later one that reached the next connection
+   * before the server knew of it. A session that ends with its connection has no order beyond it.
+   */
+  lostWithConnection = 0;
   readonly duplicates = new Map<Cause, number>();
   /** Of something that was not published as it arrived. */
   readonly strangers: string[] = [];
   /** Messages that nobody has acknowledged, or whose acknowledgement the server has not accepted. */
   open = 0;
   private readonly byId = new Map<string, Record>();
-  /** By subscriber and stream: the last one that the server sent before EMQX or the server sent an earlier one. */
-  private readonly highest = new Map<string, number>();
+  /** By subscriber and stream: the greatest that came from the server, and when the subscription that it came through was made. */
+  private readonly highest = new Map<string, { readonly sequence: number; readonly since: number }>();
+  /** By subscriber. */
+  private readonly subscribedAt = new Map<string, number>();
 
   /** @param isAlone whether only one client subscribes to the topic: among several there is no order. */
   constructor(
@@ -110,6 +117,11 @@ export class Checker {
     list.push({ identity: record.identity, afterMs: now - record.ackAcceptedAt, at: now });
   }
 
+  /** The subscriber has a new connection and its subscriptions. */
+  subscribed(subscriber: string): void {
+    this.subscribedAt.set(subscriber, performance.now());
+  }
+
   received(subscriber: string, connection: number, payload: Buffer, ours: boolean): void {
     const record = this.recordOf(payload);
     if (record === null) return;
@@ -119,7 +131,7 @@ export class Checker {
     const receipt = { at: now, connection, ours };
     const before = receipts.at(-1);
     receipts.push(receipt);
-    if (before === undefined) return this.checkOrder(subscriber, record.identity, ours, now);
+    if (before === undefined) return this.checkOrder(subscriber, record, ours, now);
     const cause = causeOf({ record, before, receipt, isAlone: this.isAlone(record.identity.topic), faultBetween: this.faultBetween });
     this.duplicates.set(cause, (this.duplicates.get(cause) ?? 0) + 1);
   }
@@ -128,12 +140,14 @@ export class Checker {
    * Order: what the server sends must not come before an earlier message of the same publisher and topic that the subscriber has not got yet.
    * A repeat may come at any time. What EMQX delivers itself, at once, comes before what was stored: that is as MQTT has it.
    */
-  private checkOrder(subscriber: string, identity: Identity, ours: boolean, at: number): void {
+  private checkOrder(subscriber: string, { identity, sends }: Record, ours: boolean, at: number): void {
     if (!this.isAlone(identity.topic)) return;
     const key = `${subscriber} ${streamOf(identity)}`;
-    const highest = this.highest.get(key) ?? -1;
-    if (identity.sequence < highest) this.orderBreaks.push({ subscriber, identity, overtakenBy: highest, at });
-    else if (ours) this.highest.set(key, identity.sequence);
+    const highest = this.highest.get(key);
+    if (highest === undefined || identity.sequence > highest.sequence) {
+      if (ours) this.highest.set(key, { sequence: identity.sequence, since: this.subscribedAt.get(subscriber) ?? Infinity });
+    } else if ((sends[0] ?? Infinity) < highest.since) this.lostWithConnection++;
+    else this.orderBreaks.push({ subscriber, identity, overtakenBy: highest.sequence, at });
   }
 
   private ackedRecord(event: BrokerEvent): Record | null {

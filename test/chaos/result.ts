@@ -18,6 +18,7 @@ export interface Result {
   /** Sent for one client while another's accepted acknowledgement waited in the queue. */
   readonly afterAnothers: number;
   readonly orderBreaks: number;
+  readonly lostWithConnection: number;
   readonly duplicates: ReadonlyMap<string, number>;
   readonly maxMegabytes: number;
   /** MB a minute, of the process that lived longest, without its first half minute; null: none lived long enough. */
@@ -61,7 +62,7 @@ export function resultOf(findings: Findings): Result {
   const result = {
     ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts() },
     deliveries: [...checker.records.values()].reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
-    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.orderBreaks.length },
+    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.orderBreaks.length, lostWithConnection: checker.lostWithConnection },
     ...{ duplicates: checker.duplicates, maxMegabytes, growth, longestStopMs, publishedMs, durationMs },
   };
   return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(({ identity }) => keyOf(identity)) }) };

@@ -32,13 +32,14 @@ export async function runRound(options: RoundOptions): Promise<Result> {
   const schedule = new Schedule();
   const checker = new Checker(isAlone, schedule.between);
   const setting = await open(options);
+  let traffic: Traffic | null = null;
   const from = performance.now();
   const timer = setInterval(() => watch(setting, checker, schedule, from, options), 1_000);
   try {
     const { emqx, targets } = setting;
     listen(emqx, checker);
     await allReady(setting);
-    const traffic = new Traffic(emqx, checker, { ...options.traffic, random: random.fork() });
+    traffic = new Traffic(emqx, checker, { ...options.traffic, random: random.fork() });
     schedule.start(options.configuration.faults, targets, random.fork(), ...options.pauseMs);
     await traffic.publishAll(() => emqx.action.pending > MAX_PENDING);
     await schedule.stop();
@@ -56,10 +57,12 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     const left = await until(async () => (await storedCount(setting)) === 0, 20_000).then((empty) => (empty ? 0 : storedCount(setting)));
     const durationMs = performance.now() - from;
     const letters = await deadLetters(setting);
-    await traffic.stop();
     return resultOf({ options, checker, schedule, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left: left ?? -1, letters, late, problems, publishedMs, durationMs });
   } finally {
     clearInterval(timer);
+    // What a fault starts again would be left behind; an error of its own was thrown above.
+    await schedule.stop().catch(() => undefined);
+    await traffic?.stop();
     await setting.close();
   }
 }

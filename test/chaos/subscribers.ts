@@ -65,6 +65,7 @@ export class Subscriber {
     await new Promise<void>((resolve, reject) => client.once('connect', () => resolve()).once('error', reject));
     client.on('error', () => undefined);
     await this.subscribe();
+    checker.subscribed(name);
   }
 
   private async go(inOrder: boolean): Promise<void> {

@@ -18,7 +18,7 @@ export function table(results: readonly Result[]): string {
 }
 
 /** What the table has no room for. */
-export function details({ name, faults, deliveries, duplicates, failures }: Result): string {
+export function details({ name, faults, deliveries, duplicates, lostWithConnection, failures }: Result): string {
   const list = (counts: ReadonlyMap<string, number>) => [...counts].sort(([, a], [, b]) => b - a).map(([what, count]) => `${count} × ${what}`).join(', ') || 'none';
-  return [`${name}: faults: ${list(faults)}`, `  ${deliveries} deliveries; duplicates: ${list(duplicates)}`, ...failures.map((failure) => `  FAILED: ${failure}`)].join('\n');
+  return [`${name}: faults: ${list(faults)}`, `  ${deliveries} deliveries; duplicates: ${list(duplicates)}; repeated behind later ones after a connection broke: ${lostWithConnection}`, ...failures.map((failure) => `  FAILED: ${failure}`)].join('\n');
 }

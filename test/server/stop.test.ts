@@ -6,6 +6,7 @@ import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { publishEvent } from '../support/events';
 import { ServerProcess } from '../support/process';
+import { withRedis } from '../support/redis';
 import { waitFor } from '../support/wait';
 
 const MOST_MS = 10_000;
@@ -50,6 +51,8 @@ describe('a stop', () => {
       );
     };
 
+    // What an earlier run has left would be worked on, too.
+    beforeEach(() => withRedis(`${redis}/11`, (client) => client.flushdb().then(() => undefined)));
     afterEach(async () => {
       await Promise.all(running.splice(0).map((server) => server.end('SIGKILL')));
       await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
@@ -57,7 +60,7 @@ describe('a stop', () => {
 
     it.each(['redis', 'postgres'])('takes less than 10 s while the store is silent, and leaves what is in hand in the queue (%s)', async (kind) => {
       const store = await emptyDatabase(postgres, 'offline_stop_store');
-      const queue = kind === 'redis' ? `${redis}/9` : await emptyDatabase(postgres, 'offline_stop_queue');
+      const queue = kind === 'redis' ? `${redis}/11` : await emptyDatabase(postgres, 'offline_stop_queue');
       const proxy = await proxied(store);
       const server = await serve({ STORE_URL: proxy.url, QUEUE_URL: queue });
       await accept(server, 'A1');
@@ -70,7 +73,7 @@ describe('a stop', () => {
     }, 90_000);
 
     it.each(['redis', 'postgres'])('takes less than 10 s while the queue (%s) is silent', async (kind) => {
-      const queue = await proxied(kind === 'redis' ? `${redis}/9` : await emptyDatabase(postgres, 'offline_stop_queue'));
+      const queue = await proxied(kind === 'redis' ? `${redis}/11` : await emptyDatabase(postgres, 'offline_stop_queue'));
       const server = await serve({ STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: queue.url });
       await accept(server, 'B1');
       queue.silent = true;
@@ -82,7 +85,7 @@ describe('a stop', () => {
 
     it('takes less than 10 s while EMQX is silent, and gives the delivery back', async () => {
       const emqx = await EmqxStandIn.start();
-      const environment = { STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: `${redis}/9`, EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret };
+      const environment = { STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: `${redis}/11`, EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret };
       const server = await serve(environment);
       await accept(server, 'C1');
       emqx.rest.outage = 'hang';
@@ -100,7 +103,7 @@ describe('a stop', () => {
     }, 60_000);
 
     it('takes less than 10 s while a request comes in byte by byte', async () => {
-      const server = await serve({ STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: `${redis}/9` });
+      const server = await serve({ STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: `${redis}/11` });
       const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
       socket.on('error', () => undefined);
       socket.write('POST /v1/events HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{');
@@ -111,7 +114,7 @@ describe('a stop', () => {
 
     it('is over at once with a second signal', async () => {
       const proxy = await proxied(await emptyDatabase(postgres, 'offline_stop_store'));
-      const server = await serve({ STORE_URL: proxy.url, QUEUE_URL: `${redis}/9` });
+      const server = await serve({ STORE_URL: proxy.url, QUEUE_URL: `${redis}/11` });
       proxy.silent = true;
       await accept(server, 'D1');
       const first = server.end('SIGTERM');
@@ -166,7 +169,7 @@ describe('a start before', () => {
       ['emqx', '', 'refuses'],
     ] as const)('the %s (%s, which %s) waits for it and says so', async (what, kind, how) => {
       const emqx = await EmqxStandIn.start();
-      const real = { store: await emptyDatabase(postgres, 'offline_start_store'), queue: kind === 'redis' ? `${redis}/10` : await emptyDatabase(postgres, 'offline_start_queue'), emqx: emqx.apiUrl };
+      const real = { store: await emptyDatabase(postgres, 'offline_start_store'), queue: kind === 'redis' ? `${redis}/12` : await emptyDatabase(postgres, 'offline_start_queue'), emqx: emqx.apiUrl };
       const late = await absent(real[what], how);
       const urls = { ...real, [what]: late.url };
       const server = await ServerProcess.run({ STORE_URL: urls.store, QUEUE_URL: urls.queue, EMQX_URL: urls.emqx, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret }, 'serve');
