@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -6,6 +6,7 @@ import type { StoreName } from '../support/empty-store';
 import { CONFIGURATIONS, onStore, type Configuration } from './configurations';
 import type { Result } from './result';
 import { runRound } from './round';
+import { FAKETIME } from './servers';
 import { closeAll } from './setting';
 import { details, table } from './table';
 
@@ -23,7 +24,7 @@ async function main(): Promise<void> {
   const { values } = parseArgs({ options: { seed: string, messages: string, rate: string, only: string, store: string, appendfsync: string, short: flag, source: flag, help: flag } });
   if (values.help) return void process.stdout.write(`${USAGE}\n`);
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
-  const chosen = choose(values.only, values.store);
+  const chosen = choose(values.only, values.store).filter(isPossible);
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
   const messages = Number(values.messages ?? (values.short ? 22_000 : 220_000));
   const logs = join(tmpdir(), `offline-chaos-${seed}`);
@@ -43,6 +44,13 @@ async function main(): Promise<void> {
   }
   process.stdout.write(`\n${table(results)}\n`);
   if (results.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
+}
+
+/** What this machine lacks is left out, loudly. */
+function isPossible({ name, faults }: Configuration): boolean {
+  const missing = faults.includes('disk') && process.getuid?.() !== 0 ? 'root, to mount a small disk' : faults.includes('clock') && !existsSync(FAKETIME) ? 'libfaketime (apt-get install libfaketime)' : null;
+  if (missing !== null) process.stdout.write(`SKIPPED: ${name}: it needs ${missing}\n`);
+  return missing === null;
 }
 
 /** A server that dies has its job taken over after 12 s: faults must leave time for some work between them. */

@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const ROOT = join(__dirname, '../..');
 /** What a service manager waits before it starts again what has exited by itself. */
 const RESTART_MS = 500;
-const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
+/** Debian's libfaketime. */
+export const FAKETIME = '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1';
 
 export interface MemorySample {
   /** Of the process, in seconds. */
