@@ -23,6 +23,8 @@ const LAST_RETRY_MS = 5_000;
 const SWEEP_MS = 20;
 /** Connections that wait to be taken: after an outage all come at once, and Node's 511 makes the others wait for seconds. */
 const BACKLOG = 2_048;
+/** At a stop a request that takes longer is broken off: EMQX sends it again, and there must be time to give back what is in hand. */
+const LAST_REQUESTS_MS = 3_000;
 
 /**
  * The whole server, from a configuration. It listens at once; until the queue is ready events get 503, and until the store is ready
@@ -161,7 +163,9 @@ export class Server {
   /** Requests under way are answered; EMQX's kept-alive connections are closed as they fall idle. */
   private async closeHttp(): Promise<void> {
     const sweep = setInterval(() => this.http.closeIdleConnections(), SWEEP_MS);
+    const late = setTimeout(() => this.http.closeAllConnections(), LAST_REQUESTS_MS);
     await new Promise((resolve) => this.http.close(resolve));
     clearInterval(sweep);
+    clearTimeout(late);
   }
 }

@@ -27,13 +27,13 @@ describe(`chaos, seed ${SEED}`, () => {
   afterAll(() => rmSync(directory.path, { recursive: true, force: true }));
 
   it('nothing is lost, sent after its acknowledgement or overtaken: embedded', async () => {
-    expectPassed(await run({ name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx'], share: 1 }, 1_200));
+    expectPassed(await run({ name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx'], share: 1 }, 700));
   }, 240_000);
 
   // Says whether the machine has what the private servers need.
   withBackends(['postgres', 'redis'], () => {
     it('nothing is lost, sent after its acknowledgement or overtaken: Redis and PostgreSQL that die, too', async () => {
-      expectPassed(await run({ name: 'redis-postgres', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['server', 'emqx', 'queue', 'store'], share: 1 }, 1_200));
+      expectPassed(await run({ name: 'redis-postgres', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['server', 'emqx', 'queue', 'store'], share: 1 }, 700));
     }, 240_000);
   });
 });
