@@ -62,6 +62,7 @@ export function fromSchema(schema: Schema | true): fc.Arbitrary<Json> {
       return schema.pattern?.startsWith('^[0-9A-Za-z_-]') === true ? fc.stringMatching(/^[0-9A-F]{32}$/) : text();
     case 'object':
       return fc.dictionary(text(), anything, { maxKeys: 4 });
+    case undefined:
     default:
       return anything;
   }

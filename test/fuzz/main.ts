@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import * as fc from 'fast-check';
 import { Stub } from '../emqx/stub';
@@ -65,9 +66,9 @@ async function start(directory: string, emqx: string): Promise<{ subject: Subjec
   const { STORE_URL = '', QUEUE_URL = '', PATH = '' } = process.env;
   const POLICIES = JSON.stringify([{ filter: '#', retain: 'store', storeQos0: true, maxStored: 1_000 }]);
   const env = { PATH, PORT: String(port), DATA_DIR: directory, STORE_URL, QUEUE_URL, POLICIES, EMQX_URL: emqx, EMQX_API_KEY: 'k', EMQX_API_SECRET: 'secret' };
-  const hook = { NODE_OPTIONS: `--require ${join(__dirname, 'memory-hook.cjs')}` };
-  const options = { cwd: join(__dirname, '../..'), env: { ...env, ...hook }, stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'] };
-  const subject = new Subject(spawn(process.execPath, ['--import', 'tsx', 'src/main.ts', 'serve'], options));
+  const hook = ['--expose-gc', '--import', 'tsx', '--import', pathToFileURL(join(__dirname, 'memory-hook.ts')).href];
+  const options = { cwd: join(__dirname, '../..'), env, stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'] };
+  const subject = new Subject(spawn(process.execPath, [...hook, 'src/main.ts', 'serve'], options));
   await waitFor('the server', () => subject.output.includes('"msg":"ready"') || subject.exited !== null, 60_000);
   return { subject, url: `http://127.0.0.1:${port}` };
 }
