@@ -59,7 +59,7 @@ export class Core {
     const { policies } = config;
     const retainer = emqx?.retainer;
     this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: randomUUID() });
-    this.acks = new AcceptedAcks();
+    this.acks = new AcceptedAcks(queue.shared ? state : null);
     this.ingest = new Ingest(lanes, policies, signer, this.acks);
     this.letters = new Letters({
       ...{ box, ingest: this.ingest, metrics, now },

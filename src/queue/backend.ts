@@ -30,6 +30,8 @@ export const SERVER_LANES: LaneCounts = { messages: 8, clients: 4 };
 export interface QueueBackend {
   readonly state: SharedState;
   readonly laneCounts: LaneCounts;
+  /** Other processes may work on it, too. */
+  readonly shared: boolean;
   /** Makes the database ready for use; throws RetryableError while it is away. What is below needs it first. */
   prepare(): Promise<void>;
   flows(): Flows;

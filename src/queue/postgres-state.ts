@@ -37,6 +37,23 @@ export class PostgresState implements SharedState {
     );
   }
 
+  async mark(keys: readonly string[], ttlMs: number): Promise<void> {
+    await this.query(
+      `INSERT INTO offline_queue.shared_state (key, value, expires_at) SELECT DISTINCT 'mark:' || key, '', $2::bigint FROM unnest($1::text[]) AS key ORDER BY 1
+       ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at`,
+      [keys, Date.now() + ttlMs],
+    );
+  }
+
+  async marked(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    if (keys.length === 0) return new Set();
+    const { rows } = await this.query<{ key: string }>(`SELECT key FROM offline_queue.shared_state WHERE key = ANY($1::text[]) AND expires_at > $2`, [
+      keys.map((key) => `mark:${key}`),
+      Date.now(),
+    ]);
+    return new Set(rows.map(({ key }) => key.slice('mark:'.length)));
+  }
+
   async delete(key: string): Promise<void> {
     await this.query(`DELETE FROM offline_queue.shared_state WHERE key = $1`, [key]);
   }

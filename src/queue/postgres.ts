@@ -38,6 +38,7 @@ export interface PostgresQueueOptions {
 export class PostgresQueue implements QueueBackend {
   readonly state: SharedState;
   readonly laneCounts: LaneCounts;
+  readonly shared: boolean;
   private readonly pool: Pool;
   /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
   private root: PostgresQueueBackend | null = null;
@@ -46,6 +47,7 @@ export class PostgresQueue implements QueueBackend {
     this.pool = new Pool({ ...this.connection(), max: 4 });
     this.pool.on('error', options.onError);
     this.state = new PostgresState(this.pool);
+    this.shared = !options.exclusive;
     this.laneCounts = options.exclusive ? EMBEDDED_LANES : SERVER_LANES;
   }
 

@@ -2,7 +2,7 @@ import { errorText, RetryableError } from '../errors';
 import type { RedisConnection } from '../redis/connect';
 import type { Entry, Leases, SharedState } from './state';
 
-/** Plain keys with a time to live; each command touches one key, so that it works on Redis Cluster. */
+/** Plain keys with a time to live, all in one slot of a Redis Cluster. */
 export class RedisState implements SharedState {
   constructor(
     private readonly redis: RedisConnection,
@@ -26,6 +26,17 @@ export class RedisState implements SharedState {
 
   async raise(entries: readonly Entry[], ttlMs: number): Promise<void> {
     await this.try(() => Promise.all(entries.map(({ key, value }) => this.redis.eval(RAISE, 1, this.stateKey(key), value, ttlMs))));
+  }
+
+  async mark(keys: readonly string[], ttlMs: number): Promise<void> {
+    await this.try(() => Promise.all(keys.map((key) => this.redis.set(this.markKey(key), '', 'PX', ttlMs))));
+  }
+
+  async marked(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    if (keys.length === 0) return new Set();
+    // One slot of a cluster has them all (the prefix's hash tag).
+    const values = await this.try(() => this.redis.mget(keys.map((key) => this.markKey(key))));
+    return new Set(keys.filter((_, i) => values[i] !== null));
   }
 
   async delete(key: string): Promise<void> {
@@ -56,6 +67,10 @@ export class RedisState implements SharedState {
 
   private stateKey(key: string): string {
     return `${this.prefix}:state:${key}`;
+  }
+
+  private markKey(key: string): string {
+    return `${this.prefix}:mark:${key}`;
   }
 
   private leaseKey(id: string): string {

@@ -23,6 +23,7 @@ export interface RedisQueueOptions {
 export class RedisQueue implements QueueBackend {
   readonly state: SharedState;
   readonly laneCounts = SERVER_LANES;
+  readonly shared = true;
   private readonly producers: RedisConnection;
   private readonly consumers: RedisConnection;
 

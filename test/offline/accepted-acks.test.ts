@@ -1,16 +1,33 @@
 import { AcceptedAcks } from '../../src/offline/accept/accepted-acks';
+import { MemoryState } from './simulation/state';
 
 describe('accepted acknowledgements', () => {
-  it.each(['two', 'x'.repeat(65_535)])('are known by message, and by message and client', (clientid) => {
-    const acks = new AcceptedAcks();
-    acks.note('A', 'one');
-    acks.note('A', clientid);
-    expect([acks.has('A'), acks.has('A', 'one'), acks.has('A', clientid), acks.has('A', 'three'), acks.has('B')]).toEqual([true, true, true, false, false]);
+  it.each(['two', 'x'.repeat(65_535)])('are known by message, or by message and client', async (clientid) => {
+    const acks = new AcceptedAcks(null);
+    await acks.note('A', null);
+    await acks.note('B', 'one');
+    await acks.note('B', clientid);
+    expect([acks.has('A', null), acks.has('A', 'one'), acks.has('B', null), acks.has('B', 'one'), acks.has('B', clientid)]).toEqual([true, false, false, true, true]);
+    expect(await acks.known(['A', 'B', 'C'], null)).toEqual(new Set(['A']));
+    expect(await acks.known(['A', 'B', 'C'], clientid)).toEqual(new Set(['B']));
   });
 
-  it('are bounded: the oldest go', () => {
-    const acks = new AcceptedAcks(10);
-    for (let i = 0; i < 25; i++) acks.note(String(i), 'c');
+  it('are bounded: the oldest go', async () => {
+    const acks = new AcceptedAcks(null, 10);
+    for (let i = 0; i < 25; i++) await acks.note(String(i), 'c');
     expect(Array.from({ length: 25 }, (_, i) => acks.has(String(i), 'c'))).toEqual(Array.from({ length: 25 }, (_, i) => i >= 10));
+  });
+
+  // Two servers on one queue: the one that delivers is not the one that EMQX told.
+  it('of other processes are known for a minute', async () => {
+    let now = 1_000;
+    const state = new MemoryState(() => now);
+    const [one, other] = [new AcceptedAcks(state), new AcceptedAcks(state)];
+    await Promise.all([one.note('A', null), one.note('B', 'c')]);
+    expect(await other.known(['A', 'B', 'C'], null)).toEqual(new Set(['A']));
+    expect(await other.known(['A', 'B', 'C'], 'c')).toEqual(new Set(['B']));
+    now += 60_000;
+    expect(await other.known(['A'], null)).toEqual(new Set());
+    expect(await one.known(['A'], null)).toEqual(new Set(['A']));
   });
 });

@@ -23,6 +23,8 @@ async function subject(fields: Parameters<typeof policy>[0] = {}) {
     set: async (key, value) => void values.set(key, value),
     delete: async (key) => void values.delete(key),
     raise: async () => undefined,
+    mark: async () => undefined,
+    marked: async () => new Set(),
     lease: async (ids, owner) => {
       const granted = ids.filter((id) => !leases.has(id));
       for (const id of granted) leases.set(id, owner);
@@ -51,7 +53,7 @@ async function subject(fields: Parameters<typeof policy>[0] = {}) {
     },
     policies: [policy({ mode: 'pubsub', deliverTo: 'inbox', ...fields })],
     signer: new Signer('key'),
-    acks: { has: () => false },
+    acks: { known: async () => new Set() },
     metrics: createMetrics(),
     setAside: async () => undefined,
     now: () => 20_000,

@@ -1,34 +1,62 @@
 import { createHash } from 'node:crypto';
+import { Batcher, Budget } from '../../queue/batcher';
+import type { SharedState } from '../../queue/state';
 
 /** Of each of two generations, about 5 MB. Beyond it the oldest are forgotten: a message may be sent once more then, as at least once allows. */
 const MOST = 25_000;
+/** Other processes know them so long; an acknowledgement that waits in the queue for longer is forgotten by them. ms. */
+const SHARED_MS = 60_000;
+const BATCH = { maxItems: 2_048, maxBytes: Infinity };
 /** A client id may have 65,535 bytes. */
 const LONG = 64;
 
+/** null: whoever acknowledges it, it is done (queue mode). */
+type Reader = string | null;
+
 /**
- * Acknowledgements that this process has accepted of late. Under load they wait in the queue for seconds, and a delivery that is past its fences
- * does not wait for them: what they name is in the store still and must not be sent any more.
+ * Acknowledgements that were accepted of late. Under load they wait in the queue for seconds, and a delivery that is past its fences does not wait
+ * for them: what they name is in the store still and must not be sent any more. This process knows its own at once; those of others
+ * on the same queue are asked for.
  */
 export class AcceptedAcks {
   private young = new Set<string>();
   private old = new Set<string>();
   private count = 0;
+  private readonly sharing: Batcher<string>;
 
-  constructor(private readonly most = MOST) {}
-
-  /** Before the event is answered. */
-  note(id: string, clientid: string): void {
-    if (++this.count > this.most) [this.old, this.young, this.count] = [this.young, new Set(), 1];
-    this.young.add(id).add(keyOf(id, clientid));
+  /** @param state null: no other process works on the queue. */
+  constructor(
+    private readonly state: Pick<SharedState, 'mark' | 'marked'> | null,
+    private readonly most = MOST,
+  ) {
+    const flush = async (keys: string[]) => this.state?.mark(keys, SHARED_MS);
+    this.sharing = new Batcher({ ...BATCH, flush, budget: new Budget({ items: Infinity, bytes: Infinity }) });
   }
 
-  /** By anybody; or by this client. */
-  has(id: string, clientid?: string): boolean {
-    const key = clientid === undefined ? id : keyOf(id, clientid);
+  /** Before the event is answered. */
+  async note(id: string, reader: Reader): Promise<void> {
+    const key = keyOf(id, reader);
+    if (++this.count > this.most) [this.old, this.young, this.count] = [this.young, new Set(), 1];
+    this.young.add(key);
+    if (this.state !== null) await this.sharing.add(key, 0);
+  }
+
+  /** Whether this process has it. */
+  has(id: string, reader: Reader): boolean {
+    const key = keyOf(id, reader);
     return this.young.has(key) || this.old.has(key);
+  }
+
+  /** Those of the ids that this process or another one has. */
+  async known(ids: readonly string[], reader: Reader): Promise<ReadonlySet<string>> {
+    const keys = new Map(ids.map((id) => [keyOf(id, reader), id]));
+    const shared = await this.state?.marked([...keys.keys()]);
+    // Its own last: acknowledgements go on arriving while the others are asked for.
+    return new Set([...keys].filter(([key, id]) => shared?.has(key) === true || this.has(id, reader)).map(([, id]) => id));
   }
 }
 
-function keyOf(id: string, clientid: string): string {
-  return `${id}/${clientid.length > LONG ? createHash('sha256').update(clientid).digest('base64url') : clientid}`;
+function keyOf(id: string, reader: Reader): string {
+  if (reader === null) return id;
+  return `${id}/${reader.length > LONG ? createHash('sha256').update(reader).digest('base64url') : reader}`;
 }

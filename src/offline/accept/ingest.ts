@@ -2,6 +2,7 @@ import type { Policy } from '../../config/policies';
 import type { OfflineEvent } from '../../events/event';
 import type { Item } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
+import { policyFor } from '../policy';
 import type { AcceptedAcks } from './accepted-acks';
 import { route } from './route';
 import type { Signer } from '../signature';
@@ -18,8 +19,13 @@ export class Ingest {
   /** Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
-    await Promise.all(items.map((item) => this.lanes.put(item, sizeOf(item))));
-    for (const item of items) if ('write' in item && item.write.kind === 'ack') this.acks.note(item.write.id, item.write.clientid);
+    await Promise.all(items.map((item) => Promise.all([this.lanes.put(item, sizeOf(item)), this.noteAck(item)])));
+  }
+
+  private async noteAck(item: Item): Promise<void> {
+    if (!('write' in item) || item.write.kind !== 'ack') return;
+    const { id, topic, clientid } = item.write;
+    await this.acks.note(id, policyFor(this.policies, topic)?.mode === 'pubsub' ? clientid : null);
   }
 }
 

@@ -27,7 +27,7 @@ export interface DelivererDeps {
   readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'turn' | 'forget' | 'dropped'>;
   readonly policies: readonly Policy[];
   readonly signer: Signer;
-  readonly acks: Pick<AcceptedAcks, 'has'>;
+  readonly acks: Pick<AcceptedAcks, 'known'>;
   readonly metrics: Metrics;
   /** A message that EMQX will never take. */
   readonly setAside: (message: Message, reason: string) => Promise<void>;

@@ -56,7 +56,7 @@ export class PageSender {
     const sentByEmqx = await this.sentByEmqx(page);
     if (sentByEmqx !== null) await this.settle(recipient, page, [sentByEmqx]);
     const isKept = (message: Message) => policy.qos0 === 'keep' && !acked(message);
-    const wanted = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && !this.isAcked(m, page) && (acked(m) || policy.qos0 !== 'skip'));
+    const wanted = page.messages.filter((m) => m !== sentByEmqx && window.inFlight[m.id] === undefined && (acked(m) || policy.qos0 !== 'skip'));
     const fresh = await this.kept.note(owner, run, wanted.filter(isKept).map(({ id }) => id));
     const candidates = wanted.filter((message) => !isKept(message) || fresh.has(message.id));
     if (candidates.length === 0) return { sent: [], unclocked: [], blocked: false, ended: false, stopped: false };
@@ -134,7 +134,8 @@ export class PageSender {
       const now = this.deps.now();
       if (now - page.readAt > FRESH_MS) throw new RetryableError(`what was read ${now - page.readAt} ms ago is read again`);
       // At the last moment: acknowledgements go on arriving.
-      const due = messages.filter((message) => !this.isAcked(message, page));
+      const acknowledged = await this.acknowledged(messages, page);
+      const due = messages.filter(({ id }) => !acknowledged.has(id));
       const outcomes = due.length === 0 ? [] : await this.deps.emqx.publish(due.map((message) => this.deliveryOf(message, run, toInbox, now)));
       return messages.map((message) => outcomes[due.indexOf(message)] ?? { result: 'acknowledged' });
     } catch (error) {
@@ -144,9 +145,11 @@ export class PageSender {
     }
   }
 
-  /** Its acknowledgement is accepted and on its way to the store: in queue mode anybody's counts. */
-  private isAcked({ id }: Message, { policy, run }: Page): boolean {
-    return policy.mode === 'queue' ? this.deps.acks.has(id) : run.consumer === undefined && this.deps.acks.has(id, run.clientid);
+  /** Their acknowledgements are accepted and on their way to the store: in queue mode anybody's, otherwise the client's. */
+  private async acknowledged(messages: readonly Message[], { policy, run }: Page): Promise<ReadonlySet<string>> {
+    // Whose acknowledgements count for a group is known only later (Reading).
+    if (policy.mode === 'pubsub' && run.consumer !== undefined) return new Set();
+    return this.deps.acks.known(messages.map(({ id }) => id), policy.mode === 'queue' ? null : run.clientid);
   }
 
   private deliveryOf(message: Message, run: Run, toInbox: boolean, now: number): ReturnType<typeof deliveryOf> {

@@ -55,7 +55,7 @@ export class Simulation {
     const now = () => this.now;
     const { policies, metrics, signer, steps } = this;
     const [state, store, emqx, lanes] = [steps.of(this.state), steps.of(this.store.asStore()), steps.of(this.broker.asApi()), steps.of(this.queue.asLanes())];
-    const common = { store, state, policies, lanes, metrics, acks: new AcceptedAcks(), setAside: async () => undefined, now };
+    const common = { store, state, policies, lanes, metrics, acks: new AcceptedAcks(null), setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
     this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
     this.reading = new Reading({ ...common, positions: new Positions(common) });

@@ -48,6 +48,15 @@ export class MemoryState implements SharedState {
     for (const id of ids) if ((await this.get(`lease:${id}`)) === owner) this.values.delete(`lease:${id}`);
   }
 
+  async mark(keys: readonly string[], ttlMs: number): Promise<void> {
+    for (const key of keys) await this.set(`mark:${key}`, '', ttlMs);
+  }
+
+  async marked(keys: readonly string[]): Promise<ReadonlySet<string>> {
+    const values = await Promise.all(keys.map((key) => this.get(`mark:${key}`)));
+    return new Set(keys.filter((_, i) => values[i] !== null));
+  }
+
   async purge(): Promise<boolean> {
     return false;
   }
