@@ -6,7 +6,7 @@ import type { SharedState } from './state';
 /** What the rest of the server uses of BullMQ, whichever database it runs on. */
 export type JobQueue = Pick<
   Queue,
-  'name' | 'add' | 'getJob' | 'getJobs' | 'getJobCounts' | 'setGlobalConcurrency' | 'remove' | 'close'
+  'name' | 'add' | 'getJob' | 'getJobs' | 'getRanges' | 'getJobCounts' | 'setGlobalConcurrency' | 'remove' | 'close'
 >;
 export type Flows = Pick<FlowProducer, 'addBulk' | 'close'>;
 export interface JobWorker {

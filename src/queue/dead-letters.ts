@@ -23,13 +23,16 @@ export type LetterPosition = Pick<StoredLetter, 'id' | 'at'>;
 /** One read: a letter may hold a message of 1 MB and more. */
 const PAGE = 25;
 /** Under a steady stream of letters the last try may be off by a few. */
-const PAGE_TRIES = 5;
+const ID_TRIES = 5;
 /** Where a list ends early, whatever the letters hold. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
 /** Letters are jobs of a queue that has no worker: durable wherever the queue is, bounded by count and by age. */
 export class LetterBox {
   private readonly queue: JobQueue;
+  private trimming: Promise<unknown> = Promise.resolve();
+  /** One is due that has not begun. */
+  private trimWaits = false;
 
   constructor(
     backend: QueueBackend,
@@ -38,16 +41,24 @@ export class LetterBox {
     this.queue = backend.queue('dead-letters');
   }
 
-  /** `key` makes it idempotent: a letter with the same key is there once. @returns how many older ones it has pushed out. */
+  /** `key` makes it idempotent: a letter with the same key is there once. @returns how many older ones went, for this one or others. */
   async put(data: LetterData, key?: string): Promise<number> {
     await this.queue.add('letter', data, key === undefined ? {} : { jobId: `${KEYED}${key}` });
+    // One at a time: letters that come together would each count, and remove the same.
+    if (this.trimWaits) return 0;
+    this.trimWaits = true;
+    const trim = this.trimming.then(() => {
+      this.trimWaits = false;
+      return this.trim();
+    });
+    this.trimming = trim.catch(() => 0);
+    return trim;
+  }
+
+  private async trim(): Promise<number> {
+    const excess = (await this.count()) - this.limits.count;
     let removed = 0;
-    for (let excess = (await this.count()) - this.limits.count; excess > 0; ) {
-      const oldest = await this.page(0, Math.min(excess, PAGE));
-      if (oldest.length === 0) break;
-      for (const { id } of oldest) if (await this.remove(id)) removed++;
-      excess -= oldest.length;
-    }
+    if (excess > 0) for (const id of await this.idsFrom(0, excess)) if (await this.remove(id)) removed++;
     return removed;
   }
 
@@ -80,12 +91,7 @@ export class LetterBox {
 
   /** Of all letters, oldest first. */
   async ids(): Promise<string[]> {
-    const ids: string[] = [];
-    for (let start = 0; ; start += PAGE) {
-      const letters = await this.page(start, PAGE);
-      ids.push(...letters.map(({ id }) => id));
-      if (letters.length < PAGE) return [...new Set(ids)];
-    }
+    return this.idsFrom(0, await this.count());
   }
 
   /**
@@ -95,21 +101,18 @@ export class LetterBox {
   async list(after: LetterPosition | null, limit: number): Promise<{ letters: StoredLetter[]; more: boolean }> {
     const found: StoredLetter[] = [];
     let bytes = 0;
-    const known = after === null ? null : await this.get(after.id);
-    let open = after === null;
-    for (let start = 0; ; start += PAGE) {
-      const letters = await this.page(start, PAGE);
-      for (const letter of letters) {
-        open ||= after !== null && (letter.at > after.at || (known === null && letter.at === after.at));
-        if (open) {
-          bytes += sizeOf(letter);
-          if (found.length === limit || (found.length > 0 && bytes > MAX_BYTES)) return { letters: found, more: true };
-          found.push(letter);
-        }
-        open ||= letter.id === after?.id;
+    const ids = await this.ids();
+    // 0 where there is none, or none any more.
+    const behind = after === null ? 0 : ids.indexOf(after.id) + 1;
+    for (let start = behind; start < ids.length; start += PAGE) {
+      for (const letter of await this.all(ids.slice(start, start + PAGE))) {
+        if (after !== null && behind === 0 && letter.at < after.at) continue;
+        bytes += sizeOf(letter);
+        if (found.length === limit || (found.length > 0 && bytes > MAX_BYTES)) return { letters: found, more: true };
+        found.push(letter);
       }
-      if (letters.length < PAGE) return { letters: found, more: false };
     }
+    return { letters: found, more: false };
   }
 
   async remove(id: string): Promise<boolean> {
@@ -124,7 +127,7 @@ export class LetterBox {
   async purge(now: number): Promise<number> {
     let removed = 0;
     for (;;) {
-      const letters = await this.page(0, PAGE);
+      const letters = await this.all(await this.idsFrom(0, PAGE));
       const old = letters.filter(({ at }) => at < now - this.limits.ageMs);
       for (const { id } of old) if (await this.remove(id)) removed++;
       if (old.length < PAGE) return removed;
@@ -135,21 +138,26 @@ export class LetterBox {
     return this.queue.close();
   }
 
+  private async all(ids: readonly string[]): Promise<StoredLetter[]> {
+    const letters = await Promise.all(ids.map((id) => this.get(id)));
+    return letters.filter((letter) => letter !== null);
+  }
+
   /**
    * Oldest first. BullMQ counts from the newest whatever order is asked for, on PostgreSQL at least: there `asc` turns round what it has
    * cut out. So it is counted from the other end here, and again when letters came or went meanwhile.
    */
-  private async page(start: number, size: number): Promise<StoredLetter[]> {
-    let jobs: Awaited<ReturnType<JobQueue['getJobs']>> = [];
-    for (let count = await this.count(), tries = 0; tries < PAGE_TRIES; tries++) {
+  private async idsFrom(start: number, size: number): Promise<string[]> {
+    let ids: string[] = [];
+    for (let count = await this.count(), tries = 0; tries < ID_TRIES; tries++) {
       const last = count - 1 - start;
       if (last < 0) return [];
-      jobs = await this.queue.getJobs(['waiting'], Math.max(0, last - size + 1), last, false);
+      ids = await this.queue.getRanges(['waiting'], Math.max(0, last - size + 1), last, false);
       const now = await this.count();
       if (now === count) break;
       count = now;
     }
-    return jobs.reverse().map(({ id, data }) => ({ id: id ?? '', ...(data as LetterData) }));
+    return ids.reverse();
   }
 }
 

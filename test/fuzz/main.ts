@@ -1,6 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import * as fc from 'fast-check';
 import { Stub } from '../emqx/stub';
@@ -66,9 +65,8 @@ async function start(directory: string, emqx: string): Promise<{ subject: Subjec
   const { STORE_URL = '', QUEUE_URL = '', PATH = '' } = process.env;
   const POLICIES = JSON.stringify([{ filter: '#', retain: 'store', storeQos0: true, maxStored: 1_000 }]);
   const env = { PATH, PORT: String(port), DATA_DIR: directory, STORE_URL, QUEUE_URL, POLICIES, EMQX_URL: emqx, EMQX_API_KEY: 'k', EMQX_API_SECRET: 'secret' };
-  const hook = ['--expose-gc', '--import', 'tsx', '--import', pathToFileURL(join(__dirname, 'memory-hook.ts')).href];
   const options = { cwd: join(__dirname, '../..'), env, stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'] };
-  const subject = new Subject(spawn(process.execPath, [...hook, 'src/main.ts', 'serve'], options));
+  const subject = new Subject(spawn(process.execPath, ['--expose-gc', '--import', 'tsx', join(__dirname, 'server.ts'), 'serve'], options));
   await waitFor('the server', () => subject.output.includes('"msg":"ready"') || subject.exited !== null, 60_000);
   return { subject, url: `http://127.0.0.1:${port}` };
 }
@@ -114,6 +112,7 @@ async function main(): Promise<void> {
       }),
     );
     done += batch.length;
+    if (done % (10 * BATCH) === 0) console.log(`${done} cases, ${((Date.now() - began) / 1000).toFixed(0)} s, ${JSON.stringify((await subject.memory()).heapUsed / MEGABYTE | 0)} MB of heap`);
     if (warm === null && done >= count / 10) warm = await subject.memory();
   }
   const seconds = (Date.now() - began) / 1000;
