@@ -4,10 +4,10 @@ import { World } from './world';
 
 /** Several servers on one queue and store. The guards: one job of a lane at a time (Lanes.prepare), windows and leases in the shared state. */
 describe('several servers', () => {
-  withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-    it.each(['redis', 'postgres'])('promise 6: on one queue (%s) keep the order, repeat nothing, and one may go', async (kind) => {
-      const queue = kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_several_queue');
-      const world = await World.start({ env: { STORE_URL: await emptyDatabase(postgres, `offline_several_${kind}`), QUEUE_URL: queue } });
+  withBackends(['postgres', 'redis', 'redis-cluster'], ({ postgres, redis, ...urls }) => {
+    it.each(['redis', 'redis-cluster', 'postgres'] as const)('promise 6: on one queue (%s) keep the order, repeat nothing, and one may go', async (kind) => {
+      const queue = { redis: `${redis}/6`, 'redis-cluster': urls['redis-cluster'], postgres: await emptyDatabase(postgres, 'offline_several_queue') }[kind];
+      const world = await World.start({ env: { STORE_URL: await emptyDatabase(postgres, `offline_several_${kind.replace('-', '_')}`), QUEUE_URL: queue } });
       const others = [await world.startAnother(), await world.startAnother()];
       const texts = Array.from({ length: 300 }, (_, i) => `m${i}`);
       for (const text of texts.slice(0, 150)) await world.publish('t/1', text);
