@@ -118,7 +118,7 @@ export class Checker {
   }
 
   /** The subscriber has a new connection and its subscriptions. */
-  subscribed(subscriber: string): void {
+  subscribes(subscriber: string): void {
     this.subscribedAt.set(subscriber, performance.now());
   }
 

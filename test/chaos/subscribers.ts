@@ -64,8 +64,9 @@ export class Subscriber {
     this.client = client;
     await new Promise<void>((resolve, reject) => client.once('connect', () => resolve()).once('error', reject));
     client.on('error', () => undefined);
+    // Before: the first messages may be there before the answer is.
+    checker.subscribes(name);
     await this.subscribe();
-    checker.subscribed(name);
   }
 
   private async go(inOrder: boolean): Promise<void> {

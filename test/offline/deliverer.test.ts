@@ -15,7 +15,7 @@ const request: DeliveryRequest = { clientid: 'c', filter: 't', qos: 1, at: 10_00
 const key = `window:${createHash('sha256').update('c').digest('hex')}`;
 
 /** The shared state and EMQX as maps and lists; one stored message. */
-function subject(window: Window | null, leases: Record<string, string> = {}, slow: { leaseMs: number } = { leaseMs: 0 }, acked: string[] = []) {
+function subject(window: Window | null, leases: Record<string, string> = {}, slow: { leaseMs?: number; publishMs?: number } = {}, acked: string[] = []) {
   let now = 20_000;
   const stored = [message({ topic: 't', id: 'M', publishReceivedAt: 1 })];
   const values = new Map<string, string>(window === null ? [] : [[key, JSON.stringify(window)]]);
@@ -31,7 +31,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}, slo
     mark: async () => undefined,
     marked: async () => new Set(),
     lease: async (ids, owner) => {
-      now += slow.leaseMs;
+      now += slow.leaseMs ?? 0;
       const granted = ids.filter((id) => leases[id] === undefined);
       for (const id of granted) leases[id] = owner;
       return { granted: new Set(granted), own: new Set(ids.filter((id) => !granted.includes(id) && leases[id] === owner)) };
@@ -47,6 +47,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}, slo
     emqx: {
       publish: async (messages: Delivery[]) => {
         published.push(...messages);
+        now += slow.publishMs ?? 0;
         return messages.map(() => ({ result: 'delivered' as const }));
       },
     } as unknown as EmqxApi,
@@ -126,6 +127,13 @@ describe('the deliverer', () => {
     await deliverer.handle({ name: 'subscribed', data: { requests: [request] } }, false);
     expect(published).toEqual([]);
     expect(kept()).toBeNull();
+  });
+
+  // While EMQX answers the client may lose its connection with the message and subscribe with another one.
+  it('promise 6: counts what it sends from before EMQX has it, not from its answer', async () => {
+    const { deliverer, kept } = subject(null, {}, { publishMs: 3_000 });
+    await deliverer.handle({ name: 'subscribed', data: { requests: [request] } }, false);
+    expect(kept()?.inFlight).toEqual({ M: 20_000 });
   });
 
   it('forgets a client when everything is acknowledged', async () => {

@@ -84,7 +84,7 @@ export class Sender {
       if (policy === null || message === null || (message.expiresAt ?? Infinity) <= this.deps.now()) continue;
       const inbox = new Inbox(ref.clientid, false, this.deps.emqx);
       const result = await this.pages.send(recipient, inbox, window, { policy, messages: [message], run: runOf(ref), readAt });
-      window = sent(window, result.sent.map(({ id }) => id), this.deps.now());
+      window = sent(window, result.sent.map(({ id }) => id), readAt);
       if (result.sent.length > 0) await recipient.save(window);
       if (result.stopped) {
         await this.deps.lanes.resumeLater([{ consumer: recipient.consumer }], GRACE_MS);
@@ -106,11 +106,13 @@ export class Sender {
       const page = await reader.next(run, ({ window: size }) => Math.min(size - inFlightCount(window), pace.room(size)), this.deps.now());
       if (page === 'full') return { window, blocked, full: true, stopped: [] };
       if (page === null) return { window: advanced(window, null), blocked, full: false, stopped: [] };
+      // Not when EMQX has answered: the client may have come back meanwhile, with a new connection that has none of this (isHeld).
+      const sentAt = this.deps.now();
       const result = await this.pages.send(recipient, inbox, window, page);
       blocked ||= result.blocked;
       pace.sent(result.unclocked);
       run = { ...page.run, sent: page.run.sent + result.sent.length + result.unclocked.length };
-      window = advanced(sent(window, result.sent.map(({ id }) => id), this.deps.now()), result.ended ? null : run);
+      window = advanced(sent(window, result.sent.map(({ id }) => id), sentAt), result.ended ? null : run);
       if (page.policy.fetch.limit !== null) window = fetched(window, run, result.sent.map(({ id }) => id));
       if (result.sent.length > 0) await recipient.save(window);
       if (result.ended) return { window, blocked, full: false, stopped: result.stopped ? [requestOf(run)] : [] };
