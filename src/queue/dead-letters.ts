@@ -31,8 +31,8 @@ const MAX_BYTES = 8 * 1024 * 1024;
 export class LetterBox {
   private readonly queue: JobQueue;
   private trimming: Promise<unknown> = Promise.resolve();
-  /** One is due that has not begun. */
-  private trimWaits = false;
+  /** Not begun yet: it will see every letter that is there now. */
+  private nextTrim: Promise<number> | null = null;
 
   constructor(
     backend: QueueBackend,
@@ -44,15 +44,14 @@ export class LetterBox {
   /** `key` makes it idempotent: a letter with the same key is there once. @returns how many older ones went, for this one or others. */
   async put(data: LetterData, key?: string): Promise<number> {
     await this.queue.add('letter', data, key === undefined ? {} : { jobId: `${KEYED}${key}` });
-    // One at a time: letters that come together would each count, and remove the same.
-    if (this.trimWaits) return 0;
-    this.trimWaits = true;
-    const trim = this.trimming.then(() => {
-      this.trimWaits = false;
+    // One for all that come together: each would count, and remove the same. All wait for it: letters never come faster than they go.
+    if (this.nextTrim !== null) return this.nextTrim.then(() => 0);
+    this.nextTrim = this.trimming.then(() => {
+      this.nextTrim = null;
       return this.trim();
     });
-    this.trimming = trim.catch(() => 0);
-    return trim;
+    this.trimming = this.nextTrim.catch(() => 0);
+    return this.nextTrim;
   }
 
   private async trim(): Promise<number> {

@@ -129,6 +129,15 @@ function deadLetters(open: () => QueueBackend): void {
     expect(text).toMatch(/dead_letters_total \d/);
   });
 
+  // The guard is LetterBox.put, which waits for the trim.
+  it('are bounded however fast they come', async () => {
+    start({ count: 5 });
+    let done = 0;
+    await Promise.all(Array.from({ length: 60 }, () => letters.record({ reason: 'r', event: {} }).then(() => done++)));
+    expect(done).toBe(60);
+    expect(await box.count()).toBe(5);
+  });
+
   describe('are tried again', () => {
     it('as the event that they hold; then they are gone', async () => {
       const one = message({ topic: 't/1' });
