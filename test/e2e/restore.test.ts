@@ -3,8 +3,7 @@ import { emptyDatabase } from '../support/database';
 import { emptyRedis } from '../support/redis';
 import { restoring } from './restore';
 
-restoring('on the embedded default', () => ({}));
-
+/** By the clock, and so on one choice of servers; what does not wait is in retained.ts and runs on every store. */
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
   const queue = `${redis}/9`;
   let store = '';
