@@ -1,3 +1,7 @@
+import { once } from 'node:events';
+import { get as httpGet, type IncomingMessage } from 'node:http';
+import { get as httpsGet } from 'node:https';
+import { text } from 'node:stream/consumers';
 import { openBackends, type Backends } from '../../backends';
 import type { Config } from '../../config/config';
 import { EmqxV5 } from '../../emqx/v5';
@@ -34,6 +38,14 @@ export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Fin
   }
 }
 
+/** Of our own server: its certificate is for the name that EMQX knows. */
+async function textOf(url: string): Promise<string> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const request = url.startsWith('https:') ? httpsGet(url, { signal, rejectUnauthorized: false }) : httpGet(url, { signal });
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  return text(response);
+}
+
 /** A running server keeps the embedded database for itself. */
 async function opened(config: Config, log: Logger): Promise<Backends | { readonly error: SettingError }> {
   try {
@@ -48,10 +60,10 @@ interface Readiness {
   readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
 }
 
-async function askServer({ host, port }: Config, { message }: SettingError): Promise<Finding[]> {
-  const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}/readyz`;
+async function askServer({ host, port, tls }: Config, { message }: SettingError): Promise<Finding[]> {
+  const url = `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}/readyz`;
   try {
-    const answer = (await (await fetch(url, { signal: AbortSignal.timeout(TIMEOUT_MS) })).json()) as Readiness;
+    const answer = JSON.parse(await textOf(url)) as Readiness;
     const own = answer.checks.filter(({ name }) => name !== 'emqx');
     return own.map(({ name, ok: isOk, detail }) => (isOk ? ok(name, `${detail} (says the running server)`) : problem(name, detail, "see the server's log")));
   } catch (error) {
