@@ -29,7 +29,7 @@ function tests(stage: Stage): void {
   };
   const inBroker = (clientid: string) => [...(stage.world.emqx.broker.sessions.get(clientid)?.subscriptions ?? [])].sort();
 
-  it.each(['plain', 'dev/a+1', 'a#%2Fb?', '../c', 'клиент 😀'])('are known by any client id: %s', async (clientid) => {
+  it.each(stage.form === 'short' ? ['dev/a+1'] : ['plain', 'dev/a+1', 'a#%2Fb?', '../c', 'клиент 😀'])('are known by any client id: %s', async (clientid) => {
     const { world } = stage;
     const subscriber = await world.subscriber(clientid);
     await subscriber.subscribe('t/known/1');
@@ -47,6 +47,8 @@ function tests(stage: Stage): void {
     await world.quiet();
     expect(await client(clientid)).toMatchObject({ connected: true, subscription_count: 2, subscriptions: [shared, { topic: 't/known/1', qos: 1 }], delivery: null });
   });
+
+  if (stage.form === 'short') return;
 
   // The guard is endsCurrent in presence.ts.
   it('that connect twice are connected, whichever event comes last', async () => {

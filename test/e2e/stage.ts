@@ -13,6 +13,8 @@ export interface Suite {
 
 /** Where a suite is run. */
 export interface Stage {
+  /** `short`: what the theme cannot do without, each promise among it. */
+  readonly form: 'whole' | 'short';
   /** There when a test runs. */
   readonly world: World;
 }
@@ -21,10 +23,10 @@ export interface Stage {
  * Runs the suites one after the other on one server and one stand-in for EMQX: starting both takes longer than most tests. `settings`
  * choose queue and store.
  */
-export function onOneServer(name: string, settings: () => Record<string, string>, suites: readonly Suite[]): void {
+export function onOneServer(name: string, settings: () => Record<string, string>, suites: readonly Suite[], form: Stage['form'] = 'whole'): void {
   describe(name, () => {
     const directory = temporaryDirectory();
-    const stage: { world: World } = { world: undefined as unknown as World };
+    const stage: { form: Stage['form']; world: World } = { form, world: undefined as unknown as World };
 
     beforeAll(async () => {
       const POLICIES = JSON.stringify([...suites.flatMap(({ policies }) => policies), { filter: '#' }]);
