@@ -3,8 +3,7 @@ import { emptyDatabase } from '../support/database';
 import { emptyRedis } from '../support/redis';
 import { pacing } from './pacing';
 
-pacing('on the embedded default', () => ({}), 1_000);
-
+/** By the clock, and with many messages: on one choice of servers. Windows, QoS 0 and drops in short are in promises.ts and limits.ts, on every store. */
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
   const queue = `${redis}/8`;
   let store = '';

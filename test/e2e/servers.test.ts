@@ -12,9 +12,9 @@ describe('the queue in', () => {
       store = await emptyDatabase(urls.postgres, 'offline_e2e');
     });
 
-    onOneServer('postgres', () => ({ STORE_URL: store, QUEUE_URL: store }), EVERYWHERE);
-    onOneServer('Redis Cluster', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster'] }), [mainFlow]);
-    onOneServer('Redis Sentinel', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel'] }), [mainFlow]);
-    onOneServer('Redis with TLS', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-tls'] }), [mainFlow]);
+    onOneServer('postgres', () => ({ STORE_URL: store, QUEUE_URL: store }), EVERYWHERE, 'short');
+    onOneServer('Redis Cluster', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster'] }), [mainFlow], 'short');
+    onOneServer('Redis Sentinel', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel'] }), [mainFlow], 'short');
+    onOneServer('Redis with TLS', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-tls'] }), [mainFlow], 'short');
   });
 });

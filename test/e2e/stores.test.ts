@@ -7,15 +7,15 @@ import { EVERYWHERE } from './suites';
 /**
  * All of it on every kind of store, with the queue in Redis. What runs elsewhere, as it is not about the store and takes long:
  * - the embedded default, and other queues: embedded.test.ts, servers.test.ts
- * - 20,000 messages, slow clients and what waits by the clock: pacing.test.ts, restore.test.ts, on embedded and PostgreSQL
+ * - 20,000 messages, slow clients and what waits by the clock: pacing.test.ts, restore.test.ts, on PostgreSQL
  * - a client with 510 subscriptions: clients-many.test.ts; pages of that size are in the stores' contract, too
  * - kill -9 (promise 1), and store or queue away (promise 14): test/server/process.test.ts, outage.test.ts, and each driver's own tests
  * - what a database refuses for its content (promise 13): each driver's own tests, as each refuses something else
  */
 const STORES = Object.keys(EMPTY_STORES) as StoreName[];
 
-/** Slow servers, and those whose driver runs whole on another: redis, postgres, mysql. */
-const SHORT = new Set<StoreName>(['timescale', 'mariadb', 'redis-cluster', 'redis-sentinel', 'cassandra', 'clickhouse', 'clickhouse-current', 'dynamodb']);
+/** One of SQL, one of another kind; on the embedded default it is whole, too. The others have each promise, and what each theme is about. */
+const WHOLE = new Set<StoreName>(['postgres', 'redis']);
 
 describe.each(STORES)('store %s', (name) => {
   withBackends([name, 'redis'], (urls) => {
@@ -28,6 +28,6 @@ describe.each(STORES)('store %s', (name) => {
     }, 120_000);
     afterAll(() => store.drop(), 120_000);
 
-    onOneServer('queue redis', () => ({ STORE_URL: store.url, QUEUE_URL: queue }), EVERYWHERE, SHORT.has(name) ? 'short' : 'whole');
+    onOneServer('queue redis', () => ({ STORE_URL: store.url, QUEUE_URL: queue }), EVERYWHERE, WHOLE.has(name) ? 'whole' : 'short');
   });
 });

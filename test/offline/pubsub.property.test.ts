@@ -4,7 +4,7 @@ import { GROUP, PubsubWorld } from './pubsub-world';
 const MESSAGES = 40;
 const CLIENTS = ['c1', 'c2', 'm1', 'm2'] as const;
 const CONSUMERS = ['c1', 'c2', GROUP] as const;
-const RUNS = Number(process.env['PUBSUB_RUNS'] ?? 200);
+const RUNS = Number(process.env['PUBSUB_RUNS'] ?? 100);
 
 type Command =
   | { readonly do: 'publish'; readonly ks: readonly number[] }

@@ -169,9 +169,9 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       expect((await list(store, 't')).map(({ clientid, qos, retain }) => [clientid, qos, retain])).toEqual([['', 1, true], ['s', 2, false]]);
     });
 
-    // The proof that nothing of the old table is in the way.
+    // The proof that nothing of the old table is in the way; the tables are the same on both.
     let url: Promise<string> | null = null;
-    conformance(`on a database that EMQX filled, ${server}`, {
+    if (backend === 'clickhouse') conformance(`on a database that EMQX filled, ${server}`, {
       open: async () => openClickHouse(await (url ??= prepare(ORIGINAL, ROWS).then((prepared) => prepared.url))),
       many: 1_000,
     });
