@@ -34,7 +34,7 @@ async function capacity(server: BenchServer): Promise<number> {
   await Promise.all(Array.from({ length: 64 }, connection));
   await server.drained();
   agent.destroy();
-  return (await server.stats()).messages / ((performance.now() - start) / 1_000);
+  return (await server.stored()) / ((performance.now() - start) / 1_000);
 }
 
 /** At this rate whatever the answers, up to CONNECTIONS requests at a time. */
@@ -85,7 +85,7 @@ async function main(kind: string): Promise<void> {
   const server = await BenchServer.start(PORT, await settings(kind));
   const idle = server.rss;
   const rate = await capacity(server);
-  const before = (await server.stats()).messages;
+  const before = await server.stored();
   const tally: Tally = { statuses: new Map(), latencies: [] };
   const memory: number[] = [];
   let backlog = 0;
@@ -97,7 +97,7 @@ async function main(kind: string): Promise<void> {
   const recovery = await server.drained();
   clearInterval(sampling);
   const accepted = tally.statuses.get('202') ?? 0;
-  const stored = (await server.stats()).messages - before;
+  const stored = (await server.stored()) - before;
   const sorted = tally.latencies.sort((a, b) => a - b);
   const rows = [
     ['stored per second, before', rate.toFixed(0)],
