@@ -1,13 +1,13 @@
 /** The least that could accept an event: parse the JSON, run the server's own validator, answer. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { parseEvent } from '../src/events';
+import { readEvent } from '../src/events';
 
 const server = createServer((request, response) => {
   const chunks: Buffer[] = [];
   request.on('data', (chunk: Buffer) => chunks.push(chunk));
   request.on('end', () => {
-    parseEvent(JSON.parse(Buffer.concat(chunks).toString()));
+    readEvent(JSON.parse(Buffer.concat(chunks).toString()));
     response.writeHead(202).end('{"accepted":1}');
   });
 });

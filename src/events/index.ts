@@ -18,12 +18,7 @@ export interface NamedEvent {
   readonly event: OfflineEvent;
 }
 
-/** EMQX's JSON to one of our events. @throws InvalidEventError */
-export function parseEvent(body: unknown): OfflineEvent {
-  return readEvent(body).event;
-}
-
-/** The same for an event whose name is (also) in the path. @throws InvalidEventError */
+/** EMQX's JSON to one of our events. Its name may (also) be in the path. @throws InvalidEventError */
 export function readEvent(body: unknown, fromPath?: string): NamedEvent {
   const name = eventName(body, fromPath);
   if (!isHandled(name)) return { name, event: { type: 'ignored', event: name } };

@@ -32,15 +32,6 @@ export function isWildcard(filter: string): boolean {
   return filter.split('/').some((level) => level === '+' || level === '#');
 }
 
-/** What every matching topic begins with: for range scans. `a/+/b` gives `a/`, `a/#` gives `a` (it matches `a` itself). */
-export function literalPrefix(filter: string): string {
-  const levels = filter.split('/');
-  const wild = levels.findIndex((level) => level === '+' || level === '#');
-  if (wild < 0) return filter;
-  const literal = levels.slice(0, wild).join('/');
-  return levels[wild] === '#' || wild === 0 ? literal : `${literal}/`;
-}
-
 /** The topic that reaches the client alone (promise 7): `$offline/{clientid}/{topic}`. */
 export function inboxTopic(clientid: string, topic: string): string {
   return `${INBOX}/${encodeLevel(clientid)}/${topic}`;

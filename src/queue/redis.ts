@@ -3,6 +3,7 @@ import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../errors';
 import { connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
 import { weaknessesOf } from '../redis/durability';
+import { infoField } from '../redis/info';
 import type { Health } from '../stores/store';
 import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend, type Weakness } from './backend';
 import { RedisState } from './redis-state';
@@ -72,7 +73,7 @@ export class RedisQueue implements QueueBackend {
     try {
       await connected(this.producers, CONNECT_TIMEOUT_MS);
       const info = await this.producers.info('server');
-      return { ok: true, detail: `Redis ${/redis_version:(\S+)/.exec(info)?.[1] ?? ''}` };
+      return { ok: true, detail: `Redis ${infoField(info, 'redis_version')}` };
     } catch (error) {
       return { ok: false, detail: `QUEUE_URL: ${errorText(error)}` };
     }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { join } from '../support/join';
 
 /** One URL for several servers: each connection goes to the next one that takes it. */
 export class Balancer {
@@ -10,7 +11,7 @@ export class Balancer {
     private readonly server: Server,
     private readonly ports: readonly number[],
   ) {
-    server.on('connection', (socket) => this.join(socket, 0));
+    server.on('connection', (socket) => this.connect(socket, 0));
   }
 
   static async to(ports: readonly number[]): Promise<Balancer> {
@@ -23,24 +24,13 @@ export class Balancer {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
-  private join(client: Socket, failures: number): void {
+  private connect(client: Socket, failures: number): void {
     const upstream = connect(this.ports[this.turn++ % this.ports.length] ?? 0, '127.0.0.1');
-    const retry = () => (failures + 1 < this.ports.length ? this.join(client, failures + 1) : client.destroy());
+    const retry = () => (failures + 1 < this.ports.length ? this.connect(client, failures + 1) : client.destroy());
     upstream.once('error', retry);
     upstream.once('connect', () => {
       upstream.off('error', retry);
-      for (const [one, other] of [
-        [client, upstream],
-        [upstream, client],
-      ] as const) {
-        this.sockets.add(one);
-        one.on('error', () => other.destroy());
-        one.on('close', () => {
-          this.sockets.delete(one);
-          other.destroy();
-        });
-        one.pipe(other);
-      }
+      join(client, upstream, this.sockets);
     });
   }
 

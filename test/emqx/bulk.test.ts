@@ -1,6 +1,6 @@
 import { RetryableError } from '../../src/errors';
-import { clientOf, type TestClient } from './client';
-import { Stub, type Answer, type SeenRequest } from './stub';
+import type { Answer, SeenRequest } from './stub';
+import { Stubbed } from './stubbed';
 
 const NOT_FOUND = { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
 const ONE = { topic: 't/1', qos: 1 } as const;
@@ -8,46 +8,35 @@ const SHARED = { topic: '$share/g/t/#', qos: 2 } as const;
 const many = (count: number, topic = 't') => Array.from({ length: count }, (_, i) => ({ topic: `${topic}/${i}`, qos: 1 as const }));
 const entries = ({ json }: SeenRequest) => json as { topic: string }[];
 
-let stub: Stub;
-let client: TestClient;
-
-async function start(...script: Answer[]): Promise<TestClient['emqx']> {
-  stub = await Stub.start(...script);
-  client = clientOf(stub.url);
-  return client.emqx;
-}
-
-afterEach(async () => {
-  await client.emqx.close();
-  await stub.stop();
-});
+const on = new Stubbed();
+const start = async (...script: Answer[]) => (await on.start(...script)).emqx;
 
 test('one is a bulk, too; shared ones go as they are', async () => {
   const emqx = await start({ status: 200, body: [] });
   expect(await emqx.subscribeAll('dev/a+1', [{ ...ONE, clientid: 'dev/a+1' } as typeof ONE])).toEqual({ connected: true, refused: [] });
   await emqx.subscribeAll('c', [ONE, SHARED]);
-  expect(stub.seen).toMatchObject([{ method: 'POST', path: '/api/v5/clients/dev%2Fa%2B1/subscribe/bulk' }, { json: [ONE, SHARED] }]);
-  expect(stub.seen[0]?.json).toEqual([ONE]);
+  expect(on.stub.seen).toMatchObject([{ method: 'POST', path: '/api/v5/clients/dev%2Fa%2B1/subscribe/bulk' }, { json: [ONE, SHARED] }]);
+  expect(on.stub.seen[0]?.json).toEqual([ONE]);
 });
 
 test('none send nothing', async () => {
   const emqx = await start({ status: 500 });
   expect(await emqx.subscribeAll('c', [])).toEqual({ connected: true, refused: [] });
   expect(await emqx.unsubscribeAll('c', [])).toBe('unsubscribed');
-  expect(stub.seen).toEqual([]);
+  expect(on.stub.seen).toEqual([]);
 });
 
 test('thousands go in pages of a bounded size, each once', async () => {
   const emqx = await start({ status: 200, body: [] });
   const subscriptions = [...many(2_300), ...many(40, 'x'.repeat(60_000))];
   await emqx.subscribeAll('c', subscriptions);
-  expect(stub.seen.flatMap(entries)).toEqual(subscriptions);
-  for (const request of stub.seen) {
+  expect(on.stub.seen.flatMap(entries)).toEqual(subscriptions);
+  for (const request of on.stub.seen) {
     expect(entries(request).length).toBeLessThanOrEqual(500);
     expect(request.text.length).toBeLessThanOrEqual(1024 * 1024 + 1);
   }
   await emqx.unsubscribeAll('c', many(501).map(({ topic }) => topic));
-  expect(stub.seen.slice(-2).map((request) => [request.path, entries(request).length])).toEqual([
+  expect(on.stub.seen.slice(-2).map((request) => [request.path, entries(request).length])).toEqual([
     ['/api/v5/clients/c/unsubscribe/bulk', 500],
     ['/api/v5/clients/c/unsubscribe/bulk', 1],
   ]);
@@ -56,9 +45,9 @@ test('thousands go in pages of a bounded size, each once', async () => {
 test('a client that goes between two pages ends it', async () => {
   const emqx = await start({ status: 200, body: [] }, NOT_FOUND);
   expect(await emqx.subscribeAll('c', many(1_500))).toEqual({ connected: false, refused: [] });
-  expect(stub.seen).toHaveLength(2);
+  expect(on.stub.seen).toHaveLength(2);
   expect(await emqx.unsubscribeAll('c', ['t'])).toBe('not-connected');
-  expect(client.pauses).toEqual([]);
+  expect(on.client.pauses).toEqual([]);
 });
 
 test.each([
@@ -77,14 +66,14 @@ test.each([
   const { connected, refused } = await emqx.subscribeAll('c', [...many(5), bad, ...many(5, 'u')]);
   expect([connected, refused.map(({ subscription }) => subscription)]).toEqual([true, [bad]]);
   expect(made).toEqual([...many(5), ...many(5, 'u')].map(({ topic }) => topic));
-  expect(client.pauses).toEqual([]);
+  expect(on.client.pauses).toEqual([]);
 });
 
 test('a bulk that EMQX made in part is made again; a trouble that stays is one to retry', async () => {
   const failed = [{ data: ['c', 't/1', {}], reason: 'timeout' }];
   const emqx = await start({ status: 200, body: { succeed: [], failed } }, { status: 200, body: [] }, { status: 503, body: 'away' });
   expect(await emqx.subscribeAll('c', [ONE])).toEqual({ connected: true, refused: [] });
-  expect(client.pauses).toEqual([200]);
+  expect(on.client.pauses).toEqual([200]);
   await expect(emqx.subscribeAll('c', [ONE])).rejects.toThrow(RetryableError);
   await expect(emqx.unsubscribeAll('c', ['t'])).rejects.toThrow(RetryableError);
 });

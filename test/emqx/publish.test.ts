@@ -2,27 +2,16 @@ import { AuthError } from '../../src/emqx/api';
 import { LostAnswerError } from '../../src/emqx/http';
 import { ClosedError, RetryableError } from '../../src/errors';
 import { API_SECRET, clientOf, delivery } from './client';
-import { Stub, type Answer, type SeenRequest } from './stub';
+import type { Answer, SeenRequest } from './stub';
+import { Stubbed } from './stubbed';
 
 const DELIVERED = { id: '000660C033B654DCF49A0000049C0002' };
 const NOBODY = { reason_code: 16, message: 'no_matching_subscribers' };
 const TOO_LARGE = { reason_code: 151, message: 'packet_too_large' };
 const NOT_DISPATCHED = { reason_code: 131, message: 'failed_to_dispatch' };
 
-let stub: Stub;
-let close: () => Promise<void>;
-
-async function start(...script: Answer[]) {
-  stub = await Stub.start(...script);
-  const client = clientOf(stub.url);
-  close = () => client.emqx.close();
-  return client;
-}
-
-afterEach(async () => {
-  await close();
-  await stub.stop();
-});
+const on = new Stubbed();
+const start = (...script: Answer[]) => on.start(...script);
 
 const topicsOf = (request: SeenRequest): string[] =>
   (Array.isArray(request.json) ? request.json : [request.json]).map((entry: { topic: string }) => entry.topic);
@@ -57,8 +46,8 @@ describe('one message', () => {
       }),
     ]);
     expect(outcomes).toEqual([{ result: 'delivered' }]);
-    expect(stub.seen).toHaveLength(1);
-    const [request] = stub.seen;
+    expect(on.stub.seen).toHaveLength(1);
+    const [request] = on.stub.seen;
     expect(request).toMatchObject({ method: 'POST', path: '/api/v5/publish', contentType: 'application/json' });
     expect(request?.authorization).toBe(`Basic ${Buffer.from(`the-key:${API_SECRET}`).toString('base64')}`);
     expect(request?.json).toEqual({
@@ -81,15 +70,15 @@ describe('one message', () => {
   test('carries no property that the publisher did not send', async () => {
     const { emqx } = await start({ status: 200, body: DELIVERED });
     await emqx.publish([delivery('t/1', { payload: Buffer.alloc(0) })]);
-    expect(stub.seen[0]?.json).toMatchObject({ payload: '', payload_encoding: 'base64' });
-    expect((stub.seen[0]?.json as { properties: object }).properties).toEqual({ user_properties: { 'offline-msgid': 't/1' } });
+    expect(on.stub.seen[0]?.json).toMatchObject({ payload: '', payload_encoding: 'base64' });
+    expect((on.stub.seen[0]?.json as { properties: object }).properties).toEqual({ user_properties: { 'offline-msgid': 't/1' } });
   });
 
   test('has user properties made of strings, whatever it was given: others crash subscribers (facts: DANGER)', async () => {
     const { emqx } = await start({ status: 200, body: DELIVERED });
     const untyped: Record<string, unknown> = { number: 7, list: ['a', 'b'], nothing: null, ['__proto__']: 1 };
     await emqx.publish([delivery('t/1', { properties: { userProperties: untyped as Record<string, string> } })]);
-    const sent = (stub.seen[0]?.json as { properties: { user_properties: Record<string, unknown> } }).properties.user_properties;
+    const sent = (on.stub.seen[0]?.json as { properties: { user_properties: Record<string, unknown> } }).properties.user_properties;
     expect(Object.entries(sent)).toEqual([
       ['number', '7'],
       ['list', 'a,b'],
@@ -106,7 +95,7 @@ describe('one message', () => {
   test("that EMQX refuses is told so with EMQX's reason, without a retry", async () => {
     const { emqx, pauses } = await start({ status: 400, body: TOO_LARGE });
     expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'refused', reason: 'packet_too_large (151)' }]);
-    expect(stub.seen).toHaveLength(1);
+    expect(on.stub.seen).toHaveLength(1);
     expect(pauses).toEqual([]);
   });
 
@@ -126,14 +115,14 @@ describe('several messages', () => {
       { result: 'no-subscribers' },
       { result: 'delivered' },
     ]);
-    expect(stub.seen.map(({ path }) => path)).toEqual(['/api/v5/publish/bulk']);
-    expect(stub.seen.flatMap(topicsOf)).toEqual(['t/1', 't/2', 't/3']);
+    expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/publish/bulk']);
+    expect(on.stub.seen.flatMap(topicsOf)).toEqual(['t/1', 't/2', 't/3']);
   });
 
   test('none at all send nothing: an empty bulk is a 500', async () => {
     const { emqx } = await start({ status: 500 });
     expect(await emqx.publish([])).toEqual([]);
-    expect(stub.seen).toEqual([]);
+    expect(on.stub.seen).toEqual([]);
   });
 
   test('are bounded by 500 entries a bulk', async () => {
@@ -141,7 +130,7 @@ describe('several messages', () => {
     const { emqx } = await start(emqxThatRefuses(new Set(), published, { status: 400 }));
     const topics = Array.from({ length: 1_001 }, (_, i) => `t/${i}`);
     expect(await emqx.publish(topics.map((topic) => delivery(topic)))).toHaveLength(1_001);
-    expect(stub.seen.map((request) => [request.path, topicsOf(request).length])).toEqual([
+    expect(on.stub.seen.map((request) => [request.path, topicsOf(request).length])).toEqual([
       ['/api/v5/publish/bulk', 500],
       ['/api/v5/publish/bulk', 500],
       ['/api/v5/publish', 1],
@@ -156,9 +145,9 @@ describe('several messages', () => {
     const messages = [...Array.from({ length: 7 }, (_, i) => sized(`t/${i}`, 1_000_000)), sized('huge', 4_000_000), sized('last', 10)];
     await emqx.publish(messages);
     expect(published).toEqual(messages.map(({ topic }) => topic));
-    const alone = stub.seen.filter(({ path }) => path === '/api/v5/publish').flatMap(topicsOf);
+    const alone = on.stub.seen.filter(({ path }) => path === '/api/v5/publish').flatMap(topicsOf);
     expect(alone).toContain('huge');
-    for (const { path, text } of stub.seen) {
+    for (const { path, text } of on.stub.seen) {
       if (path.endsWith('/bulk')) expect(text.length).toBeLessThanOrEqual(4 * 1024 * 1024);
     }
   });
@@ -167,8 +156,8 @@ describe('several messages', () => {
     const { emqx } = await start(emqxThatRefuses(new Set(), [], { status: 400 }));
     const wide = (n: number) => delivery('ü'.repeat(30_000), { payload: Buffer.from(String(n)) });
     await emqx.publish(Array.from({ length: 100 }, (_, i) => wide(i)));
-    expect(stub.seen.length).toBeGreaterThan(1);
-    for (const { text } of stub.seen) expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4 * 1024 * 1024);
+    expect(on.stub.seen.length).toBeGreaterThan(1);
+    for (const { text } of on.stub.seen) expect(Buffer.byteLength(text)).toBeLessThanOrEqual(4 * 1024 * 1024);
   });
 });
 
@@ -186,7 +175,7 @@ describe('a bulk that EMQX does not take', () => {
     expect(outcomes).toEqual(topics.map((topic) => (bad.has(topic) ? { result: 'refused', reason } : { result: 'delivered' })));
     expect(published).toEqual(topics.filter((topic) => !bad.has(topic)));
     expect(pauses).toEqual([]);
-    expect(stub.seen.length).toBeLessThan(40);
+    expect(on.stub.seen.length).toBeLessThan(40);
   });
 
   test('is halved after a 500 with an empty body too (body too large)', async () => {
@@ -240,22 +229,22 @@ describe('a transient trouble', () => {
     const { emqx, pauses } = await start({ status: 503, body: { code: 'SERVICE_UNAVAILABLE', message: 'starting' } });
     await expect(emqx.publish([delivery('t/1')])).rejects.toThrow('EMQX answered 503: starting (SERVICE_UNAVAILABLE)');
     expect(pauses).toEqual([200, 400, 800]);
-    expect(stub.seen).toHaveLength(4);
+    expect(on.stub.seen).toHaveLength(4);
   });
 
   // What EMQX may have published may be acknowledged by now. The guard is LostAnswerError in Publisher.send.
   test.each(['reset', 'hang'] as const)('a lost answer (%s) is not tried again in here: the caller must look first', async (behaviour) => {
     await start(behaviour, { status: 200, body: DELIVERED });
-    const { emqx, pauses } = clientOf(stub.url, { timeoutMs: 500 });
+    const { emqx, pauses } = clientOf(on.stub.url, { timeoutMs: 500 });
     await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(LostAnswerError);
-    expect(stub.seen).toHaveLength(1);
+    expect(on.stub.seen).toHaveLength(1);
     expect(pauses).toEqual([]);
     await emqx.close();
   });
 
   test('a late answer is a failure', async () => {
     await start('hang');
-    const { emqx } = clientOf(stub.url, { timeoutMs: 20, backoff: { retries: 0 } });
+    const { emqx } = clientOf(on.stub.url, { timeoutMs: 20, backoff: { retries: 0 } });
     await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(/^EMQX_URL: no answer from http:\/\/127\.0\.0\.1:\d+\/api\/v5 within 20 ms$/);
     await emqx.close();
   });
@@ -271,7 +260,7 @@ describe('a transient trouble', () => {
       { result: 'no-subscribers' },
       { result: 'no-subscribers' },
     ]);
-    expect(stub.seen.map(topicsOf)).toEqual([
+    expect(on.stub.seen.map(topicsOf)).toEqual([
       ['t/0', 't/1', 't/2', 't/3'],
       ['t/1', 't/3'],
     ]);
@@ -281,7 +270,7 @@ describe('a transient trouble', () => {
   test('an answer that is not for our messages settles nothing', async () => {
     const { emqx } = await start({ status: 200, body: [DELIVERED] }, { status: 200, body: '<html>sign in</html>' }, { status: 200, body: [DELIVERED, DELIVERED] });
     expect(await emqx.publish([delivery('t/0'), delivery('t/1')])).toEqual([{ result: 'delivered' }, { result: 'delivered' }]);
-    expect(stub.seen).toHaveLength(3);
+    expect(on.stub.seen).toHaveLength(3);
   });
 
   test('a wrong EMQX_URL is named', async () => {
@@ -305,7 +294,7 @@ describe('a refused key', () => {
     expect(message).toContain(words);
     expect(message).not.toContain(API_SECRET);
     expect(pauses).toEqual([]);
-    expect(stub.seen).toHaveLength(1);
+    expect(on.stub.seen).toHaveLength(1);
   });
 });
 
@@ -315,7 +304,7 @@ describe('stopping', () => {
     const stop = new AbortController();
     const publishing = emqx.publish([delivery('t/1')], stop.signal);
     const failed = expect(publishing).rejects.toThrow('shutting down');
-    await stub.received(1);
+    await on.stub.received(1);
     stop.abort(new Error('shutting down'));
     await failed;
   });
@@ -329,7 +318,7 @@ describe('stopping', () => {
         signal.addEventListener('abort', () => reject(new Error('interrupted')));
         stop.abort(new Error('shutting down'));
       });
-    const client = clientOf(stub.url, { backoff: { sleep } });
+    const client = clientOf(on.stub.url, { backoff: { sleep } });
     await expect(client.emqx.publish([delivery('t/1')], stop.signal)).rejects.toThrow('shutting down');
     await client.emqx.close();
   });
@@ -342,19 +331,19 @@ describe('stopping', () => {
     });
     const messages = Array.from({ length: 600 }, (_, i) => delivery(`t/${i}`));
     await expect(emqx.publish(messages, stop.signal)).rejects.toThrow('shutting down');
-    expect(stub.seen).toHaveLength(1);
+    expect(on.stub.seen).toHaveLength(1);
   });
 
   test('a signal aborted before sends nothing', async () => {
     const { emqx } = await start({ status: 200, body: DELIVERED });
     await expect(emqx.publish([delivery('t/1')], AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone');
-    expect(stub.seen).toEqual([]);
+    expect(on.stub.seen).toEqual([]);
   });
 
   test('close() ends requests under way and refuses new ones', async () => {
     const { emqx } = await start('hang');
     const failed = expect(emqx.publish([delivery('t/1')])).rejects.toThrow(ClosedError);
-    await stub.received(1);
+    await on.stub.received(1);
     await emqx.close();
     await failed;
     await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(ClosedError);
@@ -365,5 +354,5 @@ describe('stopping', () => {
 test('connections are kept alive', async () => {
   const { emqx } = await start({ status: 200, body: DELIVERED });
   for (let i = 0; i < 5; i++) await emqx.publish([delivery('t/1')]);
-  expect(stub.connections).toBe(1);
+  expect(on.stub.connections).toBe(1);
 });

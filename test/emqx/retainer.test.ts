@@ -1,20 +1,9 @@
 import { RefusedError, RetryableError } from '../../src/errors';
-import { clientOf, type TestClient } from './client';
-import { Stub, type Answer } from './stub';
+import type { Answer } from './stub';
+import { Stubbed } from './stubbed';
 
-let stub: Stub;
-let client: TestClient;
-
-async function start(...script: Answer[]): Promise<NonNullable<TestClient['emqx']['retainer']>> {
-  stub = await Stub.start(...script);
-  client = clientOf(stub.url);
-  return client.emqx.retainer;
-}
-
-afterEach(async () => {
-  await client.emqx.close();
-  await stub.stop();
-});
+const on = new Stubbed();
+const start = async (...script: Answer[]) => (await on.start(...script)).emqx.retainer;
 
 const node = (uptime: unknown, node_status = 'running') => ({ node: 'n', version: '5.8.9', node_status, uptime });
 const entry = (topic: string, publish_at: string) => ({ msgid: 'A', topic, qos: 1, publish_at, from_clientid: 'c', from_username: '' });
@@ -38,13 +27,13 @@ test('the oldest retained message that is not its own, over pages', async () => 
     page([entry('t/1', '2026-11-21T10:00:00.250+01:00'), entry('t/2', '2026-11-21T09:00:00.100+00:00')], true),
   );
   expect(await retainer.oldest()).toBe(Date.UTC(2026, 10, 21, 9, 0, 0, 100));
-  expect(stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/messages?page=1&limit=100', '/api/v5/mqtt/retainer/messages?page=2&limit=100']);
+  expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/messages?page=1&limit=100', '/api/v5/mqtt/retainer/messages?page=2&limit=100']);
 });
 
 test('none but its own', async () => {
   expect(await (await start(page([entry('$SYS/brokers', '2020-01-01T00:00:00+00:00')], false))).oldest()).toBeNull();
-  await stub.stop();
-  await client.emqx.close();
+  await on.stub.stop();
+  await on.client.emqx.close();
   // Without hasnext: a page that is not full is the last.
   expect(await (await start({ status: 200, body: { data: [], meta: { page: 1, limit: 100, count: 0 } } })).oldest()).toBeNull();
 });
@@ -58,7 +47,7 @@ test('what is retained for a topic, percent-encoded', async () => {
   const retainer = await start({ status: 200, body: { ...entry('a/ü %', 'x'), msgid: 'ABC', payload: '' } }, { status: 404, body: { code: 'NOT_FOUND' } });
   expect(await retainer.idOf('a/ü %')).toBe('ABC');
   expect(await retainer.idOf('b')).toBeNull();
-  expect(stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/message/a%2F%C3%BC%20%25', '/api/v5/mqtt/retainer/message/b']);
+  expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/message/a%2F%C3%BC%20%25', '/api/v5/mqtt/retainer/message/b']);
 });
 
 test('whether its retainer is on', async () => {

@@ -1,55 +1,44 @@
 import { AuthError } from '../../src/emqx/api';
 import { RefusedError, RetryableError } from '../../src/errors';
-import { clientOf, type TestClient } from './client';
-import { Stub, type Answer } from './stub';
+import type { Answer } from './stub';
+import { Stubbed } from './stubbed';
 
 const NOT_FOUND = { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
 const INBOX = { topic: '$offline/c/#', qos: 2 } as const;
 const OTHER = { topic: 't/1', qos: 1 } as const;
 
-let stub: Stub;
-let client: TestClient;
-
-async function start(...script: Answer[]): Promise<TestClient['emqx']> {
-  stub = await Stub.start(...script);
-  client = clientOf(stub.url);
-  return client.emqx;
-}
-
-afterEach(async () => {
-  await client.emqx.close();
-  await stub.stop();
-});
+const on = new Stubbed();
+const start = async (...script: Answer[]) => (await on.start(...script)).emqx;
 
 test('one subscription goes to /subscribe', async () => {
   const emqx = await start({ status: 200, body: { ...INBOX, clientid: 'c', node: 'n' } });
   expect(await emqx.subscribe('c', [INBOX])).toBe('subscribed');
-  expect(stub.seen).toMatchObject([{ method: 'POST', path: '/api/v5/clients/c/subscribe', json: INBOX }]);
+  expect(on.stub.seen).toMatchObject([{ method: 'POST', path: '/api/v5/clients/c/subscribe', json: INBOX }]);
 });
 
 test('several go to /subscribe/bulk', async () => {
   const emqx = await start({ status: 200, body: [] });
   expect(await emqx.subscribe('c', [INBOX, OTHER])).toBe('subscribed');
-  expect(stub.seen).toMatchObject([{ path: '/api/v5/clients/c/subscribe/bulk', json: [INBOX, OTHER] }]);
+  expect(on.stub.seen).toMatchObject([{ path: '/api/v5/clients/c/subscribe/bulk', json: [INBOX, OTHER] }]);
 });
 
 test('none send nothing', async () => {
   const emqx = await start({ status: 500 });
   expect(await emqx.subscribe('c', [])).toBe('subscribed');
-  expect(stub.seen).toEqual([]);
+  expect(on.stub.seen).toEqual([]);
 });
 
 test.each(['a/b', 'a+b', 'a#b', 'a b', 'a%2Fb', '"q"', 'ü?&='])('client id %j is percent-encoded', async (clientid) => {
   const emqx = await start({ status: 200, body: {} });
   await emqx.subscribe(clientid, [INBOX]);
-  const [, encoded] = /^\/api\/v5\/clients\/([^/]+)\/subscribe$/.exec(stub.seen[0]?.path ?? '') ?? [];
+  const [, encoded] = /^\/api\/v5\/clients\/([^/]+)\/subscribe$/.exec(on.stub.seen[0]?.path ?? '') ?? [];
   expect(decodeURIComponent(encoded ?? '')).toBe(clientid);
 });
 
 test('a client that is not there is not an error', async () => {
   const emqx = await start(NOT_FOUND);
   expect(await emqx.subscribe('c', [INBOX])).toBe('not-connected');
-  expect(client.pauses).toEqual([]);
+  expect(on.client.pauses).toEqual([]);
 });
 
 test('a client that went in the middle of a bulk is not there', async () => {
@@ -62,7 +51,7 @@ test('a bulk that EMQX made in part is made again', async () => {
   const failed = [{ data: ['c', 't/1', {}], reason: 'timeout' }];
   const emqx = await start({ status: 200, body: { succeed: [INBOX], failed } }, { status: 200, body: [INBOX, OTHER] });
   expect(await emqx.subscribe('c', [INBOX, OTHER])).toBe('subscribed');
-  expect(client.pauses).toEqual([200]);
+  expect(on.client.pauses).toEqual([200]);
 });
 
 test('another 404 is a wrong EMQX_URL, not an absent client', async () => {
@@ -73,12 +62,12 @@ test('another 404 is a wrong EMQX_URL, not an absent client', async () => {
 test('a subscription that EMQX will never make is refused', async () => {
   const emqx = await start({ status: 400, body: { code: 'INVALID_PARAMETER', message: 'no_local' } });
   await expect(emqx.subscribe('c', [INBOX])).rejects.toThrow(RefusedError);
-  expect(client.pauses).toEqual([]);
+  expect(on.client.pauses).toEqual([]);
 });
 
 test('transient troubles and refused keys are as for publish', async () => {
   const emqx = await start({ status: 502, body: 'bad gateway' }, { status: 401, body: { code: 'BAD_API_KEY_OR_SECRET' } });
   await expect(emqx.subscribe('c', [INBOX])).rejects.toThrow(AuthError);
-  expect(client.pauses).toEqual([200]);
+  expect(on.client.pauses).toEqual([200]);
   await expect(emqx.subscribe('c', [INBOX])).rejects.toThrow(RetryableError);
 });

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { InvalidEventError, parseEvent } from '../../src/events';
+import { InvalidEventError, readEvent } from '../../src/events';
+import type { OfflineEvent } from '../../src/events/event';
 
 export interface Fixture {
   readonly event: string;
@@ -26,6 +27,11 @@ export function publishBody(more: Record<string, unknown> = {}): Record<string, 
 
 export function without(body: Record<string, unknown>, ...keys: string[]): Record<string, unknown> {
   return Object.fromEntries(Object.entries(body).filter(([key]) => !keys.includes(key)));
+}
+
+/** @throws InvalidEventError */
+export function parseEvent(body: unknown): OfflineEvent {
+  return readEvent(body).event;
 }
 
 /** The paths of what is wrong with an event. */

@@ -1,6 +1,5 @@
-import { parseEvent } from '../../src/events';
 import type { AckedEvent, PublishEvent } from '../../src/events/event';
-import { fixture, FIXTURES } from './bodies';
+import { fixture, FIXTURES, parseEvent } from './bodies';
 
 const publish = (name: string) => (parseEvent(fixture('message.publish', name)) as PublishEvent).message;
 

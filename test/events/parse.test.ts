@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import { InvalidEventError, parseEvent, readEvent } from '../../src/events';
+import { InvalidEventError, readEvent } from '../../src/events';
 import { publishBody as written } from '../../src/events/body';
 import type { PublishEvent } from '../../src/events/event';
 import { metricLabel } from '../../src/events/names';
-import { flaws, publishBody, without } from './bodies';
+import { flaws, parseEvent, publishBody, without } from './bodies';
 
 const message = (more: Record<string, unknown> = {}) => (parseEvent(publishBody(more)) as PublishEvent).message;
 

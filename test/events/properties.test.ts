@@ -1,6 +1,5 @@
-import { parseEvent } from '../../src/events';
 import type { PublishEvent } from '../../src/events/event';
-import { flaws, publishBody } from './bodies';
+import { flaws, parseEvent, publishBody } from './bodies';
 
 const message = (more: Record<string, unknown> = {}) => (parseEvent(publishBody(more)) as PublishEvent).message;
 

@@ -1,20 +1,18 @@
 import { readEvent } from '../../src/events';
 import type { OfflineEvent } from '../../src/events/event';
-import { PgliteEngine } from '../../src/embedded/engine';
 import { RefusedError, UnavailableError } from '../../src/errors';
 import { Letters } from '../../src/offline/accept/letters';
 import type { Message } from '../../src/offline/message';
 import { createMetrics } from '../../src/ops/metrics';
 import type { QueueBackend } from '../../src/queue/backend';
 import { LetterBox, type LetterLimits } from '../../src/queue/dead-letters';
-import { PostgresQueue } from '../../src/queue/postgres';
 import { RedisQueue } from '../../src/queue/redis';
 import { parseServiceUrl } from '../../src/config/url';
 import { withBackends } from '../support/backends';
+import { embeddedQueue } from '../support/embedded-queue';
 import { publishEvent } from '../support/events';
 import { message } from '../support/messages';
 import { removeKeys } from '../support/redis';
-import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 
 const fail = (error: unknown): never => {
@@ -22,18 +20,7 @@ const fail = (error: unknown): never => {
 };
 const DAY = 24 * 3_600_000;
 
-describe('on the embedded queue', () => {
-  const directory = temporaryDirectory();
-  let engine: PgliteEngine;
-  beforeAll(async () => {
-    engine = await PgliteEngine.open(directory.path, fail);
-  });
-  afterAll(async () => {
-    await engine.close();
-    directory.remove();
-  });
-  deadLetters(() => new PostgresQueue({ connection: engine.connectionConfig(), exclusive: true, onError: fail }));
-});
+describe('on the embedded queue', () => deadLetters(embeddedQueue()));
 
 describe('on Redis', () => {
   withBackends(['redis'], ({ redis }) => {

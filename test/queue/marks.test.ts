@@ -1,11 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { PgliteEngine } from '../../src/embedded/engine';
 import { parseServiceUrl } from '../../src/config/url';
 import type { QueueBackend } from '../../src/queue/backend';
-import { PostgresQueue } from '../../src/queue/postgres';
 import { RedisQueue } from '../../src/queue/redis';
 import { withBackends } from '../support/backends';
-import { temporaryDirectory } from '../support/temp';
+import { embeddedQueue } from '../support/embedded-queue';
 
 function fail(error: Error): never {
   throw error;
@@ -31,18 +29,7 @@ function marks(open: () => QueueBackend): void {
   });
 }
 
-describe('on the embedded queue', () => {
-  const directory = temporaryDirectory();
-  let engine: PgliteEngine;
-  beforeAll(async () => {
-    engine = await PgliteEngine.open(directory.path, fail);
-  });
-  afterAll(async () => {
-    await engine.close();
-    directory.remove();
-  });
-  marks(() => new PostgresQueue({ connection: engine.connectionConfig(), exclusive: true, onError: fail }));
-});
+describe('on the embedded queue', () => marks(embeddedQueue()));
 
 describe.each(['redis', 'redis-cluster'] as const)('on %s', (name) => {
   withBackends([name], (urls) => {

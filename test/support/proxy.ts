@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { join } from './join';
 
 /** A TCP proxy in front of a real server, which can be cut off and come back. */
 export class Proxy {
@@ -43,18 +44,7 @@ export class Proxy {
       return;
     }
     const upstream = connect(Number(this.target.port), this.target.hostname);
-    for (const [one, other] of [
-      [socket, upstream],
-      [upstream, socket],
-    ] as const) {
-      this.sockets.add(one);
-      one.on('error', () => other.destroy());
-      one.on('close', () => {
-        this.sockets.delete(one);
-        other.destroy();
-      });
-      one.pipe(other);
-    }
+    join(socket, upstream, this.sockets);
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { createServer, type Server } from 'node:tls';
 import { certificatesFor } from '../services/certificates';
+import { join } from './join';
 import { temporaryDirectory } from './temp';
 
 /** TLS in front of a real server that has none, with the certificate that all test servers share (signed by caFile()). */
@@ -17,7 +18,7 @@ export class TlsProxy {
     const server = createServer({ cert: readFileSync(certificate), key: readFileSync(key) });
     directory.remove();
     const proxy = new TlsProxy(server);
-    server.on('secureConnection', (socket) => proxy.join(socket, connect(port, host)));
+    server.on('secureConnection', (socket) => join(socket, connect(port, host), proxy.sockets));
     // A client that doesn't trust the certificate leaves.
     server.on('tlsClientError', () => undefined);
     await once(server.listen(0, '127.0.0.1'), 'listening');
@@ -26,21 +27,6 @@ export class TlsProxy {
 
   get port(): number {
     return (this.server.address() as AddressInfo).port;
-  }
-
-  private join(one: Socket, other: Socket): void {
-    for (const [from, to] of [
-      [one, other],
-      [other, one],
-    ] as const) {
-      this.sockets.add(from);
-      from.on('error', () => to.destroy());
-      from.on('close', () => {
-        this.sockets.delete(from);
-        to.destroy();
-      });
-      from.pipe(to);
-    }
   }
 
   async close(): Promise<void> {

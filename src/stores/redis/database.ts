@@ -2,6 +2,7 @@ import { Cluster, type ChainableCommander, type Redis } from 'ioredis';
 import { checkParams, type ServiceUrl } from '../../config/url';
 import { ClosedError } from '../../errors';
 import { connectRedis, type RedisConnection } from '../../redis/connect';
+import { infoField } from '../../redis/info';
 import { explain, isWrongDatabase, mapError } from './errors';
 
 const PARAMS = ['tls', 'ca', 'prefix'];
@@ -77,7 +78,7 @@ export class Database {
   /** What INFO says, by name; '' where it says nothing. */
   async info(): Promise<(name: string) => string> {
     const text = await this.one<string>('INFO');
-    return (name) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(text)?.[1] ?? '';
+    return (name) => infoField(text, name);
   }
 
   /** The keys that match, page by page, on every master. A key may come twice. */

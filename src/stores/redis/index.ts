@@ -1,5 +1,6 @@
 import type { ServiceUrl } from '../../config/url';
 import { RefusedError, RetryableError } from '../../errors';
+import { evictionPolicy } from '../../redis/info';
 import { healthWithin } from '../shared/deadline';
 import { MigrationFiles } from '../shared/migration-files';
 import { StoreOfParts, type StoreParts } from '../shared/parts';
@@ -64,6 +65,6 @@ export class RedisStore extends StoreOfParts {
 
 /** What makes Redis lose messages by itself. */
 function lossOf(info: (name: string) => string): string {
-  const evicts = info('maxmemory') !== '0' && info('maxmemory_policy') !== 'noeviction';
-  return evicts ? `; its maxmemory-policy ${info('maxmemory_policy')} throws messages away: set noeviction` : '';
+  const policy = evictionPolicy(info);
+  return policy === null ? '' : `; its maxmemory-policy ${policy} throws messages away: set noeviction`;
 }
