@@ -20,10 +20,9 @@ export interface Backends {
   close(): Promise<void>;
 }
 
-/** `onFailure` hears of an embedded database that broke: nothing can go on. */
-export async function openBackends(config: Config, log: Logger, onFailure: (error: Error) => void): Promise<Backends> {
+export async function openBackends(config: Config, log: Logger): Promise<Backends> {
   const embedded = [config.store, config.queue].some(({ scheme }) => scheme === 'embedded');
-  const engine = embedded ? await PgliteEngine.open(config.dataDir, onFailure) : null;
+  const engine = embedded ? await PgliteEngine.open(config.dataDir, (error) => log.error({ err: error }, error.message)) : null;
   const queue = openQueue(config, engine, (error) => log.warn({ err: error }, 'the queue reports'));
   const store = await openStore(config.store, engine, config.storeSql);
   const history = await openHistory(config.history);

@@ -111,9 +111,7 @@ function printRule(args: string[]): void {
 }
 
 async function migrate(config: Config): Promise<void> {
-  const backends = await openBackends(config, log, (error) => {
-    throw error;
-  });
+  const backends = await openBackends(config, log);
   try {
     await backends.queue.prepare();
     await backends.store.migrate();

@@ -55,7 +55,7 @@ export class Server {
 
   /** Resolves when it listens. `onFailure` hears of what it cannot go on with. */
   static async start(config: Config, log: Logger, onFailure: (error: unknown) => void): Promise<Server> {
-    const server = new Server(config, log, await openBackends(config, log, onFailure));
+    const server = new Server(config, log, await openBackends(config, log));
     try {
       await server.listen();
     } catch (error) {

@@ -1,31 +1,26 @@
-import { once } from 'node:events';
-import { execFile } from 'node:child_process';
-import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
-import { Worker } from 'node:worker_threads';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
-import { RetryableError } from '../errors';
+import { errorText, RetryableError } from '../errors';
+import { EngineThread } from './engine-thread';
 import { DirectoryLock } from './lock';
 import { PgliteStream } from './stream';
 import { queryMessage, WireReader } from './wire';
 
-/** BullMQ's tables live beside the store's in one database, in a schema of their own (queue/postgres.ts). */
-const SETUP = 'SET search_path TO public, offline_queue';
-
-const THREAD = join(__dirname, 'thread.js');
+const FIRST_RETRY_MS = 200;
+const LAST_RETRY_MS = 5_000;
 
 interface Request {
   readonly stream: PgliteStream;
   readonly bytes: Buffer;
 }
 
-type Answer = { answer: Uint8Array } | { error: string };
-
 /**
  * The embedded database: PostgreSQL in WASM (PGlite) in a thread of this process. Any number of pg clients share its one session:
  * requests run one at a time, a transaction keeps the session until it ends, and notifications reach every client
- * (docs/decisions/0001-embedded-database.md).
+ * (docs/decisions/0001-embedded-database.md). When PGlite breaks, as on a full disk, all connections end and it is opened again, as a database
+ * server that died and was started again.
  */
 export class PgliteEngine {
   private readonly streams = new Set<PgliteStream>();
@@ -33,30 +28,28 @@ export class PgliteEngine {
   private running: Request | null = null;
   /** The client whose transaction is open. */
   private owner: PgliteStream | null = null;
-  private closed = false;
+  private readonly closing = new AbortController();
+  /** Settles when PGlite, which broke, is open again or given up. */
+  private reopening: Promise<void> = Promise.resolve();
 
   private constructor(
-    private readonly thread: Worker,
+    /** null: it broke and is not open again. */
+    private thread: EngineThread | null,
+    private readonly directory: string,
     private readonly lock: DirectoryLock,
-    onFailure: (error: Error) => void,
-  ) {
-    thread.on('message', (answer: Answer) => this.receive(answer));
-    thread.on('error', onFailure);
-  }
+    private readonly onTrouble: (error: Error) => void,
+  ) {}
 
   /**
-   * Opens or creates the database below `dataDir`. Throws SettingError when another process has it open. `onFailure` hears of
-   * an engine that broke: it cannot go on, what is on disk is as after a kill -9.
+   * Opens or creates the database below `dataDir`. Throws SettingError when another process has it open. `onTrouble` hears of
+   * an engine that broke, and of each try to open it again that fails.
    */
-  static async open(dataDir: string, onFailure: (error: Error) => void): Promise<PgliteEngine> {
+  static async open(dataDir: string, onTrouble: (error: Error) => void): Promise<PgliteEngine> {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     const lock = DirectoryLock.acquire(dataDir);
+    const directory = join(dataDir, 'pgdata');
     try {
-      const directory = join(dataDir, 'pgdata');
-      if (!existsSync(join(directory, 'PG_VERSION'))) await create(directory);
-      const thread = new Worker(THREAD, { workerData: { directory, setup: SETUP }, resourceLimits: { maxYoungGenerationSizeMb: 8 } });
-      await once(thread, 'message');
-      return new PgliteEngine(thread, lock, onFailure);
+      return new PgliteEngine(await EngineThread.start(directory), directory, lock, onTrouble);
     } catch (error) {
       lock.release();
       throw error;
@@ -100,22 +93,40 @@ export class PgliteEngine {
   }
 
   private runNext(): void {
-    if (this.running !== null || this.closed) return;
+    const { thread } = this;
+    if (this.running !== null || thread === null || this.closed) return;
     const index = this.owner === null ? 0 : this.waiting.findIndex(({ stream }) => stream === this.owner);
-    this.running = (index < 0 ? undefined : this.waiting.splice(index, 1)[0]) ?? null;
-    if (this.running !== null) this.thread.postMessage(this.running.bytes);
+    const request = index < 0 ? undefined : this.waiting.splice(index, 1)[0];
+    if (request === undefined) return;
+    this.running = request;
+    thread.ask(request.bytes).then(
+      (answer) => {
+        this.running = null;
+        this.answer(request.stream, answer);
+        this.runNext();
+      },
+      (error: Error) => {
+        if (!this.closed) this.reopening = this.reopen(thread, error);
+      },
+    );
   }
 
-  private receive(message: Answer): void {
-    const stream = this.running?.stream;
+  /** The engine failed, not a statement: everything that was under way is as after a crash. */
+  private async reopen(broken: EngineThread, reason: Error): Promise<void> {
+    this.thread = null;
     this.running = null;
-    if (stream !== undefined) {
-      if ('answer' in message) {
-        this.answer(stream, Buffer.from(message.answer));
-      } else {
-        // The engine failed, not a statement: this client's connection is lost, the others' go on.
-        if (this.owner === stream) this.owner = null;
-        stream.destroy(new RetryableError(`the embedded database: ${message.error}`));
+    this.owner = null;
+    this.waiting.length = 0;
+    for (const stream of [...this.streams]) stream.destroy(new RetryableError(`the embedded database broke and is opened again: ${errorText(reason)}`));
+    this.onTrouble(new Error(`the embedded database broke and is opened again: ${errorText(reason)}`, { cause: reason }));
+    await broken.kill();
+    const { signal } = this.closing;
+    for (let delay = FIRST_RETRY_MS; this.thread === null && !signal.aborted; delay = Math.min(delay * 2, LAST_RETRY_MS)) {
+      try {
+        this.thread = await EngineThread.start(this.directory);
+      } catch (error) {
+        this.onTrouble(new Error(`the embedded database (DATA_DIR) cannot be opened: ${errorText(error)}`, { cause: error }));
+        await sleep(delay, undefined, { signal }).catch(() => undefined);
       }
     }
     this.runNext();
@@ -136,21 +147,16 @@ export class PgliteEngine {
     if (this.streams.has(stream)) stream.push(Buffer.concat(own));
   }
 
+  private get closed(): boolean {
+    return this.closing.signal.aborted;
+  }
+
   async close(): Promise<void> {
     if (this.closed) return;
-    this.closed = true;
+    this.closing.abort();
     for (const stream of [...this.streams]) stream.destroy();
-    const exit = once(this.thread, 'exit');
-    this.thread.postMessage('close');
-    await exit;
+    await this.reopening;
+    await this.thread?.close();
     this.lock.release();
   }
-}
-
-/** What a process that died left half made is begun again. */
-async function create(directory: string): Promise<void> {
-  const unfinished = `${directory}.new`;
-  rmSync(unfinished, { recursive: true, force: true });
-  await promisify(execFile)(process.execPath, [THREAD, unfinished]);
-  renameSync(unfinished, directory);
 }

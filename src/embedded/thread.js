@@ -24,6 +24,28 @@ async function create(/** @type {string} */ directory) {
 }
 
 /**
+ * What made PostgreSQL give up (PANIC: it cannot write its log, as on a full disk) or the WASM engine break. PGlite swallows both and goes on with
+ * locks held for ever (0.5.16), so we look at its loop ourselves.
+ * @type {unknown}
+ */
+let broken = null;
+
+function watch(/** @type {PGlite} */ db) {
+  const { mod, POSTGRES_MAIN_LONGJMP } = /** @type {any} */ (db);
+  const once = mod._PostgresMainLoopOnce;
+  if (typeof once !== 'function' || typeof POSTGRES_MAIN_LONGJMP !== 'number') throw new TypeError('this version of PGlite has another main loop');
+  mod._PostgresMainLoopOnce = () => {
+    try {
+      return once();
+    } catch (error) {
+      // An ordinary error of a statement.
+      if (error.status !== POSTGRES_MAIN_LONGJMP) broken ??= error;
+      throw error;
+    }
+  };
+}
+
+/**
  * Streamed: PGlite's execProtocolRaw parses each answer beside handing it over, and keeps what it has parsed for ever (0.5.16).
  * @param {PGlite} db
  * @param {Uint8Array} message
@@ -50,6 +72,7 @@ async function answerTo(db, message) {
 async function serve() {
   const port = /** @type {import('node:worker_threads').MessagePort} */ (parentPort);
   const db = await PGlite.create(workerData.directory, { startParams: [...PGlite.defaultStartParams, ...SETTINGS] });
+  watch(db);
   await db.exec(workerData.setup);
   port.on('message', (/** @type {Uint8Array | 'close'} */ message) => {
     if (message === 'close') {
@@ -57,8 +80,8 @@ async function serve() {
       return;
     }
     db.runExclusive(() => answerTo(db, message)).then(
-      (answer) => port.postMessage({ answer }),
-      (error) => port.postMessage({ error: String(error) }),
+      (answer) => port.postMessage(broken === null ? { answer } : { broken: String(broken) }),
+      (error) => port.postMessage({ broken: String(error) }),
     );
   });
   port.postMessage('ready');

@@ -17,6 +17,8 @@ export interface PublisherOptions {
 }
 
 const TICK_MS = 50;
+/** Longer than any fault: the server has stopped for good. */
+const STUCK_MS = 120_000;
 
 /** Publishes at QoS 1 over one connection that is never broken: what it publishes EMQX has, once. */
 export async function publish({ url, name, topics, messages, perSecond, random, checker, isFull }: PublisherOptions): Promise<void> {
@@ -28,10 +30,16 @@ export async function publish({ url, name, topics, messages, perSecond, random, 
       await Promise.all(Array.from({ length: burst }, () => publishNext(client, name, random.pick(topics), sequences, checker)));
       count += burst;
       await sleep(TICK_MS);
-      while (isFull()) await sleep(TICK_MS);
+      await untilNot(isFull);
     }
   } finally {
     await client.endAsync(true);
+  }
+}
+
+async function untilNot(isFull: () => boolean): Promise<void> {
+  for (const from = performance.now(); isFull(); await sleep(TICK_MS)) {
+    if (performance.now() - from > STUCK_MS) throw new Error(`the server has taken too little for ${STUCK_MS / 1_000} s`);
   }
 }
 

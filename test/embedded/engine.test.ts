@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Pool } from 'pg';
 import { PgliteEngine } from '../../src/embedded/engine';
+import { temporaryDirectory } from '../support/temp';
+import { waitFor } from '../support/wait';
 
 const fail = (error: Error): never => {
   throw error;
@@ -96,4 +98,40 @@ describe('the embedded database', () => {
   it('is open once only', async () => {
     await expect(PgliteEngine.open(directory, fail)).rejects.toThrow(/DATA_DIR: .* is in use by process/);
   });
+});
+
+/** PostgreSQL gives up (PANIC) when it cannot write its log: here because the folder is gone for a while, in life because the disk is full. */
+describe('an embedded database that breaks', () => {
+  const directory = temporaryDirectory();
+  const log = join(directory.path, 'pgdata', 'pg_wal');
+  const troubles: string[] = [];
+  let engine: PgliteEngine;
+
+  beforeAll(async () => {
+    engine = await PgliteEngine.open(directory.path, (error) => troubles.push(error.message));
+  });
+  afterAll(async () => {
+    await engine.close();
+    directory.remove();
+  });
+
+  // The guard is watch() in thread.js: PGlite goes on, and waits for ever for a lock that nobody holds.
+  it('is opened again as soon as it can be, with all that was committed', async () => {
+    const pool = new Pool({ ...engine.connectionConfig(), max: 4, connectionTimeoutMillis: 1_000 });
+    const lost: string[] = [];
+    pool.on('error', (error) => lost.push(error.message));
+    await pool.query('CREATE TABLE kept (n int)');
+    await pool.query('INSERT INTO kept VALUES (1)');
+    renameSync(log, `${log}-away`);
+    await expect(pool.query('SELECT pg_switch_wal()').then(() => pool.query('INSERT INTO kept VALUES (2)'))).rejects.toThrow(/the embedded database broke and is opened again/);
+    await waitFor('a try to open it', () => troubles.some((text) => text.includes('cannot be opened')), 30_000);
+    await expect(pool.query('SELECT 1')).rejects.toThrow();
+    renameSync(`${log}-away`, log);
+    const rows = async () => (await pool.query<{ n: number }>('SELECT n FROM kept ORDER BY n')).rows.map(({ n }) => n);
+    await waitFor('it to answer', () => rows().then(() => true, () => false), 60_000);
+    expect(await rows()).toContain(1);
+    await pool.query('INSERT INTO kept VALUES (3)');
+    expect(troubles[0]).toMatch(/^the embedded database broke and is opened again: /);
+    await pool.end();
+  }, 120_000);
 });

@@ -49,7 +49,7 @@ async function textOf(url: string): Promise<string> {
 /** A running server keeps the embedded database for itself. */
 async function opened(config: Config, log: Logger): Promise<Backends | { readonly error: SettingError }> {
   try {
-    return await openBackends(config, log, () => undefined);
+    return await openBackends(config, log);
   } catch (error) {
     if (error instanceof SettingError && error.key === 'DATA_DIR') return { error };
     throw error;
