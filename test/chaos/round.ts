@@ -51,6 +51,7 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     // What needs another subscription is late; what does not come even so is lost.
     const late = drained ? [] : checker.unacknowledged().map(({ identity }) => keyOf(identity));
     if (!drained) {
+      await note(setting, checker, options.logs);
       await traffic.subscribeAgain();
       await until(() => checker.open === 0 && emqx.action.pending === 0, AGAIN_MS);
     }
@@ -84,6 +85,14 @@ function watch({ emqx, targets }: Setting, checker: Checker, schedule: Schedule,
   const text = `${seconds} s: ${checker.records.size} published, ${checker.open} open, ${emqx.action.pending} events pending, ${schedule.total} faults`;
   appendFileSync(join(logs, 'progress.log'), `${text}; now: ${schedule.around(performance.now(), 0).join(', ')}\n`);
   if (seconds % 10 === 0) progress(text);
+}
+
+/** What the server knows of those whose messages are late, for whoever looks for the reason. */
+async function note({ serverUrls, emqx }: Setting, checker: Checker, logs: string): Promise<void> {
+  const groups = new Set(checker.unacknowledged().map(({ identity }) => identity.topic.split('/')[1] ?? ''));
+  const clientids = [...emqx.broker.sessions.keys()].filter((clientid) => groups.has(clientid.replace(/-\d+$/, '')));
+  const texts = ['/v1/stats', ...clientids.map((clientid) => `/v1/clients/${clientid}`)].map(async (path) => `${path}: ${await (await fetch(`${serverUrls[0]}${path}`)).text()}\n`);
+  appendFileSync(join(logs, 'progress.log'), (await Promise.all(texts)).join(''));
 }
 
 async function allReady({ serverUrls }: Setting): Promise<void> {
