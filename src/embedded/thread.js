@@ -39,7 +39,7 @@ function watch(/** @type {PGlite} */ db) {
       return once();
     } catch (error) {
       // An ordinary error of a statement.
-      if (error.status !== POSTGRES_MAIN_LONGJMP) broken ??= error;
+      if (/** @type {{ status?: unknown }} */ (error).status !== POSTGRES_MAIN_LONGJMP) broken ??= error;
       throw error;
     }
   };
