@@ -37,21 +37,23 @@ export class PostgresState implements SharedState {
     );
   }
 
-  async mark(keys: readonly string[], ttlMs: number): Promise<void> {
+  async setAll(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    const last = new Map(entries.map(({ key, value }) => [key, value]));
     await this.query(
-      `INSERT INTO offline_queue.shared_state (key, value, expires_at) SELECT DISTINCT 'mark:' || key, '', $2::bigint FROM unnest($1::text[]) AS key ORDER BY 1
-       ON CONFLICT (key) DO UPDATE SET expires_at = excluded.expires_at`,
-      [keys, Date.now() + ttlMs],
+      `INSERT INTO offline_queue.shared_state (key, value, expires_at)
+       SELECT key, value, $3::bigint FROM unnest($1::text[], $2::text[]) AS entry(key, value) ORDER BY key
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
+      [[...last.keys()], [...last.values()], Date.now() + ttlMs],
     );
   }
 
-  async marked(keys: readonly string[]): Promise<ReadonlySet<string>> {
-    if (keys.length === 0) return new Set();
-    const { rows } = await this.query<{ key: string }>(`SELECT key FROM offline_queue.shared_state WHERE key = ANY($1::text[]) AND expires_at > $2`, [
-      keys.map((key) => `mark:${key}`),
-      Date.now(),
-    ]);
-    return new Set(rows.map(({ key }) => key.slice('mark:'.length)));
+  async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    if (keys.length === 0) return new Map();
+    const { rows } = await this.query<{ key: string; value: string }>(
+      `SELECT key, value FROM offline_queue.shared_state WHERE key = ANY($1::text[]) AND (expires_at IS NULL OR expires_at > $2)`,
+      [keys, Date.now()],
+    );
+    return new Map(rows.map(({ key, value }) => [key, value]));
   }
 
   async delete(key: string): Promise<void> {

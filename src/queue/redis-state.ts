@@ -28,15 +28,15 @@ export class RedisState implements SharedState {
     await this.try(() => Promise.all(entries.map(({ key, value }) => this.redis.eval(RAISE, 1, this.stateKey(key), value, ttlMs))));
   }
 
-  async mark(keys: readonly string[], ttlMs: number): Promise<void> {
-    await this.try(() => Promise.all(keys.map((key) => this.redis.set(this.markKey(key), '', 'PX', ttlMs))));
+  async setAll(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    await this.try(() => Promise.all(entries.map(({ key, value }) => this.redis.set(this.stateKey(key), value, 'PX', ttlMs))));
   }
 
-  async marked(keys: readonly string[]): Promise<ReadonlySet<string>> {
-    if (keys.length === 0) return new Set();
+  async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    if (keys.length === 0) return new Map();
     // One slot of a cluster has them all (the prefix's hash tag).
-    const values = await this.try(() => this.redis.mget(keys.map((key) => this.markKey(key))));
-    return new Set(keys.filter((_, i) => values[i] !== null));
+    const values = await this.try(() => this.redis.mget(keys.map((key) => this.stateKey(key))));
+    return new Map(keys.flatMap((key, i) => (typeof values[i] === 'string' ? [[key, values[i]]] : [])));
   }
 
   async delete(key: string): Promise<void> {
@@ -67,10 +67,6 @@ export class RedisState implements SharedState {
 
   private stateKey(key: string): string {
     return `${this.prefix}:state:${key}`;
-  }
-
-  private markKey(key: string): string {
-    return `${this.prefix}:mark:${key}`;
   }
 
   private leaseKey(id: string): string {

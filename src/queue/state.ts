@@ -10,10 +10,10 @@ export interface SharedState {
   delete(key: string): Promise<void>;
   /** Sets each value unless the stored one is greater (by code unit). The same key twice in one call is allowed. */
   raise(entries: readonly Entry[], ttlMs: number): Promise<void>;
-  /** Remembers the keys; any number of them. */
-  mark(keys: readonly string[], ttlMs: number): Promise<void>;
-  /** Those of the keys that are marked. */
-  marked(keys: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Any number of them; of a key that comes twice, the last. */
+  setAll(entries: readonly Entry[], ttlMs: number): Promise<void>;
+  /** Those of the keys that have a value. */
+  getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>>;
   /** Leases those of the ids that nobody, the owner included, holds a live lease on. */
   lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases>;
   /** Gives up the owner's leases. */

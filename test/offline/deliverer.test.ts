@@ -28,8 +28,8 @@ function subject(window: Window | null, leases: Record<string, string> = {}, slo
     set: async (name, value) => void values.set(name, value),
     delete: async (name) => void values.delete(name),
     raise: async () => undefined,
-    mark: async () => undefined,
-    marked: async () => new Set(),
+    setAll: async () => undefined,
+    getAll: async () => new Map(),
     lease: async (ids, owner) => {
       now += slow.leaseMs ?? 0;
       const granted = ids.filter((id) => leases[id] === undefined);
@@ -56,6 +56,7 @@ function subject(window: Window | null, leases: Record<string, string> = {}, slo
       turn: async () => undefined,
       forget: async () => undefined,
       dropped: async () => undefined,
+      progress: async () => undefined,
       recheck: async (requests, name = 'recheck') => void rechecks.push({ name, requests }),
       recheckLater: async (requests, delay) => void later.push({ requests, delay }),
       resumeLater: async () => undefined,

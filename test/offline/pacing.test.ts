@@ -48,6 +48,38 @@ describe('pacing (promise 10)', () => {
     expect(again.texts).toEqual(texts.slice(13));
   });
 
+  // The guard is SentFor: EMQX gives what is sent for one member to another, and that one's acknowledgements say nothing of the window.
+  describe('to a shared subscription', () => {
+    const members = async (world: Simulation) => {
+      for (const clientid of ['a', 'b', 'c']) await world.arrive(world.subscribed(clientid, '$share/g/t'));
+      return ['a', 'b', 'c'].map((clientid) => world.broker.session(clientid));
+    };
+
+    it('goes on as any of its members acknowledges', async () => {
+      const world = new Simulation({ window: 20 });
+      const texts = await world.fill('t', 500);
+      const group = await members(world);
+      for (let i = 0; i < 400; i++) for (const member of group) await world.acknowledge(member, 3);
+      expect(new Set(group.flatMap((member) => member.texts))).toEqual(new Set(texts));
+      expect(world.store.messages.size).toBe(0);
+    });
+
+    it('goes on when EMQX drops what another member had', async () => {
+      const world = new Simulation({ window: 20 });
+      await world.fill('t', 200);
+      const group = await members(world);
+      for (let i = 0; i < 5; i++) {
+        for (const member of group) if (member.unacknowledged.length > 0) world.broker.drop(member, 'queue_full');
+        await world.tell();
+      }
+      for (let i = 0; i < 400; i++) {
+        for (const member of group) await world.acknowledge(member, 3);
+        await world.pass(1_000);
+      }
+      expect(world.store.messages.size).toBe(0);
+    });
+  });
+
   describe('at QoS 0, where nothing is acknowledged', () => {
     // The guard is Pace in Sender.sendRun: without it all 1,000 go at once.
     it('goes in batches with pauses, each a delayed job', async () => {

@@ -23,8 +23,8 @@ async function subject(fields: Parameters<typeof policy>[0] = {}) {
     set: async (key, value) => void values.set(key, value),
     delete: async (key) => void values.delete(key),
     raise: async () => undefined,
-    mark: async () => undefined,
-    marked: async () => new Set(),
+    setAll: async () => undefined,
+    getAll: async () => new Map(),
     lease: async (ids, owner) => {
       const granted = ids.filter((id) => !leases.has(id));
       for (const id of granted) leases.set(id, owner);
@@ -49,6 +49,7 @@ async function subject(fields: Parameters<typeof policy>[0] = {}) {
       recheckLater: async (_requests, delay) => void later.push(delay),
       resumeLater: async () => undefined,
       dropped: async () => undefined,
+      progress: async () => undefined,
       turn: async (...args) => void turns.push(args),
     },
     policies: [policy({ mode: 'pubsub', deliverTo: 'inbox', ...fields })],

@@ -30,8 +30,8 @@ function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 
     raise: async (entries) => entries.forEach(({ key, value }) => (values.get(key) ?? '') < value && values.set(key, value)),
     lease: async (ids) => ({ granted: new Set(ids), own: new Set() }),
     release: async () => undefined,
-    mark: async () => undefined,
-    marked: async () => new Set(),
+    setAll: async () => undefined,
+    getAll: async () => new Map(),
     purge: async () => false,
   };
   const db = new Map(stored.map((each) => [each.topic, each]));

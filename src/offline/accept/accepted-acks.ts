@@ -26,10 +26,10 @@ export class AcceptedAcks {
 
   /** @param state null: no other process works on the queue. */
   constructor(
-    private readonly state: Pick<SharedState, 'mark' | 'marked'> | null,
+    private readonly state: Pick<SharedState, 'setAll' | 'getAll'> | null,
     private readonly most = MOST,
   ) {
-    const flush = async (keys: string[]) => this.state?.mark(keys, SHARED_MS);
+    const flush = async (keys: string[]) => this.state?.setAll(keys.map((key) => ({ key: `acked:${key}`, value: '' })), SHARED_MS);
     this.sharing = new Batcher({ ...BATCH, flush, budget: new Budget({ items: Infinity, bytes: Infinity }) });
   }
 
@@ -50,9 +50,9 @@ export class AcceptedAcks {
   /** Those of the ids that this process or another one has. */
   async known(ids: readonly string[], reader: Reader): Promise<ReadonlySet<string>> {
     const keys = new Map(ids.map((id) => [keyOf(id, reader), id]));
-    const shared = await this.state?.marked([...keys.keys()]);
+    const shared = await this.state?.getAll([...keys.keys()].map((key) => `acked:${key}`));
     // Its own last: acknowledgements go on arriving while the others are asked for.
-    return new Set([...keys].filter(([key, id]) => shared?.has(key) === true || this.has(id, reader)).map(([, id]) => id));
+    return new Set([...keys].filter(([key, id]) => shared?.has(`acked:${key}`) === true || this.has(id, reader)).map(([, id]) => id));
   }
 }
 

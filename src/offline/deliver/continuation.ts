@@ -5,7 +5,7 @@ import { consumerOf, readersOf, requestsOf } from '../positions/consumer';
 import { GRACE_MS } from '../times';
 import { eachConsumer, type Courier, type DelivererDeps } from './courier';
 import { givenUp, nextRound } from './drops';
-import { inFlightCount, requestOf, type Run } from './window';
+import { inFlightCount, requestOf, type Run, type Window } from './window';
 
 /** Without an acknowledgement one of the dropped messages is sent again: its acknowledgement brings the rest. */
 export const PROBE = 1;
@@ -20,8 +20,9 @@ export class Continuation {
   /** Promise 10: a dropped delivery frees its place in the window, and is sent again as the client takes others. */
   async dropped(drops: readonly ClientDrop[]): Promise<void> {
     await eachConsumer(drops, async (consumer, own) => {
-      const { window, ids } = givenUp(await this.courier.windows.load(consumer), own);
-      await this.passToGroups(own.filter((drop) => drop.consumer === undefined && !ids.includes(drop.id)));
+      const before = await this.courier.windows.load(consumer);
+      const { window, ids } = givenUp(before, own);
+      await this.passOn(before, own.filter((drop) => drop.consumer === undefined && !ids.includes(drop.id)));
       if (ids.length === 0) return;
       await this.courier.leasesOf(consumer).giveUpAll(ids);
       const next = nextRound(window);
@@ -31,8 +32,10 @@ export class Continuation {
     });
   }
 
-  /** What a client was sent for a group (pubsub mode) is in the group's window. */
-  private async passToGroups(drops: readonly ClientDrop[]): Promise<void> {
+  /** What a client was sent for a group is in the group's window (pubsub mode), or in that of another member (queue mode). */
+  private async passOn(window: Window, drops: readonly ClientDrop[]): Promise<void> {
+    const others = await this.courier.sentForOthers(window, drops);
+    if (others.length > 0) await this.deps.lanes.dropped(others);
     const ofReaders = drops.filter(({ topic }) => policyFor(this.deps.policies, topic)?.mode === 'pubsub');
     if (ofReaders.length === 0) return;
     const subscriptions = await this.deps.store.listSubscriptions(ofReaders[0]?.clientid ?? '');

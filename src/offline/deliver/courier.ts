@@ -14,7 +14,8 @@ import type { Signer } from '../signature';
 import { GRACE_MS } from '../times';
 import { DeliveryLeases } from './delivery-leases';
 import { Sender, type SendResult } from './sender';
-import { isHeld, type Window } from './window';
+import { SentFor } from './sent-for';
+import { isForGroup, isHeld, type Window } from './window';
 import { ownerOf, Windows } from './windows';
 
 /** Consumers that one job serves at a time. */
@@ -24,7 +25,7 @@ export interface DelivererDeps {
   readonly store: Store;
   readonly emqx: EmqxApi;
   readonly state: SharedState;
-  readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'turn' | 'forget' | 'dropped'>;
+  readonly lanes: Pick<Lanes, 'recheck' | 'recheckLater' | 'resumeLater' | 'turn' | 'forget' | 'dropped' | 'progress'>;
   readonly policies: readonly Policy[];
   readonly signer: Signer;
   readonly acks: Pick<AcceptedAcks, 'known'>;
@@ -38,10 +39,12 @@ export interface DelivererDeps {
 export class Courier {
   readonly windows: Windows;
   private readonly sender: Sender;
+  private readonly sentFor: SentFor;
 
   constructor(private readonly deps: DelivererDeps) {
     this.windows = new Windows(deps.state);
     this.sender = new Sender(deps);
+    this.sentFor = new SentFor(deps.state);
   }
 
   /** @param again see Sender.send. @param opens a run that begins may open the client's inbox. */
@@ -64,6 +67,17 @@ export class Courier {
   async wanted<T extends DeliveryRequest>(requests: readonly T[]): Promise<T[]> {
     const left = await Promise.all(requests.map((request) => hasLeft(this.deps.state, request)));
     return requests.filter((_, i) => left[i] === false);
+  }
+
+  /** Of what happened to messages that this client had: what was sent for others of its shared subscriptions, with their client ids. */
+  async sentForOthers<T extends { readonly clientid: string; readonly id: string }>(window: Window, items: readonly T[]): Promise<T[]> {
+    const hasGroup = window.runs.some(isForGroup);
+    const asked = items.filter(({ id }) => hasGroup || window.inFlight[id] === undefined);
+    const whose = await this.sentFor.whose(asked.map(({ id }) => id));
+    return asked.flatMap((item) => {
+      const clientid = whose.get(item.id) ?? item.clientid;
+      return clientid === item.clientid ? [] : [{ ...item, clientid }];
+    });
   }
 
   leasesOf(consumer: string): DeliveryLeases {

@@ -92,6 +92,7 @@ export class Deliverer {
   private async progress(acks: readonly Progress[], takenOver: boolean): Promise<void> {
     await eachConsumer(acks, async (consumer, own) => {
       const window = await this.courier.windows.load(consumer);
+      await this.passOn(window, own);
       if (isEmpty(window)) return;
       // A copy that EMQX delivered itself leaves ours where it is, in EMQX.
       const ids = own.filter(({ id, ours }) => ours !== false && window.inFlight[id] !== undefined).map(({ id }) => id);
@@ -104,6 +105,12 @@ export class Deliverer {
       await this.courier.windows.save(consumer, moved);
       if (wants) await this.deps.lanes.recheck(moved.runs.map(requestOf));
     });
+  }
+
+  /** What EMQX gave one member of a shared subscription makes room in another one's window. */
+  private async passOn(window: Window, acks: readonly Progress[]): Promise<void> {
+    const others = await this.courier.sentForOthers(window, acks.filter(({ topic }) => topic === undefined));
+    if (others.length > 0) await this.deps.lanes.progress(others);
   }
 
   /** EMQX delivers what a persistent session still had: as long as acknowledgements of that come, nothing is taken for lost. */

@@ -14,7 +14,8 @@ import type { Recipient } from './sender';
 import { GRACE_MS, STORM_MS, TOMBSTONE_MS } from '../times';
 import { reachesInbox } from '../overlap';
 import { inboxTopic, isWildcard, splitShare } from '../topic';
-import type { Run, Window } from './window';
+import { SentFor } from './sent-for';
+import { isForGroup, type Run, type Window } from './window';
 
 /** What became of a page. */
 export interface PageResult {
@@ -40,6 +41,7 @@ const FRESH_MS = GRACE_MS / 2;
 /** Publishes a page of one topic's messages: those that nobody else is sending and that the subscription was not sent. */
 export class PageSender {
   private readonly kept: KeptMarks;
+  private readonly sentFor: SentFor;
 
   constructor(
     private readonly deps: DelivererDeps,
@@ -47,6 +49,7 @@ export class PageSender {
     private readonly retained: Pick<RetainedIds, 'idOf'>,
   ) {
     this.kept = new KeptMarks(deps.state);
+    this.sentFor = new SentFor(deps.state);
   }
 
   async send(recipient: Recipient, inbox: Inbox, window: Window, page: Page): Promise<PageResult> {
@@ -136,6 +139,7 @@ export class PageSender {
       // At the last moment: acknowledgements go on arriving.
       const acknowledged = await this.acknowledged(messages, page);
       const due = messages.filter(({ id }) => !acknowledged.has(id));
+      if (isForGroup(run) && !toInbox) await this.sentFor.note(due.map(({ id }) => id), run.clientid);
       const outcomes = due.length === 0 ? [] : await this.deps.emqx.publish(due.map((message) => this.deliveryOf(message, run, toInbox, now)));
       return messages.map((message) => outcomes[due.indexOf(message)] ?? { result: 'acknowledged' });
     } catch (error) {

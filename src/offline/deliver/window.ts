@@ -1,6 +1,7 @@
 import type { DeliveryRequest } from '../../queue/jobs';
 import type { Dropped } from './drops';
 import { STORM_MS } from '../times';
+import { splitShare } from '../topic';
 
 /**
  * What is on its way to one client (in pubsub mode to a consumer: a client or a shared group), as JSON in the shared state: pure functions,
@@ -122,6 +123,11 @@ export function fetched(window: Window, { filter, at, sent }: Run, ids: readonly
 
 export function requestOf({ clientid, filter, qos, at, consumer }: Run): DeliveryRequest {
   return { clientid, filter, qos, at, ...(consumer !== undefined && { consumer }) };
+}
+
+/** In queue mode: EMQX gives what is sent to any member, the window is that of the member whose subscription asked for it. */
+export function isForGroup({ filter, consumer }: Run): boolean {
+  return consumer === undefined && splitShare(filter).group !== null;
 }
 
 /**

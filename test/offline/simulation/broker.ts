@@ -38,6 +38,7 @@ export class SimulatedBroker {
   queue = Infinity;
   /** What EMQX would post, not sent yet. */
   readonly events: OfflineEvent[] = [];
+  private readonly turns = new Map<string, number>();
   onDelivery: (session: Session, copy: Copy) => void = () => undefined;
 
   constructor(private readonly now: () => number) {}
@@ -89,19 +90,27 @@ export class SimulatedBroker {
     return { result: receivers.length > 0 ? 'delivered' : 'no-subscribers' };
   }
 
-  /** Each subscription, but of a shared group one member: one that is connected, if there is any. */
+  /** Each subscription, but of a shared group one member: the next one that is connected, if there is any. */
   private receivers(topic: string): [Session, number][] {
     const plain: [Session, number][] = [];
-    const groups = new Map<string, [Session, number]>();
+    const groups = new Map<string, [Session, number][]>();
     for (const session of this.sessions.values()) {
       for (const [subscription, qos] of session.subscriptions) {
         const { group, filter } = splitShare(subscription);
         if (!matches(filter, topic)) continue;
         if (group === null) plain.push([session, qos]);
-        else if (groups.get(subscription)?.[0].isConnected !== true) groups.set(subscription, [session, qos]);
+        else groups.set(subscription, [...(groups.get(subscription) ?? []), [session, qos]]);
       }
     }
-    return [...plain, ...groups.values()];
+    return [...plain, ...[...groups].map(([group, members]) => this.memberOf(group, members))];
+  }
+
+  private memberOf(group: string, members: readonly [Session, number][]): [Session, number] {
+    const connected = members.filter(([session]) => session.isConnected);
+    const turn = this.turns.get(group) ?? 0;
+    this.turns.set(group, turn + 1);
+    const list = connected.length > 0 ? connected : members;
+    return list[turn % list.length] as [Session, number];
   }
 
   private take(session: Session, copy: Copy): void {

@@ -48,13 +48,17 @@ export class MemoryState implements SharedState {
     for (const id of ids) if ((await this.get(`lease:${id}`)) === owner) this.values.delete(`lease:${id}`);
   }
 
-  async mark(keys: readonly string[], ttlMs: number): Promise<void> {
-    for (const key of keys) await this.set(`mark:${key}`, '', ttlMs);
+  async setAll(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    for (const { key, value } of entries) await this.set(key, value, ttlMs);
   }
 
-  async marked(keys: readonly string[]): Promise<ReadonlySet<string>> {
-    const values = await Promise.all(keys.map((key) => this.get(`mark:${key}`)));
-    return new Set(keys.filter((_, i) => values[i] !== null));
+  async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
+    for (const key of keys) {
+      const value = await this.get(key);
+      if (value !== null) found.set(key, value);
+    }
+    return found;
   }
 
   async purge(): Promise<boolean> {
