@@ -1,4 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
+import { within } from '../deadline';
 
 /** What is asked for at each scrape. A rejection makes the gauge NaN, or leaves it out: a queue that is away must not take the other metrics with it. */
 export interface GaugeSources {
@@ -20,7 +21,7 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
       async collect() {
         own.reset();
         // What can't be known must not look like nothing.
-        await inTime(collect(own)).catch(() => void (labelNames.length === 0 && own.set(NaN)));
+        await within(TIMEOUT_MS, collect(own), () => new Error('late')).catch(() => void (labelNames.length === 0 && own.set(NaN)));
       },
     });
   };
@@ -32,16 +33,4 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
   gauge('dead_letters', 'Dead letters that are kept', [], async (own) => own.set(await sources.deadLetters()));
   gauge('ingest_waiting_events', 'Events that wait in memory for the queue', [], async (own) => own.set(sources.waiting().items));
   gauge('ingest_waiting_bytes', 'About what these take', [], async (own) => own.set(sources.waiting().bytes));
-}
-
-async function inTime(work: Promise<void>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('late')), TIMEOUT_MS);
-  });
-  try {
-    await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

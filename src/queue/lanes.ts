@@ -1,4 +1,5 @@
 import type { FlowJob } from 'bullmq';
+import { within } from '../deadline';
 import { errorText, UnavailableError } from '../errors';
 import { consumerOf } from '../offline/positions/consumer';
 import type { Message } from '../offline/message';
@@ -63,8 +64,8 @@ export class Lanes {
    * A delivery starts when all that was accepted before it, in every lane that its filter can match, is in the store (promise 4).
    * `bytes` is about what the item takes in memory.
    */
-  put(item: Item, bytes: number): Promise<void> {
-    return this.incoming.add(item, bytes);
+  async put(item: Item, bytes: number): Promise<void> {
+    await this.incoming.add(item, bytes);
   }
 
   /**
@@ -158,16 +159,10 @@ export class Lanes {
   }
 
   private async add(jobs: FlowJob[]): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`no answer within ${ADD_TIMEOUT_MS} ms`)), ADD_TIMEOUT_MS);
-    });
     try {
-      await Promise.race([this.flows.addBulk(jobs), late]);
+      await within(ADD_TIMEOUT_MS, this.flows.addBulk(jobs), () => new Error(`no answer within ${ADD_TIMEOUT_MS / 1_000} s`));
     } catch (error) {
       throw new UnavailableError(`the queue cannot be written: ${errorText(error)}`);
-    } finally {
-      clearTimeout(timer);
     }
   }
 

@@ -1,4 +1,6 @@
 import type { Policy } from '../../config/policies';
+import { within } from '../../deadline';
+import { UnavailableError } from '../../errors';
 import type { OfflineEvent } from '../../events/event';
 import type { Item } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
@@ -6,6 +8,9 @@ import { policyFor } from '../policy';
 import type { AcceptedAcks } from './accepted-acks';
 import { route } from './route';
 import type { Signer } from '../signature';
+
+/** Whoever posts must not wait for longer: one write of the queue may have to wait for another one before it. ms. */
+const ACCEPT_MS = 9_000;
 
 /** The way of an event from the door into the queue. */
 export class Ingest {
@@ -16,10 +21,14 @@ export class Ingest {
     private readonly acks: Pick<AcceptedAcks, 'note'>,
   ) {}
 
-  /** Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. */
+  /**
+   * Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. Throws UnavailableError
+   * when that takes too long: what is taken all the same has, with EMQX's repetition, the effect of once.
+   */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
-    await Promise.all(items.map((item) => Promise.all([this.lanes.put(item, sizeOf(item)), this.noteAck(item)])));
+    const taken = Promise.all(items.map((item) => Promise.all([this.lanes.put(item, sizeOf(item)), this.noteAck(item)])));
+    await within(ACCEPT_MS, taken, () => new UnavailableError(`the queue has not taken it within ${ACCEPT_MS / 1_000} s`));
   }
 
   private async noteAck(item: Item): Promise<void> {

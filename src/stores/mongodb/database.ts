@@ -9,6 +9,7 @@ import {
   type FindOptions,
   type ObjectId,
 } from 'mongodb';
+import { within } from '../../deadline';
 import { ClosedError, RefusedError, RetryableError } from '../../errors';
 import { mapError, outcomeOf, refusalText } from './errors';
 import type { MongoSettings } from './settings';
@@ -132,15 +133,7 @@ export class Database {
 
   /** For health(): why there is no answer, a little before the caller stops waiting for one. */
   async soon<T>(work: () => Promise<T>): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(mapError(this.lastFailure ?? new Error(NO_ANSWER))), HEALTH_MS);
-    });
-    try {
-      return await Promise.race([work(), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return within(HEALTH_MS, work(), () => mapError(this.lastFailure ?? new Error(NO_ANSWER)));
   }
 
   private async run<T>(work: () => Promise<T>): Promise<T> {

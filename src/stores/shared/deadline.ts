@@ -1,3 +1,4 @@
+import { within } from '../../deadline';
 import { errorText } from '../../errors';
 import type { Health } from '../store';
 
@@ -8,15 +9,10 @@ const HEALTH_TIMEOUT_MS = 3_000;
  * answer, for clients that connect in the background and only wait.
  */
 export async function healthWithin(setting: string, check: () => Promise<string>, trouble: () => string | null = () => null): Promise<Health> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(trouble() ?? `no answer within ${HEALTH_TIMEOUT_MS / 1000} s`)), HEALTH_TIMEOUT_MS);
-  });
+  const late = () => new Error(trouble() ?? `no answer within ${HEALTH_TIMEOUT_MS / 1000} s`);
   try {
-    return { ok: true, detail: await Promise.race([check(), late]) };
+    return { ok: true, detail: await within(HEALTH_TIMEOUT_MS, check(), late) };
   } catch (error) {
     return { ok: false, detail: `${setting}: ${errorText(error)}` };
-  } finally {
-    clearTimeout(timer);
   }
 }
