@@ -89,6 +89,8 @@ export class Core {
   async start(onFailure: (error: unknown) => void): Promise<void> {
     await this.deps.backends.store.migrate();
     const { deps, lanes, letters, signer, acks } = this;
+    // On a queue that several processes share the others' are known already.
+    if (!deps.backends.queue.shared) await this.ingest.remember(lanes.waitingEvents());
     const workers = new Workers(deps.backends.queue, createHandlers({ deps, lanes, letters, signer, acks }));
     try {
       await workers.ready();

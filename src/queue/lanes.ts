@@ -26,6 +26,8 @@ const MAX_ADD_ITEMS = 2_048;
 const MAX_ADD_BYTES = 8 * 1024 * 1024;
 /** One job, and so one write to the store. */
 const MAX_JOB_EVENTS = 256;
+/** Each has up to MAX_ADD_BYTES. */
+const JOBS_READ = 8;
 /** An add that takes longer counts as failed; EMQX sends the event again, and what is done twice has the effect of once. */
 const ADD_TIMEOUT_MS = 10_000;
 const JOB = { removeOnComplete: true } as const;
@@ -133,6 +135,19 @@ export class Lanes {
 
   reconcile(topics: readonly string[]): Promise<void> {
     return this.add([{ name: 'reconcile', queueName: RETAINED_LANE, data: { topics }, opts: JOB, children: this.fences(topics) }]);
+  }
+
+  /** What waits in the message lanes, in no order. What is added meanwhile may be missing, and some may come twice. */
+  async *waitingEvents(): AsyncGenerator<MessageEvent> {
+    for (const queue of this.messages) {
+      for (const state of ['active', 'waiting'] as const) {
+        for (let start = 0, count = JOBS_READ; count === JOBS_READ; start += JOBS_READ) {
+          const jobs = await queue.getJobs([state], start, start + JOBS_READ - 1);
+          for (const { data } of jobs) yield* (data as { events?: readonly MessageEvent[] }).events ?? [];
+          count = jobs.length;
+        }
+      }
+    }
   }
 
   private fences(filters: readonly string[]): FlowJob[] {

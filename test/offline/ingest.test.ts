@@ -4,6 +4,7 @@ import { Signer } from '../../src/offline/signature';
 import { Budget } from '../../src/queue/batcher';
 import { Lanes } from '../../src/queue/lanes';
 import type { QueueBackend } from '../../src/queue/backend';
+import { toWire } from '../../src/queue/jobs';
 import { policy } from '../support/policies';
 import { message } from '../support/messages';
 
@@ -37,4 +38,16 @@ test('of several events some of which find no room none is forgotten', async () 
   await new Promise((resolve) => setTimeout(resolve, 20));
   process.off('unhandledRejection', listen);
   expect(unheard).toEqual([]);
+});
+
+test('what an earlier process accepted is remembered', async () => {
+  const noted: unknown[] = [];
+  const ingest = new Ingest({ put: async () => undefined }, [policy({ filter: 'p/#', mode: 'pubsub' }), policy()], new Signer('key'), { note: async (...ack) => void noted.push(ack) });
+  async function* waiting() {
+    yield { kind: 'publish', message: toWire(message({ topic: 't' })) } as const;
+    yield { kind: 'ack', id: 'A', topic: 't', clientid: 'c', ours: true } as const;
+    yield { kind: 'ack', id: 'B', topic: 'p/1', clientid: 'c', ours: true } as const;
+  }
+  await ingest.remember(waiting());
+  expect(noted).toEqual([['A', null], ['B', 'c']]);
 });

@@ -9,6 +9,7 @@ import { PostgresQueue } from '../../src/queue/postgres';
 import { Workers, type Handlers } from '../../src/queue/workers';
 import { RetryableError } from '../../src/errors';
 import { temporaryDirectory } from '../support/temp';
+import { waitFor } from '../support/wait';
 
 const fail = (error: unknown): never => {
   throw error;
@@ -110,6 +111,16 @@ describe('the queue on the embedded database', () => {
     expect(early).toEqual([elsewhere]);
     await delivered.promise;
     expect(order).toEqual([elsewhere, 'write', filter]);
+  });
+
+  it('tells what waits, more than one page of it', async () => {
+    for (let i = 0; i < 20; i++) await lanes.put(ack('t/1', `m${i}`), 100);
+    await lanes.put(request('#'), 100);
+    const waiting: string[] = [];
+    for await (const event of lanes.waitingEvents()) waiting.push(event.kind === 'ack' ? event.id : '');
+    expect(waiting.sort()).toEqual(Array.from({ length: 20 }, (_, i) => `m${i}`).sort());
+    work({});
+    await waitFor('the lanes to be empty', async () => (await lanes.counts()).every((lane) => lane.waiting + lane.active === 0));
   });
 
   it('tries the same job again after a transient error, before any later one of its lane', async () => {

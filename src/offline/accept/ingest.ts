@@ -2,7 +2,7 @@ import type { Policy } from '../../config/policies';
 import { within } from '../../deadline';
 import { UnavailableError } from '../../errors';
 import type { OfflineEvent } from '../../events/event';
-import type { Item } from '../../queue/jobs';
+import type { Item, MessageEvent } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
 import { policyFor } from '../policy';
 import type { AcceptedAcks } from './accepted-acks';
@@ -29,6 +29,11 @@ export class Ingest {
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
     const taken = Promise.all(items.map((item) => Promise.all([this.lanes.put(item, sizeOf(item)), this.noteAck(item)])));
     await within(ACCEPT_MS, taken, () => new UnavailableError(`the queue has not taken it within ${ACCEPT_MS / 1_000} s`));
+  }
+
+  /** What an earlier process accepted and the store does not have yet: as if it were accepted now (AcceptedAcks). */
+  async remember(events: AsyncIterable<MessageEvent>): Promise<void> {
+    for await (const write of events) await this.noteAck({ write });
   }
 
   private async noteAck(item: Item): Promise<void> {
