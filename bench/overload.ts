@@ -6,15 +6,16 @@ import { Agent } from 'node:http';
 import { backendUrl } from '../test/support/backends';
 import { emptyDatabase } from '../test/support/database';
 import { withRedis } from '../test/support/redis';
+import { Pipeline } from './pipeline';
 import { BenchServer, post, publishEvent } from './server';
 
 const PORT = 16_480;
 const TOPICS = 1_000;
 const SECONDS = Number(process.env['SECONDS'] ?? 120);
 const FACTOR = 5;
-/** As many as several nodes of EMQX would have under way; they are opened bit by bit, as EMQX's are. */
-const CONNECTIONS = 3_000;
-const RAMP_MS = 5_000;
+/** As a cluster of four EMQX nodes: pool_size 8, enable_pipelining 100. */
+const CONNECTIONS = 4 * 8;
+const PIPELINING = 100;
 const CALIBRATION_MS = 10_000;
 const TICK_MS = 10;
 
@@ -22,6 +23,8 @@ interface Tally {
   readonly statuses: Map<string, number>;
   /** ms, of 202. */
   readonly latencies: number[];
+  /** ms, of a new connection and its first answer (/healthz), once a second. */
+  readonly health: number[];
 }
 
 /** As fast as 64 connections go, then until all is stored. @returns stored per second. */
@@ -37,37 +40,49 @@ async function capacity(server: BenchServer): Promise<number> {
   return (await server.stored()) / ((performance.now() - start) / 1_000);
 }
 
-/** At this rate whatever the answers, up to CONNECTIONS requests at a time. */
+/** At this rate whatever the answers, as long as there is room in the connections. */
 async function offer(rate: number, seconds: number, tally: Tally): Promise<number> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
+  const pipelines = await Promise.all(Array.from({ length: CONNECTIONS }, () => Pipeline.open(PORT)));
   const start = performance.now();
-  let [sent, open] = [0, 0];
-  const one = async () => {
-    open++;
+  let [sent, turn] = [0, 0];
+  const one = async (pipeline: Pipeline) => {
     const begun = performance.now();
-    const key = await post(agent, PORT, publishEvent(TOPICS)).then(
+    const key = await pipeline.post('/v1/events/message.publish', publishEvent(TOPICS)).then(
       ({ status, retryAfter }) => {
         if (status === 202) tally.latencies.push(performance.now() - begun);
         return status === 202 || retryAfter !== undefined ? String(status) : `${status} without Retry-After`;
       },
-      (error: NodeJS.ErrnoException) => error.code ?? 'error',
+      (error: NodeJS.ErrnoException) => error.code ?? error.message,
     );
     tally.statuses.set(key, (tally.statuses.get(key) ?? 0) + 1);
-    open--;
+  };
+  const next = (): Pipeline | undefined => {
+    for (let i = 0; i < CONNECTIONS; i++) {
+      const pipeline = pipelines[turn++ % CONNECTIONS];
+      if (pipeline !== undefined && pipeline.underWay < PIPELINING) return pipeline;
+    }
+    return undefined;
   };
   for (let now = 0; now < seconds * 1_000; now = performance.now() - start) {
     const due = Math.floor((now / 1_000) * rate);
-    const most = CONNECTIONS * Math.min(1, (now + TICK_MS) / RAMP_MS);
-    for (; sent < due && open < most; sent++) void one();
+    for (let pipeline = next(); sent < due && pipeline !== undefined; pipeline = next(), sent++) void one(pipeline);
     if (sent < due) {
-      tally.statuses.set('not sent, all connections busy', (tally.statuses.get('not sent, all connections busy') ?? 0) + due - sent);
+      tally.statuses.set('not sent, all connections full', (tally.statuses.get('not sent, all connections full') ?? 0) + due - sent);
       sent = due;
     }
     await new Promise((resolve) => setTimeout(resolve, TICK_MS));
   }
-  while (open > 0) await new Promise((resolve) => setTimeout(resolve, TICK_MS));
-  agent.destroy();
+  while (pipelines.some(({ underWay }) => underWay > 0)) await new Promise((resolve) => setTimeout(resolve, TICK_MS));
+  for (const pipeline of pipelines) pipeline.close();
   return sent;
+}
+
+/** As a load balancer asks. */
+async function checkHealth(tally: Tally): Promise<void> {
+  const begun = performance.now();
+  const answer = await fetch(`http://127.0.0.1:${PORT}/healthz`, { headers: { connection: 'close' } });
+  await answer.text();
+  tally.health.push(performance.now() - begun);
 }
 
 const percentile = (sorted: readonly number[], share: number): string => `${(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN).toFixed(0)} ms`;
@@ -86,11 +101,12 @@ async function main(kind: string): Promise<void> {
   const idle = server.rss;
   const rate = await capacity(server);
   const before = await server.stored();
-  const tally: Tally = { statuses: new Map(), latencies: [] };
+  const tally: Tally = { statuses: new Map(), latencies: [], health: [] };
   const memory: number[] = [];
   let backlog = 0;
   const sampling = setInterval(() => {
     memory.push(server.rss);
+    void checkHealth(tally);
     void server.backlog().then((jobs) => (backlog = Math.max(backlog, jobs)), () => undefined);
   }, 1_000);
   const offered = await offer(rate * FACTOR, SECONDS, tally);
@@ -98,13 +114,14 @@ async function main(kind: string): Promise<void> {
   clearInterval(sampling);
   const accepted = tally.statuses.get('202') ?? 0;
   const stored = (await server.stored()) - before;
-  const sorted = tally.latencies.sort((a, b) => a - b);
+  const [sorted, health] = [tally.latencies, tally.health].map((all) => all.sort((a, b) => a - b)) as [number[], number[]];
   const rows = [
     ['stored per second, before', rate.toFixed(0)],
     ['offered', `${offered} events in ${SECONDS} s, ${FACTOR} times that`],
     ['answers', [...tally.statuses].map(([key, count]) => `${key}: ${count}`).join(', ')],
     ['accepted and not stored', String(accepted - stored)],
     ['time to the 202', `median ${percentile(sorted, 0.5)}, 99 % ${percentile(sorted, 0.99)}, longest ${percentile(sorted, 1)}`],
+    ['a new connection and its first answer', `median ${percentile(health, 0.5)}, longest ${percentile(health, 1)}`],
     ['memory (RSS)', `idle ${idle.toFixed(0)} MB, highest ${Math.max(...memory).toFixed(0)} MB, at the end ${server.rss.toFixed(0)} MB`],
     ['jobs in the lanes, most', String(backlog)],
     ['recovered after', `${(recovery / 1_000).toFixed(1)} s`],

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { ListenerTls } from '../config/listener-tls';
 import { atMostEvery, type Logger } from '../ops/log';
 import { Problem, problemBody, problemHeaders } from './problem';
+import { inTurns } from './turns';
 
 /** What a connection may cost before anybody has shown a token. */
 export interface ListenerLimits {
@@ -42,7 +43,8 @@ export function createListener(app: RequestListener, { tls, log, limits: over = 
     connectionsCheckingInterval: limits.checkMs,
     keepAliveTimeout: limits.idleMs,
   };
-  const server = tls === null ? createServer(options, app) : createTlsServer({ ...options, ...tls, handshakeTimeout: limits.handshakeMs }, app);
+  const listener = inTurns(app);
+  const server = tls === null ? createServer(options, listener) : createTlsServer({ ...options, ...tls, handshakeTimeout: limits.handshakeMs }, listener);
   server.maxConnections = limits.connections;
   const warn = atMostEvery(1000, (fields: object, unlogged: number) => log.warn({ ...fields, unlogged }, 'a connection over the limit was closed'));
   server.on('drop', () => warn({ connections: limits.connections }));
