@@ -3,7 +3,7 @@ import { Stub, type Answer } from './stub';
 
 async function healthWith(answer: Answer) {
   const stub = await Stub.start(answer);
-  const { emqx, pauses } = clientOf(stub.url, { healthTimeoutMs: 30 });
+  const { emqx, pauses } = clientOf(stub.url, { healthTimeoutMs: 1_000 });
   const health = await emqx.health();
   await emqx.close();
   await stub.stop();
@@ -36,7 +36,7 @@ test.each<[string, Answer, RegExp]>([
   ['something else than EMQX', { status: 200, body: '<html></html>' }, /^EMQX_URL: .* is not EMQX's REST API$/],
   ['a broken EMQX', { status: 500 }, /^EMQX answered 500/],
   ['no running node', { status: 200, body: [node('5.8.9', 'stopped')] }, /^EMQX_URL: no EMQX node runs at /],
-  ['no answer', 'hang', /^EMQX_URL: no answer from .* within 30 ms$/],
+  ['no answer', 'hang', /^EMQX_URL: no answer from .* within 1000 ms$/],
   ['a cut connection', 'reset', /^EMQX_URL: lost the connection to .* \(ECONNRESET\)$/],
 ])('%s is not healthy, without a retry', async (_name, answer, detail) => {
   const { health, pauses, seen } = await healthWith(answer);
