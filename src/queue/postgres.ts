@@ -9,11 +9,12 @@ import {
   type PostgresConnectionOptions,
   type PostgresQueueBackend,
 } from 'bullmq';
-import { Pool, type ClientConfig } from 'pg';
+import { Client, Pool, type ClientConfig } from 'pg';
 import { errorText, RetryableError } from '../errors';
 import type { Health } from '../stores/store';
 import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend, type Weakness } from './backend';
 import type { LaneCounts } from './names';
+import { Connections } from './postgres-connections';
 import { PostgresState } from './postgres-state';
 import type { SharedState } from './state';
 import { strict } from './strict-flows';
@@ -23,6 +24,11 @@ const SCHEMA = 'offline_queue';
 const MIGRATION = join(__dirname, '../../migrations/queue/001_order_and_shared_state.sql');
 /** Any number; it keeps two starting servers from creating the trigger at once. */
 const MIGRATION_LOCK = 7_261_844;
+
+/** For one job, or as many as are taken at once. */
+const QUERY_TIMEOUT_MS = 15_000;
+/** A new version of BullMQ may change tables that hold a backlog. */
+const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 
 /** PGlite does one thing at a time: fewer lanes make larger batches. */
 const EMBEDDED_LANES: LaneCounts = { messages: 2, clients: 2 };
@@ -40,11 +46,12 @@ export class PostgresQueue implements QueueBackend {
   readonly laneCounts: LaneCounts;
   readonly shared: boolean;
   private readonly pool: Pool;
+  private readonly connections = new Connections();
   /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
   private root: PostgresQueueBackend | null = null;
 
   constructor(private readonly options: PostgresQueueOptions) {
-    this.pool = new Pool({ ...this.connection(), max: 4 });
+    this.pool = new Pool({ ...this.watched(), max: 4 });
     this.pool.on('error', options.onError);
     this.state = new PostgresState(this.pool);
     this.shared = !options.exclusive;
@@ -59,16 +66,21 @@ export class PostgresQueue implements QueueBackend {
 
   private connection(): ClientConfig {
     return {
+      query_timeout: QUERY_TIMEOUT_MS,
       ...this.options.connection,
       options: `-c search_path=${SCHEMA}`,
       connectionTimeoutMillis: 5_000,
-      query_timeout: 30_000,
       keepAlive: true,
     };
   }
 
+  /** The embedded database's are no sockets. */
+  private watched(): ClientConfig {
+    return { ...this.connection(), ...(!this.options.exclusive && this.connections.watched()) };
+  }
+
   private bullConnection(max: number): PostgresConnectionOptions {
-    return { ...this.connection(), schema: SCHEMA, max } as PostgresConnectionOptions;
+    return { ...this.watched(), schema: SCHEMA, max } as PostgresConnectionOptions;
   }
 
   /** All producers share the root's connections. */
@@ -92,8 +104,11 @@ export class PostgresQueue implements QueueBackend {
 
   async prepare(): Promise<void> {
     try {
-      const client = await this.pool.connect();
+      const client = new Client({ ...this.connection(), query_timeout: MIGRATION_TIMEOUT_MS });
+      // Whoever asks it hears of it; without a listener it would end the process.
+      client.on('error', () => undefined);
       try {
+        await client.connect();
         await runMigrations(client, SCHEMA);
         await client.query(
           `BEGIN; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}); SET LOCAL search_path TO ${SCHEMA};
@@ -101,7 +116,7 @@ export class PostgresQueue implements QueueBackend {
         );
         if (this.options.exclusive) await client.query(TAKE_OVER);
       } finally {
-        client.release();
+        await client.end();
       }
       await this.connectProducers();
     } catch (error) {

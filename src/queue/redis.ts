@@ -12,12 +12,16 @@ import { strict } from './strict-flows';
 
 /** With the hash tag all keys of the queues are in one slot, which BullMQ's scripts need on Redis Cluster. */
 const PREFIX = '{offline}';
+/** A server that vanished without a word leaves connections on which everything times out: they are given up after this. */
+const SILENCE_MS = { producers: 5_000, /** BullMQ blocks on duplicates of this one, up to 10 s. */ consumers: 15_000 };
 /** Less than what a health check may take. */
 const CONNECT_TIMEOUT_MS = 2_500;
 
 export interface RedisQueueOptions {
   readonly url: ServiceUrl;
   readonly onError: (error: Error) => void;
+  /** After which a connection with commands to which nothing is answered is made anew. */
+  readonly silenceMs?: { readonly producers: number; readonly consumers: number };
 }
 
 /** BullMQ on Redis: single, Sentinel or Cluster. */
@@ -29,9 +33,10 @@ export class RedisQueue implements QueueBackend {
   private readonly consumers: RedisConnection;
 
   constructor(private readonly options: RedisQueueOptions) {
+    const { producers, consumers } = options.silenceMs ?? SILENCE_MS;
     // While Redis is away an add fails at once, and EMQX gets its 503; a worker waits.
-    this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000 });
-    this.consumers = this.connect({ maxRetriesPerRequest: null });
+    this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000, socketTimeout: producers });
+    this.consumers = this.connect({ maxRetriesPerRequest: null, socketTimeout: consumers });
     this.state = new RedisState(this.producers, PREFIX);
   }
 

@@ -9,6 +9,8 @@ export interface RedisClientOptions {
   readonly enableOfflineQueue?: boolean;
   /** ms */
   readonly commandTimeout?: number;
+  /** ms; a connection from which nothing comes for so long while commands wait is given up, and made anew: commandTimeout keeps it. */
+  readonly socketTimeout?: number;
 }
 
 const DEFAULT_PORT = 6379;

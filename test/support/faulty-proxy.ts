@@ -46,7 +46,8 @@ export class FaultyProxy {
     if (this.fault === 'cut') return void client.resetAndDestroy();
     const link = new Link(client, connect(this.port, this.host), () => (this.fault === 'stalled' ? Infinity : typeof this.fault === 'object' ? (this.fault?.delayMs ?? 0) : 0));
     this.links.add(link);
-    client.once('close', () => this.links.delete(link));
+    // The server's end of a dead one outlives the client's.
+    for (const socket of link.sockets) socket.once('close', () => void (link.sockets.every(({ closed }) => closed) && this.links.delete(link)));
   }
 
   async close(): Promise<void> {
@@ -78,6 +79,10 @@ class Link {
       // A dead link tells nobody of anything.
       from.on('close', () => void (this.dead || this.delay() === Infinity || to.destroy()));
     }
+  }
+
+  get sockets(): readonly Socket[] {
+    return [this.client, this.upstream];
   }
 
   private pass(to: Socket, data: Buffer | null): void {

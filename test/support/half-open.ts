@@ -1,0 +1,41 @@
+import { RetryableError } from '../../src/errors';
+import type { FaultyProxy } from './faulty-proxy';
+
+/** As many connections as a pool may have open at once. */
+const AT_ONCE = 8;
+/** Until all of them are open: a pool goes on with the first, and opens the others meanwhile. */
+const OPENING_MS = 300;
+
+/**
+ * Connections that are open go dead and nobody is told, once while all are in use and once while all are idle. What is under way may fail;
+ * what follows works, on new connections. `boundMs`: for each of the two; that all dead ones are found one after the other takes longer.
+ */
+export async function expectRecovery(proxy: FaultyProxy, work: () => Promise<unknown>, boundMs: number): Promise<void> {
+  const round = () => Promise.allSettled(Array.from({ length: AT_ONCE }, work));
+  const recovered = async (firsts: Promise<PromiseSettledResult<unknown>[]>) => {
+    const failed = failures(await firsts);
+    for (const each of failed) expect(each).toBeInstanceOf(RetryableError);
+    expect(failures(await round())).toEqual([]);
+  };
+  for (const until = Date.now() + OPENING_MS; Date.now() < until; ) expect(failures(await round())).toEqual([]);
+
+  const inUse = round();
+  let since = die(proxy);
+  await recovered(inUse);
+  expect(Date.now() - since).toBeLessThan(boundMs);
+
+  since = die(proxy);
+  await recovered(Promise.allSettled([work()]));
+  expect(Date.now() - since).toBeLessThan(boundMs);
+}
+
+/** What is open is dead, new connections work. @returns when. */
+export function die(proxy: FaultyProxy): number {
+  proxy.begin('half-open');
+  proxy.end();
+  return Date.now();
+}
+
+function failures(outcomes: readonly PromiseSettledResult<unknown>[]): unknown[] {
+  return outcomes.filter((outcome) => outcome.status === 'rejected').map(({ reason }) => reason as unknown);
+}
