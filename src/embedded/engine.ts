@@ -8,6 +8,8 @@ import { DirectoryLock } from './lock';
 import { PgliteStream } from './stream';
 import { queryMessage, WireReader } from './wire';
 
+/** It is no network that goes silent, but one thing at a time behind all others, VACUUM too. */
+const QUERY_TIMEOUT_MS = 60_000;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5_000;
 
@@ -58,7 +60,7 @@ export class PgliteEngine {
 
   /** For pg.Client, pg.Pool, knex and BullMQ's PostgreSQL backend alike. */
   connectionConfig(): ClientConfig {
-    return { user: 'postgres', database: 'postgres', stream: () => this.connect() };
+    return { user: 'postgres', database: 'postgres', query_timeout: QUERY_TIMEOUT_MS, stream: () => this.connect() };
   }
 
   /**

@@ -7,6 +7,8 @@ import type { Value } from '../shared/statements';
 import { isDeadlock, isSilence, mapError } from './errors';
 
 const CONNECT_TIMEOUT_MS = 5_000;
+/** For one batch or page. */
+const QUERY_TIMEOUT_MS = 15_000;
 /** Rebuilding a table that is taken over takes as long as the table is big. */
 const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 const DEADLOCK_TRIES = 10;
@@ -37,7 +39,7 @@ export class Database implements StatementRunner {
   private maxPacket: number | null = null;
   private closed = false;
 
-  constructor(connection: ConnectionOptions, { queryTimeoutMs = 60_000 }: DatabaseOptions = {}) {
+  constructor(connection: ConnectionOptions, { queryTimeoutMs = QUERY_TIMEOUT_MS }: DatabaseOptions = {}) {
     this.queryTimeoutMs = queryTimeoutMs;
     this.knex = knex({
       ...QUIET,

@@ -6,7 +6,8 @@ import type { BoundStatement, StatementResult, StatementRunner } from '../shared
 import type { Value } from '../shared/statements';
 import { mapError } from './errors';
 
-const QUERY_TIMEOUT_MS = 60_000;
+/** For one batch or page. */
+const QUERY_TIMEOUT_MS = 15_000;
 /** Building an index over a table that is taken over takes as long as the table is big. */
 const NO_TIMEOUT = { query_timeout: 24 * 60 * 60 * 1_000 };
 

@@ -7,6 +7,14 @@ import { explain, isWrongDatabase, mapError } from './errors';
 
 const PARAMS = ['tls', 'ca', 'prefix'];
 
+export interface RedisTimeouts {
+  readonly commandMs: number;
+  /** After which a connection that says nothing is made anew. Its commands are sent once more, so that they may still be in time. */
+  readonly socketMs: number;
+}
+
+const TIMEOUTS: RedisTimeouts = { commandMs: 15_000, socketMs: 5_000 };
+
 type Argument = string | number | Buffer;
 
 type Outcome = readonly [error: unknown, answer: unknown];
@@ -24,9 +32,9 @@ export class Database {
   private trouble: Error | null = null;
   private closed = false;
 
-  constructor(url: ServiceUrl, setting: string, commandTimeout: number) {
+  constructor(url: ServiceUrl, setting: string, { commandMs, socketMs }: RedisTimeouts = TIMEOUTS) {
     checkParams(url, setting, PARAMS);
-    this.redis = connectRedis(url, setting, { maxRetriesPerRequest: 1, commandTimeout });
+    this.redis = connectRedis(url, setting, { maxRetriesPerRequest: 1, commandTimeout: commandMs, socketTimeout: socketMs });
     this.redis.on('error', (error: Error) => (this.trouble = error));
     this.redis.on('node error', (error: Error) => (this.trouble = error));
     // The client goes on with database 0 where the wanted one is not there.

@@ -6,14 +6,13 @@ import { MigrationFiles } from '../shared/migration-files';
 import { StoreOfParts, type StoreParts } from '../shared/parts';
 import type { Capabilities, Health } from '../store';
 import { Clients } from './clients';
-import { Database } from './database';
+import { Database, type RedisTimeouts } from './database';
 import { Keys } from './keys';
 import { Messages } from './messages';
 import { Retained } from './retained';
 import { Takeover } from './takeover';
 
 const SETTING = 'STORE_URL';
-const COMMAND_TIMEOUT_MS = 60_000;
 
 /** Redis: single, Sentinel, Cluster. */
 export class RedisStore extends StoreOfParts {
@@ -24,9 +23,9 @@ export class RedisStore extends StoreOfParts {
   private readonly takeover: Takeover;
   private readonly migrations = new MigrationFiles('redis');
 
-  constructor(url: ServiceUrl) {
+  constructor(url: ServiceUrl, timeouts?: RedisTimeouts) {
     super();
-    this.db = new Database(url, SETTING, COMMAND_TIMEOUT_MS);
+    this.db = new Database(url, SETTING, timeouts);
     this.keys = new Keys(url.params['prefix'] ?? 'mqtt');
     const messages = new Messages(this.db, this.keys);
     const clients = new Clients(this.db, this.keys);

@@ -21,8 +21,9 @@ export interface Pooled {
 }
 
 /**
- * A server that vanished without a word (failover, a firewall that forgot us) leaves connections that time out query after query:
- * they are dropped, so that work resumes on new ones at once (promise 14).
+ * A server that vanished without a word (failover, a firewall that forgot us) leaves connections that time out query after query. The one
+ * on which it is noticed is dropped; the others may be as dead, and are not taken from the pool again: work resumes on new ones at once
+ * (promise 14). What is under way on them goes on, as one slow statement is no sign against it.
  */
 export class PooledConnections<C extends Pooled> {
   private readonly open = new Map<string, C>();
@@ -46,7 +47,7 @@ export class PooledConnections<C extends Pooled> {
   private drop(error: Error, uid: string): void {
     const connection = this.open.get(uid);
     if (connection === undefined) return;
-    connection.__knex__disposed = error;
+    for (const each of this.open.values()) each.__knex__disposed ??= error;
     this.destroy(connection);
     this.open.delete(uid);
   }

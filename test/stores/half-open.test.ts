@@ -1,0 +1,70 @@
+import { MysqlStore } from '../../src/stores/mysql';
+import { PostgresStore } from '../../src/stores/postgres';
+import { RedisStore } from '../../src/stores/redis';
+import type { Store } from '../../src/stores/store';
+import { withBackends } from '../support/backends';
+import { emptyDatabase } from '../support/database';
+import { FaultyProxy } from '../support/faulty-proxy';
+import { expectRecovery } from '../support/half-open';
+import { emptyMongo, mongoStore } from '../support/mongo';
+import { emptyMysql, mysqlUrl } from '../support/mysql';
+import { redisUrl, removeKeys } from '../support/redis';
+
+const TIMEOUT_MS = 400;
+
+/** Promise 14: a firewall that forgot us, a failover, a load balancer that was replaced. */
+describe('a store whose connections are half open', () => {
+  const closers: (() => unknown)[] = [];
+  afterEach(async () => {
+    for (const close of closers.splice(0).reverse()) await close();
+  });
+
+  /** Through a proxy. `url`: of a database that may be used. */
+  async function proxied<S extends Store>(url: string, open: (url: string) => S): Promise<{ proxy: FaultyProxy; store: S }> {
+    const target = new URL(url);
+    const proxy = await FaultyProxy.to(target.hostname, Number(target.port));
+    closers.push(() => proxy.close());
+    const store = open(Object.assign(target, { port: String(proxy.address.port) }).href);
+    closers.push(() => store.close());
+    await store.migrate();
+    return { proxy, store };
+  }
+
+  // The guard: PooledConnections.drop.
+  withBackends(['postgres'], ({ postgres: server }) => {
+    it('works again after one timeout on PostgreSQL', async () => {
+      const url = await emptyDatabase(server, 'offline_half_open');
+      const { proxy, store } = await proxied(url, (connectionString) => new PostgresStore({ connectionString, query_timeout: TIMEOUT_MS }));
+      await expectRecovery(proxy, () => store.getMessage('absent'), 2 * TIMEOUT_MS);
+    });
+  });
+
+  // The guard: PooledConnections.drop.
+  withBackends(['mariadb'], ({ mariadb: server }) => {
+    it('works again after one timeout on MariaDB', async () => {
+      const url = (await emptyMysql(server, 'offline_half_open')).href();
+      const { proxy, store } = await proxied(url, (through) => new MysqlStore(mysqlUrl(through), { queryTimeoutMs: TIMEOUT_MS }));
+      await expectRecovery(proxy, () => store.getMessage('absent'), 2 * TIMEOUT_MS);
+    });
+  });
+
+  // The guard: socketTimeout.
+  withBackends(['redis'], ({ redis: server }) => {
+    it('works again after one timeout on Redis', async () => {
+      const prefix = `half-open-${process.pid}`;
+      closers.push(() => removeKeys(server, prefix));
+      const timeouts = { commandMs: 3 * TIMEOUT_MS, socketMs: TIMEOUT_MS };
+      const { proxy, store } = await proxied(server, (through) => new RedisStore(redisUrl(through, { prefix }), timeouts));
+      await expectRecovery(proxy, () => store.getMessage('absent'), 2 * TIMEOUT_MS);
+    });
+  });
+
+  // The guard: socketTimeoutMS, without which an operation waits for ever.
+  withBackends(['mongodb'], ({ mongodb: server }) => {
+    it('works again after a few timeouts on MongoDB', async () => {
+      const url = await emptyMongo(server, 'offline_half_open');
+      const { proxy, store } = await proxied(url, (through) => mongoStore(`${through}?socketTimeoutMS=${TIMEOUT_MS}&connectTimeoutMS=${TIMEOUT_MS}&heartbeatFrequencyMS=500`));
+      await expectRecovery(proxy, () => store.getMessage('absent'), 5 * TIMEOUT_MS);
+    });
+  });
+});
