@@ -34,7 +34,8 @@ export function connectRedis(url: ServiceUrl, setting: string, options: RedisCli
     case 'redis+cluster':
       return cluster(hosts(DEFAULT_PORT), common);
     case 'redis+sentinel':
-      return new Redis({ ...common, sentinels: hosts(DEFAULT_SENTINEL_PORT), name: url.path });
+      // A sentinel that says nothing, or the next one would never be asked.
+      return new Redis({ ...common, ...(options.socketTimeout !== undefined && { sentinelCommandTimeout: options.socketTimeout }), sentinels: hosts(DEFAULT_SENTINEL_PORT), name: url.path });
     default:
       return new Redis({ ...common, ...hosts(DEFAULT_PORT)[0], db: url.path === '' ? 0 : Number(url.path) });
   }

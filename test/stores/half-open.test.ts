@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { MysqlStore } from '../../src/stores/mysql';
 import { PostgresStore } from '../../src/stores/postgres';
 import { RedisStore } from '../../src/stores/redis';
@@ -8,9 +10,11 @@ import { FaultyProxy } from '../support/faulty-proxy';
 import { expectRecovery } from '../support/half-open';
 import { emptyMongo, mongoStore } from '../support/mongo';
 import { emptyMysql, mysqlUrl } from '../support/mysql';
+import { proxiedCluster } from '../support/proxied-cluster';
 import { redisUrl, removeKeys } from '../support/redis';
 
 const TIMEOUT_MS = 400;
+const REDIS_TIMEOUTS = { commandMs: 3 * TIMEOUT_MS, socketMs: TIMEOUT_MS };
 
 /** Promise 14: a firewall that forgot us, a failover, a load balancer that was replaced. */
 describe('a store whose connections are half open', () => {
@@ -53,13 +57,37 @@ describe('a store whose connections are half open', () => {
     it('works again after one timeout on Redis', async () => {
       const prefix = `half-open-${process.pid}`;
       closers.push(() => removeKeys(server, prefix));
-      const timeouts = { commandMs: 3 * TIMEOUT_MS, socketMs: TIMEOUT_MS };
-      const { proxy, store } = await proxied(server, (through) => new RedisStore(redisUrl(through, { prefix }), timeouts));
+      const { proxy, store } = await proxied(server, (through) => new RedisStore(redisUrl(through, { prefix }), REDIS_TIMEOUTS));
       await expectRecovery(proxy, () => store.getMessage('absent'), 2 * TIMEOUT_MS);
     });
   });
 
-  // The guard: socketTimeoutMS, without which an operation waits for ever.
+  // The guard: socketTimeout, of each node.
+  withBackends(['redis-cluster'], () => {
+    it('works again after one timeout on Redis Cluster', async () => {
+      const { url, proxy, close } = await proxiedCluster();
+      closers.push(close);
+      const store = new RedisStore(redisUrl(url), REDIS_TIMEOUTS);
+      closers.push(() => store.close());
+      await store.migrate();
+      await expectRecovery(proxy, () => store.getMessage('absent'), 4 * TIMEOUT_MS);
+    });
+  });
+
+  // The guard: sentinelCommandTimeout.
+  withBackends(['redis-sentinel'], ({ 'redis-sentinel': server }) => {
+    it('asks the next sentinel when one does not answer', async () => {
+      const silent = createServer().listen(0, '127.0.0.1');
+      await once(silent, 'listening');
+      closers.push(() => silent.close());
+      const { port } = silent.address() as AddressInfo;
+      const store = new RedisStore(redisUrl(server.replace('//', `//127.0.0.1:${port},`)), REDIS_TIMEOUTS);
+      closers.push(() => store.close());
+      expect(await store.getMessage('absent')).toBeNull();
+    });
+  });
+
+  // No guard of ours: each connection has its timeout, and the driver's monitor, whose own connection is silent too, has all of them closed.
   withBackends(['mongodb'], ({ mongodb: server }) => {
     it('works again after a few timeouts on MongoDB', async () => {
       const url = await emptyMongo(server, 'offline_half_open');

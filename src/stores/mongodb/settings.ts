@@ -10,12 +10,13 @@ const DEFAULTS: MongoClientOptions = {
   appName: 'emqx-offline-store',
   serverSelectionTimeoutMS: 5_000,
   connectTimeoutMS: 5_000,
-  socketTimeoutMS: 60_000,
+  socketTimeoutMS: 15_000,
   waitQueueTimeoutMS: 10_000,
   maxPoolSize: 10,
   w: 'majority',
   journal: true,
-  wtimeoutMS: 30_000,
+  // Less than socketTimeoutMS: a majority that is late is told, not taken for a dead connection.
+  wtimeoutMS: 10_000,
   readConcernLevel: 'majority',
 };
 
