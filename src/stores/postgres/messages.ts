@@ -8,6 +8,8 @@ import type { Database } from './database';
 import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { besideKey, KEY, keyOf, TopicIndex } from './topic-index';
 
+/** A trim may have to remove very many: none of its statements takes long. */
+const DELETED_AT_ONCE = 10_000;
 /** Below it the planner's estimate may be missing or rough and counting is cheap. */
 const EXACT_COUNT = 100_000;
 
@@ -114,13 +116,18 @@ export class MessageTable {
     return this.topicIndex.list(query);
   }
 
-  /** Reads the `keep` newest to find the first that is too many. */
-  trim(topic: string, keep: number): Promise<number> {
-    return this.deleted(
-      `ARRAY(SELECT msgid FROM mqtt_msg WHERE ${ofTopic(topic)} AND ${ID} <= (
-         SELECT msgid FROM mqtt_msg WHERE ${ofTopic(topic)} ORDER BY ${KEY} DESC, ${ID} DESC OFFSET :keep LIMIT 1))`,
-      { key: keyOf(topic), topic, after: '', keep },
-    );
+  /** Reads the `keep` newest to find the first that is too many, for each step. */
+  async trim(topic: string, keep: number): Promise<number> {
+    let removed = 0;
+    for (let step = DELETED_AT_ONCE; step === DELETED_AT_ONCE; removed += step) {
+      step = await this.deleted(
+        `ARRAY(SELECT msgid FROM mqtt_msg WHERE ${ofTopic(topic)} AND ${ID} <= (
+           SELECT msgid FROM mqtt_msg WHERE ${ofTopic(topic)} ORDER BY ${KEY} DESC, ${ID} DESC OFFSET :keep LIMIT 1)
+         ORDER BY ${KEY}, ${ID} LIMIT ${DELETED_AT_ONCE})`,
+        { key: keyOf(topic), topic, after: '', keep },
+      );
+    }
+    return removed;
   }
 
   /** In the order of the indexes on expires_at: without it the planner may read everything to find that nothing has expired. */
