@@ -11,6 +11,7 @@ import {
 } from 'bullmq';
 import { Client, Pool, type ClientConfig } from 'pg';
 import { errorText, RetryableError } from '../errors';
+import { healthWithin } from '../health';
 import type { Health } from '../stores/store';
 import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend, type Weakness } from './backend';
 import type { LaneCounts } from './names';
@@ -137,13 +138,11 @@ export class PostgresQueue implements QueueBackend {
     }
   }
 
-  async health(): Promise<Health> {
-    try {
+  health(): Promise<Health> {
+    return healthWithin('QUEUE_URL', async () => {
       const { rows } = await this.pool.query<{ v: string }>(`SELECT current_setting('server_version') AS v`);
-      return { ok: true, detail: `PostgreSQL ${rows[0]?.v}` };
-    } catch (error) {
-      return { ok: false, detail: `QUEUE_URL: ${errorText(error)}` };
-    }
+      return `PostgreSQL ${rows[0]?.v}`;
+    });
   }
 
   async weaknesses(): Promise<Weakness[]> {

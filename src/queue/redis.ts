@@ -1,6 +1,7 @@
 import { FlowProducer, Queue, Worker } from 'bullmq';
 import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../errors';
+import { healthWithin } from '../health';
 import { connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
 import { weaknessesOf } from '../redis/durability';
 import { infoField } from '../redis/info';
@@ -74,14 +75,11 @@ export class RedisQueue implements QueueBackend {
     }
   }
 
-  async health(): Promise<Health> {
-    try {
+  health(): Promise<Health> {
+    return healthWithin('QUEUE_URL', async () => {
       await connected(this.producers, CONNECT_TIMEOUT_MS);
-      const info = await this.producers.info('server');
-      return { ok: true, detail: `Redis ${infoField(info, 'redis_version')}` };
-    } catch (error) {
-      return { ok: false, detail: `QUEUE_URL: ${errorText(error)}` };
-    }
+      return `Redis ${infoField(await this.producers.info('server'), 'redis_version')}`;
+    });
   }
 
   weaknesses(): Promise<Weakness[]> {

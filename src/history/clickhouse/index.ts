@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import type { Message } from '../../offline/message';
-import { healthWithin } from '../../stores/shared/deadline';
+import { healthWithin } from '../../health';
 import type { Health, Refusal } from '../../stores/store';
 import { appendPoints } from '../append';
 import type { HistorySink } from '../history';

@@ -1,7 +1,7 @@
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError, RefusedError, RetryableError, SettingError } from '../../errors';
 import type { Message } from '../../offline/message';
-import { healthWithin } from '../../stores/shared/deadline';
+import { healthWithin } from '../../health';
 import type { Health, Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
 import type { HistorySink } from '../history';

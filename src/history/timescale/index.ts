@@ -3,7 +3,7 @@ import { RetryableError } from '../../errors';
 import type { Message } from '../../offline/message';
 import { Database } from '../../stores/postgres/database';
 import { Migrations } from '../../stores/postgres/migrations';
-import { healthWithin } from '../../stores/shared/deadline';
+import { healthWithin } from '../../health';
 import type { Health, Refusal } from '../../stores/store';
 import type { HistorySink } from '../history';
 import { explainConnection, isNotTrusted, silentText } from '../shared/explain';

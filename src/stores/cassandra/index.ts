@@ -1,6 +1,6 @@
 import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../errors';
-import { healthWithin } from '../shared/deadline';
+import { healthWithin } from '../../health';
 import { StoreOfParts, type StoreParts } from '../shared/parts';
 import type { Capabilities, Health } from '../store';
 import { ClientTables } from './clients';

@@ -1,6 +1,6 @@
 import { RetryableError } from '../../errors';
 import type { ServiceUrl } from '../../config/url';
-import { healthWithin } from '../shared/deadline';
+import { healthWithin } from '../../health';
 import { StoreOfParts, type StoreParts } from '../shared/parts';
 import type { Capabilities, Health } from '../store';
 import { ClientCollections } from './clients';

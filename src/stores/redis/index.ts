@@ -1,7 +1,7 @@
 import type { ServiceUrl } from '../../config/url';
 import { RefusedError, RetryableError } from '../../errors';
 import { evictionPolicy } from '../../redis/info';
-import { healthWithin } from '../shared/deadline';
+import { healthWithin } from '../../health';
 import { MigrationFiles } from '../shared/migration-files';
 import { StoreOfParts, type StoreParts } from '../shared/parts';
 import type { Capabilities, Health } from '../store';

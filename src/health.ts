@@ -1,6 +1,6 @@
-import { within } from '../../deadline';
-import { errorText } from '../../errors';
-import type { Health } from '../store';
+import { within } from './deadline';
+import { errorText } from './errors';
+import type { Health } from './stores/store';
 
 const HEALTH_TIMEOUT_MS = 3_000;
 
