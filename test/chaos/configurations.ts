@@ -5,7 +5,7 @@ export interface Configuration {
   readonly name: string;
   /** `own-`: started for the run, and killed in it. */
   readonly queue: 'embedded' | 'own-redis' | 'own-redis-cluster' | 'own-postgres';
-  /** Another: a server that runs already; only the link to it breaks. */
+  /** `redis`: the run's own, too. Another: a server that runs already (stores.ts). */
   readonly store: 'embedded' | 'own-postgres' | StoreName;
   readonly servers: number;
   readonly faults: readonly FaultGroup[];

@@ -30,8 +30,8 @@ export interface OwnDatabase {
 }
 
 /** AOF, written and synced before each answer: what Redis has confirmed is there after a crash. `everysec` may lose the last moments. */
-export async function ownRedis(appendfsync: 'always' | 'everysec', directory: string | null = null): Promise<OwnDatabase> {
-  const service = `chaos-redis-${process.pid}`;
+export async function ownRedis(role: 'queue' | 'store', appendfsync: 'always' | 'everysec', directory: string | null = null): Promise<OwnDatabase> {
+  const service = `chaos-redis-${role}-${process.pid}`;
   const port = await portBelow(16_900);
   const dispose = forget(service);
   const args = ['--appendfsync', appendfsync, '--dir', directory ?? memoryOf(service)];

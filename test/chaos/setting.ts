@@ -1,8 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { EmqxStandIn } from '../standin';
-import { backendUrl } from '../support/backends';
-import { EMPTY_STORES } from '../support/empty-store';
 import { FaultyProxy } from '../support/faulty-proxy';
 import { freePort } from '../support/process';
 import { temporaryDirectory } from '../support/temp';
@@ -11,6 +9,7 @@ import type { Configuration } from './configurations';
 import { ownPostgres, ownRedis, ownRedisCluster, smallDisk, type OwnDatabase } from './databases';
 import type { Targets } from './faults';
 import { SupervisedServer } from './servers';
+import { sharedStore, type SharedStore } from './stores';
 
 export interface SettingOptions {
   readonly configuration: Configuration;
@@ -70,12 +69,10 @@ async function build({ configuration, appendfsync, command, logs }: SettingOptio
     closers.push(() => opened.stop());
     return opened;
   };
-  const queue = await openQueue(configuration, () => own(ownRedis(appendfsync, disk)), () => own(ownRedisCluster()), () => own(ownPostgres()));
-  const shared = configuration.queue === 'own-postgres' ? queue : null;
-  const store = configuration.store === 'own-postgres' ? (shared ?? (await own(ownPostgres()))) : null;
-  const storeUrl = store?.url ?? (await sharedStore(configuration, closers));
+  const queue = await openQueue(configuration, own, () => ownRedis('queue', appendfsync, disk));
+  const store = await openStore(configuration, queue, { own, redis: () => ownRedis('store', appendfsync), closers });
   const queueLink = await linkTo(queue?.url ?? null);
-  const storeLink = await linkTo(storeUrl);
+  const storeLink = await linkTo(store.url);
   for (const link of [queueLink, storeLink]) if (link !== null) closers.push(() => link.proxy.close());
 
   const emqx = await EmqxStandIn.start();
@@ -84,7 +81,7 @@ async function build({ configuration, appendfsync, command, logs }: SettingOptio
     ...{ EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, SIGNING_KEY: 'chaos-chaos-chaos-chaos-chaos-chaos' },
     DATA_DIR: join(disk !== null && configuration.diskOf === 'embedded' ? disk : directory.path, 'data'),
     ...(queue !== null && { QUEUE_URL: queueLink?.url ?? queue.url }),
-    ...(storeUrl !== null && { STORE_URL: storeLink?.url ?? storeUrl }),
+    ...(store.url !== null && { STORE_URL: storeLink?.url ?? store.url }),
   };
   const servers: SupervisedServer[] = [];
   const ports: number[] = [];
@@ -101,31 +98,42 @@ async function build({ configuration, appendfsync, command, logs }: SettingOptio
   const balancer = await Balancer.to(ports);
   closers.push(() => balancer.close());
   await importRule(emqx, balancer.url);
-  const targets: Targets = { servers, rest: emqx.rest, queue, store: shared === null ? store : null, queueLink: queueLink?.proxy ?? null, storeLink: storeLink?.proxy ?? null, disk };
+  const targets: Targets = { servers, rest: emqx.rest, queue, store: store.server, queueLink: queueLink?.proxy ?? null, storeLink: storeLink?.proxy ?? null, disk };
   return { emqx, targets, serverUrls: ports.map((port) => `http://127.0.0.1:${port}`), close };
 }
 
-async function openQueue({ queue }: Configuration, redis: () => Promise<OwnDatabase>, cluster: () => Promise<OwnDatabase>, postgres: () => Promise<OwnDatabase>): Promise<OwnDatabase | null> {
+type Own = (database: Promise<OwnDatabase>) => Promise<OwnDatabase>;
+
+async function openQueue({ queue }: Configuration, own: Own, redis: () => Promise<OwnDatabase>): Promise<OwnDatabase | null> {
   switch (queue) {
     case 'embedded':
       return null;
     case 'own-redis':
-      return redis();
+      return own(redis());
     case 'own-redis-cluster':
-      return cluster();
+      return own(ownRedisCluster());
     case 'own-postgres':
-      return postgres();
+      return own(ownPostgres());
   }
 }
 
-/** An empty place on a server that runs already. */
-async function sharedStore({ store }: Configuration, closers: (() => unknown)[]): Promise<string | null> {
-  if (store === 'embedded' || store === 'own-postgres') return null;
-  const server = backendUrl(store);
-  if (server === null) throw new Error(`${store} does not run: npm run services`);
-  const empty = await EMPTY_STORES[store](server, `offline_chaos_${process.pid}`);
-  closers.push(empty.drop);
-  return empty.url;
+interface StoreMakers {
+  readonly own: Own;
+  readonly redis: () => Promise<OwnDatabase>;
+  readonly closers: (() => unknown)[];
+}
+
+/** `server`: what dies of it; null: it does not, or the queue dies with it. */
+async function openStore({ store, queue }: Configuration, queueServer: OwnDatabase | null, { own, redis, closers }: StoreMakers): Promise<Pick<SharedStore, 'server'> & { readonly url: string | null }> {
+  if (store === 'embedded') return { url: null, server: null };
+  if (store === 'own-postgres' && queue === 'own-postgres') return { url: queueServer?.url ?? null, server: null };
+  if (store === 'own-postgres' || store === 'redis') {
+    const server = await own(store === 'redis' ? redis() : ownPostgres());
+    return { url: server.url, server };
+  }
+  const shared = await sharedStore(store);
+  closers.push(shared.drop);
+  return shared;
 }
 
 /** A proxy before the one address of the URL. Drivers that find further addresses themselves would go around it: null. */

@@ -19,8 +19,11 @@ const DEFAULT_PORTS = 18_000;
 /** All ports lie between this number and 999 above it. Another number is another, separate set of servers. */
 export const PORTS = Number(process.env['TEST_SERVICES_PORTS'] ?? DEFAULT_PORTS);
 
+/** Everybody's on this machine. */
+export const IS_DEFAULT_SET = PORTS === DEFAULT_PORTS;
+
 /** Data, logs and pid files. Outside of the repository: servers that run as another user must get in. */
-export const DIRECTORY = join(tmpdir(), `emqx-offline-store-services${PORTS === DEFAULT_PORTS ? '' : `-${PORTS}`}`);
+export const DIRECTORY = join(tmpdir(), `emqx-offline-store-services${IS_DEFAULT_SET ? '' : `-${PORTS}`}`);
 
 /** Software that no package manager keeps for us; shared by all sets. */
 export const SOFTWARE = join(tmpdir(), 'emqx-offline-store-software');
