@@ -128,8 +128,9 @@ function forget(service: string): () => Promise<void> {
 async function portBelow(first: number): Promise<number> {
   for (let port = first - (process.pid % 100); ; port--) {
     const server = createServer().listen(port, HOST);
-    const [event] = await Promise.race([once(server, 'listening').then(() => ['free']), once(server, 'error').then(() => ['taken'])]);
-    if (event === 'taken') continue;
+    // Rejects at 'error'.
+    const isFree = await once(server, 'listening').then(() => true, () => false);
+    if (!isFree) continue;
     server.close();
     await once(server, 'close');
     return port;
