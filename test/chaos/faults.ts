@@ -82,8 +82,9 @@ function emqxFault(rest: Rest, outage: Exclude<Outage, null>): Fault {
 }
 
 function databaseFaults(name: 'queue' | 'store', database: OwnDatabase | null, link: FaultyProxy | null): Fault[] {
-  const faults: Fault[] = [];
-  if (database !== null) faults.push({ kind: `${name} killed`, side: 'database', happen: (random) => database.crash(random.between(0, 3_000)) });
+  const killed: Fault[] = database === null ? [] : [{ kind: `${name} killed`, side: 'database', happen: (random) => database.crash(random.between(0, 3_000)) }];
+  // As a server's: as often as two others.
+  const faults = [...killed, ...killed];
   if (link === null) return faults;
   const linkFault = (kind: string, faultOf: (random: Random) => LinkFault, longest: number): Fault => ({
     ...{ kind: `${name} ${kind}`, side: 'database' },

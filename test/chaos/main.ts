@@ -10,21 +10,22 @@ import { FAKETIME } from './servers';
 import { closeAll } from './setting';
 import { details, table } from './table';
 
-const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--only NAME,...] [--store NAME,...] [--appendfsync always|everysec] [--source]
+const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--only NAME,...] [--store NAME,...] [--faults GROUP,...] [--appendfsync always|everysec] [--source]
   --short      a tenth of the messages
   --messages   of all configurations together (220000)
   --rate       messages a second (500)
   --only       of ${CONFIGURATIONS.map(({ name }) => name).join(', ')}
   --store      on stores that run already: names of test/support/empty-store.ts
+  --faults     only of these groups: server, emqx, queue, store; fewer groups have more faults each
   --source     run the server from its sources, not from dist/`;
 
 async function main(): Promise<void> {
   const string = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  const { values } = parseArgs({ options: { seed: string, messages: string, rate: string, only: string, store: string, appendfsync: string, short: flag, source: flag, help: flag } });
+  const { values } = parseArgs({ options: { seed: string, messages: string, rate: string, only: string, store: string, faults: string, appendfsync: string, short: flag, source: flag, help: flag } });
   if (values.help) return void process.stdout.write(`${USAGE}\n`);
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
-  const chosen = choose(values.only, values.store).filter(isPossible);
+  const chosen = choose(values.only, values.store).map((configuration) => withFaults(configuration, values.faults)).filter(isPossible);
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
   const messages = Number(values.messages ?? (values.short ? 22_000 : 220_000));
   const logs = join(tmpdir(), `offline-chaos-${seed}`);
@@ -44,6 +45,10 @@ async function main(): Promise<void> {
   }
   process.stdout.write(`\n${table(results)}\n`);
   if (results.some(({ failures }) => failures.length > 0)) process.exitCode = 1;
+}
+
+function withFaults(configuration: Configuration, groups: string | undefined): Configuration {
+  return groups === undefined ? configuration : { ...configuration, faults: configuration.faults.filter((group) => groups.split(',').includes(group)) };
 }
 
 /** What this machine lacks is left out, loudly. */
