@@ -1,4 +1,4 @@
-import type { Receipt, Record } from './checker';
+import type { Reading, Receipt } from './record';
 
 /** Why a subscriber got a message once more; at least once is what MQTT's QoS 1 promises. */
 export type Cause =
@@ -18,21 +18,21 @@ export type Side = 'server' | 'emqx' | 'database';
 export type FaultBetween = (from: number, to: number) => ReadonlySet<Side>;
 
 export interface Copies {
-  readonly record: Record;
+  readonly reading: Reading;
   readonly before: Receipt;
   readonly receipt: Receipt;
   readonly isAlone: boolean;
   readonly faultBetween: FaultBetween;
 }
 
-export function causeOf({ record, before, receipt, isAlone, faultBetween }: Copies): Cause {
+export function causeOf({ reading, before, receipt, isAlone, faultBetween }: Copies): Cause {
   if (!receipt.ours) return 'EMQX itself sent it again';
-  const sentAt = record.sends.findLast((at) => at <= receipt.at) ?? receipt.at;
-  if (record.ackedAt !== null && record.ackedAt <= sentAt) return 'it had acknowledged, the server had not heard of it';
+  const sentAt = reading.sends.findLast((at) => at <= receipt.at) ?? receipt.at;
+  if (reading.ackedAt !== null && reading.ackedAt <= sentAt) return 'it had acknowledged, the server had not heard of it';
   if (before.connection !== receipt.connection) return 'its connection broke before it acknowledged';
   if (!isAlone) return 'it was sent for another subscriber of the topic';
   if (!before.ours) return 'EMQX had sent it too, unacknowledged when we sent it';
-  const first = record.sends.find((at) => at <= before.at) ?? before.at;
+  const first = reading.sends.find((at) => at <= before.at) ?? before.at;
   const sides = faultBetween(first, sentAt);
   if (sides.has('server')) return 'a server died or stood still between the copies';
   if (sides.has('emqx')) return "EMQX's answer was lost or late between the copies";

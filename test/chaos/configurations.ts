@@ -1,3 +1,4 @@
+import type { Policy } from '../../src/config/policies';
 import type { StoreName } from '../support/empty-store';
 import type { FaultGroup } from './faults';
 
@@ -11,6 +12,8 @@ export interface Configuration {
   readonly faults: readonly FaultGroup[];
   /** Of the long form's messages. */
   readonly share: number;
+  /** Of all topics; otherwise the default one. */
+  readonly policy?: Partial<Policy>;
   /** A small disk for it, which gets full. */
   readonly diskOf?: 'embedded' | 'queue';
 }
@@ -27,6 +30,8 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'several', queue: 'own-redis', store: 'own-postgres', servers: 3, faults: ['server', 'emqx', 'queue', 'store'], share: 4 },
   { name: 'several-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'store'], share: 2 },
   { name: 'cluster', queue: 'own-redis-cluster', store: 'own-postgres', servers: 3, faults: ['server', 'emqx', 'queue'], share: 3 },
+  { name: 'inbox', queue: 'own-redis', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'queue', 'store'], share: 2, policy: { deliverTo: 'inbox' } },
+  { name: 'pubsub', queue: 'own-redis', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'queue', 'store'], share: 2, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
 ];
 
 /** By hand: a store that runs already (npm run services). */

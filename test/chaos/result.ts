@@ -1,5 +1,7 @@
-import type { Checker, OrderBreak, Repeat } from './checker';
+import type { Checker, Repeat } from './checker';
 import { keyOf } from './message';
+import type { OrderBreak } from './order';
+import { missingText } from './record';
 import type { RoundOptions } from './round';
 import type { Schedule } from './schedule';
 import type { MemorySample, SupervisedServer } from './servers';
@@ -61,11 +63,11 @@ export function resultOf(findings: Findings): Result {
   const longestStopMs = Math.max(0, ...servers.flatMap(({ stops }) => stops));
   const result = {
     ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts() },
-    deliveries: [...checker.records.values()].reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
-    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.orderBreaks.length, lostWithConnection: checker.lostWithConnection },
+    deliveries: [...checker.records.values()].flatMap(({ readings }) => [...readings.values()]).reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
+    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.order.breaks.length, lostWithConnection: checker.order.lostWithConnection },
     ...{ duplicates: checker.duplicates, maxMegabytes, growth, longestStopMs, publishedMs, durationMs },
   };
-  return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(({ identity }) => keyOf(identity)) }) };
+  return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(missingText) }) };
 }
 
 function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { readonly lostKeys: readonly string[] }): string[] {
@@ -75,9 +77,9 @@ function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { rea
   const failures: [boolean, string][] = [
     [result.lost > 0, `${result.lost} lost: ${few(result.lostKeys)}`],
     [result.afterAck > 0, `${result.afterAck} sent after an accepted acknowledgement: ${few(checker.afterAck.map((each) => repeatText(each, schedule)))}`],
-    [result.orderBreaks > 0, `${result.orderBreaks} overtaken: ${few(checker.orderBreaks.map((each) => breakText(each, schedule)))}`],
+    [result.orderBreaks > 0, `${result.orderBreaks} overtaken: ${few(checker.order.breaks.map((each) => breakText(each, schedule)))}`],
     [result.late > 0, `${result.late} needed another subscription: ${few(findings.late)}`],
-    [checker.open > 0, `${checker.open} not acknowledged in the end: ${few(checker.unacknowledged().map(({ identity }) => keyOf(identity)))}`],
+    [checker.open > 0, `${checker.open} not acknowledged in the end: ${few(checker.unacknowledged().map(missingText))}`],
     [left !== 0, `${left} still stored in the end`],
     [unaccepted > 0, `${unaccepted} events were never accepted`],
     [emqxLost.length > 0, `EMQX gave up ${emqxLost.length} events: ${few(emqxLost)}`],

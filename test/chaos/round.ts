@@ -3,13 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmqxStandIn } from '../standin';
 import { MSGID_PROPERTY } from '../../src/offline/signature';
+import { audienceOf } from './audience';
 import { Checker } from './checker';
-import { keyOf } from './message';
 import { Random } from './random';
+import { missingText } from './record';
 import { resultOf, type Result } from './result';
 import { Schedule } from './schedule';
 import { open, type Setting, type SettingOptions } from './setting';
-import { isAlone, Traffic, type TrafficOptions } from './traffic';
+import { Traffic, type TrafficOptions } from './traffic';
 
 export interface RoundOptions extends SettingOptions {
   readonly seed: number;
@@ -30,7 +31,8 @@ const AGAIN_MS = 60_000;
 export async function runRound(options: RoundOptions): Promise<Result> {
   const random = new Random(options.seed);
   const schedule = new Schedule();
-  const checker = new Checker(isAlone, schedule.between);
+  const isPubsub = options.configuration.policy?.mode === 'pubsub';
+  const checker = new Checker(audienceOf(options.configuration.policy?.mode), schedule.between);
   const setting = await open(options);
   let traffic: Traffic | null = null;
   const from = performance.now();
@@ -40,6 +42,8 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     listen(emqx, checker);
     await allReady(setting);
     traffic = new Traffic(emqx, checker, { ...options.traffic, random: random.fork() });
+    // In pubsub mode a reader is somebody who has subscribed.
+    if (isPubsub) await traffic.allCame();
     schedule.start(options.configuration.faults, targets, random.fork(), ...options.pauseMs);
     await traffic.publishAll(() => emqx.action.pending > MAX_PENDING);
     await schedule.stop();
@@ -49,16 +53,17 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     await traffic.allStay();
     const drained = await until(() => checker.open === 0 && emqx.action.pending === 0, DRAIN_MS);
     // What needs another subscription is late; what does not come even so is lost.
-    const late = drained ? [] : checker.unacknowledged().map(({ identity }) => keyOf(identity));
+    const late = drained ? [] : checker.unacknowledged().map(missingText);
     if (!drained) {
       await note(setting, checker, options.logs);
       await traffic.subscribeAgain();
       await until(() => checker.open === 0 && emqx.action.pending === 0, AGAIN_MS);
     }
-    const left = await until(async () => (await storedCount(setting)) === 0, 20_000).then((empty) => (empty ? 0 : storedCount(setting)));
+    // What everybody has read in pubsub mode is removed by and by.
+    const left = isPubsub || (await until(async () => (await storedCount(setting)) === 0, 20_000)) ? 0 : await storedCount(setting);
     const durationMs = performance.now() - from;
     const letters = await deadLetters(setting);
-    return resultOf({ options, checker, schedule, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left: left ?? -1, letters, late, problems, publishedMs, durationMs });
+    return resultOf({ options, checker, schedule, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left, letters, late, problems, publishedMs, durationMs });
   } finally {
     clearInterval(timer);
     // What a fault starts again would be left behind; an error of its own was thrown above.
@@ -73,7 +78,7 @@ function listen(emqx: EmqxStandIn, checker: Checker): void {
   emqx.action.answered = (event, status) => checker.answered(event, status);
   emqx.rest.published = (entry, delivered) => {
     const { user_properties: properties = {} } = (entry['properties'] ?? {}) as { user_properties?: Record<string, string> };
-    if (delivered && MSGID_PROPERTY in properties) checker.sent(Buffer.from(String(entry['payload']), 'base64'));
+    if (delivered && MSGID_PROPERTY in properties) checker.sent(String(entry['topic']), Buffer.from(String(entry['payload']), 'base64'));
   };
 }
 

@@ -80,6 +80,7 @@ async function build({ configuration, appendfsync, command, logs }: SettingOptio
   const environment = {
     ...{ EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, SIGNING_KEY: 'chaos-chaos-chaos-chaos-chaos-chaos' },
     DATA_DIR: join(disk !== null && configuration.diskOf === 'embedded' ? disk : directory.path, 'data'),
+    ...(configuration.policy !== undefined && { POLICIES: JSON.stringify([{ filter: '#', ...configuration.policy }]) }),
     ...(queue !== null && { QUEUE_URL: queueLink?.url ?? queue.url }),
     ...(store.url !== null && { STORE_URL: storeLink?.url ?? store.url }),
   };

@@ -18,6 +18,8 @@ export interface SubscriberOptions {
 
 /** Comes and goes as it likes, in order or not, and acknowledges what it receives. */
 export class Subscriber {
+  /** Once at least. */
+  hasCome = false;
   private client: MqttClient | null = null;
   private connections = 0;
   private staying = false;
@@ -57,7 +59,7 @@ export class Subscriber {
     const client = connect(url, { clientId: name, protocolVersion: 5, reconnectPeriod: 0, ...session });
     client.handleMessage = (packet, done) => {
       const properties = packet.properties?.userProperties as Record<string, string> | undefined;
-      checker.received(name, connection, packet.payload as Buffer, properties?.[MSGID_PROPERTY] !== undefined);
+      checker.received({ subscriber: name, connection, topic: packet.topic, payload: packet.payload as Buffer, ours: properties?.[MSGID_PROPERTY] !== undefined });
       if (slownessMs === 0) done();
       else setTimeout(done, slownessMs);
     };
@@ -65,8 +67,9 @@ export class Subscriber {
     await new Promise<void>((resolve, reject) => client.once('connect', () => resolve()).once('error', reject));
     client.on('error', () => undefined);
     // Before: the first messages may be there before the answer is.
-    checker.subscribes(name);
+    checker.order.subscribes(name);
     await this.subscribe();
+    this.hasCome = true;
   }
 
   private async go(inOrder: boolean): Promise<void> {

@@ -1,27 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmqxStandIn } from '../standin';
 import type { Checker } from './checker';
+import { groupName, GROUPS, memberName, topicsOf, type Group } from './groups';
 import { publish } from './publishers';
 import type { Random } from './random';
 import { Subscriber } from './subscribers';
-
-/** What a group of subscribers does with its topics. */
-interface Group {
-  readonly filtersOf: (group: string) => readonly string[];
-  readonly members: number;
-  readonly isPersistent?: boolean;
-  readonly slownessMs?: number;
-}
-
-const GROUPS: readonly Group[] = [
-  { filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 1 },
-  { filtersOf: (group) => [`t/${group}/#`], members: 1 },
-  { filtersOf: (group) => [`t/${group}/+`], members: 1, slownessMs: 5 },
-  { filtersOf: (group) => [`t/${group}/#`], members: 1, isPersistent: true },
-  // Two that both want the topic: the first acknowledgement decides.
-  { filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 2 },
-  { filtersOf: (group) => [`$share/${group}/t/${group}/#`], members: 2 },
-];
-const LEVELS = ['a', 'b'];
 
 export interface TrafficOptions {
   readonly messages: number;
@@ -33,13 +16,7 @@ export interface TrafficOptions {
 }
 
 const names = ({ groups }: Pick<TrafficOptions, 'groups'>): { name: string; group: Group }[] =>
-  GROUPS.flatMap((group, kind) => Array.from({ length: groups }, (_, i) => ({ name: `g${kind}-${i}`, group })));
-
-/** Whether one client alone subscribes to the topic. */
-export function isAlone(topic: string): boolean {
-  const kind = Number(/^t\/g(\d+)-/.exec(topic)?.[1]);
-  return GROUPS[kind]?.members === 1;
-}
+  GROUPS.flatMap((group, kind) => Array.from({ length: groups }, (_, i) => ({ name: groupName(kind, i), group })));
 
 /** Publishers and subscribers. */
 export class Traffic {
@@ -53,17 +30,22 @@ export class Traffic {
   ) {
     const { random } = options;
     this.subscribers = names(options).flatMap(({ name, group: { filtersOf, members, isPersistent = false, slownessMs = 0 } }) =>
-      Array.from({ length: members }, (_, i) => new Subscriber({ url: emqx.mqttUrl, name: `${name}-${i}`, filters: filtersOf(name), isPersistent, slownessMs, random: random.fork(), checker })),
+      Array.from({ length: members }, (_, i) => new Subscriber({ url: emqx.mqttUrl, name: memberName(name, i), filters: filtersOf(name), isPersistent, slownessMs, random: random.fork(), checker })),
     );
     this.running = this.subscribers.map((subscriber) => subscriber.run());
     // A failure is thrown by allStay; until then nobody waits for them.
     for (const each of this.running) each.catch(() => undefined);
   }
 
+  /** Everybody has subscribed once. */
+  async allCame(): Promise<void> {
+    while (!this.subscribers.every(({ hasCome }) => hasCome)) await sleep(20);
+  }
+
   /** Resolves when EMQX has all messages. Each topic has two publishers. */
   async publishAll(isFull: () => boolean): Promise<void> {
     const { messages, perSecond, publishers, random } = this.options;
-    const topics = names(this.options).flatMap(({ name }) => LEVELS.map((level) => `t/${name}/${level}`));
+    const topics = names(this.options).flatMap(({ name }) => topicsOf(name));
     await Promise.all(
       Array.from({ length: publishers }, (_, i) => {
         const own = topics.filter((_topic, n) => n % publishers === i || (n + 1) % publishers === i);

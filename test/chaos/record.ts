@@ -1,0 +1,47 @@
+import { keyOf, type Identity } from './message';
+
+/** Times are ms of one clock, that of the process in which the stand-in and all clients run. */
+export interface Receipt {
+  readonly at: number;
+  /** The subscriber's, counted from 1. */
+  readonly connection: number;
+  /** Sent by the server through EMQX's API; otherwise EMQX delivered it itself. */
+  readonly ours: boolean;
+}
+
+/** A message as one of its readers (Audience) has it. */
+export interface Reading {
+  /** The first acknowledgement that reached EMQX, and the first that the server answered 202 to. */
+  ackedAt: number | null;
+  ackAcceptedAt: number | null;
+  /** The server published it through EMQX's API, and somebody was there. */
+  readonly sends: number[];
+  /** By subscriber. */
+  readonly receipts: Map<string, Receipt[]>;
+}
+
+/** Everything that is known of a message. */
+export interface Record {
+  readonly identity: Identity;
+  /** The server answered 202 to its event. */
+  acceptedAt: number | null;
+  readonly readings: ReadonlyMap<string, Reading>;
+}
+
+/** A message that a reader has not got, or not acknowledged. */
+export interface Missing {
+  readonly identity: Identity;
+  readonly reader: string;
+}
+
+export const missingText = ({ identity, reader }: Missing): string => `${keyOf(identity)} for ${reader}`;
+
+export function newRecord(identity: Identity, readers: readonly string[]): Record {
+  const readings = readers.map((reader): [string, Reading] => [reader, { ackedAt: null, ackAcceptedAt: null, sends: [], receipts: new Map() }]);
+  return { identity, acceptedAt: null, readings: new Map(readings) };
+}
+
+/** Those that the condition holds for. */
+export function missing(records: Iterable<Record>, isMissing: (reading: Reading, record: Record) => boolean): Missing[] {
+  return [...records].flatMap((record) => [...record.readings].flatMap(([reader, reading]) => (isMissing(reading, record) ? [{ identity: record.identity, reader }] : [])));
+}
