@@ -26,7 +26,9 @@ export async function publish({ url, name, topics, messages, perSecond, random, 
   const sequences = new Map(topics.map((topic) => [topic, 0]));
   try {
     for (let count = 0; count < messages; ) {
-      const burst = Math.min(messages - count, Math.ceil(((perSecond * TICK_MS) / 1000) * random.between(0, 2)));
+      const wanted = ((perSecond * TICK_MS) / 1000) * random.between(0, 2);
+      // Slow publishers have less than one a tick.
+      const burst = Math.min(messages - count, Math.floor(wanted) + (random.chance(wanted % 1) ? 1 : 0));
       await Promise.all(Array.from({ length: burst }, () => publishNext(client, name, random.pick(topics), sequences, checker)));
       count += burst;
       await sleep(TICK_MS);
