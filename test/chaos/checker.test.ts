@@ -1,0 +1,84 @@
+import { MSGID_PROPERTY } from '../../src/offline/signature';
+import { audienceOf } from './audience';
+import { Checker } from './checker';
+import { payloadOf, type Identity } from './message';
+
+/** A message of the given topic, published, with its id `m{sequence}`. */
+function published(checker: Checker, topic: string, sequence = 0): { readonly identity: Identity; readonly payload: Buffer } {
+  const identity = { publisher: 'p', topic, sequence };
+  const payload = Buffer.from(payloadOf(identity));
+  checker.willPublish(identity);
+  const event = { event: 'message.publish', id: `m${sequence}`, clientid: 'p', payload };
+  checker.fired(event);
+  checker.answered(event, 202);
+  return { identity, payload };
+}
+
+function acknowledged(checker: Checker, clientid: string, sequence = 0): void {
+  const event = { event: 'message.acked', id: 'another', clientid, pub_props: { 'User-Property': { [MSGID_PROPERTY]: `m${sequence}` } } };
+  checker.fired(event);
+  checker.answered(event, 202);
+}
+
+const newChecker = (mode: 'queue' | 'pubsub'): Checker => new Checker(audienceOf(mode), () => new Set());
+
+function arrives(checker: Checker, subscriber: string, topic: string, payload: Buffer): void {
+  checker.received({ subscriber, connection: 1, topic, payload, ours: true });
+}
+
+describe('the checker', () => {
+  it('in queue mode one reader settles a message', () => {
+    const checker = newChecker('queue');
+    const { payload } = published(checker, 't/g4-0/a');
+    expect(checker.lost()).toHaveLength(1);
+    arrives(checker, 'g4-0-1', 't/g4-0/a', payload);
+    acknowledged(checker, 'g4-0-1');
+    expect([checker.open, checker.lost(), checker.unacknowledged()]).toEqual([0, [], []]);
+    checker.sent('t/g4-0/a', payload);
+    expect([checker.afterAck, checker.afterAnothers]).toMatchObject([[], [{}]]);
+  });
+
+  it('in pubsub mode each subscriber of its own settles it', () => {
+    const checker = newChecker('pubsub');
+    const { identity, payload } = published(checker, 't/g4-0/a');
+    expect(checker.open).toBe(2);
+    arrives(checker, 'g4-0-1', '$offline/g4-0-1/t/g4-0/a', payload);
+    acknowledged(checker, 'g4-0-1');
+    expect([checker.open, checker.lost(), checker.unacknowledged()]).toEqual([1, [{ identity, reader: 'g4-0-0' }], [{ identity, reader: 'g4-0-0' }]]);
+    checker.sent('$offline/g4-0-0/t/g4-0/a', payload);
+    expect(checker.afterAck).toEqual([]);
+    checker.sent('$offline/g4-0-1/t/g4-0/a', payload);
+    expect(checker.afterAck).toMatchObject([{ identity }]);
+  });
+
+  it('in pubsub mode the members of a shared group settle it together', () => {
+    const checker = newChecker('pubsub');
+    const { payload } = published(checker, 't/g5-0/a');
+    expect(checker.open).toBe(1);
+    arrives(checker, 'g5-0-0', '$offline/g5-0-0/t/g5-0/a', payload);
+    acknowledged(checker, 'g5-0-0');
+    expect([checker.open, checker.lost()]).toEqual([0, []]);
+    checker.sent('$offline/g5-0-1/t/g5-0/a', payload);
+    expect([checker.afterAck, checker.afterAnothers]).toMatchObject([[], [{}]]);
+  });
+
+  it('order is each subscriber\'s in pubsub mode, among several in queue mode there is none', () => {
+    for (const mode of ['queue', 'pubsub'] as const) {
+      const checker = newChecker(mode);
+      const [first, second] = [published(checker, 't/g4-0/a', 0), published(checker, 't/g4-0/a', 1)];
+      for (const subscriber of ['g4-0-0', 'g4-0-1']) checker.order.subscribes(subscriber);
+      arrives(checker, 'g4-0-0', 't/g4-0/a', second.payload);
+      arrives(checker, 'g4-0-1', 't/g4-0/a', first.payload);
+      expect(checker.order.breaks).toEqual([]);
+      arrives(checker, 'g4-0-0', 't/g4-0/a', first.payload);
+      expect(checker.order.breaks).toHaveLength(mode === 'pubsub' ? 1 : 0);
+    }
+  });
+
+  it('what was sent for another client\'s inbox is a stranger', () => {
+    const checker = newChecker('pubsub');
+    const { payload } = published(checker, 't/g4-0/a');
+    arrives(checker, 'g4-0-1', '$offline/g4-0-0/t/g4-0/a', payload);
+    expect(checker.strangers).toEqual(['$offline/g4-0-0/t/g4-0/a at g4-0-1']);
+  });
+});
