@@ -10,10 +10,11 @@ import { FAKETIME } from './servers';
 import { closeAll } from './setting';
 import { details, table } from './table';
 
-const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--only NAME,...] [--store NAME,...] [--faults GROUP,...] [--appendfsync always|everysec] [--source]
+const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--groups N] [--only NAME,...] [--store NAME,...] [--faults GROUP,...] [--appendfsync always|everysec] [--source]
   --short      a tenth of the messages
   --messages   of all configurations together (220000)
   --rate       messages a second (500)
+  --groups     of each kind of subscriber (4), with 8 publishers each: fewer for a slow store
   --only       of ${CONFIGURATIONS.map(({ name }) => name).join(', ')}
   --store      on stores that run already: names of test/support/empty-store.ts
   --faults     only of these groups: server, emqx, queue, store; fewer groups have more faults each
@@ -22,11 +23,12 @@ const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [
 async function main(): Promise<void> {
   const string = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  const { values } = parseArgs({ options: { seed: string, messages: string, rate: string, only: string, store: string, faults: string, appendfsync: string, short: flag, source: flag, help: flag } });
+  const { values } = parseArgs({ options: { seed: string, messages: string, rate: string, groups: string, only: string, store: string, faults: string, appendfsync: string, short: flag, source: flag, help: flag } });
   if (values.help) return void process.stdout.write(`${USAGE}\n`);
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
   const chosen = choose(values.only, values.store).map((configuration) => withFaults(configuration, values.faults)).filter(isPossible);
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
+  const groups = Number(values.groups ?? 4);
   const messages = Number(values.messages ?? (values.short ? 22_000 : 220_000));
   const logs = join(tmpdir(), `offline-chaos-${seed}`);
   mkdirSync(logs, { recursive: true });
@@ -37,7 +39,7 @@ async function main(): Promise<void> {
       ...{ configuration, seed, logs, pauseMs: pauseOf(configuration) },
       appendfsync: values.appendfsync === 'everysec' ? 'everysec' : 'always',
       command: values.source ? ['--import', 'tsx', 'src/main.ts'] : ['dist/main.js'],
-      traffic: { messages: Math.round((messages * configuration.share) / shares), perSecond: Number(values.rate ?? 500), publishers: 32, groups: 4 },
+      traffic: { messages: Math.round((messages * configuration.share) / shares), perSecond: Number(values.rate ?? 500), publishers: 8 * groups, groups },
       progress: (text) => process.stderr.write(`${configuration.name}: ${text}\n`),
     });
     process.stdout.write(`${details(result)}\n`);
