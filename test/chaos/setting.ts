@@ -139,10 +139,11 @@ async function openStore({ store, queue }: Configuration, queueServer: OwnDataba
 
 /** A proxy before the one address of the URL. Drivers that find further addresses themselves would go around it: null. */
 async function linkTo(url: string | null): Promise<{ readonly proxy: FaultyProxy; readonly url: string } | null> {
-  const [, scheme = '', host = '', port = ''] = /^([\w+]+):\/\/.*?(127\.0\.0\.1|localhost):(\d+)(?!.*,)/.exec(url ?? '') ?? [];
+  // DynamoDB's endpoint is a parameter, and encoded.
+  const [, scheme = '', host = '', colon = '', port = ''] = /^([\w+]+):\/\/.*?(127\.0\.0\.1|localhost)(:|%3A)(\d+)(?!.*,)/.exec(url ?? '') ?? [];
   if (url === null || host === '' || scheme === 'cassandra' || scheme.startsWith('redis+')) return null;
   const proxy = await FaultyProxy.to(host, Number(port));
-  return { proxy, url: url.replace(`${host}:${port}`, `${proxy.address.host}:${proxy.address.port}`) };
+  return { proxy, url: url.replace(`${host}${colon}${port}`, `${proxy.address.host}${colon}${proxy.address.port}`) };
 }
 
 async function importRule(emqx: EmqxStandIn, url: string): Promise<void> {
