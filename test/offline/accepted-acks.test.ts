@@ -1,4 +1,6 @@
 import { AcceptedAcks } from '../../src/offline/accept/accepted-acks';
+import { Reading } from '../../src/offline/positions/reading';
+import { policy } from '../support/policies';
 import { MemoryState } from './simulation/state';
 
 describe('accepted acknowledgements', () => {
@@ -19,15 +21,39 @@ describe('accepted acknowledgements', () => {
   });
 
   // Two servers on one queue: the one that delivers is not the one that EMQX told.
-  it('of other processes are known for a minute', async () => {
+  it('of other processes are known until they are settled, and a little longer', async () => {
     let now = 1_000;
     const state = new MemoryState(() => now);
     const [one, other] = [new AcceptedAcks(state), new AcceptedAcks(state)];
     await Promise.all([one.note('A', null), one.note('B', 'c')]);
     expect(await other.known(['A', 'B', 'C'], null)).toEqual(new Set(['A']));
     expect(await other.known(['A', 'B', 'C'], 'c')).toEqual(new Set(['B']));
-    now += 60_000;
+    // The store is slow: they wait.
+    now += 20 * 60_000;
+    expect(await other.known(['A'], null)).toEqual(new Set(['A']));
+    await other.settled([{ id: 'A', reader: null }]);
+    // Whoever read the message before it was removed asks now.
+    now += 20_000;
+    expect(await other.known(['A'], null)).toEqual(new Set(['A']));
+    now += 20_000;
     expect(await other.known(['A'], null)).toEqual(new Set());
+    expect(await other.known(['B'], 'c')).toEqual(new Set(['B']));
     expect(await one.known(['A'], null)).toEqual(new Set(['A']));
+  });
+
+  // In pubsub mode the store has them when the position has moved, not when their write is done.
+  it('of a reader are settled behind its position', async () => {
+    const calls: unknown[] = [];
+    const position = async (...of: unknown[]) => void calls.push(['read', of[0]]);
+    const reading = new Reading({
+      positions: { read: position, subscribed: async () => undefined, late: async () => undefined, forget: async () => undefined },
+      acks: { settled: async (acks) => void calls.push(['settled', ...acks]) },
+      store: { listSubscriptions: async () => [{ clientid: 'c', topic: 't', qos: 1 }] },
+      state: { get: async () => null },
+      lanes: { progress: async () => undefined },
+      policies: [policy({ mode: 'pubsub' })],
+    });
+    await reading.handle({ name: 'progress', data: { acks: [{ clientid: 'c', id: 'A', topic: 't', ours: true }] } });
+    expect(calls).toEqual([['read', 'c'], ['settled', { id: 'A', reader: 'c' }]]);
   });
 });

@@ -160,7 +160,7 @@ export class PubsubWorld {
   private reading(lane: string): Reading {
     const { state, policies } = this.deps(lane);
     const lanes = { progress: (acks: readonly Progress[]) => this.step(lane, async () => this.progress(acks)) };
-    return new Reading({ positions: this.positions(lane), store: this.steps(lane, this.store), state, lanes, policies });
+    return new Reading({ acks: { settled: async () => undefined }, positions: this.positions(lane), store: this.steps(lane, this.store), state, lanes, policies });
   }
 
   private positions(lane: string): Positions {

@@ -12,6 +12,7 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
   const progress: Progress[] = [];
   const history: string[] = [];
   const writer = new Writer({
+    acks: { settled: async (acks) => void (acks.length > 0 && calls.push(`settle ${acks.map(({ id }) => id).join()}`)) },
     store: {
       saveMessages: async (messages) => {
         for (const { id } of messages) {
@@ -51,7 +52,7 @@ describe('the writer', () => {
   it('writes a batch with one save and one remove, and moves windows for our own deliveries only', async () => {
     const { writer, calls, progress } = subject();
     await writer.apply([publish('a'), ack('a', false), publish('b'), ack('x', true)]);
-    expect(calls).toEqual(['save a,b', 'remove a,x']);
+    expect(calls).toEqual(['save a,b', 'remove a,x', 'settle a,x']);
     expect(progress).toEqual([{ clientid: 'c', id: 'x' }]);
   });
 
@@ -59,7 +60,7 @@ describe('the writer', () => {
     const { writer, calls, progress } = subject();
     const of = (id: string, ours: boolean): MessageEvent => ({ kind: 'ack', id, topic: 'pubsub/1', clientid: 'c', ours });
     await writer.apply([of('a', false), of('b', true), ack('x', true)]);
-    expect(calls).toEqual(['remove x']);
+    expect(calls).toEqual(['remove x', 'settle x']);
     expect(progress).toEqual([
       { clientid: 'c', id: 'a', topic: 'pubsub/1', ours: false },
       { clientid: 'c', id: 'b', topic: 'pubsub/1', ours: true },
@@ -79,7 +80,7 @@ describe('the writer', () => {
     const { writer, calls } = subject((id) => (id === 'b' ? 'bug' : null));
     const aside: string[] = [];
     await writer.applyEach([publish('a'), publish('b'), ack('c', false)], async (_event, reason) => void aside.push(reason));
-    expect(calls).toEqual(['save a', 'remove c']);
+    expect(calls).toEqual(['save a', 'remove c', 'settle c']);
     expect(aside).toEqual(['bug in b']);
   });
 

@@ -4,8 +4,10 @@ import type { SharedState } from '../../queue/state';
 
 /** Of each of two generations, about 5 MB. Beyond it the oldest are forgotten: a message may be sent once more then, as at least once allows. */
 const MOST = 25_000;
-/** Other processes know them so long; an acknowledgement that waits in the queue for longer is forgotten by them. ms. */
-const SHARED_MS = 60_000;
+/** Other processes know them until they are settled, at most for so long: what waits in the queue for longer is forgotten by them. ms. */
+const SHARED_MS = 3_600_000;
+/** And after that: longer than what was read from the store before may still be sent (page-sender.ts). ms. */
+const SETTLED_MS = 30_000;
 const BATCH = { maxItems: 2_048, maxBytes: Infinity };
 /** A client id may have 65,535 bytes. */
 const LONG = 64;
@@ -29,7 +31,7 @@ export class AcceptedAcks {
     private readonly state: Pick<SharedState, 'setAll' | 'getAll'> | null,
     private readonly most = MOST,
   ) {
-    const flush = async (keys: string[]) => this.state?.setAll(keys.map((key) => ({ key: `acked:${key}`, value: '' })), SHARED_MS);
+    const flush = (keys: string[]) => this.share(keys, SHARED_MS);
     this.sharing = new Batcher({ ...BATCH, flush, budget: new Budget({ items: Infinity, bytes: Infinity }) });
   }
 
@@ -41,6 +43,15 @@ export class AcceptedAcks {
     if (this.state !== null) await this.sharing.add(key, 0);
   }
 
+  /** The store shows their effect now. */
+  async settled(acks: readonly { readonly id: string; readonly reader: Reader }[]): Promise<void> {
+    await this.share(acks.map(({ id, reader }) => keyOf(id, reader)), SETTLED_MS);
+  }
+
+  private async share(keys: readonly string[], ttlMs: number): Promise<void> {
+    if (keys.length > 0) await this.state?.setAll(keys.map((key) => ({ key: sharedKey(key), value: '' })), ttlMs);
+  }
+
   /** Whether this process has it. */
   has(id: string, reader: Reader): boolean {
     const key = keyOf(id, reader);
@@ -50,9 +61,9 @@ export class AcceptedAcks {
   /** Those of the ids that this process or another one has. */
   async known(ids: readonly string[], reader: Reader): Promise<ReadonlySet<string>> {
     const keys = new Map(ids.map((id) => [keyOf(id, reader), id]));
-    const shared = await this.state?.getAll([...keys.keys()].map((key) => `acked:${key}`));
+    const shared = await this.state?.getAll([...keys.keys()].map(sharedKey));
     // Its own last: acknowledgements go on arriving while the others are asked for.
-    return new Set([...keys].filter(([key, id]) => shared?.has(`acked:${key}`) === true || this.has(id, reader)).map(([, id]) => id));
+    return new Set([...keys].filter(([key, id]) => shared?.has(sharedKey(key)) === true || this.has(id, reader)).map(([, id]) => id));
   }
 }
 
@@ -60,3 +71,5 @@ function keyOf(id: string, reader: Reader): string {
   if (reader === null) return id;
   return `${id}/${reader.length > LONG ? createHash('sha256').update(reader).digest('base64url') : reader}`;
 }
+
+const sharedKey = (key: string): string => `acked:${key}`;

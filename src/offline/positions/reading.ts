@@ -3,6 +3,7 @@ import type { ClientJob, DeliveryRequest, Late, Progress } from '../../queue/job
 import type { Lanes } from '../../queue/lanes';
 import type { SharedState } from '../../queue/state';
 import type { Store, Subscription } from '../../stores/store';
+import type { AcceptedAcks } from '../accept/accepted-acks';
 import { clientConsumer, consumerOf, readersOf, serves, wildcardsOf } from './consumer';
 import { canReach } from '../overlap';
 import { groupBy } from '../parallel';
@@ -16,6 +17,7 @@ export interface ReadingDeps {
   readonly store: Pick<Store, 'listSubscriptions'>;
   readonly state: Pick<SharedState, 'get'>;
   readonly lanes: Pick<Lanes, 'progress'>;
+  readonly acks: Pick<AcceptedAcks, 'settled'>;
   readonly policies: readonly Policy[];
 }
 
@@ -69,6 +71,7 @@ export class Reading {
       for (const consumer of groups) forGroups.push({ ...ack, consumer, sure: isSure, filters: wildcardsOf(subscriptions, consumer, ack.topic) });
     }
     await this.deps.positions.read(clientConsumer(clientid), read);
+    await this.deps.acks.settled(acks.map(({ id }) => ({ id, reader: clientid })));
     if (forGroups.length > 0) await this.deps.lanes.progress(forGroups);
   }
 

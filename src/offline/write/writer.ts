@@ -3,6 +3,7 @@ import type { Metrics } from '../../ops/metrics';
 import { fromWire, type MessageEvent, type MessageJob } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
 import type { Store } from '../../stores/store';
+import type { AcceptedAcks } from '../accept/accepted-acks';
 import type { LateWrites } from '../positions/late-writes';
 import type { Message } from '../message';
 import type { RetainedIds } from '../retained/retained-ids';
@@ -18,6 +19,7 @@ export interface WriterDeps {
   readonly retained: Pick<RetainedIds, 'note'>;
   readonly keeper: Pick<RetainedKeeper, 'apply'>;
   readonly trimmer: Trimmer;
+  readonly acks: Pick<AcceptedAcks, 'settled'>;
   readonly lateWrites: Pick<LateWrites, 'isPubsub' | 'around'>;
   readonly metrics: Metrics;
   /** A message that the store refuses for its content (promise 13). */
@@ -48,6 +50,7 @@ export class Writer {
     const { isPubsub } = this.deps.lateWrites;
     const done = acks.filter(({ topic }) => !isPubsub(topic));
     if (done.length > 0) this.deps.metrics.messagesRemoved.inc(await this.deps.store.removeMessages(done, this.deps.now() + TOMBSTONE_MS));
+    await this.deps.acks.settled(done.map(({ id }) => ({ id, reader: null })));
     this.deps.metrics.acksApplied.inc(acks.length);
     const progress = acks.flatMap(({ clientid, id, topic, ours }) => {
       // Others have not read it: what EMQX delivered itself counts, too.
