@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { OverloadedError } from '../errors';
 
 export interface BatcherOptions<T> {
@@ -5,6 +6,8 @@ export interface BatcherOptions<T> {
   readonly maxItems: number;
   readonly maxBytes: number;
   readonly budget: Budget;
+  /** How long a flush that has not all it can have waits for more, in ms; absent: not at all. */
+  readonly gatherMs?: () => number;
 }
 
 interface Entry<T> {
@@ -42,7 +45,7 @@ export class Budget {
 
 /**
  * Gathers what arrives while the previous flush is under way and flushes it as one, in order of arrival, one flush at a time. An
- * idle batcher flushes at once: no delay is added.
+ * idle batcher flushes at once: no delay is added unless gatherMs says so.
  */
 export class Batcher<T> {
   private readonly waiting: Entry<T>[] = [];
@@ -74,6 +77,8 @@ export class Batcher<T> {
     // What this turn of the event loop still brings goes along.
     await new Promise(setImmediate);
     while (this.waiting.length > 0) {
+      const pause = this.waiting.length < this.options.maxItems ? (this.options.gatherMs?.() ?? 0) : 0;
+      if (pause > 0) await sleep(pause);
       const batch = this.cut();
       try {
         await this.options.flush(batch.map(({ item }) => item));

@@ -4,6 +4,7 @@ import { errorText, UnavailableError } from '../errors';
 import { consumerOf } from '../offline/positions/consumer';
 import type { Message } from '../offline/message';
 import type { Flows, JobQueue, QueueBackend } from './backend';
+import { Backlog } from './backlog';
 import { Batcher, type Budget } from './batcher';
 import {
   toWire,
@@ -54,7 +55,8 @@ export class Lanes {
     this.histories = sinks.map((sink) => backend.queue(historyLane(sink)));
     this.flows = backend.flows();
     const flush = (items: Item[]) => this.add(jobsOf(items, this.laneCounts));
-    this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget });
+    const backlog = new Backlog(this.messages);
+    this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget, gatherMs: () => backlog.gatherMs() });
   }
 
   /** One lane never runs two jobs at a time, in whatever process: that keeps the order of a topic, and of a client. */

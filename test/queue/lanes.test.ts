@@ -113,6 +113,40 @@ describe('the queue on the embedded database', () => {
     expect(order).toEqual([elsewhere, 'write', filter]);
   });
 
+  // The guard is Backlog: as jobs of one event each they would go on being as many as there are events.
+  it('makes larger jobs when a lane is behind', async () => {
+    const jobs = async () => (await lanes.counts()).find(({ name }) => name === messageLane(laneOf('t/1', backend.laneCounts.messages)))?.waiting ?? 0;
+    const send = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        void lanes.put(ack('t/1', `m${i}`), 100);
+        await new Promise((resolve) => setTimeout(resolve, 15));
+      }
+      await lanes.put(ack('t/1', 'last'), 100);
+    };
+    await send(60);
+    const before = await jobs();
+    expect(before).toBeGreaterThan(32);
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    // Looks.
+    await lanes.put(ack('t/1', 'one'), 100);
+    await waitFor('the look to be done', async () => {
+      const start = performance.now();
+      await lanes.put(ack('t/1', 'two'), 100);
+      return performance.now() - start > 90;
+    });
+    const from = await jobs();
+    await send(60);
+    expect((await jobs()) - from).toBeLessThan(30);
+    work({});
+    await waitFor('the lanes to be empty', async () => (await lanes.counts()).every((lane) => lane.waiting + lane.active === 0));
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await waitFor('no more gathering', async () => {
+      const start = performance.now();
+      await lanes.put(ack('t/1', 'three'), 100);
+      return performance.now() - start < 90;
+    });
+  }, 30_000);
+
   it('tells what waits, more than one page of it', async () => {
     for (let i = 0; i < 20; i++) await lanes.put(ack('t/1', `m${i}`), 100);
     await lanes.put(request('#'), 100);
