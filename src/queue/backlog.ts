@@ -6,9 +6,8 @@ const LOOK_EVERY_MS = 2_000;
 const GATHER_MS = 100;
 
 /**
- * Whether the lanes are behind. Events that come one by one make a job each, those of acknowledgements one more in a client's lane, and a job costs the
- * queue and the store about the same for one event as for a hundred: lanes that are behind catch up only when their jobs get larger, so that
- * events are gathered for a moment then.
+ * Whether the message lanes are behind. Events that come one by one make a job each, and a job costs the queue and the store about the same for one
+ * event as for a hundred: lanes that are behind catch up only when their jobs get larger, so that events are gathered for a moment then.
  */
 export class Backlog {
   private isBehind = false;

@@ -55,7 +55,7 @@ export class Lanes {
     this.histories = sinks.map((sink) => backend.queue(historyLane(sink)));
     this.flows = backend.flows();
     const flush = (items: Item[]) => this.add(jobsOf(items, this.laneCounts));
-    const backlog = new Backlog([...this.messages, ...this.clients]);
+    const backlog = new Backlog(this.messages);
     this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget, gatherMs: () => backlog.gatherMs() });
   }
 
