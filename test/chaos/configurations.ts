@@ -20,7 +20,7 @@ export interface Configuration {
 
 /** The long form. */
 export const CONFIGURATIONS: readonly Configuration[] = [
-  { name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx'], share: 2 },
+  { name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx'], share: 1 },
   { name: 'embedded-disk', queue: 'embedded', store: 'embedded', servers: 1, faults: ['disk', 'emqx'], share: 1, diskOf: 'embedded' },
   { name: 'redis-postgres', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['server', 'emqx', 'queue', 'store'], share: 4 },
   { name: 'outages', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['emqx', 'queue', 'store'], share: 3 },

@@ -23,9 +23,8 @@ export interface RoundOptions extends SettingOptions {
 /** EMQX's own buffer; beyond it publishers wait. */
 const MAX_PENDING = 4_000;
 const START_MS = 60_000;
-/** After the last fault everything must have arrived within. */
-const DRAIN_MS = 150_000;
-const AGAIN_MS = 60_000;
+/** Longer than anything that the server waits for. What stands still for so long after the last fault waits for another subscription. */
+const STILL_MS = 60_000;
 
 /** One configuration, from its start to an empty store, with faults. */
 export async function runRound(options: RoundOptions): Promise<Result> {
@@ -51,13 +50,13 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     const problems: string[] = [];
     await allReady(setting).catch((error: Error) => problems.push(error.message));
     await traffic.allStay();
-    const drained = await until(() => checker.open === 0 && emqx.action.pending === 0, DRAIN_MS);
+    const drained = await settled(checker, emqx);
     // What needs another subscription is late; what does not come even so is lost.
     const late = drained ? [] : checker.unacknowledged().map(missingText);
     if (!drained) {
       await note(setting, checker, options.logs);
       await traffic.subscribeAgain();
-      await until(() => checker.open === 0 && emqx.action.pending === 0, AGAIN_MS);
+      await settled(checker, emqx);
     }
     // What everybody has read in pubsub mode is removed by and by.
     const left = isPubsub || (await until(async () => (await storedCount(setting)) === 0, 20_000)) ? 0 : await storedCount(setting);
@@ -122,6 +121,18 @@ async function storedCount({ serverUrls }: Setting): Promise<number> {
 async function deadLetters({ serverUrls }: Setting): Promise<string[]> {
   const answer = await fetch(`${serverUrls[0]}/v1/dead-letters?limit=100`);
   return ((await answer.json()) as { letters: { reason: string }[] }).letters.map(({ reason }) => reason);
+}
+
+/** All has arrived; false: it stands still before. */
+async function settled(checker: Checker, { action }: EmqxStandIn): Promise<boolean> {
+  let [least, since] = [Infinity, performance.now()];
+  const isStill = () => {
+    const left = checker.open + action.pending;
+    if (left < least) [least, since] = [left, performance.now()];
+    return performance.now() - since > STILL_MS;
+  };
+  await until(() => (checker.open === 0 && action.pending === 0) || isStill(), Infinity);
+  return checker.open === 0 && action.pending === 0;
 }
 
 async function until(condition: () => boolean | Promise<boolean>, timeoutMs: number): Promise<boolean> {

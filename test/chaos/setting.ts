@@ -21,8 +21,8 @@ export interface SettingOptions {
 }
 
 const RULE = join(__dirname, '../../rules/emqx5/full.json');
-/** The stand-in sends one request at a time on each connection, EMQX up to 100. */
-const CONNECTIONS = 96;
+/** The stand-in sends one request at a time on each connection; EMQX up to 100 on each of 8. */
+const CONNECTIONS = 400;
 const DISK_MEGABYTES = { embedded: 300, queue: 200 };
 
 /** Everything that a round needs, started. */
