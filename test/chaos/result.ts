@@ -47,8 +47,8 @@ export interface Findings {
   readonly durationMs: number;
 }
 
-/** PGlite, a whole PostgreSQL in the process, takes about 600 MB by itself. */
-const MAX_MEGABYTES = { embedded: 1_000, server: 300 };
+/** PGlite is a whole PostgreSQL in the process. */
+const MAX_MEGABYTES = { embedded: 500, server: 300 };
 const MAX_GROWTH = 10;
 const MAX_STOP_MS = 10_000;
 /** Under load a process takes its time to fill the heap that it then stays with: a backlog of two minutes is no growth. */
