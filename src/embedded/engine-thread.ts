@@ -32,9 +32,10 @@ export class EngineThread {
     this.asking?.reject(this.end);
   }
 
-  /** Opens the database in the directory, which is made if it is not there. Throws when it can't be opened. */
+  /** Opens the database in the directory. Throws when it can't be opened. */
   static async start(directory: string): Promise<EngineThread> {
-    if (!existsSync(join(directory, 'PG_VERSION'))) await create(directory);
+    // PGlite would make an empty one.
+    if (!isDatabase(directory)) throw new Error(`there is no database in ${directory}`);
     const worker = new Worker(THREAD, { workerData: { directory, setup: SETUP }, resourceLimits: { maxYoungGenerationSizeMb: 8 } });
     const waiting = new AbortController();
     const giveUp = (reason: string) => waiting.abort(new Error(reason));
@@ -71,8 +72,12 @@ export class EngineThread {
   }
 }
 
+export function isDatabase(directory: string): boolean {
+  return existsSync(join(directory, 'PG_VERSION'));
+}
+
 /** What a process that died left half made is begun again. */
-async function create(directory: string): Promise<void> {
+export async function createDatabase(directory: string): Promise<void> {
   const unfinished = `${directory}.new`;
   rmSync(unfinished, { recursive: true, force: true });
   await promisify(execFile)(process.execPath, [THREAD, unfinished]);

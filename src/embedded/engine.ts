@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
 import { errorText, RetryableError } from '../errors';
-import { EngineThread } from './engine-thread';
+import { createDatabase, EngineThread, isDatabase } from './engine-thread';
 import { DirectoryLock } from './lock';
 import { PgliteStream } from './stream';
 import { queryMessage, WireReader } from './wire';
@@ -51,6 +51,7 @@ export class PgliteEngine {
     const lock = DirectoryLock.acquire(dataDir);
     const directory = join(dataDir, 'pgdata');
     try {
+      if (!isDatabase(directory)) await createDatabase(directory);
       return new PgliteEngine(await EngineThread.start(directory), directory, lock, onTrouble);
     } catch (error) {
       lock.release();

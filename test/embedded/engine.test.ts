@@ -1,4 +1,4 @@
-import { mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Pool } from 'pg';
@@ -132,6 +132,23 @@ describe('an embedded database that breaks', () => {
     expect(await rows()).toContain(1);
     await pool.query('INSERT INTO kept VALUES (3)');
     expect(troubles[0]).toMatch(/^the embedded database broke and is opened again: /);
+    await pool.end();
+  }, 120_000);
+
+  // The guard is isDatabase in EngineThread.start: PGlite makes an empty one where there is none.
+  it('is not made anew when its folder is gone for a while, as when a volume is not mounted', async () => {
+    const pool = new Pool({ ...engine.connectionConfig(), max: 1, connectionTimeoutMillis: 1_000 });
+    pool.on('error', () => undefined);
+    const folder = join(directory.path, 'pgdata');
+    troubles.length = 0;
+    renameSync(log, `${log}-away`);
+    await expect(pool.query('SELECT pg_switch_wal()').then(() => pool.query('INSERT INTO kept VALUES (4)'))).rejects.toThrow();
+    renameSync(folder, `${folder}-away`);
+    await waitFor('a try to open it', () => troubles.some((text) => text.includes('there is no database')), 30_000);
+    expect(existsSync(folder)).toBe(false);
+    renameSync(`${folder}-away`, folder);
+    renameSync(`${log}-away`, log);
+    await waitFor('it to answer', () => pool.query('SELECT n FROM kept').then(({ rows }) => rows.length > 0, () => false), 60_000);
     await pool.end();
   }, 120_000);
 });
