@@ -11,5 +11,5 @@ withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     await emptyRedis(queue);
     store = await emptyDatabase(postgres, 'offline_pacing');
   });
-  pacing('store postgres, queue redis', () => ({ STORE_URL: store, QUEUE_URL: queue }), 20_000);
+  pacing('store postgres, queue redis', () => ({ STORE_URL: store, QUEUE_URL: queue }), 8_000);
 });

@@ -7,7 +7,7 @@ import { EVERYWHERE } from './suites';
 /**
  * All of it on every kind of store, with the queue in Redis. What runs elsewhere, as it is not about the store and takes long:
  * - the embedded default, and other queues: embedded.test.ts, servers.test.ts
- * - 20,000 messages, slow clients and what waits by the clock: pacing.test.ts, restore.test.ts, on PostgreSQL
+ * - thousands of messages, slow clients and what waits by the clock: pacing.test.ts, restore.test.ts, on PostgreSQL
  * - a client with 510 subscriptions: clients-many.test.ts; pages of that size are in the stores' contract, too
  * - kill -9 (promise 1), and store or queue away (promise 14): test/server/process.test.ts, outage.test.ts, and each driver's own tests
  * - what a database refuses for its content (promise 13): each driver's own tests, as each refuses something else
