@@ -48,7 +48,7 @@ export interface Findings {
 }
 
 /** PGlite is a whole PostgreSQL in the process. */
-const MAX_MEGABYTES = { embedded: 500, server: 300 };
+const MAX_MEGABYTES = { embedded: 600, server: 300 };
 const MAX_GROWTH = 10;
 const MAX_STOP_MS = 10_000;
 /** Under load a process takes its time to fill the heap that it then stays with: a backlog of two minutes is no growth. */
