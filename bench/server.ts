@@ -5,6 +5,7 @@ import { request, type Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { newId } from '../test/support/messages';
+import type { Answer } from './pipeline';
 
 const PAYLOAD = Buffer.alloc(200, 'x').toString('base64');
 let count = 0;
@@ -20,7 +21,7 @@ export function publishEvent(topics: number): string {
 }
 
 /** @returns the status, and the header Retry-After. */
-export function post(agent: Agent, port: number, body: string): Promise<{ status: number; retryAfter: string | undefined }> {
+export function post(agent: Agent, port: number, body: string): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
     const sent = request({ agent, port, host: '127.0.0.1', method: 'POST', path: '/v1/events/message.publish', headers }, (response) => {

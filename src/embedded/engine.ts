@@ -120,8 +120,9 @@ export class PgliteEngine {
     this.running = null;
     this.owner = null;
     this.waiting.length = 0;
-    for (const stream of [...this.streams]) stream.destroy(new RetryableError(`the embedded database broke and is opened again: ${errorText(reason)}`));
-    this.onTrouble(new Error(`the embedded database broke and is opened again: ${errorText(reason)}`, { cause: reason }));
+    const text = `the embedded database broke and is opened again: ${errorText(reason)}`;
+    for (const stream of [...this.streams]) stream.destroy(new RetryableError(text));
+    this.onTrouble(new Error(text, { cause: reason }));
     await broken.kill();
     const { signal } = this.closing;
     for (let delay = FIRST_RETRY_MS; this.thread === null && !signal.aborted; delay = Math.min(delay * 2, LAST_RETRY_MS)) {

@@ -48,10 +48,6 @@ export class AcceptedAcks {
     await this.share(acks.map(({ id, reader }) => keyOf(id, reader)), SETTLED_MS);
   }
 
-  private async share(keys: readonly string[], ttlMs: number): Promise<void> {
-    if (keys.length > 0) await this.state?.setAll(keys.map((key) => ({ key: sharedKey(key), value: '' })), ttlMs);
-  }
-
   /** Whether this process has it. */
   has(id: string, reader: Reader): boolean {
     const key = keyOf(id, reader);
@@ -64,6 +60,10 @@ export class AcceptedAcks {
     const shared = await this.state?.getAll([...keys.keys()].map(sharedKey));
     // Its own last: acknowledgements go on arriving while the others are asked for.
     return new Set([...keys].filter(([key, id]) => shared?.has(sharedKey(key)) === true || this.has(id, reader)).map(([, id]) => id));
+  }
+
+  private async share(keys: readonly string[], ttlMs: number): Promise<void> {
+    if (keys.length > 0) await this.state?.setAll(keys.map((key) => ({ key: sharedKey(key), value: '' })), ttlMs);
   }
 }
 
