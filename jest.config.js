@@ -1,6 +1,7 @@
 /** @type {import('jest').Config} */
 module.exports = {
   globalSetup: '<rootDir>/test/support/probe.ts',
+  globalTeardown: '<rootDir>/test/support/totals.ts',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
   transform: {
     '^.+\\.(ts|js|mjs)$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } }],

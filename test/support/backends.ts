@@ -32,9 +32,17 @@ export type BackendName = keyof typeof BACKENDS;
 /** Set by probe.ts: names of those that do not answer. */
 export const DOWN_VARIABLE = 'TEST_BACKENDS_DOWN';
 
+/** TEST_BACKENDS=none: the tests run as on a machine without any of the servers, whatever runs on this one. */
+const NO_BACKENDS = process.env['TEST_BACKENDS'] === 'none';
+
 const FILE = join(DIRECTORY, 'env.json');
 
-/** Its URL, or null where it is not configured. */
+/** The names of the backends that do not answer. */
+export function backendsDown(): readonly string[] {
+  return (process.env[DOWN_VARIABLE] ?? '').split(',').filter((name) => name !== '');
+}
+
+/** The backend's URL, or null where the backend is not configured. */
 export function backendUrl(name: BackendName): string | null {
   return variable(BACKENDS[name]);
 }
@@ -47,6 +55,7 @@ export function caFile(): string {
 }
 
 function variable(name: string): string | null {
+  if (NO_BACKENDS) return null;
   const written = existsSync(FILE) ? (JSON.parse(readFileSync(FILE, 'utf8')) as Record<string, string>) : {};
   return process.env[name] ?? written[name] ?? null;
 }
@@ -59,7 +68,7 @@ function isRequired(name: BackendName): boolean {
 
 /** Runs the tests with the backends' URLs; without one of them they are skipped by name, or fail where it is required. */
 export function withBackends(names: readonly BackendName[], tests: (urls: Record<BackendName, string>) => void): void {
-  const down = (process.env[DOWN_VARIABLE] ?? '').split(',');
+  const down = backendsDown();
   const missing = names.filter((name) => down.includes(name));
   if (missing.length === 0) {
     tests(Object.fromEntries(names.map((name) => [name, backendUrl(name)])) as Record<BackendName, string>);
