@@ -4,16 +4,20 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { StoreName } from '../support/empty-store';
 import { CONFIGURATIONS, onStore, type Configuration } from './configurations';
+import type { FaultGroup } from './faults';
 import type { Result } from './result';
 import { runRound } from './round';
 import { FAKETIME } from './servers';
 import { closeAll } from './setting';
 import { details, table } from './table';
 
+/** Each round publishes for at least so long: in less time there would be faults of some groups only. */
+const SHORTEST_S = 12;
+
 const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--groups N] [--only NAME,...] [--store NAME,...] [--faults GROUP,...] [--appendfsync always|everysec] [--source]
-  --short      a tenth of the messages
+  --short      a tenth of the messages, at a rate that leaves each round ${SHORTEST_S} s for its faults
   --messages   of all configurations together (220000)
-  --rate       messages a second (500)
+  --rate       messages a second (500) at most
   --groups     of each kind of subscriber (4), with 8 publishers each: fewer for a slow store
   --only       of ${CONFIGURATIONS.map(({ name }) => name).join(', ')}
   --store      on stores that run already: names of test/support/empty-store.ts
@@ -27,6 +31,7 @@ async function main(): Promise<void> {
   if (values.help) return void process.stdout.write(`${USAGE}\n`);
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
   const chosen = choose(values.only, values.store).map((configuration) => withFaults(configuration, values.faults)).filter(isPossible);
+  if (chosen.length === 0) throw new Error('no configuration is left to run');
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
   const groups = Number(values.groups ?? 4);
   const messages = Number(values.messages ?? (values.short ? 22_000 : 220_000));
@@ -35,11 +40,12 @@ async function main(): Promise<void> {
   process.stdout.write(`seed ${seed}; the servers' logs: ${logs}\n`);
   const results: Result[] = [];
   for (const configuration of chosen) {
+    const share = Math.round((messages * configuration.share) / shares);
     const result = await runRound({
       ...{ configuration, seed, logs, pauseMs: pauseOf(configuration) },
       appendfsync: values.appendfsync === 'everysec' ? 'everysec' : 'always',
       command: values.source ? ['--import', 'tsx', 'src/main.ts'] : ['dist/main.js'],
-      traffic: { messages: Math.round((messages * configuration.share) / shares), perSecond: Number(values.rate ?? 500), publishers: 8 * groups, groups },
+      traffic: { messages: share, perSecond: Math.min(Number(values.rate ?? 500), share / SHORTEST_S), publishers: 8 * groups, groups },
       progress: (text) => process.stderr.write(`${configuration.name}: ${text}\n`),
     });
     process.stdout.write(`${details(result)}\n`);
@@ -53,11 +59,18 @@ function withFaults(configuration: Configuration, groups: string | undefined): C
   return groups === undefined ? configuration : { ...configuration, faults: configuration.faults.filter((group) => groups.split(',').includes(group)) };
 }
 
-/** What this machine lacks is left out, loudly. */
+/** A configuration for which this machine lacks something, or that has none of the chosen groups, is left out. A line says so. */
 function isPossible({ name, faults }: Configuration): boolean {
-  const missing = faults.includes('disk') && process.getuid?.() !== 0 ? 'root, to mount a small disk' : faults.includes('clock') && !existsSync(FAKETIME) ? 'libfaketime (apt-get install libfaketime)' : null;
-  if (missing !== null) process.stdout.write(`SKIPPED: ${name}: it needs ${missing}\n`);
-  return missing === null;
+  const lack = lackOf(faults);
+  if (lack !== null) process.stdout.write(`SKIPPED: ${name}: it needs ${lack}\n`);
+  return lack === null;
+}
+
+function lackOf(faults: readonly FaultGroup[]): string | null {
+  if (faults.length === 0) return 'one of the groups of --faults';
+  if (faults.includes('disk') && process.getuid?.() !== 0) return 'root, to mount a small disk';
+  if (faults.includes('clock') && !existsSync(FAKETIME)) return 'libfaketime (apt-get install libfaketime)';
+  return null;
 }
 
 /** A server that dies has its job taken over after 12 s: faults must leave time for some work between them. */

@@ -75,7 +75,11 @@ function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { rea
   const { checker, schedule, servers, emqxLost, left, letters, problems } = findings;
   const crashes = servers.flatMap((server) => server.crashes).filter(({ at }) => !schedule.happened('full disk', at));
   const unaccepted = [...checker.records.values()].filter(({ acceptedAt }) => acceptedAt === null).length;
+  const groups = findings.options.configuration.faults;
+  const idle = schedule.idleAmong(groups);
   const failures: [boolean, string][] = [
+    [groups.length === 0, 'no fault was to happen'],
+    [idle.length > 0, `no fault of these groups happened: ${idle.join(', ')}`],
     [result.lost > 0, `${result.lost} lost: ${few(result.lostKeys)}`],
     [result.afterAck > 0, `${result.afterAck} sent after an accepted acknowledgement: ${few(checker.afterAck.map((each) => repeatText(each, schedule)))}`],
     [result.orderBreaks > 0, `${result.orderBreaks} overtaken: ${few(checker.order.breaks.map((each) => breakText(each, schedule)))}`],

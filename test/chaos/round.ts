@@ -8,14 +8,14 @@ import { Checker } from './checker';
 import { Random } from './random';
 import { missingText } from './record';
 import { resultOf, type Result } from './result';
-import { Schedule } from './schedule';
+import { pausesOf, Schedule } from './schedule';
 import { open, type Setting, type SettingOptions } from './setting';
 import { Traffic, type TrafficOptions } from './traffic';
 
 export interface RoundOptions extends SettingOptions {
   readonly seed: number;
   readonly traffic: Omit<TrafficOptions, 'random'>;
-  /** Between two faults of a group. */
+  /** Between two faults of a group, in ms. */
   readonly pauseMs: readonly [number, number];
   readonly progress: (text: string) => void;
 }
@@ -43,7 +43,7 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     traffic = new Traffic(emqx, checker, { ...options.traffic, random: random.fork() });
     // In pubsub mode a reader is somebody who has subscribed.
     if (isPubsub) await traffic.allCame();
-    schedule.start(options.configuration.faults, targets, random.fork(), ...options.pauseMs);
+    schedule.start(options.configuration.faults, targets, random.fork(), pausesOf(options.traffic, options.pauseMs));
     await traffic.publishAll(() => emqx.action.pending > MAX_PENDING);
     await schedule.stop();
     const publishedMs = performance.now() - from;

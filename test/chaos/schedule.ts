@@ -2,8 +2,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FaultBetween, Side } from './causes';
 import { faultsOf, type Fault, type FaultGroup, type Targets } from './faults';
 import type { Random } from './random';
+import type { TrafficOptions } from './traffic';
+
+export interface Pauses {
+  /** Until the first fault of each group, in ms. */
+  readonly firstMs: readonly [number, number];
+  /** From the end of a fault to the beginning of the group's next one, in ms. */
+  readonly nextMs: readonly [number, number];
+}
 
 interface Past {
+  readonly group: FaultGroup;
   readonly kind: string;
   readonly side: Side;
   readonly from: number;
@@ -13,24 +22,33 @@ interface Past {
 /** What a fault causes may come a little later. */
 const AFTERMATH_MS = 12_000;
 
+/**
+ * Every group's first fault happens while the first half of the messages is published, however few there are, so that the other half meets it.
+ * Example: 815 messages at 68 a second take 12 s, and each group's first fault happens in the first 6 s.
+ */
+export function pausesOf({ messages, perSecond }: Pick<TrafficOptions, 'messages' | 'perSecond'>, nextMs: Pauses['nextMs']): Pauses {
+  const halfMs = (messages / perSecond / 2) * 1_000;
+  return { firstMs: [Math.min(nextMs[0], halfMs / 4), Math.min(nextMs[1], halfMs)], nextMs };
+}
+
 /** Lets faults happen at random instants until it is stopped, and remembers them. */
 export class Schedule {
   private readonly past: Past[] = [];
   private running: Promise<void>[] = [];
   private stopping = new AbortController();
 
-  start(groups: readonly FaultGroup[], targets: Targets, random: Random, shortestPauseMs: number, longestPauseMs: number): void {
-    this.running = groups.map((group) => this.run(faultsOf(group, targets), random.fork(), shortestPauseMs, longestPauseMs));
+  start(groups: readonly FaultGroup[], targets: Targets, random: Random, pauses: Pauses): void {
+    this.running = groups.map((group) => this.run(group, faultsOf(group, targets), random.fork(), pauses));
     // Thrown by stop.
     for (const each of this.running) each.catch(() => undefined);
   }
 
-  private async run(faults: readonly Fault[], random: Random, shortest: number, longest: number): Promise<void> {
-    for (;;) {
-      await sleep(random.between(shortest, longest), undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  private async run(group: FaultGroup, faults: readonly Fault[], random: Random, { firstMs, nextMs }: Pauses): Promise<void> {
+    for (let pauseMs = firstMs; ; pauseMs = nextMs) {
+      await sleep(random.between(...pauseMs), undefined, { signal: this.stopping.signal }).catch(() => undefined);
       if (this.stopping.signal.aborted) return;
       const { kind, side, happen } = random.pick(faults);
-      const fault = { kind, side, from: performance.now(), to: Infinity };
+      const fault = { group, kind, side, from: performance.now(), to: Infinity };
       this.past.push(fault);
       await happen(random);
       fault.to = performance.now();
@@ -47,6 +65,11 @@ export class Schedule {
 
   happened(kind: string, at: number): boolean {
     return this.past.some((fault) => fault.kind === kind && fault.from <= at && fault.to >= at);
+  }
+
+  /** Those of the groups of which no fault has happened. */
+  idleAmong(groups: readonly FaultGroup[]): FaultGroup[] {
+    return groups.filter((group) => !this.past.some((fault) => fault.group === group));
   }
 
   get total(): number {
