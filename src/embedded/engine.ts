@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
@@ -47,8 +46,7 @@ export class PgliteEngine {
    * an engine that broke, and of each try to open it again that fails.
    */
   static async open(dataDir: string, onTrouble: (error: Error) => void): Promise<PgliteEngine> {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    const lock = DirectoryLock.acquire(dataDir);
+    const lock = await DirectoryLock.acquire(dataDir);
     const directory = join(dataDir, 'pgdata');
     try {
       if (!isDatabase(directory)) await createDatabase(directory);
