@@ -6,13 +6,21 @@ import { waitFor } from './wait';
 
 const ROOT = join(__dirname, '../..');
 
+/** Linux gives outgoing connections the ports from 32,768 on. Another test's connection could have one of those before a server listens there, or while the server restarts. */
+const PORTS = { from: 20_000, to: 32_000 };
+
+/** A random port: several tests look for one at the same time. */
 export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const server = createServer().listen(port, '127.0.0.1');
+    // Rejects at 'error'.
+    const isFree = await once(server, 'listening').then(() => true, () => false);
+    if (!isFree) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
 }
 
 /** The server in a process of its own, from its sources. */
