@@ -4,16 +4,15 @@ import { mainFlow } from './main-flow';
 import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
-/** Queues other than the embedded one and a single Redis (stores.test.ts). */
+/** Queues other than the embedded one and a single Redis (on-store.ts), and a Redis Cluster (redis-cluster.test.ts). */
 describe('the queue in', () => {
-  withBackends(['postgres', 'redis-cluster', 'redis-sentinel', 'redis-tls'], (urls) => {
+  withBackends(['postgres', 'redis-sentinel', 'redis-tls'], (urls) => {
     let store = '';
     beforeAll(async () => {
       store = await emptyDatabase(urls.postgres, 'offline_e2e');
     });
 
     onOneServer('postgres', () => ({ STORE_URL: store, QUEUE_URL: store }), EVERYWHERE, 'short');
-    onOneServer('Redis Cluster', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster'] }), [mainFlow], 'short');
     onOneServer('Redis Sentinel', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel'] }), [mainFlow], 'short');
     onOneServer('Redis with TLS', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-tls'] }), [mainFlow], 'short');
   });

@@ -1,0 +1,3 @@
+import { onStoresOf } from './on-store';
+
+onStoresOf('stores-documents');
