@@ -7,7 +7,7 @@ import type { Message, MessageRef, QoS } from '../offline/message';
  * Every method throws RetryableError for a transient trouble (away, timeout, overloaded) and ClosedError after close().
  * No method keeps anything that grows with the backlog in memory.
  */
-export interface Store {
+export interface Store extends MessageStore, PositionStore, ClientStore, RetainedStore {
   /** What this database can do; the conformance suite checks that the opposite fails where it says false. */
   readonly capabilities: Capabilities;
 
@@ -17,6 +17,11 @@ export interface Store {
   /** Never throws; answers within 3 s. `detail` names the setting to look at when something is wrong. */
   health(): Promise<Health>;
 
+  close(): Promise<void>;
+}
+
+/** Stored messages, and the tombstones of removed ones. */
+export interface MessageStore {
   /**
    * Stores messages in a constant number of round trips. Idempotent by id: a message that is stored already, or whose id
    * was removed earlier (tombstone, promises 2 and 3), is left as it is. Duplicates inside one batch are allowed.
@@ -50,7 +55,10 @@ export interface Store {
 
   /** The number of stored messages; an estimate where counting would read the backlog. */
   countMessages(): Promise<number>;
+}
 
+/** Read positions (pubsub mode). */
+export interface PositionStore {
   /** Read positions of the consumer in these topics; a topic without one is left out. */
   getPositions(consumer: string, topics: readonly string[]): Promise<Position[]>;
   /** All of the consumer's positions by ascending topic, those greater than `after` only. */
@@ -59,7 +67,10 @@ export interface Store {
   putPositions(positions: readonly Position[]): Promise<void>;
   /** All consumers' positions in a topic (for purging what everyone has read). */
   positionsOfTopic(topic: string): Promise<Position[]>;
+}
 
+/** Client states, and subscriptions that the broker makes for clients. */
+export interface ClientStore {
   /** Keeps the newest state by `at`: an older event that arrives late changes nothing. */
   saveClientStates(states: readonly ClientState[]): Promise<void>;
   getClientState(clientid: string): Promise<ClientState | null>;
@@ -69,15 +80,16 @@ export interface Store {
   deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void>;
   /** A client's subscriptions, by ascending topic filter. A QoS outside 0..2 in an old row is clamped. */
   listSubscriptions(clientid: string): Promise<Subscription[]>;
+}
 
+/** Retained messages. */
+export interface RetainedStore {
   /** Keeps the retained message with the greatest id of its topic: an older one that arrives late changes nothing. */
   putRetained(messages: readonly Message[]): Promise<Refusal[]>;
   /** Removes the topic's retained message unless its id is greater than the given one. */
   deleteRetained(refs: readonly MessageRef[]): Promise<void>;
   /** Retained messages whose topic matches the filter, by ascending topic, greater than `after` only. */
   listRetained(query: TopicQuery): Promise<Message[]>;
-
-  close(): Promise<void>;
 }
 
 export interface Capabilities {

@@ -1,6 +1,6 @@
 import type { types } from 'cassandra-driver';
 import { clampQos } from '../shared/qos';
-import type { ClientState, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Subscription, SubscriptionRef } from '../store';
 import type { Database } from './database';
 import { toNumber } from './rows';
 
@@ -18,11 +18,11 @@ const SUBSCRIPTIONS_PER_PAGE = 1_000;
 const known = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
 
 /** client and sub. */
-export class ClientTables {
+export class ClientTables implements ClientStore {
   constructor(private readonly db: Database) {}
 
   /** The time of its event is its timestamp: Cassandra keeps the newest, whatever the order they come in. */
-  async saveStates(states: readonly ClientState[]): Promise<void> {
+  async saveClientStates(states: readonly ClientState[]): Promise<void> {
     await this.db.wave(states, (state) =>
       this.db.write(
         'INSERT INTO client (clientid, state, node, connected, disconnected, changed_at) VALUES (?, ?, ?, ?, ?, ?)',
@@ -32,7 +32,7 @@ export class ClientTables {
     );
   }
 
-  async getState(clientid: string): Promise<ClientState | null> {
+  async getClientState(clientid: string): Promise<ClientState | null> {
     const [row] = await this.db.rows<ClientRow>('SELECT state, node, connected, disconnected, changed_at FROM client WHERE clientid = ?', [clientid]);
     if (row === undefined) return null;
     const [connectedAt, disconnectedAt] = [row.connected?.getTime() ?? null, row.disconnected?.getTime() ?? null];

@@ -1,8 +1,8 @@
 import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../errors';
 import { healthWithin } from '../../health';
-import { StoreOfParts, type StoreParts } from '../shared/parts';
-import type { Capabilities, Health } from '../store';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Health, Store } from '../store';
 import { ClientTables } from './clients';
 import { Database } from './database';
 import { MessageTable } from './messages';
@@ -17,26 +17,25 @@ export { cassandraSettings } from './settings';
 const MOST_SKEW_S = 10;
 
 /** Apache Cassandra. */
-export class CassandraStore extends StoreOfParts {
+export class CassandraStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities;
   private readonly db: Database;
-  protected readonly parts: StoreParts;
   private readonly migrations: Migrations;
 
   constructor(
     settings: CassandraSettings,
     private readonly setting = 'STORE_URL',
   ) {
-    super();
+    const db = new Database(settings);
+    super({
+      messages: new MessageTable(db),
+      clients: new ClientTables(db),
+      positions: new PositionTable(db),
+      retained: new RetainedTable(db),
+    });
     this.capabilities = { readYourWrites: meets(settings.consistency), tombstones: true };
-    this.db = new Database(settings);
-    this.parts = {
-      messages: new MessageTable(this.db),
-      clients: new ClientTables(this.db),
-      positions: new PositionTable(this.db),
-      retained: new RetainedTable(this.db),
-    };
-    this.migrations = new Migrations(this.db);
+    this.db = db;
+    this.migrations = new Migrations(db);
   }
 
   migrate(): Promise<void> {

@@ -1,7 +1,7 @@
 import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
-import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
 import { countRows } from './count';
 import type { Database } from './database';
 import { ExpiryIndex, ttlOf, type Due } from './expiry';
@@ -20,7 +20,7 @@ const PAGE = 100;
 const SEEN_WITHIN_MS = GUARD_MS / 2;
 
 /** mqtt_msg, with what finds its rows by id, by topic and by expiry. */
-export class MessageTable {
+export class MessageTable implements MessageStore {
   private readonly tombstones: Tombstones;
   private readonly expiry: ExpiryIndex;
   private readonly heads: Heads;
@@ -38,7 +38,7 @@ export class MessageTable {
    * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did. mqtt_msg_id is
    * written last: an attempt that breaks off is done again from the start.
    */
-  async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+  async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const batch = [...new Map([...messages].reverse().map((message) => [message.id, message])).values()].reverse();
     const known = await this.db.wave(batch, (message) => this.state(message, now));
     const timestamp = this.db.timestamp();
@@ -80,7 +80,7 @@ export class MessageTable {
    * Two that remove the same message at once must not both count it, and only a lightweight transaction can tell who was first. It is on
    * mqtt_msg_id, whose rows are small.
    */
-  async remove(refs: readonly MessageRef[], tombstoneUntil: number, now: number): Promise<number> {
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number, now = Date.now()): Promise<number> {
     const unique = [...new Map(refs.map(({ topic, id }) => [JSON.stringify([topic, id]), { topic, id }])).values()];
     await this.tombstones.put([...new Set(unique.map(({ id }) => id))], tombstoneUntil, now);
     const stored = await this.stored(unique.filter(({ topic }) => fitsKey(topic)));
@@ -117,14 +117,14 @@ export class MessageTable {
     });
   }
 
-  async get(id: string): Promise<Message | null> {
+  async getMessage(id: string): Promise<Message | null> {
     const [known] = await this.db.rows<{ topic: string }>('SELECT topic FROM mqtt_msg_id WHERE msgid = ?', [id]);
     if (known === undefined) return null;
     const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [known.topic, id]);
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     const found: Message[] = [];
     if (!fitsKey(topic)) return found;
     for (let from = after, asked = Math.min(PAGE, limit); asked > 0; asked = Math.min(PAGE, limit - found.length)) {
@@ -140,7 +140,7 @@ export class MessageTable {
     return found;
   }
 
-  topics(query: TopicQuery): Promise<string[]> {
+  listTopics(query: TopicQuery): Promise<string[]> {
     return this.topicIndex.list(query);
   }
 
@@ -152,12 +152,12 @@ export class MessageTable {
     });
   }
 
-  trim(topic: string, keep: number): Promise<number> {
+  trimTopic(topic: string, keep: number): Promise<number> {
     return trimTopic(this.db, topic, keep);
   }
 
   /** Tombstones go by themselves. Topics that have no message any more are forgotten, a few at a time. */
-  async purge(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<number> {
     await this.topicIndex.sweep(limit);
     return this.expiry.purge(now, limit, (due) => this.expire(due));
   }
@@ -176,7 +176,7 @@ export class MessageTable {
     return found.flat().length;
   }
 
-  count(): Promise<number> {
+  countMessages(): Promise<number> {
     return countRows(this.db);
   }
 }

@@ -1,6 +1,6 @@
 import type { types } from 'cassandra-driver';
 import { compareText } from '../shared/order';
-import type { Position } from '../store';
+import type { Position, PositionStore } from '../store';
 import type { Database } from './database';
 import { toNumber } from './rows';
 import { GUARD_MS } from './topic-index';
@@ -21,7 +21,7 @@ const COLUMNS = 'clientid, topic, msgid, receipts';
 const PAGE = 500;
 
 /** acked, and mqtt_acked_topic, which says who has a position in a topic. */
-export class PositionTable {
+export class PositionTable implements PositionStore {
   constructor(private readonly db: Database) {}
 
   async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {

@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { compareText } from '../shared/order';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, TopicQuery } from '../store';
+import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, contentOf, toMessage, type MessageRow } from './rows';
 import { TopicIndex } from './topic-index';
@@ -12,7 +12,7 @@ type Current = Pick<MessageRow, 'msgid'>;
  * retain. The message with the greatest id must win over one that comes at the same time, and ids are not times: all its writes are
  * lightweight transactions on what was read before.
  */
-export class RetainedTable {
+export class RetainedTable implements RetainedStore {
   private readonly topicIndex: TopicIndex<Message>;
 
   constructor(private readonly db: Database) {
@@ -20,7 +20,7 @@ export class RetainedTable {
   }
 
   /** The index first: a message that it does not know would not be found. */
-  async put(messages: readonly Message[]): Promise<Refusal[]> {
+  async putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages);
     const timestamp = this.db.timestamp();
     const noted = await this.db.writeWave(newest, ({ topic }) => this.topicIndex.note(topic, timestamp));
@@ -45,7 +45,7 @@ export class RetainedTable {
     }
   }
 
-  async delete(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
     await this.db.wave(refs, (ref) => this.remove(ref));
   }
 
@@ -62,7 +62,7 @@ export class RetainedTable {
     return row ?? null;
   }
 
-  list(query: TopicQuery): Promise<Message[]> {
+  listRetained(query: TopicQuery): Promise<Message[]> {
     return this.topicIndex.list(query);
   }
 

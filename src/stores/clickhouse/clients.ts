@@ -1,5 +1,5 @@
 import { clampQos } from '../shared/qos';
-import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
 import type { Client, Row } from './client';
 import { tick } from './clock';
 import { chunks } from './keys';
@@ -23,10 +23,10 @@ const NEWEST = 'ORDER BY clientid, topic, version DESC LIMIT 1 BY clientid, topi
 const POSITION = 'clientid, topic, msgid, receipts';
 
 /** mqtt_client, mqtt_sub and mqtt_acked. A change is a new row with a greater version, a deletion one that says so. */
-export class ClientTables {
+export class ClientTables implements ClientStore, PositionStore {
   constructor(private readonly db: Client) {}
 
-  async saveStates(states: readonly ClientState[]): Promise<void> {
+  async saveClientStates(states: readonly ClientState[]): Promise<void> {
     const newest = new Map<string, ClientState>();
     for (const state of states) if ((newest.get(state.clientid)?.at ?? -Infinity) <= state.at) newest.set(state.clientid, state);
     await this.db.insert(
@@ -38,7 +38,7 @@ export class ClientTables {
     );
   }
 
-  async getState(clientid: string): Promise<ClientState | null> {
+  async getClientState(clientid: string): Promise<ClientState | null> {
     const [row] = await this.db.rows<{ state: number; node: string | null; online_at: number | null; offline_at: number | null; changed_at: number }>(
       `SELECT state, node, online_at, offline_at, changed_at FROM mqtt_client WHERE clientid = ${text(clientid)}
        ORDER BY changed_at DESC, written_at DESC LIMIT 1`,

@@ -1,33 +1,28 @@
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import { healthWithin } from '../../health';
-import { StoreOfParts, type StoreParts } from '../shared/parts';
-import type { Capabilities, Health } from '../store';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Health, Store } from '../store';
 import { Client } from './client';
 import { ClientTables } from './clients';
 import { MessageTable } from './messages';
 import { Migrations } from './migrations';
 import { Removals } from './removals';
 import { RetainedTable } from './retained';
-import { Sweeper } from './sweeper';
 
 /** ClickHouse, over HTTP. */
-export class ClickHouseStore extends StoreOfParts {
+export class ClickHouseStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly db: Client;
-  protected readonly parts: StoreParts;
   private readonly migrations: Migrations;
-  private readonly sweeper: Sweeper;
 
   /** @throws SettingError */
   constructor(url: ServiceUrl) {
-    super();
-    this.db = new Client(url);
-    this.migrations = new Migrations(this.db);
-    const removals = new Removals(this.db);
-    const clients = new ClientTables(this.db);
-    this.parts = { messages: new MessageTable(this.db, removals), clients, positions: clients, retained: new RetainedTable(this.db) };
-    this.sweeper = new Sweeper(this.db, removals);
+    const db = new Client(url);
+    const clients = new ClientTables(db);
+    super({ messages: new MessageTable(db, new Removals(db)), clients, positions: clients, retained: new RetainedTable(db) });
+    this.db = db;
+    this.migrations = new Migrations(db);
   }
 
   migrate(): Promise<void> {
@@ -45,13 +40,6 @@ export class ClickHouseStore extends StoreOfParts {
       if (problem !== null) throw new RetryableError(problem);
       return `ClickHouse ${row?.version}, schema ${schema}`;
     });
-  }
-
-  override async purgeExpired(now: number, limit: number): Promise<number> {
-    const removed = await super.purgeExpired(now, limit);
-    // The last step of a run: what it removed, and what others did, is given back to the disk.
-    if (removed < limit) await this.sweeper.run();
-    return removed;
   }
 
   close(): Promise<void> {

@@ -1,6 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
 import { distinct, isOneOf, keyOf, ON_DISK, states, tooMany, visible, visibleCount } from './keys';
@@ -8,6 +8,7 @@ import { number, text } from './literal';
 import { between, endOfPage, type Range } from './pages';
 import type { Removals } from './removals';
 import { COLUMNS, toMessage, toRow, type MessageRow } from './rows';
+import { Sweeper } from './sweeper';
 import { TopicTable } from './topics';
 
 /** Up to here messages are counted one by one. */
@@ -21,21 +22,23 @@ const SPARE = 20;
 const ofTopic = (topic: string): Range => ({ table: 'mqtt_msg', where: `topic = ${text(topic)}`, column: 'msgid' });
 
 /** mqtt_msg. A row is never changed; it is gone once mqtt_removed says so (migrations/clickhouse/001_messages.sql). */
-export class MessageTable {
+export class MessageTable implements MessageStore {
   private readonly topicTable: TopicTable;
+  private readonly sweeper: Sweeper;
 
   constructor(
     private readonly db: Client,
     private readonly removals: Removals,
   ) {
     this.topicTable = new TopicTable(db, this);
+    this.sweeper = new Sweeper(db, removals);
   }
 
-  remove(refs: readonly MessageRef[], tombstoneUntil: number, now: number): Promise<number> {
+  removeMessages(refs: readonly MessageRef[], tombstoneUntil: number, now = Date.now()): Promise<number> {
     return this.removals.remove(refs, tombstoneUntil, now);
   }
 
-  topics(query: TopicQuery): Promise<string[]> {
+  listTopics(query: TopicQuery): Promise<string[]> {
     return this.topicTable.list(query);
   }
 
@@ -43,7 +46,7 @@ export class MessageTable {
    * Topics are written before their messages: a save that breaks off between the two leaves nothing that can't be found. An ack at the
    * same time needs no care: stored_at lies before the end of its tombstone, whichever of the two rows is there first.
    */
-  save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+  saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     return saveOrBisect(distinct(messages), async (batch) => {
       const known = await states(this.db, batch);
       const missing = batch.filter((message) => {
@@ -63,7 +66,7 @@ export class MessageTable {
     });
   }
 
-  async get(id: string): Promise<Message | null> {
+  async getMessage(id: string): Promise<Message | null> {
     const topics = await this.db.rows<{ topic: string }>(`SELECT DISTINCT topic FROM mqtt_msg WHERE msgid = ${text(id)} LIMIT 10`);
     if (topics.length === 0) return null;
     const known = await states(this.db, topics.map(({ topic }) => ({ topic, id })));
@@ -71,7 +74,7 @@ export class MessageTable {
     return stored === undefined ? null : ((await this.read([stored]))[0] ?? null);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     const ids = await this.ids({ topic, after, limit, now });
     return ids.length === 0 ? [] : this.read(ids.map((id) => ({ topic, id })));
   }
@@ -106,7 +109,7 @@ export class MessageTable {
     return (await this.ids({ topic, after: '', limit: 1, now: 0 })).length > 0;
   }
 
-  async trim(topic: string, keep: number, now: number): Promise<number> {
+  async trimTopic(topic: string, keep: number, now = Date.now()): Promise<number> {
     if ((await this.db.count(`SELECT count() AS n FROM mqtt_msg WHERE topic = ${text(topic)}`)) <= keep) return 0;
     const [last] = await this.db.rows<{ msgid: string }>(tooMany(topic, keep), ON_DISK);
     if (last === undefined) return 0;
@@ -119,10 +122,13 @@ export class MessageTable {
     }
   }
 
-  async purge(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<number> {
     const expired: MessageRef[] = [];
     for await (const state of this.expired(now)) if (state.stored.length > 0 && expired.push(state) >= limit) break;
-    return expired.length === 0 ? 0 : this.removals.remove(expired, 0, now);
+    const removed = expired.length === 0 ? 0 : await this.removals.remove(expired, 0, now);
+    // The last step of a run: what it removed, and what others did, is given back to the disk.
+    if (removed < limit) await this.sweeper.run();
+    return removed;
   }
 
   /** All that have expired, removed ones included until they are purged. Reads one column of all rows for each page. */
@@ -141,7 +147,7 @@ export class MessageTable {
   }
 
   /** An estimate has those that are removed and not yet purged in it. */
-  async count(): Promise<number> {
+  async countMessages(): Promise<number> {
     const rows = await this.db.count('SELECT count() AS n FROM mqtt_msg');
     return rows > EXACT_COUNT ? rows : this.db.count(visibleCount('1'));
   }

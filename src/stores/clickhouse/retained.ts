@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, TopicQuery } from '../store';
+import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
 import { isOneOf } from './keys';
@@ -18,22 +18,22 @@ interface Candidate {
 }
 
 /** mqtt_retain. Of each topic the row with the greatest id counts, whatever came when; a deletion is a row too. */
-export class RetainedTable {
+export class RetainedTable implements RetainedStore {
   constructor(private readonly db: Client) {}
 
-  put(messages: readonly Message[]): Promise<Refusal[]> {
+  putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     return saveOrBisect(newestMessages(messages), async (batch) => {
       await this.db.insert('mqtt_retain', batch.map((message) => ({ ...toRow(message), deleted: 0, version: tick() })));
     });
   }
 
-  async delete(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
     const rows = newestMessages(refs).map(({ topic, id }) => ({ topic, msgid: id, deleted: 1, version: tick() }));
     await this.db.insert('mqtt_retain', rows);
   }
 
   /** Topics first: payloads of messages that don't match never come into memory. */
-  async list(query: TopicQuery): Promise<Message[]> {
+  async listRetained(query: TopicQuery): Promise<Message[]> {
     const refs = new Map<string, MessageRef>();
     const topics = await matchingTopics<Candidate>(
       this.db,

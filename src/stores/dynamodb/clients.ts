@@ -1,7 +1,7 @@
 import { clampQos } from '../shared/qos';
 import { newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
-import type { ClientState, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Subscription, SubscriptionRef } from '../store';
 import { writeAll, type Write } from './batches';
 import type { Client } from './client';
 import { isPlainKey, keyText } from './keys';
@@ -16,10 +16,10 @@ const SUBSCRIPTIONS = 'mqtt_sub';
 const subscriptionKey = ({ clientid, topic }: SubscriptionRef): Item => ({ clientid: text(keyText(clientid)), topic: text(keyText(topic)) });
 
 /** mqtt_client and mqtt_sub. */
-export class Clients {
+export class Clients implements ClientStore {
   constructor(private readonly client: Client) {}
 
-  async saveStates(states: readonly ClientState[]): Promise<void> {
+  async saveClientStates(states: readonly ClientState[]): Promise<void> {
     await pooled(newestStates(states), (state) => this.saveState(state));
   }
 
@@ -43,7 +43,7 @@ export class Clients {
     );
   }
 
-  async getState(clientid: string): Promise<ClientState | null> {
+  async getClientState(clientid: string): Promise<ClientState | null> {
     const item = await this.client.get(CLIENTS, { clientid: text(keyText(clientid)) });
     if (item === null) return null;
     const connectedAt = numberOf(item['connected_at']) ?? emqxTime(item['online_at']);

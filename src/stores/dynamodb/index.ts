@@ -1,8 +1,8 @@
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import { healthWithin } from '../../health';
-import { StoreOfParts, type StoreParts } from '../shared/parts';
-import type { Capabilities, Health } from '../store';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Health, Store } from '../store';
 import { Client } from './client';
 import { Clients } from './clients';
 import { Messages } from './messages';
@@ -19,23 +19,17 @@ export interface DynamoStoreOptions {
 }
 
 /** Amazon DynamoDB, and what speaks its language. All reads that the contract depends on are consistent ones. */
-export class DynamoStore extends StoreOfParts {
+export class DynamoStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly client: Client;
-  protected readonly parts: StoreParts;
   private readonly migrations: Migrations;
 
   /** @throws SettingError */
   constructor(url: ServiceUrl, { requestTimeoutMs }: DynamoStoreOptions = {}) {
-    super();
-    this.client = new Client(settingsOf(url), requestTimeoutMs);
-    this.parts = {
-      messages: new Messages(this.client),
-      clients: new Clients(this.client),
-      positions: new Positions(this.client),
-      retained: new Retained(this.client),
-    };
-    this.migrations = new Migrations(this.client);
+    const client = new Client(settingsOf(url), requestTimeoutMs);
+    super({ messages: new Messages(client), clients: new Clients(client), positions: new Positions(client), retained: new Retained(client) });
+    this.client = client;
+    this.migrations = new Migrations(client);
   }
 
   migrate(): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { RefusedError } from '../../errors';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
 import { BUCKETS, keyText } from './keys';
@@ -22,7 +22,7 @@ const ORPHAN_AGE_MS = 3_600_000;
 const keyOf = (id: string): Item => ({ msgid: text(id) });
 
 /** mqtt_msg with mqtt_msg_part, mqtt_topic_msg, mqtt_topic and mqtt_tombstone. */
-export class Messages {
+export class Messages implements MessageStore {
   private readonly index: MessageIndex;
   private readonly topicList: TopicList;
   private readonly tombstones: Tombstones;
@@ -39,7 +39,7 @@ export class Messages {
    * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
    * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did.
    */
-  async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+  async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const { rows, refusals } = rowsOf(messages);
     const refused = await saveOrBisect([...rows.keys()], (batch) => this.saveRows(new Map(batch.map((each) => [each, rows.get(each)!])), now));
     return [...refusals, ...refused];
@@ -79,7 +79,7 @@ export class Messages {
     return new Map(items.map((item) => [textOf(item['msgid']) ?? '', textOf(item['topic']) ?? '']));
   }
 
-  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     await this.tombstones.leave([...new Set(refs.map(({ id }) => id))], tombstoneUntil);
     const entries = new Map(refs.map((ref) => [JSON.stringify([ref.topic, ref.id]), entryOf(ref)]));
     return this.take(
@@ -95,12 +95,12 @@ export class Messages {
     return found.length;
   }
 
-  async get(id: string): Promise<Message | null> {
+  async getMessage(id: string): Promise<Message | null> {
     const item = id === '' ? null : await this.client.get(TABLE, keyOf(id));
     return item === null ? null : this.whole(item);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     const found: Message[] = [];
     for (let from: string | null = after; from !== null && found.length < limit; ) {
       const { ids, next }: { ids: string[]; next: string | null } = await this.index.living(topic, from, limit - found.length, now);
@@ -131,11 +131,11 @@ export class Messages {
     throw incomplete(id);
   }
 
-  topics(query: TopicQuery): Promise<string[]> {
+  listTopics(query: TopicQuery): Promise<string[]> {
     return this.topicList.list(query);
   }
 
-  async trim(topic: string, keep: number): Promise<number> {
+  async trimTopic(topic: string, keep: number): Promise<number> {
     const kept = await this.index.oldestKept(topic, keep);
     if (kept === null && keep > 0) return 0;
     let removed = 0;
@@ -144,7 +144,7 @@ export class Messages {
   }
 
   /** Buckets in any order: servers that purge at the same time don't meet in each. */
-  async purge(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<number> {
     const first = Math.floor(Math.random() * BUCKETS);
     let removed = 0;
     for (let i = 0; i < BUCKETS && removed < limit; i++) removed += await this.purgeBucket((first + i) % BUCKETS, now, limit - removed);
@@ -162,7 +162,7 @@ export class Messages {
     return removed;
   }
 
-  count(): Promise<number> {
+  countMessages(): Promise<number> {
     return this.index.count();
   }
 }

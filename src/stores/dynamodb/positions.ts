@@ -1,5 +1,5 @@
 import { compareText } from '../shared/order';
-import type { Position } from '../store';
+import type { Position, PositionStore } from '../store';
 import { readAll, writeAll, type Write } from './batches';
 import type { Client } from './client';
 import { isPlainKey, keyText } from './keys';
@@ -12,7 +12,7 @@ const TABLE = 'mqtt_acked';
 const keyOf = (consumer: string, topic: string): Item => ({ topic: text(keyText(topic)), clientid: text(keyText(consumer)) });
 
 /** mqtt_acked, which is keyed by topic and consumer, and mqtt_acked_topic: each consumer's topics in order. */
-export class Positions {
+export class Positions implements PositionStore {
   private readonly index: TopicIndex;
 
   constructor(private readonly client: Client) {

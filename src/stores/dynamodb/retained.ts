@@ -1,7 +1,7 @@
 import { RefusedError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, TopicQuery } from '../store';
+import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
 import { isPlainKey, keyText } from './keys';
@@ -18,14 +18,14 @@ const NOT_NEWER = { condition: 'attribute_not_exists(msgid) OR msgid <= :id' };
 const keyOf = (topic: string): Item => ({ topic: text(keyText(topic)) });
 
 /** mqtt_retain, and mqtt_retain_topic: its topics in order. */
-export class Retained {
+export class Retained implements RetainedStore {
   private readonly topicList: TopicList;
 
   constructor(private readonly client: Client) {
     this.topicList = new TopicList(client, 'mqtt_retain_topic');
   }
 
-  async put(messages: readonly Message[]): Promise<Refusal[]> {
+  async putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages);
     const outcomes = await pooled(newest, (message) => this.putOne(message));
     await this.topicList.add(newest.filter((_, i) => outcomes[i] === null).map(({ topic }) => topic));
@@ -50,7 +50,7 @@ export class Retained {
     }
   }
 
-  async delete(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
     await pooled(refs, async ({ topic, id }) => {
       const old = await this.client.delete(TABLE, keyOf(topic), { ...NOT_NEWER, values: { ':id': text(id) } });
       if (old !== null && old !== false) await this.removePartsOf(old);
@@ -62,7 +62,7 @@ export class Retained {
   }
 
   /** A topic whose message has just gone is passed over. */
-  async list({ filter, after, limit }: TopicQuery): Promise<Message[]> {
+  async listRetained({ filter, after, limit }: TopicQuery): Promise<Message[]> {
     const found: Message[] = [];
     for (let from = after; found.length < limit; ) {
       const wanted = limit - found.length;

@@ -1,7 +1,7 @@
 import type { Document, Long } from 'mongodb';
 import { clampQos } from '../shared/qos';
 import { compareText } from '../shared/order';
-import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
 import type { Database, Write } from './database';
 import { keyOf } from './keys';
 import { putNewest } from './newest';
@@ -36,10 +36,10 @@ const BY_CLIENT_AND_TOPIC = 'mqtt_acked_client_key_topic_key';
 const KNOWN = { msgid: { $type: 'string' } };
 
 /** mqtt_client, mqtt_sub and mqtt_acked. */
-export class ClientCollections {
+export class ClientCollections implements ClientStore, PositionStore {
   constructor(private readonly db: Database) {}
 
-  saveStates(states: readonly ClientState[]): Promise<void> {
+  saveClientStates(states: readonly ClientState[]): Promise<void> {
     const versions = newestByClient(states).map((state) => ({
       key: keyOf(state.clientid),
       version: new Date(state.at),
@@ -53,7 +53,7 @@ export class ClientCollections {
     return putNewest(this.db, CLIENTS, versions);
   }
 
-  async getState(clientid: string): Promise<ClientState | null> {
+  async getClientState(clientid: string): Promise<ClientState | null> {
     const [found] = await this.db.find<ClientDocument>('mqtt_client', { client_key: keyOf(clientid) }, { limit: 1 });
     if (found === undefined) return null;
     return {

@@ -1,8 +1,8 @@
 import { RetryableError } from '../../errors';
 import type { ServiceUrl } from '../../config/url';
 import { healthWithin } from '../../health';
-import { StoreOfParts, type StoreParts } from '../shared/parts';
-import type { Capabilities, Health } from '../store';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Health, Store } from '../store';
 import { ClientCollections } from './clients';
 import { Database } from './database';
 import { MessageCollection } from './messages';
@@ -11,19 +11,18 @@ import { RetainedCollection } from './retained';
 import { settingsOf } from './settings';
 
 /** MongoDB. */
-export class MongoStore extends StoreOfParts {
+export class MongoStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly db: Database;
-  protected readonly parts: StoreParts;
   private readonly migrations: Migrations;
 
   /** @throws SettingError */
   constructor(url: ServiceUrl) {
-    super();
-    this.db = new Database(settingsOf(url), url.path);
-    this.migrations = new Migrations(this.db);
-    const clients = new ClientCollections(this.db);
-    this.parts = { messages: new MessageCollection(this.db), clients, positions: clients, retained: new RetainedCollection(this.db) };
+    const db = new Database(settingsOf(url), url.path);
+    const clients = new ClientCollections(db);
+    super({ messages: new MessageCollection(db), clients, positions: clients, retained: new RetainedCollection(db) });
+    this.db = db;
+    this.migrations = new Migrations(db);
   }
 
   async migrate(): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Document } from 'mongodb';
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
 import type { Database, Write } from './database';
 import { keyOf } from './keys';
 import { toDocument, toMessage, type MessageDocument } from './rows';
@@ -16,7 +16,7 @@ const FIELDS = Object.fromEntries(
 );
 
 /** mqtt_msg and mqtt_tombstone. */
-export class MessageCollection {
+export class MessageCollection implements MessageStore {
   private readonly topicIndex: TopicIndex;
 
   constructor(private readonly db: Database) {
@@ -27,7 +27,7 @@ export class MessageCollection {
    * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
    * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did.
    */
-  async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+  async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const gone = new Set(await this.removedEarlier(messages, now));
     const left = firstOfEach(messages.filter(({ id }) => !gone.has(id)));
     if (left.length === 0) return [];
@@ -53,22 +53,22 @@ export class MessageCollection {
     return tombstones.map(({ _id }) => _id);
   }
 
-  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = [...new Set(refs.map(({ id }) => id))];
     await this.db.upsert('mqtt_tombstone', ids.map((id) => tombstone(id, tombstoneUntil)));
     return this.db.delete('mqtt_msg', { msgid: { $in: ids } });
   }
 
-  async get(id: string): Promise<Message | null> {
+  async getMessage(id: string): Promise<Message | null> {
     const [found] = await this.db.find<MessageDocument>('mqtt_msg', { msgid: id }, { limit: 1, projection: FIELDS });
     return found === undefined ? null : toMessage(found);
   }
 
-  topics(query: TopicQuery): Promise<string[]> {
+  listTopics(query: TopicQuery): Promise<string[]> {
     return this.topicIndex.list(query);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     if (limit <= 0) return [];
     const found = await this.db.find<MessageDocument>(
       'mqtt_msg',
@@ -78,7 +78,7 @@ export class MessageCollection {
     return found.map((each) => toMessage(each));
   }
 
-  async trim(topic: string, keep: number): Promise<number> {
+  async trimTopic(topic: string, keep: number): Promise<number> {
     const ofTopic = { topic_key: keyOf(topic) };
     const [newestGone] = await this.db.find<{ msgid: string }>('mqtt_msg', ofTopic, {
       ...{ sort: { msgid: -1 }, skip: keep, limit: 1, projection: { _id: 0, msgid: 1 }, hint: BY_TOPIC },
@@ -87,7 +87,7 @@ export class MessageCollection {
     return this.db.delete('mqtt_msg', { ...ofTopic, msgid: { $lte: newestGone.msgid } }, { hint: BY_TOPIC });
   }
 
-  async purge(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<number> {
     await this.purgeFrom('mqtt_tombstone', now, limit);
     return this.purgeFrom('mqtt_msg', now, limit);
   }
@@ -101,7 +101,7 @@ export class MessageCollection {
     return this.db.delete(collection, { _id: { $in: found.map(({ _id }) => _id) }, ...expired });
   }
 
-  count(): Promise<number> {
+  countMessages(): Promise<number> {
     return this.db.count('mqtt_msg');
   }
 }

@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
 import { compareText } from '../shared/order';
-import type { Refusal, TopicQuery } from '../store';
+import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { keyOf } from './keys';
 import { putNewest } from './newest';
@@ -12,20 +12,20 @@ const NAMES = { collection: 'mqtt_retain', key: 'topic_key', version: 'msgid' };
 const BY_TOPIC = 'mqtt_retain_topic_key';
 
 /** mqtt_retain. */
-export class RetainedCollection {
+export class RetainedCollection implements RetainedStore {
   private readonly topicIndex: TopicIndex;
 
   constructor(private readonly db: Database) {
     this.topicIndex = new TopicIndex(db, 'mqtt_retain', { hint: BY_TOPIC });
   }
 
-  put(messages: readonly Message[]): Promise<Refusal[]> {
+  putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     return saveOrBisect(newestByTopic(messages), (batch) =>
       putNewest(this.db, NAMES, batch.map((message) => ({ key: keyOf(message.topic), version: message.id, fields: fieldsOf(message) }))),
     );
   }
 
-  async delete(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
     if (refs.length === 0) return;
     await this.db.bulk(
       'mqtt_retain',
@@ -34,7 +34,7 @@ export class RetainedCollection {
   }
 
   /** Topics first: payloads of messages that don't match never come into memory. */
-  async list(query: TopicQuery): Promise<Message[]> {
+  async listRetained(query: TopicQuery): Promise<Message[]> {
     const topics = await this.topicIndex.list(query);
     if (topics.length === 0) return [];
     const found = await this.db.find<MessageDocument>('mqtt_retain', { topic_key: { $in: topics.map(keyOf) } });

@@ -1,7 +1,7 @@
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { clampQos } from '../shared/qos';
-import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
 import type { Database } from './database';
 import { hashOf } from './keys';
 import { keyOf, mayBeCut } from './topic-index';
@@ -30,10 +30,10 @@ const POSITION = 'SELECT clientid, topic, msgid, receipts FROM mqtt_acked';
 const KNOWN = '(msgid IS NOT NULL OR receipts IS NOT NULL)';
 
 /** mqtt_client, mqtt_sub and mqtt_acked. Rows are written in order: batches that share some rarely meet in a deadlock. */
-export class ClientTables {
+export class ClientTables implements ClientStore, PositionStore {
   constructor(private readonly db: Database) {}
 
-  async saveStates(states: readonly ClientState[]): Promise<void> {
+  async saveClientStates(states: readonly ClientState[]): Promise<void> {
     const newest = newestStates(states).sort((a, b) => compareText(a.clientid, b.clientid));
     if (newest.length === 0) return;
     await this.db.rows(
@@ -47,7 +47,7 @@ export class ClientTables {
     );
   }
 
-  async getState(clientid: string): Promise<ClientState | null> {
+  async getClientState(clientid: string): Promise<ClientState | null> {
     const [row] = await this.db.rows<ClientRow>(
       `SELECT clientid, state, node, ROUND(UNIX_TIMESTAMP(online_at) * 1000) AS online, ROUND(UNIX_TIMESTAMP(offline_at) * 1000) AS offline, changed_at
        FROM mqtt_client WHERE client_key = ?`,

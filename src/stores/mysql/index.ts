@@ -2,8 +2,8 @@ import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../errors';
 import { healthWithin } from '../../health';
 import type { SqlParts } from '../shared/operator';
-import { StoreOfParts, type StoreParts } from '../shared/parts';
-import type { Capabilities, Health } from '../store';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Health, Store } from '../store';
 import { ClientTables } from './clients';
 import { connectionOf } from './connection';
 import { Database, type DatabaseOptions } from './database';
@@ -14,21 +14,20 @@ import { RetainedTable } from './retained';
 const SETTING = 'STORE_URL';
 
 /** MySQL and MariaDB. */
-export class MysqlStore extends StoreOfParts {
+export class MysqlStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   readonly sql: SqlParts;
   private readonly db: Database;
-  protected readonly parts: StoreParts;
   private readonly migrations: Migrations;
 
   constructor(url: ServiceUrl, options: DatabaseOptions = {}) {
-    super();
-    this.db = new Database(connectionOf(url, SETTING), options);
-    this.migrations = new Migrations(this.db);
-    const messages = new MessageTable(this.db);
-    const clients = new ClientTables(this.db);
-    this.parts = { messages, clients, positions: clients, retained: new RetainedTable(this.db) };
-    this.sql = { runner: this.db, messages };
+    const db = new Database(connectionOf(url, SETTING), options);
+    const messages = new MessageTable(db);
+    const clients = new ClientTables(db);
+    super({ messages, clients, positions: clients, retained: new RetainedTable(db) });
+    this.db = db;
+    this.migrations = new Migrations(db);
+    this.sql = { runner: db, messages };
   }
 
   migrate(): Promise<void> {

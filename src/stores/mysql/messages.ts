@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../shared/statements';
-import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
 import { ofTopic, TopicIndex } from './topic-index';
@@ -13,7 +13,7 @@ const DELETED_AT_ONCE = 10_000;
 const BY_TOPIC = 'FORCE INDEX (mqtt_msg_topic_key_msgid)';
 
 /** mqtt_msg and mqtt_tombstone. */
-export class MessageTable {
+export class MessageTable implements MessageStore {
   private readonly topicIndex: TopicIndex;
 
   constructor(private readonly db: Database) {
@@ -25,7 +25,7 @@ export class MessageTable {
    * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did. Ids are
    * written in order, so that two batches with the same ids rarely meet in a deadlock.
    */
-  async save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+  async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const gone = await this.buried(messages.map(({ id }) => id), now);
     const ordered = messages.filter(({ id }) => !gone.has(id)).sort((a, b) => (a.id < b.id ? -1 : 1));
     const refusals = await insertInStatements(this.db, ordered, (batch) => this.insert(batch));
@@ -70,7 +70,7 @@ export class MessageTable {
     return new Set(rows.map(({ msgid }) => msgid));
   }
 
-  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = [...new Set(refs.map(({ id }) => id))].sort();
     await this.bury(ids, tombstoneUntil);
     return this.db.delete('DELETE FROM mqtt_msg WHERE msgid IN (?)', [ids]);
@@ -84,13 +84,13 @@ export class MessageTable {
     );
   }
 
-  async get(id: string): Promise<Message | null> {
+  async getMessage(id: string): Promise<Message | null> {
     const rows = await this.db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE msgid = ?`, [id]);
     const row = rows.find(({ msgid }) => msgid === id);
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
+  async listMessages({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
     const { where, bindings } = ofTopic(topic);
     const rows = await this.db.rows<MessageRow>(
       `SELECT ${COLUMNS}, retain FROM mqtt_msg ${BY_TOPIC}
@@ -101,12 +101,12 @@ export class MessageTable {
     return rows.map((row) => toMessage(row, row.retain === 1));
   }
 
-  topics(query: TopicQuery): Promise<string[]> {
+  listTopics(query: TopicQuery): Promise<string[]> {
     return this.topicIndex.list(query);
   }
 
   /** Reads the `keep` newest to find the first that is too many. */
-  async trim(topic: string, keep: number): Promise<number> {
+  async trimTopic(topic: string, keep: number): Promise<number> {
     const { where, bindings } = ofTopic(topic);
     const [newest] = await this.db.rows<{ msgid: string }>(
       `SELECT msgid FROM mqtt_msg ${BY_TOPIC} WHERE ${where} ORDER BY topic_key DESC, msgid DESC LIMIT 1 OFFSET ?`,
@@ -120,12 +120,12 @@ export class MessageTable {
     return removed;
   }
 
-  async purge(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<number> {
     await this.db.delete('DELETE FROM mqtt_tombstone WHERE expires_at <= ? ORDER BY expires_at LIMIT ?', [now, limit]);
     return this.db.delete('DELETE FROM mqtt_msg WHERE expires_at <= ? ORDER BY expires_at LIMIT ?', [now, limit]);
   }
 
-  async count(): Promise<number> {
+  async countMessages(): Promise<number> {
     const [exact] = await this.db.rows<{ n: number }>(`SELECT COUNT(*) AS n FROM (SELECT 1 FROM mqtt_msg LIMIT ${EXACT_COUNT + 1}) AS some`);
     if (Number(exact?.n) <= EXACT_COUNT) return Number(exact?.n ?? 0);
     const [estimate] = await this.db.rows<{ n: number | null }>(

@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { newestMessages } from '../shared/newest';
 import { compareText } from '../shared/order';
-import type { Refusal, TopicQuery } from '../store';
+import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { hashOf } from './keys';
 import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
@@ -12,14 +12,14 @@ const REPLACED = ['topic', 'sender', 'username', 'qos', 'payload', 'properties',
 const NEWER = `COALESCE(mqtt_retain.msgid, '') <= VALUES(msgid)`;
 
 /** mqtt_retain. */
-export class RetainedTable {
+export class RetainedTable implements RetainedStore {
   private readonly topicIndex: TopicIndex;
 
   constructor(private readonly db: Database) {
     this.topicIndex = new TopicIndex(db, 'mqtt_retain');
   }
 
-  put(messages: readonly Message[]): Promise<Refusal[]> {
+  putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages).sort((a, b) => compareText(a.topic, b.topic));
     return insertInStatements(this.db, newest, async (batch) => {
       await this.db.rows(
@@ -30,7 +30,7 @@ export class RetainedTable {
     });
   }
 
-  async delete(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
     if (refs.length === 0) return;
     await this.db.rows(
       `DELETE FROM mqtt_retain WHERE ${refs.map(() => `(topic_hash = ? AND COALESCE(msgid, '') <= ?)`).join(' OR ')}`,
@@ -39,7 +39,7 @@ export class RetainedTable {
   }
 
   /** Topics first: payloads of messages that don't match never come into memory. */
-  async list(query: TopicQuery): Promise<Message[]> {
+  async listRetained(query: TopicQuery): Promise<Message[]> {
     const topics = await this.topicIndex.list(query);
     if (topics.length === 0) return [];
     const rows = await this.db.rows<MessageRow>(`SELECT ${COLUMNS} FROM mqtt_retain WHERE topic_hash IN (?)`, [topics.map(hashOf)]);

@@ -1,4 +1,4 @@
-import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { clampQos } from '../shared/qos';
 import type { Database } from './database';
@@ -27,10 +27,10 @@ const EPOCH_MS = (column: string) => `CASE WHEN isfinite(${column}) THEN (extrac
 const KNOWN = '(msgid IS NOT NULL OR receipts IS NOT NULL)';
 
 /** mqtt_client, mqtt_sub and mqtt_acked. Rows are written in order: batches that share some wait for each other, not in a circle. */
-export class ClientTables {
+export class ClientTables implements ClientStore, PositionStore {
   constructor(private readonly db: Database) {}
 
-  async saveStates(states: readonly ClientState[]): Promise<void> {
+  async saveClientStates(states: readonly ClientState[]): Promise<void> {
     const newest = newestStates(states);
     if (newest.length === 0) return;
     await this.db.rows(
@@ -53,7 +53,7 @@ export class ClientTables {
     );
   }
 
-  async getState(clientid: string): Promise<ClientState | null> {
+  async getClientState(clientid: string): Promise<ClientState | null> {
     const [row] = await this.db.rows<ClientRow>(
       `SELECT clientid, state, node, ${EPOCH_MS('online_at')} AS online, ${EPOCH_MS('offline_at')} AS offline, changed_at
        FROM mqtt_client WHERE mqtt_key(clientid) = mqtt_key(:clientid)`,

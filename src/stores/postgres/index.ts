@@ -2,8 +2,8 @@ import type { ClientConfig } from 'pg';
 import { RetryableError } from '../../errors';
 import { healthWithin } from '../../health';
 import type { SqlParts } from '../shared/operator';
-import { StoreOfParts, type StoreParts } from '../shared/parts';
-import type { Capabilities, Health } from '../store';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Health, Store } from '../store';
 import { ClientTables } from './clients';
 import { Database } from './database';
 import { MessageTable } from './messages';
@@ -21,25 +21,24 @@ export interface PostgresStoreOptions {
 }
 
 /** PostgreSQL, and what speaks its language: the embedded database, TimescaleDB. */
-export class PostgresStore extends StoreOfParts {
+export class PostgresStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   readonly sql: SqlParts;
   private readonly db: Database;
-  protected readonly parts: StoreParts;
   private readonly migrations: Migrations;
   private readonly product: string;
   private readonly setting: string;
 
   constructor(connection: ClientConfig, { product = 'PostgreSQL', setting = 'STORE_URL', migrations = 'postgres' }: PostgresStoreOptions = {}) {
-    super();
+    const db = new Database(connection, product);
+    const messages = new MessageTable(db);
+    const clients = new ClientTables(db);
+    super({ messages, clients, positions: clients, retained: new RetainedTable(db) });
     this.product = product;
     this.setting = setting;
-    this.db = new Database(connection, product);
-    this.migrations = new Migrations(this.db, migrations);
-    const messages = new MessageTable(this.db);
-    const clients = new ClientTables(this.db);
-    this.parts = { messages, clients, positions: clients, retained: new RetainedTable(this.db) };
-    this.sql = { runner: this.db, messages };
+    this.db = db;
+    this.migrations = new Migrations(db, migrations);
+    this.sql = { runner: db, messages };
   }
 
   migrate(): Promise<void> {

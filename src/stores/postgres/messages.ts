@@ -3,7 +3,7 @@ import { saveOrBisect } from '../shared/bisect';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../shared/statements';
 import { fitsText } from '../shared/text';
-import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { besideKey, KEY, keyOf, TopicIndex } from './topic-index';
@@ -25,7 +25,7 @@ interface Count {
 }
 
 /** mqtt_msg and mqtt_tombstone. */
-export class MessageTable {
+export class MessageTable implements MessageStore {
   private readonly topicIndex: TopicIndex;
 
   constructor(private readonly db: Database) {
@@ -37,7 +37,7 @@ export class MessageTable {
    * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did. Ids are
    * written in order, so that two batches with the same ids wait for each other instead of dying in a deadlock.
    */
-  save(messages: readonly Message[], now: number): Promise<Refusal[]> {
+  saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     return saveOrBisect(messages, async (batch) => {
       await this.db.rows(
         `INSERT INTO mqtt_msg (msgid, sender, topic, qos, retain, payload, arrived, payload_bin, username, properties, published_at, expires_at)
@@ -82,7 +82,7 @@ export class MessageTable {
     return fitsText(payload) ? payload.toString() : null;
   }
 
-  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = refs.map(({ id }) => id);
     await this.bury(ids, tombstoneUntil);
     return this.deleted(':ids::text[]', { ids });
@@ -97,12 +97,12 @@ export class MessageTable {
     );
   }
 
-  async get(id: string): Promise<Message | null> {
+  async getMessage(id: string): Promise<Message | null> {
     const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${ID} = :id`, { id });
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
+  async listMessages({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
     const selected = named(condition);
     const rows = await this.db.rows<MessageRow>(
       `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${ofTopic(topic)} AND (expires_at IS NULL OR expires_at > :now) ${selected.sql}
@@ -112,12 +112,12 @@ export class MessageTable {
     return rows.map((row) => toMessage(row, row.retain === 1));
   }
 
-  topics(query: TopicQuery): Promise<string[]> {
+  listTopics(query: TopicQuery): Promise<string[]> {
     return this.topicIndex.list(query);
   }
 
   /** Reads the `keep` newest to find the first that is too many, for each step. */
-  async trim(topic: string, keep: number): Promise<number> {
+  async trimTopic(topic: string, keep: number): Promise<number> {
     let removed = 0;
     for (let step = DELETED_AT_ONCE; step === DELETED_AT_ONCE; removed += step) {
       step = await this.deleted(
@@ -131,7 +131,7 @@ export class MessageTable {
   }
 
   /** In the order of the indexes on expires_at: without it the planner may read everything to find that nothing has expired. */
-  async purge(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<number> {
     await this.db.rows(
       `DELETE FROM mqtt_tombstone WHERE msgid = ANY(ARRAY(
          SELECT msgid FROM mqtt_tombstone WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit))`,
@@ -152,7 +152,7 @@ export class MessageTable {
     return Number(row?.n ?? 0);
   }
 
-  async count(): Promise<number> {
+  async countMessages(): Promise<number> {
     const [estimate] = await this.db.rows<{ n: number }>(`SELECT reltuples AS n FROM pg_class WHERE oid = 'mqtt_msg'::regclass`);
     if (estimate !== undefined && estimate.n > EXACT_COUNT) return Math.round(estimate.n);
     const [exact] = await this.db.rows<Count>('SELECT count(*) AS n FROM mqtt_msg');

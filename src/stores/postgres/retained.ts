@@ -1,20 +1,20 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, TopicQuery } from '../store';
+import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { KEY, TopicIndex } from './topic-index';
 
 /** mqtt_retain. */
-export class RetainedTable {
+export class RetainedTable implements RetainedStore {
   private readonly topicIndex: TopicIndex;
 
   constructor(private readonly db: Database) {
     this.topicIndex = new TopicIndex(db, 'mqtt_retain');
   }
 
-  put(messages: readonly Message[]): Promise<Refusal[]> {
+  putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     return saveOrBisect(newestMessages(messages), async (batch) => {
       await this.db.rows(
         `INSERT INTO mqtt_retain AS r (topic, msgid, sender, qos, payload, arrived, payload_bin, username, properties, published_at, expires_at)
@@ -31,7 +31,7 @@ export class RetainedTable {
     });
   }
 
-  async delete(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
     await this.db.rows(
       `DELETE FROM mqtt_retain USING unnest(:topics::text[], :ids::text[]) AS gone(topic, msgid)
        WHERE mqtt_key(mqtt_retain.topic) = mqtt_key(gone.topic) AND coalesce(mqtt_retain.msgid, '') COLLATE "C" <= gone.msgid`,
@@ -40,7 +40,7 @@ export class RetainedTable {
   }
 
   /** Topics first: payloads of messages that don't match never come into memory. */
-  async list(query: TopicQuery): Promise<Message[]> {
+  async listRetained(query: TopicQuery): Promise<Message[]> {
     const topics = await this.topicIndex.list(query);
     if (topics.length === 0) return [];
     const rows = await this.db.rows<MessageRow>(

@@ -1,7 +1,7 @@
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { clampQos } from '../shared/qos';
-import type { ClientState, Position, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
 import type { Command, Database } from './database';
 import type { Keys } from './keys';
 import { CHANGE } from './scripts';
@@ -12,13 +12,13 @@ const SECONDS_BELOW = 100_000_000_000;
 type PositionValue = Pick<Position, 'id' | 'receipts'>;
 
 /** Client state, subscriptions and read positions. */
-export class Clients {
+export class Clients implements ClientStore, PositionStore {
   constructor(
     private readonly db: Database,
     private readonly keys: Keys,
   ) {}
 
-  async saveStates(states: readonly ClientState[]): Promise<void> {
+  async saveClientStates(states: readonly ClientState[]): Promise<void> {
     const newest = newestStates(states);
     const written = await this.db.all<number>(newest.map((state) => this.change(state)));
     await this.db.all(newest.filter((_, i) => written[i] === 1).flatMap((state) => this.notePresence(state)));
@@ -35,7 +35,7 @@ export class Clients {
     return [connected ? ['HSET', this.keys.node(node), clientid, connectedAt ?? at] : ['HDEL', this.keys.node(node), clientid]];
   }
 
-  async getState(clientid: string): Promise<ClientState | null> {
+  async getClientState(clientid: string): Promise<ClientState | null> {
     const names = ['state', 'node', 'online_at', 'offline_at', 'changed_at', 'known'];
     const [state, node, online, offline, changed, known] = await this.db.one<(string | null)[]>('HMGET', this.keys.client(clientid), ...names);
     if (state == null) return null;

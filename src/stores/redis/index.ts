@@ -3,8 +3,8 @@ import { RefusedError, RetryableError } from '../../errors';
 import { evictionPolicy } from '../../redis/info';
 import { healthWithin } from '../../health';
 import { MigrationFiles } from '../shared/migration-files';
-import { StoreOfParts, type StoreParts } from '../shared/parts';
-import type { Capabilities, Health } from '../store';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Health, Store } from '../store';
 import { Clients } from './clients';
 import { Database, type RedisTimeouts } from './database';
 import { Keys } from './keys';
@@ -15,23 +15,21 @@ import { Takeover } from './takeover';
 const SETTING = 'STORE_URL';
 
 /** Redis: single, Sentinel, Cluster. */
-export class RedisStore extends StoreOfParts {
+export class RedisStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly db: Database;
   private readonly keys: Keys;
-  protected readonly parts: StoreParts;
   private readonly takeover: Takeover;
   private readonly migrations = new MigrationFiles('redis');
 
   constructor(url: ServiceUrl, timeouts?: RedisTimeouts) {
-    super();
-    this.db = new Database(url, SETTING, timeouts);
-    this.keys = new Keys(url.params['prefix'] ?? 'mqtt');
-    const messages = new Messages(this.db, this.keys);
-    const clients = new Clients(this.db, this.keys);
-    const retained = new Retained(this.db, this.keys);
-    this.parts = { messages, clients, positions: clients, retained };
-    this.takeover = new Takeover(this.db, this.keys, { messages, clients, retained });
+    const db = new Database(url, SETTING, timeouts);
+    const keys = new Keys(url.params['prefix'] ?? 'mqtt');
+    const parts = { messages: new Messages(db, keys), clients: new Clients(db, keys), retained: new Retained(db, keys) };
+    super({ ...parts, positions: parts.clients });
+    this.db = db;
+    this.keys = keys;
+    this.takeover = new Takeover(db, keys, parts);
   }
 
   /** Every step can be repeated, also by two servers at once. */

@@ -1,5 +1,5 @@
 import type { Message, MessageRef } from '../../offline/message';
-import type { MessageQuery, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
 import type { Command, Database } from './database';
 import { expiryMember, parseExpiryMember, type Keys } from './keys';
 import { toFields, toMessage } from './rows';
@@ -13,7 +13,7 @@ const MESSAGES_PER_READ = 100;
 const REMOVED_AT_ONCE = 1_000;
 
 /** Messages, their order, topics, expiry and tombstones. */
-export class Messages {
+export class Messages implements MessageStore {
   private readonly topicIndex: TopicIndex;
 
   constructor(
@@ -28,7 +28,7 @@ export class Messages {
    * in another process: remove() first leaves its tombstones, then looks for the messages; save() first stores the messages, then looks for
    * tombstones. Whoever looks last sees what the other did.
    */
-  async save(messages: readonly Message[]): Promise<Refusal[]> {
+  async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
     const gone = await this.buried(messages);
     const kept = messages.filter(({ id }) => !gone.has(id));
     if (kept.length === 0) return [];
@@ -65,7 +65,7 @@ export class Messages {
     return new Set(refs.filter((_, i) => found[i] === 1).map(({ id }) => id));
   }
 
-  async remove(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ttl = tombstoneUntil - Date.now();
     if (ttl > 0) await this.db.all(refs.map(({ id }) => ['EVAL', BURY, 1, this.keys.tombstone(id), tombstoneUntil, ttl]));
     return this.removeStored(refs);
@@ -83,7 +83,7 @@ export class Messages {
     return deleted.reduce((sum, n) => sum + n, 0);
   }
 
-  async get(id: string): Promise<Message | null> {
+  async getMessage(id: string): Promise<Message | null> {
     const [message] = await this.read([id]);
     return message ?? null;
   }
@@ -93,7 +93,7 @@ export class Messages {
     return hashes.flatMap((fields, i) => toMessage(ids[i] ?? '', fromPairs(fields)) ?? []);
   }
 
-  async list({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
+  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     const found: Message[] = [];
     for (let from = after; found.length < limit; ) {
       const count = Math.min(limit - found.length, MESSAGES_PER_READ);
@@ -106,11 +106,11 @@ export class Messages {
     return found;
   }
 
-  topics(query: TopicQuery): Promise<string[]> {
+  listTopics(query: TopicQuery): Promise<string[]> {
     return this.topicIndex.list(query);
   }
 
-  async trim(topic: string, keep: number): Promise<number> {
+  async trimTopic(topic: string, keep: number): Promise<number> {
     const surplus = (await this.db.one<number>('ZCARD', this.keys.ids(topic))) - keep;
     let removed = 0;
     while (removed < surplus) {
@@ -123,13 +123,13 @@ export class Messages {
   }
 
   /** Redis forgets tombstones by itself. */
-  async purge(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<number> {
     const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.expiry, '-inf', now, 'LIMIT', 0, limit);
     if (members.length > 0) await this.removeStored(members.map(parseExpiryMember));
     return members.length;
   }
 
-  count(): Promise<number> {
+  countMessages(): Promise<number> {
     return this.db.one<number>('ZCARD', this.keys.expiry);
   }
 }

@@ -1,6 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, TopicQuery } from '../store';
+import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import type { Keys } from './keys';
 import { fromPairs } from './messages';
@@ -9,7 +9,7 @@ import { FORGET, RETAIN } from './scripts';
 import { TopicIndex } from './topic-index';
 
 /** Retained messages, one hash a topic. */
-export class Retained {
+export class Retained implements RetainedStore {
   readonly topicIndex: TopicIndex;
 
   constructor(
@@ -19,19 +19,19 @@ export class Retained {
     this.topicIndex = new TopicIndex(db, keys.retainedTopics, (topic) => keys.retained(topic));
   }
 
-  async put(messages: readonly Message[]): Promise<Refusal[]> {
+  async putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages);
     await this.db.all(newest.map((message) => ['EVAL', RETAIN, 1, this.keys.retained(message.topic), message.id, ...toFields(message)]));
     await this.topicIndex.add(newest.map(({ topic }) => topic));
     return [];
   }
 
-  async delete(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
     await this.db.all(refs.map(({ topic, id }) => ['EVAL', FORGET, 1, this.keys.retained(topic), id]));
     await this.topicIndex.removeEmpty(refs.map(({ topic }) => topic));
   }
 
-  async list(query: TopicQuery): Promise<Message[]> {
+  async listRetained(query: TopicQuery): Promise<Message[]> {
     const topics = await this.topicIndex.list(query);
     const hashes = await this.db.all<Buffer[]>(topics.map((topic) => ['HGETALLBuffer', this.keys.retained(topic)]));
     return hashes.flatMap((pairs) => {

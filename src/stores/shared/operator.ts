@@ -35,7 +35,7 @@ export interface SqlParts {
     removeBuried(ids: readonly string[], now: number): Promise<void>;
     bury(ids: readonly string[], tombstoneUntil: number): Promise<void>;
     /** `condition`: on mqtt_msg. */
-    list(query: MessageQuery, condition: BoundStatement | null): Promise<Message[]>;
+    listMessages(query: MessageQuery, condition: BoundStatement | null): Promise<Message[]>;
     /** What the column `payload` holds. */
     payloadOf(message: Message): Value;
   };
@@ -131,7 +131,7 @@ export function operated(store: Store & { readonly sql: SqlParts }, statements: 
         return operator.deleteMessages(refs);
       },
     }),
-    ...(operator.has('SELECT_MESSAGE') && { listMessages: (query) => table.list(query, operator.selected(query.topic)) }),
+    ...(operator.has('SELECT_MESSAGE') && { listMessages: (query) => table.listMessages(query, operator.selected(query.topic)) }),
     ...(operator.has('INSERT_SUBSCRIPTION') && { putSubscriptions: (subscriptions) => operator.putSubscriptions(subscriptions) }),
     ...(operator.has('DELETE_SUBSCRIPTION') && { deleteSubscriptions: (refs) => operator.deleteSubscriptions(refs) }),
     ...(operator.has('SELECT_SUBSCRIPTIONS') && { listSubscriptions: (clientid) => operator.listSubscriptions(clientid) }),
