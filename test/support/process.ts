@@ -46,7 +46,13 @@ export class ServerProcess {
   /** Started, and working. */
   static async serve(environment: Record<string, string>): Promise<ServerProcess> {
     const server = await ServerProcess.run(environment, 'serve');
-    await waitFor('the server to be ready', () => server.output.includes('"msg":"ready"') || server.exited(), 30_000);
+    try {
+      await waitFor('the server to be ready', () => server.output.includes('"msg":"ready"') || server.exited(), 45_000);
+    } catch (error) {
+      // Left behind it would keep the directory that the next test needs.
+      await server.end('SIGKILL');
+      throw error;
+    }
     return server;
   }
 
