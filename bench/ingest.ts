@@ -1,60 +1,135 @@
 /**
- * Events accepted per second, beside a bare node:http server that parses the same JSON and runs the same validator: the price of durable
- * acceptance. Both in one run, one after the other, each in a process of its own.
+ * What an event costs on its way into the store: this server, with its queue on Redis and its store on PostgreSQL, beside a bare node:http server
+ * that parses the same JSON and runs the same validator, and beside a naive peer (naive.ts). All of them in one run, each in a process of its own,
+ * with the load from a process of its own: compare the ratios, because the machines differ.
+ * `npm run bench` needs `npm run services -- postgres redis`; `npm run bench -- embedded` measures the embedded default instead of the servers.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { Agent } from 'node:http';
 import { join } from 'node:path';
-import { BenchServer, post, publishEvent } from './server';
+import { backendUrl } from '../test/support/backends';
+import { emptyDatabase } from '../test/support/database';
+import { emptyRedis } from '../test/support/redis';
+import { cpuMicros } from './cpu';
+import type { Load, Outcome } from './load';
+import { BenchServer } from './server';
 
-const CONNECTIONS = 64;
-const SECONDS = 5;
+const SECONDS = Number(process.env['SECONDS'] ?? 6);
+const WARM_UP_SECONDS = 2;
+const ROUNDS = Number(process.env['ROUNDS'] ?? 3);
 const TOPICS = 100;
 const PORT = 18_480;
+/** Connections and requests under way on each: 64 in all for the first answer, 128 and 512 for the rate. */
+const SHAPES = [
+  { connections: 64, pipelining: 1 },
+  { connections: 64, pipelining: 2 },
+  { connections: 64, pipelining: 8 },
+] as const;
 
-/** @returns answered 202 per second. */
-async function load(port: number, seconds: number): Promise<number> {
-  const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS });
-  const start = performance.now();
-  let accepted = 0;
-  const connection = async () => {
-    while (performance.now() - start < seconds * 1000) if ((await post(agent, port, publishEvent(TOPICS))).status === 202) accepted++;
-  };
-  await Promise.all(Array.from({ length: CONNECTIONS }, connection));
-  agent.destroy();
-  return accepted / ((performance.now() - start) / 1000);
+interface Figures {
+  /** Events answered 202 per second. */
+  readonly accepted: number;
+  /** Events that are in the store, per second, from the first request until the last event is stored. */
+  readonly stored: number;
+  /** CPU microseconds of the server's process per event, until the last event is stored. */
+  readonly cpu: number;
 }
 
-async function stop(child: ChildProcess): Promise<void> {
-  const exit = once(child, 'exit');
-  child.kill('SIGTERM');
+interface Target {
+  readonly pid: number;
+  readonly port: number;
+  /** Resolves when everything that was accepted is stored. */
+  drained(): Promise<unknown>;
+  stop(): Promise<unknown>;
+}
+
+function child(file: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
+  return fork(join(__dirname, file), { execArgv: ['--import', 'tsx'], env: { ...process.env, ...env } });
+}
+
+async function stopped(process: ChildProcess): Promise<void> {
+  const exit = once(process, 'exit');
+  process.kill('SIGTERM');
   await exit;
 }
 
-async function measureBare(): Promise<number> {
-  const child = fork(join(__dirname, 'bare.ts'), { execArgv: ['--import', 'tsx'] });
-  const [port] = (await once(child, 'message')) as [number];
-  await load(port, 1);
-  const rate = await load(port, SECONDS);
-  await stop(child);
-  return rate;
+async function offer(load: Load): Promise<Outcome> {
+  const generator = fork(join(__dirname, 'generator.ts'), { execArgv: ['--import', 'tsx'] });
+  generator.send(load);
+  const [outcome] = (await once(generator, 'message')) as [Outcome];
+  await stopped(generator);
+  return outcome;
 }
 
-async function measureServer(): Promise<number> {
-  const server = await BenchServer.start(PORT, {});
-  await load(PORT, 1);
-  const rate = await load(PORT, SECONDS);
-  await server.stop();
-  return rate;
+async function measure(target: Target, shape: (typeof SHAPES)[number], seconds: number): Promise<Figures> {
+  const before = cpuMicros(target.pid);
+  const { accepted, seconds: took } = await offer({ port: target.port, ...shape, seconds, topics: TOPICS });
+  const offered = performance.now();
+  await target.drained();
+  const all = took + (performance.now() - offered) / 1_000;
+  return { accepted: accepted / took, stored: accepted / all, cpu: (cpuMicros(target.pid) - before) / accepted };
 }
 
-async function main(): Promise<void> {
-  const bare = await measureBare();
-  const server = await measureServer();
-  process.stdout.write(`bare node:http + validator: ${bare.toFixed(0)} events/s\n`);
-  process.stdout.write(`server on the embedded database: ${server.toFixed(0)} events/s accepted durably\n`);
-  process.stdout.write(`ratio: ${(server / bare).toFixed(3)}\n`);
+async function bare(): Promise<Target> {
+  const process = child('bare.ts');
+  const [port] = (await once(process, 'message')) as [number];
+  return { pid: process.pid ?? 0, port, drained: async () => undefined, stop: () => stopped(process) };
 }
 
-void main();
+async function server(env: Readonly<Record<string, string>>): Promise<Target> {
+  const process = await BenchServer.start(PORT, env);
+  return { pid: process.pid, port: PORT, drained: () => process.drained(), stop: () => process.stop() };
+}
+
+async function naive(env: Readonly<Record<string, string>>): Promise<Target> {
+  const process = child('naive.ts', env);
+  const [port] = (await once(process, 'message')) as [number];
+  const drained = async () => {
+    while ((await (await fetch(`http://127.0.0.1:${port}/waiting`)).json()) !== 0) await new Promise((resolve) => setTimeout(resolve, 50));
+  };
+  return { pid: process.pid ?? 0, port, drained, stop: () => stopped(process) };
+}
+
+const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
+
+/** The targets take turns, so that a slow moment of the machine falls on all of them. */
+async function compare(targets: ReadonlyMap<string, () => Promise<Target>>, shape: (typeof SHAPES)[number]): Promise<Map<string, Figures>> {
+  const all = new Map<string, Figures[]>([...targets.keys()].map((name) => [name, []]));
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, open] of targets) {
+      const target = await open();
+      await measure(target, shape, WARM_UP_SECONDS);
+      all.get(name)?.push(await measure(target, shape, SECONDS));
+      await target.stop();
+    }
+  }
+  const pick = (figures: readonly Figures[], key: keyof Figures) => median(figures.map((each) => each[key]));
+  return new Map([...all].map(([name, figures]) => [name, { accepted: pick(figures, 'accepted'), stored: pick(figures, 'stored'), cpu: pick(figures, 'cpu') }]));
+}
+
+async function settings(): Promise<Record<string, string>> {
+  const [postgres, redis] = [backendUrl('postgres'), backendUrl('redis')];
+  if (postgres === null || redis === null) throw new Error('npm run services -- postgres redis');
+  await emptyRedis(`${redis}/15`);
+  return { STORE_URL: await emptyDatabase(postgres, 'offline_bench_ingest'), QUEUE_URL: `${redis}/15` };
+}
+
+async function main(kinds: readonly string[]): Promise<void> {
+  const targets = new Map<string, () => Promise<Target>>([['bare', bare]]);
+  if (kinds.includes('embedded')) targets.set('embedded', () => server({}));
+  else targets.set('server', async () => server(await settings()));
+  if (!kinds.includes('embedded') && !kinds.includes('quick')) targets.set('naive', async () => naive(await settings()));
+  for (const shape of SHAPES) {
+    const figures = await compare(targets, shape);
+    const base = figures.get('bare') as Figures;
+    const ratio = (value: number, of: number) => `${value.toFixed(0)} (${(value / of).toFixed(2)})`;
+    process.stdout.write(`\n${shape.connections * shape.pipelining} requests under way on ${shape.connections} connections; in brackets the ratio to bare\n`);
+    process.stdout.write('| | accepted per second | stored per second | CPU per event, microseconds |\n| --- | --- | --- | --- |\n');
+    for (const [name, { accepted, stored, cpu }] of figures) {
+      const written = name === 'bare' ? '-' : ratio(stored, base.accepted);
+      process.stdout.write(`| ${name} | ${ratio(accepted, base.accepted)} | ${written} | ${cpu.toFixed(0)} (${(cpu / base.cpu).toFixed(2)}) |\n`);
+    }
+  }
+}
+
+void main(process.argv.slice(2));

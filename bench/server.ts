@@ -42,10 +42,10 @@ export class BenchServer {
   ) {}
 
   /** Resolves when it is ready. `env` as the server's settings. */
-  static async start(port: number, env: Readonly<Record<string, string>>): Promise<BenchServer> {
+  static async start(port: number, env: Readonly<Record<string, string>>, nodeArgs: readonly string[] = []): Promise<BenchServer> {
     const directory = mkdtempSync(join(tmpdir(), 'offline-bench-'));
     const settings = { PATH: process.env['PATH'] ?? '', PORT: String(port), DATA_DIR: directory, ...env };
-    const child = spawn(process.execPath, [join(__dirname, '../dist/main.js'), 'serve'], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [...nodeArgs, join(__dirname, '../dist/main.js'), 'serve'], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-10_000)));
     while (!output.includes('"msg":"ready"')) {
@@ -75,6 +75,10 @@ export class BenchServer {
     const start = performance.now();
     while ((await this.backlog()) > 0) await new Promise((resolve) => setTimeout(resolve, 100));
     return performance.now() - start;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
   }
 
   /** Resident memory, MB. */

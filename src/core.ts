@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Backends } from './backends';
 import type { Config } from './config/config';
 import type { EmqxApi } from './emqx/api';
 import { RefusedError } from './errors';
 import { readEvent } from './events';
-import { createHandlers } from './handlers';
+import { clientWork, historyWork, messageWork, type HandlerParts } from './handlers';
 import { ClientDesk } from './offline/clients/client-desk';
 import { requestsOf } from './offline/positions/consumer';
 import { AcceptedAcks } from './offline/accept/accepted-acks';
@@ -13,6 +14,7 @@ import { Letters } from './offline/accept/letters';
 import { ReadPurger } from './offline/positions/read-purger';
 import { RestoreWatch } from './offline/retained/restore-watch';
 import { newSigningKey, Signer } from './offline/signature';
+import { Trimmer } from './offline/write/trimmer';
 import type { Logger } from './ops/log';
 import { registerGauges } from './ops/gauges';
 import { Maintenance } from './ops/maintenance';
@@ -20,12 +22,19 @@ import type { Metrics } from './ops/metrics';
 import { NO_API_KEY } from './ops/status';
 import { Budget } from './queue/batcher';
 import { LetterBox } from './queue/dead-letters';
-import { Lanes } from './queue/lanes';
-import { Workers } from './queue/workers';
+import { Consumer, type ConsumerOptions, type LaneWork } from './queue/consumer';
+import type { LaneJob } from './queue/jobs';
+import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS } from './queue/lanes';
+import { clientLane, historyLane, messageLane } from './queue/names';
+import { hasPassed, tailsOf } from './queue/sequence';
 
 /** Events that wait in memory for the queue; beyond it they get 429. EMQX has up to 800 under way for each of its nodes (8 connections). */
 const MAX_WAITING = { items: 8_192, bytes: 64 * 1024 * 1024 };
 const DEAD_LETTERS = { count: 10_000, ageMs: 30 * 24 * 3_600_000 };
+
+const STORED_LOOK_MS = 50;
+
+type Opened = Pick<Consumer<LaneJob>, 'open' | 'start' | 'close'>;
 
 export interface CoreDeps {
   readonly config: Config;
@@ -45,7 +54,9 @@ export class Core {
   private readonly acks: AcceptedAcks;
   private readonly maintenance: Maintenance;
   private readonly watch: RestoreWatch | null;
-  private workers: Workers | null = null;
+  private readonly trimmer: Trimmer;
+  private consumers: readonly Opened[] = [];
+  private readonly closing = new AbortController();
 
   private constructor(
     private readonly deps: CoreDeps,
@@ -67,8 +78,9 @@ export class Core {
       append: (sink, messages) => lanes.historyOf(sink, messages),
     });
     this.clients = new ClientDesk({ lanes, state, now });
+    this.trimmer = new Trimmer({ store, policies, metrics, onError: (err) => log.warn({ err }, 'a topic could not be trimmed to maxStored; it is looked at again') });
     const readPurger = new ReadPurger({ store, policies, now });
-    this.maintenance = new Maintenance({ store, state, letters: box, readPurger, vacuum: () => backends.vacuum(), metrics, log, now });
+    this.maintenance = new Maintenance({ store, state, letters: box, readPurger, trimmer: this.trimmer, policies, vacuum: () => backends.vacuum(), metrics, log, now });
   }
 
   /** Once it is open events are accepted. Throws RetryableError while the queue is away. */
@@ -87,28 +99,68 @@ export class Core {
 
   /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */
   async start(onFailure: (error: unknown) => void): Promise<void> {
-    await this.deps.backends.store.migrate();
-    const { deps, lanes, letters, signer, acks } = this;
-    // On a queue that several processes share the others' are known already.
-    if (!deps.backends.queue.shared) await this.ingest.remember(lanes.waitingEvents());
-    const workers = new Workers(deps.backends.queue, createHandlers({ deps, lanes, letters, signer, acks }));
+    const { store, queue } = this.deps.backends;
+    await store.migrate();
+    const { messages, others } = this.openConsumers();
+    const consumers = [...messages, ...others];
     try {
-      await workers.ready();
+      await Promise.all(consumers.map((consumer) => consumer.open()));
     } catch (error) {
-      await workers.close();
+      await Promise.all(consumers.map((consumer) => consumer.close()));
       throw error;
     }
-    this.workers = workers;
-    workers.start(onFailure);
+    this.consumers = consumers;
+    for (const consumer of messages) consumer.start(onFailure);
+    const startOthers = () => others.forEach((consumer) => consumer.start(onFailure));
+    // What earlier processes accepted and have not stored: on a queue that several processes share its acknowledgements are known (AcceptedAcks).
+    if (queue.shared) startOthers();
+    else void this.untilStored().then((isOver) => isOver && startOthers(), onFailure);
     this.maintenance.start();
     this.watch?.start();
+  }
+
+  private openConsumers(): { messages: Opened[]; others: Opened[] } {
+    const { backends } = this.deps;
+    const { laneCounts } = backends.queue;
+    const { lanes, letters, signer, acks, trimmer, deps } = this;
+    const parts: HandlerParts = { deps, lanes, letters, signer, acks, trimmer };
+    const names = (count: number, nameOf: (lane: number) => string) => Array.from({ length: count }, (_, lane) => nameOf(lane));
+    return {
+      messages: names(laneCounts.messages, messageLane).map((lane) => this.consumer(lane, messageWork(parts, lane), MAX_JOB_EVENTS)),
+      others: [
+        ...names(laneCounts.clients, clientLane).map((lane) => this.consumer(lane, clientWork(parts, lane), 1)),
+        ...backends.history.map((sink) => this.consumer(historyLane(sink.name), historyWork(parts, sink), 1)),
+      ],
+    };
+  }
+
+  private consumer<J extends LaneJob>(lane: string, work: LaneWork<J>, maxEvents: number): Consumer<J> {
+    const { backends, metrics, log } = this.deps;
+    const options: ConsumerOptions = {
+      ...{ maxEvents, maxBytes: MAX_JOB_BYTES },
+      onDone: (addedAt) => metrics.queueLag.observe((Date.now() - addedAt) / 1_000),
+      onRetry: (name, error, attempt) => log.warn({ lane: name, attempt, err: error }, 'a job is tried again'),
+    };
+    return new Consumer(backends.queue.source(lane), work, options);
+  }
+
+  /** What was waiting in the message lanes when this process started is in the store. @returns false when the process stops before. */
+  private async untilStored(): Promise<boolean> {
+    const { sequence, laneCounts } = this.deps.backends.queue;
+    const lanes = Array.from({ length: laneCounts.messages }, (_, lane) => messageLane(lane));
+    const tails = tailsOf(await sequence.progress(lanes));
+    while (!hasPassed(await sequence.progress(lanes), tails)) {
+      await sleep(STORED_LOOK_MS, undefined, { signal: this.closing.signal }).catch(() => undefined);
+      if (this.closing.signal.aborted) return false;
+    }
+    return !this.closing.signal.aborted;
   }
 
   /** Resolves when the queue has the request. */
   async requestDelivery(clientid: string, filter: string): Promise<void> {
     if (this.deps.emqx === null) throw new RefusedError(NO_API_KEY);
     const requests = requestsOf(this.deps.config.policies, { clientid, filter, qos: 2, at: this.deps.now() });
-    await Promise.all(requests.map((deliver) => this.lanes.put({ deliver }, clientid.length + filter.length)));
+    await this.lanes.put(requests.map((deliver) => ({ deliver })));
   }
 
   /** Resolves when the queue has the request. */
@@ -122,11 +174,13 @@ export class Core {
   /** Finishes or gives back what is in hand. */
   async close(): Promise<void> {
     // At once, so that no job starts another try while we wait.
-    const working = this.workers?.close();
+    this.closing.abort();
+    const working = Promise.all(this.consumers.map((consumer) => consumer.close()));
     const watching = this.watch?.stop();
     await this.maintenance.stop();
     await watching;
     await working;
+    await this.trimmer.stop();
     await this.lanes.close();
     await this.box.close();
   }

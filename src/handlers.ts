@@ -2,11 +2,12 @@ import type { CoreDeps } from './core';
 import type { HistorySink } from './history/history';
 import type { AcceptedAcks } from './offline/accept/accepted-acks';
 import { changeBody } from './offline/accept/change-body';
-import { Clients } from './offline/clients/clients';
-import { Deliverer } from './offline/deliver/deliverer';
-import { Historian } from './offline/write/historian';
-import { LateWrites } from './offline/positions/late-writes';
 import type { Letters } from './offline/accept/letters';
+import { Clients } from './offline/clients/clients';
+import { Subscriptions } from './offline/clients/subscriptions';
+import { Deliverer } from './offline/deliver/deliverer';
+import { fromWire } from './offline/message';
+import { LateWrites } from './offline/positions/late-writes';
 import { Positions } from './offline/positions/positions';
 import { Reading } from './offline/positions/reading';
 import { RestoredCopies } from './offline/retained/restored-copies';
@@ -14,12 +15,16 @@ import { Restorer } from './offline/retained/restorer';
 import { RetainedIds } from './offline/retained/retained-ids';
 import { RetainedKeeper } from './offline/retained/retained-keeper';
 import type { Signer } from './offline/signature';
-import { Subscriptions } from './offline/clients/subscriptions';
-import { Trimmer } from './offline/write/trimmer';
+import { Historian } from './offline/write/historian';
+import type { Trimmer } from './offline/write/trimmer';
 import { Writer } from './offline/write/writer';
-import { fromWire, isRetainedJob, type ClientJob, type HistoryJob, type MessageJob } from './queue/jobs';
+import type { LaneWork } from './queue/consumer';
+import { Gate } from './queue/gate';
+import { isRetainedJob, type ClientJob, type GatedJob, type HistoryJob, type MessageJob } from './queue/jobs';
 import type { Lanes } from './queue/lanes';
-import type { Handlers } from './queue/workers';
+import { historyLane } from './queue/names';
+import { splitClients, splitHistory, splitMessages } from './queue/split';
+import { probeStore } from './stores/probe';
 
 export interface HandlerParts {
   readonly deps: CoreDeps;
@@ -27,20 +32,7 @@ export interface HandlerParts {
   readonly letters: Letters;
   readonly signer: Signer;
   readonly acks: AcceptedAcks;
-}
-
-/** Who does which job. Without an API key everything is stored and nothing delivered. */
-export function createHandlers(parts: HandlerParts): Handlers {
-  const { backends, log } = parts.deps;
-  const writer = createWriter(parts);
-  const clients = createClients(parts);
-  return {
-    messages: (job, takenOver) => writer.handle(job, takenOver),
-    clients: createClientHandler(parts, clients),
-    histories: new Map(backends.history.map((sink) => [sink.name, historianOf(sink, parts)])),
-    setAside: (job) => setAside(job as MessageJob | ClientJob, parts.letters, writer, clients),
-    onRetry: (lane, error, attempt) => log.warn({ lane, attempt, err: error }, 'a job is tried again'),
-  };
+  readonly trimmer: Trimmer;
 }
 
 /** What most of them need. */
@@ -50,48 +42,132 @@ function common({ deps, lanes, letters, acks }: HandlerParts) {
   return { store, state: queue.state, lanes, acks, policies: config.policies, metrics, setAside: letters.setAside.bind(letters), now };
 }
 
-function createWriter(parts: HandlerParts): Writer {
+/** Stores what is published and removes what is acknowledged. */
+export function messageWork(parts: HandlerParts, lane: string): LaneWork<MessageJob> {
+  const { lanes, letters, trimmer } = parts;
   const shared = common(parts);
   const retained = new RetainedIds(shared.state);
   const keeper = new RetainedKeeper({ ...shared, ids: retained, copies: new RestoredCopies(shared.state) });
-  return new Writer({ ...shared, retained, keeper, lateWrites: new LateWrites(shared), trimmer: new Trimmer(shared) });
-}
-
-function createClients(parts: HandlerParts): Clients {
-  const shared = common(parts);
-  const refuse = parts.letters.setAsideSubscription.bind(parts.letters);
-  const subscriptions = new Subscriptions({ ...shared, emqx: parts.deps.emqx, setAside: refuse });
-  return new Clients({ ...shared, subscriptions });
-}
-
-function createClientHandler(parts: HandlerParts, clients: Clients): Handlers['clients'] {
-  const { emqx, log } = parts.deps;
-  const shared = common(parts);
-  const reading = new Reading({ ...shared, positions: new Positions(shared) });
-  const deliverer = emqx === null ? null : new Deliverer({ ...shared, emqx, signer: parts.signer });
-  const restorer = emqx?.retainer === undefined ? null : new Restorer({ ...shared, emqx, retainer: emqx.retainer, signer: parts.signer, log });
-  return async (job, takenOver) => {
-    if (job.name === 'changes') {
-      await clients.apply(job.data.changes);
-      return deliverer?.left(job.data.changes);
-    }
-    if (isRetainedJob(job)) return restorer?.handle(job);
-    await reading.handle(job, takenOver);
-    await deliverer?.handle(job, takenOver);
+  const writer = new Writer({ ...shared, retained, keeper, lateWrites: new LateWrites(shared), trimmer });
+  return {
+    handle: (jobs, again) => writer.apply(jobs.flatMap(({ data }) => data.events), again),
+    split: splitMessages,
+    isAway: () => isStoreAway(parts),
+    postpone: (part, delayMs) => lanes.again(lane, part, delayMs),
+    async setAside({ data }, reason) {
+      for (const event of data.events) {
+        if (event.kind === 'publish') await letters.setAside(fromWire(event.message), reason);
+        else await letters.record({ reason, event, source: 'worker' });
+      }
+    },
   };
 }
 
-function historianOf(sink: HistorySink, { deps, letters }: HandlerParts): (job: HistoryJob) => Promise<void> {
-  const historian = new Historian({ sink, metrics: deps.metrics, setAside: letters.setAsideHistory.bind(letters) });
-  return (job) => historian.handle(job);
+/** Keeps clients' states, subscriptions and positions, and delivers. Without an API key everything is stored and nothing delivered. */
+export function clientWork(parts: HandlerParts, lane: string): LaneWork<ClientJob> {
+  const { lanes, letters } = parts;
+  const { emqx, backends } = parts.deps;
+  const handler = new ClientHandler(lane, parts);
+  return {
+    async handle(jobs, again) {
+      for (const job of jobs) await handler.handle(job, again);
+    },
+    split: splitClients,
+    isAway: async () => (await isStoreAway(parts)) || !(await backends.queue.health()).ok || (emqx !== null && !(await emqx.health()).ok),
+    postpone: (part, delayMs) => lanes.again(lane, part, delayMs),
+    async setAside(job, reason) {
+      const changes = job.name === 'changes' || job.name === 'clients' ? job.data.changes : [];
+      for (const change of changes) await letters.record({ reason, event: changeBody(change), source: 'worker' });
+      const isMore = job.name === 'clients' ? job.data.requests.length + job.data.drops.length > 0 : job.name !== 'changes';
+      if (isMore) await letters.record({ reason, event: job, source: 'worker' });
+    },
+  };
 }
 
-/** A job that fails for a reason that does not pass: its lane goes on, an operator looks at the dead letters (promise 13). */
-async function setAside(job: MessageJob | ClientJob, letters: Letters, writer: Writer, clients: Clients): Promise<void> {
-  const record = (event: unknown, reason: string) => letters.record({ reason, event, source: 'worker' });
-  if (job.name === 'changes') return clients.applyEach(job.data.changes, (change, reason) => record(changeBody(change), reason));
-  if (job.name !== 'events') return record(job, 'the job failed; the log says why');
-  await writer.applyEach(job.data.events, (event, reason) =>
-    event.kind === 'publish' ? letters.setAside(fromWire(event.message), reason) : record(event, reason),
+export function historyWork(parts: HandlerParts, sink: HistorySink): LaneWork<HistoryJob> {
+  const { deps, lanes, letters } = parts;
+  const setAside = letters.setAsideHistory.bind(letters);
+  const historian = new Historian({ sink, metrics: deps.metrics, setAside });
+  return {
+    handle: (jobs) => historian.handle(jobs),
+    split: splitHistory,
+    isAway: async () => !(await sink.health()).ok,
+    postpone: (part, delayMs) => lanes.again(historyLane(sink.name), part, delayMs),
+    async setAside({ data }, reason) {
+      for (const message of data.events) await setAside(fromWire(message), sink.name, reason);
+    },
+  };
+}
+
+/** A disk that is full, or rights that are gone: the server answers and takes nothing. */
+async function isStoreAway({ deps: { backends } }: HandlerParts): Promise<boolean> {
+  if (!(await backends.store.health()).ok) return true;
+  return probeStore(backends.store).then(
+    () => false,
+    () => true,
   );
+}
+
+/** Who does which job of a client lane. */
+class ClientHandler {
+  private readonly clients: Clients;
+  private readonly reading: Reading;
+  private readonly deliverer: Deliverer | null;
+  private readonly restorer: Restorer | null;
+  private readonly gate: Gate;
+
+  constructor(
+    private readonly lane: string,
+    parts: HandlerParts,
+  ) {
+    const { emqx, log, backends } = parts.deps;
+    const { letters, signer, lanes } = parts;
+    const shared = common(parts);
+    const refuse = letters.setAsideSubscription.bind(letters);
+    this.clients = new Clients({ ...shared, subscriptions: new Subscriptions({ ...shared, emqx, setAside: refuse }) });
+    this.reading = new Reading({ ...shared, positions: new Positions(shared) });
+    this.deliverer = emqx === null ? null : new Deliverer({ ...shared, emqx, signer });
+    this.restorer = emqx?.retainer === undefined ? null : new Restorer({ ...shared, emqx, retainer: emqx.retainer, signer, log });
+    this.gate = new Gate(backends.queue.sequence, lanes, backends.queue.laneCounts);
+  }
+
+  /** `again`: see LaneWork. */
+  async handle(job: ClientJob, again: boolean): Promise<void> {
+    if (job.name === 'clients') {
+      const { changes, drops, requests } = job.data;
+      if (changes.length > 0) await this.change({ name: 'changes', data: { changes } });
+      if (drops.length > 0) await this.deliver({ name: 'dropped', data: { drops } }, again);
+      if (requests.length > 0) await this.handle({ name: 'subscribed', data: { requests } }, again);
+      return;
+    }
+    if (job.name === 'changes') return this.change(job);
+    if (mustWait(job, again) && !(await this.gate.isOpenFor(this.lane, job))) return;
+    if (isRetainedJob(job)) return this.restorer?.handle(job);
+    return this.deliver(job, again);
+  }
+
+  private async change({ data }: Extract<ClientJob, { name: 'changes' }>): Promise<void> {
+    await this.clients.apply(data.changes);
+    await this.deliverer?.left(data.changes);
+  }
+
+  private async deliver(job: Parameters<Deliverer['handle']>[0], again: boolean): Promise<void> {
+    await this.reading.handle(job, again);
+    await this.deliverer?.handle(job, again);
+  }
+}
+
+/** A delivery that is done again is put behind the writes of now by the deliverer, and one that has taken its turn has waited. */
+function mustWait(job: ClientJob, again: boolean): job is GatedJob {
+  switch (job.name) {
+    case 'subscribed':
+    case 'recheck':
+      return !again && job.data.turn !== true;
+    case 'gathered':
+    case 'restore':
+    case 'reconcile':
+      return true;
+    default:
+      return false;
+  }
 }

@@ -8,7 +8,7 @@ import type { EmqxApi } from './emqx/api';
 import { EmqxV5 } from './emqx/v5';
 import { errorText, UnavailableError } from './errors';
 import { createApp } from './http/app';
-import { createListener } from './http/listener';
+import { createListener } from './door/listener';
 import type { DeadLetters, HttpServices } from './http/services';
 import { TOMBSTONE_MS } from './offline/times';
 import type { Logger } from './ops/log';

@@ -1,4 +1,4 @@
-import type { Message, QoS } from '../offline/message';
+import type { QoS, WireMessage } from '../offline/message';
 
 /**
  * EMQX's events as the rest of the server sees them: exact types, decided once at the door (parse.ts). Times are ms since 1970,
@@ -27,7 +27,7 @@ export interface Mark {
 export interface PublishEvent {
   readonly type: 'publish';
   /** expiresAt carries the MQTT 5 expiry only; the policy's ttl comes later. */
-  readonly message: Message;
+  readonly message: WireMessage;
   readonly mark: Mark | null;
 }
 

@@ -1,4 +1,4 @@
-import { contract, type Validator } from './contract';
+import { contract, type Flaw, type Validator } from './contract';
 import type { OfflineEvent } from './event';
 import { invalid, InvalidEventError } from './invalid';
 import { HANDLED, isHandled, isKnown, KNOWN_NAMES, type HandledName } from './names';
@@ -25,6 +25,27 @@ export function readEvent(body: unknown, fromPath?: string): NamedEvent {
   const flaws = VALIDATORS[name](body);
   if (flaws.length > 0) throw new InvalidEventError(flaws);
   return { name, event: (PARSERS[name] as (body: unknown) => OfflineEvent)(body) };
+}
+
+const MAX_EVENTS = 10_000;
+const MAX_FLAWS = 100;
+
+/** All or nothing: EMQX, or whoever sent the array, gets one answer for it. @throws InvalidEventError */
+export function readEvents(bodies: readonly unknown[]): NamedEvent[] {
+  if (bodies.length > MAX_EVENTS) throw invalid('', `must not have more than ${MAX_EVENTS} entries`);
+  const flaws: Flaw[] = [];
+  const events: NamedEvent[] = [];
+  for (const [index, body] of bodies.entries()) {
+    try {
+      events.push(readEvent(body));
+    } catch (error) {
+      if (!(error instanceof InvalidEventError)) throw error;
+      flaws.push(...error.flaws.map(({ path, message }) => ({ path: `/${index}${path}`, message })));
+      if (flaws.length >= MAX_FLAWS) break;
+    }
+  }
+  if (flaws.length > 0) throw new InvalidEventError(flaws.slice(0, MAX_FLAWS));
+  return events;
 }
 
 /** What the event calls itself; the path must not say something else. @throws InvalidEventError */

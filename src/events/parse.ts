@@ -1,5 +1,5 @@
 import type { components } from '../http/openapi';
-import type { Message } from '../offline/message';
+import type { WireMessage } from '../offline/message';
 import { clampQos } from '../stores/shared/qos';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent } from './event';
 import { isBase64 } from './formats';
@@ -48,7 +48,7 @@ function publish(body: Schemas['PublishedMessage']): PublishEvent {
   }
   const publishReceivedAt = firstTime({ publish_received_at: body.publish_received_at, timestamp: body.timestamp });
   const { messageExpiryInterval: seconds } = properties;
-  const message: Message = {
+  const message: WireMessage = {
     id: body.id,
     topic: body.topic,
     clientid: body.clientid,
@@ -64,13 +64,13 @@ function publish(body: Schemas['PublishedMessage']): PublishEvent {
 }
 
 /** A payload "undefined" is text: a rule that selects `payload` from message.publish always has one. */
-function payloadOf(body: Schemas['PublishedMessage']): Buffer {
+function payloadOf(body: Schemas['PublishedMessage']): string {
   const base64 = given(body.payload_base64);
-  if (base64 !== undefined) return Buffer.from(base64, 'base64');
+  if (base64 !== undefined) return base64;
   const text = body.payload ?? '';
-  if (body.payload_encoding !== 'base64') return Buffer.from(text, 'utf8');
+  if (body.payload_encoding !== 'base64') return Buffer.from(text, 'utf8').toString('base64');
   if (!isBase64(text)) throw invalid('/payload', 'must be base64, as payload_encoding says');
-  return Buffer.from(text, 'base64');
+  return text;
 }
 
 function delivery(body: Schemas['DeliveredMessage']): Omit<AckedEvent, 'type'> {
@@ -82,7 +82,10 @@ type OptionalTime = Schemas['OptionalTime'] | undefined;
 
 /** The first that the event has. Never our own clock: events arrive late and out of order (facts.md). */
 function firstTime(times: Readonly<Record<string, OptionalTime>>): number {
-  for (const time of Object.values(times)) if (given(time) !== undefined) return Number(time);
+  for (const name in times) {
+    const time = times[name];
+    if (given(time) !== undefined) return Number(time);
+  }
   const names = Object.keys(times);
   throw invalid(`/${names[0] ?? ''}`, `is missing; ${names.join(' or ')} must be there`);
 }

@@ -1,15 +1,16 @@
+import type { RequestListener } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
-import { ClosedError, RetryableError } from '../errors';
-import { atMostEvery, type Logger } from '../ops/log';
+import { createGuards, type Guards, type Tokens } from '../door/auth';
+import { Door } from '../door/door';
+import { failureAnswer } from '../door/failure';
+import { Problem, PROTECTIVE_HEADERS } from '../door/problem';
+import type { Logger } from '../ops/log';
 import type { Metrics } from '../ops/metrics';
-import { authenticate, type Tokens } from './auth';
-import { Problem, sendProblem, toProblem } from './problem';
 import { register, type Route } from './route';
 import { clientRoutes } from './routes/clients';
 import { deadLetterRoutes } from './routes/dead-letters';
 import { deliveryRoutes } from './routes/deliveries';
 import { docsRoutes } from './routes/docs';
-import { eventRoutes } from './routes/events';
 import { messageRoutes } from './routes/messages';
 import { operationRoutes } from './routes/operation';
 import { retainedRoutes } from './routes/retained';
@@ -24,8 +25,19 @@ export interface AppOptions extends Tokens {
   readonly now?: () => number;
 }
 
-/** The HTTP edge. Listening, timeouts and shutdown are the caller's. */
-export function createApp(services: HttpServices, options: AppOptions): Express {
+/** The HTTP edge: the door for events, and express for everything else. Listening, timeouts and shutdown are the caller's. */
+export function createApp(services: HttpServices, options: AppOptions): RequestListener {
+  const guards = createGuards(options);
+  const door = new Door({ ...services, guard: guards.ingest, bodyLimit: options.bodyLimit, log: options.log });
+  const api = createApi(services, options, guards);
+  return (req, res) => {
+    if (door.takes(req)) void door.handle(req, res);
+    else api(req, res);
+  };
+}
+
+/** What is behind the door: every path but those of events. */
+export function createApi(services: HttpServices, options: AppOptions, guards: Guards): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -35,20 +47,28 @@ export function createApp(services: HttpServices, options: AppOptions): Express 
 
   app.use(observe(services.metrics));
   app.use(headers);
-  app.use('/v1', authenticate(options));
+  app.use('/v1', authenticate(guards));
   register(app, routes(services, options));
+  app.use('/v1/events', (req) => {
+    throw new Problem('method-not-allowed', `${req.method} is not among POST.`, { headers: { Allow: 'POST' } });
+  });
   app.use((req) => {
     throw new Problem('not-found', `There is no ${req.path.slice(0, 200)} here.`);
   });
-  // A transient trouble must never be a 500 on the events' way: EMQX would lose the event (facts.md).
-  app.use('/v1/events', answerErrors('unavailable', options.log, (kind) => services.metrics.eventsRejected.inc({ reason: kind })));
-  app.use(answerErrors('internal', options.log, () => undefined));
+  app.use(onError(options.log));
   return app;
+}
+
+/** For mounting at /v1. What is not plainly an events path needs the admin token: a spelling that nobody thought of fails closed. */
+function authenticate({ ingest, admin }: Guards): RequestHandler {
+  return (req, _res, next) => {
+    (/^\/events(\/|$)/.test(req.path) ? ingest : admin)(req.get('Authorization'));
+    next();
+  };
 }
 
 function routes(services: HttpServices, options: AppOptions): Route[] {
   return [
-    ...eventRoutes(services, options),
     ...messageRoutes(services, options),
     ...clientRoutes(services, options),
     ...deliveryRoutes(services, options),
@@ -59,21 +79,9 @@ function routes(services: HttpServices, options: AppOptions): Route[] {
   ];
 }
 
-function answerErrors(unexpected: 'internal' | 'unavailable', log: Logger, count: (kind: Problem['kind']) => void): ErrorRequestHandler {
-  // While the queue is away every event fails, some thousand a second: the log needs to know once.
-  const warn = atMostEvery(1000, (fields: object, unlogged: number) => log.warn({ ...fields, unlogged }, 'not now'));
-  return (error: unknown, req, res, _next) => {
-    const problem = toProblem(error, unexpected);
-    count(problem.kind);
-    // req.path lacks what this handler is mounted at.
-    const path = req.originalUrl.replace(/\?.*$/s, '').slice(0, 200);
-    const request = { method: req.method, path, status: problem.status };
-    if (error instanceof RetryableError || error instanceof ClosedError) warn({ err: error, ...request });
-    else if (problem.status >= 500) log.error({ err: error, ...request }, 'unexpected error');
-    // Too late for another answer: the connection's end tells.
-    if (res.headersSent) res.destroy();
-    else sendProblem(res, problem);
-  };
+function onError(log: Logger): ErrorRequestHandler {
+  const fail = failureAnswer('internal', log);
+  return (error: unknown, req, res, _next) => fail(error, req, res);
 }
 
 function observe(metrics: Metrics): RequestHandler {
@@ -88,6 +96,6 @@ function observe(metrics: Metrics): RequestHandler {
 }
 
 const headers: RequestHandler = (_req, res, next) => {
-  res.set({ 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' });
+  res.set(PROTECTIVE_HEADERS);
   next();
 };

@@ -1,5 +1,5 @@
 import { stringProblem, topicProblem } from '../events/topic';
-import { validationProblem } from './problem';
+import { validationProblem } from '../door/problem';
 import type { LetterPosition } from './services';
 
 /** Where a page ended: behind this message, or (id null) behind all messages of the topic. */

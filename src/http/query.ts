@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { contract, type Flaw } from '../events/contract';
 import type { operations } from './openapi';
-import { Problem, validationProblem } from './problem';
+import { Problem, validationProblem } from '../door/problem';
 
 interface Parameter {
   readonly name: string;

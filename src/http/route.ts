@@ -1,5 +1,5 @@
 import type { Express, Request, Response } from 'express';
-import { Problem } from './problem';
+import { Problem } from '../door/problem';
 
 /** One operation of openapi.yaml; `path` in express's notation. */
 export interface Route {

@@ -40,6 +40,17 @@ export interface Message {
   readonly properties: MessageProperties;
 }
 
+/** A message as JSON, as it rides in the queue: the payload stays the base64 text that it came as until somebody needs its bytes. */
+export type WireMessage = Omit<Message, 'payload'> & { readonly payload: string };
+
+export function toWire(message: Message): WireMessage {
+  return { ...message, payload: message.payload.toString('base64') };
+}
+
+export function fromWire(message: WireMessage): Message {
+  return { ...message, payload: Buffer.from(message.payload, 'base64') };
+}
+
 /** What names a stored message in every database: some are keyed by id, some by topic and id. */
 export interface MessageRef {
   readonly topic: string;

@@ -14,12 +14,12 @@ export function retainOf(policies: readonly Policy[], topic: string): Policy['re
 }
 
 /** Whether a published message is stored at all. */
-export function isStored(policy: Policy, message: Message): boolean {
+export function isStored(policy: Policy, message: Pick<Message, 'qos'>): boolean {
   return message.qos > 0 || policy.storeQos0;
 }
 
 /** When a message must no longer be delivered: its own MQTT 5 expiry or the policy's ttl, whichever is first (promise 12). */
-export function expiryOf(policy: Policy, message: Message): number {
+export function expiryOf(policy: Policy, message: Pick<Message, 'expiresAt' | 'publishReceivedAt'>): number {
   return Math.min(message.expiresAt ?? Infinity, message.publishReceivedAt + policy.ttlMs);
 }
 

@@ -5,13 +5,22 @@ const INBOX = '$offline';
 /** MQTT 5, 4.7: `+` is one level, `#` the rest with its parent; a wildcard in the first level doesn't match topics that begin with `$`. */
 export function matches(filter: string, topic: string): boolean {
   if (topic.startsWith('$') && (filter.startsWith('+') || filter.startsWith('#'))) return false;
-  const filters = filter.split('/');
-  const levels = topic.split('/');
-  for (const [i, each] of filters.entries()) {
-    if (each === '#') return true;
-    if (i >= levels.length || (each !== '+' && each !== levels[i])) return false;
+  // Every event is matched with every policy: level by level in place, without an array of levels.
+  for (let [f, t] = [0, 0]; ; ) {
+    if (filter[f] === '#') return true;
+    const filterEnd = endOfLevel(filter, f);
+    const topicEnd = endOfLevel(topic, t);
+    const isPlus = filterEnd === f + 1 && filter[f] === '+';
+    if (!isPlus && (filterEnd - f !== topicEnd - t || !topic.startsWith(filter.slice(f, filterEnd), t))) return false;
+    if (topicEnd === topic.length) return filterEnd === filter.length || filter.slice(filterEnd) === '/#';
+    if (filterEnd === filter.length) return false;
+    [f, t] = [filterEnd + 1, topicEnd + 1];
   }
-  return filters.length === levels.length;
+}
+
+function endOfLevel(text: string, start: number): number {
+  const end = text.indexOf('/', start);
+  return end < 0 ? text.length : end;
 }
 
 export interface SharedFilter {

@@ -1,6 +1,7 @@
 import type { Drop } from '../offline/deliver/drops';
-import type { Message, QoS } from '../offline/message';
+import type { QoS, WireMessage } from '../offline/message';
 import type { Subscription } from '../stores/store';
+import type { Tails } from './sequence';
 
 /**
  * What the queue's jobs carry, as JSON. A message lane keeps the order of everything that happens to a topic, a client lane the order of
@@ -90,40 +91,71 @@ export interface Resume {
   readonly until?: number;
 }
 
-/** A fence carries nothing: it is done when all that was in the lane before it is. */
-export type MessageJob = { readonly name: 'events'; readonly data: { events: readonly MessageEvent[] } } | { readonly name: 'fence' };
+/** What every lane's jobs have in common. */
+export interface LaneJob {
+  readonly name: string;
+  readonly data: Common & { readonly events?: readonly unknown[] };
+}
+
+interface Common {
+  /** About how large the job is; absent: it is small. */
+  readonly bytes?: number;
+  /** How often it was tried by itself in vain (Consumer). */
+  readonly tries?: number;
+}
+
+export interface MessageJob extends LaneJob {
+  readonly name: 'events';
+  readonly data: Common & { readonly events: readonly MessageEvent[] };
+}
+
+/** Of a job that must not be done before all writes are that were accepted before it (promise 4): how far it has waited (gate.ts). */
+interface Behind extends Common {
+  /** The lanes that it waits for, and how far; absent: it is seen for the first time. */
+  readonly behind?: Tails;
+  /** How often it was put off. */
+  readonly waits?: number;
+}
+
+type Job<Name extends string, Data> = { readonly name: Name; readonly data: Common & Data };
+
+/** What came from the door for the clients of a lane in one flush, done in this order. */
+export interface ClientEvents {
+  readonly changes: readonly ClientChange[];
+  readonly drops: readonly ClientDrop[];
+  readonly requests: readonly DeliveryRequest[];
+}
 
 export type ClientJob =
-  /** Clients subscribed; the fences are passed. `turn`: it has waited in the client lane, too, for what was acknowledged before. */
-  | { readonly name: 'subscribed'; readonly data: { requests: readonly DeliveryRequest[]; turn?: boolean } }
-  /** The time to look again has come; not behind the fences yet. */
-  | { readonly name: 'due'; readonly data: { requests: readonly DeliveryRequest[] } }
-  /** Look again; the fences are passed. */
-  | { readonly name: 'recheck'; readonly data: { requests: readonly DeliveryRequest[]; turn?: boolean } }
-  /** The acknowledgements of a group's members have passed their own lanes. */
-  | { readonly name: 'gathered'; readonly data: { requests: readonly DeliveryRequest[]; then: 'subscribed' | 'recheck' } }
-  | { readonly name: 'fence' }
-  | { readonly name: 'late'; readonly data: { late: readonly Late[] } }
+  | Job<'clients', ClientEvents>
+  /** Clients subscribed; behind the writes. `turn`: it has waited in the client lane, too, for what was acknowledged before. */
+  | Job<'subscribed', Behind & { readonly requests: readonly DeliveryRequest[]; readonly turn?: boolean }>
+  /** Look again; behind the writes. */
+  | Job<'recheck', Behind & { readonly requests: readonly DeliveryRequest[]; readonly turn?: boolean }>
+  /** A group's delivery, behind the acknowledgements that its members have in their own lanes. */
+  | Job<'gathered', Behind & { readonly requests: readonly DeliveryRequest[]; readonly then: 'subscribed' | 'recheck' }>
+  | Job<'late', { readonly late: readonly Late[] }>
   /** What a position covers need not be known one by one any more. */
-  | { readonly name: 'forget'; readonly data: { positions: readonly Omit<Late, 'id'>[] } }
-  | { readonly name: 'progress'; readonly data: { acks: readonly Progress[] } }
-  | { readonly name: 'dropped'; readonly data: { drops: readonly ClientDrop[] } }
+  | Job<'forget', { readonly positions: readonly Omit<Late, 'id'>[] }>
+  | Job<'progress', { readonly acks: readonly Progress[] }>
+  | Job<'dropped', { readonly drops: readonly ClientDrop[] }>
   /** A pause is over: go on where the windows stand. */
-  | { readonly name: 'resume'; readonly data: { windows: readonly Resume[] } }
-  | { readonly name: 'changes'; readonly data: { changes: readonly ClientChange[] } }
+  | Job<'resume', { readonly windows: readonly Resume[] }>
+  | Job<'changes', { readonly changes: readonly ClientChange[] }>
   | RetainedJob;
 
 /** All of them run in one client lane: one at a time in all processes. */
 export type RetainedJob =
-  /** Publish a page of retained messages back; the fences are passed. */
-  | { readonly name: 'restore'; readonly data: RestoreStep }
-  /** Its time has come; not behind the fences yet. */
-  | { readonly name: 'restore-due'; readonly data: RestoreStep }
-  /** A restored message was overtaken by a publish that we heard of too late; the fences are passed. */
-  | { readonly name: 'reconcile'; readonly data: { topics: readonly string[] } };
+  /** Publish a page of retained messages back; behind the writes. */
+  | Job<'restore', Behind & RestoreStep>
+  /** A restored message was overtaken by a publish that the server heard of too late; behind the writes. */
+  | Job<'reconcile', Behind & { readonly topics: readonly string[] }>;
+
+/** Jobs that wait for other lanes. */
+export type GatedJob = Extract<ClientJob, { name: 'subscribed' | 'recheck' | 'gathered' | 'restore' | 'reconcile' }>;
 
 export function isRetainedJob(job: ClientJob): job is RetainedJob {
-  return job.name === 'restore' || job.name === 'restore-due' || job.name === 'reconcile';
+  return job.name === 'restore' || job.name === 'reconcile';
 }
 
 export interface RestoreStep {
@@ -135,18 +167,4 @@ export interface RestoreStep {
 }
 
 /** Stored messages, to be appended to a history. */
-export interface HistoryJob {
-  readonly name: 'history';
-  readonly data: { readonly messages: readonly WireMessage[] };
-}
-
-/** A message as JSON; the payload as base64. */
-export type WireMessage = Omit<Message, 'payload'> & { readonly payload: string };
-
-export function toWire(message: Message): WireMessage {
-  return { ...message, payload: message.payload.toString('base64') };
-}
-
-export function fromWire(message: WireMessage): Message {
-  return { ...message, payload: Buffer.from(message.payload, 'base64') };
-}
+export type HistoryJob = Job<'history', { readonly events: readonly WireMessage[] }>;

@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { isWildcard, splitShare } from '../offline/topic';
 
 /** How many queues of each kind a backend has; fixed, since jobs of a lane that no longer exists would wait for ever. */
 export interface LaneCounts {
@@ -17,11 +16,4 @@ export function laneOf(text: string, lanes: number): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   return (hash >>> 0) % lanes;
-}
-
-/** The message lanes that hold the writes a topic filter can match. */
-export function lanesOf(filter: string, lanes: number): number[] {
-  const { filter: topic } = splitShare(filter);
-  if (!isWildcard(topic)) return [laneOf(topic, lanes)];
-  return Array.from({ length: lanes }, (_, lane) => lane);
 }

@@ -2,7 +2,6 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import {
   createPostgresBackend,
-  FlowProducer,
   Queue,
   runMigrations,
   Worker,
@@ -10,19 +9,24 @@ import {
   type PostgresQueueBackend,
 } from 'bullmq';
 import { Client, Pool, type ClientConfig } from 'pg';
+import type { EventEmitter } from 'node:events';
 import { errorText, RetryableError } from '../errors';
 import { healthWithin } from '../health';
 import type { Health } from '../stores/store';
-import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend, type Weakness } from './backend';
-import type { LaneCounts } from './names';
+import { LANES, type JobQueue, type QueueBackend, type Weakness } from './backend';
 import { Connections } from './postgres-connections';
+import { PostgresSequence } from './postgres-sequence';
 import { PostgresState } from './postgres-state';
+import type { Sequence } from './sequence';
+import { JobSource, WORKER_OPTIONS } from './source';
 import type { SharedState } from './state';
-import { strict } from './strict-flows';
 
 /** Ours alone: other users of BullMQ in the same database keep their own schema (its default is "bullmq"). */
 const SCHEMA = 'offline_queue';
 const MIGRATION = join(__dirname, '../../migrations/queue/001_order_and_shared_state.sql');
+/** At most so many statements of BullMQ at once, and of the shared state. With the one that listens a server has at most 11, and an idle one fewer. */
+const CONNECTIONS = 6;
+const STATE_CONNECTIONS = 4;
 /** Any number; it keeps two starting servers from creating the trigger at once. */
 const MIGRATION_LOCK = 7_261_844;
 
@@ -30,9 +34,6 @@ const MIGRATION_LOCK = 7_261_844;
 const QUERY_TIMEOUT_MS = 15_000;
 /** A new version of BullMQ may change tables that hold a backlog. */
 const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
-
-/** PGlite does one thing at a time: fewer lanes make larger batches. */
-const EMBEDDED_LANES: LaneCounts = { messages: 2, clients: 2 };
 
 export interface PostgresQueueOptions {
   readonly connection: ClientConfig;
@@ -44,25 +45,21 @@ export interface PostgresQueueOptions {
 /** BullMQ on PostgreSQL, or on the embedded database. */
 export class PostgresQueue implements QueueBackend {
   readonly state: SharedState;
-  readonly laneCounts: LaneCounts;
+  readonly sequence: Sequence;
+  readonly laneCounts = LANES;
   readonly shared: boolean;
   private readonly pool: Pool;
   private readonly connections = new Connections();
   /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
   private root: PostgresQueueBackend | null = null;
+  private listens: Promise<unknown> = Promise.resolve();
 
   constructor(private readonly options: PostgresQueueOptions) {
-    this.pool = new Pool({ ...this.watched(), max: 4 });
+    this.pool = new Pool({ ...this.watched(), max: STATE_CONNECTIONS });
     this.pool.on('error', options.onError);
     this.state = new PostgresState(this.pool);
+    this.sequence = new PostgresSequence(this.pool);
     this.shared = !options.exclusive;
-    this.laneCounts = options.exclusive ? EMBEDDED_LANES : SERVER_LANES;
-  }
-
-  flows(): Flows {
-    const flows = new FlowProducer({ connection: {} }, () => this.producer('flows'));
-    flows.on('error', this.options.onError);
-    return strict(flows);
   }
 
   private connection(): ClientConfig {
@@ -84,23 +81,38 @@ export class PostgresQueue implements QueueBackend {
     return { ...this.watched(), schema: SCHEMA, max } as PostgresConnectionOptions;
   }
 
-  /** All producers share the root's connections. */
-  private producer(name: string): PostgresQueueBackend {
+  /** All queues share the root's connections: a few for statements, and one that listens for new jobs. */
+  private siblingOfRoot(name: string): PostgresQueueBackend {
     if (this.root === null) throw new TypeError('the queue is not prepared');
     return this.root.forQueue(name, '') as PostgresQueueBackend;
   }
 
   queue(name: string): JobQueue {
-    const queue = new Queue(name, { connection: {} }, () => this.producer(name));
+    const queue = new Queue(name, { connection: {} }, () => this.siblingOfRoot(name));
     queue.on('error', this.options.onError);
     return queue;
   }
 
-  worker(name: string, process: Process): JobWorker {
-    const options = { ...WORKER_OPTIONS, connection: this.bullConnection(2) };
-    const worker = new Worker(name, (job, token) => process(job, token ?? ''), options, createPostgresBackend);
+  source(name: string): JobSource {
+    const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: {} }, () => this.listening(this.siblingOfRoot(name)));
     worker.on('error', this.options.onError);
-    return worker;
+    return new JobSource(worker);
+  }
+
+  /**
+   * A backend that waits for jobs on the connection that all of them listen on. BullMQ tells only the backend that owns it when it is made anew: the
+   * others would sleep on. And they ask to listen one after the other, because pg takes one statement at a time.
+   */
+  private listening(backend: PostgresQueueBackend): PostgresQueueBackend {
+    const inner = backend as unknown as { readonly connection: EventEmitter; ensureListening(): Promise<unknown> };
+    const waitForJob = backend.waitForJob.bind(backend);
+    backend.waitForJob = async (timeout) => {
+      this.listens = this.listens.catch(() => undefined).then(() => inner.ensureListening());
+      await this.listens;
+      return waitForJob(timeout);
+    };
+    inner.connection.on('listenerinvalidated', () => void backend.disconnectBlocking().then(() => backend.reconnectBlocking()));
+    return backend;
   }
 
   async prepare(): Promise<void> {
@@ -127,8 +139,8 @@ export class PostgresQueue implements QueueBackend {
 
   private async connectProducers(): Promise<void> {
     if (this.root !== null) return;
-    const root = createPostgresBackend('producers', { connection: this.bullConnection(10) });
-    // Without a listener a connection that breaks while idle would end the process.
+    const root = createPostgresBackend('root', { ...WORKER_OPTIONS, connection: this.bullConnection(CONNECTIONS) });
+    // All others have its options, whatever they are given. Without a listener a connection that breaks while idle would end the process.
     root.on('error', this.options.onError);
     try {
       await root.waitUntilReady();

@@ -1,4 +1,4 @@
-import { FlowProducer, Queue, Worker } from 'bullmq';
+import { Queue, Worker } from 'bullmq';
 import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../errors';
 import { healthWithin } from '../health';
@@ -6,10 +6,12 @@ import { connected, connectRedis, type RedisClientOptions, type RedisConnection 
 import { weaknessesOf } from '../redis/durability';
 import { infoField } from '../redis/info';
 import type { Health } from '../stores/store';
-import { SERVER_LANES, WORKER_OPTIONS, type Flows, type JobQueue, type JobWorker, type Process, type QueueBackend, type Weakness } from './backend';
+import { LANES, type JobQueue, type QueueBackend, type Weakness } from './backend';
+import { RedisSequence } from './redis-sequence';
 import { RedisState } from './redis-state';
+import type { Sequence } from './sequence';
+import { JobSource, WORKER_OPTIONS } from './source';
 import type { SharedState } from './state';
-import { strict } from './strict-flows';
 
 /** With the hash tag all keys of the queues are in one slot, which BullMQ's scripts need on Redis Cluster. */
 const PREFIX = '{offline}';
@@ -28,7 +30,8 @@ export interface RedisQueueOptions {
 /** BullMQ on Redis: single, Sentinel or Cluster. */
 export class RedisQueue implements QueueBackend {
   readonly state: SharedState;
-  readonly laneCounts = SERVER_LANES;
+  readonly sequence: Sequence;
+  readonly laneCounts = LANES;
   readonly shared = true;
   private readonly producers: RedisConnection;
   private readonly consumers: RedisConnection;
@@ -39,12 +42,7 @@ export class RedisQueue implements QueueBackend {
     this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000, socketTimeout: producers });
     this.consumers = this.connect({ maxRetriesPerRequest: null, socketTimeout: consumers });
     this.state = new RedisState(this.producers, PREFIX);
-  }
-
-  flows(): Flows {
-    const flows = new FlowProducer({ connection: this.producers, prefix: PREFIX });
-    flows.on('error', this.options.onError);
-    return strict(flows);
+    this.sequence = new RedisSequence(this.producers, PREFIX);
   }
 
   private connect(options: RedisClientOptions): RedisConnection {
@@ -59,11 +57,10 @@ export class RedisQueue implements QueueBackend {
     return queue;
   }
 
-  worker(name: string, process: Process): JobWorker {
-    const options = { ...WORKER_OPTIONS, connection: this.consumers, prefix: PREFIX };
-    const worker = new Worker(name, (job, token) => process(job, token ?? ''), options);
+  source(name: string): JobSource {
+    const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: this.consumers, prefix: PREFIX });
     worker.on('error', this.options.onError);
-    return worker;
+    return new JobSource(worker);
   }
 
   async prepare(): Promise<void> {

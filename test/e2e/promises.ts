@@ -63,7 +63,7 @@ function tests(stage: Stage): void {
     expect(await world.stored()).toEqual([]);
   });
 
-  // The guard is the fence in each message lane (fencesOf): without it the delivery does not wait for the writes.
+  // The guard is Gate: without it the delivery does not wait for the writes.
   it.each(['t/4/exact', 't/4/wild/+'])('promise 4: a subscription to %s sees all that was accepted before it', async (filter) => {
     const { world } = stage;
     const { clients, messages } = world.backends.queue.laneCounts;
@@ -86,7 +86,7 @@ function tests(stage: Stage): void {
     write();
     await world.quiet();
     // Not by the look after the grace, which would find them too.
-    expect(await world.delayed('due')).toBe(2);
+    expect(await world.delayed('recheck')).toBe(2);
     expect(world.delivered).toEqual(['stored', ...texts(20)]);
   });
 

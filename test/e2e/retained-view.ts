@@ -41,7 +41,7 @@ export class RetainedView {
     let idle = 0;
     await waitFor('the restore to end', async () => {
       await this.world().timePasses();
-      idle = (await this.world().delayed('restore-due')) > 0 ? 0 : idle + 1;
+      idle = (await this.world().delayed('restore')) > 0 ? 0 : idle + 1;
       return idle >= 2;
     });
   };

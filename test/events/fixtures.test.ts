@@ -1,7 +1,8 @@
 import type { AckedEvent, PublishEvent } from '../../src/events/event';
 import { fixture, FIXTURES, parseEvent } from './bodies';
+import { fromWire } from '../../src/offline/message';
 
-const publish = (name: string) => (parseEvent(fixture('message.publish', name)) as PublishEvent).message;
+const publish = (name: string) => fromWire((parseEvent(fixture('message.publish', name)) as PublishEvent).message);
 
 describe('what a real EMQX 5.8.9 sends', () => {
   const TYPES: Record<string, string> = {
@@ -30,7 +31,7 @@ describe('what a real EMQX 5.8.9 sends', () => {
         username: null,
         qos: 1,
         retain: false,
-        payload: Buffer.from('{"msg":"hello"}'),
+        payload: Buffer.from('{"msg":"hello"}').toString('base64'),
         publishReceivedAt: 1795228477838,
         expiresAt: null,
         properties: {},

@@ -1,6 +1,6 @@
 import crypto from 'node:crypto';
 import request from 'supertest';
-import type { Tokens } from '../../src/http/auth';
+import type { Tokens } from '../../src/door/auth';
 import { publishBody } from '../events/bodies';
 import { Fakes } from './fakes';
 import { expectProblem } from './problems';

@@ -1,4 +1,4 @@
-import { request as httpRequest } from 'node:http';
+import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import request from 'supertest';
 import { UnavailableError } from '../../src/errors';
@@ -140,7 +140,7 @@ describe('a client id in the path', () => {
   // HTTP clients that follow the URL standard resolve dots, encoded ones too, before they send anything.
   test.each(['.', '..', '...'])('may be %j, where the HTTP client sends it', async (clientid) => {
     fakes.states = [{ ...state, clientid }];
-    const server = fakes.app().listen(0);
+    const server = createServer(fakes.app()).listen(0);
     const { port } = server.address() as AddressInfo;
     const status = await new Promise((resolve, reject) => {
       httpRequest({ port, path: `/v1/clients/${clientid}` }, (response) => resolve(response.resume().statusCode)).on('error', reject).end();

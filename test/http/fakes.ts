@@ -1,5 +1,7 @@
+import type { RequestListener } from 'node:http';
 import type { Express } from 'express';
-import { createApp, type AppOptions } from '../../src/http/app';
+import { createGuards } from '../../src/door/auth';
+import { createApi, createApp, type AppOptions } from '../../src/http/app';
 import type { DeadLetter, DeliveryView, HttpServices, NewDeadLetter, ReadinessCheck } from '../../src/http/services';
 import type { OfflineEvent } from '../../src/events/event';
 import type { Message, MessageRef } from '../../src/offline/message';
@@ -38,9 +40,15 @@ export class Fakes {
   /** What recording a dead letter waits for. */
   recording: Promise<void> = Promise.resolve();
 
-  app(options: Partial<AppOptions> = {}): Express {
+  app(options: Partial<AppOptions> = {}): RequestListener {
     const log = createLogger({ level: 'info', destination: { write: (line: string) => void this.lines.push(line) } });
     return createApp(this.services(), { ingestToken: null, adminToken: null, bodyLimit: 16 * 1024 * 1024, tombstoneMs: 500, log, now: () => NOW, ...options });
+  }
+
+  /** What is behind the door. */
+  api(): Express {
+    const tokens = { ingestToken: null, adminToken: null };
+    return createApi(this.services(), { ...tokens, bodyLimit: 1, tombstoneMs: 1, log: createLogger({ level: 'silent' }) }, createGuards(tokens));
   }
 
   private async working<T>(work: () => T): Promise<T> {

@@ -5,7 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import { connect, type AddressInfo, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { contract } from '../../src/events/contract';
-import { createListener, type ListenerOptions } from '../../src/http/listener';
+import { createListener, type ListenerOptions } from '../../src/door/listener';
 import { createLogger } from '../../src/ops/log';
 import { publishBody } from '../events/bodies';
 import { waitFor } from '../support/wait';

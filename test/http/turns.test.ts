@@ -1,4 +1,4 @@
-import { inTurns } from '../../src/http/turns';
+import { inTurns } from '../../src/door/turns';
 
 type Fake = { method: string; name: string };
 

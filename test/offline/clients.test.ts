@@ -201,19 +201,6 @@ describe('what an operator decides', () => {
   });
 });
 
-describe('neighbours', () => {
-  it('of a client that fails alone are kept (promise 13)', async () => {
-    const world = new Simulation();
-    const aside: unknown[] = [];
-    const changes: ClientChange[] = [
-      { kind: 'assigned', clientid: 'bad', at: 1, subscriptions: null as never },
-      { kind: 'subscribed', clientid: 'c', filter: 't/1', qos: 1, at: 1 },
-    ];
-    await world.clients.applyEach(changes, async (change) => void aside.push(change));
-    expect([aside, [...world.rows]]).toEqual([[changes[0]], [['t/1', 1]]]);
-  });
-});
-
 describe('a client’s state', () => {
   // The guard is the greater `at` in Clients.keepStates: Cassandra, for one, tells two states of one time apart by a rank of its own.
   it('is kept where two events have one time', async () => {

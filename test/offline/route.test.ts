@@ -1,5 +1,6 @@
 import type { AckedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../../src/events/event';
 import { route } from '../../src/offline/accept/route';
+import { toWire } from '../../src/offline/message';
 import { Signer } from '../../src/offline/signature';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';
@@ -10,7 +11,7 @@ const to = (event: OfflineEvent, ...policies: Parameters<typeof policy>[0][]) =>
 
 const publish = (fields: Parameters<typeof message>[0], mark: PublishEvent['mark'] = null): PublishEvent => ({
   type: 'publish',
-  message: message(fields),
+  message: toWire(message(fields)),
   mark,
 });
 const acked = (fields: Partial<AckedEvent> = {}): AckedEvent => ({

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import type { OfflineEvent } from '../../src/events/event';
 import type { Policy } from '../../src/config/policies';
+import { fromWire } from '../../src/offline/message';
 import { GRACE_MS } from '../../src/offline/times';
 import { Simulation } from './simulation';
 import { Ledger } from './simulation/ledger';
@@ -112,7 +113,7 @@ class Play {
       const event = this.world.published(topic, '');
       if (event.type !== 'publish') continue;
       this.published.push({ id: event.message.id, topic, at: this.world.now });
-      this.world.broker.publishLive(event.message);
+      this.world.broker.publishLive(fromWire(event.message));
       this.wire.push(event);
     }
     if (!late) this.accept(...this.wire.splice(0));

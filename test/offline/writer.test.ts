@@ -1,7 +1,8 @@
 import { RetryableError } from '../../src/errors';
 import { Writer } from '../../src/offline/write/writer';
 import { createMetrics } from '../../src/ops/metrics';
-import { toWire, type MessageEvent, type Progress } from '../../src/queue/jobs';
+import { toWire } from '../../src/offline/message';
+import type { MessageEvent, Progress } from '../../src/queue/jobs';
 import { message } from '../support/messages';
 
 const publish = (id: string): MessageEvent => ({ kind: 'publish', message: toWire(message({ topic: 't', id })) });
@@ -74,18 +75,5 @@ describe('the writer', () => {
     expect(calls).toEqual(['save a,b', 'aside b: the store refused it: poison']);
     // Only what is stored becomes history.
     expect(history).toEqual(['a']);
-  });
-
-  it('applies the others one by one when a batch fails for good (promise 13)', async () => {
-    const { writer, calls } = subject((id) => (id === 'b' ? 'bug' : null));
-    const aside: string[] = [];
-    await writer.applyEach([publish('a'), publish('b'), ack('c', false)], async (_event, reason) => void aside.push(reason));
-    expect(calls).toEqual(['save a', 'remove c', 'settle c']);
-    expect(aside).toEqual(['bug in b']);
-  });
-
-  it('sets nothing aside while the store is away', async () => {
-    const { writer } = subject(() => 'away');
-    await expect(writer.applyEach([publish('a')], async () => undefined)).rejects.toThrow(RetryableError);
   });
 });

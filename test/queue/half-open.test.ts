@@ -1,4 +1,6 @@
 import type { JobQueue, QueueBackend } from '../../src/queue/backend';
+import { Consumer } from '../../src/queue/consumer';
+import type { LaneJob } from '../../src/queue/jobs';
 import { PostgresQueue } from '../../src/queue/postgres';
 import { RedisQueue } from '../../src/queue/redis';
 import { withBackends } from '../support/backends';
@@ -52,13 +54,18 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
     /** @returns the names of jobs, when a worker begins and when it is done with each. */
     const work = (process: (job: string) => Promise<void> = async () => undefined) => {
       const [begun, done] = [new Set<string>(), new Set<string>()];
-      const worker = backend.worker(QUEUE, async (job) => {
-        begun.add(job.name);
-        await process(job.name);
-        done.add(job.name);
-      });
-      closers.push(() => worker.close());
-      void worker.run();
+      const one = async ({ name: job }: { name: string }) => {
+        begun.add(job);
+        await process(job);
+        done.add(job);
+      };
+      const nothing = async () => undefined;
+      const handle = async (jobs: readonly LaneJob[]) => void (await Promise.all(jobs.map(one)));
+      const lane = { handle, split: (job: LaneJob) => [job], isAway: async () => true, postpone: nothing, setAside: nothing };
+      const options = { maxEvents: 1, maxBytes: 1e6, onDone: () => undefined, onRetry: () => undefined };
+      const consumer = new Consumer(backend.source(QUEUE), lane, options);
+      closers.push(() => consumer.close());
+      void consumer.open().then(() => consumer.start(() => undefined));
       return { begun, done };
     };
 

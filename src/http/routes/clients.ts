@@ -5,10 +5,10 @@ import { isInbox, splitShare } from '../../offline/topic';
 import type { Subscription } from '../../stores/store';
 import { compareText } from '../../stores/shared/order';
 import type { AppOptions } from '../app';
-import { bodyReader, parseJson } from '../body';
+import { parseJson, readBody } from '../../door/body';
 import { decodeText, encodeText } from '../cursor';
 import type { components } from '../openapi';
-import { Problem, validationProblem } from '../problem';
+import { Problem, validationProblem } from '../../door/problem';
 import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
 import type { HttpServices } from '../services';
@@ -22,7 +22,6 @@ const removeQuery = queryReader(`${CLIENT}/subscriptions`, 'delete', 'removeSubs
 const validate = contract.validator('#/components/schemas/SubscriptionList');
 
 export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: AppOptions): Route[] {
-  const readBody = bodyReader(bodyLimit);
   const path = '/v1/clients/:clientid';
 
   /** One more than asked for: whether there is a next page is known without asking again. */
@@ -76,7 +75,7 @@ export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: Ap
       path: `${path}/subscriptions`,
       async handle(req, res) {
         const clientid = clientId(req);
-        await clients.assign(clientid, wantedOf(parseJson(await readBody(req, res))));
+        await clients.assign(clientid, wantedOf(parseJson(await readBody(req, bodyLimit))));
         res.status(202).json({ accepted: 1 });
       },
     },

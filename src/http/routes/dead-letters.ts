@@ -2,9 +2,9 @@ import { once } from 'node:events';
 import type { Request, Response } from 'express';
 import { isStorable } from '../../events/topic';
 import type { AppOptions } from '../app';
-import { bodyReader, hasBody, parseJson } from '../body';
+import { hasBody, parseJson, readBody } from '../../door/body';
 import { decodePosition, encodePosition } from '../cursor';
-import { Problem } from '../problem';
+import { Problem } from '../../door/problem';
 import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
 import type { DeadLetters, HttpServices, LetterPosition } from '../services';
@@ -15,7 +15,6 @@ const listQuery = queryReader('/v1/dead-letters', 'get', 'listDeadLetters');
 const EXPORT_PAGE = 100;
 
 export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: AppOptions): Route[] {
-  const readBody = bodyReader(bodyLimit);
   return [
     {
       method: 'get',
@@ -66,7 +65,7 @@ export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: A
       method: 'post',
       path: '/v1/dead-letters/:id/retry',
       async handle(req, res) {
-        const edited = hasBody(req) ? parseJson(await readBody(req, res)) : undefined;
+        const edited = hasBody(req) ? parseJson(await readBody(req, bodyLimit)) : undefined;
         if (!(await deadLetters.retry(letterId(req), edited))) throw absent();
         res.status(202).json({ accepted: 1 });
       },

@@ -1,21 +1,20 @@
 import { contract } from '../../events/contract';
 import type { AppOptions } from '../app';
-import { bodyReader, parseJson } from '../body';
+import { parseJson, readBody } from '../../door/body';
 import type { components } from '../openapi';
-import { validationProblem } from '../problem';
+import { validationProblem } from '../../door/problem';
 import type { Route } from '../route';
 import type { HttpServices } from '../services';
 
 const validate = contract.validator('#/components/schemas/DeliveryRequest');
 
 export function deliveryRoutes({ deliveries }: HttpServices, { bodyLimit }: AppOptions): Route[] {
-  const readBody = bodyReader(bodyLimit);
   return [
     {
       method: 'post',
       path: '/v1/deliveries',
       async handle(req, res) {
-        const body = parseJson(await readBody(req, res));
+        const body = parseJson(await readBody(req, bodyLimit));
         const flaws = validate(body);
         if (flaws.length > 0) throw validationProblem(flaws);
         const { clientid, topic } = body as components['schemas']['DeliveryRequest'];

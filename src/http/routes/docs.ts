@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { Problem } from '../problem';
+import { Problem } from '../../door/problem';
 import { pathParameter, type Route } from '../route';
 
 /** The files of the package that the page uses; nothing else of it is served. */

@@ -4,7 +4,7 @@ import type { AppOptions } from '../app';
 import { browseFilter, browseTopic, purge } from '../browse';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { messageView } from '../message-view';
-import { Problem, validationProblem } from '../problem';
+import { Problem, validationProblem } from '../../door/problem';
 import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
 import type { HttpServices } from '../services';

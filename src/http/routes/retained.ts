@@ -1,12 +1,12 @@
 import { contract } from '../../events/contract';
 import { matches } from '../../offline/topic';
 import type { AppOptions } from '../app';
-import { bodyReader, hasBody, parseJson } from '../body';
+import { hasBody, parseJson, readBody } from '../../door/body';
 import { browseRetained } from '../browse-retained';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { messageView } from '../message-view';
 import type { components } from '../openapi';
-import { validationProblem } from '../problem';
+import { validationProblem } from '../../door/problem';
 import { queryReader } from '../query';
 import type { Route } from '../route';
 import type { HttpServices } from '../services';
@@ -15,7 +15,6 @@ const listQuery = queryReader('/v1/retained', 'get', 'listRetained');
 const validate = contract.validator('#/components/schemas/RestoreRequest');
 
 export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, now = Date.now }: AppOptions): Route[] {
-  const readBody = bodyReader(bodyLimit);
   return [
     {
       method: 'get',
@@ -32,7 +31,7 @@ export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, n
       path: '/v1/retained/restore',
       async handle(req, res) {
         // Without a body: all of them.
-        const body = hasBody(req) ? parseJson(await readBody(req, res)) : {};
+        const body = hasBody(req) ? parseJson(await readBody(req, bodyLimit)) : {};
         const flaws = validate(body);
         if (flaws.length > 0) throw validationProblem(flaws);
         await retained.restore((body as components['schemas']['RestoreRequest']).filter ?? '#');

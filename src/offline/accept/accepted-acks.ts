@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { UnavailableError } from '../../errors';
 import { Batcher, Budget } from '../../queue/batcher';
 import type { SharedState } from '../../queue/state';
 
@@ -8,7 +9,7 @@ const MOST = 25_000;
 const SHARED_MS = 3_600_000;
 /** And after that: longer than what was read from the store before may still be sent (page-sender.ts). ms. */
 const SETTLED_MS = 30_000;
-const BATCH = { maxItems: 2_048, maxBytes: Infinity };
+const BATCH = { maxItems: 2_048, maxBytes: Infinity, patienceMs: 8_500, late: () => new UnavailableError("the queue's database has not taken an acknowledgement in time") };
 /** A client id may have 65,535 bytes. */
 const LONG = 64;
 
@@ -40,7 +41,7 @@ export class AcceptedAcks {
     const key = keyOf(id, reader);
     if (++this.count > this.most) [this.old, this.young, this.count] = [this.young, new Set(), 1];
     this.young.add(key);
-    if (this.state !== null) await this.sharing.add(key, 0);
+    if (this.state !== null) await this.sharing.add([key], 0);
   }
 
   /** The store shows their effect now. */

@@ -1,16 +1,11 @@
 import type { Policy } from '../../config/policies';
-import { within } from '../../deadline';
-import { UnavailableError } from '../../errors';
 import type { OfflineEvent } from '../../events/event';
-import type { Item, MessageEvent } from '../../queue/jobs';
+import type { Item } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
 import { policyFor } from '../policy';
 import type { AcceptedAcks } from './accepted-acks';
 import { route } from './route';
 import type { Signer } from '../signature';
-
-/** Whoever posts must not wait for longer: one write of the queue may have to wait for another one before it. ms. */
-const ACCEPT_MS = 9_000;
 
 /** The way of an event from the door into the queue. */
 export class Ingest {
@@ -22,30 +17,20 @@ export class Ingest {
   ) {}
 
   /**
-   * Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. Throws UnavailableError
-   * when that takes too long: what is taken all the same has, with EMQX's repetition, the effect of once.
+   * Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. Throws OverloadedError
+   * before anything is taken, and UnavailableError when the queue takes too long: what it has taken all the same has, with EMQX's repetition, the effect of once.
    */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
-    const taken = Promise.all(items.map((item) => Promise.all([this.lanes.put(item, sizeOf(item)), this.noteAck(item)])));
-    await within(ACCEPT_MS, taken, () => new UnavailableError(`the queue has not taken it within ${ACCEPT_MS / 1_000} s`));
+    if (items.length === 0) return;
+    const acks = items.flatMap((item) => this.acksOf(item));
+    if (acks.length === 0) return this.lanes.put(items);
+    await Promise.all([this.lanes.put(items), ...acks.map(({ id, reader }) => this.acks.note(id, reader))]);
   }
 
-  /** What an earlier process accepted and the store does not have yet: as if it were accepted now (AcceptedAcks). */
-  async remember(events: AsyncIterable<MessageEvent>): Promise<void> {
-    for await (const write of events) await this.noteAck({ write });
-  }
-
-  private async noteAck(item: Item): Promise<void> {
-    if (!('write' in item) || item.write.kind !== 'ack') return;
+  private acksOf(item: Item): { id: string; reader: string | null }[] {
+    if (!('write' in item) || item.write.kind !== 'ack') return [];
     const { id, topic, clientid } = item.write;
-    await this.acks.note(id, policyFor(this.policies, topic)?.mode === 'pubsub' ? clientid : null);
+    return [{ id, reader: policyFor(this.policies, topic)?.mode === 'pubsub' ? clientid : null }];
   }
-}
-
-/** About what an item takes in memory and in its job beside the payload. */
-const OVERHEAD_BYTES = 500;
-
-function sizeOf(item: Item): number {
-  return OVERHEAD_BYTES + ('write' in item && item.write.kind === 'publish' ? item.write.message.payload.length : 0);
 }

@@ -2,7 +2,7 @@ import { RefusedError } from '../../errors';
 import type { OfflineEvent } from '../../events/event';
 import { InvalidEventError } from '../../events/invalid';
 import type { DeadLetter, Ingest } from '../../http/services';
-import type { Message } from '../message';
+import { fromWire, type Message } from '../message';
 
 export interface RetryDeps {
   readonly ingest: Ingest;
@@ -58,6 +58,6 @@ function appendTo(sink: string, body: unknown, deps: RetryDeps): () => Promise<v
   const event = parsed(body, deps);
   if (event.type !== 'publish') throw new RefusedError('it is no message');
   return async () => {
-    if (!(await deps.append(sink, [event.message]))) throw new RefusedError(`the history ${sink} is not among HISTORY_URLS`);
+    if (!(await deps.append(sink, [fromWire(event.message)]))) throw new RefusedError(`the history ${sink} is not among HISTORY_URLS`);
   };
 }

@@ -1,6 +1,6 @@
 import type { Policy } from '../../config/policies';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../../events/event';
-import { toWire, type Item } from '../../queue/jobs';
+import type { Item } from '../../queue/jobs';
 import { requestsOf } from '../positions/consumer';
 import { canReach } from '../overlap';
 import { expiryOf, isStored, policyFor, retainOf } from '../policy';
@@ -37,8 +37,8 @@ function routePublish({ message, mark }: PublishEvent, policies: readonly Policy
   const policy = policyFor(policies, message.topic);
   const stored = policy !== null && isStored(policy, message) ? { ...message, expiresAt: expiryOf(policy, message) } : null;
   const retained = message.retain && retainOf(policies, message.topic) !== 'off';
-  if (stored === null) return retained ? [{ write: { kind: 'publish', message: toWire(message), retained: 'only' } }] : [];
-  return [{ write: { kind: 'publish', message: toWire(stored), ...(retained && { retained: 'too' }) } }];
+  if (stored === null) return retained ? [{ write: { kind: 'publish', message, retained: 'only' } }] : [];
+  return [{ write: { kind: 'publish', message: stored, ...(retained && { retained: 'too' }) } }];
 }
 
 /** A delivery of ours names the stored message; any other ack is of a message that EMQX delivered itself, by its own id. */

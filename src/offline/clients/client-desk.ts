@@ -38,6 +38,6 @@ export class ClientDesk implements Desk {
   }
 
   private put(change: ClientChange): Promise<void> {
-    return this.deps.lanes.put({ change }, Buffer.byteLength(JSON.stringify(change)));
+    return this.deps.lanes.put([{ change }]);
   }
 }

@@ -1,4 +1,3 @@
-import { errorText, RetryableError } from '../../errors';
 import type { ClientChange } from '../../queue/jobs';
 import type { ClientState, Store } from '../../stores/store';
 import { eachOf, groupBy } from '../parallel';
@@ -25,18 +24,6 @@ export class Clients {
     const byClient = [...groupBy(changes, ({ clientid }) => clientid)];
     const states = await this.keepStates(byClient);
     await eachOf(byClient, PARALLEL, ([clientid, own]) => this.keepSubscriptions(clientid, own, states.get(clientid) ?? null));
-  }
-
-  /** Client by client, for a job that fails as a whole: what fails alone is handed to `setAside`, the others are applied (promise 13). */
-  async applyEach(changes: readonly ClientChange[], setAside: (change: ClientChange, reason: string) => Promise<void>): Promise<void> {
-    for (const own of groupBy(changes, ({ clientid }) => clientid).values()) {
-      try {
-        await this.apply(own);
-      } catch (error) {
-        if (error instanceof RetryableError) throw error;
-        for (const change of own) await setAside(change, errorText(error));
-      }
-    }
   }
 
   /** @returns the states of those that connected or disconnected. */

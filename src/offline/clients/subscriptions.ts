@@ -42,7 +42,7 @@ export class Subscriptions {
     }
     const wishes = [...after].flatMap(([filter, wish]) => (wish === null ? [] : [{ clientid, filter, wish }]));
     const changed = wishes.filter(({ filter, wish }) => wish.wanted !== before.get(filter)?.wanted);
-    const added = changed.flatMap(({ filter, wish: { wanted } }) => (wanted.qos === null ? [] : [{ clientid, topic: filter, qos: wanted.qos }]));
+    const added = changed.flatMap(({ filter, wish: { wanted } }) => (wanted.qos === null ? [] : [{ clientid, topic: filter, qos: wanted.qos, seenAt: now() }]));
     const gone = changed.flatMap(({ filter, wish: { wanted } }) => (wanted.qos === null ? [{ clientid, topic: filter }] : []));
     if (added.length > 0) await store.putSubscriptions(added);
     if (gone.length > 0) await store.deleteSubscriptions(gone);

@@ -28,16 +28,14 @@ export class Deliverer {
   }
 
   /**
-   * A job that is taken over is put behind fences again: acknowledgements that were accepted since it was first started must be in the store
-   * before anything is sent, or what is acknowledged would be sent again.
+   * A job that is taken over is put behind the writes once more: acknowledgements that were accepted since it was first started must be in the
+   * store before anything is sent, or what is acknowledged would be sent again.
    */
-  async handle(job: Exclude<ClientJob, RetainedJob | { name: 'changes' }>, takenOver: boolean): Promise<void> {
+  async handle(job: Exclude<ClientJob, RetainedJob | { name: 'clients' | 'changes' }>, takenOver: boolean): Promise<void> {
     switch (job.name) {
       case 'subscribed':
         // Still as a subscription: a later look would take for lost what another one of the same storm was sent a moment ago.
         return takenOver ? this.deps.lanes.recheck(job.data.requests, 'subscribed') : this.inTurn(job, (requests) => this.subscribed(requests));
-      case 'due':
-        return this.deps.lanes.recheck(job.data.requests);
       case 'recheck':
         return takenOver ? this.deps.lanes.recheck(job.data.requests) : this.inTurn(job, (requests) => this.recheck(requests));
       case 'gathered':
@@ -48,7 +46,6 @@ export class Deliverer {
         return this.continuation.dropped(job.data.drops);
       case 'resume':
         return this.continuation.resume(job.data.windows, takenOver);
-      case 'fence':
       case 'late':
       case 'forget':
         // Positions only: Reading's.

@@ -30,7 +30,7 @@ export interface RestorerDeps {
   readonly emqx: Pick<EmqxApi, 'publish'>;
   readonly retainer: RetainerApi;
   readonly state: SharedState;
-  readonly lanes: Pick<Lanes, 'restore' | 'restoreLater'>;
+  readonly lanes: Pick<Lanes, 'restore'>;
   readonly policies: readonly Policy[];
   readonly signer: Signer;
   readonly metrics: Pick<Metrics, 'retainedRestored'>;
@@ -55,8 +55,6 @@ export class Restorer {
     switch (job.name) {
       case 'restore':
         return this.restorePage(job.data);
-      case 'restore-due':
-        return this.deps.lanes.restore(job.data);
       case 'reconcile':
         return eachOf(job.data.topics, PARALLEL, (topic) => this.reconcile(topic));
     }
@@ -69,7 +67,7 @@ export class Restorer {
     const last = page.at(-1);
     if (last === undefined) return log.info({ filter: step.filter }, 'retained messages are restored');
     await this.restore(step, page.filter((message) => this.isDue(step, message)));
-    await lanes.restoreLater({ ...step, after: last.topic }, PACE_MS);
+    await lanes.restore({ filter: step.filter, before: step.before, after: last.topic }, PACE_MS);
   }
 
   private page({ filter, after }: RestoreStep): Promise<Message[]> {

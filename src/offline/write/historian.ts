@@ -1,7 +1,7 @@
 import type { HistorySink } from '../../history/history';
 import type { Metrics } from '../../ops/metrics';
-import { fromWire, type HistoryJob } from '../../queue/jobs';
-import type { Message } from '../message';
+import type { HistoryJob } from '../../queue/jobs';
+import { fromWire, type Message } from '../message';
 
 export interface HistorianDeps {
   readonly sink: HistorySink;
@@ -10,17 +10,17 @@ export interface HistorianDeps {
   readonly setAside: (message: Message, sink: string, reason: string) => Promise<void>;
 }
 
-/** Applies a history lane's jobs to its sink. The store does not wait for it: a sink that is away holds up its own lane alone. */
+/** Appends a history lane's messages to its sink. The store does not wait for it: a sink that is away holds up its own lane alone. */
 export class Historian {
   private migrated = false;
 
   constructor(private readonly deps: HistorianDeps) {}
 
-  async handle(job: HistoryJob): Promise<void> {
+  async handle(jobs: readonly HistoryJob[]): Promise<void> {
     const { sink, metrics, setAside } = this.deps;
     if (!this.migrated) await sink.migrate();
     this.migrated = true;
-    const messages = job.data.messages.map(fromWire);
+    const messages = jobs.flatMap(({ data }) => data.events.map(fromWire));
     const refusals = await sink.append(messages);
     metrics.historyAppended.inc({ sink: sink.name }, messages.length - refusals.length);
     for (const { id, reason } of refusals) {

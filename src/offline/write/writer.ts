@@ -1,11 +1,10 @@
-import { errorText, RetryableError } from '../../errors';
 import type { Metrics } from '../../ops/metrics';
-import { fromWire, type MessageEvent, type MessageJob } from '../../queue/jobs';
+import type { MessageEvent } from '../../queue/jobs';
 import type { Lanes } from '../../queue/lanes';
 import type { Store } from '../../stores/store';
 import type { AcceptedAcks } from '../accept/accepted-acks';
 import type { LateWrites } from '../positions/late-writes';
-import type { Message } from '../message';
+import { fromWire, type Message } from '../message';
 import type { RetainedIds } from '../retained/retained-ids';
 import type { RetainedKeeper } from '../retained/retained-keeper';
 import { TOMBSTONE_MS } from '../times';
@@ -18,7 +17,7 @@ export interface WriterDeps {
   readonly lanes: Pick<Lanes, 'progress' | 'history'>;
   readonly retained: Pick<RetainedIds, 'note'>;
   readonly keeper: Pick<RetainedKeeper, 'apply'>;
-  readonly trimmer: Trimmer;
+  readonly trimmer: Pick<Trimmer, 'saved'>;
   readonly acks: Pick<AcceptedAcks, 'settled'>;
   readonly lateWrites: Pick<LateWrites, 'isPubsub' | 'around'>;
   readonly metrics: Metrics;
@@ -27,14 +26,9 @@ export interface WriterDeps {
   readonly now: () => number;
 }
 
-/** Applies a message lane's jobs to the store: one write per batch for what is published, one for what is acknowledged. */
+/** Applies a message lane's events to the store: one write per batch for what is published, one for what is acknowledged. */
 export class Writer {
   constructor(private readonly deps: WriterDeps) {}
-
-  async handle(job: MessageJob, takenOver = false): Promise<void> {
-    // A fence has nothing to do: it is done when it is reached.
-    if (job.name === 'events') await this.apply(job.data.events, takenOver);
-  }
 
   /** Publishes first: an ack in the same batch belongs to a message of it or of an earlier one, or comes first (promise 3). */
   async apply(events: readonly MessageEvent[], takenOver = false): Promise<void> {
@@ -60,18 +54,6 @@ export class Writer {
     if (progress.length > 0) await this.deps.lanes.progress(progress);
   }
 
-  /** One by one, for a job that fails as a whole: what fails alone is handed to `setAside`, the others are applied. */
-  async applyEach(events: readonly MessageEvent[], setAside: (event: MessageEvent, reason: string) => Promise<void>): Promise<void> {
-    for (const event of events) {
-      try {
-        await this.apply([event]);
-      } catch (error) {
-        if (error instanceof RetryableError) throw error;
-        await setAside(event, errorText(error));
-      }
-    }
-  }
-
   private async save(messages: readonly Message[], takenOver: boolean): Promise<void> {
     if (messages.length === 0) return;
     const refusals = await this.deps.lateWrites.around(messages, takenOver, () => this.deps.store.saveMessages(messages));
@@ -83,6 +65,6 @@ export class Writer {
     }
     const refused = new Set(refusals.map(({ id }) => id));
     await this.deps.lanes.history(messages.filter(({ id }) => !refused.has(id)));
-    await this.deps.trimmer.saved(messages.map(({ topic }) => topic));
+    this.deps.trimmer.saved(messages.map(({ topic }) => topic));
   }
 }

@@ -1,15 +1,12 @@
 import type { Backends } from '../../backends';
 import type { ServiceUrl } from '../../config/url';
 import { errorText } from '../../errors';
-import type { Message } from '../../offline/message';
 import type { QueueBackend, Weakness } from '../../queue/backend';
 import { connectRedis } from '../../redis/connect';
 import { weaknessesOf } from '../../redis/durability';
+import { probeStore } from '../../stores/probe';
 import type { Store } from '../../stores/store';
 import { ok, problem, warning, type Finding } from './finding';
-
-/** No wildcard subscription matches it. */
-const PROBE_TOPIC = '$offline-doctor';
 
 export async function* checkDatabases({ queue, store, history }: Backends, storeUrl: ServiceUrl): AsyncGenerator<Finding> {
   yield* checkQueue(queue);
@@ -31,26 +28,12 @@ async function* checkStore(store: Store, url: ServiceUrl): AsyncGenerator<Findin
   const { ok: isOk, detail } = await store.health();
   if (!isOk) return yield problem('store', detail, 'start it, correct STORE_URL, or run emqx-offline-store migrate; until then events wait in the queue');
   try {
-    await probe(store);
+    await probeStore(store);
   } catch (error) {
     return yield problem('store', `${detail}, but a message can't be written, read and removed: ${errorText(error)}`, 'give the user of STORE_URL these rights');
   }
   const weaknesses = url.scheme.startsWith('redis') ? await redisWeaknesses(url) : [];
   yield* weaknesses.length === 0 ? [ok('store', `${detail}; a message was written, read and removed`)] : warningsOf('store', detail, weaknesses);
-}
-
-/** The rights that the server needs, tried out. What it leaves when it dies here is purged within two minutes. */
-async function probe(store: Store): Promise<void> {
-  const now = Date.now();
-  const id = `${(BigInt(now) * 1000n).toString(16).padStart(16, '0')}0000000000000000`.toUpperCase();
-  const message: Message = {
-    ...{ id, topic: PROBE_TOPIC, clientid: PROBE_TOPIC, username: null, qos: 1, retain: false, payload: Buffer.from('probe') },
-    ...{ properties: {}, publishReceivedAt: now, expiresAt: now + 60_000 },
-  };
-  const [refusal] = await store.saveMessages([message]);
-  if (refusal !== undefined) throw new Error(refusal.reason);
-  if ((await store.getMessage(id)) === null) throw new Error('what was written is not there');
-  await store.removeMessages([message], now + 60_000);
 }
 
 async function redisWeaknesses(url: ServiceUrl): Promise<Weakness[]> {

@@ -5,7 +5,7 @@ import { Clients } from '../../../src/offline/clients/clients';
 import { Subscriptions } from '../../../src/offline/clients/subscriptions';
 import { Deliverer } from '../../../src/offline/deliver/deliverer';
 import { LateWrites } from '../../../src/offline/positions/late-writes';
-import type { Message } from '../../../src/offline/message';
+import { toWire, type Message } from '../../../src/offline/message';
 import { Positions } from '../../../src/offline/positions/positions';
 import { Reading } from '../../../src/offline/positions/reading';
 import { RetainedIds } from '../../../src/offline/retained/retained-ids';
@@ -70,7 +70,7 @@ export class Simulation {
   /** A client's message, whose event has not arrived yet. */
   published(topic: string, text: string, fields: Partial<Message> = {}): OfflineEvent {
     const id = `${(BigInt(this.now) * 1000n).toString(16).padStart(16, '0')}0000${(this.sequence++).toString(16).padStart(12, '0')}`.toUpperCase();
-    return { type: 'publish', mark: null, message: message({ id, topic, payload: Buffer.from(text), publishReceivedAt: this.now, ...fields }) };
+    return { type: 'publish', mark: null, message: toWire(message({ id, topic, payload: Buffer.from(text), publishReceivedAt: this.now, ...fields })) };
   }
 
   /** The client subscribes now; its event has not arrived yet. */

@@ -2,7 +2,7 @@ import { consumerOf } from '../../../src/offline/positions/consumer';
 import type { ClientJob, Item, MessageEvent, RetainedJob } from '../../../src/queue/jobs';
 import type { Lanes } from '../../../src/queue/lanes';
 
-export type Work = Exclude<ClientJob, RetainedJob | { name: 'fence' }>;
+export type Work = Exclude<ClientJob, RetainedJob | { name: 'clients' }>;
 type Parent = { readonly lane: string; readonly job: Work; children: number };
 export type Entry = { readonly order: number } & ({ readonly writes: readonly MessageEvent[] } | { readonly job: Work } | { readonly fence: Parent });
 
@@ -49,7 +49,9 @@ export class SimulatedQueue {
     const next = this.delayed.filter(({ at }) => at <= until).sort((a, b) => a.at - b.at)[0];
     if (next === undefined) return null;
     this.delayed.splice(this.delayed.indexOf(next), 1);
-    this.add(firstOf(next.job), next.job);
+    // As Gate: behind the writes of then.
+    if (next.job.name === 'recheck') this.behindWrites(next.job.data.requests, next.job);
+    else this.add(firstOf(next.job), next.job);
     return next.at;
   }
 
@@ -58,7 +60,7 @@ export class SimulatedQueue {
     const later = (delay: number, job: Work) => void this.delayed.push({ at: this.now() + delay, job });
     const lanes: Partial<Record<keyof Lanes, unknown>> = {
       recheck: (async (requests, name = 'recheck') => byConsumer(requests).forEach((own) => this.behindWrites(own, { name, data: { requests: own } }))) satisfies Lanes['recheck'],
-      recheckLater: (async (requests, delay) => byConsumer(requests).forEach((own) => later(delay, { name: 'due', data: { requests: own } }))) satisfies Lanes['recheckLater'],
+      recheckLater: (async (requests, delay) => byConsumer(requests).forEach((own) => later(delay, { name: 'recheck', data: { requests: own } }))) satisfies Lanes['recheckLater'],
       resumeLater: (async (windows, delay) => windows.forEach((each) => later(delay, { name: 'resume', data: { windows: [each] } }))) satisfies Lanes['resumeLater'],
       turn: (async (name, requests, gathered = false) => {
         for (const own of byConsumer(requests)) {

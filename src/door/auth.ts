@@ -1,5 +1,4 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
-import type { RequestHandler } from 'express';
 import { Problem } from './problem';
 
 export interface Tokens {
@@ -11,24 +10,31 @@ export interface Tokens {
   readonly adminToken: string | null;
 }
 
-/** For mounting at /v1. What is not plainly an events path needs the admin token: a spelling we did not think of fails closed. */
-export function authenticate({ ingestToken, previousIngestToken = null, adminToken }: Tokens): RequestHandler {
+/** Looks at a request's header Authorization. @throws Problem 401 or 403 */
+export type Guard = (authorization: string | undefined) => void;
+
+export interface Guards {
+  /** Of /v1/events and what is below it. */
+  readonly ingest: Guard;
+  /** Of every other /v1 path. */
+  readonly admin: Guard;
+}
+
+export function createGuards({ ingestToken, previousIngestToken = null, adminToken }: Tokens): Guards {
   const ingestTokens = [ingestToken, previousIngestToken].filter((token) => token !== null);
   const adminTokens = [adminToken].filter((token) => token !== null);
-  const ingest = guard(ingestToken === null ? [] : ingestTokens, adminTokens);
-  const admin = guard(adminTokens, ingestTokens);
-  return (req, res, next) => (/^\/events(\/|$)/.test(req.path) ? ingest : admin)(req, res, next);
+  return { ingest: guard(ingestToken === null ? [] : ingestTokens, adminTokens), admin: guard(adminTokens, ingestTokens) };
 }
 
 /** `expected` empty: open. */
-function guard(expected: readonly string[], others: readonly string[]): RequestHandler {
-  if (expected.length === 0) return (_req, _res, next) => next();
+function guard(expected: readonly string[], others: readonly string[]): Guard {
+  if (expected.length === 0) return () => undefined;
   const isExpected = matcher(expected);
   const isOther = matcher(others);
-  return (req, _res, next) => {
-    const token = /^Bearer +(\S+) *$/i.exec(req.get('Authorization') ?? '')?.[1];
+  return (authorization = '') => {
+    const token = /^Bearer +(\S+) *$/i.exec(authorization)?.[1];
     if (token === undefined) throw challenge('Send Authorization: Bearer and the token.', '');
-    if (isExpected(token)) return next();
+    if (isExpected(token)) return;
     if (isOther(token)) throw new Problem('forbidden', 'INGEST_TOKEN is for /v1/events, ADMIN_TOKEN for every other /v1 path.');
     throw challenge('The token is wrong.', ', error="invalid_token"');
   };

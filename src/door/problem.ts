@@ -1,4 +1,4 @@
-import type { Response } from 'express';
+import type { ServerResponse } from 'node:http';
 import { ClosedError, OverloadedError, RefusedError, RetryableError } from '../errors';
 import type { Flaw } from '../events/contract';
 import { InvalidEventError } from '../events';
@@ -20,6 +20,9 @@ const TITLES = {
 } as const;
 
 export type ProblemKind = keyof typeof TITLES;
+
+/** Of every answer: no cache keeps it, and no browser guesses what it is. */
+export const PROTECTIVE_HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
 
 const RETRY_AFTER_SECONDS = { overloaded: '1', unavailable: '5' };
 
@@ -80,13 +83,14 @@ function fromExpress(error: unknown): Problem | null {
   }
 }
 
-export function sendProblem(res: Response, problem: Problem): void {
-  res.status(problem.status).set(problemHeaders(problem)).send(problemBody(problem));
+export function sendProblem(res: ServerResponse, problem: Problem): void {
+  const body = problemBody(problem);
+  res.writeHead(problem.status, { ...problemHeaders(problem), 'Content-Length': Buffer.byteLength(body) }).end(body);
 }
 
 export function problemHeaders({ kind, extras }: Problem): Record<string, string> {
   const retryAfter = kind === 'overloaded' || kind === 'unavailable' ? { 'Retry-After': RETRY_AFTER_SECONDS[kind] } : {};
-  return { ...retryAfter, ...extras.headers, 'Content-Type': 'application/problem+json' };
+  return { ...PROTECTIVE_HEADERS, ...retryAfter, ...extras.headers, 'Content-Type': 'application/problem+json; charset=utf-8' };
 }
 
 export function problemBody({ kind, status, message, extras }: Problem): string {

@@ -1,0 +1,107 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { metricLabel, readEvent, readEvents, type NamedEvent } from '../events';
+import type { DeadLetters, Ingest } from '../http/services';
+import type { Logger } from '../ops/log';
+import type { Metrics } from '../ops/metrics';
+import type { Guard } from './auth';
+import { parseJson, readBody } from './body';
+import { failureAnswer, pathOf } from './failure';
+import { Problem, PROTECTIVE_HEADERS, toProblem } from './problem';
+import { Refusals } from './refusals';
+
+export interface DoorDeps {
+  readonly ingest: Ingest;
+  readonly deadLetters: Pick<DeadLetters, 'record'>;
+  readonly metrics: Metrics;
+  readonly guard: Guard;
+  /** Bytes of a request's body. */
+  readonly bodyLimit: number;
+  readonly log: Logger;
+}
+
+const EVENTS = '/v1/events';
+const ANSWER_HEADERS = { ...PROTECTIVE_HEADERS, 'Content-Type': 'application/json; charset=utf-8' };
+
+/**
+ * `POST /v1/events` and `POST /v1/events/{event}`: by far most of all requests, answered without express. An event is read, checked, and put into the queue;
+ * only then is it answered (promise 1).
+ */
+export class Door {
+  private readonly refusals: Refusals;
+  private readonly fail: ReturnType<typeof failureAnswer>;
+  private readonly counters = new Map<string, { inc(): void }>();
+  private readonly timers = new Map<string, { observe(seconds: number): void }>();
+
+  constructor(private readonly deps: DoorDeps) {
+    this.refusals = new Refusals(deps.deadLetters, deps.log);
+    // A transient trouble must never be a 500 on the events' way: EMQX would lose the event (facts.md).
+    this.fail = failureAnswer('unavailable', deps.log, (kind) => deps.metrics.eventsRejected.inc({ reason: kind }));
+  }
+
+  takes({ method, url = '' }: IncomingMessage): boolean {
+    if (method !== 'POST' || !url.startsWith(EVENTS)) return false;
+    const next = url[EVENTS.length];
+    return next === undefined || next === '/' || next === '?';
+  }
+
+  /** Never rejects. */
+  async handle(req: IncomingMessage, res: ServerResponse): Promise<void> {
+    const begun = performance.now();
+    let isOfOne = false;
+    try {
+      this.deps.guard(req.headers.authorization);
+      const name = nameOf(pathOf(req));
+      isOfOne = name !== undefined;
+      const events = await this.read(req, name);
+      if (events.length > 0) await this.deps.ingest.accept(events.map(({ event }) => event));
+      for (const { name: each } of events) this.count(metricLabel(each));
+      accept(res, events.length);
+    } catch (error) {
+      this.fail(error, req, res);
+    }
+    this.timer(isOfOne ? `${EVENTS}/*event` : EVENTS, res.statusCode).observe((performance.now() - begun) / 1_000);
+  }
+
+  private async read(req: IncomingMessage, name: string | undefined): Promise<NamedEvent[]> {
+    const body = await readBody(req, this.deps.bodyLimit);
+    try {
+      const json = parseJson(body);
+      return Array.isArray(json) && name === undefined ? readEvents(json) : [readEvent(json, name)];
+    } catch (error) {
+      const problem = toProblem(error, 'unavailable');
+      // Promise 13's other half: what is refused at the door is set aside too. Anything but a 400 will be sent again.
+      if (problem.status === 400) await this.refusals.record(problem.message, body, `POST ${pathOf(req)}`);
+      throw error;
+    }
+  }
+
+  /** Looking a metric up by its labels costs as much as reading an event. */
+  private timer(route: string, status: number): { observe(seconds: number): void } {
+    const key = `${status} ${route}`;
+    let timer = this.timers.get(key);
+    if (timer === undefined) this.timers.set(key, (timer = this.deps.metrics.httpDuration.labels({ method: 'POST', route, status: String(status) })));
+    return timer;
+  }
+
+  private count(label: string): void {
+    let counter = this.counters.get(label);
+    if (counter === undefined) this.counters.set(label, (counter = this.deps.metrics.eventsAccepted.labels({ event: label })));
+    counter.inc();
+  }
+}
+
+/** The event that the path names, decoded: the names of bridge events have slashes. undefined: none. */
+function nameOf(path: string): string | undefined {
+  const name = path.slice(EVENTS.length + 1);
+  if (!name.includes('%')) return name === '' ? undefined : name;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    throw new Problem('malformed', 'The path has a malformed percent-encoding.');
+  }
+}
+
+function accept(res: ServerResponse, count: number): void {
+  const body = `{"accepted":${count}}`;
+  res.writeHead(202, { ...ANSWER_HEADERS, 'Content-Length': body.length }).end(body);
+}

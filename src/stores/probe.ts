@@ -1,0 +1,24 @@
+import type { Message } from '../offline/message';
+import type { Store } from './store';
+
+/** No wildcard subscription matches it. */
+const PROBE_TOPIC = '$offline-probe';
+const LIFE_MS = 60_000;
+
+/**
+ * Writes a message, reads it and removes it: whether the store does what the server needs, for its user's rights and its disk too. What a process
+ * that dies here leaves behind is purged within two minutes. Throws what went wrong.
+ */
+export async function probeStore(store: Pick<Store, 'saveMessages' | 'getMessage' | 'removeMessages'>): Promise<void> {
+  const now = Date.now();
+  const random = Math.floor(Math.random() * 2 ** 32).toString(16).padStart(16, '0');
+  const id = `${(BigInt(now) * 1000n).toString(16).padStart(16, '0')}${random}`.toUpperCase();
+  const message: Message = {
+    ...{ id, topic: PROBE_TOPIC, clientid: PROBE_TOPIC, username: null, qos: 1, retain: false, payload: Buffer.from('probe') },
+    ...{ properties: {}, publishReceivedAt: now, expiresAt: now + LIFE_MS },
+  };
+  const [refusal] = await store.saveMessages([message]);
+  if (refusal !== undefined) throw new Error(refusal.reason);
+  if ((await store.getMessage(id)) === null) throw new Error('what was written is not there');
+  await store.removeMessages([message], now + LIFE_MS);
+}
