@@ -1,73 +1,88 @@
+import type { Policy } from '../config/policies';
 import type { ReadPurger } from '../offline/positions/read-purger';
+import type { Trimmer } from '../offline/write/trimmer';
 import type { LetterBox } from '../queue/dead-letters';
 import type { SharedState } from '../queue/state';
-import type { Store } from '../stores/store';
+import type { Purged, Store } from '../stores/store';
 import type { Logger } from './log';
 import type { Metrics } from './metrics';
 
 const EVERY_MS = 60_000;
 /** One delete's size: bounded, so that it never holds locks for long. */
 const CHUNK = 1_000;
+const DAY_MS = 24 * 60 * 60_000;
+/** What nobody has seen for twice the longest ttl, and at least for so long, is of no use: its messages have expired. */
+const LEAST_UNSEEN_MS = 14 * DAY_MS;
+/** The state of a client that is connected changes with its next event only: it may stay connected for months. */
+const CONNECTED_MS = 366 * DAY_MS;
 
 export interface MaintenanceDeps {
-  readonly store: Pick<Store, 'purgeExpired'>;
+  readonly store: Pick<Store, 'purgeExpired' | 'purgePositions' | 'purgeSubscriptions' | 'purgeClientStates'>;
   readonly state: Pick<SharedState, 'purge'>;
   readonly letters: Pick<LetterBox, 'purge'>;
   readonly readPurger: Pick<ReadPurger, 'run'>;
+  readonly trimmer: Pick<Trimmer, 'sweep'>;
+  readonly policies: readonly Policy[];
   readonly vacuum: () => Promise<void>;
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly now: () => number;
 }
 
-/** Removes what has expired, in small steps. Every process does it: what one has removed the others don't find. */
+/** Removes what nobody needs any more, in small steps. Every process does it: what one has removed the others don't find. */
 export class Maintenance {
   private timer: NodeJS.Timeout | null = null;
-  private running: Promise<void> = Promise.resolve();
+  private running: Promise<void> | null = null;
   private stopped = false;
-  /** At the last run. */
-  private buriedBefore = 0;
 
   constructor(private readonly deps: MaintenanceDeps) {}
 
   start(): void {
     this.timer = setInterval(() => {
-      this.running = this.running.then(() => this.run());
+      // A run that takes longer than a minute is not followed by all those that were due meanwhile.
+      this.running ??= this.run().finally(() => (this.running = null));
     }, EVERY_MS);
     this.timer.unref();
   }
 
   async run(): Promise<void> {
-    try {
-      await this.purgeStore();
-      this.deps.metrics.messagesRemoved.inc(await this.deps.readPurger.run());
-      while (!this.stopped && (await this.deps.state.purge(CHUNK)));
-      this.deps.metrics.deadLettersDiscarded.inc(await this.deps.letters.purge(this.deps.now()));
-      await this.deps.vacuum();
-    } catch (error) {
-      this.deps.log.warn({ err: error }, 'expired messages could not be purged; trying again in a minute');
+    const { store, state, letters, readPurger, trimmer, vacuum, metrics, now } = this.deps;
+    const unseen = now() - this.unseenMs();
+    const steps: readonly (readonly [what: string, work: () => Promise<unknown>])[] = [
+      ['expired messages', () => this.repeat(() => this.purgeExpired())],
+      ['messages that everybody has read', async () => metrics.messagesRemoved.inc(await readPurger.run())],
+      ['messages beyond maxStored', () => trimmer.sweep()],
+      ['old subscriptions', () => this.repeat(() => store.purgeSubscriptions(unseen, CHUNK))],
+      ['old client states', () => this.repeat(() => store.purgeClientStates({ disconnected: unseen, connected: Math.min(unseen, now() - CONNECTED_MS) }, CHUNK))],
+      ['old read positions', () => this.repeat(() => store.purgePositions(unseen, CHUNK))],
+      ['shared state', () => this.repeat(async () => ({ more: await state.purge(CHUNK) }))],
+      ['dead letters', async () => metrics.deadLettersDiscarded.inc(await letters.purge(now()))],
+      ['disk space', vacuum],
+    ];
+    for (const [what, work] of steps) {
+      if (this.stopped) return;
+      try {
+        await work();
+      } catch (error) {
+        this.deps.log.warn({ err: error }, `maintenance of ${what} failed; trying again in a minute`);
+      }
     }
   }
 
-  /**
-   * A purge takes up to CHUNK messages and as many tombstones, and tells of the messages only. Whatever was removed left a tombstone: twice
-   * as many purges as that takes keep up, and clear what a process that died has left.
-   */
-  private async purgeStore(): Promise<void> {
-    const buried = await this.buried();
-    const least = Math.ceil((2 * (buried - this.buriedBefore)) / CHUNK);
-    for (let round = 0, removed = CHUNK; (removed >= CHUNK || round < least) && !this.stopped; round++) {
-      removed = await this.deps.store.purgeExpired(this.deps.now(), CHUNK);
-      this.deps.metrics.messagesRemoved.inc(removed);
-      this.deps.metrics.messagesExpired.inc(removed);
-    }
-    this.buriedBefore = buried;
+  private async purgeExpired(): Promise<Purged> {
+    const purged = await this.deps.store.purgeExpired(this.deps.now(), CHUNK);
+    this.deps.metrics.messagesRemoved.inc(purged.removed);
+    this.deps.metrics.messagesExpired.inc(purged.removed);
+    return purged;
   }
 
-  private async buried(): Promise<number> {
-    const { acksApplied, messagesRemoved } = this.deps.metrics;
-    const totals = await Promise.all([acksApplied, messagesRemoved].map((counter) => counter.get()));
-    return totals.flatMap(({ values }) => values).reduce((sum, { value }) => sum + value, 0);
+  /** As long as there is more: a minute's run keeps up with the traffic of a minute. */
+  private async repeat(purge: () => Promise<Pick<Purged, 'more'>>): Promise<void> {
+    while (!this.stopped && (await purge()).more);
+  }
+
+  private unseenMs(): number {
+    return Math.max(LEAST_UNSEEN_MS, ...this.deps.policies.map(({ ttlMs }) => 2 * ttlMs));
   }
 
   async stop(): Promise<void> {

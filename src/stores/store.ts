@@ -50,8 +50,8 @@ export interface MessageStore {
   /** Removes the oldest messages of the topic until `keep` are left (policy maxStored). @returns how many it removed. */
   trimTopic(topic: string, keep: number): Promise<number>;
 
-  /** Removes up to `limit` expired messages and up to `limit` expired tombstones. @returns how many messages. */
-  purgeExpired(now: number, limit: number): Promise<number>;
+  /** Removes up to `limit` expired messages and up to `limit` expired tombstones. It tells how many messages, and whether there may be more of either. */
+  purgeExpired(now: number, limit: number): Promise<Purged>;
 
   /** The number of stored messages; an estimate where counting would read the backlog. */
   countMessages(): Promise<number>;
@@ -67,6 +67,8 @@ export interface PositionStore {
   putPositions(positions: readonly Position[]): Promise<void>;
   /** All consumers' positions in a topic (for purging what everyone has read). */
   positionsOfTopic(topic: string): Promise<Position[]>;
+  /** Deletes up to `limit` positions whose consumer was seen last before this time, or up to a day earlier (ms; see Position.receipts). */
+  purgePositions(before: number, limit: number): Promise<Purged>;
 }
 
 /** Client states, and subscriptions that the broker makes for clients. */
@@ -74,12 +76,19 @@ export interface ClientStore {
   /** Keeps the newest state by `at`: an older event that arrives late changes nothing. */
   saveClientStates(states: readonly ClientState[]): Promise<void>;
   getClientState(clientid: string): Promise<ClientState | null>;
+  /** Deletes up to `limit` states that are older than `before`. The state of a client with an assigned subscription stays. */
+  purgeClientStates(before: StateTimes, limit: number): Promise<Purged>;
 
-  /** Adds or replaces subscriptions that the broker makes for clients. */
+  /** Adds or replaces subscriptions that the broker makes for clients. One that was assigned stays so when an event tells of it. */
   putSubscriptions(subscriptions: readonly Subscription[]): Promise<void>;
   deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void>;
   /** A client's subscriptions, by ascending topic filter. A QoS outside 0..2 in an old row is clamped. */
   listSubscriptions(clientid: string): Promise<Subscription[]>;
+  /**
+   * Deletes up to about `limit` subscriptions that an event told of (`seenAt`), of clients that were seen last before this time: no event has
+   * told of any of their subscriptions since, they are not connected, and their state has not changed since. Assigned ones stay.
+   */
+  purgeSubscriptions(before: number, limit: number): Promise<Purged>;
 }
 
 /** Retained messages. */
@@ -110,6 +119,19 @@ export interface Refusal {
   readonly reason: string;
 }
 
+/** What a purge did. */
+export interface Purged {
+  readonly removed: number;
+  /** It stopped at its limit: to be called again at once. */
+  readonly more: boolean;
+}
+
+/** ms: until when states are purged. */
+export interface StateTimes {
+  readonly disconnected: number;
+  readonly connected: number;
+}
+
 export interface TopicQuery {
   /** An MQTT topic filter without `$share/...`. */
   readonly filter: string;
@@ -133,7 +155,11 @@ export interface Position {
   readonly topic: string;
   /** Everything up to this id is acknowledged; '' when only receipts are known. */
   readonly id: string;
-  /** Ids above `id` that are acknowledged already (promise 17: a late write between them is still delivered). */
+  /**
+   * Ids above `id` that are acknowledged already (promise 17: a late write between them is still delivered), and the other entries of
+   * src/offline/positions/read-set.ts. Stores know one of these: `@TIME`, when the consumer was seen last (ms). A position without it
+   * counts as seen when it was written, and a row that EMQX wrote when it was taken over.
+   */
   readonly receipts: readonly string[];
 }
 
@@ -156,4 +182,6 @@ export interface SubscriptionRef {
 
 export interface Subscription extends SubscriptionRef {
   readonly qos: QoS;
+  /** To be stored only: when an event told of the subscription (ms). Without it the subscription is an assigned one and lasts until it is deleted. */
+  readonly seenAt?: number;
 }

@@ -1,74 +1,106 @@
+import type { Policy } from '../../src/config/policies';
 import { createLogger } from '../../src/ops/log';
-import { Maintenance } from '../../src/ops/maintenance';
+import { Maintenance, type MaintenanceDeps } from '../../src/ops/maintenance';
 import { createMetrics } from '../../src/ops/metrics';
+import { policy } from '../support/policies';
 
-/** A store with expired messages and tombstones, and the shared state with expired leases. */
-function subject(expired: { messages?: number; tombstones?: number; leases?: number }) {
-  const left = { messages: 0, tombstones: 0, leases: 0, ...expired };
-  const calls: number[] = [];
+const DAY_MS = 86_400_000;
+
+/** A store with rows that are due, and the shared state with expired leases. */
+function subject(due: Partial<Record<'messages' | 'tombstones' | 'leases' | 'positions' | 'subscriptions' | 'states', number>>, policies: readonly Policy[] = []) {
+  const left = { messages: 0, tombstones: 0, leases: 0, positions: 0, subscriptions: 0, states: 0, ...due };
+  const calls: string[] = [];
   const metrics = createMetrics();
   const take = (kind: keyof typeof left, limit: number) => {
-    const taken = Math.min(limit, left[kind]);
-    left[kind] -= taken;
-    return taken;
+    const removed = Math.min(limit, left[kind]);
+    left[kind] -= removed;
+    return { removed, more: removed === limit };
   };
-  const maintenance = new Maintenance({
+  const purge = (kind: keyof typeof left) => async (before: unknown, limit: number) => {
+    calls.push(`${kind} ${JSON.stringify(before)}`);
+    return take(kind, limit);
+  };
+  const deps: MaintenanceDeps = {
     store: {
       purgeExpired: async (_now, limit) => {
-        calls.push(limit);
-        take('tombstones', limit);
-        return take('messages', limit);
+        calls.push(`expired ${limit}`);
+        const tombstones = take('tombstones', limit);
+        const messages = take('messages', limit);
+        return { removed: messages.removed, more: messages.more || tombstones.more };
       },
+      purgePositions: purge('positions'),
+      purgeSubscriptions: purge('subscriptions'),
+      purgeClientStates: purge('states'),
     },
-    state: { purge: async (limit) => take('leases', limit) === limit },
+    state: { purge: async (limit) => take('leases', limit).more },
     letters: { purge: async () => 0 },
     readPurger: { run: async () => 0 },
+    trimmer: {
+      sweep: async () => {
+        calls.push('sweep');
+      },
+    },
+    policies,
     vacuum: async () => undefined,
     metrics,
     log: createLogger({ level: 'silent' }),
-    now: () => 0,
-  });
-  return { maintenance, left, calls, metrics };
+    now: () => 1_000 * DAY_MS,
+  };
+  return { maintenance: new Maintenance(deps), deps, left, calls, metrics };
 }
 
 describe('maintenance', () => {
   it('purges what has expired in bounded steps, and counts it', async () => {
     const { maintenance, left, calls, metrics } = subject({ messages: 10_500, leases: 60_000 });
     await maintenance.run();
-    expect(left).toEqual({ messages: 0, tombstones: 0, leases: 0 });
-    expect(calls).toEqual(Array(11).fill(1_000));
+    expect(left).toMatchObject({ messages: 0, leases: 0 });
+    expect(calls.filter((call) => call.startsWith('expired'))).toEqual(Array(11).fill('expired 1000'));
     for (const counter of [metrics.messagesExpired, metrics.messagesRemoved]) expect((await counter.get()).values[0]?.value).toBe(10_500);
   });
 
-  // The guard is `least` in purgeStore: 1,000 a minute would be 16 acknowledgements a second, and the rest would pile up.
-  it('keeps up with tombstones, of which a purge does not tell', async () => {
-    const { maintenance, left, metrics } = subject({ tombstones: 30_000 });
-    metrics.acksApplied.inc(15_000);
+  // The guard is `more`, which tells of tombstones, too: 1,000 a minute would be 16 acknowledgements a second, and the rest would pile up.
+  it('keeps up with tombstones, whatever made them', async () => {
+    const { maintenance, left } = subject({ tombstones: 30_000 });
     await maintenance.run();
     expect(left.tombstones).toBe(0);
   });
 
-  it('costs one purge when nothing has happened', async () => {
-    const { maintenance, calls, metrics } = subject({});
-    metrics.acksApplied.inc(10);
+  it('keeps up with positions, subscriptions and client states that nobody has seen for long', async () => {
+    const { maintenance, left } = subject({ positions: 5_500, subscriptions: 3_000, states: 1_001 });
     await maintenance.run();
-    await maintenance.run();
-    expect(calls).toHaveLength(2);
+    expect(left).toMatchObject({ positions: 0, subscriptions: 0, states: 0 });
   });
 
-  it('ends when the server stops, and survives a store that is away', async () => {
+  it('costs one call of each kind when nothing is due', async () => {
+    const { maintenance, calls } = subject({});
+    await maintenance.run();
+    expect(calls).toEqual([
+      'expired 1000',
+      'sweep',
+      `subscriptions ${986 * DAY_MS}`,
+      `states ${JSON.stringify({ disconnected: 986 * DAY_MS, connected: 634 * DAY_MS })}`,
+      `positions ${986 * DAY_MS}`,
+    ]);
+  });
+
+  it('takes twice the longest ttl for long where that is more than 14 days', async () => {
+    const { maintenance, calls } = subject({}, [policy({ ttlMs: 30 * DAY_MS }), policy({ ttlMs: 1_000 })]);
+    await maintenance.run();
+    expect(calls).toContain(`positions ${940 * DAY_MS}`);
+  });
+
+  it('ends when the server stops', async () => {
     const { maintenance, left } = subject({ messages: 1e9 });
     const running = maintenance.run();
     await maintenance.stop();
     await running;
     expect(left.messages).toBeGreaterThan(0);
-    const away = new Maintenance({
-      store: { purgeExpired: () => Promise.reject(new Error('away')) },
-      state: { purge: async () => false },
-      letters: { purge: async () => 0 },
-      readPurger: { run: async () => 0 },
-      ...{ vacuum: async () => undefined, metrics: createMetrics(), log: createLogger({ level: 'silent' }), now: () => 0 },
-    });
-    await away.run();
+  });
+
+  it('goes on with the other work when one kind fails', async () => {
+    const { deps, left } = subject({ positions: 10, leases: 10 });
+    const store = { ...deps.store, purgeExpired: () => Promise.reject(new Error('away')) };
+    await new Maintenance({ ...deps, store }).run();
+    expect(left).toMatchObject({ positions: 0, leases: 0 });
   });
 });

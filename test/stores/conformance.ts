@@ -3,6 +3,7 @@ import { clients } from './conformance/clients';
 import { content } from './conformance/content';
 import { hostile } from './conformance/hostile';
 import { messages } from './conformance/messages';
+import { purging } from './conformance/purging';
 import { scale } from './conformance/scale';
 import { topics } from './conformance/topics';
 
@@ -37,6 +38,7 @@ export function conformance(name: string, harness: Harness): void {
     content(subject);
     topics(subject);
     clients(subject);
+    purging(subject);
     hostile(subject);
     scale(subject);
   });

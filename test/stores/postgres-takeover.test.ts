@@ -215,7 +215,7 @@ describe('postgres takeover', () => {
       const saved = message({ topic: 'restricted' });
       expect(await restricted.saveMessages([saved])).toEqual([]);
       expect(await restricted.removeMessages([saved], Date.now())).toBe(1);
-      expect(await restricted.purgeExpired(Date.now(), 10)).toBe(0);
+      expect(await restricted.purgeExpired(Date.now(), 10)).toEqual({ removed: 0, more: false });
       await client.query('DROP OWNED BY offline_writer; DROP ROLE offline_writer');
     });
 

@@ -108,7 +108,7 @@ describe('redis', () => {
         await redis.del(`${prefix}:msg:${expired.id}`);
       });
       expect(await store.listMessages({ topic: 'forgotten', after: '', limit: 10, now: Date.now() })).toEqual([living]);
-      while ((await store.purgeExpired(Date.now(), 10)) > 0);
+      while ((await store.purgeExpired(Date.now(), 10)).removed > 0);
       expect(await withRedis(server, (redis) => redis.zrange(`${prefix}:msg-ids:forgotten`, '0', '-1'))).toEqual([living.id]);
     });
 

@@ -1,6 +1,7 @@
 import type { types } from 'cassandra-driver';
 import { clampQos } from '../shared/qos';
-import type { ClientState, ClientStore, Subscription, SubscriptionRef } from '../store';
+import { isOver, isThere, Sweep } from '../shared/unseen';
+import type { ClientState, ClientStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Database } from './database';
 import { toNumber } from './rows';
 
@@ -12,6 +13,19 @@ interface ClientRow {
   readonly changed_at: types.Long | null;
 }
 
+interface SubscriptionRow {
+  readonly clientid: string;
+  readonly topic: string;
+  readonly seen_at: types.Long | null;
+  /** When it was written, in microseconds. */
+  readonly at: types.Long | null;
+}
+
+interface SweptClient extends Omit<ClientRow, 'node'> {
+  readonly clientid: string;
+  readonly at: types.Long | null;
+}
+
 const SUBSCRIPTIONS_PER_PAGE = 1_000;
 
 /** Of a null: not written. A time that an event doesn't tell stays as it was. */
@@ -19,7 +33,15 @@ const known = (ms: number | null): Date | undefined => (ms === null ? undefined 
 
 /** client and sub. */
 export class ClientTables implements ClientStore {
-  constructor(private readonly db: Database) {}
+  private readonly subscriptionSweep: Sweep<SubscriptionRow, string>;
+  private readonly stateSweep: Sweep<SweptClient, string>;
+
+  constructor(private readonly db: Database) {
+    const subscriptions = 'SELECT clientid, topic, seen_at, writetime(seen_at) AS at FROM sub';
+    const states = 'SELECT clientid, state, connected, disconnected, changed_at, writetime(state) AS at FROM client';
+    this.subscriptionSweep = new Sweep((cursor, size) => db.page<SubscriptionRow>(subscriptions, [], size, cursor));
+    this.stateSweep = new Sweep((cursor, size) => db.page<SweptClient>(states, [], size, cursor));
+  }
 
   /** The time of its event is its timestamp: Cassandra keeps the newest, whatever the order they come in. */
   async saveClientStates(states: readonly ClientState[]): Promise<void> {
@@ -36,15 +58,53 @@ export class ClientTables implements ClientStore {
     const [row] = await this.db.rows<ClientRow>('SELECT state, node, connected, disconnected, changed_at FROM client WHERE clientid = ?', [clientid]);
     if (row === undefined) return null;
     const [connectedAt, disconnectedAt] = [row.connected?.getTime() ?? null, row.disconnected?.getTime() ?? null];
-    const at = toNumber(row.changed_at) ?? Math.max(connectedAt ?? 0, disconnectedAt ?? 0);
-    return { clientid, connected: row.state === 1, node: row.node, connectedAt, disconnectedAt, at };
+    return { clientid, connected: row.state === 1, node: row.node, connectedAt, disconnectedAt, at: timeOf(row) };
   }
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
     // In the order of the batch: each write has a later timestamp than the one before.
-    await this.db.wave(subscriptions, ({ clientid, topic, qos }) =>
-      this.db.write('INSERT INTO sub (clientid, topic, qos) VALUES (?, ?, ?)', [clientid, topic, qos]),
+    const times = await this.db.wave(subscriptions, (subscription) => this.seenAt(subscription));
+    await this.db.wave(subscriptions.map((subscription, i) => ({ ...subscription, seen: times[i] ?? null })), ({ clientid, topic, qos, seen }) =>
+      this.db.write('INSERT INTO sub (clientid, topic, qos, seen_at) VALUES (?, ?, ?, ?)', [clientid, topic, qos, seen]),
     );
+  }
+
+  /** One that is there and has no time is an assigned one, and stays so. */
+  private async seenAt({ clientid, topic, seenAt }: Subscription): Promise<number | null> {
+    if (seenAt === undefined) return null;
+    const [stored] = await this.db.rows<{ seen_at: types.Long | null }>('SELECT seen_at FROM sub WHERE clientid = ? AND topic = ?', [clientid, topic]);
+    return stored !== undefined && stored.seen_at === null ? null : seenAt;
+  }
+
+  purgeSubscriptions(before: number, limit: number): Promise<Purged> {
+    return this.subscriptionSweep.run(limit, async (rows) => {
+      const old = rows.filter(({ seen_at }) => (toNumber(seen_at) ?? Infinity) <= before);
+      const clients = [...new Set(old.map(({ clientid }) => clientid))];
+      const states = await this.db.wave(clients, (clientid) => this.getClientState(clientid));
+      const times = await this.db.wave(clients, (clientid) => this.timesOf(clientid));
+      const there = new Set(clients.filter((_, i) => isThere(states[i] ?? null, before) || times[i]?.some((at) => at !== null && at > before)));
+      const due = old.filter(({ clientid }) => !there.has(clientid));
+      // With the time that they were written at, so that a newer subscription stays.
+      await this.db.wave(due, ({ clientid, topic, at }) => this.db.write('DELETE FROM sub WHERE clientid = ? AND topic = ?', [clientid, topic], toNumber(at) ?? 0));
+      return due.length;
+    });
+  }
+
+  purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
+    return this.stateSweep.run(limit, async (rows) => {
+      const old = rows.filter((row) => row.at !== null && timeOf(row) > 0 && isOver({ connected: row.state === 1, at: timeOf(row) }, before));
+      const times = await this.db.wave(old, ({ clientid }) => this.timesOf(clientid));
+      const due = old.filter((_, i) => times[i]?.every((at) => at !== null));
+      // With the time that they were written at, so that a newer state stays.
+      await this.db.wave(due, ({ clientid, at }) => this.db.write('DELETE FROM client WHERE clientid = ?', [clientid], toNumber(at) ?? 0));
+      return due.length;
+    });
+  }
+
+  /** When events told of the client's subscriptions; null: assigned. */
+  private async timesOf(clientid: string): Promise<(number | null)[]> {
+    const rows = await this.db.rows<{ seen_at: types.Long | null }>('SELECT seen_at FROM sub WHERE clientid = ?', [clientid]);
+    return rows.map(({ seen_at }) => toNumber(seen_at));
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
@@ -60,6 +120,9 @@ export class ClientTables implements ClientStore {
     return found;
   }
 }
+
+const timeOf = ({ changed_at, connected, disconnected }: Pick<ClientRow, 'changed_at' | 'connected' | 'disconnected'>): number =>
+  toNumber(changed_at) ?? Math.max(connected?.getTime() ?? 0, disconnected?.getTime() ?? 0);
 
 /** Of events in the same millisecond: the end of a connection that began in it comes last, the end of an older connection first. */
 function rankOf({ connected, connectedAt, at }: ClientState): number {

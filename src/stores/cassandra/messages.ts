@@ -1,7 +1,7 @@
 import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../errors';
 import type { Message, MessageRef } from '../../offline/message';
-import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import { countRows } from './count';
 import type { Database } from './database';
 import { ExpiryIndex, ttlOf, type Due } from './expiry';
@@ -157,9 +157,10 @@ export class MessageTable implements MessageStore {
   }
 
   /** Tombstones go by themselves. Topics that have no message any more are forgotten, a few at a time. */
-  async purgeExpired(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<Purged> {
     await this.topicIndex.sweep(limit);
-    return this.expiry.purge(now, limit, (due) => this.expire(due));
+    const removed = await this.expiry.purge(now, limit, (due) => this.expire(due));
+    return { removed, more: removed >= limit };
   }
 
   /** What was removed, and perhaps saved again with another expiry, has an entry that is not true any more. */

@@ -1,6 +1,7 @@
 import type { types } from 'cassandra-driver';
 import { compareText } from '../shared/order';
-import type { Position, PositionStore } from '../store';
+import { seenDay, Sweep } from '../shared/unseen';
+import type { Position, PositionStore, Purged } from '../store';
 import type { Database } from './database';
 import { toNumber } from './rows';
 import { GUARD_MS } from './topic-index';
@@ -17,12 +18,23 @@ interface Entry {
   readonly at: types.Long | null;
 }
 
+interface SweptRow extends PositionRow {
+  /** Microseconds. */
+  readonly msgid_at: types.Long | null;
+  readonly receipts_at: types.Long | null;
+}
+
 const COLUMNS = 'clientid, topic, msgid, receipts';
 const PAGE = 500;
 
 /** acked, and mqtt_acked_topic, which says who has a position in a topic. */
 export class PositionTable implements PositionStore {
-  constructor(private readonly db: Database) {}
+  private readonly sweep: Sweep<SweptRow, string>;
+
+  constructor(private readonly db: Database) {
+    const cql = `SELECT ${COLUMNS}, writetime(msgid) AS msgid_at, writetime(receipts) AS receipts_at FROM acked`;
+    this.sweep = new Sweep((cursor, size) => db.page<SweptRow>(cql, [], size, cursor));
+  }
 
   async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
     const found = await this.db.wave([...new Set(topics)], (topic) => this.one(consumer, topic));
@@ -68,6 +80,24 @@ export class PositionTable implements PositionStore {
   /** Its entry in the index stays: to remove it would race with the next position of the same consumer. */
   private remove({ consumer, topic }: Position): Promise<void> {
     return this.db.write('DELETE FROM acked WHERE clientid = ? AND topic = ?', [consumer, topic]);
+  }
+
+  purgePositions(before: number, limit: number): Promise<Purged> {
+    return this.sweep.run(limit, async (rows) => {
+      const written = rows.map((row) => ({ row, at: Math.max(toNumber(row.msgid_at) ?? 0, toNumber(row.receipts_at) ?? 0) })).filter(({ at }) => at > 0);
+      // EMQX's own rows say nothing of when: they count from now.
+      await this.db.wave(written.filter(({ row }) => row.receipts === null), ({ row, at }) => this.seenNow(row, at));
+      const due = written.flatMap(({ row, at }) => toPositions([row]).map((position) => ({ ...position, at }))).filter((position) => seenDay(position, position.at / 1_000) <= before);
+      // With the time that they were written at, so that a newer position stays, and the newer entry of its consumer.
+      await this.db.wave(due, ({ consumer, topic, at }) => this.db.write('DELETE FROM acked WHERE clientid = ? AND topic = ?', [consumer, topic], at));
+      await this.db.wave(due, ({ consumer, topic, at }) => this.db.write('DELETE FROM mqtt_acked_topic WHERE topic = ? AND clientid = ?', [topic, consumer], at));
+      return due.length;
+    });
+  }
+
+  private seenNow({ clientid, topic, msgid }: PositionRow, at: number): Promise<void> {
+    const receipts = JSON.stringify([`@${Date.now()}`]);
+    return this.db.write('INSERT INTO acked (clientid, topic, msgid, receipts) VALUES (?, ?, ?, ?)', [clientid, topic, msgid, receipts], at + 1);
   }
 
   async positionsOfTopic(topic: string): Promise<Position[]> {

@@ -1,6 +1,6 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
 import { distinct, isOneOf, keyOf, ON_DISK, states, tooMany, visible, visibleCount } from './keys';
@@ -122,13 +122,13 @@ export class MessageTable implements MessageStore {
     }
   }
 
-  async purgeExpired(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<Purged> {
     const expired: MessageRef[] = [];
     for await (const state of this.expired(now)) if (state.stored.length > 0 && expired.push(state) >= limit) break;
     const removed = expired.length === 0 ? 0 : await this.removals.remove(expired, 0, now);
     // The last step of a run: what it removed, and what others did, is given back to the disk.
     if (removed < limit) await this.sweeper.run();
-    return removed;
+    return { removed, more: removed >= limit };
   }
 
   /** All that have expired, removed ones included until they are purged. Reads one column of all rows for each page. */

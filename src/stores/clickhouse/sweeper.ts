@@ -57,6 +57,7 @@ export class Sweeper {
       () => this.topics(now),
       () => this.pairs('mqtt_sub', now),
       () => this.pairs('mqtt_acked', now),
+      () => this.states(now),
       () => this.retained(now),
     ];
     for (const step of steps) if (await step()) return;
@@ -105,6 +106,16 @@ export class Sweeper {
     const hash = `cityHash64(${key})`;
     const hidden = `SELECT ${hash} FROM ${from} WHERE deleted = 0 AND ${hash} IN (SELECT ${hash} ${deleted})`;
     return this.deleteIfEnough(table, `deleted = 1 AND ${old} AND ${hash} NOT IN (${hidden})`);
+  }
+
+  /** States that were purged, but not before the rows that they hide. */
+  private async states(now: number): Promise<boolean> {
+    const from = this.name('mqtt_client');
+    const old = `written_at < ${number(now - OLD)}`;
+    const ended = `SELECT clientid FROM ${from} WHERE clientid IN (SELECT clientid FROM ${from} WHERE deleted = 1 AND ${old})
+      GROUP BY clientid HAVING argMax(deleted, changed_at) = 1`;
+    if (await this.deleteIfEnough('mqtt_client', `deleted = 0 AND ${old} AND clientid IN (${ended})`)) return true;
+    return this.deleteIfEnough('mqtt_client', `deleted = 1 AND ${old} AND clientid NOT IN (SELECT clientid FROM ${from} WHERE deleted = 0)`);
   }
 
   /** All but the newest row of each topic, then deletions that hide nothing. */

@@ -110,6 +110,13 @@ export class Client {
     }
   }
 
+  /** The next items of the table, in no order. `size` items are read, or 1 MB. */
+  async scan(table: string, attributes: readonly string[], size: number, start: Item | null): Promise<{ rows: Item[]; next: Item | null }> {
+    const input = { TableName: this.table(table), Limit: size, ...projection(attributes) };
+    const { Items, LastEvaluatedKey } = await this.call((db) => db.scan({ ...input, ...(start !== null && { ExclusiveStartKey: start }) }));
+    return { rows: Items ?? [], next: LastEvaluatedKey ?? null };
+  }
+
   close(): void {
     if (!this.closed) this.db.destroy();
     this.closed = true;

@@ -1,8 +1,9 @@
 import { clampQos } from '../shared/qos';
 import { newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
-import type { ClientState, ClientStore, Subscription, SubscriptionRef } from '../store';
-import { writeAll, type Write } from './batches';
+import { isOver, isThere, Sweep } from '../shared/unseen';
+import type { ClientState, ClientStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
+import { readAll, writeAll, type Write } from './batches';
 import type { Client } from './client';
 import { isPlainKey, keyText } from './keys';
 import { pooled } from './pool';
@@ -17,7 +18,14 @@ const subscriptionKey = ({ clientid, topic }: SubscriptionRef): Item => ({ clien
 
 /** mqtt_client and mqtt_sub. */
 export class Clients implements ClientStore {
-  constructor(private readonly client: Client) {}
+  private readonly subscriptionSweep: Sweep<Item, Item>;
+  private readonly stateSweep: Sweep<Item, Item>;
+
+  constructor(private readonly client: Client) {
+    this.subscriptionSweep = new Sweep((cursor, size) => client.scan(SUBSCRIPTIONS, ['clientid', 'clientid_full', 'topic', 'seen_at'], size, cursor));
+    const state = ['clientid', 'clientid_full', 'connect_state', 'changed_at', 'connected_at', 'disconnected_at', 'online_at', 'offline_at'];
+    this.stateSweep = new Sweep((cursor, size) => client.scan(CLIENTS, state, size, cursor));
+  }
 
   async saveClientStates(states: readonly ClientState[]): Promise<void> {
     await pooled(newestStates(states), (state) => this.saveState(state));
@@ -46,21 +54,65 @@ export class Clients implements ClientStore {
   async getClientState(clientid: string): Promise<ClientState | null> {
     const item = await this.client.get(CLIENTS, { clientid: text(keyText(clientid)) });
     if (item === null) return null;
-    const connectedAt = numberOf(item['connected_at']) ?? emqxTime(item['online_at']);
-    const disconnectedAt = numberOf(item['disconnected_at']) ?? emqxTime(item['offline_at']);
-    const at = numberOf(item['changed_at']) ?? Math.max(connectedAt ?? 0, disconnectedAt ?? 0);
-    return { clientid, connected: numberOf(item['connect_state']) === 1, node: textOf(item['node']), connectedAt, disconnectedAt, at };
+    return toState(clientid, item);
   }
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
+    const last = lastOfEach(subscriptions);
+    const assigned = await this.assigned(last.filter(({ seenAt }) => seenAt !== undefined));
     await writeAll(
       this.client,
-      lastOfEach(subscriptions).map((each): Write => {
-        const { clientid, topic, qos } = each;
+      last.map((each): Write => {
+        const { clientid, topic, qos, seenAt } = each;
+        const seen: Item = seenAt === undefined || assigned.has(JSON.stringify(subscriptionKey(each))) ? {} : { seen_at: number(seenAt) };
         const full: Item = { ...(!isPlainKey(clientid) && { clientid_full: text(clientid) }), ...(!isPlainKey(topic) && { topic_full: text(topic) }) };
-        return { table: SUBSCRIPTIONS, put: { ...subscriptionKey(each), qos: number(qos), ...full } };
+        return { table: SUBSCRIPTIONS, put: { ...subscriptionKey(each), qos: number(qos), ...seen, ...full } };
       }),
     );
+  }
+
+  /** The keys of those that are there as assigned ones: they stay so. */
+  private async assigned(refs: readonly SubscriptionRef[]): Promise<ReadonlySet<string>> {
+    const items = await readAll(this.client, SUBSCRIPTIONS, refs.map(subscriptionKey), ['clientid', 'topic', 'seen_at']);
+    return new Set(items.filter((item) => item['seen_at'] === undefined).map(({ clientid, topic }) => JSON.stringify({ clientid, topic })));
+  }
+
+  /** One that changes meanwhile stays. */
+  purgeSubscriptions(before: number, limit: number): Promise<Purged> {
+    return this.subscriptionSweep.run(limit, async (items) => {
+      const old = items.filter((item) => (numberOf(item['seen_at']) ?? Infinity) <= before);
+      const removed = await pooled(old, async ({ clientid, topic, clientid_full }) => {
+        const id = textOf(clientid_full ?? clientid) ?? '';
+        if (isThere(await this.getClientState(id), before) || (await this.timesOf(id)).some((at) => at !== null && at > before)) return 0;
+        const on = { condition: 'seen_at <= :before', values: { ':before': number(before) } };
+        return (await this.client.delete(SUBSCRIPTIONS, { clientid: clientid!, topic: topic! }, on)) === false ? 0 : 1;
+      });
+      return removed.reduce<number>((sum, each) => sum + each, 0);
+    });
+  }
+
+  purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
+    return this.stateSweep.run(limit, async (items) => {
+      const states = items.map((item) => ({ item, state: toState(textOf(item['clientid_full'] ?? item['clientid']) ?? '', item) }));
+      // Without a time nothing is known of its age.
+      const old = states.filter(({ state }) => state.at > 0 && isOver(state, before));
+      const removed = await pooled(old, async ({ item, state }) => ((await this.timesOf(state.clientid)).includes(null) ? 0 : this.removeState(item)));
+      return removed.reduce<number>((sum, each) => sum + each, 0);
+    });
+  }
+
+  /** When events told of the client's subscriptions; null: assigned. */
+  private async timesOf(clientid: string): Promise<(number | null)[]> {
+    const query = { KeyConditionExpression: 'clientid = :c', ExpressionAttributeValues: { ':c': text(keyText(clientid)) } };
+    const found: (number | null)[] = [];
+    for await (const items of this.client.query(SUBSCRIPTIONS, query)) found.push(...items.map((item) => numberOf(item['seen_at'])));
+    return found;
+  }
+
+  /** Only as it was read. @returns how many it removed. */
+  private async removeState({ clientid, changed_at }: Item): Promise<number> {
+    const on = changed_at === undefined ? { condition: 'attribute_not_exists(changed_at)' } : { condition: 'changed_at = :at', values: { ':at': changed_at } };
+    return (await this.client.delete(CLIENTS, { clientid: clientid! }, on)) === false ? 0 : 1;
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
@@ -78,6 +130,13 @@ export class Clients implements ClientStore {
     }
     return found.sort((a, b) => compareText(a.topic, b.topic));
   }
+}
+
+function toState(clientid: string, item: Item): ClientState {
+  const connectedAt = numberOf(item['connected_at']) ?? emqxTime(item['online_at']);
+  const disconnectedAt = numberOf(item['disconnected_at']) ?? emqxTime(item['offline_at']);
+  const at = numberOf(item['changed_at']) ?? Math.max(connectedAt ?? 0, disconnectedAt ?? 0);
+  return { clientid, connected: numberOf(item['connect_state']) === 1, node: textOf(item['node']), connectedAt, disconnectedAt, at };
 }
 
 const inSeconds = (ms: number | null): number | null => (ms === null ? null : Math.floor(ms / 1_000));

@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import { RefusedError } from '../../errors';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
 import { BUCKETS, keyText } from './keys';
@@ -144,11 +144,11 @@ export class Messages implements MessageStore {
   }
 
   /** Buckets in any order: servers that purge at the same time don't meet in each. */
-  async purgeExpired(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<Purged> {
     const first = Math.floor(Math.random() * BUCKETS);
     let removed = 0;
     for (let i = 0; i < BUCKETS && removed < limit; i++) removed += await this.purgeBucket((first + i) % BUCKETS, now, limit - removed);
-    return removed;
+    return { removed, more: removed >= limit };
   }
 
   private async purgeBucket(bucket: number, now: number, limit: number): Promise<number> {

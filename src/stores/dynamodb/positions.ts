@@ -1,11 +1,12 @@
 import { compareText } from '../shared/order';
-import type { Position, PositionStore } from '../store';
+import { seenDay, Sweep } from '../shared/unseen';
+import type { Position, PositionStore, Purged } from '../store';
 import { readAll, writeAll, type Write } from './batches';
 import type { Client } from './client';
 import { isPlainKey, keyText } from './keys';
 import { pooled } from './pool';
 import { TopicIndex } from './topic-index';
-import { text, textOf, type Item } from './values';
+import { number, numberOf, text, textOf, type Item } from './values';
 
 const TABLE = 'mqtt_acked';
 
@@ -14,8 +15,10 @@ const keyOf = (consumer: string, topic: string): Item => ({ topic: text(keyText(
 /** mqtt_acked, which is keyed by topic and consumer, and mqtt_acked_topic: each consumer's topics in order. */
 export class Positions implements PositionStore {
   private readonly index: TopicIndex;
+  private readonly sweep: Sweep<Item, Item>;
 
   constructor(private readonly client: Client) {
+    this.sweep = new Sweep((cursor, size) => client.scan(TABLE, ['topic', 'clientid', 'topic_full', 'seen_at'], size, cursor));
     this.index = new TopicIndex(client, 'mqtt_acked_topic', 'consumer_key');
   }
 
@@ -59,6 +62,27 @@ export class Positions implements PositionStore {
     await pooled(gone, ({ consumer, topic }) => this.index.leave(keyText(consumer), topic, () => this.isAbsent(consumer, topic)));
   }
 
+  /** An item without seen_at, as EMQX's are, counts from now. One that changes meanwhile stays. */
+  purgePositions(before: number, limit: number): Promise<Purged> {
+    return this.sweep.run(limit, async (items) => {
+      const unknown = items.filter((item) => item['seen_at'] === undefined);
+      await pooled(unknown, ({ topic, clientid }) =>
+        this.client.update(TABLE, { topic: topic!, clientid: clientid! }, {
+          ...{ update: 'SET seen_at = :now', condition: 'attribute_exists(topic) AND attribute_not_exists(seen_at)' },
+          values: { ':now': number(seenDay({ receipts: [] }, Date.now())) },
+        }),
+      );
+      const due = items.filter((item) => (numberOf(item['seen_at']) ?? Infinity) <= before);
+      const removed = await pooled(due, async ({ topic, clientid, topic_full }) => {
+        const on = { condition: 'seen_at <= :before', values: { ':before': number(before) } };
+        if ((await this.client.delete(TABLE, { topic: topic!, clientid: clientid! }, on)) === false) return 0;
+        await this.index.leave(textOf(clientid) ?? '', textOf(topic_full ?? topic) ?? '', async () => (await this.client.get(TABLE, { topic: topic!, clientid: clientid! }, ['topic'])) === null);
+        return 1;
+      });
+      return removed.reduce<number>((sum, each) => sum + each, 0);
+    });
+  }
+
   private async isAbsent(consumer: string, topic: string): Promise<boolean> {
     return (await this.client.get(TABLE, keyOf(consumer, topic), ['topic'])) === null;
   }
@@ -71,6 +95,7 @@ function toItem({ consumer, topic, id, receipts }: Position): Item {
     ...(!isPlainKey(topic) && { topic_full: text(topic) }),
     ...(id !== '' && { msgid: text(id) }),
     ...(receipts.length > 0 && { receipts: { L: receipts.map(text) } }),
+    seen_at: number(seenDay({ receipts }, Date.now())),
   };
 }
 

@@ -1,8 +1,9 @@
 import type { Document, Long } from 'mongodb';
 import { clampQos } from '../shared/qos';
 import { compareText } from '../shared/order';
-import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
-import type { Database, Write } from './database';
+import { isOver, seenDay } from '../shared/unseen';
+import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
+import type { Database, Id, Write } from './database';
 import { keyOf } from './keys';
 import { putNewest } from './newest';
 import { timeOf, type StoredTime } from './rows';
@@ -44,7 +45,7 @@ export class ClientCollections implements ClientStore, PositionStore {
       key: keyOf(state.clientid),
       version: new Date(state.at),
       fields: {
-        ...{ clientid: state.clientid, state: state.connected ? 1 : 0, node: state.node },
+        ...{ clientid: state.clientid, state: state.connected ? 1 : 0, node: state.node, seen_at: new Date(state.at) },
         // What the event does not tell stays as it was.
         ...(state.connectedAt !== null && { online_at: new Date(state.connectedAt) }),
         ...(state.disconnectedAt !== null && { offline_at: new Date(state.disconnectedAt) }),
@@ -62,9 +63,17 @@ export class ClientCollections implements ClientStore, PositionStore {
     };
   }
 
-  putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
+  async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
     const last = lastOf(subscriptions, ({ clientid }) => clientid);
-    return this.db.upsert('mqtt_sub', last.map(({ clientid, topic, qos }) => put(clientid, topic, { $set: { clientid, topic, qos } })));
+    await this.db.upsert('mqtt_sub', last.map(({ clientid, topic, qos, seenAt }) => {
+      const seen = seenAt === undefined ? { $unset: { seen_at: '' } } : { $setOnInsert: { seen_at: new Date(seenAt) } };
+      return put(clientid, topic, { $set: { clientid, topic, qos }, ...seen });
+    }));
+    // One that has no time is an assigned one.
+    const refreshed = last.flatMap(({ clientid, topic, seenAt }): Write[] =>
+      seenAt === undefined ? [] : [{ updateMany: { filter: { ...key(clientid, topic), seen_at: { $exists: true } }, update: { $set: { seen_at: new Date(seenAt) } } } }],
+    );
+    await this.db.upsert('mqtt_sub', refreshed);
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
@@ -100,6 +109,52 @@ export class ClientCollections implements ClientStore, PositionStore {
     await this.db.upsert('mqtt_acked', last.map((position) => toOperation(position, numbers.get(position.id))));
   }
 
+  async purgePositions(before: number, limit: number): Promise<Purged> {
+    const due = await this.due<Document>('mqtt_acked', before, limit);
+    return this.purge('mqtt_acked', due, () => 0, before, limit);
+  }
+
+  async purgeSubscriptions(before: number, limit: number): Promise<Purged> {
+    const due = await this.due<Document & { client_key: string }>('mqtt_sub', before, limit);
+    const ofThem = { client_key: { $in: [...new Set(due.map(({ client_key }) => client_key))] } };
+    const clients = await this.db.find<ClientDocument & { client_key: string }>('mqtt_client', ofThem, { projection: { client_key: 1, state: 1, changed_at: 1 } });
+    const recent = { ...ofThem, seen_at: { $gt: new Date(before) } };
+    const others = await this.db.find<{ client_key: string; seen_at: Date }>('mqtt_sub', recent, { projection: { client_key: 1, seen_at: 1 } });
+    const seen = new Map<string, number>();
+    const note = (client: string, at: number) => seen.set(client, Math.max(seen.get(client) ?? 0, at));
+    for (const { client_key, state, changed_at } of clients) note(client_key, state === 1 ? Date.now() : changed_at.getTime());
+    for (const { client_key, seen_at } of others) note(client_key, seen_at.getTime());
+    return this.purge('mqtt_sub', due, ({ client_key }) => seen.get(client_key) ?? 0, before, limit);
+  }
+
+  async purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
+    const due = await this.due<ClientDocument & { client_key: string }>('mqtt_client', before.disconnected, limit);
+    const keys = due.map(({ client_key }) => client_key);
+    const subscribed = await this.db.find<{ client_key: string }>('mqtt_sub', { client_key: { $in: keys }, seen_at: { $exists: false } }, { projection: { client_key: 1 } });
+    const assigned = new Set(subscribed.map(({ client_key }) => client_key));
+    const isNeeded = ({ client_key, state, changed_at }: (typeof due)[number]) =>
+      assigned.has(client_key) || !isOver({ connected: state === 1, at: changed_at.getTime() }, before);
+    return this.purge('mqtt_client', due, (each) => (isNeeded(each) ? Date.now() : 0), before.disconnected, limit);
+  }
+
+  private due<T extends Document>(collection: string, before: number, limit: number): Promise<T[]> {
+    const projection = { client_key: 1, state: 1, changed_at: 1 };
+    return this.db.find<T>(collection, { seen_at: { $lte: new Date(before) } }, { sort: { seen_at: 1 }, limit, projection });
+  }
+
+  /**
+   * `seenOf`: when the document's client was seen last, by other documents. A document that is still needed gets that as its own seen_at, so that
+   * the next look at it comes as late. One that changes meanwhile stays.
+   */
+  private async purge<T extends Document>(collection: string, due: readonly T[], seenOf: (each: T) => number, before: number, limit: number): Promise<Purged> {
+    const old = { seen_at: { $lte: new Date(before) } };
+    const idsOf = (documents: readonly T[]) => ({ _id: { $in: documents.map(({ _id }) => _id as Id) }, ...old });
+    const [kept, gone] = [due.filter((each) => seenOf(each) > before), due.filter((each) => seenOf(each) <= before)];
+    await this.db.upsert(collection, kept.map((each): Write => ({ updateMany: { filter: idsOf([each]), update: { $set: { seen_at: new Date(seenOf(each)) } } } })));
+    const removed = gone.length === 0 ? 0 : await this.db.delete(collection, idsOf(gone));
+    return { removed, more: due.length >= limit };
+  }
+
   /** What EMQX's own readers go by: the _id of the message. */
   private async messageNumbers(positions: readonly Position[]): Promise<Map<string, unknown>> {
     const ids = positions.map(({ id }) => id).filter((id) => id !== '');
@@ -118,7 +173,7 @@ const put = (clientid: string, topic: string, update: Document): Write => ({
 
 function toOperation({ consumer, topic, id, receipts }: Position, number: unknown): Write {
   if (id === '' && receipts.length === 0) return { deleteOne: { filter: key(consumer, topic) } };
-  const fields = { clientid: consumer, topic, msgid: id, receipts };
+  const fields = { clientid: consumer, topic, msgid: id, receipts, seen_at: new Date(seenDay({ receipts }, Date.now())) };
   return put(consumer, topic, number === undefined ? { $set: fields, $unset: { mongo_id: '' } } : { $set: { ...fields, mongo_id: number } });
 }
 

@@ -1,7 +1,7 @@
 import type { Document } from 'mongodb';
 import type { Message, MessageRef } from '../../offline/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Database, Write } from './database';
 import { keyOf } from './keys';
 import { toDocument, toMessage, type MessageDocument } from './rows';
@@ -87,9 +87,10 @@ export class MessageCollection implements MessageStore {
     return this.db.delete('mqtt_msg', { ...ofTopic, msgid: { $lte: newestGone.msgid } }, { hint: BY_TOPIC });
   }
 
-  async purgeExpired(now: number, limit: number): Promise<number> {
-    await this.purgeFrom('mqtt_tombstone', now, limit);
-    return this.purgeFrom('mqtt_msg', now, limit);
+  async purgeExpired(now: number, limit: number): Promise<Purged> {
+    const tombstones = await this.purgeFrom('mqtt_tombstone', now, limit);
+    const removed = await this.purgeFrom('mqtt_msg', now, limit);
+    return { removed, more: removed >= limit || tombstones >= limit };
   }
 
   /** The condition again when they are deleted: a tombstone may have become longer in between. */

@@ -15,7 +15,12 @@ const VERSIONS = 'mqtt_offline_migration';
 interface MigrationFile {
   readonly takeOver: readonly TakenOver[];
   /** For the database's command interface, as `db.runCommand` in its shell takes them. */
-  readonly commands: readonly { readonly createIndexes: string; readonly indexes: readonly IndexSpec[] }[];
+  readonly commands: readonly (CreateIndexes | Document)[];
+}
+
+interface CreateIndexes {
+  readonly createIndexes: string;
+  readonly indexes: readonly IndexSpec[];
 }
 
 interface IndexSpec extends Document {
@@ -63,7 +68,7 @@ export class Migrations {
     for (const collection of collections) await takeOver[collection](db, lease);
     for (const command of commands) {
       lease.check();
-      await removeInTheWay(db, command.createIndexes, command.indexes);
+      if (isCreateIndexes(command)) await removeInTheWay(db, command.createIndexes, command.indexes);
       await db.command(command);
     }
   }
@@ -87,6 +92,8 @@ export class Migrations {
     return null;
   }
 }
+
+const isCreateIndexes = (command: CreateIndexes | Document): command is CreateIndexes => 'createIndexes' in command;
 
 /** MongoDB makes no second index over the same fields: an operator's own gives way to ours, which serves the same queries. */
 async function removeInTheWay(db: Database, collection: string, wanted: readonly IndexSpec[]): Promise<void> {

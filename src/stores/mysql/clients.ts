@@ -1,7 +1,8 @@
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { clampQos } from '../shared/qos';
-import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
+import { seenDay } from '../shared/unseen';
+import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Database } from './database';
 import { hashOf } from './keys';
 import { keyOf, mayBeCut } from './topic-index';
@@ -37,13 +38,14 @@ export class ClientTables implements ClientStore, PositionStore {
     const newest = newestStates(states).sort((a, b) => compareText(a.clientid, b.clientid));
     if (newest.length === 0) return;
     await this.db.rows(
-      `INSERT INTO mqtt_client (clientid, state, node, online_at, offline_at, changed_at)
-       VALUES ${newest.map(() => '(?, ?, ?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?)').join(', ')}
+      `INSERT INTO mqtt_client (clientid, state, node, online_at, offline_at, seen_at, changed_at)
+       VALUES ${newest.map(() => '(?, ?, ?, FROM_UNIXTIME(? / 1000), FROM_UNIXTIME(? / 1000), ?, ?)').join(', ')}
        ON DUPLICATE KEY UPDATE state = IF(${NEWER}, VALUES(state), state), node = IF(${NEWER}, VALUES(node), node),
          online_at = IF(${NEWER}, COALESCE(VALUES(online_at), online_at), online_at),
          offline_at = IF(${NEWER}, COALESCE(VALUES(offline_at), offline_at), offline_at),
+         seen_at = IF(${NEWER}, VALUES(seen_at), seen_at),
          changed_at = GREATEST(COALESCE(changed_at, 0), VALUES(changed_at))`,
-      newest.flatMap(({ clientid, connected, node, connectedAt, disconnectedAt, at }) => [clientid, connected ? 1 : 0, node, connectedAt, disconnectedAt, at]),
+      newest.flatMap(({ clientid, connected, node, connectedAt, disconnectedAt, at }) => [clientid, connected ? 1 : 0, node, connectedAt, disconnectedAt, at, at]),
     );
   }
 
@@ -63,8 +65,9 @@ export class ClientTables implements ClientStore, PositionStore {
     const last = lastSubscriptions(subscriptions).sort(bySubscriber);
     if (last.length === 0) return;
     await this.db.rows(
-      `INSERT INTO mqtt_sub (clientid, topic, qos) VALUES ${last.map(() => '(?, ?, ?)').join(', ')} ON DUPLICATE KEY UPDATE qos = VALUES(qos)`,
-      last.flatMap(({ clientid, topic, qos }) => [clientid, topic, qos]),
+      `INSERT INTO mqtt_sub (clientid, topic, qos, seen_at) VALUES ${last.map(() => '(?, ?, ?, ?)').join(', ')}
+       ON DUPLICATE KEY UPDATE qos = VALUES(qos), seen_at = IF(seen_at IS NULL, NULL, VALUES(seen_at))`,
+      last.flatMap(({ clientid, topic, qos, seenAt }) => [clientid, topic, qos, seenAt ?? null]),
     );
   }
 
@@ -108,13 +111,60 @@ export class ClientTables implements ClientStore, PositionStore {
     await this.deletePairs('mqtt_acked', gone.map(({ consumer, topic }) => ({ clientid: consumer, topic })));
     if (kept.length === 0) return;
     await this.db.rows(
-      `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, mid)
-       VALUES ${kept.map(() => '(?, ?, ?, ?, (SELECT id FROM mqtt_msg WHERE msgid = ?))').join(', ')}
-       ON DUPLICATE KEY UPDATE msgid = VALUES(msgid), receipts = VALUES(receipts), mid = COALESCE(VALUES(mid), mid)`,
+      `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, seen_at, mid)
+       VALUES ${kept.map(() => '(?, ?, ?, ?, ?, (SELECT id FROM mqtt_msg WHERE msgid = ?))').join(', ')}
+       ON DUPLICATE KEY UPDATE msgid = VALUES(msgid), receipts = VALUES(receipts), mid = COALESCE(VALUES(mid), mid), seen_at = VALUES(seen_at)`,
       kept
         .sort((a, b) => compareText(a.topic, b.topic))
-        .flatMap(({ consumer, topic, id, receipts }) => [consumer, topic, id === '' ? null : id, JSON.stringify(receipts), id]),
+        .flatMap(({ consumer, topic, id, receipts }) => [consumer, topic, id === '' ? null : id, JSON.stringify(receipts), seenDay({ receipts }, Date.now()), id]),
     );
+  }
+
+  async purgePositions(before: number, limit: number): Promise<Purged> {
+    const removed = await this.db.delete('DELETE FROM mqtt_acked WHERE seen_at <= ? ORDER BY seen_at LIMIT ?', [before, limit]);
+    return { removed, more: removed >= limit };
+  }
+
+  purgeSubscriptions(before: number, limit: number): Promise<Purged> {
+    const seen = `GREATEST(
+      (SELECT MAX(s.seen_at) FROM mqtt_sub s WHERE s.client_key = due.client_key),
+      COALESCE((SELECT IF(c.state = '1', ?, c.changed_at) FROM mqtt_client c WHERE c.client_key = due.client_key), 0))`;
+    return this.purge('mqtt_sub', ['client_key', 'topic_hash'], { seen, bindings: [Date.now()] }, before, limit);
+  }
+
+  purgeClientStates({ disconnected, connected }: StateTimes, limit: number): Promise<Purged> {
+    const seen = `IF((due.state = '1' AND COALESCE(due.changed_at, 0) > ?)
+      OR EXISTS (SELECT 1 FROM mqtt_sub s WHERE s.client_key = due.client_key AND s.seen_at IS NULL), ?, 0)`;
+    return this.purge('mqtt_client', ['client_key'], { seen, bindings: [connected, Date.now()] }, disconnected, limit);
+  }
+
+  /**
+   * `seen`: when the row's client was seen last, by other rows. A row that is still needed gets that as its own seen_at, so that the next look at
+   * it comes as late. A row that changes meanwhile stays.
+   */
+  private async purge(
+    table: 'mqtt_sub' | 'mqtt_client',
+    key: readonly string[],
+    { seen, bindings }: { readonly seen: string; readonly bindings: readonly number[] },
+    before: number,
+    limit: number,
+  ): Promise<Purged> {
+    const due = await this.db.rows<Record<string, Buffer> & { seen: number | string }>(
+      `SELECT ${key.join(', ')}, ${seen} AS seen FROM ${table} due WHERE seen_at <= ? AND client_key IS NOT NULL ORDER BY seen_at LIMIT ?`,
+      [...bindings, before, limit],
+    );
+    const [kept, gone] = [due.filter((row) => Number(row.seen) > before), due.filter((row) => Number(row.seen) <= before)];
+    const isOneOf = (rows: typeof due) => rows.map(() => `(${key.map((column) => `${column} = ?`).join(' AND ')})`).join(' OR ');
+    const keysOf = (rows: typeof due) => rows.flatMap((row) => key.map((column) => row[column] ?? null));
+    if (kept.length > 0) {
+      const places = kept.map(() => `SELECT ${key.map((column) => `? AS ${column}`).join(', ')}, ? AS seen`).join(' UNION ALL ');
+      await this.db.rows(
+        `UPDATE ${table} JOIN (${places}) AS kept USING (${key.join(', ')}) SET ${table}.seen_at = kept.seen WHERE ${table}.seen_at <= ?`,
+        [...kept.flatMap((row) => [...key.map((column) => row[column] ?? null), Number(row.seen)]), before],
+      );
+    }
+    const removed = gone.length === 0 ? 0 : await this.db.delete(`DELETE FROM ${table} WHERE (${isOneOf(gone)}) AND seen_at <= ?`, [...keysOf(gone), before]);
+    return { removed, more: due.length >= limit };
   }
 
   private async deletePairs(table: 'mqtt_sub' | 'mqtt_acked', pairs: readonly SubscriptionRef[]): Promise<void> {

@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../offline/message';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../shared/statements';
-import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
 import { ofTopic, TopicIndex } from './topic-index';
@@ -120,9 +120,10 @@ export class MessageTable implements MessageStore {
     return removed;
   }
 
-  async purgeExpired(now: number, limit: number): Promise<number> {
-    await this.db.delete('DELETE FROM mqtt_tombstone WHERE expires_at <= ? ORDER BY expires_at LIMIT ?', [now, limit]);
-    return this.db.delete('DELETE FROM mqtt_msg WHERE expires_at <= ? ORDER BY expires_at LIMIT ?', [now, limit]);
+  async purgeExpired(now: number, limit: number): Promise<Purged> {
+    const tombstones = await this.db.delete('DELETE FROM mqtt_tombstone WHERE expires_at <= ? ORDER BY expires_at LIMIT ?', [now, limit]);
+    const removed = await this.db.delete('DELETE FROM mqtt_msg WHERE expires_at <= ? ORDER BY expires_at LIMIT ?', [now, limit]);
+    return { removed, more: removed >= limit || tombstones >= limit };
   }
 
   async countMessages(): Promise<number> {

@@ -1,6 +1,7 @@
-import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { clampQos } from '../shared/qos';
+import { seenDay } from '../shared/unseen';
 import type { Database } from './database';
 import { KEY, keyOf } from './topic-index';
 
@@ -34,12 +35,12 @@ export class ClientTables implements ClientStore, PositionStore {
     const newest = newestStates(states);
     if (newest.length === 0) return;
     await this.db.rows(
-      `INSERT INTO mqtt_client AS c (clientid, state, node, online_at, offline_at, changed_at)
-       SELECT clientid, state, node, to_timestamp(online / 1000.0)::timestamp, to_timestamp(offline / 1000.0)::timestamp, at
+      `INSERT INTO mqtt_client AS c (clientid, state, node, online_at, offline_at, changed_at, seen_at)
+       SELECT clientid, state, node, to_timestamp(online / 1000.0)::timestamp, to_timestamp(offline / 1000.0)::timestamp, at, at
        FROM unnest(:clientids::text[], :states::int[], :nodes::text[], :online::bigint[], :offline::bigint[], :at::bigint[])
          AS s(clientid, state, node, online, offline, at)
        ORDER BY clientid COLLATE "C"
-       ON CONFLICT (mqtt_key(clientid)) DO UPDATE SET state = excluded.state, node = excluded.node, changed_at = excluded.changed_at,
+       ON CONFLICT (mqtt_key(clientid)) DO UPDATE SET state = excluded.state, node = excluded.node, changed_at = excluded.changed_at, seen_at = excluded.seen_at,
          online_at = coalesce(excluded.online_at, c.online_at), offline_at = coalesce(excluded.offline_at, c.offline_at)
        WHERE coalesce(c.changed_at, 0) <= excluded.changed_at`,
       {
@@ -69,11 +70,17 @@ export class ClientTables implements ClientStore, PositionStore {
     const last = lastSubscriptions(subscriptions);
     if (last.length === 0) return;
     await this.db.rows(
-      `INSERT INTO mqtt_sub (clientid, topic, qos)
-       SELECT * FROM unnest(:clientids::text[], :topics::text[], :qoss::int[]) AS s(clientid, topic, qos)
+      `INSERT INTO mqtt_sub AS stored (clientid, topic, qos, seen_at)
+       SELECT * FROM unnest(:clientids::text[], :topics::text[], :qoss::int[], :seen::bigint[]) AS s(clientid, topic, qos, seen_at)
        ORDER BY clientid COLLATE "C", topic COLLATE "C"
-       ON CONFLICT (mqtt_key(clientid), mqtt_key(topic)) DO UPDATE SET qos = excluded.qos`,
-      { clientids: last.map(({ clientid }) => clientid), topics: last.map(({ topic }) => topic), qoss: last.map(({ qos }) => qos) },
+       ON CONFLICT (mqtt_key(clientid), mqtt_key(topic)) DO UPDATE SET qos = excluded.qos,
+         seen_at = CASE WHEN stored.seen_at IS NOT NULL THEN excluded.seen_at END`,
+      {
+        clientids: last.map(({ clientid }) => clientid),
+        topics: last.map(({ topic }) => topic),
+        qoss: last.map(({ qos }) => qos),
+        seen: last.map(({ seenAt }) => seenAt ?? null),
+      },
     );
   }
 
@@ -134,19 +141,54 @@ export class ClientTables implements ClientStore, PositionStore {
     }
     if (kept.length === 0) return;
     await this.db.rows(
-      `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, mid)
-       SELECT p.clientid, p.topic, nullif(p.msgid, ''), p.receipts, (SELECT id FROM mqtt_msg WHERE mqtt_msg.msgid COLLATE "C" = p.msgid)
-       FROM unnest(:consumers::text[], :topics::text[], :ids::text[], :receipts::json[]) AS p(clientid, topic, msgid, receipts)
+      `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, mid, seen_at)
+       SELECT p.clientid, p.topic, nullif(p.msgid, ''), p.receipts, (SELECT id FROM mqtt_msg WHERE mqtt_msg.msgid COLLATE "C" = p.msgid), p.seen_at
+       FROM unnest(:consumers::text[], :topics::text[], :ids::text[], :receipts::json[], :seen::bigint[]) AS p(clientid, topic, msgid, receipts, seen_at)
        ORDER BY clientid COLLATE "C", topic COLLATE "C"
        ON CONFLICT (mqtt_key(clientid), mqtt_key(topic)) DO UPDATE
-         SET msgid = excluded.msgid, receipts = excluded.receipts, mid = coalesce(excluded.mid, mqtt_acked.mid)`,
+         SET msgid = excluded.msgid, receipts = excluded.receipts, mid = coalesce(excluded.mid, mqtt_acked.mid), seen_at = excluded.seen_at`,
       {
         consumers: kept.map(({ consumer }) => consumer),
         topics: kept.map(({ topic }) => topic),
         ids: kept.map(({ id }) => id),
         receipts: kept.map(({ receipts }) => JSON.stringify(receipts)),
+        seen: kept.map((position) => seenDay(position, Date.now())),
       },
     );
+  }
+
+  purgePositions(before: number, limit: number): Promise<Purged> {
+    return this.purge('mqtt_acked', 'NULL::bigint', { before, limit });
+  }
+
+  purgeSubscriptions(before: number, limit: number): Promise<Purged> {
+    const seen = `greatest(
+      (SELECT max(s.seen_at) FROM mqtt_sub s WHERE mqtt_key(s.clientid) = mqtt_key(due.clientid)),
+      (SELECT CASE WHEN c.state = 1 THEN :now ELSE c.changed_at END FROM mqtt_client c WHERE mqtt_key(c.clientid) = mqtt_key(due.clientid)))`;
+    return this.purge('mqtt_sub', seen, { before, limit });
+  }
+
+  purgeClientStates({ disconnected, connected }: StateTimes, limit: number): Promise<Purged> {
+    const seen = `CASE WHEN (state = 1 AND changed_at > :connected)
+      OR EXISTS (SELECT 1 FROM mqtt_sub s WHERE mqtt_key(s.clientid) = mqtt_key(due.clientid) AND s.seen_at IS NULL) THEN :now::bigint END`;
+    return this.purge('mqtt_client', seen, { before: disconnected, connected, limit });
+  }
+
+  /**
+   * `seen`: when the row's client was seen last, by other rows. A row that is still needed gets that as its own seen_at, so that the next look at
+   * it comes as late. A row that changes meanwhile stays.
+   */
+  private async purge(table: string, seen: string, bindings: { readonly before: number; readonly limit: number; readonly connected?: number }): Promise<Purged> {
+    const [counts] = await this.db.rows<{ looked: string; removed: string }>(
+      `WITH due AS MATERIALIZED (SELECT ctid AS place, clientid${table === 'mqtt_client' ? ', state, changed_at' : ''} FROM ${table} WHERE seen_at <= :before ORDER BY seen_at LIMIT :limit),
+         judged AS MATERIALIZED (SELECT place, ${seen} AS seen FROM due),
+         kept AS (UPDATE ${table} SET seen_at = seen FROM judged WHERE ${table}.ctid = place AND seen > :before AND seen_at <= :before),
+         gone AS (DELETE FROM ${table}
+           WHERE ctid = ANY(ARRAY(SELECT place FROM judged WHERE seen IS NULL OR seen <= :before)) AND seen_at <= :before RETURNING 1)
+       SELECT (SELECT count(*) FROM judged) AS looked, (SELECT count(*) FROM gone) AS removed`,
+      { ...bindings, now: Date.now() },
+    );
+    return { removed: Number(counts?.removed ?? 0), more: Number(counts?.looked ?? 0) >= bindings.limit };
   }
 }
 

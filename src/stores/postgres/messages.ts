@@ -3,7 +3,7 @@ import { saveOrBisect } from '../shared/bisect';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../shared/statements';
 import { fitsText } from '../shared/text';
-import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { besideKey, KEY, keyOf, TopicIndex } from './topic-index';
@@ -131,16 +131,17 @@ export class MessageTable implements MessageStore {
   }
 
   /** In the order of the indexes on expires_at: without it the planner may read everything to find that nothing has expired. */
-  async purgeExpired(now: number, limit: number): Promise<number> {
-    await this.db.rows(
-      `DELETE FROM mqtt_tombstone WHERE msgid = ANY(ARRAY(
-         SELECT msgid FROM mqtt_tombstone WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit))`,
+  async purgeExpired(now: number, limit: number): Promise<Purged> {
+    const [tombstones] = await this.db.rows<Count>(
+      `WITH gone AS (DELETE FROM mqtt_tombstone WHERE msgid = ANY(ARRAY(
+         SELECT msgid FROM mqtt_tombstone WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)) RETURNING 1) SELECT count(*) AS n FROM gone`,
       { now, limit },
     );
-    return this.deleted(
+    const removed = await this.deleted(
       'ARRAY(SELECT msgid FROM mqtt_msg WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)',
       { now, limit },
     );
+    return { removed, more: removed >= limit || Number(tombstones?.n ?? 0) >= limit };
   }
 
   /** By an array, not by IN (SELECT ...): a planner without statistics would read the whole table for a join. */

@@ -1,10 +1,11 @@
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { clampQos } from '../shared/qos';
-import type { ClientState, ClientStore, Position, PositionStore, Subscription, SubscriptionRef } from '../store';
+import { isOver, isThere, seenDay } from '../shared/unseen';
+import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Command, Database } from './database';
 import type { Keys } from './keys';
-import { CHANGE } from './scripts';
+import { CHANGE, FORGET_CLIENT, FORGET_FIELD, FORGET_MEMBER, REFRESH } from './scripts';
 
 /** A time before 1973 in ms is one in seconds. */
 const SECONDS_BELOW = 100_000_000_000;
@@ -21,7 +22,8 @@ export class Clients implements ClientStore, PositionStore {
   async saveClientStates(states: readonly ClientState[]): Promise<void> {
     const newest = newestStates(states);
     const written = await this.db.all<number>(newest.map((state) => this.change(state)));
-    await this.db.all(newest.filter((_, i) => written[i] === 1).flatMap((state) => this.notePresence(state)));
+    const changed = newest.filter((_, i) => written[i] === 1);
+    await this.db.all(changed.flatMap((state): Command[] => [['ZADD', this.keys.clientsSeen, state.at, state.clientid], ...this.notePresence(state)]));
   }
 
   private change({ clientid, connected, node, connectedAt, disconnectedAt, at }: ClientState): Command {
@@ -47,18 +49,29 @@ export class Clients implements ClientStore, PositionStore {
   }
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
-    await this.db.all(lastSubscriptions(subscriptions).map(({ clientid, topic, qos }) => ['HSET', this.keys.subscriptions(clientid), topic, qos]));
+    const last = lastSubscriptions(subscriptions);
+    const assigned = last.filter(({ seenAt }) => seenAt === undefined);
+    await this.db.all(assigned.map(({ clientid, topic }) => ['HDEL', this.keys.subscriptionsSeenOf(clientid), topic]));
+    const isNew = await this.db.all<number>(last.map(({ clientid, topic, qos }) => ['HSET', this.keys.subscriptions(clientid), topic, qos]));
+    const seen = last.flatMap(({ clientid, topic, seenAt }, i) => (seenAt === undefined ? [] : [{ clientid, topic, seenAt, isNew: isNew[i] === 1 }]));
+    // One that was there and has no time is an assigned one. What finds the times comes first.
+    await this.db.all(seen.map(({ clientid, seenAt }) => ['ZADD', this.keys.subscriptionsSeen, seenAt, clientid]));
+    await this.db.all(
+      seen.map(({ clientid, topic, seenAt, isNew }): Command => {
+        const key = this.keys.subscriptionsSeenOf(clientid);
+        return isNew ? ['HSET', key, topic, seenAt] : ['EVAL', REFRESH, 1, key, topic, seenAt];
+      }),
+    );
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
-    await this.db.all(refs.map(({ clientid, topic }) => ['HDEL', this.keys.subscriptions(clientid), topic]));
+    const keysOf = ({ clientid }: SubscriptionRef) => [this.keys.subscriptions(clientid), this.keys.subscriptionsSeenOf(clientid)];
+    await this.db.all(refs.flatMap((ref) => keysOf(ref).map((key): Command => ['HDEL', key, ref.topic])));
   }
 
   async listSubscriptions(clientid: string): Promise<Subscription[]> {
-    const pairs = await this.db.one<string[]>('HGETALL', this.keys.subscriptions(clientid));
-    const found: Subscription[] = [];
-    for (let i = 0; i + 1 < pairs.length; i += 2) found.push({ clientid, topic: pairs[i] ?? '', qos: clampQos(Number(pairs[i + 1])) });
-    return found.sort((a, b) => compareText(a.topic, b.topic));
+    const fields = fieldsOf(await this.db.one<string[]>('HGETALL', this.keys.subscriptions(clientid)));
+    return fields.map(([topic, qos]) => ({ clientid, topic, qos: clampQos(Number(qos)) })).sort((a, b) => compareText(a.topic, b.topic));
   }
 
   async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
@@ -86,23 +99,99 @@ export class Clients implements ClientStore, PositionStore {
     await this.db.all(gone.map(({ consumer, topic }) => ['HDEL', this.keys.positions(consumer), topic]));
   }
 
-  private index({ consumer, topic, id }: Position): Command[] {
+  private index({ consumer, topic, id, receipts }: Position): Command[] {
     const acked = this.keys.acked(consumer, topic);
     return [
+      ['ZADD', this.keys.positionsSeen, seenDay({ receipts }, Date.now()), JSON.stringify([consumer, topic])],
       ['ZADD', this.keys.positionTopics(consumer), 0, topic],
       ['SADD', this.keys.readers(topic), consumer],
       ...(acked === null || id === '' ? [] : [['SET', acked, id] as const]),
     ];
   }
 
-  private unindex({ consumer, topic }: Position): Command[] {
+  private unindex({ consumer, topic }: Pick<Position, 'consumer' | 'topic'>): Command[] {
     const acked = this.keys.acked(consumer, topic);
     return [
+      ['ZREM', this.keys.positionsSeen, JSON.stringify([consumer, topic])],
       ['ZREM', this.keys.positionTopics(consumer), topic],
       ['SREM', this.keys.readers(topic), consumer],
       ...(acked === null ? [] : [['DEL', acked] as const]),
     ];
   }
+
+  /** A position that changes meanwhile stays. */
+  async purgePositions(before: number, limit: number): Promise<Purged> {
+    const members = await this.unseen(this.keys.positionsSeen, before, limit);
+    const due = members.map((member) => {
+      const [consumer = '', topic = ''] = JSON.parse(member) as string[];
+      return { consumer, topic };
+    });
+    const values = await this.db.all<string | null>(due.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
+    const deleted = await this.db.all<number>(due.map(({ consumer, topic }, i) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, values[i] ?? '']));
+    const gone = due.filter((_, i) => deleted[i] === 1);
+    await this.db.all(gone.flatMap((position) => this.unindex(position)));
+    await this.db.all(members.filter((_, i) => values[i] == null).map((member) => this.forget(this.keys.positionsSeen, member, before)));
+    return { removed: gone.length, more: members.length >= limit };
+  }
+
+  /** A client that was seen since by its state gets that as its score, so that the next look at it comes as late. */
+  async purgeSubscriptions(before: number, limit: number): Promise<Purged> {
+    const clients = await this.unseen(this.keys.subscriptionsSeen, before, limit);
+    const states = await Promise.all(clients.map((clientid) => this.getClientState(clientid)));
+    const there = states.filter((state) => state !== null).filter((state) => isThere(state, before));
+    await this.db.all(there.map(({ clientid, connected, at }) => ['ZADD', this.keys.subscriptionsSeen, 'XX', connected ? Date.now() : at, clientid]));
+    const gone = clients.filter((_, i) => !isThere(states[i] ?? null, before));
+    const times = await this.db.all<string[]>(gone.map((clientid) => ['HGETALL', this.keys.subscriptionsSeenOf(clientid)]));
+    const due = gone.flatMap((clientid, i) => fieldsOf(times[i] ?? []).map(([topic, at]) => ({ clientid, topic, at }))).filter(({ at }) => Number(at) <= before);
+    const deleted = await this.db.all<number>(due.map(({ clientid, topic, at }) => ['EVAL', FORGET_FIELD, 1, this.keys.subscriptionsSeenOf(clientid), topic, at]));
+    const removed = due.filter((_, i) => deleted[i] === 1);
+    await this.db.all(removed.map(({ clientid, topic }) => ['HDEL', this.keys.subscriptions(clientid), topic]));
+    await this.db.all(gone.map((clientid) => this.forget(this.keys.subscriptionsSeen, clientid, before)));
+    return { removed: removed.length, more: clients.length >= limit };
+  }
+
+  async purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
+    const clients = await this.unseen(this.keys.clientsSeen, before.disconnected, limit);
+    const states = await Promise.all(clients.map((clientid) => this.getClientState(clientid)));
+    const assigned = await Promise.all(clients.map((clientid) => this.hasAssigned(clientid)));
+    const isNeeded = (_: string, i: number) => assigned[i] === true || (states[i] != null && !isOver(states[i], before));
+    const kept = clients.filter(isNeeded);
+    await this.db.all(kept.map((clientid) => ['ZADD', this.keys.clientsSeen, 'XX', Date.now(), clientid]));
+    const gone = clients.filter((clientid, i) => !isNeeded(clientid, i));
+    const read = await this.db.all<(string | null)[]>(gone.map((clientid) => ['HMGET', this.keys.client(clientid), 'changed_at', 'node']));
+    // The state was judged before: it is deleted only as it was then.
+    const at = new Map(clients.map((clientid, i) => [clientid, states[i]?.at]));
+    const same = (clientid: string, changed: string | null | undefined) => changed == null || Number(changed) === at.get(clientid);
+    const deleted = await this.db.all<number>(
+      gone.map((clientid, i) => ['EVAL', FORGET_CLIENT, 1, this.keys.client(clientid), same(clientid, read[i]?.[0]) ? (read[i]?.[0] ?? '') : 'changed']),
+    );
+    const removed = gone.filter((_, i) => deleted[i] === 1);
+    await this.db.all(gone.flatMap((clientid, i): Command[] => (deleted[i] === 1 && read[i]?.[1] != null ? [['HDEL', this.keys.node(read[i][1]), clientid]] : [])));
+    await this.db.all(gone.map((clientid) => this.forget(this.keys.clientsSeen, clientid, before.disconnected)));
+    return { removed: removed.length, more: clients.length >= limit };
+  }
+
+  private async hasAssigned(clientid: string): Promise<boolean> {
+    const [all, seen] = await this.db.all<number>([
+      ['HLEN', this.keys.subscriptions(clientid)],
+      ['HLEN', this.keys.subscriptionsSeenOf(clientid)],
+    ]);
+    return (all ?? 0) > (seen ?? 0);
+  }
+
+  /** The members that were seen the longest time ago. */
+  private unseen(key: string, before: number, limit: number): Promise<string[]> {
+    return this.db.one<string[]>('ZRANGEBYSCORE', key, '-inf', before, 'LIMIT', 0, limit);
+  }
+
+  private forget(key: string, member: string, before: number): Command {
+    return ['EVAL', FORGET_MEMBER, 1, key, member, before];
+  }
+}
+
+/** field, value, field, value, ... as Redis answers. */
+function fieldsOf(pairs: readonly string[]): [string, string][] {
+  return pairs.flatMap((field, i): [string, string][] => (i % 2 === 0 ? [[field, pairs[i + 1] ?? '']] : []));
 }
 
 function toPosition(consumer: string, topic: string, value: string | null): Position[] {

@@ -37,7 +37,8 @@ export class RedisStore extends StoreOfParts implements Store {
     const version = await this.version();
     if (version > this.migrations.newest) throw new RefusedError(this.migrations.problem(version) ?? '');
     if (version === this.migrations.newest) return;
-    await this.takeover.run();
+    if (version < 1) await this.takeover.run();
+    if (version < 2) await this.takeover.noteSeen();
     await this.db.one('HSET', this.keys.migrations, this.migrations.newest, new Date().toISOString());
   }
 

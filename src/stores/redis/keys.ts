@@ -81,6 +81,26 @@ export class Keys {
     return consumer.includes(':') ? null : `${this.prefix}:acked:${consumer}:${topic}`;
   }
 
+  /** Sorted set: the clients that have a state, scored by its time (ms). */
+  get clientsSeen(): string {
+    return `${this.prefix}:client-seen`;
+  }
+
+  /** Sorted set: positions as `["consumer","topic"]`, scored by when the consumer was seen last (ms). */
+  get positionsSeen(): string {
+    return `${this.prefix}:acked-seen`;
+  }
+
+  /** Sorted set: the clients that have something in subscriptionsSeenOf(), scored by the newest (ms). */
+  get subscriptionsSeen(): string {
+    return `${this.prefix}:sub-seen`;
+  }
+
+  /** hash: topic filter -> when an event told of the subscription (ms). Assigned ones are not in it. */
+  subscriptionsSeenOf(clientid: string): string {
+    return `${this.prefix}:sub-seen:${clientid}`;
+  }
+
   /** hash: migration -> when it was run. */
   get migrations(): string {
     return `${this.prefix}:offline-migration`;
@@ -92,12 +112,12 @@ export class Keys {
   }
 
   /** Every key of EMQX's of this kind, for SCAN ... MATCH. */
-  all(kind: 'msg' | 'retain' | 'acked'): string {
+  all(kind: 'msg' | 'retain' | 'acked' | 'acked-by' | 'client'): string {
     return `${escapeGlob(this.prefix)}:${kind}:*`;
   }
 
   /** What stands behind `mqtt:{kind}:`. */
-  rest(kind: 'msg' | 'retain' | 'acked', key: string): string {
+  rest(kind: 'msg' | 'retain' | 'acked' | 'acked-by' | 'client', key: string): string {
     return key.slice(`${this.prefix}:${kind}:`.length);
   }
 }

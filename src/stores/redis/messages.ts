@@ -1,5 +1,5 @@
 import type { Message, MessageRef } from '../../offline/message';
-import type { MessageQuery, MessageStore, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Command, Database } from './database';
 import { expiryMember, parseExpiryMember, type Keys } from './keys';
 import { toFields, toMessage } from './rows';
@@ -123,10 +123,10 @@ export class Messages implements MessageStore {
   }
 
   /** Redis forgets tombstones by itself. */
-  async purgeExpired(now: number, limit: number): Promise<number> {
+  async purgeExpired(now: number, limit: number): Promise<Purged> {
     const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.expiry, '-inf', now, 'LIMIT', 0, limit);
     if (members.length > 0) await this.removeStored(members.map(parseExpiryMember));
-    return members.length;
+    return { removed: members.length, more: members.length >= limit };
   }
 
   countMessages(): Promise<number> {

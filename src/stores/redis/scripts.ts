@@ -21,6 +21,24 @@ export const FORGET = `local held = redis.call('HGET', KEYS[1], 'id')
 if held and held > ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`;
 
+/** KEYS[1]: a hash. ARGV: a field and its new value. Only where the field is there. */
+export const REFRESH = `if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return 1`;
+
+/** KEYS[1]: a hash. ARGV: a field, and the value that it must have. 1: deleted. */
+export const FORGET_FIELD = `if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+return redis.call('HDEL', KEYS[1], ARGV[1])`;
+
+/** KEYS[1]: a client's hash. ARGV: the time of its state, as it was read. 1: deleted. */
+export const FORGET_CLIENT = `if (redis.call('HGET', KEYS[1], 'changed_at') or '') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])`;
+
+/** KEYS[1]: a sorted set. ARGV: a member, and its greatest score. Taken out unless it was seen again. */
+export const FORGET_MEMBER = `local score = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if not score or tonumber(score) > tonumber(ARGV[2]) then return 0 end
+return redis.call('ZREM', KEYS[1], ARGV[1])`;
+
 /** KEYS[1]: a client's hash. ARGV: when the event happened, then fields. Written unless the stored one is newer. */
 export const CHANGE = `if tonumber(redis.call('HGET', KEYS[1], 'changed_at') or '0') > tonumber(ARGV[1]) then return 0 end
 redis.call('HSET', KEYS[1], 'changed_at', unpack(ARGV))

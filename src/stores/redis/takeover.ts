@@ -30,6 +30,20 @@ export class Takeover {
     for await (const page of this.db.scan(this.keys.all('retain'))) await this.retained(page);
   }
 
+  /** migrations/redis/002_index_seen.md. What was seen since another server has done it is left as it is. */
+  async noteSeen(): Promise<void> {
+    const now = Date.now();
+    for await (const page of this.db.scan(this.keys.all('client'))) {
+      await this.db.all(page.map((key) => ['ZADD', this.keys.clientsSeen, 'NX', now, this.keys.rest('client', key)]));
+    }
+    for await (const page of this.db.scan(this.keys.all('acked-by'))) {
+      const consumers = page.map((key) => this.keys.rest('acked-by', key));
+      const topics = await this.db.all<string[]>(page.map((key) => ['HKEYS', key]));
+      const members = consumers.flatMap((consumer, i) => (topics[i] ?? []).map((topic) => JSON.stringify([consumer, topic])));
+      await this.db.all(members.map((member) => ['ZADD', this.keys.positionsSeen, 'NX', now, member]));
+    }
+  }
+
   private async check(): Promise<void> {
     const { topics, expiry, retainedTopics } = this.keys;
     const own = [topics, expiry, retainedTopics];

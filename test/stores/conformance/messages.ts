@@ -77,7 +77,7 @@ export function messages(subject: Subject): void {
       await subject.store.removeMessages([long, short], now - 2);
       await subject.store.removeMessages([long], soon());
       await subject.store.removeMessages([long], now - 1);
-      while ((await subject.store.purgeExpired(now, 1_000)) > 0);
+      while ((await subject.store.purgeExpired(now, 1_000)).removed > 0);
       await subject.store.saveMessages([long, short]);
       expect(await idsOf(topic)).toEqual(subject.store.capabilities.tombstones ? [short.id] : [long.id, short.id]);
     });
@@ -119,7 +119,7 @@ export function messages(subject: Subject): void {
       expect(await idsOf(topic)).toEqual([kept.id]);
       let removed = 0;
       for (let step = -1; step !== 0; removed += step) {
-        step = await subject.store.purgeExpired(now, 2);
+        step = (await subject.store.purgeExpired(now, 2)).removed;
         expect(step).toBeLessThanOrEqual(2);
       }
       expect(removed).toBeGreaterThanOrEqual(5);
@@ -199,6 +199,9 @@ export function messages(subject: Subject): void {
         listMessages: () => store.listMessages({ topic: 't', after: '', limit: 1, now: 0 }),
         trimTopic: () => store.trimTopic('t', 1),
         purgeExpired: () => store.purgeExpired(0, 1),
+        purgePositions: () => store.purgePositions(0, 1),
+        purgeSubscriptions: () => store.purgeSubscriptions(0, 1),
+        purgeClientStates: () => store.purgeClientStates({ disconnected: 0, connected: 0 }, 1),
         countMessages: () => store.countMessages(),
         getPositions: () => store.getPositions('c', ['t']),
         listPositions: () => store.listPositions('c', '', 1),
