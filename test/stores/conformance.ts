@@ -13,6 +13,8 @@ export interface Harness {
   readonly open: () => Promise<Store>;
   /** How many messages and topics "many" are; a slow server may have fewer. */
   readonly many?: number;
+  /** Subscriptions are written by a statement of the operator's, which knows no times: they are never purged. */
+  readonly subscriptionsStay?: boolean;
 }
 
 /** What the parts of the suite get: the store, and names that no other test uses. */
@@ -24,7 +26,7 @@ export interface Subject {
 /** The specification of Store (src/stores/store.ts): every driver calls it in a few lines and passes all of it. */
 export function conformance(name: string, harness: Harness): void {
   describe(`the store contract, ${name}`, () => {
-    const subject: Subject = { store: undefined as unknown as Store, harness: { many: 10_000, ...harness } };
+    const subject: Subject = { store: undefined as unknown as Store, harness: { many: 10_000, subscriptionsStay: false, ...harness } };
     beforeAll(async () => {
       subject.store = await harness.open();
       // Two servers that start at once on an empty database.

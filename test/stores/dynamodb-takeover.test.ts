@@ -7,6 +7,7 @@ import { message } from '../support/messages';
 import { conformance } from './conformance';
 import { Front } from './dynamodb-front';
 import { TestTables } from './dynamodb-tables';
+import { purgeOld } from './purge-old';
 
 type Item = Record<string, AttributeValue>;
 const S = (text: string): AttributeValue => ({ S: text });
@@ -149,6 +150,7 @@ describe('dynamodb takeover', () => {
       });
 
       it('clamps the QoS of old subscriptions', async () => {
+        await purgeOld(store);
         expect((await store.listSubscriptions('here')).map(({ topic, qos }) => [topic, qos])).toEqual([
           ['T/+', 0],
           ['a', 2],

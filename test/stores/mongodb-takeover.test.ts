@@ -6,6 +6,7 @@ import { MongoStandin } from '../standin/mongodb/server';
 import { withBackends } from '../support/backends';
 import { message } from '../support/messages';
 import { emptyMongo, mongoStore } from '../support/mongo';
+import { purgeOld } from './purge-old';
 
 const at = (text: string) => new Date(`${text}Z`);
 const SAME = '00054981D19EB000F44000000A1F0001';
@@ -163,6 +164,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
       });
 
       it('clamps the QoS of old subscriptions, and leaves the last of two', async () => {
+        await purgeOld(store);
         expect(await store.listSubscriptions('here')).toEqual([
           { clientid: 'here', topic: 'T/+', qos: 0 },
           { clientid: 'here', topic: 'a', qos: 2 },

@@ -17,8 +17,16 @@ const FILL = `
     SELECT lpad(to_hex(i), 32, '0'), 'p', CASE WHEN i > ${ROWS * 0.9} THEN 'big' ELSE 'dev/' || i % 1000 END, 1, 0, 'x', now(), i, ${NOW} + i
     FROM generate_series(1, ${ROWS}) AS i;
   INSERT INTO mqtt_retain (topic, msgid, payload) SELECT 'dev/' || i || '/up', 'A', 'x' FROM generate_series(1, ${ROWS}) AS i;
-  INSERT INTO mqtt_acked (clientid, topic, msgid) SELECT 'consumer', 'dev/' || i, 'A' FROM generate_series(1, 20000) AS i;
+  INSERT INTO mqtt_acked (clientid, topic, msgid, seen_at) SELECT 'consumer', 'dev/' || i, 'A', ${NOW} + i FROM generate_series(1, 20000) AS i;
+  INSERT INTO mqtt_client (clientid, state, changed_at, seen_at) SELECT 'c' || i, i % 2, ${NOW} + i, ${NOW} + i FROM generate_series(1, 20000) AS i;
+  INSERT INTO mqtt_sub (clientid, topic, qos, seen_at) SELECT 'c' || i, 'dev/' || i, 1, ${NOW} + i FROM generate_series(1, 20000) AS i;
   INSERT INTO mqtt_tombstone SELECT 'T' || i, ${NOW} + i FROM generate_series(1, ${ROWS}) AS i`;
+
+async function purgeUnseen(store: Store, before: number, limit: number): Promise<void> {
+  await store.purgePositions(before, limit);
+  await store.purgeSubscriptions(before, limit);
+  await store.purgeClientStates({ disconnected: before, connected: before }, limit);
+}
 
 describe('postgres plans', () => {
   withBackends(['postgres'], ({ postgres: server }) => {
@@ -31,7 +39,7 @@ describe('postgres plans', () => {
         await store.migrate();
         client = new Client({ connectionString: url });
         await client.connect();
-        for (const table of ['mqtt_msg', 'mqtt_retain', 'mqtt_acked', 'mqtt_tombstone']) {
+        for (const table of ['mqtt_msg', 'mqtt_retain', 'mqtt_acked', 'mqtt_client', 'mqtt_sub', 'mqtt_tombstone']) {
           await client.query(`ALTER TABLE ${table} SET (autovacuum_enabled = false)`);
         }
         // The embedded database is vacuumed every minute, often when nothing is stored.
@@ -62,6 +70,9 @@ describe('postgres plans', () => {
         ['50 to remove', 100, (of) => of.removeMessages(refs, 2 * NOW)],
         ['nothing to purge', 0, (of) => of.purgeExpired(NOW, 1_000)],
         ['10 to purge', 40, (of) => of.purgeExpired(NOW + 10, 10)],
+        ['no positions, subscriptions and states to purge', 0, (of) => purgeUnseen(of, NOW, 1_000)],
+        // Each row is found and deleted, and the rows of its client are looked at.
+        ['10 of each to purge', 200, (of) => purgeUnseen(of, NOW + 20, 10)],
       ])('%s: %i rows', async (_, most, call) => {
         const read = await explained(client, () => call(store));
         expect(read).toBeLessThanOrEqual(most);

@@ -8,6 +8,7 @@ import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';
 import { conformance } from './conformance';
 import { ORIGINAL, ROWS } from './emqx-tables';
+import { purgeOld } from './purge-old';
 
 describe('postgres takeover', () => {
   withBackends(['postgres'], ({ postgres: server }) => {
@@ -101,6 +102,7 @@ describe('postgres takeover', () => {
       });
 
       it('clamps the QoS of old subscriptions', async () => {
+        await purgeOld(store);
         expect(await store.listSubscriptions('here')).toEqual([
           { clientid: 'here', topic: 'T/+', qos: 0 },
           { clientid: 'here', topic: 'a', qos: 2 },

@@ -3,6 +3,7 @@ import type { RedisConnection } from '../../src/redis/connect';
 import { RedisStore } from '../../src/stores/redis';
 import { withBackends } from '../support/backends';
 import { keysOf, redisUrl, removeKeys, withRedis } from '../support/redis';
+import { purgeOld } from './purge-old';
 
 const HEX = '00054981D19EB000F44000000A1F0001';
 const [FIRST, SECOND] = ['6fHqZp3vT1kQyW0aBcDeFg', '1aBcDeFg6fHqZp3vT1kQyW'];
@@ -62,6 +63,7 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
       expect(await store.getClientState('here')).toEqual({
         ...{ clientid: 'here', connected: true, node: null, connectedAt: 1_600_000_000_000, disconnectedAt: 1_500_000_000_000, at: 1_600_000_000_000 },
       });
+      await purgeOld(store);
       expect(await store.listSubscriptions('here')).toEqual([
         { clientid: 'here', topic: 't/#', qos: 1 },
         { clientid: 'here', topic: 'u/+', qos: 0 },
@@ -82,6 +84,28 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
         expect((await keysOf(redis, glob)).filter((key) => key.startsWith(`${prefix}:msg`))).toEqual([`${prefix}:msg:t/1`]);
         expect(await redis.zrange(`${prefix}:msg:t/1`, '0', '-1')).toEqual(['expired']);
       });
+    });
+
+    // The first step must not run again: it would take the receipts from positions.
+    it('finds what an earlier release wrote, which counts as seen now', async () => {
+      const own = `earlier-${process.pid}`;
+      const [store, later] = [open(own), open(own)];
+      await store.migrate();
+      const position = { consumer: 'c', topic: 't', id: HEX, receipts: ['@1000', `${HEX}1`] };
+      await store.putPositions([position]);
+      await store.saveClientStates([{ clientid: 'c', connected: false, node: null, connectedAt: null, disconnectedAt: 1_000, at: 1_000 }]);
+      await withRedis(server, async (redis) => {
+        for (const key of ['acked-seen', 'client-seen']) await redis.del(`${own}:${key}`);
+        await redis.hdel(`${own}:offline-migration`, '2');
+        await redis.hset(`${own}:offline-migration`, '1', 'then');
+      });
+      await later.migrate();
+      expect(await later.listPositions('c', '', 10)).toEqual([position]);
+      await purgeOld(later);
+      const soon = Date.now() + 1_000;
+      expect(await later.purgePositions(soon, 10)).toEqual({ removed: 1, more: false });
+      expect(await later.purgeClientStates({ disconnected: soon, connected: soon }, 10)).toEqual({ removed: 1, more: false });
+      await removeKeys(server, own);
     });
 
     it.each([

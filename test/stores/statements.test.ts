@@ -56,7 +56,7 @@ describe('statements of the operator’s', () => {
       let url: ReturnType<typeof emptyMysql> | null = null;
       const open = async (statements: Statements = parse(PLUGIN)) => operated(new MysqlStore(await (url ??= emptyMysql(server, 'offline_statements'))), statements);
 
-      conformance(`on ${name} with the statements of EMQX’s plugin`, { open, many: 200 });
+      conformance(`on ${name} with the statements of EMQX’s plugin`, { open, many: 200, subscriptionsStay: true });
       itsOwn(open, { now: 'now()', run: async (sql) => inMysql((await url)!.href(), sql) });
     });
   });
@@ -67,7 +67,7 @@ describe('statements of the operator’s', () => {
       const open = async (statements: Statements = parse(IN_POSTGRES)) =>
         operated(new PostgresStore({ connectionString: await (url ??= emptyDatabase(server, 'offline_statements')) }), statements);
 
-      conformance('on postgres with the statements of EMQX’s plugin', { open, many: 200 });
+      conformance('on postgres with the statements of EMQX’s plugin', { open, many: 200, subscriptionsStay: true });
       itsOwn(open, {
         now: 'now()::timestamp',
         run: async (sql) => {
