@@ -229,12 +229,18 @@ export class World {
 
   /** Waits until every event is answered and every lane is empty (jobs for later may wait). */
   async quiet(): Promise<void> {
+    // A delivery that waits for the writes is in its lane at one moment and put off at the next: two looks in a row must find neither.
+    let looks = 0;
     await waitFor('the lanes to be empty', async () => {
-      // A delivery may go from one to the other between two looks.
-      if (this.emqx.actions.some(({ pending }) => pending > 0) || (await this.hasParked())) return false;
-      const { lanes } = (await (await fetch(`${this.server.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] };
-      return lanes.every(({ waiting, active }) => waiting === 0 && active === 0) && !(await this.hasParked());
+      looks = (await this.isQuiet()) ? looks + 1 : 0;
+      return looks === 2;
     });
+  }
+
+  private async isQuiet(): Promise<boolean> {
+    if (this.emqx.actions.some(({ pending }) => pending > 0) || (await this.hasParked())) return false;
+    const { lanes } = (await (await fetch(`${this.server.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] };
+    return lanes.every(({ waiting, active }) => waiting === 0 && active === 0) && !(await this.hasParked());
   }
 
   async stop(): Promise<void> {
