@@ -20,7 +20,7 @@ import type { Trimmer } from './offline/write/trimmer';
 import { Writer } from './offline/write/writer';
 import type { LaneWork } from './queue/consumer';
 import { Gate } from './queue/gate';
-import { isRetainedJob, type ClientJob, type GatedJob, type HistoryJob, type MessageJob } from './queue/jobs';
+import { isClientJob, isMessageJob, isRetainedJob, type ClientJob, type GatedJob, type HistoryJob, type LaneJob, type MessageJob } from './queue/jobs';
 import type { Lanes } from './queue/lanes';
 import { historyLane } from './queue/names';
 import { splitClients, splitHistory, splitMessages } from './queue/split';
@@ -50,12 +50,14 @@ export function messageWork(parts: HandlerParts, lane: string): LaneWork<Message
   const keeper = new RetainedKeeper({ ...shared, ids: retained, copies: new RestoredCopies(shared.state) });
   const writer = new Writer({ ...shared, retained, keeper, lateWrites: new LateWrites(shared), trimmer });
   return {
+    knows: isMessageJob,
     handle: (jobs, again) => writer.apply(jobs.flatMap(({ data }) => data.events), again),
     split: splitMessages,
     isAway: () => isStoreAway(parts),
     postpone: (part, delayMs) => lanes.again(lane, part, delayMs),
-    async setAside({ data }, reason) {
-      for (const event of data.events) {
+    async setAside(job, reason) {
+      if (!isMessageJob(job)) return letters.record({ reason, event: jobOf(job), source: 'worker' });
+      for (const event of job.data.events) {
         if (event.kind === 'publish') await letters.setAside(fromWire(event.message), reason);
         else await letters.record({ reason, event, source: 'worker' });
       }
@@ -69,6 +71,7 @@ export function clientWork(parts: HandlerParts, lane: string): LaneWork<ClientJo
   const { emqx, backends } = parts.deps;
   const handler = new ClientHandler(lane, parts);
   return {
+    knows: isClientJob,
     async handle(jobs, again) {
       for (const job of jobs) await handler.handle(job, again);
     },
@@ -79,7 +82,7 @@ export function clientWork(parts: HandlerParts, lane: string): LaneWork<ClientJo
       const changes = job.name === 'changes' || job.name === 'clients' ? job.data.changes : [];
       for (const change of changes) await letters.record({ reason, event: changeBody(change), source: 'worker' });
       const isMore = job.name === 'clients' ? job.data.requests.length + job.data.drops.length > 0 : job.name !== 'changes';
-      if (isMore) await letters.record({ reason, event: job, source: 'worker' });
+      if (isMore) await letters.record({ reason, event: jobOf(job), source: 'worker' });
     },
   };
 }
@@ -89,6 +92,7 @@ export function historyWork(parts: HandlerParts, sink: HistorySink): LaneWork<Hi
   const setAside = letters.setAsideHistory.bind(letters);
   const historian = new Historian({ sink, metrics: deps.metrics, setAside });
   return {
+    knows: ({ name }) => name === 'history',
     handle: (jobs) => historian.handle(jobs),
     split: splitHistory,
     isAway: async () => !(await sink.health()).ok,
@@ -97,6 +101,11 @@ export function historyWork(parts: HandlerParts, sink: HistorySink): LaneWork<Hi
       for (const message of data.events) await setAside(fromWire(message), sink.name, reason);
     },
   };
+}
+
+/** BullMQ's job has much more. */
+function jobOf({ name, data }: LaneJob): LaneJob {
+  return { name, data };
 }
 
 /** A disk that is full, or rights that are gone: the server answers and takes nothing. */

@@ -6,7 +6,7 @@ import type { JobSource } from './source';
 import type { SharedState } from './state';
 
 /** What the rest of the server uses of BullMQ's queues, whichever database they are on. */
-export type JobQueue = Pick<Queue, 'name' | 'add' | 'addBulk' | 'getJob' | 'getJobs' | 'getRanges' | 'getJobCounts' | 'setGlobalConcurrency' | 'remove' | 'close'>;
+export type JobQueue = Pick<Queue, 'name' | 'add' | 'addBulk' | 'getJob' | 'getJobs' | 'getRanges' | 'getJobCounts' | 'setGlobalConcurrency' | 'removeGlobalConcurrency' | 'remove' | 'close'>;
 
 export interface Weakness {
   readonly text: string;

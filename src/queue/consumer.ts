@@ -8,6 +8,8 @@ import type { JobSource, Taken } from './source';
  * twice has the effect of once.
  */
 export interface LaneWork<J extends LaneJob> {
+  /** Whether the job is one of these: another version of the server may have left something else, which is set aside. */
+  knows(job: LaneJob): boolean;
   /**
    * All at once. `again`: part of it may be done. Throws RetryableError for trouble that may pass.
    */
@@ -131,7 +133,10 @@ export class Consumer<J extends LaneJob> {
    * @returns false when they must be given back, because the process stops.
    */
   private async doInHand(): Promise<boolean> {
-    const jobs = this.inHand.map(({ job }) => job as unknown as J);
+    const all = this.inHand.map(({ job }) => job as unknown as J);
+    const jobs = all.filter((job) => this.work.knows(job));
+    for (const job of all) if (!this.work.knows(job)) await this.work.setAside(job, 'this version of the server does not know such a job');
+    if (jobs.length === 0) return true;
     // A part that has failed by itself before need not fail three times more.
     const together = jobs.every(({ data }) => data.tries !== undefined) ? 1 : ATTEMPTS_TOGETHER;
     const isRepeated = this.inHand.some(({ job }) => job.attemptsStarted > 1 || job.timestamp < this.startedAt);

@@ -154,6 +154,20 @@ export type RetainedJob =
 /** Jobs that wait for other lanes. */
 export type GatedJob = Extract<ClientJob, { name: 'subscribed' | 'recheck' | 'gathered' | 'restore' | 'reconcile' }>;
 
+/** The jobs of a client lane that this version knows: another one may have left others. */
+const CLIENT_JOBS: Readonly<Record<ClientJob['name'], true>> = {
+  ...{ clients: true, subscribed: true, recheck: true, gathered: true, late: true, forget: true, progress: true, dropped: true },
+  ...{ resume: true, changes: true, restore: true, reconcile: true },
+};
+
+export function isClientJob({ name }: LaneJob): boolean {
+  return Object.hasOwn(CLIENT_JOBS, name);
+}
+
+export function isMessageJob({ name, data }: LaneJob): boolean {
+  return name === 'events' && Array.isArray(data.events);
+}
+
 export function isRetainedJob(job: ClientJob): job is RetainedJob {
   return job.name === 'restore' || job.name === 'reconcile';
 }

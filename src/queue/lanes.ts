@@ -61,9 +61,15 @@ export class Lanes {
     this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget, patienceMs: PATIENCE_MS, late: tooLate });
   }
 
-  /** A client lane never runs two jobs at a time, in whatever process: that keeps the order of a client. A history keeps its order, too. */
+  /**
+   * A client lane never runs two jobs at a time, in whatever process: that keeps the order of a client. A history keeps its order, too. What is
+   * written to the store has the same effect in any order, so that all processes work on the message lanes; an earlier version had it otherwise.
+   */
   async prepare(): Promise<void> {
-    await Promise.all([...this.clients, ...this.histories].map((queue) => queue.setGlobalConcurrency(1)));
+    await Promise.all([
+      ...this.messages.map((queue) => queue.removeGlobalConcurrency()),
+      ...[...this.clients, ...this.histories].map((queue) => queue.setGlobalConcurrency(1)),
+    ]);
   }
 
   /** All of them or none is taken. A delivery starts when all that was accepted before it, in every lane that its filter can match, is in the store (promise 4). */
@@ -173,7 +179,7 @@ export class Lanes {
   /** The round trips for the lanes are under way at the same time. */
   private async add(jobs: readonly NewJob[]): Promise<void> {
     if (jobs.length === 0) return;
-    const added = Promise.all([...groupBy(jobs, ({ lane }) => lane)].map(([lane, own]) => this.queues.get(lane)?.addBulk(own.map(toBullmq))));
+    const added = Promise.all([...groupBy(jobs, ({ lane }) => lane)].map(([lane, own]) => addTo(this.queues.get(lane), own)));
     try {
       await within<unknown>(ADD_TIMEOUT_MS, added, () => new Error(`no answer within ${ADD_TIMEOUT_MS / 1_000} s`));
     } catch (error) {
@@ -255,6 +261,13 @@ function sizeOf(item: Item): number {
   // An operator may assign thousands of subscriptions.
   if ('change' in item && item.change.kind === 'assigned') return OVERHEAD_BYTES * (1 + item.change.subscriptions.length);
   return OVERHEAD_BYTES;
+}
+
+/** BullMQ adds several jobs in a pipeline, which ioredis takes long to make: a single job does without. */
+async function addTo(queue: JobQueue | undefined, jobs: readonly NewJob[]): Promise<unknown> {
+  const [first, ...others] = jobs.map(toBullmq);
+  if (queue === undefined || first === undefined) throw new TypeError('there is no such lane');
+  return others.length === 0 ? queue.add(first.name, first.data, first.opts) : queue.addBulk([first, ...others]);
 }
 
 function toBullmq({ name, data, delayMs = 0 }: NewJob): Parameters<JobQueue['addBulk']>[0][number] {

@@ -53,6 +53,7 @@ export class PostgresQueue implements QueueBackend {
   /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
   private root: PostgresQueueBackend | null = null;
   private listens: Promise<unknown> = Promise.resolve();
+  private closed = false;
 
   constructor(private readonly options: PostgresQueueOptions) {
     this.pool = new Pool({ ...this.watched(), max: STATE_CONNECTIONS });
@@ -107,9 +108,10 @@ export class PostgresQueue implements QueueBackend {
     const inner = backend as unknown as { readonly connection: EventEmitter; ensureListening(): Promise<unknown> };
     const waitForJob = backend.waitForJob.bind(backend);
     backend.waitForJob = async (timeout) => {
-      this.listens = this.listens.catch(() => undefined).then(() => inner.ensureListening());
+      const listen = () => (this.closed ? undefined : inner.ensureListening());
+      this.listens = this.listens.then(listen, listen);
       await this.listens;
-      return waitForJob(timeout);
+      return this.closed ? null : waitForJob(timeout);
     };
     inner.connection.on('listenerinvalidated', () => void backend.disconnectBlocking().then(() => backend.reconnectBlocking()));
     return backend;
@@ -165,6 +167,7 @@ export class PostgresQueue implements QueueBackend {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     await this.root?.close();
     await this.pool.end();
   }

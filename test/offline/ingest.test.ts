@@ -16,7 +16,7 @@ const ingestInto = (lanes: Pick<Lanes, 'put'>) => new Ingest(lanes, [policy()], 
 test('a queue that does not answer is an error before EMQX gives up the request', async () => {
   jest.useFakeTimers();
   try {
-    const backend = { laneCounts: { messages: 1, clients: 1 }, queue: (name: string) => ({ name, addBulk: () => new Promise(() => undefined) }) } as unknown as QueueBackend;
+    const backend = { laneCounts: { messages: 1, clients: 1 }, queue: (name: string) => ({ name, add: () => new Promise(() => undefined) }) } as unknown as QueueBackend;
     const ingest = ingestInto(new Lanes(backend, new Budget({ items: 10, bytes: 1e6 })));
     const failed = expect(ingest.accept([EVENT])).rejects.toThrow(UnavailableError);
     await jest.advanceTimersByTimeAsync(1_000);
@@ -38,8 +38,8 @@ test('of several events that find no room none is taken, and none is forgotten',
   process.on('unhandledRejection', listen);
   const added: { data: { events: unknown[] } }[] = [];
   let release: () => void = () => undefined;
-  const addBulk = (jobs: typeof added) => new Promise<void>((resolve) => (added.push(...jobs), (release = resolve)));
-  const backend = { laneCounts: { messages: 1, clients: 1 }, queue: (name: string) => ({ name, addBulk }) } as unknown as QueueBackend;
+  const add = (_name: string, data: { events: unknown[] }) => new Promise<void>((resolve) => (added.push({ data }), (release = resolve)));
+  const backend = { laneCounts: { messages: 1, clients: 1 }, queue: (name: string) => ({ name, add }) } as unknown as QueueBackend;
   const lanes = new Lanes(backend, new Budget({ items: 2, bytes: 1e6 }));
   const first = ingestInto(lanes).accept([EVENT, EVENT, EVENT]);
   await new Promise(setImmediate);

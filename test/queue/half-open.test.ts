@@ -61,7 +61,7 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
       };
       const nothing = async () => undefined;
       const handle = async (jobs: readonly LaneJob[]) => void (await Promise.all(jobs.map(one)));
-      const lane = { handle, split: (job: LaneJob) => [job], isAway: async () => true, postpone: nothing, setAside: nothing };
+      const lane = { knows: () => true, handle, split: (job: LaneJob) => [job], isAway: async () => true, postpone: nothing, setAside: nothing };
       const options = { maxEvents: 1, maxBytes: 1e6, onDone: () => undefined, onRetry: () => undefined };
       const consumer = new Consumer(backend.source(QUEUE), lane, options);
       closers.push(() => consumer.close());

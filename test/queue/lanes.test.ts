@@ -4,7 +4,7 @@ import type { QueueBackend } from '../../src/queue/backend';
 import { Budget } from '../../src/queue/batcher';
 import { Consumer, type LaneWork } from '../../src/queue/consumer';
 import { Gate } from '../../src/queue/gate';
-import type { ClientJob, GatedJob, Item, MessageJob } from '../../src/queue/jobs';
+import { isMessageJob, type ClientJob, type GatedJob, type Item, type MessageJob } from '../../src/queue/jobs';
 import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS } from '../../src/queue/lanes';
 import { clientLane, laneOf, messageLane } from '../../src/queue/names';
 import { PostgresQueue } from '../../src/queue/postgres';
@@ -49,7 +49,7 @@ function suite({ name, open, reopen, close }: Kind): void {
 
     const consumer = <J extends MessageJob | ClientJob>(lane: string, work: Partial<LaneWork<J>>, split: (job: J) => J[], maxEvents: number) => {
       const none = async () => undefined;
-      const whole: LaneWork<J> = { handle: none, split, isAway: async () => false, postpone: (part, delay) => lanes.again(lane, part, delay), setAside: none, ...work };
+      const whole: LaneWork<J> = { knows: () => true, handle: none, split, isAway: async () => false, postpone: (part, delay) => lanes.again(lane, part, delay), setAside: none, ...work };
       const options = { maxEvents, maxBytes: MAX_JOB_BYTES, onDone: () => undefined, onRetry: (_: string, error: Error) => void retries.push(error.message) };
       const made = new Consumer(backend.source(lane), whole, options);
       consumers.push(made);
@@ -222,6 +222,26 @@ function suite({ name, open, reopen, close }: Kind): void {
       await waitFor('the later one', () => seen.includes('later'));
       expect(aside).toEqual(['poison: a bug']);
       expect(new Set(seen)).toEqual(new Set(['good', 'fine', 'later']));
+    });
+
+    // The guard is `knows` in Consumer: the writer failed on it again and again, and its lane stood still.
+    it('sets aside a job that another version of the server has left', async () => {
+      const aside: unknown[] = [];
+      const seen: string[] = [];
+      const queue = backend.queue(LANE());
+      await queue.setGlobalConcurrency(1);
+      await queue.add('fence', { left: 'behind' });
+      await queue.close();
+      await lanes.prepare();
+      await lanes.put([ack('t/1', 'good')]);
+      await work({
+        knows: isMessageJob,
+        handle: async (jobs) => void seen.push(...idsOf(jobs)),
+        setAside: async ({ name, data }, reason) => void aside.push({ name, data, reason }),
+      });
+      await waitFor('the other one', () => seen.length === 1);
+      expect(aside).toEqual([{ name: 'fence', data: { left: 'behind' }, reason: 'this version of the server does not know such a job' }]);
+      await empty();
     });
 
     // Promise 20. The guard is Consumer.doApart: the lane stood still behind the poisoned one for ever.
