@@ -168,15 +168,6 @@ class ClientHandler {
 
 /** A delivery that is done again is put behind the writes of now by the deliverer, and one that has taken its turn has waited. */
 function mustWait(job: ClientJob, again: boolean): job is GatedJob {
-  switch (job.name) {
-    case 'subscribed':
-    case 'recheck':
-      return !again && job.data.turn !== true;
-    case 'gathered':
-    case 'restore':
-    case 'reconcile':
-      return true;
-    default:
-      return false;
-  }
+  if (job.name === 'subscribed' || job.name === 'recheck') return !again && job.data.turn !== true;
+  return job.name === 'gathered' || job.name === 'restore' || job.name === 'reconcile';
 }

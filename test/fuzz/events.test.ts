@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import * as fc from 'fast-check';
-import { createListener } from '../../src/http/listener';
+import { createListener } from '../../src/door/listener';
 import { createLogger } from '../../src/ops/log';
 import { Ingest } from '../../src/offline/accept/ingest';
 import { Signer } from '../../src/offline/signature';
