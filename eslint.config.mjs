@@ -1,7 +1,22 @@
+import importX, { createNodeResolver } from 'eslint-plugin-import-x';
 import tseslint from 'typescript-eslint';
 
+/** The floors of the house, from the lowest: a folder imports from those above it in this list only. docs/architecture.md says what each is for. */
+const FLOORS = [
+  ...['base', 'mqtt', 'config', 'contract', 'events', 'policies'],
+  ...['redis', 'embedded', 'stores', 'history', 'emqx'],
+  ...['lanes', 'dead-letters', 'mailbox', 'writes', 'door', 'http'],
+  ...['ops', 'server', 'doctor', 'main.ts'],
+];
+
+const zones = FLOORS.map((floor, i) => ({
+  target: `./src/${floor}`,
+  from: FLOORS.slice(i + 1).map((higher) => `./src/${higher}`),
+  message: 'A lower folder must not import from a higher one (FLOORS in eslint.config.mjs).',
+})).filter(({ from }) => from.length > 0);
+
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', '.scratch/', 'src/embedded/thread.js', 'src/http/openapi.ts', '*.config.*'] },
+  { ignores: ['dist/', 'node_modules/', 'coverage/', '.scratch/', 'src/embedded/thread.js', 'src/contract/openapi.ts', '*.config.*'] },
   ...tseslint.configs.recommended,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
@@ -10,6 +25,15 @@ export default tseslint.config(
       '@typescript-eslint/no-misused-promises': ['error', { checksVoidReturn: false }],
       '@typescript-eslint/switch-exhaustiveness-check': 'error',
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
+    },
+  },
+  {
+    files: ['src/**/*.ts'],
+    plugins: { 'import-x': importX },
+    settings: { 'import-x/resolver-next': [createNodeResolver({ extensions: ['.ts', '.js'] })], 'import-x/extensions': ['.ts'], 'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] } },
+    rules: {
+      'import-x/no-restricted-paths': ['error', { basePath: import.meta.dirname, zones }],
+      'import-x/no-cycle': 'error',
     },
   },
 );

@@ -6,7 +6,7 @@ import { MongoClient } from 'mongodb';
 import { createPool } from 'mysql2/promise';
 import { Client as PgClient } from 'pg';
 import { parseServiceUrl } from '../src/config/url';
-import type { Message } from '../src/offline/message';
+import type { Message } from '../src/mqtt/message';
 import type { StoreName } from '../test/support/empty-store';
 
 /** The client library's own way to insert many rows, into a table of its own. */

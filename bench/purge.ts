@@ -3,8 +3,8 @@
  * expired, one that removes 1,000, a trim of a topic that has 50 too many, and a round of what all consumers have read (pubsub mode, a
  * consumer that has read nothing in each topic). Both sizes in one run; only the ratios mean something.
  */
-import { ReadPurger } from '../src/offline/positions/read-purger';
-import { Positions } from '../src/offline/positions/positions';
+import { ReadPurger } from '../src/mailbox/positions/read-purger';
+import { Positions } from '../src/mailbox/positions/positions';
 import type { Store } from '../src/stores/store';
 import { EMPTY_STORES, type StoreName } from '../test/support/empty-store';
 import { message } from '../test/support/messages';

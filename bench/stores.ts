@@ -4,7 +4,7 @@
  * of a fetch of 100 with many messages stored, beside the same fetch with few.
  */
 import type { Store } from '../src/stores/store';
-import type { Message } from '../src/offline/message';
+import type { Message } from '../src/mqtt/message';
 import { message } from '../test/support/messages';
 import type { StoreName } from '../test/support/empty-store';
 import { PLAIN, type Plain } from './plain';

@@ -2,17 +2,17 @@
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { collectDefaultMetrics } from 'prom-client';
-import { openBackends } from './backends';
+import { openBackends } from './server/backends';
 import { checkAvailable } from './config/available';
 import type { Config } from './config/config';
 import { ConfigError, loadConfig } from './config/load';
 import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
-import { errorText, SettingError } from './errors';
-import { diagnose, lineOf } from './ops/doctor';
-import { createLogger } from './ops/log';
+import { errorText, SettingError } from './base/errors';
+import { diagnose, lineOf } from './doctor';
+import { createLogger } from './base/log';
 import { Secrets } from './ops/secrets';
 import { NO_API_KEY } from './ops/status';
-import { Server } from './server';
+import { Server } from './server/server';
 
 const USAGE = `usage: emqx-offline-store serve | migrate | doctor | rules [NAME] [--url URL] [--topic FILTER]...
   serve    run the server

@@ -1,4 +1,4 @@
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 import type { Config } from './config';
 import { ConfigError } from './load';
 

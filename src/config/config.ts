@@ -1,4 +1,4 @@
-import type { Statements } from '../stores/shared/statements';
+import type { Statements } from './statements';
 import type { Policy } from './policies';
 import type { ListenerTls } from './listener-tls';
 import type { ServiceUrl } from './url';

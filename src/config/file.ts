@@ -1,5 +1,5 @@
 import { parse, YAMLParseError } from 'yaml';
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 
 /** The keys of CONFIG_FILE; unknown ones are the schema's to refuse. A key without a value counts as not set. @throws SettingError */
 export function parseSettingsFile(path: string, readFile: (path: string) => string): Record<string, unknown> {

@@ -1,6 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 
 /** TLS for our own listener: what the files of TLS_CERT_FILE and TLS_KEY_FILE hold. */
 export interface ListenerTls {

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 import type { Config, EmqxSettings } from './config';
 import { parseDuration } from './duration';
 import { parseSettingsFile } from './file';
 import { listenerTls } from './listener-tls';
 import type { Policy } from './policies';
 import { checkSettings, SETTING_KEYS, type RawPolicy, type RawSettings } from './schema';
-import { parseStatement, settingOf, STATEMENT_NAMES, type Statements } from '../stores/shared/statements';
+import { parseStatement, settingOf, STATEMENT_NAMES, type Statements } from './statements';
 import { parseServiceUrl, type ServiceUrl } from './url';
 
 const QUEUE_SCHEMES = ['embedded', 'redis', 'rediss', 'redis+cluster', 'redis+sentinel', 'postgres'];

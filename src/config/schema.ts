@@ -1,9 +1,9 @@
 import Ajv2020, { type ErrorObject } from 'ajv/dist/2020';
 import type { Policy } from './policies';
-import { SettingError } from '../errors';
-import { plainFilterProblem } from '../events/topic';
+import { SettingError } from '../base/errors';
+import { plainFilterProblem } from '../mqtt/validity';
 import { parseDuration } from './duration';
-import { settingOf, STATEMENT_NAMES } from '../stores/shared/statements';
+import { settingOf, STATEMENT_NAMES } from './statements';
 import { nearest } from './suggest';
 
 /** The settings as written: what the schema below guarantees after validation, defaults filled in. */

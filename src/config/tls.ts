@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 import type { ServiceUrl } from './url';
 
 /** For `tls.connect` and what takes its options. */

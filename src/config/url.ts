@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 
 export interface Host {
   readonly host: string;

@@ -1,16 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { metricLabel, readEvent, readEvents, type NamedEvent } from '../events';
-import type { DeadLetters, Ingest } from '../http/services';
-import type { Logger } from '../ops/log';
-import type { Metrics } from '../ops/metrics';
+import type { DeadLetters } from '../dead-letters/letters';
+import type { Logger } from '../base/log';
+import type { Metrics } from '../base/metrics';
 import type { Guard } from './auth';
 import { parseJson, readBody } from './body';
 import { failureAnswer, pathOf } from './failure';
 import { Problem, PROTECTIVE_HEADERS, toProblem } from './problem';
+import type { Ingest } from './ingest';
 import { Refusals } from './refusals';
 
 export interface DoorDeps {
-  readonly ingest: Ingest;
+  readonly ingest: Pick<Ingest, 'accept'>;
   readonly deadLetters: Pick<DeadLetters, 'record'>;
   readonly metrics: Metrics;
   readonly guard: Guard;

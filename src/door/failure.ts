@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { ClosedError, RetryableError } from '../errors';
-import { atMostEvery, type Logger } from '../ops/log';
+import { ClosedError, RetryableError } from '../base/errors';
+import { atMostEvery, type Logger } from '../base/log';
 import { sendProblem, toProblem, type Problem } from './problem';
 
 /** `/v1/events/message.publish` of a request's URL, for logs and dead letters. Express changes `url` where a handler is mounted. */

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server, type ServerOptions, ty
 import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { ListenerTls } from '../config/listener-tls';
-import { atMostEvery, type Logger } from '../ops/log';
+import { atMostEvery, type Logger } from '../base/log';
 import { Problem, problemBody, problemHeaders } from './problem';
 import { inTurns } from './turns';
 

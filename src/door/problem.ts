@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { ClosedError, OverloadedError, RefusedError, RetryableError } from '../errors';
-import type { Flaw } from '../events/contract';
+import { ClosedError, OverloadedError, RefusedError, RetryableError } from '../base/errors';
+import type { Flaw } from '../contract/flaw';
 import { InvalidEventError } from '../events';
 
 const TITLES = {

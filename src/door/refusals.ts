@@ -1,5 +1,5 @@
-import type { Logger } from '../ops/log';
-import type { DeadLetters } from '../http/services';
+import type { Logger } from '../base/log';
+import type { DeadLetters } from '../dead-letters/letters';
 
 /** Enough of a body to see what is wrong with it. */
 const MAX_BYTES = 64 * 1024;

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, type ClientConfig } from 'pg';
-import { errorText, RetryableError } from '../errors';
+import { errorText, RetryableError } from '../base/errors';
 import { createDatabase, EngineThread, isDatabase } from './engine-thread';
 import { DirectoryLock } from './lock';
 import { PgliteStream } from './stream';

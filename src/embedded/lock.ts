@@ -4,7 +4,7 @@ import { connect, createServer, type Server } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorText, SettingError } from '../errors';
+import { errorText, SettingError } from '../base/errors';
 
 /** A process that does not answer for so long is taken for one that has the directory: it may be stopped or very busy. */
 const ANSWER_MS = 2_000;

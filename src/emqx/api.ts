@@ -1,6 +1,6 @@
-import { RetryableError } from '../errors';
-import type { QoS } from '../offline/message';
-import type { Health } from '../stores/store';
+import { RetryableError } from '../base/errors';
+import type { QoS } from '../mqtt/message';
+import type { Health } from '../base/health';
 import type { Inspection } from './inspection';
 import type { RetainerApi } from './retainer';
 

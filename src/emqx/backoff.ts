@@ -1,5 +1,5 @@
 import { setTimeout as wait } from 'node:timers/promises';
-import { RetryableError } from '../errors';
+import { RetryableError } from '../base/errors';
 import { AuthError } from './api';
 
 /** How a call is tried again. Time and chance come in as arguments for the tests. */

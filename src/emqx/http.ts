@@ -1,6 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
-import { errorText, RetryableError } from '../errors';
+import { errorText, RetryableError } from '../base/errors';
 
 export interface HttpOptions {
   /** EMQX_URL, without a trailing slash. */

@@ -1,4 +1,4 @@
-import { RefusedError } from '../errors';
+import { RefusedError } from '../base/errors';
 
 /**
  * A client id or a topic as one segment of a path of EMQX's REST API. EMQX's HTTP server (cowboy) takes request lines of 8,000 bytes, and

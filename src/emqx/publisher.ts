@@ -1,4 +1,4 @@
-import { RetryableError } from '../errors';
+import { RetryableError } from '../base/errors';
 import type { Delivery, PublishOutcome } from './api';
 import { withRetries, type Backoff } from './backoff';
 import { LostAnswerError } from './http';

@@ -1,5 +1,5 @@
-import { SettingError } from '../errors';
-import { plainFilterProblem } from '../events/topic';
+import { SettingError } from '../base/errors';
+import { plainFilterProblem } from '../mqtt/validity';
 
 export const ruleNames = ['offline-messages', 'client-state', 'offline-only', 'full'] as const;
 

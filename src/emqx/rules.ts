@@ -1,4 +1,4 @@
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 import { ruleSql, type RuleName } from './rule-sql';
 
 export { ruleNames, type RuleName } from './rule-sql';

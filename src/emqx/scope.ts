@@ -1,4 +1,4 @@
-import { ClosedError } from '../errors';
+import { ClosedError } from '../base/errors';
 
 /** The calls under way: each ends when its caller aborts it, and all of them end at close(). */
 export class Scope {

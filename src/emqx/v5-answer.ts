@@ -1,5 +1,5 @@
-import { RetryableError } from '../errors';
-import type { Health } from '../stores/store';
+import { RetryableError } from '../base/errors';
+import type { Health } from '../base/health';
 import { AuthError, type PublishOutcome } from './api';
 import type { HttpAnswer } from './http';
 

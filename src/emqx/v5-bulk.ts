@@ -1,4 +1,4 @@
-import { RetryableError } from '../errors';
+import { RetryableError } from '../base/errors';
 import type { ApiSubscription, SubscribeResult } from './api';
 import { withRetries, type Backoff } from './backoff';
 import type { HttpAnswer } from './http';

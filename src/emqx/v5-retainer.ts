@@ -1,4 +1,4 @@
-import { RefusedError, RetryableError } from '../errors';
+import { RefusedError, RetryableError } from '../base/errors';
 import type { HttpAnswer } from './http';
 import { pathSegment } from './path-segment';
 import type { RetainerApi } from './retainer';

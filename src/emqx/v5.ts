@@ -1,5 +1,5 @@
-import { errorText, RefusedError, RetryableError } from '../errors';
-import type { Health } from '../stores/store';
+import { errorText, RefusedError, RetryableError } from '../base/errors';
+import type { Health } from '../base/health';
 import type { ApiSubscription, Delivery, EmqxApi, PublishOutcome, SubscribeResult } from './api';
 import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
 import { HttpConnection, type HttpAnswer, type HttpOptions } from './http';

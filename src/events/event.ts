@@ -1,4 +1,4 @@
-import type { QoS, WireMessage } from '../offline/message';
+import type { QoS, WireMessage } from '../mqtt/message';
 
 /**
  * EMQX's events as the rest of the server sees them: exact types, decided once at the door (parse.ts). Times are ms since 1970,

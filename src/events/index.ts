@@ -1,4 +1,5 @@
-import { contract, type Flaw, type Validator } from './contract';
+import type { Flaw } from '../contract/flaw';
+import { contract, type Validator } from '../contract/contract';
 import type { OfflineEvent } from './event';
 import { invalid, InvalidEventError } from './invalid';
 import { HANDLED, isHandled, isKnown, KNOWN_NAMES, type HandledName } from './names';

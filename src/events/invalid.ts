@@ -1,5 +1,5 @@
-import { RefusedError } from '../errors';
-import type { Flaw } from './contract';
+import { RefusedError } from '../base/errors';
+import type { Flaw } from '../contract/flaw';
 
 /** An event that breaks the contract: sending it again won't help, so it becomes a dead letter. */
 export class InvalidEventError extends RefusedError {

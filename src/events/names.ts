@@ -1,4 +1,4 @@
-import { contract } from './contract';
+import { contract } from '../contract/contract';
 
 /** The events that we do something with, and their schemas in openapi.yaml. */
 export const HANDLED = {

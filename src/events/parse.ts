@@ -1,12 +1,12 @@
-import type { components } from '../http/openapi';
-import type { WireMessage } from '../offline/message';
-import { clampQos } from '../stores/shared/qos';
+import type { components } from '../contract/openapi';
+import type { WireMessage } from '../mqtt/message';
+import { clampQos } from '../mqtt/qos';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent } from './event';
-import { isBase64 } from './formats';
+import { isBase64 } from '../contract/formats';
 import { invalid } from './invalid';
 import { HANDLED, type HandledName } from './names';
 import { given, markOf, messageProperties, userProperties } from './properties';
-import { isStorable } from './topic';
+import { isStorable } from '../mqtt/validity';
 
 type Schemas = components['schemas'];
 

@@ -1,5 +1,5 @@
-import type { components } from '../http/openapi';
-import type { MessageProperties, UserProperty } from '../offline/message';
+import type { components } from '../contract/openapi';
+import type { MessageProperties, UserProperty } from '../mqtt/message';
 import type { Mark } from './event';
 
 type PublishProperties = components['schemas']['PublishProperties'];

@@ -1,5 +1,6 @@
-import type { Message } from '../offline/message';
-import type { Health, Refusal } from '../stores/store';
+import type { Message } from '../mqtt/message';
+import type { Health } from '../base/health';
+import type { Refusal } from '../stores/store';
 
 /**
  * Where every stored message is also written to, and stays (HISTORY_URLS). Nothing of it is ever read, changed or deleted by us.

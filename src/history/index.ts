@@ -1,5 +1,5 @@
 import type { ServiceUrl } from '../config/url';
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 import type { HistorySink } from './history';
 import { SETTING } from './shared/settings';
 

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { RefusedError } from '../errors';
-import type { Message } from '../offline/message';
+import { RefusedError } from '../base/errors';
+import type { Message } from '../mqtt/message';
 import type { Expression, Placeholder, Step } from './expression';
 import { timeOf, type MessageTime } from './shared/time';
 

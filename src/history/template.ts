@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { parseDocument } from 'yaml';
-import { errorText, SettingError } from '../errors';
-import { plainFilterProblem } from '../events/topic';
-import { matches } from '../offline/topic';
+import { errorText, SettingError } from '../base/errors';
+import { plainFilterProblem } from '../mqtt/validity';
+import { matches } from '../mqtt/topic';
 import { nameOf } from './expression';
 import { SETTING } from './shared/settings';
 

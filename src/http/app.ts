@@ -1,11 +1,11 @@
 import type { RequestListener } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
-import { createGuards, type Guards, type Tokens } from '../door/auth';
+import { createGuards, type Guards } from '../door/auth';
 import { Door } from '../door/door';
 import { failureAnswer } from '../door/failure';
 import { Problem, PROTECTIVE_HEADERS } from '../door/problem';
-import type { Logger } from '../ops/log';
-import type { Metrics } from '../ops/metrics';
+import type { Logger } from '../base/log';
+import type { Metrics } from '../base/metrics';
 import { register, type Route } from './route';
 import { clientRoutes } from './routes/clients';
 import { deadLetterRoutes } from './routes/dead-letters';
@@ -14,16 +14,8 @@ import { docsRoutes } from './routes/docs';
 import { messageRoutes } from './routes/messages';
 import { operationRoutes } from './routes/operation';
 import { retainedRoutes } from './routes/retained';
+import type { AppOptions } from './options';
 import type { HttpServices } from './services';
-
-export interface AppOptions extends Tokens {
-  /** Bytes of a request's body. */
-  readonly bodyLimit: number;
-  /** How long the id of a message removed through the API is remembered (promise 2). */
-  readonly tombstoneMs: number;
-  readonly log: Logger;
-  readonly now?: () => number;
-}
 
 /** The HTTP edge: the door for events, and express for everything else. Listening, timeouts and shutdown are the caller's. */
 export function createApp(services: HttpServices, options: AppOptions): RequestListener {

@@ -1,4 +1,4 @@
-import type { Message } from '../offline/message';
+import type { Message } from '../mqtt/message';
 import type { HttpServices } from './services';
 
 /** One read: with payloads of 1 MB it is 25 MB. */

@@ -1,6 +1,6 @@
-import { stringProblem, topicProblem } from '../events/topic';
+import { stringProblem, topicProblem } from '../mqtt/validity';
 import { validationProblem } from '../door/problem';
-import type { LetterPosition } from './services';
+import type { LetterPosition } from '../dead-letters/box';
 
 /** Where a page ended: behind this message, or (id null) behind all messages of the topic. */
 export interface Cursor {

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import type { Message, MessageProperties } from '../offline/message';
-import type { components } from './openapi';
+import type { Message, MessageProperties } from '../mqtt/message';
+import type { components } from '../contract/openapi';
 
 type Schemas = components['schemas'];
 

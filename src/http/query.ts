@@ -1,6 +1,7 @@
 import type { Request } from 'express';
-import { contract, type Flaw } from '../events/contract';
-import type { operations } from './openapi';
+import type { Flaw } from '../contract/flaw';
+import { contract } from '../contract/contract';
+import type { operations } from '../contract/openapi';
 import { Problem, validationProblem } from '../door/problem';
 
 interface Parameter {

@@ -1,5 +1,5 @@
 import { Gauge, type Registry } from 'prom-client';
-import { within } from '../deadline';
+import { within } from '../base/deadline';
 
 /** What is asked for at each scrape. A rejection makes the gauge NaN, or leaves it out: a queue that is away must not take the other metrics with it. */
 export interface GaugeSources {

@@ -1,11 +1,11 @@
 import type { Policy } from '../config/policies';
-import type { ReadPurger } from '../offline/positions/read-purger';
-import type { Trimmer } from '../offline/write/trimmer';
-import type { LetterBox } from '../queue/dead-letters';
-import type { SharedState } from '../queue/state';
+import type { ReadPurger } from '../mailbox/positions/read-purger';
+import type { Trimmer } from '../writes/trimmer';
+import type { LetterBox } from '../dead-letters/box';
+import type { SharedState } from '../lanes/state';
 import type { Purged, Store } from '../stores/store';
-import type { Logger } from './log';
-import type { Metrics } from './metrics';
+import type { Logger } from '../base/log';
+import type { Metrics } from '../base/metrics';
 
 const EVERY_MS = 60_000;
 /** One delete's size: bounded, so that it never holds locks for long. */

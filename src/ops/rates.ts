@@ -1,5 +1,5 @@
 import type { Counter } from 'prom-client';
-import type { Metrics } from './metrics';
+import type { Metrics } from '../base/metrics';
 
 const WINDOW_MS = 60_000;
 

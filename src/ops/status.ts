@@ -1,9 +1,9 @@
 import type { EmqxApi } from '../emqx/api';
 import type { HistorySink } from '../history/history';
 import type { ReadinessCheck, Stats } from '../http/services';
-import type { LetterBox } from '../queue/dead-letters';
-import type { Lanes } from '../queue/lanes';
-import type { QueueBackend } from '../queue/backend';
+import type { LetterBox } from '../dead-letters/box';
+import type { Lanes } from '../lanes/lanes';
+import type { QueueBackend } from '../lanes/backend';
 import type { Store } from '../stores/store';
 import type { Rates } from './rates';
 

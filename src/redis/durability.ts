@@ -1,5 +1,5 @@
 import { Cluster } from 'ioredis';
-import type { Weakness } from '../queue/backend';
+import type { Weakness } from '../base/health';
 import type { RedisConnection } from './connect';
 import { evictionPolicy, infoField } from './info';
 

@@ -1,9 +1,9 @@
 import type { ServiceUrl } from '../config/url';
 import type { PgliteEngine } from '../embedded/engine';
-import { SettingError } from '../errors';
+import { SettingError } from '../base/errors';
 import { connectionOf } from './postgres/connection';
 import { operated } from './shared/operator';
-import type { Statements } from './shared/statements';
+import type { Statements } from '../config/statements';
 import type { Store } from './store';
 
 /** Opens the store that STORE_URL names, with the statements of STORE_SQL_*. Drivers are loaded when they are chosen. */

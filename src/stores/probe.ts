@@ -1,4 +1,4 @@
-import type { Message } from '../offline/message';
+import type { Message } from '../mqtt/message';
 import type { Store } from './store';
 
 /** No wildcard subscription matches it. */

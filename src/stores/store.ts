@@ -1,4 +1,5 @@
-import type { Message, MessageRef, QoS } from '../offline/message';
+import type { Health } from '../base/health';
+import type { Message, MessageRef, QoS } from '../mqtt/message';
 
 /**
  * The contract of every database driver. `test/stores/conformance.ts` is its specification in code.
@@ -108,12 +109,6 @@ export interface Capabilities {
   readonly tombstones: boolean;
 }
 
-export interface Health {
-  readonly ok: boolean;
-  /** One line: product and version when ok, otherwise what is wrong and which setting to look at. Never a secret. */
-  readonly detail: string;
-}
-
 export interface Refusal {
   readonly id: string;
   readonly reason: string;
@@ -157,7 +152,7 @@ export interface Position {
   readonly id: string;
   /**
    * Ids above `id` that are acknowledged already (promise 17: a late write between them is still delivered), and the other entries of
-   * src/offline/positions/read-set.ts. Stores know one of these: `@TIME`, when the consumer was seen last (ms). A position without it
+   * src/mailbox/positions/read-set.ts. Stores know one of these: `@TIME`, when the consumer was seen last (ms). A position without it
    * counts as seen when it was written, and a row that EMQX wrote when it was taken over.
    */
   readonly receipts: readonly string[];

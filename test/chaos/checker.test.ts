@@ -1,4 +1,4 @@
-import { MSGID_PROPERTY } from '../../src/offline/signature';
+import { MSGID_PROPERTY } from '../../src/mailbox/signature';
 import { audienceOf } from './audience';
 import { Checker } from './checker';
 import { payloadOf, type Identity } from './message';

@@ -1,5 +1,5 @@
-import { MSGID_PROPERTY } from '../../src/offline/signature';
-import { stripInbox } from '../../src/offline/topic';
+import { MSGID_PROPERTY } from '../../src/mailbox/signature';
+import { stripInbox } from '../../src/mqtt/topic';
 import type { BrokerEvent } from '../standin/broker';
 import type { Audience } from './audience';
 import { causeOf, type Cause, type FaultBetween } from './causes';

@@ -2,7 +2,7 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmqxStandIn } from '../standin';
-import { MSGID_PROPERTY } from '../../src/offline/signature';
+import { MSGID_PROPERTY } from '../../src/mailbox/signature';
 import { audienceOf } from './audience';
 import { Checker } from './checker';
 import { Random } from './random';

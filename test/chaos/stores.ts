@@ -1,6 +1,6 @@
 import { backendUrl, BACKENDS } from '../support/backends';
 import { EMPTY_STORES, type StoreName } from '../support/empty-store';
-import { SERVICES } from '../services/index';
+import { SERVICES } from '../services';
 import { isRunning, stopService } from '../services/processes';
 import { IS_DEFAULT_SET, type Service } from '../services/service';
 import { eventually, pause } from '../services/wait';

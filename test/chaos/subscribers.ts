@@ -1,6 +1,6 @@
 import { connect, type MqttClient } from 'mqtt';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { MSGID_PROPERTY } from '../../src/offline/signature';
+import { MSGID_PROPERTY } from '../../src/mailbox/signature';
 import type { Checker } from './checker';
 import type { Random } from './random';
 

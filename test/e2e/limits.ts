@@ -1,4 +1,4 @@
-import type { Message } from '../../src/offline/message';
+import type { Message } from '../../src/mqtt/message';
 import { publishEvent } from '../support/events';
 import { newId } from '../support/messages';
 import { waitFor } from '../support/wait';

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Message } from '../../src/offline/message';
+import type { Message } from '../../src/mqtt/message';
 import { publishEvent } from '../support/events';
 import { newId } from '../support/messages';
 import { temporaryDirectory } from '../support/temp';

@@ -1,5 +1,5 @@
 import type { IPublishPacket } from 'mqtt';
-import { laneOf } from '../../src/queue/names';
+import { laneOf } from '../../src/lanes/names';
 import { newId } from '../support/messages';
 import { ackEvent, publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';

@@ -1,4 +1,4 @@
-import { laneOf } from '../../src/queue/names';
+import { laneOf } from '../../src/lanes/names';
 import { newId } from '../support/messages';
 import { publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';

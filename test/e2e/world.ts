@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
-import type { Backends } from '../../src/backends';
+import type { Backends } from '../../src/server/backends';
 import { loadConfig } from '../../src/config/load';
-import { createLogger } from '../../src/ops/log';
-import type { JobQueue } from '../../src/queue/backend';
-import { clientLane } from '../../src/queue/names';
-import { Server } from '../../src/server';
+import { createLogger } from '../../src/base/log';
+import type { JobQueue } from '../../src/lanes/backend';
+import { clientLane } from '../../src/lanes/names';
+import { Server } from '../../src/server/server';
 import { EmqxStandIn } from '../standin';
 import type { Action } from '../standin/action';
 import { Rule } from '../standin/rule';

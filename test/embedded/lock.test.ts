@@ -2,7 +2,7 @@ import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:chi
 import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DirectoryLock } from '../../src/embedded/lock';
-import { SettingError } from '../../src/errors';
+import { SettingError } from '../../src/base/errors';
 import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 

@@ -1,4 +1,4 @@
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import type { Answer, SeenRequest } from './stub';
 import { Stubbed } from './stubbed';
 

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../src/errors';
+import { RefusedError } from '../../src/base/errors';
 import { HOSTILE } from '../support/hostile';
 import { clientOf, type TestClient } from './client';
 import { Stub } from './stub';

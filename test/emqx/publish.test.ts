@@ -1,6 +1,6 @@
 import { AuthError } from '../../src/emqx/api';
 import { LostAnswerError } from '../../src/emqx/http';
-import { ClosedError, RetryableError } from '../../src/errors';
+import { ClosedError, RetryableError } from '../../src/base/errors';
 import { API_SECRET, clientOf, delivery } from './client';
 import type { Answer, SeenRequest } from './stub';
 import { Stubbed } from './stubbed';

@@ -1,4 +1,4 @@
-import { RefusedError, RetryableError } from '../../src/errors';
+import { RefusedError, RetryableError } from '../../src/base/errors';
 import type { Answer } from './stub';
 import { Stubbed } from './stubbed';
 

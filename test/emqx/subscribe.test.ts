@@ -1,5 +1,5 @@
 import { AuthError } from '../../src/emqx/api';
-import { RefusedError, RetryableError } from '../../src/errors';
+import { RefusedError, RetryableError } from '../../src/base/errors';
 import type { Answer } from './stub';
 import { Stubbed } from './stubbed';
 

@@ -1,6 +1,6 @@
 import type { AckedEvent, PublishEvent } from '../../src/events/event';
 import { fixture, FIXTURES, parseEvent } from './bodies';
-import { fromWire } from '../../src/offline/message';
+import { fromWire } from '../../src/mqtt/message';
 
 const publish = (name: string) => fromWire((parseEvent(fixture('message.publish', name)) as PublishEvent).message);
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { InvalidEventError, readEvent } from '../../src/events';
-import { publishBody as written } from '../../src/events/body';
+import { publishBody as written } from '../../src/dead-letters/publish-body';
 import type { PublishEvent } from '../../src/events/event';
-import { fromWire } from '../../src/offline/message';
+import { fromWire } from '../../src/mqtt/message';
 import { metricLabel } from '../../src/events/names';
 import { flaws, parseEvent, publishBody, without } from './bodies';
 

@@ -1,4 +1,4 @@
-import { filterProblem, plainFilterProblem, topicProblem } from '../../src/events/topic';
+import { filterProblem, plainFilterProblem, topicProblem } from '../../src/mqtt/validity';
 
 test.each(['t/1', '/', 'a//b', '$SYS/x', ' ', '漢字', 'x'.repeat(65_535)])('%j can be published to', (topic) => {
   expect(topicProblem(topic)).toBeNull();

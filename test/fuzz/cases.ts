@@ -1,5 +1,5 @@
 import * as fc from 'fast-check';
-import { contract } from '../../src/events/contract';
+import { contract } from '../../src/contract/contract';
 import { HANDLED, KNOWN_NAMES } from '../../src/events/names';
 import { FIXTURES } from '../events/bodies';
 import { asTopic, HOSTILE } from '../support/hostile';

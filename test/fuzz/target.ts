@@ -1,5 +1,5 @@
 import { Agent, request } from 'node:http';
-import { contract, type Validator } from '../../src/events/contract';
+import { contract, type Validator } from '../../src/contract/contract';
 import type { Case } from './cases';
 
 interface Response {

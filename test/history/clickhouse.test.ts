@@ -1,5 +1,5 @@
-import { ClosedError, RetryableError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { ClosedError, RetryableError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import { caFile, withBackends, type BackendName } from '../support/backends';
 import { message } from '../support/messages';
 import { TlsProxy } from '../support/tls-proxy';

@@ -1,8 +1,8 @@
-import { RefusedError } from '../../src/errors';
+import { RefusedError } from '../../src/base/errors';
 import { renderMessage } from '../../src/history/append';
 import { lineOf, type Point } from '../../src/history/influxdb/line';
 import { DEFAULT, influxPoints, parseInflux } from '../../src/history/influxdb/template';
-import type { Message } from '../../src/offline/message';
+import type { Message } from '../../src/mqtt/message';
 import { message } from '../support/messages';
 
 const AT = 1_700_000_000_123;

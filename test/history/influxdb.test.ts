@@ -1,6 +1,6 @@
 import fc from 'fast-check';
-import { ClosedError, RetryableError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { ClosedError, RetryableError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import { caFile, withBackends } from '../support/backends';
 import { message } from '../support/messages';
 import { TlsProxy } from '../support/tls-proxy';

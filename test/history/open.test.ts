@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { parseServiceUrl } from '../../src/config/url';
-import { SettingError } from '../../src/errors';
+import { SettingError } from '../../src/base/errors';
 import { openHistory } from '../../src/history';
 import { message } from '../support/messages';
 import { openSink, withSink } from './sinks';

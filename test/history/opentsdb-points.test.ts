@@ -1,8 +1,8 @@
-import { RefusedError } from '../../src/errors';
+import { RefusedError } from '../../src/base/errors';
 import { renderMessage } from '../../src/history/append';
 import { requestsOf } from '../../src/history/opentsdb';
 import { DEFAULT, openTsdbPoints, parseOpenTsdb, type DataPoint } from '../../src/history/opentsdb/template';
-import type { Message } from '../../src/offline/message';
+import type { Message } from '../../src/mqtt/message';
 import { message } from '../support/messages';
 
 const AT = 1_700_000_000_123;

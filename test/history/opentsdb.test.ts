@@ -1,5 +1,5 @@
-import { ClosedError, RetryableError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { ClosedError, RetryableError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import { caFile, withBackends } from '../support/backends';
 import { message, newId } from '../support/messages';
 import { TlsProxy } from '../support/tls-proxy';

@@ -1,4 +1,4 @@
-import { SettingError } from '../../src/errors';
+import { SettingError } from '../../src/base/errors';
 import { parseInflux } from '../../src/history/influxdb/template';
 import { parseOpenTsdb } from '../../src/history/opentsdb/template';
 import { parseStatements } from '../../src/history/timescale/template';

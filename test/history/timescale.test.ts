@@ -1,6 +1,6 @@
 import { Client } from 'pg';
-import { ClosedError, RetryableError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { ClosedError, RetryableError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import { caFile, withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';

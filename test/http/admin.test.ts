@@ -1,6 +1,6 @@
 import request from 'supertest';
-import { OverloadedError, RefusedError, UnavailableError } from '../../src/errors';
-import { contract } from '../../src/events/contract';
+import { OverloadedError, RefusedError, UnavailableError } from '../../src/base/errors';
+import { contract } from '../../src/contract/contract';
 import { Fakes } from './fakes';
 import { expectProblem, paths } from './problems';
 

@@ -1,8 +1,8 @@
 import { createServer, request as httpRequest } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import request from 'supertest';
-import { UnavailableError } from '../../src/errors';
-import { contract } from '../../src/events/contract';
+import { UnavailableError } from '../../src/base/errors';
+import { contract } from '../../src/contract/contract';
 import { Fakes } from './fakes';
 import { expectProblem, paths } from './problems';
 

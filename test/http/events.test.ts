@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import request, { type Response } from 'supertest';
-import { ClosedError, OverloadedError, RefusedError, RetryableError, UnavailableError } from '../../src/errors';
+import { ClosedError, OverloadedError, RefusedError, RetryableError, UnavailableError } from '../../src/base/errors';
 import { FIXTURES, publishBody, without } from '../events/bodies';
 import { Fakes } from './fakes';
 import { expectProblem, paths } from './problems';

@@ -1,14 +1,18 @@
 import type { RequestListener } from 'node:http';
 import type { Express } from 'express';
 import { createGuards } from '../../src/door/auth';
-import { createApi, createApp, type AppOptions } from '../../src/http/app';
-import type { DeadLetter, DeliveryView, HttpServices, NewDeadLetter, ReadinessCheck } from '../../src/http/services';
+import type { AppOptions } from '../../src/http/options';
+import { createApi, createApp } from '../../src/http/app';
+import type { DeadLetter } from '../../src/dead-letters/box';
+import type { NewDeadLetter } from '../../src/dead-letters/letters';
+import type { DeliveryView } from '../../src/mailbox/clients/client-desk';
+import type { HttpServices, ReadinessCheck } from '../../src/http/services';
 import type { OfflineEvent } from '../../src/events/event';
-import type { Message, MessageRef } from '../../src/offline/message';
-import { matches } from '../../src/offline/topic';
+import type { Message, MessageRef } from '../../src/mqtt/message';
+import { matches } from '../../src/mqtt/topic';
 import type { ClientState, Position, Subscription } from '../../src/stores/store';
-import { createLogger } from '../../src/ops/log';
-import { createMetrics } from '../../src/ops/metrics';
+import { createLogger } from '../../src/base/log';
+import { createMetrics } from '../../src/base/metrics';
 
 export const NOW = 1_000_000;
 

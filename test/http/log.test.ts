@@ -1,4 +1,4 @@
-import { atMostEvery, createLogger } from '../../src/ops/log';
+import { atMostEvery, createLogger } from '../../src/base/log';
 import { HOSTILE } from '../support/hostile';
 
 function lines(write: (log: ReturnType<typeof createLogger>) => void): string[] {

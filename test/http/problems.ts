@@ -1,5 +1,5 @@
 import type { Response } from 'supertest';
-import { contract } from '../../src/events/contract';
+import { contract } from '../../src/contract/contract';
 
 const validate = contract.validator('#/components/schemas/Problem');
 

@@ -1,7 +1,7 @@
 import request, { type Response } from 'supertest';
-import { RefusedError, RetryableError, UnavailableError } from '../../src/errors';
-import { contract } from '../../src/events/contract';
-import type { components } from '../../src/http/openapi';
+import { RefusedError, RetryableError, UnavailableError } from '../../src/base/errors';
+import { contract } from '../../src/contract/contract';
+import type { components } from '../../src/contract/openapi';
 import { Fakes, NOW, storedMessage } from './fakes';
 import { expectProblem, paths } from './problems';
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Express } from 'express';
-import { contract, type SchemaName } from '../../src/events/contract';
+import { contract, type SchemaName } from '../../src/contract/contract';
 import { HANDLED, KNOWN_NAMES } from '../../src/events/names';
 import { FIXTURES } from '../events/bodies';
 import { Fakes } from '../http/fakes';

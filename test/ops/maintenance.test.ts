@@ -1,7 +1,7 @@
 import type { Policy } from '../../src/config/policies';
-import { createLogger } from '../../src/ops/log';
+import { createLogger } from '../../src/base/log';
 import { Maintenance, type MaintenanceDeps } from '../../src/ops/maintenance';
-import { createMetrics } from '../../src/ops/metrics';
+import { createMetrics } from '../../src/base/metrics';
 import { policy } from '../support/policies';
 
 const DAY_MS = 86_400_000;

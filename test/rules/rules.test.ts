@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SettingError } from '../../src/errors';
+import { SettingError } from '../../src/base/errors';
 import { ruleDefaults, ruleNames, ruleTemplate, type RuleName, type RuleTemplate } from '../../src/emqx/rules';
 import { eventOf, events } from './fixtures';
 import { parseSelect, type Columns, type Select } from './sql';

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import { matches, splitShare } from '../../src/offline/topic';
+import { matches, splitShare } from '../../src/mqtt/topic';
 import { newGuid, pubProps, type BrokerMessage } from './message';
 import { Session, type Limits } from './session';
 

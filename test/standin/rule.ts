@@ -1,4 +1,4 @@
-import { matches } from '../../src/offline/topic';
+import { matches } from '../../src/mqtt/topic';
 import { parseSelect, type Select } from '../rules/sql';
 import type { BrokerEvent } from './broker';
 

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { waitFor } from '../support/wait';
-import { EmqxStandIn } from '.';
+import { EmqxStandIn } from './index';
 import type { BrokerEvent } from './broker';
 import { Rule } from './rule';
 

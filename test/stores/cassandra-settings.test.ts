@@ -1,6 +1,6 @@
 import { errors } from 'cassandra-driver';
 import { join } from 'node:path';
-import { RefusedError, RetryableError, SettingError } from '../../src/errors';
+import { RefusedError, RetryableError, SettingError } from '../../src/base/errors';
 import { CassandraStore } from '../../src/stores/cassandra';
 import { mapError } from '../../src/stores/cassandra/errors';
 import { settingsOf } from '../support/keyspace';

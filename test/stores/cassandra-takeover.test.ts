@@ -1,6 +1,6 @@
 import type { Client } from 'cassandra-driver';
-import { RefusedError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { RefusedError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import { CassandraStore } from '../../src/stores/cassandra';
 import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';

@@ -1,4 +1,4 @@
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import { openStore } from '../../src/stores';
 import { parseServiceUrl } from '../../src/config/url';
 import { CassandraStore } from '../../src/stores/cassandra';

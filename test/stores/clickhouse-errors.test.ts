@@ -1,4 +1,4 @@
-import { RefusedError, RetryableError } from '../../src/errors';
+import { RefusedError, RetryableError } from '../../src/base/errors';
 import { mapError } from '../../src/stores/clickhouse/errors';
 
 /** As the client throws what an old server says, and what a new one says. */

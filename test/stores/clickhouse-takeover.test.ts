@@ -1,4 +1,4 @@
-import { RefusedError } from '../../src/errors';
+import { RefusedError } from '../../src/base/errors';
 import { Client } from '../../src/stores/clickhouse/client';
 import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';

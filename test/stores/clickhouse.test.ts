@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { RetryableError, SettingError } from '../../src/errors';
+import { RetryableError, SettingError } from '../../src/base/errors';
 import { caFile, withBackends } from '../support/backends';
 import { CLICKHOUSES, clickHouseUrl, emptyClickHouse, openClickHouse, Sql } from '../support/clickhouse';
 import { message, newId } from '../support/messages';

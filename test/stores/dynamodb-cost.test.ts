@@ -1,4 +1,4 @@
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import type { DynamoStore } from '../../src/stores/dynamodb';
 import { withBackends } from '../support/backends';
 import { message } from '../support/messages';

@@ -1,4 +1,4 @@
-import { RefusedError, RetryableError } from '../../src/errors';
+import { RefusedError, RetryableError } from '../../src/base/errors';
 import { mapError } from '../../src/stores/dynamodb/errors';
 
 const named = (name: string, message: string, code?: string): Error => Object.assign(new Error(message), { name, code });

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect, type AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
 import { createServer, type Server } from 'node:tls';
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import { caFile, withBackends } from '../support/backends';
 import { message } from '../support/messages';
 import { joinRealms } from '../support/one-realm';

@@ -1,6 +1,6 @@
 import type { AttributeValue, CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
-import { RefusedError, RetryableError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { RefusedError, RetryableError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';
 import { message } from '../support/messages';

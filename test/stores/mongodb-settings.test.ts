@@ -1,6 +1,6 @@
 import { MongoServerError } from 'mongodb';
 import { parseServiceUrl } from '../../src/config/url';
-import { RefusedError, RetryableError, SettingError } from '../../src/errors';
+import { RefusedError, RetryableError, SettingError } from '../../src/base/errors';
 import { mapError, mapMigrationError, outcomeOf } from '../../src/stores/mongodb/errors';
 import { beginOf, isLong, keyOf } from '../../src/stores/mongodb/keys';
 import { timeOf } from '../../src/stores/mongodb/rows';

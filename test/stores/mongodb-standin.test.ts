@@ -1,5 +1,5 @@
 import type { Document } from 'mongodb';
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import { CommandError } from '../standin/mongodb/collection';
 import { MongoStandin } from '../standin/mongodb/server';
 import { message } from '../support/messages';

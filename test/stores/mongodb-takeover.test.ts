@@ -1,6 +1,6 @@
 import { Binary, MongoClient, type Db, type Document } from 'mongodb';
-import { RefusedError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { RefusedError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import type { Store } from '../../src/stores/store';
 import { MongoStandin } from '../standin/mongodb/server';
 import { withBackends } from '../support/backends';

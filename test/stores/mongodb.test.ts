@@ -1,5 +1,5 @@
 import { MongoClient } from 'mongodb';
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import { caFile, withBackends } from '../support/backends';
 import { message, newId } from '../support/messages';
 import { emptyMongo, mongoStore } from '../support/mongo';

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../src/errors';
+import { RefusedError } from '../../src/base/errors';
 import { MysqlStore } from '../../src/stores/mysql';
 import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';

@@ -1,4 +1,4 @@
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import { MysqlStore } from '../../src/stores/mysql';
 import { Database } from '../../src/stores/mysql/database';
 import { caFile, withBackends } from '../support/backends';

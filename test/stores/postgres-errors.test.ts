@@ -1,5 +1,5 @@
 import { DatabaseError } from 'pg';
-import { RefusedError, RetryableError } from '../../src/errors';
+import { RefusedError, RetryableError } from '../../src/base/errors';
 import { mapError, mapMigrationError } from '../../src/stores/postgres/errors';
 
 /** As knex hands it on: the statement in front. */

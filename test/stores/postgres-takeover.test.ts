@@ -1,6 +1,6 @@
 import { Client } from 'pg';
-import { RefusedError } from '../../src/errors';
-import type { Message } from '../../src/offline/message';
+import { RefusedError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import { PostgresStore } from '../../src/stores/postgres';
 import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';

@@ -1,6 +1,6 @@
 import { Client } from 'pg';
 import { parseServiceUrl } from '../../src/config/url';
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import { PostgresStore } from '../../src/stores/postgres';
 import { connectionOf } from '../../src/stores/postgres/connection';
 import { caFile, withBackends } from '../support/backends';

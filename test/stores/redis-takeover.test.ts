@@ -1,4 +1,4 @@
-import { RefusedError } from '../../src/errors';
+import { RefusedError } from '../../src/base/errors';
 import type { RedisConnection } from '../../src/redis/connect';
 import { RedisStore } from '../../src/stores/redis';
 import { withBackends } from '../support/backends';

@@ -1,5 +1,5 @@
 import { Cluster, Redis } from 'ioredis';
-import { SettingError } from '../../src/errors';
+import { SettingError } from '../../src/base/errors';
 import { RedisStore } from '../../src/stores/redis';
 import { Database } from '../../src/stores/redis/database';
 import { withBackends } from '../support/backends';

@@ -1,9 +1,9 @@
 import { Client } from 'pg';
-import { SettingError } from '../../src/errors';
+import { SettingError } from '../../src/base/errors';
 import { MysqlStore } from '../../src/stores/mysql';
 import { PostgresStore } from '../../src/stores/postgres';
 import { operated } from '../../src/stores/shared/operator';
-import { parseStatement, type StatementName, type Statements } from '../../src/stores/shared/statements';
+import { parseStatement, type StatementName, type Statements } from '../../src/config/statements';
 import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';

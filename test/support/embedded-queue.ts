@@ -1,5 +1,5 @@
 import { PgliteEngine } from '../../src/embedded/engine';
-import { PostgresQueue } from '../../src/queue/postgres';
+import { PostgresQueue } from '../../src/lanes/postgres';
 import { temporaryDirectory } from './temp';
 
 function fail(error: Error): never {

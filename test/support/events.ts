@@ -1,5 +1,5 @@
-import type { Message } from '../../src/offline/message';
-import { publishBody } from '../../src/events/body';
+import type { Message } from '../../src/mqtt/message';
+import { publishBody } from '../../src/dead-letters/publish-body';
 import { message } from './messages';
 
 /** A message.publish event as the shipped rule sends it. */

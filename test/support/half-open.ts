@@ -1,4 +1,4 @@
-import { RetryableError } from '../../src/errors';
+import { RetryableError } from '../../src/base/errors';
 import type { FaultyProxy } from './faulty-proxy';
 
 /** As many connections as a pool may have open at once. */

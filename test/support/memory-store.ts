@@ -1,5 +1,5 @@
-import type { Message, MessageRef } from '../../src/offline/message';
-import { matches } from '../../src/offline/topic';
+import type { Message, MessageRef } from '../../src/mqtt/message';
+import { matches } from '../../src/mqtt/topic';
 import type { ClientState, Position, Store, Subscription, SubscriptionRef } from '../../src/stores/store';
 
 type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'trimTopic';

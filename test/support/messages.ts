@@ -1,4 +1,4 @@
-import type { Message } from '../../src/offline/message';
+import type { Message } from '../../src/mqtt/message';
 
 let sequence = 0;
 let microseconds = BigInt(Date.now()) * 1000n;

@@ -1,7 +1,7 @@
 import { ClickHouseLogLevel, createClient, type ClickHouseClient } from '@clickhouse/client';
 import { tlsOf } from '../../config/tls';
 import { authorityOf, type ServiceUrl } from '../../config/url';
-import { ClosedError, errorText, RefusedError, RetryableError } from '../../errors';
+import { ClosedError, errorText, RefusedError, RetryableError } from '../../base/errors';
 import { clip, explainConnection } from '../shared/explain';
 import { databaseOf, onlyHost, SETTING } from '../shared/settings';
 

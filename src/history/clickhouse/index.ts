@@ -1,9 +1,10 @@
 import { isUtf8 } from 'node:buffer';
 import type { ServiceUrl } from '../../config/url';
-import { RetryableError } from '../../errors';
-import type { Message } from '../../offline/message';
-import { healthWithin } from '../../health';
-import type { Health, Refusal } from '../../stores/store';
+import { RetryableError } from '../../base/errors';
+import type { Message } from '../../mqtt/message';
+import { healthWithin } from '../../base/health';
+import type { Health } from '../../base/health';
+import type { Refusal } from '../../stores/store';
 import { appendPoints } from '../append';
 import type { HistorySink } from '../history';
 import { silentText } from '../shared/explain';

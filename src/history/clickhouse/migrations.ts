@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import { MigrationFiles } from '../../stores/shared/migration-files';
 import type { Connection } from './connection';
 

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import { compareText } from '../../stores/shared/order';
 import { compileExpression, type Expression } from '../expression';
 import { quote, rows, textOf, type Source, type Value } from '../points';

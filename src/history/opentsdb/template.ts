@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import { compileExpression, type Expression } from '../expression';
 import { quote, rows, textOf, type Source, type Value } from '../points';
 import { numberOf, toNanoseconds } from '../shared/time';

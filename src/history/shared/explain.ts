@@ -1,4 +1,4 @@
-import { errorText } from '../../errors';
+import { errorText } from '../../base/errors';
 
 const CLIPPED = 150;
 

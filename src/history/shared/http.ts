@@ -2,7 +2,7 @@ import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type In
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { tlsOf, type TlsOptions } from '../../config/tls';
 import { authorityOf, type ServiceUrl } from '../../config/url';
-import { RetryableError } from '../../errors';
+import { RetryableError } from '../../base/errors';
 import { clip, explainConnection } from './explain';
 import { onlyHost, SETTING } from './settings';
 

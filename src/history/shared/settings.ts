@@ -1,5 +1,5 @@
 import { authorityOf, type Host, type ServiceUrl } from '../../config/url';
-import { SettingError } from '../../errors';
+import { SettingError } from '../../base/errors';
 
 /** The setting that errors name. */
 export const SETTING = 'HISTORY_URLS';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Message } from '../../offline/message';
+import type { Message } from '../../mqtt/message';
 
 /** An id whose time is further than this from when the message was received doesn't begin with a time. */
 const MAX_DISTANCE_MS = 60_000;

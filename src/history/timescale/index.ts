@@ -1,10 +1,11 @@
 import type { ServiceUrl } from '../../config/url';
-import { RetryableError } from '../../errors';
-import type { Message } from '../../offline/message';
+import { RetryableError } from '../../base/errors';
+import type { Message } from '../../mqtt/message';
 import { Database } from '../../stores/postgres/database';
 import { Migrations } from '../../stores/postgres/migrations';
-import { healthWithin } from '../../health';
-import type { Health, Refusal } from '../../stores/store';
+import { healthWithin } from '../../base/health';
+import type { Health } from '../../base/health';
+import type { Refusal } from '../../stores/store';
 import type { HistorySink } from '../history';
 import { explainConnection, isNotTrusted, silentText } from '../shared/explain';
 import { checkParams, SETTING, sinkName } from '../shared/settings';

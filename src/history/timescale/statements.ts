@@ -1,6 +1,6 @@
 import { DatabaseError, Pool, type ClientConfig, type PoolClient } from 'pg';
-import { ClosedError, errorText, RetryableError } from '../../errors';
-import type { Message } from '../../offline/message';
+import { ClosedError, errorText, RetryableError } from '../../base/errors';
+import type { Message } from '../../mqtt/message';
 import { mapError } from '../../stores/postgres/errors';
 import type { Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';

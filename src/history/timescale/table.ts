@@ -1,4 +1,4 @@
-import type { Message } from '../../offline/message';
+import type { Message } from '../../mqtt/message';
 import type { Database } from '../../stores/postgres/database';
 import { fitsText } from '../../stores/shared/text';
 import type { Refusal } from '../../stores/store';

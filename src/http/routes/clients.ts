@@ -1,13 +1,13 @@
 import type { Request } from 'express';
-import { contract } from '../../events/contract';
-import { stringProblem } from '../../events/topic';
-import { isInbox, splitShare } from '../../offline/topic';
+import { contract } from '../../contract/contract';
+import { stringProblem } from '../../mqtt/validity';
+import { isInbox, splitShare } from '../../mqtt/topic';
 import type { Subscription } from '../../stores/store';
 import { compareText } from '../../stores/shared/order';
-import type { AppOptions } from '../app';
+import type { AppOptions } from '../options';
 import { parseJson, readBody } from '../../door/body';
 import { decodeText, encodeText } from '../cursor';
-import type { components } from '../openapi';
+import type { components } from '../../contract/openapi';
 import { Problem, validationProblem } from '../../door/problem';
 import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';

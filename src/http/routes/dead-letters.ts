@@ -1,13 +1,15 @@
 import { once } from 'node:events';
 import type { Request, Response } from 'express';
-import { isStorable } from '../../events/topic';
-import type { AppOptions } from '../app';
+import { isStorable } from '../../mqtt/validity';
+import type { AppOptions } from '../options';
 import { hasBody, parseJson, readBody } from '../../door/body';
 import { decodePosition, encodePosition } from '../cursor';
 import { Problem } from '../../door/problem';
 import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
-import type { DeadLetters, HttpServices, LetterPosition } from '../services';
+import type { LetterPosition } from '../../dead-letters/box';
+import type { DeadLetters } from '../../dead-letters/letters';
+import type { HttpServices } from '../services';
 
 const listQuery = queryReader('/v1/dead-letters', 'get', 'listDeadLetters');
 

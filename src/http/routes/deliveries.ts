@@ -1,7 +1,7 @@
-import { contract } from '../../events/contract';
-import type { AppOptions } from '../app';
+import { contract } from '../../contract/contract';
+import type { AppOptions } from '../options';
 import { parseJson, readBody } from '../../door/body';
-import type { components } from '../openapi';
+import type { components } from '../../contract/openapi';
 import { validationProblem } from '../../door/problem';
 import type { Route } from '../route';
 import type { HttpServices } from '../services';

@@ -1,6 +1,6 @@
-import { matches } from '../../offline/topic';
-import type { Message } from '../../offline/message';
-import type { AppOptions } from '../app';
+import { matches } from '../../mqtt/topic';
+import type { Message } from '../../mqtt/message';
+import type { AppOptions } from '../options';
 import { browseFilter, browseTopic, purge } from '../browse';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { messageView } from '../message-view';

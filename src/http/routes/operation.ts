@@ -1,5 +1,5 @@
-import { contract } from '../../events/contract';
-import type { AppOptions } from '../app';
+import { contract } from '../../contract/contract';
+import type { AppOptions } from '../options';
 import type { Route } from '../route';
 import type { HttpServices, ReadinessCheck } from '../services';
 

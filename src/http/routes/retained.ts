@@ -1,11 +1,11 @@
-import { contract } from '../../events/contract';
-import { matches } from '../../offline/topic';
-import type { AppOptions } from '../app';
+import { contract } from '../../contract/contract';
+import { matches } from '../../mqtt/topic';
+import type { AppOptions } from '../options';
 import { hasBody, parseJson, readBody } from '../../door/body';
 import { browseRetained } from '../browse-retained';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { messageView } from '../message-view';
-import type { components } from '../openapi';
+import type { components } from '../../contract/openapi';
 import { validationProblem } from '../../door/problem';
 import { queryReader } from '../query';
 import type { Route } from '../route';

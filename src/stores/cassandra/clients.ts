@@ -1,5 +1,5 @@
 import type { types } from 'cassandra-driver';
-import { clampQos } from '../shared/qos';
+import { clampQos } from '../../mqtt/qos';
 import { isOver, isThere, Sweep } from '../shared/unseen';
 import type { ClientState, ClientStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Database } from './database';

@@ -1,5 +1,5 @@
 import { policies, types, type DseClientOptions, type QueryOptions } from 'cassandra-driver';
-import { ClosedError, RefusedError } from '../../errors';
+import { ClosedError, RefusedError } from '../../base/errors';
 import { mapError } from './errors';
 import { Limiter } from './limiter';
 import { Session } from './session';

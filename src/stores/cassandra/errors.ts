@@ -1,5 +1,5 @@
 import { errors, types } from 'cassandra-driver';
-import { errorText, RefusedError, RetryableError } from '../../errors';
+import { errorText, RefusedError, RetryableError } from '../../base/errors';
 
 const { responseErrorCodes: CODES } = types;
 

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import type { Database } from './database';
 
 interface Column {

@@ -1,5 +1,5 @@
 import type { types } from 'cassandra-driver';
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import type { Database } from './database';
 import { toNumber } from './rows';
 

@@ -1,8 +1,9 @@
 import type { types } from 'cassandra-driver';
-import { RetryableError } from '../../errors';
-import { healthWithin } from '../../health';
+import { RetryableError } from '../../base/errors';
+import { healthWithin } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
-import type { Capabilities, Health, Store } from '../store';
+import type { Health } from '../../base/health';
+import type { Capabilities, Store } from '../store';
 import { ClientTables } from './clients';
 import { Database } from './database';
 import { MessageTable } from './messages';

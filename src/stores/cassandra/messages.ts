@@ -1,6 +1,6 @@
 import type { types } from 'cassandra-driver';
-import { RetryableError } from '../../errors';
-import type { Message, MessageRef } from '../../offline/message';
+import { RetryableError } from '../../base/errors';
+import type { Message, MessageRef } from '../../mqtt/message';
 import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import { countRows } from './count';
 import type { Database } from './database';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RefusedError, RetryableError } from '../../errors';
+import { RefusedError, RetryableError } from '../../base/errors';
 import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
 import type { Database } from './database';
 import { isMissingTable } from './errors';

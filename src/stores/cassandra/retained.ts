@@ -1,4 +1,4 @@
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import { compareText } from '../shared/order';
 import { newestMessages } from '../shared/newest';
 import type { Refusal, RetainedStore, TopicQuery } from '../store';

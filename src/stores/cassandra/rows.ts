@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import type { types } from 'cassandra-driver';
-import type { Message, MessageProperties, MessageRef } from '../../offline/message';
-import { clampQos } from '../shared/qos';
+import type { Message, MessageProperties, MessageRef } from '../../mqtt/message';
+import { clampQos } from '../../mqtt/qos';
 
 /** A row of mqtt_msg or retain as COLUMNS selects it. */
 export interface MessageRow {

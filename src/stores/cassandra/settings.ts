@@ -1,6 +1,6 @@
 import { tlsOf, type TlsOptions } from '../../config/tls';
 import { authorityOf, type ServiceUrl } from '../../config/url';
-import { SettingError } from '../../errors';
+import { SettingError } from '../../base/errors';
 
 /** By the name in the URL; EACH_QUORUM and ANY are missing: they can't be read with. */
 const CONSISTENCIES = ['local_quorum', 'quorum', 'all', 'local_one', 'one', 'two', 'three'] as const;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { types } from 'cassandra-driver';
-import { isInbox, matches } from '../../offline/topic';
+import { isInbox, matches } from '../../mqtt/topic';
 import { compareText } from '../shared/order';
 import { topicRange } from '../shared/topic-range';
 import type { TopicQuery } from '../store';

@@ -1,7 +1,7 @@
 import { createClient, ClickHouseLogLevel, type ClickHouseClient } from '@clickhouse/client';
 import { tlsOf } from '../../config/tls';
 import { authorityOf, type ServiceUrl } from '../../config/url';
-import { ClosedError, SettingError } from '../../errors';
+import { ClosedError, SettingError } from '../../base/errors';
 import { mapError, serverError } from './errors';
 
 const SETTING = 'STORE_URL';

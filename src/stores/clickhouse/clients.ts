@@ -1,4 +1,4 @@
-import { clampQos } from '../shared/qos';
+import { clampQos } from '../../mqtt/qos';
 import { seenDay } from '../shared/unseen';
 import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Client, Row } from './client';

@@ -1,4 +1,4 @@
-import { errorText, RefusedError, RetryableError } from '../../errors';
+import { errorText, RefusedError, RetryableError } from '../../base/errors';
 
 /**
  * Error codes that speak of the content of a row: an operator's constraint (469) or throwIf (395), what can't be parsed into its

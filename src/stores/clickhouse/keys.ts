@@ -1,4 +1,4 @@
-import type { MessageRef } from '../../offline/message';
+import type { MessageRef } from '../../mqtt/message';
 import type { Client, Settings } from './client';
 import { list, number, text } from './literal';
 

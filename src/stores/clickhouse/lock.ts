@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { RetryableError } from '../../errors';
+import { RetryableError } from '../../base/errors';
 import { codeOf, type Client } from './client';
 
 const TABLE = 'mqtt_offline_lock';

@@ -1,4 +1,4 @@
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Client } from './client';

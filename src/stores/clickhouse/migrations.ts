@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
 import type { Client } from './client';
 import { underLock } from './lock';

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { MessageRef } from '../../offline/message';
+import type { MessageRef } from '../../mqtt/message';
 import type { Client, Row } from './client';
 import { tick } from './clock';
 import { chunks, distinct, isOneOf, keyOf, states, type KeyState } from './keys';

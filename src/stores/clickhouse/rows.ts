@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import type { Message, MessageProperties } from '../../offline/message';
-import { clampQos } from '../shared/qos';
+import type { Message, MessageProperties } from '../../mqtt/message';
+import { clampQos } from '../../mqtt/qos';
 import type { Row } from './client';
 
 /** A row of mqtt_msg or mqtt_retain as COLUMNS selects it. */

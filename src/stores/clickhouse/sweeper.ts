@@ -1,4 +1,4 @@
-import type { MessageRef } from '../../offline/message';
+import type { MessageRef } from '../../mqtt/message';
 import type { Client } from './client';
 import { COVERED } from './keys';
 import { identifier, number } from './literal';

@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import type { Client } from './client';
 
 const TEXT = /^(Nullable\(|LowCardinality\()*(String|FixedString\(\d+\))\)*$/;

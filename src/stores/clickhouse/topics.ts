@@ -1,11 +1,10 @@
-import { matches } from '../../offline/topic';
+import { matches } from '../../mqtt/topic';
 import { compareText } from '../shared/order';
 import { topicRange } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import type { Client } from './client';
 import { chunks, keyOf, states, visible } from './keys';
 import { list, text } from './literal';
-import type { MessageTable } from './messages';
 import { between, endOfPage, type Range } from './pages';
 
 const TOPICS_PER_PAGE = 256;
@@ -55,7 +54,8 @@ export class TopicTable implements TopicSource<Candidate> {
 
   constructor(
     private readonly db: Client,
-    private readonly messages: MessageTable,
+    /** Whether the topic has a message that is stored still. */
+    private readonly messages: { has(topic: string): Promise<boolean> },
   ) {}
 
   list(query: TopicQuery): Promise<string[]> {

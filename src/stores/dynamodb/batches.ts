@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BatchWriteItemCommandInput, WriteRequest } from '@aws-sdk/client-dynamodb';
-import { RetryableError } from '../../errors';
+import { RetryableError } from '../../base/errors';
 import { projection, type Client } from './client';
 import { inChunks, pooled } from './pool';
 import { sizeOf, type Item } from './values';

@@ -1,6 +1,6 @@
 import { Agent } from 'node:https';
 import { DynamoDB, type DynamoDBClientConfig, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
-import { ClosedError } from '../../errors';
+import { ClosedError } from '../../base/errors';
 import { isNamed, mapError } from './errors';
 import type { DynamoSettings } from './settings';
 import type { Item } from './values';

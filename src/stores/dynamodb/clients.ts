@@ -1,4 +1,4 @@
-import { clampQos } from '../shared/qos';
+import { clampQos } from '../../mqtt/qos';
 import { newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { isOver, isThere, Sweep } from '../shared/unseen';

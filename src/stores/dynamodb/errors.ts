@@ -1,4 +1,4 @@
-import { ClosedError, errorText, RefusedError, RetryableError } from '../../errors';
+import { ClosedError, errorText, RefusedError, RetryableError } from '../../base/errors';
 
 /** What DynamoDB says of an item that it will never take. Other ValidationExceptions speak of the tables. */
 const ABOUT_THE_ITEM = /item size|exceeded the|maximum allowed size|must be under|empty (string|binary) value|nesting/i;

@@ -1,8 +1,9 @@
 import type { ServiceUrl } from '../../config/url';
-import { RetryableError } from '../../errors';
-import { healthWithin } from '../../health';
+import { RetryableError } from '../../base/errors';
+import { healthWithin } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
-import type { Capabilities, Health, Store } from '../store';
+import type { Health } from '../../base/health';
+import type { Capabilities, Store } from '../store';
 import { Client } from './client';
 import { Clients } from './clients';
 import { Messages } from './messages';

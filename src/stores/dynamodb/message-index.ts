@@ -1,4 +1,4 @@
-import type { Message } from '../../offline/message';
+import type { Message } from '../../mqtt/message';
 import type { Write } from './batches';
 import type { Client } from './client';
 import { bucketOf, keyText } from './keys';

@@ -1,5 +1,5 @@
-import type { Message, MessageRef } from '../../offline/message';
-import { RefusedError } from '../../errors';
+import type { Message, MessageRef } from '../../mqtt/message';
+import { RefusedError } from '../../base/errors';
 import { saveOrBisect } from '../shared/bisect';
 import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';

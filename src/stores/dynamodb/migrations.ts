@@ -1,5 +1,5 @@
 import type { CreateTableCommandInput, UpdateTimeToLiveCommandInput } from '@aws-sdk/client-dynamodb';
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import { MigrationFiles } from '../shared/migration-files';
 import { writeAll } from './batches';
 import type { Client } from './client';

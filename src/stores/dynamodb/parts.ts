@@ -1,4 +1,4 @@
-import { RetryableError } from '../../errors';
+import { RetryableError } from '../../base/errors';
 import { writeAll, type Write } from './batches';
 import type { Client } from './client';
 import { bytes, bytesOf, number, text, type Item } from './values';

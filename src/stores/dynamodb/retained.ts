@@ -1,5 +1,5 @@
-import { RefusedError } from '../../errors';
-import type { Message, MessageRef } from '../../offline/message';
+import { RefusedError } from '../../base/errors';
+import type { Message, MessageRef } from '../../mqtt/message';
 import { newestMessages } from '../shared/newest';
 import type { Refusal, RetainedStore, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';

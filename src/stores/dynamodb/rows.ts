@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { RefusedError } from '../../errors';
-import type { Message, MessageProperties } from '../../offline/message';
-import { clampQos } from '../shared/qos';
+import { RefusedError } from '../../base/errors';
+import type { Message, MessageProperties } from '../../mqtt/message';
+import { clampQos } from '../../mqtt/qos';
 import { KEY_BYTES } from './keys';
 import { bytes, bytesOf, number, numberOf, sizeOf, text, textOf, type Item } from './values';
 

@@ -1,6 +1,6 @@
 import { tlsOf } from '../../config/tls';
 import type { ServiceUrl } from '../../config/url';
-import { SettingError } from '../../errors';
+import { SettingError } from '../../base/errors';
 
 export interface DynamoSettings {
   readonly region: string;

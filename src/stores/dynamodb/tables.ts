@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CreateTableCommandInput, KeySchemaElement, TableDescription, UpdateTimeToLiveCommandInput } from '@aws-sdk/client-dynamodb';
-import { RefusedError, RetryableError } from '../../errors';
+import { RefusedError, RetryableError } from '../../base/errors';
 import type { Client } from './client';
 import { isNamed } from './errors';
 import { pooled } from './pool';

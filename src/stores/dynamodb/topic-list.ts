@@ -1,4 +1,4 @@
-import { matches } from '../../offline/topic';
+import { matches } from '../../mqtt/topic';
 import { compareText } from '../shared/order';
 import { topicRange } from '../shared/topic-range';
 import type { TopicQuery } from '../store';

@@ -1,5 +1,5 @@
 import type { Document, Long } from 'mongodb';
-import { clampQos } from '../shared/qos';
+import { clampQos } from '../../mqtt/qos';
 import { compareText } from '../shared/order';
 import { isOver, seenDay } from '../shared/unseen';
 import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';

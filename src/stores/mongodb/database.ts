@@ -9,8 +9,8 @@ import {
   type FindOptions,
   type ObjectId,
 } from 'mongodb';
-import { within } from '../../deadline';
-import { ClosedError, RefusedError, RetryableError } from '../../errors';
+import { within } from '../../base/deadline';
+import { ClosedError, RefusedError, RetryableError } from '../../base/errors';
 import { mapError, outcomeOf, refusalText } from './errors';
 import type { MongoSettings } from './settings';
 

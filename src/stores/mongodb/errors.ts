@@ -1,5 +1,5 @@
 import { MongoBulkWriteError, MongoInvalidArgumentError, MongoServerError, MongoServerSelectionError, type WriteError } from 'mongodb';
-import { errorText, RefusedError, RetryableError } from '../../errors';
+import { errorText, RefusedError, RetryableError } from '../../base/errors';
 
 const DUPLICATE_KEY = 11000;
 

@@ -1,8 +1,9 @@
-import { RetryableError } from '../../errors';
+import { RetryableError } from '../../base/errors';
 import type { ServiceUrl } from '../../config/url';
-import { healthWithin } from '../../health';
+import { healthWithin } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
-import type { Capabilities, Health, Store } from '../store';
+import type { Health } from '../../base/health';
+import type { Capabilities, Store } from '../store';
 import { ClientCollections } from './clients';
 import { Database } from './database';
 import { MessageCollection } from './messages';

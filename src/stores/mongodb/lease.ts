@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Document } from 'mongodb';
-import { RetryableError } from '../../errors';
+import { RetryableError } from '../../base/errors';
 import type { Database, Query } from './database';
 
 const COLLECTION = 'mqtt_offline_migration';

@@ -1,5 +1,5 @@
 import type { Document } from 'mongodb';
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Database, Write } from './database';

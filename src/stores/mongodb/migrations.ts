@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Document } from 'mongodb';
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import type { Database } from './database';
 import { mapMigrationError } from './errors';
 import { Lease } from './lease';

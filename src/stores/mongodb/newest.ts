@@ -1,5 +1,5 @@
 import type { Document } from 'mongodb';
-import { RefusedError, RetryableError } from '../../errors';
+import { RefusedError, RetryableError } from '../../base/errors';
 import { compareText } from '../shared/order';
 import type { Database, Write } from './database';
 

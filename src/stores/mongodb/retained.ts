@@ -1,4 +1,4 @@
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import { compareText } from '../shared/order';
 import type { Refusal, RetainedStore, TopicQuery } from '../store';

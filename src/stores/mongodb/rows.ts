@@ -1,6 +1,6 @@
 import type { Document, Long } from 'mongodb';
-import type { Message, MessageProperties } from '../../offline/message';
-import { clampQos } from '../shared/qos';
+import type { Message, MessageProperties } from '../../mqtt/message';
+import { clampQos } from '../../mqtt/qos';
 import { fitsText } from '../shared/text';
 import { keyOf } from './keys';
 

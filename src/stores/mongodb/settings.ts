@@ -1,7 +1,7 @@
 import { MongoClient, type MongoClientOptions } from 'mongodb';
 import { tlsOf } from '../../config/tls';
 import type { ServiceUrl } from '../../config/url';
-import { errorText, SettingError } from '../../errors';
+import { errorText, SettingError } from '../../base/errors';
 
 const SETTING = 'STORE_URL';
 

@@ -1,5 +1,5 @@
 import type { Document } from 'mongodb';
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import type { Database } from './database';
 
 /** BSON types by their names in $type. A missing field and null are allowed everywhere. */

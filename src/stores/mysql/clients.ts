@@ -1,6 +1,6 @@
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
-import { clampQos } from '../shared/qos';
+import { clampQos } from '../../mqtt/qos';
 import { seenDay } from '../shared/unseen';
 import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Database } from './database';

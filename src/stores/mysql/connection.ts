@@ -1,7 +1,7 @@
 import type { ConnectionOptions } from 'mysql2';
 import { tlsOf } from '../../config/tls';
 import { checkParams, type ServiceUrl } from '../../config/url';
-import { SettingError } from '../../errors';
+import { SettingError } from '../../base/errors';
 
 const PARAMS = ['tls', 'ca'];
 

@@ -1,9 +1,9 @@
 import knex, { type Knex } from 'knex';
 import type { ConnectionOptions } from 'mysql2';
-import { ClosedError } from '../../errors';
+import { ClosedError } from '../../base/errors';
 import { POOL, PooledConnections, QUIET, type Pooled } from '../shared/knex';
 import type { BoundStatement, StatementResult, StatementRunner } from '../shared/operator';
-import type { Value } from '../shared/statements';
+import type { Value } from '../../config/statements';
 import { isDeadlock, isSilence, mapError } from './errors';
 
 const CONNECT_TIMEOUT_MS = 5_000;

@@ -1,4 +1,4 @@
-import { errorText as textOf, RefusedError, RetryableError } from '../../errors';
+import { errorText as textOf, RefusedError, RetryableError } from '../../base/errors';
 
 interface ServerError extends Error {
   readonly code?: string;

@@ -1,9 +1,10 @@
 import type { ServiceUrl } from '../../config/url';
-import { RetryableError } from '../../errors';
-import { healthWithin } from '../../health';
+import { RetryableError } from '../../base/errors';
+import { healthWithin } from '../../base/health';
 import type { SqlParts } from '../shared/operator';
 import { StoreOfParts } from '../shared/parts';
-import type { Capabilities, Health, Store } from '../store';
+import type { Health } from '../../base/health';
+import type { Capabilities, Store } from '../store';
 import { ClientTables } from './clients';
 import { connectionOf } from './connection';
 import { Database, type DatabaseOptions } from './database';

@@ -1,6 +1,6 @@
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import type { BoundStatement } from '../shared/operator';
-import type { Value } from '../shared/statements';
+import type { Value } from '../../config/statements';
 import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';

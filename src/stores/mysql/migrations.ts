@@ -1,4 +1,4 @@
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import { MigrationFiles } from '../shared/migration-files';
 import type { Database, Run } from './database';
 import { mapMigrationError } from './errors';

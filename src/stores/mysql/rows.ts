@@ -1,7 +1,7 @@
-import { RefusedError } from '../../errors';
-import type { Message, MessageProperties } from '../../offline/message';
+import { RefusedError } from '../../base/errors';
+import type { Message, MessageProperties } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
-import { clampQos } from '../shared/qos';
+import { clampQos } from '../../mqtt/qos';
 import type { Refusal } from '../store';
 import type { Binding, Database } from './database';
 

@@ -1,6 +1,6 @@
 import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
-import { clampQos } from '../shared/qos';
+import { clampQos } from '../../mqtt/qos';
 import { seenDay } from '../shared/unseen';
 import type { Database } from './database';
 import { KEY, keyOf } from './topic-index';

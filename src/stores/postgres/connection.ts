@@ -1,7 +1,7 @@
 import type { ClientConfig } from 'pg';
 import { tlsOf } from '../../config/tls';
 import { checkParams, type ServiceUrl } from '../../config/url';
-import { SettingError } from '../../errors';
+import { SettingError } from '../../base/errors';
 
 /** libpq's names, as the client knows them, and ours for TLS, which all databases share. */
 const PARAMS = ['tls', 'ca', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'application_name', 'options', 'client_encoding'];

@@ -1,5 +1,5 @@
 import { DatabaseError } from 'pg';
-import { errorText as textOf, RefusedError, RetryableError } from '../../errors';
+import { errorText as textOf, RefusedError, RetryableError } from '../../base/errors';
 
 /**
  * SQLSTATEs that speak of the content of a row, not of the state of the server: 22 data exception, 23 constraint violation, 44 check

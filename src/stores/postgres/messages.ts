@@ -1,7 +1,7 @@
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import type { BoundStatement } from '../shared/operator';
-import type { Value } from '../shared/statements';
+import type { Value } from '../../config/statements';
 import { fitsText } from '../shared/text';
 import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Database } from './database';

@@ -1,5 +1,5 @@
-import type { Message, MessageProperties } from '../../offline/message';
-import { clampQos } from '../shared/qos';
+import type { Message, MessageProperties } from '../../mqtt/message';
+import { clampQos } from '../../mqtt/qos';
 import { fitsText } from '../shared/text';
 
 /** A row of mqtt_msg or mqtt_retain as COLUMNS selects it. int8 columns come as text. */

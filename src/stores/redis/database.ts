@@ -1,6 +1,6 @@
 import { Cluster, type ChainableCommander, type Redis } from 'ioredis';
 import { checkParams, type ServiceUrl } from '../../config/url';
-import { ClosedError } from '../../errors';
+import { ClosedError } from '../../base/errors';
 import { connectRedis, type RedisConnection } from '../../redis/connect';
 import { infoField } from '../../redis/info';
 import { explain, isWrongDatabase, mapError } from './errors';

@@ -1,4 +1,4 @@
-import { errorText, RetryableError } from '../../errors';
+import { errorText, RetryableError } from '../../base/errors';
 
 /** Redis takes any bytes: what it refuses it refuses for its own state, and that passes or an operator helps. */
 export function mapError(error: unknown, trouble: Error | null): Error {

@@ -1,4 +1,4 @@
-import type { Message, MessageRef } from '../../offline/message';
+import type { Message, MessageRef } from '../../mqtt/message';
 import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
 import type { Command, Database } from './database';
 import { expiryMember, parseExpiryMember, type Keys } from './keys';

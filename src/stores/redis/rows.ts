@@ -1,5 +1,5 @@
-import type { Message, MessageProperties } from '../../offline/message';
-import { clampQos } from '../shared/qos';
+import type { Message, MessageProperties } from '../../mqtt/message';
+import { clampQos } from '../../mqtt/qos';
 
 /** The hash of a message: field, value, field, value, ... */
 export function toFields(message: Message): (string | number | Buffer)[] {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { RefusedError } from '../../errors';
+import { RefusedError } from '../../base/errors';
 import type { Clients } from './clients';
 import type { Command, Database } from './database';
 import { isEmqxId, type Keys } from './keys';

@@ -1,5 +1,5 @@
-import { RefusedError } from '../../errors';
-import type { Message } from '../../offline/message';
+import { RefusedError } from '../../base/errors';
+import type { Message } from '../../mqtt/message';
 import type { Refusal } from '../store';
 
 /**

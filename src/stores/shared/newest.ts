@@ -1,4 +1,4 @@
-import type { MessageRef } from '../../offline/message';
+import type { MessageRef } from '../../mqtt/message';
 import type { ClientState, Position, Subscription } from '../store';
 
 /**

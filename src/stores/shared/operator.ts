@@ -1,10 +1,10 @@
-import { errorText, SettingError } from '../../errors';
-import type { Message, MessageRef } from '../../offline/message';
+import { errorText, SettingError } from '../../base/errors';
+import type { Message, MessageRef } from '../../mqtt/message';
 import type { MessageQuery, Refusal, Store, Subscription, SubscriptionRef } from '../store';
 import { saveOrBisect } from './bisect';
 import { compareText } from './order';
-import { clampQos } from './qos';
-import { settingOf, STATEMENT_NAMES, type Statement, type Statements, type Value } from './statements';
+import { clampQos } from '../../mqtt/qos';
+import { settingOf, STATEMENT_NAMES, type Statement, type Statements, type Value } from '../../config/statements';
 
 export interface StatementResult {
   readonly rows: Record<string, unknown>[];

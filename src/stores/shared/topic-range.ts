@@ -1,4 +1,4 @@
-import { isWildcard, matches } from '../../offline/topic';
+import { isWildcard, matches } from '../../mqtt/topic';
 import type { TopicQuery } from '../store';
 import { compareText } from './order';
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import type { Message, MessageProperties } from '../../../src/offline/message';
+import type { Message, MessageProperties } from '../../../src/mqtt/message';
 import { asTopic, HOSTILE } from '../../support/hostile';
 import { message } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';

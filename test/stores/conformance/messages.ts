@@ -1,5 +1,5 @@
-import { ClosedError } from '../../../src/errors';
-import type { Message } from '../../../src/offline/message';
+import { ClosedError } from '../../../src/base/errors';
+import type { Message } from '../../../src/mqtt/message';
 import type { Store } from '../../../src/stores/store';
 import { message, newId } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';

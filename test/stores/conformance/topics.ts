@@ -1,4 +1,4 @@
-import { matches } from '../../../src/offline/topic';
+import { matches } from '../../../src/mqtt/topic';
 import { message } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';
 

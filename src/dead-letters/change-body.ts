@@ -1,0 +1,19 @@
+import type { ClientChange } from '../lanes/jobs';
+
+/** The change as the event that it came from, for a dead letter that can be tried again; what an operator asked for is not an event. */
+export function changeBody(change: ClientChange): unknown {
+  const { clientid, at } = change;
+  switch (change.kind) {
+    case 'connected':
+      return { event: 'client.connected', clientid, node: change.node, connected_at: at };
+    case 'disconnected':
+      return { event: 'client.disconnected', clientid, node: change.node, connected_at: change.connectedAt, disconnected_at: at };
+    case 'subscribed':
+      return { event: 'session.subscribed', clientid, topic: change.filter, qos: change.qos, timestamp: at };
+    case 'unsubscribed':
+      return { event: 'session.unsubscribed', clientid, topic: change.filter, timestamp: at };
+    case 'assigned':
+    case 'withdrawn':
+      return { change };
+  }
+}

@@ -1,0 +1,72 @@
+import { once } from 'node:events';
+import { get as httpGet, type IncomingMessage } from 'node:http';
+import { get as httpsGet } from 'node:https';
+import { text } from 'node:stream/consumers';
+import { openBackends, type Backends } from '../server/backends';
+import type { Config } from '../config/config';
+import { EmqxV5 } from '../emqx/v5';
+import { errorText, SettingError } from '../base/errors';
+import type { Logger } from '../base/log';
+import { checkBroker } from './broker';
+import { checkDatabases } from './databases';
+import { ok, problem, type Finding } from './finding';
+import { checkSettings } from './settings';
+
+export { lineOf, type Finding } from './finding';
+
+const TIMEOUT_MS = 5_000;
+
+/** Looks at everything that the server needs, and says what to do. Changes nothing but for a message in the store that it removes again. */
+export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Finding> {
+  yield* checkSettings(config);
+  const backends = await opened(config, log);
+  if ('store' in backends) {
+    try {
+      yield* checkDatabases(backends, config.store);
+    } finally {
+      await backends.close();
+    }
+  } else {
+    yield* await askServer(config, backends.error);
+  }
+  if (config.emqx.credentials === null) return;
+  const emqx = new EmqxV5({ url: config.emqx.url, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
+  try {
+    yield* checkBroker(emqx, config);
+  } finally {
+    await emqx.close();
+  }
+}
+
+/** Of our own server: its certificate is for the name that EMQX knows. */
+async function textOf(url: string): Promise<string> {
+  const signal = AbortSignal.timeout(TIMEOUT_MS);
+  const request = url.startsWith('https:') ? httpsGet(url, { signal, rejectUnauthorized: false }) : httpGet(url, { signal });
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  return text(response);
+}
+
+/** A running server keeps the embedded database for itself. */
+async function opened(config: Config, log: Logger): Promise<Backends | { readonly error: SettingError }> {
+  try {
+    return await openBackends(config, log);
+  } catch (error) {
+    if (error instanceof SettingError && error.key === 'DATA_DIR') return { error };
+    throw error;
+  }
+}
+
+interface Readiness {
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
+}
+
+async function askServer({ host, port, tls }: Config, { message }: SettingError): Promise<Finding[]> {
+  const url = `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}/readyz`;
+  try {
+    const answer = JSON.parse(await textOf(url)) as Readiness;
+    const own = answer.checks.filter(({ name }) => name !== 'emqx');
+    return own.map(({ name, ok: isOk, detail }) => (isOk ? ok(name, `${detail} (says the running server)`) : problem(name, detail, "see the server's log")));
+  } catch (error) {
+    return [problem('embedded', `${message}; and ${url} does not answer: ${errorText(error)}`, 'stop that process, or give the HOST and PORT that it listens on')];
+  }
+}

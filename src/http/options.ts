@@ -1,0 +1,11 @@
+import type { Tokens } from '../door/auth';
+import type { Logger } from '../base/log';
+
+export interface AppOptions extends Tokens {
+  /** Bytes of a request's body. */
+  readonly bodyLimit: number;
+  /** How long the id of a message removed through the API is remembered (promise 2). */
+  readonly tombstoneMs: number;
+  readonly log: Logger;
+  readonly now?: () => number;
+}

@@ -1,0 +1,206 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { errorText, RetryableError } from '../base/errors';
+import type { LaneJob } from './jobs';
+import type { JobSource, Taken } from './source';
+
+/**
+ * What is done with a lane's jobs. A job may be handled again after a crash, an error, or beside another process that took it over: handling it
+ * twice has the effect of once.
+ */
+export interface LaneWork<J extends LaneJob> {
+  /** Whether the job is one of these: another version of the server may have left something else, which is set aside. */
+  knows(job: LaneJob): boolean;
+  /**
+   * All at once. `again`: part of it may be done. Throws RetryableError for trouble that may pass.
+   */
+  handle(jobs: readonly J[], again: boolean): Promise<void>;
+  /** The job's parts that can be done, and fail, by themselves. */
+  split(job: J): readonly J[];
+  /** Whether something that everybody needs is away: then nothing is wrong with the jobs, and the lane waits. Never throws. */
+  isAway(): Promise<boolean>;
+  /** Tries the part again after a pause; the lane goes on without it. */
+  postpone(part: J, delayMs: number): Promise<void>;
+  /** The part never succeeds: it goes to the dead letters (promise 13). */
+  setAside(part: J, reason: string): Promise<void>;
+}
+
+export interface ConsumerOptions {
+  /** How many events, and about how many bytes, are done at once; 1 event: one job at a time, and no other process has one of this lane meanwhile. */
+  readonly maxEvents: number;
+  readonly maxBytes: number;
+  /** Hears of a job whose work ended well: when it was added (ms) and how many events it has. */
+  readonly onDone: (addedAt: number, events: number) => void;
+  readonly onRetry: (lane: string, error: Error, attempt: number) => void;
+}
+
+const FIRST_RETRY_MS = 100;
+const LAST_RETRY_MS = 5_000;
+/** An error that is not transient by its class may still be; a bug stays. */
+const ATTEMPTS_TOGETHER = 3;
+/** What fails by itself, though nothing is away, is tried so often by itself: for about five minutes. */
+const ATTEMPTS_ALONE = 8;
+const FIRST_POSTPONE_MS = 2_000;
+/** Of BullMQ's lock of 10 s. */
+const RENEW_MS = 3_000;
+/** Round trips to the queue that are under way at once when it takes many small jobs. */
+const PREFETCH = 16;
+/** The queue's database is away. */
+const PAUSE_MS = 1_000;
+
+/** Works on one lane: takes what waits in it, as much as makes one good batch, does it, and takes the next. */
+export class Consumer<J extends LaneJob> {
+  private readonly stopping = new AbortController();
+  private inHand: readonly Taken[] = [];
+  private troubles = 0;
+  private running: Promise<void> = Promise.resolve();
+  private renewal: NodeJS.Timeout | null = null;
+
+  constructor(
+    private readonly source: JobSource,
+    private readonly work: LaneWork<J>,
+    private readonly options: ConsumerOptions,
+    private readonly startedAt = Date.now(),
+  ) {}
+
+  open(): Promise<void> {
+    return this.source.open();
+  }
+
+  /** @param onFailure hears of a consumer that broke, which is a bug; it is not started again. */
+  start(onFailure: (error: unknown) => void): void {
+    this.renewal = setInterval(() => void this.renew(), RENEW_MS);
+    this.running = this.run();
+    this.running.catch(onFailure);
+  }
+
+  /** What is in hand is finished, or given back if it waits for something. */
+  async close(): Promise<void> {
+    this.stopping.abort();
+    await this.source.stopTaking().catch(() => undefined);
+    await this.running.catch(() => undefined);
+    if (this.renewal !== null) clearInterval(this.renewal);
+    await this.source.close();
+  }
+
+  private get isStopping(): boolean {
+    return this.stopping.signal.aborted;
+  }
+
+  private async run(): Promise<void> {
+    while (!this.isStopping) {
+      try {
+        await this.take();
+        if (this.inHand.length === 0) continue;
+        const isDone = await this.doInHand();
+        await (isDone ? this.source.complete(this.inHand) : this.source.giveBack(this.inHand));
+        if (isDone) for (const { job } of this.inHand) this.options.onDone(job.timestamp, countOf(job.data as J['data']));
+      } catch (error) {
+        // The queue's database is away: when it is back the jobs come again, here or in another process.
+        this.options.onRetry(this.source.name, asError(error), 1);
+        await this.pause(PAUSE_MS);
+      }
+      this.inHand = [];
+    }
+  }
+
+  /** Waits for one job, and takes those that wait behind it as far as they belong into one batch. */
+  private async take(): Promise<void> {
+    const { maxEvents, maxBytes } = this.options;
+    const first = await this.source.next(true);
+    if (first === null) return;
+    const taken = [first];
+    this.inHand = taken;
+    let [events, bytes] = [0, 0];
+    const count = ({ job: { data } }: Taken) => [events, bytes] = [events + countOf(data as J['data']), bytes + ((data as { bytes?: number }).bytes ?? 0)];
+    count(first);
+    while (events < maxEvents && bytes < maxBytes && !this.isStopping) {
+      const room = Math.min((maxEvents - events) / (events / taken.length), (maxBytes - bytes) / (bytes / taken.length || 1));
+      const wanted = Math.min(PREFETCH, Math.ceil(room));
+      const more = (await Promise.all(Array.from({ length: wanted }, () => this.source.next(false)))).filter((each) => each !== null);
+      for (const each of more) {
+        taken.push(each);
+        count(each);
+      }
+      // Several connections to the queue may answer in any order.
+      taken.sort((a, b) => Number(a.job.id) - Number(b.job.id));
+      if (more.length < wanted) return;
+    }
+  }
+
+  /**
+   * The same jobs are tried until they are done, and the lane waits, while what everybody needs is away: put at the end of the lane they would be
+   * overtaken (promise 14). When nothing is away one of them is at fault, and each part is tried by itself (promise 20).
+   * @returns false when they must be given back, because the process stops.
+   */
+  private async doInHand(): Promise<boolean> {
+    const all = this.inHand.map(({ job }) => job as unknown as J);
+    const jobs = all.filter((job) => this.work.knows(job));
+    for (const job of all) if (!this.work.knows(job)) await this.work.setAside(job, 'this version of the server does not know such a job');
+    if (jobs.length === 0) return true;
+    // A part that has failed by itself before need not fail three times more.
+    const together = jobs.every(({ data }) => data.tries !== undefined) ? 1 : ATTEMPTS_TOGETHER;
+    const isRepeated = this.inHand.some(({ job }) => job.attemptsStarted > 1 || job.timestamp < this.startedAt);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.work.handle(jobs, isRepeated || attempt > 1);
+        // At a second attempt it may only have been put off: the pauses go on growing.
+        if (attempt === 1) this.troubles = 0;
+        return true;
+      } catch (error) {
+        this.options.onRetry(this.source.name, asError(error), attempt);
+      }
+      if (attempt >= together && !(await this.work.isAway()) && (await this.doApart(jobs))) {
+        this.troubles = 0;
+        return true;
+      }
+      await this.pause(Math.min(FIRST_RETRY_MS * 2 ** this.troubles++, LAST_RETRY_MS));
+      if (this.isStopping) return false;
+    }
+  }
+
+  /** @returns false when something went away meanwhile, or the process stops: some parts are done, and all will be tried once more. */
+  private async doApart(jobs: readonly J[]): Promise<boolean> {
+    for (const part of jobs.flatMap((job) => this.work.split(job))) {
+      if (this.isStopping) return false;
+      try {
+        await this.work.handle([part], true);
+      } catch (error) {
+        if (await this.work.isAway()) return false;
+        try {
+          await this.giveUp(part, error);
+        } catch (failure) {
+          this.options.onRetry(this.source.name, asError(failure), 1);
+          return false;
+        }
+      }
+    }
+    return true;
+  }
+
+  private async giveUp(part: J, error: unknown): Promise<void> {
+    const tries = (part.data.tries ?? 0) + 1;
+    const again = { ...part, data: { ...part.data, tries } };
+    const isTransient = error instanceof RetryableError && tries < ATTEMPTS_ALONE;
+    await (isTransient ? this.work.postpone(again, FIRST_POSTPONE_MS * 2 ** (tries - 1)) : this.work.setAside(part, errorText(error)));
+  }
+
+  private async renew(): Promise<void> {
+    const { inHand } = this;
+    if (inHand.length === 0) return;
+    // What is lost is done by another process, too: twice has the effect of once.
+    await this.source.renew(inHand).catch((error: unknown) => this.options.onRetry(this.source.name, asError(error), 1));
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  }
+}
+
+/** Jobs that carry something else than events count as one. */
+function countOf(data: LaneJob['data']): number {
+  return Math.max(1, data.events?.length ?? 1);
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

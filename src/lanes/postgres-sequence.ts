@@ -1,0 +1,25 @@
+import type { Pool } from 'pg';
+import { errorText, RetryableError } from '../base/errors';
+import type { LaneProgress, Sequence } from './sequence';
+
+/** All lanes share BullMQ's sequence of jobs. A job whose transaction is not over yet has a number already, and nobody has been told that it was accepted. */
+export class PostgresSequence implements Sequence {
+  constructor(private readonly pool: Pool) {}
+
+  async progress(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneProgress>> {
+    if (lanes.length === 0) return new Map();
+    try {
+      const { rows } = await this.pool.query<{ lane: string; tail: string; oldest: string | null }>(PROGRESS, [lanes]);
+      return new Map(rows.map(({ lane, tail, oldest }) => [lane, { tail: Number(tail), oldest: oldest === null ? null : Number(oldest) }]));
+    } catch (error) {
+      throw new RetryableError(`the queue's database: ${errorText(error)}`);
+    }
+  }
+}
+
+/** One statement, and so one snapshot: a job on its way from waiting to active is seen in one of the two. The order is that of BullMQ's index. */
+const PROGRESS = `
+  SELECT lane, (SELECT last_value FROM offline_queue.job_seq) AS tail, least(
+    (SELECT seq FROM offline_queue.job WHERE queue = lane AND state = 'waiting' ORDER BY priority, seq LIMIT 1),
+    (SELECT min(seq) FROM offline_queue.job WHERE queue = lane AND state = 'active')) AS oldest
+  FROM unnest($1::text[]) AS lane`;

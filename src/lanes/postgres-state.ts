@@ -1,0 +1,110 @@
+import type { Pool, QueryResult, QueryResultRow } from 'pg';
+import { errorText, RetryableError } from '../base/errors';
+import type { Entry, Leases, SharedState } from './state';
+
+/** The tables of migrations/queue/001. Schema names are spelled out: the embedded database has one session for all. */
+export class PostgresState implements SharedState {
+  constructor(private readonly pool: Pool) {}
+
+  async getOrSet(key: string, value: string): Promise<string> {
+    await this.query(`INSERT INTO offline_queue.shared_state (key, value) VALUES ($1, $2) ON CONFLICT (key) DO NOTHING`, [key, value]);
+    return (await this.get(key)) ?? value;
+  }
+
+  async get(key: string): Promise<string | null> {
+    const { rows } = await this.query<{ value: string }>(
+      `SELECT value FROM offline_queue.shared_state WHERE key = $1 AND (expires_at IS NULL OR expires_at > $2)`,
+      [key, Date.now()],
+    );
+    return rows[0]?.value ?? null;
+  }
+
+  async set(key: string, value: string, ttlMs: number): Promise<void> {
+    await this.query(
+      `INSERT INTO offline_queue.shared_state (key, value, expires_at) VALUES ($1, $2, $3)
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
+      [key, value, Date.now() + ttlMs],
+    );
+  }
+
+  async raise(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    await this.query(
+      `INSERT INTO offline_queue.shared_state AS held (key, value, expires_at)
+       SELECT key, max(value COLLATE "C"), $3::bigint FROM unnest($1::text[], $2::text[]) AS entry(key, value) GROUP BY key ORDER BY key
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at
+       WHERE held.value COLLATE "C" <= excluded.value OR held.expires_at <= $4`,
+      [entries.map(({ key }) => key), entries.map(({ value }) => value), Date.now() + ttlMs, Date.now()],
+    );
+  }
+
+  async setAll(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    const last = new Map(entries.map(({ key, value }) => [key, value]));
+    await this.query(
+      `INSERT INTO offline_queue.shared_state (key, value, expires_at)
+       SELECT key, value, $3::bigint FROM unnest($1::text[], $2::text[]) AS entry(key, value) ORDER BY key
+       ON CONFLICT (key) DO UPDATE SET value = excluded.value, expires_at = excluded.expires_at`,
+      [[...last.keys()], [...last.values()], Date.now() + ttlMs],
+    );
+  }
+
+  async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    if (keys.length === 0) return new Map();
+    const { rows } = await this.query<{ key: string; value: string }>(
+      `SELECT key, value FROM offline_queue.shared_state WHERE key = ANY($1::text[]) AND (expires_at IS NULL OR expires_at > $2)`,
+      [keys, Date.now()],
+    );
+    return new Map(rows.map(({ key, value }) => [key, value]));
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.query(`DELETE FROM offline_queue.shared_state WHERE key = $1`, [key]);
+  }
+
+  async lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases> {
+    const now = Date.now();
+    const { rows } = await this.query<{ msgid: string }>(
+      `INSERT INTO offline_queue.delivery_lease AS held (msgid, owner, expires_at)
+       SELECT DISTINCT id, $2, $3::bigint FROM unnest($1::text[]) AS id ORDER BY id
+       ON CONFLICT (msgid) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
+       WHERE held.expires_at <= $4
+       RETURNING msgid`,
+      [ids, owner, now + ttlMs, now],
+    );
+    const granted = new Set(rows.map(({ msgid }) => msgid));
+    if (granted.size === new Set(ids).size) return { granted, own: new Set() };
+    const held = await this.query<{ msgid: string }>(
+      `SELECT msgid FROM offline_queue.delivery_lease WHERE msgid = ANY($1::text[]) AND owner = $2`,
+      [ids, owner],
+    );
+    return { granted, own: new Set(held.rows.map(({ msgid }) => msgid).filter((id) => !granted.has(id))) };
+  }
+
+  async release(ids: readonly string[], owner: string): Promise<void> {
+    await this.query(`DELETE FROM offline_queue.delivery_lease WHERE msgid = ANY($1::text[]) AND owner = $2`, [ids, owner]);
+  }
+
+  async purge(limit: number): Promise<boolean> {
+    let more = false;
+    for (const [table, key] of [
+      ['shared_state', 'key'],
+      ['delivery_lease', 'msgid'],
+    ] as const) {
+      // In the order of the index on expires_at: without it the planner may read everything to find that nothing has expired.
+      const { rowCount } = await this.query(
+        `DELETE FROM offline_queue.${table} WHERE ${key} = ANY(ARRAY(
+           SELECT ${key} FROM offline_queue.${table} WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)) AND expires_at <= $1`,
+        [Date.now(), limit],
+      );
+      more ||= rowCount === limit;
+    }
+    return more;
+  }
+
+  private async query<R extends QueryResultRow>(sql: string, values: unknown[]): Promise<QueryResult<R>> {
+    try {
+      return await this.pool.query<R>(sql, values);
+    } catch (error) {
+      throw new RetryableError(`the queue's database: ${errorText(error)}`);
+    }
+  }
+}

@@ -1,0 +1,180 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  createPostgresBackend,
+  Queue,
+  runMigrations,
+  Worker,
+  type PostgresConnectionOptions,
+  type PostgresQueueBackend,
+} from 'bullmq';
+import { Client, Pool, type ClientConfig } from 'pg';
+import type { EventEmitter } from 'node:events';
+import { errorText, RetryableError } from '../base/errors';
+import { healthWithin } from '../base/health';
+import type { Health } from '../base/health';
+import type { Weakness } from '../base/health';
+import { LANES, type JobQueue, type QueueBackend } from './backend';
+import { Connections } from './postgres-connections';
+import { PostgresSequence } from './postgres-sequence';
+import { PostgresState } from './postgres-state';
+import type { Sequence } from './sequence';
+import { JobSource, WORKER_OPTIONS } from './source';
+import type { SharedState } from './state';
+
+/** Ours alone: other users of BullMQ in the same database keep their own schema (its default is "bullmq"). */
+const SCHEMA = 'offline_queue';
+const MIGRATION = join(__dirname, '../../migrations/queue/001_order_and_shared_state.sql');
+/** At most so many statements of BullMQ at once, and of the shared state. With the one that listens a server has at most 11, and an idle one fewer. */
+const CONNECTIONS = 6;
+const STATE_CONNECTIONS = 4;
+/** Any number; it keeps two starting servers from creating the trigger at once. */
+const MIGRATION_LOCK = 7_261_844;
+
+/** For one job, or as many as are taken at once. */
+const QUERY_TIMEOUT_MS = 15_000;
+/** A new version of BullMQ may change tables that hold a backlog. */
+const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
+
+export interface PostgresQueueOptions {
+  readonly connection: ClientConfig;
+  /** This process is the only one that can have the database open (embedded): jobs in hand at the last exit are taken over at once. */
+  readonly exclusive: boolean;
+  readonly onError: (error: Error) => void;
+}
+
+/** BullMQ on PostgreSQL, or on the embedded database. */
+export class PostgresQueue implements QueueBackend {
+  readonly state: SharedState;
+  readonly sequence: Sequence;
+  readonly laneCounts = LANES;
+  readonly shared: boolean;
+  private readonly pool: Pool;
+  private readonly connections = new Connections();
+  /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
+  private root: PostgresQueueBackend | null = null;
+  private listens: Promise<unknown> = Promise.resolve();
+  private closed = false;
+
+  constructor(private readonly options: PostgresQueueOptions) {
+    this.pool = new Pool({ ...this.watched(), max: STATE_CONNECTIONS });
+    this.pool.on('error', options.onError);
+    this.state = new PostgresState(this.pool);
+    this.sequence = new PostgresSequence(this.pool);
+    this.shared = !options.exclusive;
+  }
+
+  private connection(): ClientConfig {
+    return {
+      query_timeout: QUERY_TIMEOUT_MS,
+      ...this.options.connection,
+      options: `-c search_path=${SCHEMA}`,
+      connectionTimeoutMillis: 5_000,
+      keepAlive: true,
+    };
+  }
+
+  /** The embedded database's are no sockets. */
+  private watched(): ClientConfig {
+    return { ...this.connection(), ...(!this.options.exclusive && this.connections.watched()) };
+  }
+
+  private bullConnection(max: number): PostgresConnectionOptions {
+    return { ...this.watched(), schema: SCHEMA, max } as PostgresConnectionOptions;
+  }
+
+  /** All queues share the root's connections: a few for statements, and one that listens for new jobs. */
+  private siblingOfRoot(name: string): PostgresQueueBackend {
+    if (this.root === null) throw new TypeError('the queue is not prepared');
+    return this.root.forQueue(name, '') as PostgresQueueBackend;
+  }
+
+  queue(name: string): JobQueue {
+    const queue = new Queue(name, { connection: {} }, () => this.siblingOfRoot(name));
+    queue.on('error', this.options.onError);
+    return queue;
+  }
+
+  source(name: string): JobSource {
+    const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: {} }, () => this.listening(this.siblingOfRoot(name)));
+    worker.on('error', this.options.onError);
+    return new JobSource(worker);
+  }
+
+  /**
+   * A backend that waits for jobs on the connection that all of them listen on. BullMQ tells only the backend that owns it when it is made anew: the
+   * others would sleep on. And they ask to listen one after the other, because pg takes one statement at a time.
+   */
+  private listening(backend: PostgresQueueBackend): PostgresQueueBackend {
+    const inner = backend as unknown as { readonly connection: EventEmitter; ensureListening(): Promise<unknown> };
+    const waitForJob = backend.waitForJob.bind(backend);
+    backend.waitForJob = async (timeout) => {
+      const listen = () => (this.closed ? undefined : inner.ensureListening());
+      this.listens = this.listens.then(listen, listen);
+      await this.listens;
+      return this.closed ? null : waitForJob(timeout);
+    };
+    inner.connection.on('listenerinvalidated', () => void backend.disconnectBlocking().then(() => backend.reconnectBlocking()));
+    return backend;
+  }
+
+  async prepare(): Promise<void> {
+    try {
+      const client = new Client({ ...this.connection(), query_timeout: MIGRATION_TIMEOUT_MS });
+      // Whoever asks it hears of it; without a listener it would end the process.
+      client.on('error', () => undefined);
+      try {
+        await client.connect();
+        await runMigrations(client, SCHEMA);
+        await client.query(
+          `BEGIN; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}); SET LOCAL search_path TO ${SCHEMA};
+           ${readFileSync(MIGRATION, 'utf8')}; COMMIT`,
+        );
+        if (this.options.exclusive) await client.query(TAKE_OVER);
+      } finally {
+        await client.end();
+      }
+      await this.connectProducers();
+    } catch (error) {
+      throw new RetryableError(`the queue's database: ${errorText(error)}`);
+    }
+  }
+
+  private async connectProducers(): Promise<void> {
+    if (this.root !== null) return;
+    const root = createPostgresBackend('root', { ...WORKER_OPTIONS, connection: this.bullConnection(CONNECTIONS) });
+    // All others have its options, whatever they are given. Without a listener a connection that breaks while idle would end the process.
+    root.on('error', this.options.onError);
+    try {
+      await root.waitUntilReady();
+      this.root = root;
+    } finally {
+      if (this.root === null) await root.close();
+    }
+  }
+
+  health(): Promise<Health> {
+    return healthWithin('QUEUE_URL', async () => {
+      const { rows } = await this.pool.query<{ v: string }>(`SELECT current_setting('server_version') AS v`);
+      return `PostgreSQL ${rows[0]?.v}`;
+    });
+  }
+
+  async weaknesses(): Promise<Weakness[]> {
+    // The embedded database's, which never calls fsync, is no setting: the README says so.
+    if (this.options.exclusive) return [];
+    const { rows } = await this.pool.query<{ name: string }>(`SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'`);
+    return rows.map(({ name }) => ({ text: `${name} is off: what was confirmed in the last moment is lost when its machine dies`, remedy: `set ${name} to on` }));
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    await this.root?.close();
+    await this.pool.end();
+  }
+}
+
+/** Lets BullMQ's own check for stalled jobs find them expired at its first look. */
+const TAKE_OVER = `
+  UPDATE ${SCHEMA}.job SET locked_until_ms = 0, stalled_marked = true WHERE state = 'active';
+  DELETE FROM ${SCHEMA}.meta WHERE field = 'stalled-check';`;

@@ -1,0 +1,43 @@
+import { errorText, RetryableError } from '../base/errors';
+import type { RedisConnection } from '../redis/connect';
+import type { LaneProgress, Sequence } from './sequence';
+
+/**
+ * BullMQ numbers a queue's jobs one by one and keeps the ids of those that wait in a list whose end is the next to be taken. After a crash some ids
+ * at that end may be out of order: so many of them are looked at.
+ */
+const LOOKED_AT = 1_024;
+
+const PROGRESS = `
+local answer = {}
+for i = 1, #KEYS, 3 do
+  local oldest = -1
+  local function look(ids)
+    for _, id in ipairs(ids) do
+      local number = tonumber(id)
+      if number and (oldest < 0 or number < oldest) then oldest = number end
+    end
+  end
+  look(redis.call('LRANGE', KEYS[i + 1], 0, -1))
+  look(redis.call('LRANGE', KEYS[i + 2], -tonumber(ARGV[1]), -1))
+  answer[#answer + 1] = tonumber(redis.call('GET', KEYS[i]) or '0')
+  answer[#answer + 1] = oldest
+end
+return answer`;
+
+/** The keys are BullMQ's own: `{prefix}:{queue}:id`, `:active` and `:wait`. */
+export class RedisSequence implements Sequence {
+  constructor(
+    private readonly redis: RedisConnection,
+    private readonly prefix: string,
+  ) {}
+
+  async progress(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneProgress>> {
+    if (lanes.length === 0) return new Map();
+    const keys = lanes.flatMap((lane) => ['id', 'active', 'wait'].map((key) => `${this.prefix}:${lane}:${key}`));
+    const answer = (await this.redis.eval(PROGRESS, keys.length, ...keys, LOOKED_AT).catch((error: unknown) => {
+      throw new RetryableError(`the queue's Redis: ${errorText(error)}`);
+    })) as number[];
+    return new Map(lanes.map((lane, i) => [lane, { tail: answer[2 * i] ?? 0, oldest: (answer[2 * i + 1] ?? -1) < 0 ? null : (answer[2 * i + 1] ?? null) }]));
+  }
+}

@@ -1,0 +1,91 @@
+import { Queue, Worker } from 'bullmq';
+import type { ServiceUrl } from '../config/url';
+import { errorText, RetryableError } from '../base/errors';
+import { healthWithin } from '../base/health';
+import { connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
+import { weaknessesOf } from '../redis/durability';
+import { infoField } from '../redis/info';
+import type { Health } from '../base/health';
+import type { Weakness } from '../base/health';
+import { LANES, type JobQueue, type QueueBackend } from './backend';
+import { RedisSequence } from './redis-sequence';
+import { RedisState } from './redis-state';
+import type { Sequence } from './sequence';
+import { JobSource, WORKER_OPTIONS } from './source';
+import type { SharedState } from './state';
+
+/** With the hash tag all keys of the queues are in one slot, which BullMQ's scripts need on Redis Cluster. */
+const PREFIX = '{offline}';
+/** A server that vanished without a word leaves connections on which everything times out: they are given up after this. */
+const SILENCE_MS = { producers: 5_000, /** BullMQ blocks on duplicates of this one, up to 10 s. */ consumers: 15_000 };
+/** Less than what a health check may take. */
+const CONNECT_TIMEOUT_MS = 2_500;
+
+export interface RedisQueueOptions {
+  readonly url: ServiceUrl;
+  readonly onError: (error: Error) => void;
+  /** After which a connection with commands to which nothing is answered is made anew. */
+  readonly silenceMs?: { readonly producers: number; readonly consumers: number };
+}
+
+/** BullMQ on Redis: single, Sentinel or Cluster. */
+export class RedisQueue implements QueueBackend {
+  readonly state: SharedState;
+  readonly sequence: Sequence;
+  readonly laneCounts = LANES;
+  readonly shared = true;
+  private readonly producers: RedisConnection;
+  private readonly consumers: RedisConnection;
+
+  constructor(private readonly options: RedisQueueOptions) {
+    const { producers, consumers } = options.silenceMs ?? SILENCE_MS;
+    // While Redis is away an add fails at once, and EMQX gets its 503; a worker waits.
+    this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000, socketTimeout: producers });
+    this.consumers = this.connect({ maxRetriesPerRequest: null, socketTimeout: consumers });
+    this.state = new RedisState(this.producers, PREFIX);
+    this.sequence = new RedisSequence(this.producers, PREFIX);
+  }
+
+  private connect(options: RedisClientOptions): RedisConnection {
+    const client = connectRedis(this.options.url, 'QUEUE_URL', options);
+    client.on('error', this.options.onError);
+    return client;
+  }
+
+  queue(name: string): JobQueue {
+    const queue = new Queue(name, { connection: this.producers, prefix: PREFIX });
+    queue.on('error', this.options.onError);
+    return queue;
+  }
+
+  source(name: string): JobSource {
+    const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: this.consumers, prefix: PREFIX });
+    worker.on('error', this.options.onError);
+    return new JobSource(worker);
+  }
+
+  async prepare(): Promise<void> {
+    try {
+      await connected(this.producers, CONNECT_TIMEOUT_MS);
+      await this.producers.ping();
+    } catch (error) {
+      throw new RetryableError(`QUEUE_URL: ${errorText(error)}`);
+    }
+  }
+
+  health(): Promise<Health> {
+    return healthWithin('QUEUE_URL', async () => {
+      await connected(this.producers, CONNECT_TIMEOUT_MS);
+      return `Redis ${infoField(await this.producers.info('server'), 'redis_version')}`;
+    });
+  }
+
+  weaknesses(): Promise<Weakness[]> {
+    return weaknessesOf(this.producers);
+  }
+
+  async close(): Promise<void> {
+    this.producers.disconnect();
+    this.consumers.disconnect();
+  }
+}

@@ -1,0 +1,49 @@
+import type { components } from '../../contract/openapi';
+import type { ClientChange } from '../../lanes/jobs';
+import type { Lanes } from '../../lanes/lanes';
+import type { SharedState } from '../../lanes/state';
+import type { Subscription } from '../../stores/store';
+import { clientConsumer } from '../../mqtt/consumer';
+import { isEmpty } from '../deliver/window';
+import { loadWindow } from '../deliver/windows';
+
+/** How a delivery to the client stands. */
+export type DeliveryView = components['schemas']['DeliveryProgress'];
+
+export interface ClientDeskDeps {
+  readonly lanes: Pick<Lanes, 'put'>;
+  readonly state: Pick<SharedState, 'get'>;
+  readonly now: () => number;
+}
+
+/** What an operator asks for about a client goes the way of events, through the client's lane: it takes its turn among them. */
+export class ClientDesk {
+  constructor(private readonly deps: ClientDeskDeps) {}
+
+  /** The broker makes exactly these subscriptions for the client from now on; resolves when the queue has the request. */
+  assign(clientid: string, subscriptions: readonly Omit<Subscription, 'clientid'>[]): Promise<void> {
+    const own = subscriptions.map(({ topic, qos }) => ({ clientid, topic, qos }));
+    return this.put({ kind: 'assigned', clientid, subscriptions: own, at: this.deps.now() });
+  }
+
+  /** Ends one of them, or all (null); resolves when the queue has the request. */
+  withdraw(clientid: string, filter: string | null): Promise<void> {
+    return this.put({ kind: 'withdrawn', clientid, filters: filter === null ? null : [filter], at: this.deps.now() });
+  }
+
+  /** null: nothing is on its way to the client. */
+  async delivery(clientid: string): Promise<DeliveryView | null> {
+    const window = await loadWindow(this.deps.state, clientConsumer(clientid));
+    if (isEmpty(window)) return null;
+    const sentAt = Object.values(window.inFlight);
+    return {
+      unacknowledged: sentAt.length,
+      oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)),
+      waiting: window.runs.map(({ filter, qos, topic, id }) => ({ filter, qos, topic: topic === '' ? null : topic, after: id === '' ? null : id })),
+    };
+  }
+
+  private put(change: ClientChange): Promise<void> {
+    return this.deps.lanes.put([{ change }]);
+  }
+}

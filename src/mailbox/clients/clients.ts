@@ -1,0 +1,79 @@
+import type { ClientChange } from '../../lanes/jobs';
+import type { ClientState, Store } from '../../stores/store';
+import { eachOf, groupBy } from '../../base/parallel';
+import { stateAfter, type ConnectionChange } from './presence';
+import type { SubscriptionChange, Subscriptions } from './subscriptions';
+
+export interface ClientsDeps {
+  readonly store: Pick<Store, 'saveClientStates' | 'getClientState'>;
+  readonly subscriptions: Pick<Subscriptions, 'apply' | 'restore' | 'assign' | 'withdraw'>;
+  readonly now: () => number;
+}
+
+/** Clients that one job works for at a time. */
+const PARALLEL = 16;
+/** A state from so far in the future was written while a clock was wrong: it must not outlive every event that comes. ms. */
+const MAX_AHEAD_MS = 3_600_000;
+
+/** Keeps client state and subscriptions, and makes the subscriptions again for a client that connects. */
+export class Clients {
+  constructor(private readonly deps: ClientsDeps) {}
+
+  /** In the order of events of each client (its lane). */
+  async apply(changes: readonly ClientChange[]): Promise<void> {
+    const byClient = [...groupBy(changes, ({ clientid }) => clientid)];
+    const states = await this.keepStates(byClient);
+    await eachOf(byClient, PARALLEL, ([clientid, own]) => this.keepSubscriptions(clientid, own, states.get(clientid) ?? null));
+  }
+
+  /** @returns the states of those that connected or disconnected. */
+  private async keepStates(byClient: readonly [string, readonly ClientChange[]][]): Promise<Map<string, ClientState>> {
+    const states = new Map<string, ClientState>();
+    const changed: ClientState[] = [];
+    await eachOf(byClient, PARALLEL, async ([clientid, own]) => {
+      const changes = own.filter(isConnection);
+      if (changes.length === 0) return;
+      const known = await this.deps.store.getClientState(clientid);
+      const state = changes.reduce<ClientState | null>(stateAfter, this.credible(known)) as ClientState;
+      states.set(clientid, state);
+      // The store keeps the greatest `at`; of two with the same one it may choose by itself.
+      if (state !== known) changed.push({ ...state, at: Math.max(state.at, (known?.at ?? -1) + 1) });
+    });
+    if (changed.length > 0) await this.deps.store.saveClientStates(changed);
+    return states;
+  }
+
+  private credible(state: ClientState | null): ClientState | null {
+    return state !== null && state.at <= this.deps.now() + MAX_AHEAD_MS ? state : null;
+  }
+
+  /** What the client did itself first: what it has subscribed to since it connected need not be made. */
+  private async keepSubscriptions(clientid: string, changes: readonly ClientChange[], state: ClientState | null): Promise<void> {
+    const { subscriptions } = this.deps;
+    let own: SubscriptionChange[] = [];
+    const flush = async () => {
+      if (own.length > 0) await subscriptions.apply(clientid, own);
+      own = [];
+    };
+    for (const change of changes) {
+      if (isSubscription(change)) own.push(change);
+      if (change.kind === 'assigned' || change.kind === 'withdrawn') await flush();
+      if (change.kind === 'assigned') await subscriptions.assign(clientid, change.subscriptions);
+      if (change.kind === 'withdrawn') await subscriptions.withdraw(clientid, change.filters);
+    }
+    await flush();
+    const connectedAt = state?.connected ? state.connectedAt : null;
+    // Of the current connection: the event of one that is over asks for nothing. When the job runs again it does so again.
+    if (connectedAt === null || !changes.some(({ kind, at }) => kind === 'connected' && at === connectedAt)) return;
+    const made = changes.flatMap((change) => (change.kind === 'subscribed' && change.at >= connectedAt ? [change.filter] : []));
+    await subscriptions.restore(clientid, connectedAt, new Set(made));
+  }
+}
+
+function isConnection(change: ClientChange): change is ConnectionChange {
+  return change.kind === 'connected' || change.kind === 'disconnected';
+}
+
+function isSubscription(change: ClientChange): change is SubscriptionChange {
+  return change.kind === 'subscribed' || change.kind === 'unsubscribed';
+}

@@ -1,0 +1,52 @@
+import type { Delivery } from '../../emqx/api';
+import type { Message, QoS, UserProperty } from '../../mqtt/message';
+import { MSGID_PROPERTY, SIGNATURE_PROPERTY, type Signer } from '../signature';
+
+/** The user properties that carry what EMQX's REST API cannot (promise 11). */
+export const USER_PROPERTIES_PROPERTY = 'offline-user-properties';
+export const CORRELATION_DATA_PROPERTY = 'offline-correlation-data';
+const OURS = new Set([MSGID_PROPERTY, SIGNATURE_PROPERTY, USER_PROPERTIES_PROPERTY, CORRELATION_DATA_PROPERTY]);
+
+/** A stored message as EMQX's REST API takes it, marked as ours. `topic` is the message's own or the client's inbox. */
+export function deliveryOf(message: Message, topic: string, qos: QoS, now: number, signer: Signer): Delivery {
+  const { contentType, responseTopic, correlationData, payloadFormatIndicator, messageExpiryInterval, userProperties } = message.properties;
+  const text = correlationData === undefined ? undefined : printable(correlationData);
+  return {
+    topic,
+    qos,
+    // It is not the topic's retained message of now: to set the flag would replace the one that EMQX keeps.
+    retain: false,
+    payload: message.payload,
+    properties: {
+      ...(contentType !== undefined && { contentType }),
+      ...(responseTopic !== undefined && { responseTopic }),
+      ...(payloadFormatIndicator !== undefined && { payloadFormatIndicator }),
+      ...(messageExpiryInterval !== undefined && { messageExpiryInterval: remaining(message, messageExpiryInterval, now) }),
+      ...(text !== undefined && text !== null && { correlationData: text }),
+      userProperties: {
+        ...mapOf(userProperties ?? []),
+        ...(text === null && { [CORRELATION_DATA_PROPERTY]: correlationData as string }),
+        [MSGID_PROPERTY]: message.id,
+        [SIGNATURE_PROPERTY]: signer.sign(message.id),
+      },
+    },
+  };
+}
+
+/** Seconds that are left; at least 1, as the message was not expired when it was read. */
+function remaining(message: Message, interval: number, now: number): number {
+  return Math.max(1, interval - Math.floor((now - message.publishReceivedAt) / 1000));
+}
+
+/** REST takes a map: duplicate keys, and keys that we use ourselves, also go as a list. The last of a key wins, as in EMQX's own maps. */
+function mapOf(properties: readonly UserProperty[]): Record<string, string> {
+  const map = Object.fromEntries(properties.filter(({ key }) => !OURS.has(key)).map(({ key, value }) => [key, value]));
+  return Object.keys(map).length === properties.length ? map : { ...map, [USER_PROPERTIES_PROPERTY]: JSON.stringify(properties) };
+}
+
+/** The bytes as text if REST can carry them (printable UTF-8), otherwise null. */
+function printable(base64: string): string | null {
+  const bytes = Buffer.from(base64, 'base64');
+  const text = bytes.toString('utf8');
+  return Buffer.from(text, 'utf8').equals(bytes) && !/[\p{Cc}\p{Cs}\p{Cn}]/u.test(text) ? text : null;
+}

@@ -1,0 +1,68 @@
+import type { Lanes } from '../../lanes/lanes';
+import type { Store } from '../../stores/store';
+import type { Message, MessageRef } from '../../mqtt/message';
+import { retainedExpiryOf } from '../../policies/policy';
+import type { RestoredCopies } from './restored-copies';
+import type { RetainedIds } from './retained-ids';
+
+export interface RetainedKeeperDeps {
+  readonly store: Pick<Store, 'putRetained' | 'deleteRetained'>;
+  readonly ids: Pick<RetainedIds, 'newest'>;
+  readonly copies: Pick<RestoredCopies, 'of'>;
+  readonly lanes: Pick<Lanes, 'reconcile'>;
+  readonly setAside: (message: Message, reason: string) => Promise<void>;
+}
+
+/** Keeps each topic's retained message in the store: the newest by id, whatever order events come in. */
+export class RetainedKeeper {
+  constructor(private readonly deps: RetainedKeeperDeps) {}
+
+  /** In the topics' message lane, with messages that have the retain flag and are noted in RetainedIds. */
+  async apply(messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    await this.put(messages.filter(({ payload }) => payload.length > 0));
+    const cleared = await this.cleared(messages);
+    if (cleared.length > 0) await this.deps.store.deleteRetained(cleared);
+    await this.reconcile(messages);
+  }
+
+  private async put(messages: readonly Message[]): Promise<void> {
+    if (messages.length === 0) return;
+    const refusals = await this.deps.store.putRetained(messages.map((message) => ({ ...message, expiresAt: retainedExpiryOf(message) })));
+    for (const { id, reason } of refusals) {
+      const message = messages.find((each) => each.id === id);
+      if (message !== undefined) await this.deps.setAside(message, `the store refused it as a retained message: ${reason}`);
+    }
+  }
+
+  /**
+   * Looked up after the put: a message whose deletion came first is gone from the store, which would take it again. What is known of the
+   * newest publish takes it out.
+   */
+  private async cleared(messages: readonly Message[]): Promise<MessageRef[]> {
+    const own = messages.filter(({ payload }) => payload.length === 0).map(({ topic, id }) => ({ topic, id }));
+    const known = await Promise.all(
+      topicsOf(messages).map(async (topic) => {
+        const newest = await this.deps.ids.newest(topic);
+        return newest === null || newest.kept ? [] : [{ topic, id: newest.id }];
+      }),
+    );
+    return [...own, ...known.flat()];
+  }
+
+  /** EMQX had these before a restored message of the topic took their place. After the writes above: see Restorer.restore. */
+  private async reconcile(messages: readonly Message[]): Promise<void> {
+    const overtaken = await Promise.all(
+      messages.map(async ({ topic, id }) => {
+        const copy = await this.deps.copies.of(topic);
+        return copy !== null && id !== copy.id && (copy.copyId === null || id < copy.copyId) ? [topic] : [];
+      }),
+    );
+    const topics = [...new Set(overtaken.flat())];
+    if (topics.length > 0) await this.deps.lanes.reconcile(topics);
+  }
+}
+
+function topicsOf(messages: readonly Message[]): string[] {
+  return [...new Set(messages.map(({ topic }) => topic))];
+}

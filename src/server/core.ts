@@ -1,0 +1,173 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RefusedError } from '../base/errors';
+import { readEvent } from '../events';
+import type { CoreDeps } from './deps';
+import { clientWork, historyWork, messageWork, type WorkParts } from './work';
+import { ClientDesk } from '../mailbox/clients/client-desk';
+import { requestsOf } from '../mailbox/positions/readers';
+import { AcceptedAcks } from '../mailbox/accepted-acks';
+import { Ingest } from '../door/ingest';
+import { Letters } from '../dead-letters/letters';
+import { ReadPurger } from '../mailbox/positions/read-purger';
+import { RestoreWatch } from '../mailbox/retained/restore-watch';
+import { newSigningKey, Signer } from '../mailbox/signature';
+import { Trimmer } from '../writes/trimmer';
+import { registerGauges } from '../ops/gauges';
+import { Maintenance } from '../ops/maintenance';
+import { NO_API_KEY } from '../ops/status';
+import { Budget } from '../lanes/batcher';
+import { LetterBox } from '../dead-letters/box';
+import { Consumer, type ConsumerOptions, type LaneWork } from '../lanes/consumer';
+import type { LaneJob } from '../lanes/jobs';
+import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS } from '../lanes/lanes';
+import { clientLane, historyLane, messageLane } from '../lanes/names';
+import { hasPassed, tailsOf } from '../lanes/sequence';
+
+/** Events that wait in memory for the queue; beyond it they get 429. EMQX has up to 800 under way for each of its nodes (8 connections). */
+const MAX_WAITING = { items: 8_192, bytes: 64 * 1024 * 1024 };
+const DEAD_LETTERS = { count: 10_000, ageMs: 30 * 24 * 3_600_000 };
+
+const STORED_LOOK_MS = 50;
+
+type Opened = Pick<Consumer<LaneJob>, 'open' | 'start' | 'close'>;
+
+/** What needs the queue: from accepted events to the store and to EMQX. */
+export class Core {
+  readonly ingest: Ingest;
+  readonly letters: Letters;
+  readonly clients: ClientDesk;
+  private readonly acks: AcceptedAcks;
+  private readonly maintenance: Maintenance;
+  private readonly watch: RestoreWatch | null;
+  private readonly trimmer: Trimmer;
+  private consumers: readonly Opened[] = [];
+  private readonly closing = new AbortController();
+
+  private constructor(
+    private readonly deps: CoreDeps,
+    readonly lanes: Lanes,
+    readonly box: LetterBox,
+    private readonly signer: Signer,
+  ) {
+    const { config, backends, emqx, metrics, log, now } = deps;
+    const { store, queue } = backends;
+    const { state } = queue;
+    const { policies } = config;
+    const retainer = emqx?.retainer;
+    this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: randomUUID() });
+    this.acks = new AcceptedAcks(queue.shared ? state : null);
+    this.ingest = new Ingest(lanes, policies, signer, this.acks);
+    this.letters = new Letters({
+      ...{ box, ingest: this.ingest, metrics, now },
+      parse: (event, name) => readEvent(event, name).event,
+      append: (sink, messages) => lanes.historyOf(sink, messages),
+    });
+    this.clients = new ClientDesk({ lanes, state, now });
+    this.trimmer = new Trimmer({ store, policies, metrics, onError: (err) => log.warn({ err }, 'a topic could not be trimmed to maxStored; it is looked at again') });
+    const readPurger = new ReadPurger({ store, policies, now });
+    this.maintenance = new Maintenance({ store, state, letters: box, readPurger, trimmer: this.trimmer, policies, vacuum: () => backends.vacuum(), metrics, log, now });
+  }
+
+  /** Once it is open events are accepted. Throws RetryableError while the queue is away. */
+  static async open(deps: CoreDeps): Promise<Core> {
+    const { queue } = deps.backends;
+    await queue.prepare();
+    const key = deps.config.signingKey ?? (await queue.state.getOrSet('signing-key', newSigningKey()));
+    const budget = new Budget(MAX_WAITING);
+    const lanes = new Lanes(queue, budget, deps.backends.history.map(({ name }) => name));
+    await lanes.prepare();
+    for (const { text, remedy } of await queue.weaknesses()) deps.log.warn(`QUEUE_URL: ${text}; ${remedy}`);
+    const box = new LetterBox(queue, DEAD_LETTERS);
+    registerGauges(deps.metrics.registry, { lanes: () => lanes.counts(), deadLetters: () => box.count(), waiting: () => budget.waiting });
+    return new Core(deps, lanes, box, new Signer(key));
+  }
+
+  /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */
+  async start(onFailure: (error: unknown) => void): Promise<void> {
+    const { store, queue } = this.deps.backends;
+    await store.migrate();
+    const { messages, others } = this.openConsumers();
+    const consumers = [...messages, ...others];
+    try {
+      await Promise.all(consumers.map((consumer) => consumer.open()));
+    } catch (error) {
+      await Promise.all(consumers.map((consumer) => consumer.close()));
+      throw error;
+    }
+    this.consumers = consumers;
+    for (const consumer of messages) consumer.start(onFailure);
+    const startOthers = () => others.forEach((consumer) => consumer.start(onFailure));
+    // What earlier processes accepted and have not stored: on a queue that several processes share its acknowledgements are known (AcceptedAcks).
+    if (queue.shared) startOthers();
+    else void this.untilStored().then((isOver) => isOver && startOthers(), onFailure);
+    this.maintenance.start();
+    this.watch?.start();
+  }
+
+  private openConsumers(): { messages: Opened[]; others: Opened[] } {
+    const { backends } = this.deps;
+    const { laneCounts } = backends.queue;
+    const { lanes, letters, signer, acks, trimmer, deps } = this;
+    const parts: WorkParts = { deps, lanes, letters, signer, acks, trimmer };
+    const names = (count: number, nameOf: (lane: number) => string) => Array.from({ length: count }, (_, lane) => nameOf(lane));
+    return {
+      messages: names(laneCounts.messages, messageLane).map((lane) => this.consumer(lane, messageWork(parts, lane), MAX_JOB_EVENTS)),
+      others: [
+        ...names(laneCounts.clients, clientLane).map((lane) => this.consumer(lane, clientWork(parts, lane), 1)),
+        ...backends.history.map((sink) => this.consumer(historyLane(sink.name), historyWork(parts, sink), 1)),
+      ],
+    };
+  }
+
+  private consumer<J extends LaneJob>(lane: string, work: LaneWork<J>, maxEvents: number): Consumer<J> {
+    const { backends, metrics, log } = this.deps;
+    const options: ConsumerOptions = {
+      ...{ maxEvents, maxBytes: MAX_JOB_BYTES },
+      onDone: (addedAt) => metrics.queueLag.observe((Date.now() - addedAt) / 1_000),
+      onRetry: (name, error, attempt) => log.warn({ lane: name, attempt, err: error }, 'a job is tried again'),
+    };
+    return new Consumer(backends.queue.source(lane), work, options);
+  }
+
+  /** What was waiting in the message lanes when this process started is in the store. @returns false when the process stops before. */
+  private async untilStored(): Promise<boolean> {
+    const { sequence, laneCounts } = this.deps.backends.queue;
+    const lanes = Array.from({ length: laneCounts.messages }, (_, lane) => messageLane(lane));
+    const tails = tailsOf(await sequence.progress(lanes));
+    while (!hasPassed(await sequence.progress(lanes), tails)) {
+      await sleep(STORED_LOOK_MS, undefined, { signal: this.closing.signal }).catch(() => undefined);
+      if (this.closing.signal.aborted) return false;
+    }
+    return !this.closing.signal.aborted;
+  }
+
+  /** Resolves when the queue has the request. */
+  async requestDelivery(clientid: string, filter: string): Promise<void> {
+    if (this.deps.emqx === null) throw new RefusedError(NO_API_KEY);
+    const requests = requestsOf(this.deps.config.policies, { clientid, filter, qos: 2, at: this.deps.now() });
+    await this.lanes.put(requests.map((deliver) => ({ deliver })));
+  }
+
+  /** Resolves when the queue has the request. */
+  async requestRestore(filter: string): Promise<void> {
+    const { emqx } = this.deps;
+    if (emqx === null) throw new RefusedError(NO_API_KEY);
+    if (emqx.retainer === undefined) throw new RefusedError("this EMQX's REST API can't tell what it retains: nothing can be restored safely");
+    await this.lanes.restore({ filter, before: null, after: '' });
+  }
+
+  /** Finishes or gives back what is in hand. */
+  async close(): Promise<void> {
+    // At once, so that no job starts another try while we wait.
+    this.closing.abort();
+    const working = Promise.all(this.consumers.map((consumer) => consumer.close()));
+    const watching = this.watch?.stop();
+    await this.maintenance.stop();
+    await watching;
+    await working;
+    await this.trimmer.stop();
+    await this.lanes.close();
+    await this.box.close();
+  }
+}

@@ -1,0 +1,70 @@
+import type { Metrics } from '../base/metrics';
+import type { MessageEvent } from '../lanes/jobs';
+import type { Lanes } from '../lanes/lanes';
+import type { Store } from '../stores/store';
+import type { AcceptedAcks } from '../mailbox/accepted-acks';
+import type { LateWrites } from '../mailbox/positions/late-writes';
+import { fromWire, type Message } from '../mqtt/message';
+import type { RetainedIds } from '../mailbox/retained/retained-ids';
+import type { RetainedKeeper } from '../mailbox/retained/retained-keeper';
+import { TOMBSTONE_MS } from '../mailbox/times';
+import type { Trimmer } from './trimmer';
+
+type AckEvent = Extract<MessageEvent, { kind: 'ack' }>;
+
+export interface WriterDeps {
+  readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
+  readonly lanes: Pick<Lanes, 'progress' | 'history'>;
+  readonly retained: Pick<RetainedIds, 'note'>;
+  readonly keeper: Pick<RetainedKeeper, 'apply'>;
+  readonly trimmer: Pick<Trimmer, 'saved'>;
+  readonly acks: Pick<AcceptedAcks, 'settled'>;
+  readonly lateWrites: Pick<LateWrites, 'isPubsub' | 'around'>;
+  readonly metrics: Metrics;
+  /** A message that the store refuses for its content (promise 13). */
+  readonly setAside: (message: Message, reason: string) => Promise<void>;
+  readonly now: () => number;
+}
+
+/** Applies a message lane's events to the store: one write per batch for what is published, one for what is acknowledged. */
+export class Writer {
+  constructor(private readonly deps: WriterDeps) {}
+
+  /** Publishes first: an ack in the same batch belongs to a message of it or of an earlier one, or comes first (promise 3). */
+  async apply(events: readonly MessageEvent[], takenOver = false): Promise<void> {
+    const published = events.flatMap((event) => (event.kind === 'publish' ? [{ message: fromWire(event.message), retained: event.retained }] : []));
+    if (published.length > 0) await this.deps.retained.note(published.map(({ message }) => message));
+    await this.deps.keeper.apply(published.flatMap(({ message, retained }) => (retained === undefined ? [] : [message])));
+    await this.save(published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])), takenOver);
+    const acks = events.filter((event) => event.kind === 'ack');
+    if (acks.length > 0) await this.acknowledge(acks);
+  }
+
+  private async acknowledge(acks: readonly AckEvent[]): Promise<void> {
+    const { isPubsub } = this.deps.lateWrites;
+    const done = acks.filter(({ topic }) => !isPubsub(topic));
+    if (done.length > 0) this.deps.metrics.messagesRemoved.inc(await this.deps.store.removeMessages(done, this.deps.now() + TOMBSTONE_MS));
+    await this.deps.acks.settled(done.map(({ id }) => ({ id, reader: null })));
+    this.deps.metrics.acksApplied.inc(acks.length);
+    const progress = acks.flatMap(({ clientid, id, topic, ours }) => {
+      // Others have not read it: what EMQX delivered itself counts, too.
+      if (isPubsub(topic)) return [{ clientid, id, topic, ours }];
+      return ours ? [{ clientid, id }] : [];
+    });
+    if (progress.length > 0) await this.deps.lanes.progress(progress);
+  }
+
+  private async save(messages: readonly Message[], takenOver: boolean): Promise<void> {
+    if (messages.length === 0) return;
+    const refusals = await this.deps.lateWrites.around(messages, takenOver, () => this.deps.store.saveMessages(messages));
+    this.deps.metrics.messagesStored.inc(messages.length - refusals.length);
+    this.deps.metrics.messagesRefused.inc(refusals.length);
+    for (const { id, reason } of refusals) {
+      const message = messages.find((each) => each.id === id);
+      if (message !== undefined) await this.deps.setAside(message, `the store refused it: ${reason}`);
+    }
+    const refused = new Set(refusals.map(({ id }) => id));
+    await this.deps.lanes.history(messages.filter(({ id }) => !refused.has(id)));
+    this.deps.trimmer.saved(messages.map(({ topic }) => topic));
+  }
+}

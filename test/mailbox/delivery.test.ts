@@ -1,0 +1,61 @@
+import { deliveryOf } from '../../src/mailbox/deliver/delivery';
+import type { MessageProperties } from '../../src/mqtt/message';
+import { Signer } from '../../src/mailbox/signature';
+import { message } from '../support/messages';
+
+const signer = new Signer('key');
+const base64 = (...bytes: number[]) => Buffer.from(bytes).toString('base64');
+const propertiesOf = (properties: MessageProperties, ageMs = 0) => {
+  const now = Date.now();
+  return deliveryOf(message({ topic: 't', id: 'M', properties, publishReceivedAt: now - ageMs }), 't', 1, now, signer).properties;
+};
+const marks = { 'offline-msgid': 'M', 'offline-sig': signer.sign('M') };
+
+describe('a delivery', () => {
+  it('is marked with its id and our signature', () => {
+    expect(propertiesOf({}).userProperties).toEqual(marks);
+  });
+
+  it('is never retained: it would replace what EMQX retains for the topic', () => {
+    expect(deliveryOf(message({ topic: 't', retain: true }), 't', 1, 0, signer).retain).toBe(false);
+  });
+
+  it('has the properties that REST can carry as they were (promise 11)', () => {
+    const properties: MessageProperties = {
+      ...{ contentType: 'text/plain', responseTopic: 'r/1', payloadFormatIndicator: 1 },
+      ...{ correlationData: Buffer.from('é-42').toString('base64'), userProperties: [{ key: 'a', value: '1' }] },
+    };
+    expect(propertiesOf(properties)).toEqual({
+      ...{ contentType: 'text/plain', responseTopic: 'r/1', payloadFormatIndicator: 1, correlationData: 'é-42' },
+      userProperties: { a: '1', ...marks },
+    });
+  });
+
+  it('has duplicate user properties as a list (promise 11)', () => {
+    const pairs = [
+      { key: 'b', value: 'x' },
+      { key: 'b', value: 'y' },
+    ];
+    expect(propertiesOf({ userProperties: pairs }).userProperties).toEqual({
+      ...{ b: 'y', 'offline-user-properties': JSON.stringify(pairs) },
+      ...marks,
+    });
+  });
+
+  it("doesn't let a publisher's property take the place of a mark", () => {
+    const pairs = [{ key: 'offline-msgid', value: 'OTHER' }];
+    expect(propertiesOf({ userProperties: pairs }).userProperties).toEqual({ 'offline-user-properties': JSON.stringify(pairs), ...marks });
+  });
+
+  it.each([[[1, 0x78]], [[0xff, 0xfe]], [[0]], [[0x7f]]])('has correlation data %p as base64 in a user property (promise 11)', (bytes) => {
+    const { correlationData, userProperties } = propertiesOf({ correlationData: base64(...bytes) });
+    expect(correlationData).toBeUndefined();
+    expect(userProperties['offline-correlation-data']).toBe(base64(...bytes));
+  });
+
+  it('expires when the message would have (promise 12)', () => {
+    expect(propertiesOf({ messageExpiryInterval: 60 }, 20_500).messageExpiryInterval).toBe(40);
+    expect(propertiesOf({ messageExpiryInterval: 60 }, 59_999).messageExpiryInterval).toBe(1);
+    expect(propertiesOf({}).messageExpiryInterval).toBeUndefined();
+  });
+});

@@ -1,0 +1,99 @@
+import { RestoreWatch } from '../../src/mailbox/retained/restore-watch';
+import { createLogger } from '../../src/base/log';
+import type { RestoreStep } from '../../src/lanes/jobs';
+import { policy } from '../support/policies';
+
+const START = 1_000_000;
+
+function subject({ oldest = null as number | null, kept = null as number | null } = {}) {
+  const values = new Map<string, string>(kept === null ? [] : [['retained-looked-at', String(kept)]]);
+  const steps: RestoreStep[] = [];
+  const broker = { startedAt: START as number | null, oldest };
+  let leased = false;
+  const hooks = { beforeLease: async (_owner: string): Promise<void> => undefined };
+  const watch = (owner = 'one') =>
+    new RestoreWatch({
+      retainer: { isOn: async () => true, idOf: async () => null, startedAt: async () => broker.startedAt, oldest: async () => broker.oldest },
+      state: {
+        get: async (key) => values.get(key) ?? null,
+        set: async (key, value) => void values.set(key, value),
+        lease: async (ids, by) => {
+          await hooks.beforeLease(by);
+          const granted = new Set(leased ? [] : ids);
+          leased = true;
+          return { granted, own: new Set() };
+        },
+        release: async () => void (leased = false),
+      },
+      lanes: { restore: async (step) => void steps.push(step) },
+      policies: [policy({ filter: 'a/#', retain: 'restore' }), policy({ filter: 'b/#', retain: 'store' }), policy({ filter: 'c', retain: 'restore' }), policy()],
+      log: createLogger({ level: 'silent' }),
+      owner,
+    });
+  return { watch, broker, steps, hooks };
+}
+
+describe('the watch over what EMQX retains', () => {
+  it('restores when EMQX has nothing from before its start, once for each start', async () => {
+    const { watch, broker, steps } = subject();
+    const one = watch();
+    await one.check();
+    expect(steps).toEqual([]);
+    await one.check();
+    expect(steps).toEqual(['a/#', 'c'].map((filter) => ({ filter, before: START, after: '' })));
+    // The clock of the answer has a resolution of a second.
+    for (const jitter of [-900, 900, 0]) {
+      broker.startedAt = START + jitter;
+      await one.check();
+    }
+    expect(steps).toHaveLength(2);
+    broker.startedAt = START + 60_000;
+    broker.oldest = START + 61_000;
+    await one.check();
+    await one.check();
+    expect(steps).toHaveLength(4);
+  });
+
+  it('leaves an EMQX alone that has kept what it had', async () => {
+    const { watch, steps, broker } = subject({ oldest: START - 60_000 });
+    const one = watch();
+    for (let i = 0; i < 3; i++) await one.check();
+    // What was old may go later: that is no restart.
+    broker.oldest = null;
+    await one.check();
+    expect(steps).toEqual([]);
+  });
+
+  it('counts what another process, or this one before, has looked at', async () => {
+    const { watch, steps } = subject({ kept: START + 500 });
+    const one = watch();
+    for (let i = 0; i < 3; i++) await one.check();
+    expect(steps).toEqual([]);
+  });
+
+  it('is done by one of several processes', async () => {
+    const { watch, steps } = subject();
+    const all = ['one', 'two', 'three'].map(watch);
+    for (let i = 0; i < 3; i++) await Promise.all(all.map((each) => each.check()));
+    expect(steps).toHaveLength(2);
+  });
+
+  // The guard is the second lookedAt() in RestoreWatch.check.
+  it('is not done again by a process that was slow', async () => {
+    const { watch, steps, hooks } = subject();
+    const [one, two] = [watch('one'), watch('two')];
+    await Promise.all([one.check(), two.check()]);
+    // Before the second has the lease the first is done.
+    hooks.beforeLease = async (owner) => (owner === 'two' ? one.check() : undefined);
+    await two.check();
+    expect(steps).toHaveLength(2);
+  });
+
+  it('does nothing when EMQX does not say when it started', async () => {
+    const { watch, steps, broker } = subject();
+    broker.startedAt = null;
+    const one = watch();
+    for (let i = 0; i < 3; i++) await one.check();
+    expect(steps).toEqual([]);
+  });
+});

@@ -1,0 +1,190 @@
+import type { Delivery } from '../../src/emqx/api';
+import { RefusedError, RetryableError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
+import { RestoredCopies } from '../../src/mailbox/retained/restored-copies';
+import { Restorer } from '../../src/mailbox/retained/restorer';
+import { Signer } from '../../src/mailbox/signature';
+import { createLogger } from '../../src/base/log';
+import { createMetrics } from '../../src/base/metrics';
+import type { RestoreStep } from '../../src/lanes/jobs';
+import type { SharedState } from '../../src/lanes/state';
+import { message } from '../support/messages';
+import { policy } from '../support/policies';
+
+const NOW = 1_000_000;
+const step: RestoreStep = { filter: '#', before: null, after: '' };
+const kept = (topic: string, id: string, fields: Partial<Message> = {}) => message({ topic, id, retain: true, publishReceivedAt: 1_000, ...fields });
+
+/** Store and EMQX as maps; EMQX's ids are E0, E1, ... */
+function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 'off' | 'store' | 'restore'; on?: boolean } = {}) {
+  const values = new Map<string, string>();
+  const atEmqx = new Map<string, string>();
+  const published: Delivery[] = [];
+  const steps: { step: RestoreStep; delay: number | null }[] = [];
+  const hooks = { beforePublish: async (): Promise<void> => undefined, beforeRead: async (): Promise<void> => undefined };
+  const state: SharedState = {
+    getOrSet: async (_key, value) => value,
+    get: async (key) => values.get(key) ?? null,
+    set: async (key, value) => void values.set(key, value),
+    delete: async (key) => void values.delete(key),
+    raise: async (entries) => entries.forEach(({ key, value }) => (values.get(key) ?? '') < value && values.set(key, value)),
+    lease: async (ids) => ({ granted: new Set(ids), own: new Set() }),
+    release: async () => undefined,
+    setAll: async () => undefined,
+    getAll: async () => new Map(),
+    purge: async () => false,
+  };
+  const db = new Map(stored.map((each) => [each.topic, each]));
+  const restorer = new Restorer({
+    store: {
+      listRetained: async ({ filter, after, limit }) => {
+        await hooks.beforeRead();
+        return [...db.values()].filter(({ topic }) => topic > after && (filter === '#' || filter === topic)).sort((a, b) => (a.topic < b.topic ? -1 : 1)).slice(0, limit);
+      },
+    },
+    emqx: {
+      publish: async (deliveries) => {
+        await hooks.beforePublish();
+        for (const delivery of deliveries) {
+          if (delivery.payload.length === 0) atEmqx.delete(delivery.topic);
+          else atEmqx.set(delivery.topic, `E${published.length}`);
+          published.push(delivery);
+        }
+        return deliveries.map(() => ({ result: 'no-subscribers' as const }));
+      },
+    },
+    retainer: { isOn: async () => on, startedAt: async () => null, oldest: async () => null, idOf: async (topic) => (topic === '..' ? Promise.reject(new RefusedError('no path')) : (atEmqx.get(topic) ?? null)) },
+    state,
+    lanes: { restore: async (next, delay) => void steps.push({ step: next, delay: delay ?? null }) },
+    policies: [policy({ retain })],
+    signer: new Signer('key'),
+    metrics: createMetrics(),
+    log: createLogger({ level: 'silent' }),
+    now: () => NOW,
+  });
+  return { restorer, atEmqx, published, steps, db, hooks, copies: new RestoredCopies(state) };
+}
+
+describe('the restorer', () => {
+  it('goes page by page, with a pause between, to an empty one', async () => {
+    const topics = Array.from({ length: 40 }, (_, i) => `t/${String(i).padStart(2, '0')}`);
+    const { restorer, published, steps } = subject(topics.map((topic) => kept(topic, 'A')));
+    await restorer.handle({ name: 'restore', data: step });
+    expect(published.map(({ topic }) => topic)).toEqual(topics.slice(0, 32));
+    expect(steps).toEqual([{ step: { ...step, after: 't/31' }, delay: 100 }]);
+    await restorer.handle({ name: 'restore', data: steps[0]!.step });
+    await restorer.handle({ name: 'restore', data: steps[1]!.step });
+    expect(published).toHaveLength(40);
+    expect(steps).toHaveLength(2);
+  });
+
+  it('leaves out a topic that EMQX has no path for; the others are restored', async () => {
+    const { restorer, published, steps } = subject([kept('..', 'A'), kept('t', 'B')]);
+    await restorer.handle({ name: 'restore', data: step });
+    expect(published.map(({ topic }) => topic)).toEqual(['t']);
+    expect(steps).toHaveLength(1);
+  });
+
+  it('publishes with the retain flag and our signed mark (promise 8)', async () => {
+    const { restorer, published } = subject([kept('t', 'A', { qos: 2 })]);
+    await restorer.handle({ name: 'restore', data: step });
+    const userProperties = { 'offline-msgid': 'A', 'offline-sig': new Signer('key').sign('A') };
+    expect(published).toMatchObject([{ topic: 't', qos: 2, retain: true, properties: { userProperties } }]);
+  });
+
+  it.each<[string, Partial<Message>, 'off' | 'store' | 'restore', number | null, boolean]>([
+    ['an operator, policy store', {}, 'store', null, true],
+    ['an operator, policy restore', {}, 'restore', null, true],
+    ['an operator, policy off', {}, 'off', null, false],
+    ['by itself, policy store', {}, 'store', 2_000, false],
+    ['by itself, from before the start', {}, 'restore', 2_000, true],
+    ['by itself, from after the start', {}, 'restore', 1_000, false],
+    ['expired', { expiresAt: NOW }, 'restore', null, false],
+    ['not expired yet', { expiresAt: NOW + 1 }, 'restore', null, true],
+    ['without a payload', { payload: Buffer.alloc(0) }, 'restore', null, false],
+  ])('chooses: %s', async (_, fields, retain, before, chosen) => {
+    const { restorer, published } = subject([kept('t', 'A', fields)], { retain });
+    await restorer.handle({ name: 'restore', data: { ...step, before } });
+    expect(published).toHaveLength(chosen ? 1 : 0);
+  });
+
+  it('publishes nothing to an EMQX whose retainer is off', async () => {
+    const { restorer, published, steps } = subject([kept('t', 'A')], { on: false });
+    await restorer.handle({ name: 'restore', data: step });
+    expect([published, steps]).toEqual([[], []]);
+  });
+
+  // The guard is the second reading in Restorer.restore.
+  it('publishes what is stored after it was noted, not before', async () => {
+    const { restorer, published, db, hooks, copies } = subject([kept('gone', 'A'), kept('replaced', 'A')]);
+    let reads = 0;
+    hooks.beforeRead = async () => {
+      if (++reads !== 2) return;
+      // Whoever writes from here on sees the note.
+      expect(await copies.of('gone')).toEqual({ copyId: null, id: 'A' });
+      db.delete('gone');
+      db.set('replaced', kept('replaced', 'B'));
+    };
+    await restorer.handle({ name: 'restore', data: step });
+    expect(published.map(({ topic, properties }) => [topic, properties.userProperties['offline-msgid']])).toEqual([['replaced', 'B']]);
+    expect(await copies.of('gone')).toBeNull();
+    expect(await copies.of('replaced')).toEqual({ copyId: 'E0', id: 'B' });
+  });
+
+  it('run again after a crash publishes nothing twice and knows its copy', async () => {
+    const { restorer, published, hooks, copies, atEmqx } = subject([kept('t', 'A')]);
+    hooks.beforePublish = async () => {
+      atEmqx.set('t', 'E9');
+      throw new RetryableError('the process died after EMQX had it');
+    };
+    await expect(restorer.handle({ name: 'restore', data: step })).rejects.toThrow(RetryableError);
+    hooks.beforePublish = async () => undefined;
+    await restorer.handle({ name: 'restore', data: step });
+    expect(published).toEqual([]);
+    expect(await copies.of('t')).toEqual({ copyId: 'E9', id: 'A' });
+  });
+
+  describe('when a client was overtaken by a restored message', () => {
+    const restored = async (...now: Message[]) => {
+      const it = subject(now);
+      it.atEmqx.set('t', 'E9');
+      await it.copies.note('t', { copyId: 'E9', id: 'A' });
+      return it;
+    };
+    const job = { name: 'reconcile', data: { topics: ['t'] } } as const;
+
+    it('publishes the client’s message in its place', async () => {
+      const { restorer, published, copies } = await restored(kept('t', 'B'));
+      await restorer.handle(job);
+      expect(published).toMatchObject([{ retain: true, properties: { userProperties: { 'offline-msgid': 'B' } } }]);
+      expect(await copies.of('t')).toEqual({ copyId: 'E0', id: 'B' });
+      // Run again: nothing.
+      await restorer.handle(job);
+      expect(published).toHaveLength(1);
+    });
+
+    it('deletes it when the client had deleted it', async () => {
+      const { restorer, published, copies } = await restored();
+      await restorer.handle(job);
+      expect(published).toMatchObject([{ topic: 't', retain: true, payload: Buffer.alloc(0) }]);
+      expect(published[0]!.properties.userProperties['offline-sig']).toBe(new Signer('key').sign('A'));
+      expect(await copies.of('t')).toBeNull();
+    });
+
+    // The guard is the comparison of ids in Restorer.reconcile.
+    it('leaves what another client published since', async () => {
+      const { restorer, published, atEmqx } = await restored();
+      atEmqx.set('t', 'F');
+      await restorer.handle(job);
+      expect(published).toEqual([]);
+    });
+
+    it('has nothing to do when it is the same message, or nothing was restored', async () => {
+      const { restorer, published, copies } = await restored(kept('t', 'A'));
+      await restorer.handle(job);
+      await copies.forget('t');
+      await restorer.handle(job);
+      expect(published).toEqual([]);
+    });
+  });
+});

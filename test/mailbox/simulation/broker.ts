@@ -1,0 +1,147 @@
+import type { Delivery, EmqxApi } from '../../../src/emqx/api';
+import type { DeliveryDroppedEvent, OfflineEvent } from '../../../src/events/event';
+import type { Message } from '../../../src/mqtt/message';
+import { MSGID_PROPERTY, SIGNATURE_PROPERTY } from '../../../src/mailbox/signature';
+import { matches, splitShare } from '../../../src/mqtt/topic';
+
+export interface Copy {
+  readonly delivery: Delivery;
+  readonly qos: number;
+  /** Of a client's own publish; null: it is a delivery of ours. */
+  readonly id: string | null;
+}
+
+/** Of the stored message. */
+export function storedId({ id, delivery }: Copy): string {
+  return id ?? delivery.properties.userProperties[MSGID_PROPERTY] ?? '';
+}
+
+/** A client's session: what EMQX has sent it, or keeps for it, and it has not acknowledged. */
+export class Session {
+  readonly subscriptions = new Map<string, 0 | 1 | 2>();
+  /** Everything EMQX took for it, in order. */
+  readonly delivered: Copy[] = [];
+  unacknowledged: Copy[] = [];
+  isConnected = true;
+
+  constructor(readonly clientid: string) {}
+
+  get texts(): string[] {
+    return this.delivered.map(({ delivery }) => delivery.payload.toString());
+  }
+}
+
+/** EMQX's REST API and its sessions; every event is the test's to send, and when. */
+export class SimulatedBroker {
+  readonly sessions = new Map<string, Session>();
+  /** Messages that a session holds at most; beyond it the oldest is dropped. */
+  queue = Infinity;
+  /** What EMQX would post, not sent yet. */
+  readonly events: OfflineEvent[] = [];
+  private readonly turns = new Map<string, number>();
+  onDelivery: (session: Session, copy: Copy) => void = () => undefined;
+
+  constructor(private readonly now: () => number) {}
+
+  session(clientid: string): Session {
+    const session = this.sessions.get(clientid) ?? new Session(clientid);
+    this.sessions.set(clientid, session);
+    return session;
+  }
+
+  /** @param keeps what a persistent session does, with its subscriptions. */
+  disconnect(clientid: string, keeps: boolean): void {
+    const session = this.sessions.get(clientid);
+    if (session !== undefined) session.isConnected = false;
+    if (!keeps) this.sessions.delete(clientid);
+  }
+
+  connect(clientid: string): Session {
+    const session = this.session(clientid);
+    session.isConnected = true;
+    return session;
+  }
+
+  asApi(): EmqxApi {
+    const publish: EmqxApi['publish'] = async (messages) => messages.map((each) => this.publish(each));
+    const subscribe: EmqxApi['subscribe'] = async (clientid, subscriptions) => {
+      const session = this.sessions.get(clientid);
+      if (session?.isConnected !== true) return 'not-connected';
+      for (const { topic, qos } of subscriptions) session.subscriptions.set(topic, qos);
+      return 'subscribed';
+    };
+    const subscribeAll: EmqxApi['subscribeAll'] = async (clientid, subscriptions) => {
+      const connected = (await subscribe(clientid, subscriptions)) === 'subscribed';
+      if (connected) for (const { topic: filter, qos } of subscriptions) this.events.push({ type: 'subscribed', clientid, filter, qos, at: this.now() });
+      return { connected, refused: [] };
+    };
+    return { publish, subscribe, subscribeAll } as EmqxApi;
+  }
+
+  /** A client publishes: who is subscribed gets it from EMQX. */
+  publishLive({ id, topic, payload, qos }: Message): void {
+    const delivery = { topic, payload, qos, retain: false, properties: { userProperties: {} } };
+    this.publish(delivery, id);
+  }
+
+  private publish(delivery: Delivery, id: string | null = null): { result: 'delivered' } | { result: 'no-subscribers' } {
+    const receivers = this.receivers(delivery.topic);
+    for (const [session, qos] of receivers) this.take(session, { delivery, qos: Math.min(delivery.qos, qos), id });
+    return { result: receivers.length > 0 ? 'delivered' : 'no-subscribers' };
+  }
+
+  /** Each subscription, but of a shared group one member: the next one that is connected, if there is any. */
+  private receivers(topic: string): [Session, number][] {
+    const plain: [Session, number][] = [];
+    const groups = new Map<string, [Session, number][]>();
+    for (const session of this.sessions.values()) {
+      for (const [subscription, qos] of session.subscriptions) {
+        const { group, filter } = splitShare(subscription);
+        if (!matches(filter, topic)) continue;
+        if (group === null) plain.push([session, qos]);
+        else groups.set(subscription, [...(groups.get(subscription) ?? []), [session, qos]]);
+      }
+    }
+    return [...plain, ...[...groups].map(([group, members]) => this.memberOf(group, members))];
+  }
+
+  private memberOf(group: string, members: readonly [Session, number][]): [Session, number] {
+    const connected = members.filter(([session]) => session.isConnected);
+    const turn = this.turns.get(group) ?? 0;
+    this.turns.set(group, turn + 1);
+    const list = connected.length > 0 ? connected : members;
+    return list[turn % list.length] as [Session, number];
+  }
+
+  private take(session: Session, copy: Copy): void {
+    if (copy.qos === 0 && !session.isConnected) return;
+    session.delivered.push(copy);
+    this.onDelivery(session, copy);
+    if (copy.qos === 0) return;
+    session.unacknowledged.push(copy);
+    if (session.unacknowledged.length > this.queue) this.drop(session, 'queue_full');
+  }
+
+  /** The oldest that the client has not acknowledged. */
+  drop(session: Session, reason: string): Copy {
+    const copy = session.unacknowledged.shift();
+    if (copy === undefined) throw new Error('nothing to drop');
+    this.events.push({ ...this.columns(session, copy), type: 'delivery-dropped', qos: copy.qos, reason } as DeliveryDroppedEvent);
+    return copy;
+  }
+
+  acknowledge(session: Session, count: number): void {
+    this.acknowledgeAll(session, session.unacknowledged.slice(0, count));
+  }
+
+  /** In this order. */
+  acknowledgeAll(session: Session, copies: readonly Copy[]): void {
+    for (const copy of copies) this.events.push({ ...this.columns(session, copy), type: 'acked' });
+    session.unacknowledged = session.unacknowledged.filter((copy) => !copies.includes(copy));
+  }
+
+  private columns({ clientid }: Session, { delivery, id: live }: Copy) {
+    const { [MSGID_PROPERTY]: id = '', [SIGNATURE_PROPERTY]: signature = '' } = delivery.properties.userProperties;
+    return { id: live ?? `REST-${id}`, topic: delivery.topic, clientid, mark: live === null ? { id, signature } : null, at: this.now() };
+  }
+}

@@ -1,0 +1,166 @@
+import { requestsOf } from '../../../src/mailbox/positions/readers';
+import { clientConsumer, consumerOf } from '../../../src/mqtt/consumer';
+import { loadWindow } from '../../../src/mailbox/deliver/windows';
+import { inFlightCount } from '../../../src/mailbox/deliver/window';
+import type { OfflineEvent } from '../../../src/events/event';
+import { STORM_MS } from '../../../src/mailbox/times';
+import { storedId, type Copy, type Session } from './broker';
+import type { Simulation } from './index';
+import type { Entry } from './queue';
+
+interface Sent {
+  readonly id: string;
+  readonly at: number;
+  readonly times: number;
+}
+
+/**
+ * What must hold of every delivery, whatever the order of things; a model beside the simulation. A consumer is a client, or a shared group in
+ * pubsub mode; in queue mode an acknowledgement counts for all.
+ */
+export class Ledger {
+  readonly failures: string[] = [];
+  /** By consumer: which acknowledgements were accepted, and when (in order of acceptance). */
+  private readonly acked = new Map<string, Map<string, number>>();
+  /** By consumer, filter and time: when the subscription was accepted. */
+  private readonly subscriptions = new Map<string, number>();
+  private readonly subscribedAt = new Map<string, number[]>();
+  /** By consumer, the last time each was sent. */
+  private readonly sent = new Map<string, Map<string, Sent>>();
+  private readonly dropped = new Set<string>();
+  private readonly late = new Set<string>();
+  private readonly seen = new Map<Session, Set<string>>();
+  private readonly greatest = new Map<string, string>();
+  private accepted = 0;
+  /** Everything accepted up to here has been worked on. */
+  private settled = 0;
+  private job: Entry | null = null;
+
+  constructor(private readonly world: Simulation) {
+    world.broker.onDelivery = (session, copy) => this.delivered(session, copy);
+    world.onJob = (entry) => void (this.job = entry);
+  }
+
+  get isQueue(): boolean {
+    return this.world.policies[0]?.mode === 'queue';
+  }
+
+  onSettled(): void {
+    this.settled = this.accepted;
+  }
+
+  /** Before the event is given to the world. */
+  onEvent(event: OfflineEvent): void {
+    this.accepted++;
+    if (event.type === 'acked') {
+      const id = event.mark?.id ?? event.id;
+      const acked = of(this.acked, this.reader(event.clientid), Map<string, number>);
+      if (!acked.has(id)) acked.set(id, this.accepted);
+    }
+    if (event.type === 'subscribed') {
+      for (const request of requestsOf(this.world.policies, event)) {
+        this.subscriptions.set(keyOf(request), this.accepted);
+        const consumer = consumerOf(request);
+        this.subscribedAt.set(consumer, [...(this.subscribedAt.get(consumer) ?? []), event.at]);
+      }
+    }
+    if (event.type === 'publish') {
+      const { topic, id } = event.message;
+      if (id < (this.greatest.get(topic) ?? '')) this.late.add(id);
+      else this.greatest.set(topic, id);
+    }
+  }
+
+  onDrop(copy: Copy): void {
+    this.dropped.add(storedId(copy));
+  }
+
+  /** Whose acknowledgement it is: plain subscribers and members of the group are different clients here. */
+  private reader(clientid: string): string {
+    if (this.isQueue) return 'everybody';
+    return isMember(clientid) ? '$share/g' : clientConsumer(clientid);
+  }
+
+  isAcked(consumer: string, id: string): boolean {
+    return this.acked.get(this.isQueue ? 'everybody' : consumer)?.has(id) ?? false;
+  }
+
+  private delivered(session: Session, copy: Copy): void {
+    const id = storedId(copy);
+    const seen = of(this.seen, session, Set<string>);
+    if (copy.id === null) {
+      const consumer = this.isQueue || !isMember(session.clientid) ? clientConsumer(session.clientid) : '$share/g';
+      this.checkAcked(consumer, id);
+      this.checkTwice(consumer, id);
+      if (!this.isQueue && !isMember(session.clientid)) this.checkOrder(session, copy, seen);
+      of(this.sent, consumer, Map<string, Sent>).set(id, { id, at: this.world.now, times: (this.sent.get(consumer)?.get(id)?.times ?? 0) + 1 });
+    }
+    seen.add(id);
+  }
+
+  /** Nothing that was acknowledged before the subscription, or before all lanes were empty. */
+  private checkAcked(consumer: string, id: string): void {
+    const at = this.acked.get(this.isQueue ? 'everybody' : consumer)?.get(id);
+    if (at !== undefined && at <= Math.max(this.settled, this.since())) this.failures.push(`${consumer} was sent ${short(id)}, which was acknowledged`);
+  }
+
+  private since(): number {
+    if (this.job === null || !('job' in this.job) || !('requests' in this.job.job.data)) return 0;
+    return Math.min(...this.job.job.data.requests.map((request) => this.subscriptions.get(keyOf(request)) ?? 0));
+  }
+
+  /**
+   * Twice to the same consumer only if it subscribed after the first time, and then not before the end of the storm (a group: at once, if it had
+   * it for ten seconds); if EMQX dropped the first; or if a job died or failed since.
+   */
+  private checkTwice(consumer: string, id: string): void {
+    const before = this.sent.get(consumer)?.get(id);
+    if (before === undefined || this.dropped.has(id) || this.world.steps.count > 0) return;
+    const storm = consumer.startsWith('$share/') ? 0 : STORM_MS;
+    const again = (this.subscribedAt.get(consumer) ?? []).some((at) => at > before.at && at + storm <= this.world.now);
+    if (!again) this.failures.push(`${consumer} was sent ${short(id)} twice`);
+  }
+
+  /** Promise 6: what a connection gets from us comes in order. */
+  private checkOrder(session: Session, copy: Copy, seen: Set<string>): void {
+    const id = storedId(copy);
+    if (seen.has(id) || this.late.has(id) || this.dropped.has(id)) return;
+    const { topic } = copy.delivery;
+    const overtaken = session.delivered.find((each) => each !== copy && each.id === null && each.delivery.topic === topic && storedId(each) > id);
+    if (overtaken !== undefined) this.failures.push(`${session.clientid} was sent ${short(id)} after ${short(storedId(overtaken))}`);
+  }
+
+  /** Promise 10. */
+  async checkWindows(consumers: readonly string[]): Promise<void> {
+    const most = this.world.policies[0]?.window ?? 0;
+    for (const consumer of consumers) {
+      const count = inFlightCount(await loadWindow(this.world.state, consumer));
+      if (count > most) this.failures.push(`${consumer} has ${count} in flight`);
+      if (this.sinceLast(consumer).size > most && this.world.steps.count === 0) this.failures.push(`EMQX has more than ${most} for ${consumer}`);
+    }
+  }
+
+  /** What EMQX has for the client of those that it was sent since it subscribed last; what it was sent before may have been taken for lost. */
+  private sinceLast(consumer: string): Set<string> {
+    const last = Math.max(...(this.subscribedAt.get(consumer) ?? []));
+    const isGroup = consumer === '$share/g';
+    const sessions = [...this.world.broker.sessions.values()].filter(({ clientid }) => (isGroup ? isMember(clientid) : clientid === consumer));
+    const ids = sessions.flatMap(({ unacknowledged }) => unacknowledged.filter(({ id }) => id === null).map(storedId));
+    const isCounted = (id: string) => {
+      const { at = -Infinity, times = 0 } = this.sent.get(consumer)?.get(id) ?? {};
+      // An acknowledgement does not say of which copy it is: the first one's frees the place of the second.
+      return at >= Math.max(last, 0) && !(times > 1 && this.isAcked(consumer, id));
+    };
+    return new Set(ids.filter(isCounted));
+  }
+}
+
+const isMember = (clientid: string): boolean => clientid.startsWith('m');
+const short = (id: string): string => id.slice(0, 16) + id.slice(-4);
+const keyOf = ({ clientid, filter, at }: { clientid: string; filter: string; at: number }): string => JSON.stringify([clientid, filter, at]);
+
+function of<K, V>(map: Map<K, V>, key: K, create: new () => V): V {
+  const value = map.get(key) ?? new create();
+  map.set(key, value);
+  return value;
+}

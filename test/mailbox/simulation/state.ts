@@ -1,0 +1,67 @@
+import type { Entry, Leases, SharedState } from '../../../src/lanes/state';
+
+/** The shared state, with the test's clock. */
+export class MemoryState implements SharedState {
+  private readonly values = new Map<string, { value: string; until: number }>();
+
+  constructor(private readonly now: () => number) {}
+
+  /** What is kept and not over. */
+  size(): number {
+    return [...this.values.values()].filter(({ until }) => until > this.now()).length;
+  }
+
+  async getOrSet(key: string, value: string): Promise<string> {
+    return (await this.get(key)) ?? value;
+  }
+
+  async get(key: string): Promise<string | null> {
+    const entry = this.values.get(key);
+    return entry === undefined || entry.until <= this.now() ? null : entry.value;
+  }
+
+  async set(key: string, value: string, ttlMs: number): Promise<void> {
+    this.values.set(key, { value, until: this.now() + ttlMs });
+  }
+
+  async delete(key: string): Promise<void> {
+    this.values.delete(key);
+  }
+
+  async raise(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    for (const { key, value } of entries) if (((await this.get(key)) ?? '') <= value) await this.set(key, value, ttlMs);
+  }
+
+  async lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases> {
+    const granted = new Set<string>();
+    const own = new Set<string>();
+    for (const id of ids) {
+      const holder = await this.get(`lease:${id}`);
+      if (holder === null) granted.add(id);
+      else if (holder === owner) own.add(id);
+      if (holder === null) await this.set(`lease:${id}`, owner, ttlMs);
+    }
+    return { granted, own };
+  }
+
+  async release(ids: readonly string[], owner: string): Promise<void> {
+    for (const id of ids) if ((await this.get(`lease:${id}`)) === owner) this.values.delete(`lease:${id}`);
+  }
+
+  async setAll(entries: readonly Entry[], ttlMs: number): Promise<void> {
+    for (const { key, value } of entries) await this.set(key, value, ttlMs);
+  }
+
+  async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const found = new Map<string, string>();
+    for (const key of keys) {
+      const value = await this.get(key);
+      if (value !== null) found.set(key, value);
+    }
+    return found;
+  }
+
+  async purge(): Promise<boolean> {
+    return false;
+  }
+}
