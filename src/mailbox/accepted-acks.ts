@@ -17,7 +17,7 @@ const LONG = 64;
 type Reader = string | null;
 
 /**
- * Acknowledgements that were accepted of late. Under load they wait in the queue for seconds, and a delivery that is past its fences does not wait
+ * Acknowledgements that were accepted of late. Under load they wait in the queue for seconds, and a delivery that has begun does not wait
  * for them: what they name is in the store still and must not be sent any more. This process knows its own at once; those of others
  * on the same queue are asked for.
  */

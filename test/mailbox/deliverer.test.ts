@@ -82,7 +82,7 @@ describe('the deliverer', () => {
   });
 
   // The guard is takenOver in Deliverer.handle: an ack accepted since the job was first started may still be in its lane.
-  it.each(['subscribed', 'recheck'] as const)('puts a taken over %s behind the fences again and sends nothing', async (name) => {
+  it.each(['subscribed', 'recheck'] as const)('puts a taken over %s behind the writes again and sends nothing', async (name) => {
     const { deliverer, published, rechecks, later } = subject(null);
     await deliverer.handle({ name, data: { requests: [request] } }, true);
     expect(published).toEqual([]);
@@ -91,7 +91,7 @@ describe('the deliverer', () => {
     expect(later).toEqual([]);
   });
 
-  it('counts the acks of a taken over job, and goes on behind the fences', async () => {
+  it('counts the acks of a taken over job, and goes on behind the writes', async () => {
     const run = { ...request, topic: 't', id: '', sent: 1, window: 4, leaveRetained: false };
     const { deliverer, published, rechecks, kept } = subject({ ...sent(EMPTY, ['A', 'B'], 1), runs: [run] });
     await deliverer.handle({ name: 'progress', data: { acks: [{ clientid: 'c', id: 'A' }] } }, true);
@@ -122,7 +122,7 @@ describe('the deliverer', () => {
     expect(published).toHaveLength(1);
   });
 
-  // Under load an accepted ack waits in its lane, behind the fences of a delivery. The guard: acknowledged() in PageSender.publish.
+  // Under load an accepted ack waits in its lane, behind a delivery. The guard: acknowledged() in PageSender.publish.
   it('does not send what was acknowledged and is in the store still', async () => {
     const { deliverer, published, kept } = subject(null, {}, undefined, ['M']);
     await deliverer.handle({ name: 'subscribed', data: { requests: [request] } }, false);

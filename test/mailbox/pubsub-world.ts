@@ -118,7 +118,7 @@ export class PubsubWorld {
     });
   }
 
-  /** As a subscription: behind the fence of the message lane, then behind the lanes of all clients, then at the end of its own. */
+  /** As a subscription: behind the writes in the message lane, then behind the lanes of all clients, then at the end of its own. */
   subscribe(consumer: string): void {
     const stored = new Set(this.accepted);
     const acked = new Set(this.ackedBy(consumer));

@@ -8,10 +8,10 @@ export type Entry = { readonly order: number } & ({ readonly writes: readonly Me
 
 const MESSAGES = 'messages';
 
-/** One message lane, and a client lane for each consumer: what shares a lane in truth is free to come in any order here. Flows as in BullMQ. */
+/** One message lane, and a client lane for each consumer: what shares a lane in truth is free to come in any order here. A job that waits for writes stands behind a fence in their lane. */
 export class SimulatedQueue {
   readonly delayed: { readonly at: number; readonly job: Work }[] = [];
-  /** A job whose fences are passed goes in front of its lane (Redis); otherwise behind what has come meanwhile. */
+  /** A job that has waited for the writes goes in front of its lane; otherwise behind what has come meanwhile (Gate). The rules must hold either way. */
   parentsFirst = true;
   private readonly lanes = new Map<string, Entry[]>();
   private order = 0;
