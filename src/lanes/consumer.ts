@@ -50,7 +50,8 @@ const PAUSE_MS = 1_000;
 /** Works on one lane: takes what waits in it, as much as makes one good batch, does it, and takes the next. */
 export class Consumer<J extends LaneJob> {
   private readonly stopping = new AbortController();
-  private inHand: readonly Taken[] = [];
+  /** The batches that are being worked on: one, or two when the lane is behind. */
+  private readonly inHand = new Set<readonly Taken[]>();
   private troubles = 0;
   private running: Promise<void> = Promise.resolve();
   private renewal: NodeJS.Timeout | null = null;
@@ -87,29 +88,48 @@ export class Consumer<J extends LaneJob> {
   }
 
   private async run(): Promise<void> {
+    let previous: Promise<void> = Promise.resolve();
     while (!this.isStopping) {
-      try {
-        await this.take();
-        if (this.inHand.length === 0) continue;
-        const isDone = await this.doInHand();
-        await (isDone ? this.source.complete(this.inHand) : this.source.giveBack(this.inHand));
-        if (isDone) for (const { job } of this.inHand) this.options.onDone(job.timestamp, countOf(job.data as J['data']));
-      } catch (error) {
-        // The queue's database is away: when it is back the jobs come again, here or in another process.
-        this.options.onRetry(this.source.name, asError(error), 1);
-        await this.pause(PAUSE_MS);
-      }
-      this.inHand = [];
+      const taken: Taken[] = [];
+      this.inHand.add(taken);
+      const isFull = await this.take(taken).catch((error: unknown) => this.queueIsAway(error));
+      const current = this.finish(taken);
+      await previous;
+      // While a lane is behind, two batches are at work: one is read as the store writes the other. Otherwise the next batch grows meanwhile.
+      if (!isFull) await current;
+      previous = current;
     }
+    await previous;
   }
 
-  /** Waits for one job, and takes those that wait behind it as far as they belong into one batch. */
-  private async take(): Promise<void> {
+  private async finish(taken: readonly Taken[]): Promise<void> {
+    try {
+      if (taken.length > 0) {
+        const isDone = await this.doAll(taken);
+        await (isDone ? this.source.complete(taken) : this.source.giveBack(taken));
+        if (isDone) for (const { job } of taken) this.options.onDone(job.timestamp, countOf(job.data as J['data']));
+      }
+    } catch (error) {
+      await this.queueIsAway(error);
+    }
+    this.inHand.delete(taken);
+  }
+
+  /** When the queue's database is back its jobs come again, here or in another process. */
+  private async queueIsAway(error: unknown): Promise<boolean> {
+    this.options.onRetry(this.source.name, asError(error), 1);
+    await this.pause(PAUSE_MS);
+    return false;
+  }
+
+  /** Waits for one job, and takes those that wait behind it as far as they belong into one batch. @returns whether it is full, so that more may wait. */
+  private async take(taken: Taken[]): Promise<boolean> {
     const { maxEvents, maxBytes } = this.options;
     const first = await this.source.next(true);
-    if (first === null) return;
-    const taken = [first];
-    this.inHand = taken;
+    if (first === null) return false;
+    taken.push(first);
+    // One job at a time, in whatever process.
+    if (maxEvents === 1) return false;
     let [events, bytes] = [0, 0];
     const count = ({ job: { data } }: Taken) => [events, bytes] = [events + countOf(data as J['data']), bytes + ((data as { bytes?: number }).bytes ?? 0)];
     count(first);
@@ -123,8 +143,9 @@ export class Consumer<J extends LaneJob> {
       }
       // Several connections to the queue may answer in any order.
       taken.sort((a, b) => Number(a.job.id) - Number(b.job.id));
-      if (more.length < wanted) return;
+      if (more.length < wanted) return false;
     }
+    return true;
   }
 
   /**
@@ -132,14 +153,14 @@ export class Consumer<J extends LaneJob> {
    * overtaken (promise 14). When nothing is away one of them is at fault, and each part is tried by itself (promise 20).
    * @returns false when they must be given back, because the process stops.
    */
-  private async doInHand(): Promise<boolean> {
-    const all = this.inHand.map(({ job }) => job as unknown as J);
+  private async doAll(taken: readonly Taken[]): Promise<boolean> {
+    const all = taken.map(({ job }) => job as unknown as J);
     const jobs = all.filter((job) => this.work.knows(job));
     for (const job of all) if (!this.work.knows(job)) await this.work.setAside(job, 'this version of the server does not know such a job');
     if (jobs.length === 0) return true;
     // A part that has failed by itself before need not fail three times more.
     const together = jobs.every(({ data }) => data.tries !== undefined) ? 1 : ATTEMPTS_TOGETHER;
-    const isRepeated = this.inHand.some(({ job }) => job.attemptsStarted > 1 || job.timestamp < this.startedAt);
+    const isRepeated = taken.some(({ job }) => job.attemptsStarted > 1 || job.timestamp < this.startedAt);
     for (let attempt = 1; ; attempt++) {
       try {
         await this.work.handle(jobs, isRepeated || attempt > 1);
@@ -185,7 +206,7 @@ export class Consumer<J extends LaneJob> {
   }
 
   private async renew(): Promise<void> {
-    const { inHand } = this;
+    const inHand = [...this.inHand].flat();
     if (inHand.length === 0) return;
     // What is lost is done by another process, too: twice has the effect of once.
     await this.source.renew(inHand).catch((error: unknown) => this.options.onRetry(this.source.name, asError(error), 1));

@@ -105,7 +105,7 @@ export class World {
   }
 
   /** Whether a delivery waits for the writes that were accepted before it. */
-  private async hasParked(): Promise<boolean> {
+  async hasParked(): Promise<boolean> {
     return (await this.inClientLanes((lane) => lane.getJobs(['delayed']))).flat().some(isParked);
   }
 
