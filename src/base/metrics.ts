@@ -74,7 +74,7 @@ export function createMetrics(): Metrics {
     }),
     queueLag: new Histogram({
       name: `${PREFIX}queue_lag_seconds`,
-      help: 'Time from the 202 of an event to the end of its work',
+      help: 'Time from the moment that the queue has a job of accepted events (their 202) until its work is done, one value for each job',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600],
       registers,
     }),

@@ -5,13 +5,14 @@ import { Server } from '../../src/server/server';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { temporaryDirectory } from '../support/temp';
+import { waitFor } from '../support/wait';
 
 /** What an idle server may hold, its store's connections not counted. */
 const MOST = 12;
 
 withBackends(['postgres', 'redis'], ({ postgres }) => {
   // The guard is that all of BullMQ's queues share one backend: each worker had connections of its own, 48 in all.
-  it('a server with its queue on PostgreSQL holds few connections, under load too', async () => {
+  it('a server with its queue on PostgreSQL holds few connections, under load too, and tells how long events wait', async () => {
     const queue = await emptyDatabase(postgres, 'offline_connections');
     const directory = temporaryDirectory();
     const config = loadConfig({ QUEUE_URL: queue, STORE_URL: await emptyDatabase(postgres, 'offline_connections_store'), DATA_DIR: directory.path, PORT: '0' });
@@ -35,6 +36,15 @@ withBackends(['postgres', 'redis'], ({ postgres }) => {
         expect((await Promise.all(posts)).map(({ status }) => status)).toEqual(posts.map(() => 202));
       }
       expect(Math.max(most, await held())).toBeLessThanOrEqual(MOST);
+
+      // How long accepted events wait is measured, too.
+      const lag = await waitFor('the lag of the queue', async () => {
+        const metrics = await (await fetch(`${server.url}/metrics`)).text();
+        const [count, sum] = ['count', 'sum'].map((part) => Number(new RegExp(`^emqx_offline_queue_lag_seconds_${part} (\\S+)`, 'm').exec(metrics)?.[1]));
+        return count !== undefined && sum !== undefined && count >= 10 ? sum / count : null;
+      });
+      expect(lag).toBeGreaterThan(0);
+      expect(lag).toBeLessThan(30);
     } finally {
       await client.end();
       await server.stop();

@@ -48,7 +48,7 @@ describe('accepted acknowledgements', () => {
     const reading = new Reading({
       positions: { read: position, subscribed: async () => undefined, late: async () => undefined, forget: async () => undefined },
       acks: { settled: async (acks) => void calls.push(['settled', ...acks]) },
-      store: { listSubscriptions: async () => [{ clientid: 'c', topic: 't', qos: 1 }] },
+      store: { putSubscriptions: async () => undefined, listSubscriptions: async () => [{ clientid: 'c', topic: 't', qos: 1 }] },
       state: { get: async () => null },
       lanes: { progress: async () => undefined },
       policies: [policy({ mode: 'pubsub' })],

@@ -158,9 +158,9 @@ export class PubsubWorld {
   }
 
   private reading(lane: string): Reading {
-    const { state, policies } = this.deps(lane);
+    const { state, policies, now } = this.deps(lane);
     const lanes = { progress: (acks: readonly Progress[]) => this.step(lane, async () => this.progress(acks)) };
-    return new Reading({ acks: { settled: async () => undefined }, positions: this.positions(lane), store: this.steps(lane, this.store), state, lanes, policies });
+    return new Reading({ acks: { settled: async () => undefined }, positions: this.positions(lane), store: this.steps(lane, this.store), state, lanes, policies, now });
   }
 
   private positions(lane: string): Positions {

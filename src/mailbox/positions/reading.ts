@@ -15,12 +15,17 @@ import { loadWindow } from '../deliver/windows';
 
 export interface ReadingDeps {
   readonly positions: Pick<Positions, 'subscribed' | 'read' | 'late' | 'forget'>;
-  readonly store: Pick<Store, 'listSubscriptions'>;
+  readonly store: Pick<Store, 'listSubscriptions' | 'putSubscriptions'>;
   readonly state: Pick<SharedState, 'get'>;
   readonly lanes: Pick<Lanes, 'progress'>;
   readonly acks: Pick<AcceptedAcks, 'settled'>;
   readonly policies: readonly Policy[];
+  readonly now: () => number;
 }
+
+/** Old subscriptions are deleted after 14 days at the earliest. */
+const KEEP_EVERY_MS = 24 * 3_600_000;
+const CLIENTS_REMEMBERED = 10_000;
 
 type PubsubAck = Progress & { readonly topic: string };
 
@@ -28,6 +33,8 @@ type PubsubAck = Progress & { readonly topic: string };
 export class Reading {
   /** Jobs that were tried before in this process. */
   private readonly begun = new WeakSet<ClientJob>();
+  /** By client id: when its subscriptions were last noted as seen (ms). */
+  private readonly seen = new Map<string, number>();
 
   constructor(private readonly deps: ReadingDeps) {}
 
@@ -60,7 +67,9 @@ export class Reading {
   /** In the client's lane, behind the subscriptions that it made before: finds out for whom it read. */
   private async ofClient(clientid: string, acks: readonly PubsubAck[], isRepeated: boolean): Promise<void> {
     const subscriptions = await this.deps.store.listSubscriptions(clientid);
-    const inFlight = subscriptions.some(({ topic }) => splitShare(topic).group !== null) ? await this.inFlight(clientConsumer(clientid)) : {};
+    const isMember = subscriptions.some(({ topic }) => splitShare(topic).group !== null);
+    if (isMember) await this.keep(clientid, subscriptions);
+    const inFlight = isMember ? await this.inFlight(clientConsumer(clientid)) : {};
     const read: ReadRef[] = [];
     const forGroups: Progress[] = [];
     for (const ack of acks) {
@@ -74,6 +83,18 @@ export class Reading {
     await this.deps.positions.read(clientConsumer(clientid), read);
     await this.deps.acks.settled(acks.map(({ id }) => ({ id, reader: clientid })));
     if (forGroups.length > 0) await this.deps.lanes.progress(forGroups);
+  }
+
+  /**
+   * A member that acknowledges is there, although no event tells of its subscriptions again: example, a client that stays connected for months, with the
+   * rule `offline-messages`. Without this its subscriptions would be deleted as old ones, and its acknowledgements would no longer count for its group.
+   */
+  private async keep(clientid: string, subscriptions: readonly Subscription[]): Promise<void> {
+    const now = this.deps.now();
+    if (now - (this.seen.get(clientid) ?? -Infinity) < KEEP_EVERY_MS) return;
+    if (this.seen.size >= CLIENTS_REMEMBERED) this.seen.clear();
+    await this.deps.store.putSubscriptions(subscriptions.map((each) => ({ ...each, seenAt: now })));
+    this.seen.set(clientid, now);
   }
 
   /**
