@@ -52,6 +52,7 @@ describe('accepted acknowledgements', () => {
       state: { get: async () => null },
       lanes: { progress: async () => undefined },
       policies: [policy({ mode: 'pubsub' })],
+      now: () => 0,
     });
     await reading.handle({ name: 'progress', data: { acks: [{ clientid: 'c', id: 'A', topic: 't', ours: true }] } });
     expect(calls).toEqual([['read', 'c'], ['settled', { id: 'A', reader: 'c' }]]);
