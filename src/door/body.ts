@@ -59,7 +59,11 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
       if (received > limit) tooLarge('The body is over the limit.');
       else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, kept));
     });
-    const broken = () => reject(new Problem('malformed', 'The body cannot be read.'));
+    const broken = () => {
+      // What is left of the body stands before the connection's next request.
+      if (source !== req) req.unpipe().resume();
+      reject(new Problem('malformed', 'The body cannot be read.'));
+    };
     source.once('error', broken);
     if (source !== req) req.once('error', broken);
     req.once('close', () => req.complete || broken());

@@ -1,4 +1,7 @@
+import { Agent, createServer, request as httpRequest } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
+import { createLogger } from '../../src/base/log';
 import request, { type Response } from 'supertest';
 import { ClosedError, OverloadedError, RefusedError, RetryableError, UnavailableError } from '../../src/base/errors';
 import { FIXTURES, publishBody, without } from '../events/bodies';
@@ -172,6 +175,29 @@ describe('not taken, and no dead letter', () => {
 
   test('an unknown content encoding is 415', async () => {
     expectProblem(await send('{}', '/v1/events', { 'Content-Encoding': 'zip' }), 415, 'unsupported-media-type');
+  });
+
+  // The guard is unpipe().resume() in collect (body.ts): the rest of the body stood before the connection's next request, which was never read.
+  test('a packed body that is broken does not hold up the next request of its connection', async () => {
+    const server = createServer(fakes.app({ log: createLogger({ level: 'silent' }) })).listen(0);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const send = (headers: Record<string, string>, body: Buffer | string) =>
+      new Promise<number>((resolve, reject) => {
+        const { port } = server.address() as AddressInfo;
+        const sent = httpRequest({ agent, port, path: '/v1/events', method: 'POST', headers: { 'content-type': 'application/json', ...headers } }, (response) =>
+          response.resume().once('end', () => resolve(response.statusCode ?? 0)),
+        );
+        sent.once('error', reject).end(body);
+      });
+    try {
+      expect(await send({ 'content-encoding': 'gzip' }, Buffer.alloc(300_000, 'x'))).toBe(400);
+      expect(await send({}, JSON.stringify({ event: 'client.ping' }))).toBe(202);
+    } finally {
+      agent.destroy();
+      server.close();
+      fakes.accepted.length = 0;
+      fakes.recorded.length = 0;
+    }
   });
 
   test('a body over the limit is 413, a packed one by what it unpacks to', async () => {
