@@ -337,7 +337,7 @@ const embedded = (onError: (error: Error) => void) => new PostgresQueue({ connec
 suite({ name: 'the embedded database', open: async (onError) => embedded(onError), reopen: embedded });
 
 withBackends(['redis'], ({ redis }) => {
-  const url = `${redis}/13`;
+  const url = `${redis}/15`;
   const make = (onError: (error: Error) => void) => new RedisQueue({ url: redisUrl(url), onError });
   suite({ name: 'Redis', open: async (onError) => (await emptyRedis(url), make(onError)), reopen: make });
 });
