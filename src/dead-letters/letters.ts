@@ -20,7 +20,7 @@ export interface NewDeadLetter {
   readonly source?: string;
 }
 
-/** What the HTTP edge asks of them. */
+/** The part of Letters that the HTTP edge uses. */
 export type DeadLetters = Pick<Letters, 'record' | 'list' | 'get' | 'retry' | 'retryAll' | 'remove' | 'removeAll'>;
 
 /** What could not be processed, kept for an operator to look at, repair and try again. */

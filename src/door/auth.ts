@@ -14,9 +14,9 @@ export interface Tokens {
 export type Guard = (authorization: string | undefined) => void;
 
 export interface Guards {
-  /** Of /v1/events and what is below it. */
+  /** Guards /v1/events and the paths below it. */
   readonly ingest: Guard;
-  /** Of every other /v1 path. */
+  /** Guards every other /v1 path. */
   readonly admin: Guard;
 }
 

@@ -60,7 +60,7 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
       else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, kept));
     });
     const broken = () => {
-      // What is left of the body stands before the connection's next request.
+      // The rest of the body is read and dropped, because it stands before the connection's next request.
       if (source !== req) req.unpipe().resume();
       reject(new Problem('malformed', 'The body cannot be read.'));
     };

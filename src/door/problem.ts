@@ -21,7 +21,7 @@ const TITLES = {
 
 export type ProblemKind = keyof typeof TITLES;
 
-/** Of every answer: no cache keeps it, and no browser guesses what it is. */
+/** Every answer has these headers: no cache keeps it, and no browser guesses its type. */
 export const PROTECTIVE_HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type-Options': 'nosniff' };
 
 const RETRY_AFTER_SECONDS = { overloaded: '1', unavailable: '5' };

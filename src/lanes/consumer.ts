@@ -28,8 +28,8 @@ export interface ConsumerOptions {
   /** How many events, and about how many bytes, are done at once; 1 event: one job at a time, and no other process has one of this lane meanwhile. */
   readonly maxEvents: number;
   readonly maxBytes: number;
-  /** Hears of a job whose work ended well: when it was added (ms) and how many events it has. */
-  readonly onDone: (addedAt: number, events: number) => void;
+  /** Hears of a job whose work ended well: when it was added (ms). */
+  readonly onDone: (addedAt: number) => void;
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
 }
 
@@ -40,11 +40,11 @@ const ATTEMPTS_TOGETHER = 3;
 /** What fails by itself, though nothing is away, is tried so often by itself: for about five minutes. */
 const ATTEMPTS_ALONE = 8;
 const FIRST_POSTPONE_MS = 2_000;
-/** Of BullMQ's lock of 10 s. */
+/** BullMQ's lock on a job lasts 10 s (LOCK_MS in source.ts): three renewals fit into it. */
 const RENEW_MS = 3_000;
 /** Round trips to the queue that are under way at once when it takes many small jobs. */
 const PREFETCH = 16;
-/** The queue's database is away. */
+/** The consumer waits so long before it asks a queue again whose database was away. */
 const PAUSE_MS = 1_000;
 
 /** Works on one lane: takes what waits in it, as much as makes one good batch, does it, and takes the next. */
@@ -107,7 +107,7 @@ export class Consumer<J extends LaneJob> {
       if (taken.length > 0) {
         const isDone = await this.doAll(taken);
         await (isDone ? this.source.complete(taken) : this.source.giveBack(taken));
-        if (isDone) for (const { job } of taken) this.options.onDone(job.timestamp, countOf(job.data as J['data']));
+        if (isDone) for (const { job } of taken) this.options.onDone(job.timestamp);
       }
     } catch (error) {
       await this.queueIsAway(error);

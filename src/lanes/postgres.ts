@@ -11,9 +11,7 @@ import {
 import { Client, Pool, type ClientConfig } from 'pg';
 import type { EventEmitter } from 'node:events';
 import { errorText, RetryableError } from '../base/errors';
-import { healthWithin } from '../base/health';
-import type { Health } from '../base/health';
-import type { Weakness } from '../base/health';
+import { healthWithin, type Health, type Weakness } from '../base/health';
 import { LANES, type JobQueue, type QueueBackend } from './backend';
 import { Connections } from './postgres-connections';
 import { PostgresSequence } from './postgres-sequence';

@@ -1,12 +1,10 @@
 import { Queue, Worker } from 'bullmq';
 import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../base/errors';
-import { healthWithin } from '../base/health';
+import { healthWithin, type Health, type Weakness } from '../base/health';
 import { connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
 import { weaknessesOf } from '../redis/durability';
 import { infoField } from '../redis/info';
-import type { Health } from '../base/health';
-import type { Weakness } from '../base/health';
 import { LANES, type JobQueue, type QueueBackend } from './backend';
 import { RedisSequence } from './redis-sequence';
 import { RedisState } from './redis-state';

@@ -1,7 +1,6 @@
 import { groupBy } from '../base/parallel';
 import { consumerOf } from '../mqtt/consumer';
-import type { ClientEvents, ClientJob, HistoryJob, MessageJob } from './jobs';
-import { isRetainedJob } from './jobs';
+import { isRetainedJob, type ClientEvents, type ClientJob, type HistoryJob, type MessageJob } from './jobs';
 
 /** The parts of jobs that can fail by themselves: one event, one consumer, one message. */
 

@@ -1,8 +1,7 @@
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError, RefusedError, RetryableError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
-import { healthWithin } from '../../base/health';
-import type { Health } from '../../base/health';
+import { healthWithin, type Health } from '../../base/health';
 import type { Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
 import type { HistorySink } from '../history';

@@ -1,6 +1,5 @@
-import type { Recipient } from './deps';
-import type { DelivererDeps } from './deps';
-import type { DroppedRef } from '../../lanes/jobs';
+import type { DelivererDeps, Recipient } from './deps';
+import type { DeliveryRequest, DroppedRef } from '../../lanes/jobs';
 import { settled, withoutDropped } from './drops';
 import { Inbox } from './inbox';
 import { Pace, PAUSE_MS } from './pace';
@@ -11,7 +10,6 @@ import { RunReader } from './reader';
 import { RetainedIds } from '../retained/retained-ids';
 import { GRACE_MS } from '../times';
 import { advanced, fetched, inFlightCount, requestOf, sent, type Run, type Window } from './window';
-import type { DeliveryRequest } from '../../lanes/jobs';
 
 export interface SendResult {
   readonly window: Window;

@@ -1,8 +1,7 @@
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../base/errors';
-import { healthWithin } from '../../base/health';
+import { healthWithin, type Health } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
-import type { Health } from '../../base/health';
 import type { Capabilities, Store } from '../store';
 import { Client } from './client';
 import { Clients } from './clients';

@@ -1,8 +1,7 @@
 import { RetryableError } from '../../base/errors';
 import type { ServiceUrl } from '../../config/url';
-import { healthWithin } from '../../base/health';
+import { healthWithin, type Health } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
-import type { Health } from '../../base/health';
 import type { Capabilities, Store } from '../store';
 import { ClientCollections } from './clients';
 import { Database } from './database';

@@ -1,9 +1,8 @@
 import type { ClientConfig } from 'pg';
 import { RetryableError } from '../../base/errors';
-import { healthWithin } from '../../base/health';
+import { healthWithin, type Health } from '../../base/health';
 import type { SqlParts } from '../shared/operator';
 import { StoreOfParts } from '../shared/parts';
-import type { Health } from '../../base/health';
 import type { Capabilities, Store } from '../store';
 import { ClientTables } from './clients';
 import { Database } from './database';

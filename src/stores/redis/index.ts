@@ -1,10 +1,9 @@
 import type { ServiceUrl } from '../../config/url';
 import { RefusedError, RetryableError } from '../../base/errors';
 import { evictionPolicy } from '../../redis/info';
-import { healthWithin } from '../../base/health';
+import { healthWithin, type Health } from '../../base/health';
 import { MigrationFiles } from '../shared/migration-files';
 import { StoreOfParts } from '../shared/parts';
-import type { Health } from '../../base/health';
 import type { Capabilities, Store } from '../store';
 import { Clients } from './clients';
 import { Database, type RedisTimeouts } from './database';
