@@ -28,6 +28,12 @@ export interface EmqxApi {
     signal?: AbortSignal,
   ): Promise<'subscribed' | 'not-connected'>;
 
+  /** What EMQX knows of a client's session, also of one that outlived its connection; null: it knows none. */
+  session(clientid: string, signal?: AbortSignal): Promise<SessionView | null>;
+
+  /** What EMQX holds for a client: what waits in its session, and what was sent and is not acknowledged. */
+  held(clientid: string, signal?: AbortSignal): Promise<HeldView>;
+
   /** Absent: this broker's REST API can't tell what it retains. */
   readonly retainer?: RetainerApi;
   /** Absent: this broker's REST API can't tell which rules there are. */
@@ -70,11 +76,44 @@ export interface DeliveryProperties {
 }
 
 export type PublishOutcome =
-  | { readonly result: 'delivered' }
+  /** `id`: EMQX's own of what it published, as its events and its lists name it; null: the answer has none. */
+  | { readonly result: 'delivered'; readonly id: string | null }
   /** EMQX's reason 16: nobody is subscribed; EMQX kept nothing (but a retained message). */
   | { readonly result: 'no-subscribers' }
   /** EMQX will never take this message; `reason` is what it said. */
   | { readonly result: 'refused'; readonly reason: string };
+
+/** GET /clients/{clientid}. Times are EMQX's, in ms. */
+export interface SessionView {
+  readonly connected: boolean;
+  readonly connectedAt: number;
+  /** Of the session; equal to connectedAt, give or take some ms, when the connection began it. */
+  readonly createdAt: number;
+  /** It outlives its connection. */
+  readonly persistent: boolean;
+  /** EMQX keeps it on disk, and never tells of what it delivers and what is acknowledged. */
+  readonly durable: boolean;
+  /** How many messages wait, and how many are sent and not acknowledged. EMQX 6: both may be up to 15 s old. */
+  readonly queued: number;
+  readonly inflight: number;
+}
+
+export type HeldView =
+  /** `complete` false: there are more than a session should have (MOST_HELD). */
+  | { readonly kind: 'list'; readonly messages: readonly HeldMessage[]; readonly complete: boolean }
+  /** EMQX knows no such client. */
+  | { readonly kind: 'no-client' }
+  /** This EMQX can't list it: older than 5.7, a durable session, or a key without the right. */
+  | { readonly kind: 'unknown' };
+
+/** Of mqueue_messages or inflight_messages. */
+export interface HeldMessage {
+  /** EMQX's: of the publish that it copies, or that POST /publish answered. */
+  readonly id: string;
+  readonly topic: string;
+  /** The publisher's clientid; `http_api` of what REST published. */
+  readonly from: string;
+}
 
 export interface ApiSubscription {
   readonly topic: string;

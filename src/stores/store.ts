@@ -48,6 +48,9 @@ export interface MessageStore {
   /** Messages of one topic by ascending id, those greater than `after` only, expired ones left out. Reads about what it returns. */
   listMessages(query: MessageQuery): Promise<Message[]>;
 
+  /** As listMessages, without what is in the messages: nothing reads payloads in order to count or to remove. */
+  listRefs(query: MessageQuery): Promise<StoredRef[]>;
+
   /** Removes the oldest messages of the topic until `keep` are left (policy maxStored). @returns how many it removed. */
   trimTopic(topic: string, keep: number): Promise<number>;
 
@@ -64,7 +67,10 @@ export interface PositionStore {
   getPositions(consumer: string, topics: readonly string[]): Promise<Position[]>;
   /** All of the consumer's positions by ascending topic, those greater than `after` only. */
   listPositions(consumer: string, after: string, limit: number): Promise<Position[]>;
-  /** Replaces positions; one with neither id nor receipts is deleted. */
+  /**
+   * Replaces positions, but one whose stored `version` is greater stays as it is: a process that stood still can't overwrite what another one has
+   * written since (promise 21). One with neither id nor receipts is deleted, on the same condition.
+   */
   putPositions(positions: readonly Position[]): Promise<void>;
   /** All consumers' positions in a topic (for purging what everyone has read). */
   positionsOfTopic(topic: string): Promise<Position[]>;
@@ -135,6 +141,13 @@ export interface TopicQuery {
   readonly limit: number;
 }
 
+/** What tells when a stored message was published. */
+export interface StoredRef {
+  readonly id: string;
+  /** ms */
+  readonly publishReceivedAt: number;
+}
+
 export interface MessageQuery {
   readonly topic: string;
   /** '' starts at the beginning. */
@@ -156,6 +169,8 @@ export interface Position {
    * counts as seen when it was written, and a row that EMQX wrote when it was taken over.
    */
   readonly receipts: readonly string[];
+  /** Grows with each write. Absent, as in a row that EMQX wrote: 0. */
+  readonly version?: number;
 }
 
 export interface ClientState {

@@ -2,7 +2,7 @@ import type { Message, MessageRef } from '../../src/mqtt/message';
 import { matches } from '../../src/mqtt/topic';
 import type { ClientState, Position, Store, Subscription, SubscriptionRef } from '../../src/stores/store';
 
-type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'trimTopic';
+type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'listRefs' | 'trimTopic';
 type Clients = 'getPositions' | 'listPositions' | 'putPositions' | 'positionsOfTopic' | 'listSubscriptions' | 'putSubscriptions' | 'deleteSubscriptions' | 'getClientState' | 'saveClientStates';
 
 /** As much of a store as the way of a message needs, in maps. Tombstones stay for ever. */
@@ -41,6 +41,10 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
     return own.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit);
   }
 
+  async listRefs(query: Parameters<Store['listRefs']>[0]) {
+    return (await this.listMessages(query)).map(({ id, publishReceivedAt }) => ({ id, publishReceivedAt }));
+  }
+
   async trimTopic(topic: string, keep: number) {
     const own = [...this.messages.values()].filter((message) => message.topic === topic).map(({ id }) => id).sort();
     const gone = own.slice(0, Math.max(0, own.length - keep));
@@ -77,6 +81,7 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
   async putPositions(positions: readonly Position[]) {
     for (const position of positions) {
       const key = JSON.stringify([position.consumer, position.topic]);
+      if ((this.positions.get(key)?.version ?? 0) > (position.version ?? 0)) continue;
       if (position.id === '' && position.receipts.length === 0) this.positions.delete(key);
       else this.positions.set(key, position);
     }
