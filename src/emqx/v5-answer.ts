@@ -133,7 +133,7 @@ function outcomesOf(status: number, json: unknown, count: number): (PublishOutco
 
 function outcomeOf(status: number, entry: unknown): PublishOutcome | null | undefined {
   if (!isObject(entry)) return undefined;
-  if (typeof entry['id'] === 'string') return { result: 'delivered' };
+  if (typeof entry['id'] === 'string') return { result: 'delivered', id: entry['id'] };
   if (entry['reason_code'] === NO_MATCHING_SUBSCRIBERS) return { result: 'no-subscribers' };
   if (typeof entry['reason_code'] !== 'number') return undefined;
   return status === 503 ? null : { result: 'refused', reason: reasonOf({ status, body: JSON.stringify(entry) }) };

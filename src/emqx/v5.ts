@@ -1,6 +1,6 @@
 import { errorText, RefusedError, RetryableError } from '../base/errors';
 import type { Health } from '../base/health';
-import type { ApiSubscription, Delivery, EmqxApi, PublishOutcome, SubscribeResult } from './api';
+import type { ApiSubscription, Delivery, EmqxApi, HeldView, PublishOutcome, SessionView, SubscribeResult } from './api';
 import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
 import { HttpConnection, type HttpAnswer, type HttpOptions } from './http';
 import { pathSegment } from './path-segment';
@@ -10,6 +10,7 @@ import { Scope } from './scope';
 import { BulkSubscriber } from './v5-bulk';
 import { InspectionV5 } from './v5-inspection';
 import { RetainerV5 } from './v5-retainer';
+import { SessionsV5 } from './v5-sessions';
 import { readNodesAnswer, readPublishAnswer, readSubscribeAnswer } from './v5-answer';
 
 export interface EmqxV5Options extends HttpOptions {
@@ -17,13 +18,16 @@ export interface EmqxV5Options extends HttpOptions {
   readonly timeoutMs?: number;
   /** For health(); default 3 s. */
   readonly healthTimeoutMs?: number;
+  /** For one request of session() and held(): milliseconds are the rule, and deliveries wait for it. Default 2 s. */
+  readonly sessionTimeoutMs?: number;
   readonly backoff?: Partial<Backoff>;
 }
 
 const TIMEOUT_MS = 10_000;
 const HEALTH_TIMEOUT_MS = 3_000;
+const SESSION_TIMEOUT_MS = 2_000;
 
-/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid}/subscribe and unsubscribe, GET /nodes, and /mqtt/retainer. */
+/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid} and what is under it, GET /nodes, and /mqtt/retainer. */
 export class EmqxV5 implements EmqxApi {
   readonly retainer: RetainerV5;
   readonly inspection: InspectionV5;
@@ -32,6 +36,7 @@ export class EmqxV5 implements EmqxApi {
   private readonly backoff: Backoff;
   private readonly publisher: Publisher;
   private readonly bulk: BulkSubscriber;
+  private readonly sessions: SessionsV5;
 
   constructor(private readonly options: EmqxV5Options) {
     this.http = new HttpConnection(options);
@@ -48,6 +53,11 @@ export class EmqxV5 implements EmqxApi {
       isHealthy: async (signal) => (await this.nodes(signal)).ok,
     });
     this.bulk = new BulkSubscriber({ backoff: this.backoff, post: this.post.bind(this), shownUrl: this.http.shownUrl });
+    const sessionTimeoutMs = options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS;
+    this.sessions = new SessionsV5({
+      shownUrl: this.http.shownUrl,
+      get: (path, read, signal) => this.getWithin(sessionTimeoutMs, path, read, signal),
+    });
   }
 
   publish(messages: readonly Delivery[], signal?: AbortSignal): Promise<PublishOutcome[]> {
@@ -68,6 +78,14 @@ export class EmqxV5 implements EmqxApi {
         return outcome.result;
       }),
     );
+  }
+
+  session(clientid: string, signal?: AbortSignal): Promise<SessionView | null> {
+    return this.scope.run(signal, (running) => this.sessions.session(clientid, running));
+  }
+
+  held(clientid: string, signal?: AbortSignal): Promise<HeldView> {
+    return this.scope.run(signal, (running) => this.sessions.held(clientid, running));
   }
 
   subscribeAll(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<SubscribeResult> {
@@ -93,10 +111,12 @@ export class EmqxV5 implements EmqxApi {
   }
 
   private get<T>(path: string, read: (answer: HttpAnswer) => T): Promise<T> {
-    const timeoutMs = this.options.timeoutMs ?? TIMEOUT_MS;
-    return this.scope.run(undefined, (signal) =>
-      withRetries(this.backoff, signal, async () => read(await this.http.exchange({ method: 'GET', path, timeoutMs, signal }))),
-    );
+    return this.scope.run(undefined, (signal) => this.getWithin(this.options.timeoutMs ?? TIMEOUT_MS, path, read, signal));
+  }
+
+  /** `timeoutMs` is for each attempt. */
+  private getWithin<T>(timeoutMs: number, path: string, read: (answer: HttpAnswer) => T, signal: AbortSignal): Promise<T> {
+    return withRetries(this.backoff, signal, async () => read(await this.http.exchange({ method: 'GET', path, timeoutMs, signal })));
   }
 
   private post(path: string, body: string, signal: AbortSignal): Promise<HttpAnswer> {

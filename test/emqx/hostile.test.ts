@@ -10,7 +10,11 @@ const UNREACHABLE = ['.', '..', 'x'.repeat(7_801), '漢'.repeat(2_000), '%'.repe
 let stub: Stub;
 let client: TestClient;
 beforeEach(async () => {
-  stub = await Stub.start(({ path }) => (path.includes('/retainer/') ? { status: 404, body: { code: 'NOT_FOUND' } } : { status: 200, body: [] }));
+  stub = await Stub.start(({ method, path }) => {
+    if (path.includes('/retainer/')) return { status: 404, body: { code: 'NOT_FOUND' } };
+    if (method === 'POST') return { status: 200, body: [] };
+    return path.includes('_messages?') ? { status: 200, body: { data: [] } } : { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } };
+  });
   client = clientOf(stub.url);
 });
 afterEach(async () => {
@@ -24,6 +28,8 @@ test.each([...HOSTILE, 'x'.repeat(7_800)].filter((text) => !UNREACHABLE.includes
   await emqx.subscribeAll(text, [INBOX]);
   await emqx.unsubscribeAll(text, ['t']);
   await emqx.retainer?.idOf(text);
+  expect(await emqx.session(text)).toBeNull();
+  await emqx.held(text);
   const paths = stub.seen.map(({ path }) => path);
   const [first = ''] = /(?<=^\/api\/v5\/clients\/)[^/?#]+(?=\/subscribe$)/.exec(paths[0] ?? '') ?? [];
   expect(decodeURIComponent(first)).toBe(text);
@@ -32,6 +38,9 @@ test.each([...HOSTILE, 'x'.repeat(7_800)].filter((text) => !UNREACHABLE.includes
     `/api/v5/clients/${first}/subscribe/bulk`,
     `/api/v5/clients/${first}/unsubscribe/bulk`,
     `/api/v5/mqtt/retainer/message/${first}`,
+    `/api/v5/clients/${first}`,
+    `/api/v5/clients/${first}/mqueue_messages?payload=none&limit=1000`,
+    `/api/v5/clients/${first}/inflight_messages?payload=none&limit=1000`,
   ]);
   // As any server along the way understands it.
   expect(new URL(`http://emqx${paths[0]}`).pathname).toBe(paths[0]);
@@ -44,5 +53,7 @@ test.each(UNREACHABLE.map((text) => [text.slice(0, 10), text]))('a name that no 
   expect(await emqx.subscribeAll(text, [INBOX])).toMatchObject({ connected: false, refused: [{ subscription: INBOX, reason: expect.stringContaining('no path') as string }] });
   expect(await emqx.unsubscribeAll(text, ['t'])).toBe('not-connected');
   await expect(emqx.retainer?.idOf(text)).rejects.toThrow(RefusedError);
+  await expect(emqx.session(text)).rejects.toThrow(RefusedError);
+  expect(await emqx.held(text)).toEqual({ kind: 'unknown' });
   expect([stub.seen, client.pauses]).toEqual([[], []]);
 });

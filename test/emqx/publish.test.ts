@@ -45,7 +45,7 @@ describe('one message', () => {
         },
       }),
     ]);
-    expect(outcomes).toEqual([{ result: 'delivered' }]);
+    expect(outcomes).toEqual([{ result: 'delivered', id: DELIVERED.id }]);
     expect(on.stub.seen).toHaveLength(1);
     const [request] = on.stub.seen;
     expect(request).toMatchObject({ method: 'POST', path: '/api/v5/publish', contentType: 'application/json' });
@@ -108,12 +108,12 @@ describe('one message', () => {
 });
 
 describe('several messages', () => {
-  test('go in one bulk, with one outcome each, in order', async () => {
-    const { emqx } = await start({ status: 202, body: [DELIVERED, NOBODY, DELIVERED] });
+  test("go in one bulk, with one outcome each, in order, EMQX's id with each", async () => {
+    const { emqx } = await start({ status: 202, body: [DELIVERED, NOBODY, { id: '000660C033B654DCF49A0000049C0003' }] });
     expect(await emqx.publish([delivery('t/1'), delivery('t/2'), delivery('t/3')])).toEqual([
-      { result: 'delivered' },
+      { result: 'delivered', id: '000660C033B654DCF49A0000049C0002' },
       { result: 'no-subscribers' },
-      { result: 'delivered' },
+      { result: 'delivered', id: '000660C033B654DCF49A0000049C0003' },
     ]);
     expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/publish/bulk']);
     expect(on.stub.seen.flatMap(topicsOf)).toEqual(['t/1', 't/2', 't/3']);
@@ -172,7 +172,7 @@ describe('a bulk that EMQX does not take', () => {
     const published: string[] = [];
     const { emqx, pauses } = await start(emqxThatRefuses(bad, published, refusal));
     const outcomes = await emqx.publish(topics.map((topic) => delivery(topic)));
-    expect(outcomes).toEqual(topics.map((topic) => (bad.has(topic) ? { result: 'refused', reason } : { result: 'delivered' })));
+    expect(outcomes).toEqual(topics.map((topic) => (bad.has(topic) ? { result: 'refused', reason } : { result: 'delivered', id: DELIVERED.id })));
     expect(published).toEqual(topics.filter((topic) => !bad.has(topic)));
     expect(pauses).toEqual([]);
     expect(on.stub.seen.length).toBeLessThan(40);
@@ -185,7 +185,7 @@ describe('a bulk that EMQX does not take', () => {
       published.push(...topicsOf(request));
       return { status: 200, body: topicsOf(request).map(() => DELIVERED) };
     });
-    expect(await emqx.publish(topics.map((topic) => delivery(topic)))).toEqual(topics.map(() => ({ result: 'delivered' })));
+    expect(await emqx.publish(topics.map((topic) => delivery(topic)))).toEqual(topics.map(() => ({ result: 'delivered', id: DELIVERED.id })));
     expect(published).toEqual(topics);
     expect(pauses).toEqual([]);
   });
@@ -204,9 +204,9 @@ describe('a bulk that EMQX does not take', () => {
       request.path.endsWith('/nodes') ? { status: 200, body: [{ node_status: 'running', version: '5.8.9' }] } : emqxThatCrashes(request),
     );
     expect(await emqx.publish(['t/0', 't/1', 't/2'].map((topic) => delivery(topic)))).toEqual([
-      { result: 'delivered' },
+      { result: 'delivered', id: DELIVERED.id },
       { result: 'refused', reason: 'EMQX answered 500 with an empty body, each time' },
-      { result: 'delivered' },
+      { result: 'delivered', id: DELIVERED.id },
     ]);
     expect(published).toEqual(['t/0', 't/2']);
   });
@@ -221,7 +221,7 @@ describe('a transient trouble', () => {
   test.each([429, 502, 503, 504, 500])('%i is tried again after growing pauses', async (status) => {
     const trouble = { status, body: { code: 'SERVICE_UNAVAILABLE', message: 'starting' } };
     const { emqx, pauses } = await start(trouble, trouble, { status: 200, body: DELIVERED });
-    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'delivered' }]);
+    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'delivered', id: DELIVERED.id }]);
     expect(pauses).toEqual([200, 400]);
   });
 
@@ -255,8 +255,8 @@ describe('a transient trouble', () => {
       { status: 202, body: [DELIVERED, NOBODY] },
     );
     expect(await emqx.publish(['t/0', 't/1', 't/2', 't/3'].map((topic) => delivery(topic)))).toEqual([
-      { result: 'delivered' },
-      { result: 'delivered' },
+      { result: 'delivered', id: DELIVERED.id },
+      { result: 'delivered', id: DELIVERED.id },
       { result: 'no-subscribers' },
       { result: 'no-subscribers' },
     ]);
@@ -269,7 +269,7 @@ describe('a transient trouble', () => {
 
   test('an answer that is not for our messages settles nothing', async () => {
     const { emqx } = await start({ status: 200, body: [DELIVERED] }, { status: 200, body: '<html>sign in</html>' }, { status: 200, body: [DELIVERED, DELIVERED] });
-    expect(await emqx.publish([delivery('t/0'), delivery('t/1')])).toEqual([{ result: 'delivered' }, { result: 'delivered' }]);
+    expect(await emqx.publish([delivery('t/0'), delivery('t/1')])).toEqual([{ result: 'delivered', id: DELIVERED.id }, { result: 'delivered', id: DELIVERED.id }]);
     expect(on.stub.seen).toHaveLength(3);
   });
 

@@ -1,0 +1,115 @@
+import { RetryableError } from '../base/errors';
+import type { HeldMessage, HeldView, SessionView } from './api';
+import type { HttpAnswer } from './http';
+import { pathSegment, segmentProblem } from './path-segment';
+import { codeOf, isObject, parseJson, rejected } from './v5-answer';
+
+/** EMQX's session queue holds 1,000 unless its operator allows more: one page is mostly enough. EMQX takes up to 10,000. */
+const PAGE = 1_000;
+/** Of both lists together: twice what a session should have. Nobody's queue may cost more than a few requests. */
+export const MOST_HELD = 2_000;
+
+export interface SessionsV5Deps {
+  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that settles nothing. */
+  readonly get: <T>(path: string, read: (answer: HttpAnswer) => T, signal: AbortSignal) => Promise<T>;
+  readonly shownUrl: string;
+}
+
+type List = 'mqueue_messages' | 'inflight_messages';
+type Page =
+  /** `next`: where the following page begins; null: this was the last. */
+  { readonly kind: 'page'; readonly messages: readonly HeldMessage[]; readonly next: string | null } | { readonly kind: 'no-client' | 'unknown' };
+
+/** GET /clients/{clientid}, and what EMQX 5.7 and later lists of its session: /mqueue_messages and /inflight_messages. */
+export class SessionsV5 {
+  constructor(private readonly deps: SessionsV5Deps) {}
+
+  /** Throws RefusedError for a client id that no path can name: null would say that EMQX knows of no such session. */
+  session(clientid: string, signal: AbortSignal): Promise<SessionView | null> {
+    return this.deps.get(`/clients/${pathSegment(clientid)}`, (answer) => this.readSession(answer), signal);
+  }
+
+  /**
+   * A message moves from the queue to what is in flight, never back: the queue is asked first, so that a message which moves between the two
+   * requests is named in both lists. In the other order it could be in neither.
+   */
+  async held(clientid: string, signal: AbortSignal): Promise<HeldView> {
+    if (segmentProblem(clientid) !== null) return { kind: 'unknown' };
+    const messages: HeldMessage[] = [];
+    for (const list of ['mqueue_messages', 'inflight_messages'] as const) {
+      const end = await this.readList(clientid, list, messages, signal);
+      if (end === 'too-many') return { kind: 'list', messages: messages.slice(0, MOST_HELD), complete: false };
+      if (end !== 'read') return { kind: end };
+    }
+    return { kind: 'list', messages, complete: true };
+  }
+
+  /** Adds to `messages` what the list has. */
+  private async readList(clientid: string, list: List, messages: HeldMessage[], signal: AbortSignal): Promise<'read' | 'too-many' | 'no-client' | 'unknown'> {
+    let position: string | null = null;
+    do {
+      // One more than MOST_HELD in all: it tells that there are too many.
+      const limit = Math.min(PAGE, MOST_HELD + 1 - messages.length);
+      const from: string = position === null ? '' : `&position=${encodeURIComponent(position)}`;
+      const path = `/clients/${pathSegment(clientid)}/${list}?payload=none&limit=${limit}${from}`;
+      const page: Page = await this.deps.get(path, (answer) => this.readPage(answer, limit), signal);
+      if (page.kind !== 'page') return page.kind;
+      messages.push(...page.messages);
+      if (messages.length > MOST_HELD) return 'too-many';
+      position = page.next;
+    } while (position !== null);
+    return 'read';
+  }
+
+  private readPage(answer: HttpAnswer, limit: number): Page {
+    const { status, body } = answer;
+    if (status === 404) {
+      const code = codeOf(body);
+      if (code === 'CLIENTID_NOT_FOUND') return { kind: 'no-client' };
+      // The connection's process ended while EMQX asked it: its session may be with another by now.
+      if (code === 'CLIENT_SHUTDOWN') throw new RetryableError('EMQX answered 404: the connection ended meanwhile (CLIENT_SHUTDOWN)');
+      return { kind: 'unknown' };
+    }
+    // 501: a durable session. 403: the key has no right to this path, and may have it to others.
+    if (status === 400 || status === 403 || status === 501) return { kind: 'unknown' };
+    const json = parseJson(body);
+    if (status !== 200 || !isObject(json) || !Array.isArray(json['data'])) throw rejected(answer, this.deps.shownUrl);
+    const messages = (json['data'] as readonly unknown[]).map(heldMessage);
+    const position = isObject(json['meta']) ? json['meta']['position'] : undefined;
+    const hasNext = messages.length >= limit && typeof position === 'string' && position !== 'none';
+    return { kind: 'page', messages, next: hasNext ? position : null };
+  }
+
+  private readSession(answer: HttpAnswer): SessionView | null {
+    if (answer.status === 404 && codeOf(answer.body) === 'CLIENTID_NOT_FOUND') return null;
+    const json = parseJson(answer.body);
+    if (answer.status !== 200 || !isObject(json)) throw rejected(answer, this.deps.shownUrl);
+    const connected = json['connected'] === true;
+    // EMQX keeps a durable session for a while after its end.
+    if (json['is_expired'] === true && !connected) return null;
+    return {
+      connected,
+      connectedAt: timeOf(json, 'connected_at'),
+      createdAt: timeOf(json, 'created_at'),
+      persistent: numberOf(json['expiry_interval']) > 0 || json['is_persistent'] === true,
+      durable: json['durable'] === true,
+      queued: numberOf(json['mqueue_len']),
+      inflight: numberOf(json['inflight_cnt']),
+    };
+  }
+}
+
+/** An entry without its id could be any message: no list is better than one that hides something. */
+function heldMessage(entry: unknown): HeldMessage {
+  if (!isObject(entry) || typeof entry['msgid'] !== 'string') throw new RetryableError('EMQX lists a message of a session without its id (msgid)');
+  return { id: entry['msgid'], topic: String(entry['topic'] ?? ''), from: String(entry['from_clientid'] ?? '') };
+}
+
+/** ISO 8601 with the offset of EMQX's time zone, `2026-11-26T10:00:00.250+01:00`. */
+function timeOf(json: Record<string, unknown>, key: string): number {
+  const time = Date.parse(String(json[key]));
+  if (Number.isNaN(time)) throw new RetryableError(`EMQX tells of a session without a time (${key})`);
+  return time;
+}
+
+const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
