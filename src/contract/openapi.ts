@@ -474,7 +474,10 @@ export interface components {
             topic: components["schemas"]["TopicFilter"];
             timestamp: components["schemas"]["Time"];
         };
-        /** @description A client connected; `connected_at`, or else `timestamp`, says when. */
+        /**
+         * @description A client connected; `connected_at`, or else `timestamp`, says when. `clean_start`, `expiry_interval` and `rule_set` may hold
+         *     anything: a value that is not one of those described counts as absent, and the event is accepted all the same.
+         */
         ClientConnected: {
             /** @enum {unknown} */
             event?: "client.connected" | "undefined";
@@ -482,6 +485,31 @@ export interface components {
             node?: components["schemas"]["OptionalText"];
             connected_at?: components["schemas"]["OptionalTime"];
             timestamp?: components["schemas"]["OptionalTime"];
+            /**
+             * @description Boolean, MQTT's Clean Start; true when the client asked for a new session, "undefined" when the event does not say.
+             * @example false
+             * @example true
+             * @example undefined
+             */
+            clean_start?: unknown;
+            /**
+             * @description Seconds, an integer, that EMQX keeps the session after the connection; 0 when the session ends with it, 4294967295 for ever,
+             *     "undefined" when the event does not say.
+             * @example 0
+             * @example 7200
+             * @example 4294967295
+             * @example undefined
+             */
+            expiry_interval?: unknown;
+            /**
+             * @description The shipped rule that sent the event, a constant in its SQL. From `offline-messages` and `offline-only` the event tells about the
+             *     session only; from any other, and when it is absent (`SELECT *`), it also means client state and subscriptions that are made again.
+             * @example offline-messages
+             * @example offline-only
+             * @example client-state
+             * @example full
+             */
+            rule_set?: unknown;
         };
         /** @description A client disconnected; `disconnected_at`, or else `timestamp`, says when. */
         ClientDisconnected: {

@@ -17,10 +17,12 @@ export interface ReviewContext {
 }
 
 const IMPORT_AGAIN = 'import a rule as shipped (emqx-offline-store rules)';
-/** The alias of EMQX 5.9 and later has a slash. */
+/** The aliases of EMQX 5.9 and later have a slash. */
 const SUBSCRIBED = /\$events\/session[_/]subscribed/;
 const ACKED = /\$events\/message[_/]acked/;
 const DROPPED = /\$events\/message[_/]dropped/;
+const CONNECTED = /\$events\/client[_/]connected/;
+const DELIVERY_DROPPED = /\$events\/(message\/)?delivery_dropped/;
 const EVENTS = /^\$(events|bridges|sources?)\//;
 
 /** A rule's SQL as far as we look at it. */
@@ -53,11 +55,14 @@ export function reviewRule(rule: InstalledRule, context: ReviewContext): Flaw[] 
 export function reviewTogether(rules: readonly InstalledRule[]): Flaw[] {
   const parsed = rules.filter(({ enabled }) => enabled).map(({ sql }) => parse(sql));
   const any = (source: RegExp): boolean => parsed.some(({ sources }) => sources.some((each) => source.test(each)));
+  const tellsSessions = parsed.some((sql) => sql.sources.some((each) => CONNECTED.test(each)) && hasSessionColumns(sql));
   const stores = parsed.filter((sql) => topicsOf(sql).length > 0 || sql.sources.some((each) => DROPPED.test(each)));
   return [
     ...flawIf(stores.length === 0, true, 'no rule tells of messages: nothing is stored', IMPORT_AGAIN),
     ...flawIf(!any(SUBSCRIBED), true, 'no rule tells of subscriptions: nothing is delivered by itself', IMPORT_AGAIN),
     ...flawIf(!any(ACKED), true, 'no rule tells of acknowledgements: messages come again until their ttl is over', IMPORT_AGAIN),
+    ...flawIf(!tellsSessions, false, 'no rule tells which sessions are resumed (client.connected with clean_start and expiry_interval): EMQX may be asked over REST each time a client comes back', IMPORT_AGAIN),
+    ...flawIf(!any(DELIVERY_DROPPED), false, 'no rule tells of deliveries that EMQX drops (delivery.dropped): that they are gone is noticed later, and they are sent again later', IMPORT_AGAIN),
     ...flawIf(stores.length > 1, false, `${stores.length} rules tell of messages: where their topics meet each event comes twice`, 'keep one of offline-messages, offline-only and full'),
   ];
 }
@@ -105,6 +110,10 @@ function parse(sql: string): Sql {
 
 function topicsOf({ sources }: Sql): string[] {
   return sources.filter((source) => !EVENTS.test(source));
+}
+
+function hasSessionColumns({ columns }: Sql): boolean {
+  return /(^|,)\s*\*/.test(columns) || ['clean_start', 'expiry_interval'].every((column) => new RegExp(`\\b${column}\\b`, 'i').test(columns));
 }
 
 function shippedSql(name: RuleName, topics: readonly string[]): string {

@@ -9,48 +9,57 @@ export type RuleName = (typeof ruleNames)[number];
 /** Where deliveries to one client go (promise 7); their acks must come through whatever the rule's topics. */
 const INBOXES = '$offline/#';
 
+/** The user property that every delivery of ours carries. */
+const OURS = "pub_props.'User-Property'.'offline-msgid'";
+
 /** Names of EMQX and of ours that a rule can't select as plain messages, or must not. */
 const NOT_MESSAGES = /^\$(share|queue|exclusive|events|bridges|sources?|offline)(\/|$)/;
 
 /** What messages are kept: all that are published, or those that EMQX dropped because nobody was subscribed. */
 type Kept = 'message.publish' | 'message.dropped';
 
-/** The SQL of a rule that stores what matches one of the topic filters. Measured on EMQX 5.8 (facts), hence its form. */
+/** The SQL of a rule that stores what matches one of the topic filters. Its form keeps to what EMQX 4.4 to 6 were seen to take (facts). */
 export function ruleSql(name: RuleName, topics: readonly string[]): string {
   switch (name) {
     case 'offline-messages':
-      return messageSql('message.publish', topics);
+      return messageSql(name, 'message.publish', topics);
     case 'offline-only':
-      return messageSql('message.dropped', topics);
+      return messageSql(name, 'message.dropped', topics);
     case 'client-state':
       return clientStateSql();
     case 'full':
-      return messageSql('message.publish', topics, {
-        columns: ['node', 'connected_at', 'disconnected_at', 'reason'],
-        sources: ['$events/session_unsubscribed', '$events/client_connected', '$events/client_disconnected', '$events/delivery_dropped'],
-        events: ['session.unsubscribed', 'client.connected', 'client.disconnected'],
-        // Deliveries of ours only: what EMQX drops of its own is stored anyway, and there may be much of it.
-        conditions: ["(event = 'delivery.dropped' and is_not_null(pub_props.'User-Property'.'offline-msgid'))"],
+      return messageSql(name, 'message.publish', topics, {
+        columns: ['node', 'disconnected_at'],
+        sources: ['$events/session_unsubscribed', '$events/client_disconnected'],
+        events: ['session.unsubscribed', 'client.disconnected'],
       });
   }
 }
+
+/** What client.connected says of a session: whether it was resumed, and whether it outlives its connection. */
+const SESSION = ['connected_at', 'clean_start', 'expiry_interval'];
+
+/**
+ * A constant column: with `offline-messages` and `offline-only` the server takes client.connected as news of the session alone, and
+ * subscribes nobody for it (src/events/session.ts).
+ */
+const ruleSet = (name: RuleName): string => `'${name}' as rule_set`;
 
 interface Additions {
   readonly columns: readonly string[];
   readonly sources: readonly string[];
   readonly events: readonly string[];
-  readonly conditions: readonly string[];
 }
 
-const NOTHING: Additions = { columns: [], sources: [], events: [], conditions: [] };
+const NOTHING: Additions = { columns: [], sources: [], events: [] };
 
-function messageSql(kept: Kept, filters: readonly string[], more: Additions = NOTHING): string {
+function messageSql(name: RuleName, kept: Kept, filters: readonly string[], more: Additions = NOTHING): string {
   const topics = checkedTopics(filters);
   const dropped = kept === 'message.dropped';
   const columns = [
     ...['event', 'id', 'clientid', 'username', 'topic', 'qos', 'flags', 'pub_props', 'publish_received_at', 'timestamp'],
-    ...(dropped ? ['reason'] : []),
-    ...more.columns,
+    // `reason` of drops.
+    ...[...SESSION, 'reason', ...more.columns, ruleSet(name)],
     // base64_encode fails on an event without a payload and takes the whole event with it: only where there is one. This form, as
     // coalesce() is younger than EMQX 5.8. The payload itself is no column: acks carry it again.
     `CASE WHEN event = '${kept}' THEN base64_encode(payload) END as payload_base64`,
@@ -58,23 +67,24 @@ function messageSql(kept: Kept, filters: readonly string[], more: Additions = NO
   ];
   const sources = [
     ...(dropped ? ['$events/message_dropped'] : topics),
-    ...['$events/session_subscribed', '$events/message_acked'],
+    ...['$events/session_subscribed', '$events/message_acked', '$events/client_connected', '$events/delivery_dropped'],
     ...more.sources,
   ];
   const where = [
-    // Whatever their filter: a subscriber of # or $share/g/t/1 receives t/1, too. The server matches filters.
-    ...['session.subscribed', ...more.events].map((event) => `event = '${event}'`),
+    // Subscriptions whatever their filter: a subscriber of # or $share/g/t/1 receives t/1, too. The server matches filters.
+    ...['session.subscribed', 'client.connected', ...more.events].map((event) => `event = '${event}'`),
     // Acks of other topics would leave a tombstone each.
     `(event = 'message.acked' and ${anyTopic([...topics, INBOXES])})`,
     // Our own deliveries carry the property: they must not come back (promise 8).
-    `(event = '${kept}' and ${dropped ? `reason = 'no_subscribers' and ${anyTopic(topics)} and ` : ''}is_null(pub_props.'User-Property'.'offline-msgid'))`,
-    ...more.conditions,
+    `(event = '${kept}' and ${dropped ? `reason = 'no_subscribers' and ${anyTopic(topics)} and ` : ''}is_null(${OURS}))`,
+    // Deliveries of ours only: what EMQX drops of its own is stored anyway, and there may be much of it.
+    `(event = 'delivery.dropped' and is_not_null(${OURS}))`,
   ];
   return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"${source}"`).join(', ')} WHERE ${where.join(' or ')}`;
 }
 
 function clientStateSql(): string {
-  const columns = ['event', 'clientid', 'username', 'topic', 'qos', 'node', 'connected_at', 'disconnected_at', 'timestamp'];
+  const columns = ['event', 'clientid', 'username', 'topic', 'qos', 'node', ...SESSION, 'disconnected_at', 'timestamp', ruleSet('client-state')];
   const sources = ['client_connected', 'client_disconnected', 'session_subscribed', 'session_unsubscribed'];
   return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"$events/${source}"`).join(', ')}`;
 }

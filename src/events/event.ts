@@ -73,13 +73,26 @@ export interface UnsubscribedEvent {
   readonly at: number;
 }
 
-export interface ConnectedEvent {
+export interface ConnectedEvent extends SessionNews {
   readonly type: 'connected';
   readonly clientid: string;
   readonly node: string | null;
   /** connected_at */
   readonly at: number;
 }
+
+/** What client.connected says of the client's session. */
+export interface SessionNews {
+  /** MQTT's Clean Start: the client asked for a new session; null when the event does not say. */
+  readonly cleanStart: boolean | null;
+  /** How long EMQX keeps the session after the connection, in ms; 0: it ends with it; NEVER_EXPIRES; null when the event does not say. */
+  readonly expiryMs: number | null;
+  /** The rule tells about sessions only (`offline-messages`, `offline-only`): neither client state nor subscriptions follow from the event. */
+  readonly sessionOnly: boolean;
+}
+
+/** Not Infinity, which JSON does not have. */
+export const NEVER_EXPIRES = Number.MAX_SAFE_INTEGER;
 
 export interface DisconnectedEvent {
   readonly type: 'disconnected';

@@ -6,6 +6,7 @@ import { isBase64 } from '../contract/formats';
 import { invalid } from './invalid';
 import { HANDLED, type HandledName } from './names';
 import { given, markOf, messageProperties, userProperties } from './properties';
+import { sessionNews } from './session';
 import { isStorable } from '../mqtt/validity';
 
 type Schemas = components['schemas'];
@@ -26,11 +27,12 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
   }),
   'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({ type: 'subscribed', clientid, filter: topic, qos: clampQos(qos), at: timestamp }),
   'session.unsubscribed': ({ clientid, topic, timestamp }) => ({ type: 'unsubscribed', clientid, filter: topic, at: timestamp }),
-  'client.connected': ({ clientid, node, connected_at, timestamp }) => ({
+  'client.connected': ({ clientid, node, connected_at, timestamp, clean_start, expiry_interval, rule_set }) => ({
     type: 'connected',
     clientid,
     node: given(node) ?? null,
     at: firstTime({ connected_at, timestamp }),
+    ...sessionNews({ clean_start, expiry_interval, rule_set }),
   }),
   'client.disconnected': ({ clientid, node, connected_at, disconnected_at, timestamp }) => ({
     type: 'disconnected',

@@ -76,10 +76,35 @@ describe('a rule that posts to us', () => {
 describe('rules together', () => {
   const reviewed = (...sqls: string[]): string[] => reviewTogether(sqls.map((sql) => rule(sql))).map(({ text }) => text);
 
-  it('tell of messages, subscriptions and acknowledgements', () => {
+  it('tell of messages, subscriptions, acknowledgements, sessions and drops', () => {
     expect(reviewed(ruleSql('offline-messages', ['t/#']), ruleSql('client-state', []))).toEqual([]);
-    expect(reviewed(ruleSql('client-state', []))).toEqual([expect.stringContaining('of messages'), expect.stringContaining('of acknowledgements')]);
-    expect(reviewed('SELECT * FROM "t/#"')).toEqual([expect.stringContaining('of subscriptions'), expect.stringContaining('of acknowledgements')]);
+    for (const name of ['offline-messages', 'offline-only', 'full'] as const) expect(reviewed(ruleSql(name, ['t/#']))).toEqual([]);
+    expect(reviewed(ruleSql('client-state', []))).toEqual(['of messages', 'of acknowledgements', 'of deliveries that EMQX drops'].map(containing));
+    expect(reviewed('SELECT * FROM "t/#"')).toEqual(['of subscriptions', 'of acknowledgements', ...MISSED].map(containing));
+  });
+
+  const containing = (text: string): unknown => expect.stringContaining(text);
+  const MISSED = ['which sessions are resumed', 'of deliveries that EMQX drops'];
+  const SOURCES = '"t/#", "$events/session_subscribed", "$events/message_acked"';
+
+  it('say what is missed without client.connected and delivery.dropped, and that it is not grave', () => {
+    const flaws = reviewTogether([rule(`SELECT * FROM ${SOURCES}`)]);
+    expect(flaws).toEqual(MISSED.map((text) => expect.objectContaining({ grave: false, text: containing(text) })));
+    expect(flaws.map(({ text }) => text)).toEqual([containing('over REST each time'), containing('noticed later')]);
+  });
+
+  it.each([
+    ['as aliases of EMQX 5.9 and later', `SELECT * FROM ${SOURCES}, "$events/client/connected", "$events/message/delivery_dropped"`, []],
+    ['without the columns of the session', `SELECT event, connected_at FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`, MISSED.slice(0, 1)],
+    ['with one of the columns', `SELECT event, clean_start FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`, MISSED.slice(0, 1)],
+    ['with both columns', `SELECT event, clean_start, expiry_interval FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`, []],
+  ])('tell of sessions and drops %s', (_case, sql, missed) => {
+    expect(reviewed(sql)).toEqual(missed.map(containing));
+  });
+
+  it('tell nothing in a rule that is off', () => {
+    const off = rule('SELECT * FROM "$events/client_connected", "$events/delivery_dropped"', { enabled: false });
+    expect(reviewTogether([rule(`SELECT event FROM ${SOURCES}`), off]).map(({ text }) => text)).toEqual(MISSED.map(containing));
   });
 
   it('do not tell of messages twice', () => {

@@ -109,7 +109,11 @@ describe('what a real EMQX 5.8.9 sends', () => {
       clientid: 'dev/a+1',
       node: 'emqx@127.0.0.1',
       at: 1795228477781,
+      cleanStart: true,
+      expiryMs: 0,
+      sessionOnly: false,
     });
+    expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({ clientid: 'pers5', cleanStart: false, expiryMs: 300_000 });
     expect(parseEvent(fixture('client.disconnected', 'normal'))).toEqual({
       type: 'disconnected',
       clientid: 'dev/a+1',

@@ -1,0 +1,80 @@
+import fc from 'fast-check';
+import type { ConnectedEvent } from '../../src/events/event';
+import { fixture, parseEvent, publishBody } from './bodies';
+
+const connected = (more: Record<string, unknown> = {}): ConnectedEvent =>
+  parseEvent({ event: 'client.connected', clientid: 'c', connected_at: 5, ...more }) as ConnectedEvent;
+
+describe('what client.connected says of a session', () => {
+  test('nothing: it is not known', () => {
+    const unknown = { type: 'connected', clientid: 'c', node: null, at: 5, cleanStart: null, expiryMs: null, sessionOnly: false };
+    expect(connected()).toEqual(unknown);
+    for (const absent of ['undefined', null]) expect(connected({ clean_start: absent, expiry_interval: absent, rule_set: absent })).toEqual(unknown);
+  });
+
+  test.each([true, false])('clean_start %j', (clean_start) => {
+    expect(connected({ clean_start }).cleanStart).toBe(clean_start);
+  });
+
+  test.each([
+    [0, 0],
+    [1, 1000],
+    [7200, 7_200_000],
+    [4_294_967_294, 4_294_967_294_000],
+    [4_294_967_295, Number.MAX_SAFE_INTEGER],
+    // EMQX's own setting for MQTT 3.1.1 may be longer than MQTT 5 can say.
+    [9_000_000_000, Number.MAX_SAFE_INTEGER],
+  ])('expiry_interval of %j s is %j ms', (expiry_interval, expiryMs) => {
+    expect(connected({ expiry_interval }).expiryMs).toBe(expiryMs);
+    expect(JSON.parse(JSON.stringify(connected({ expiry_interval })))).toMatchObject({ expiryMs });
+  });
+
+  test.each([
+    ['offline-messages', true],
+    ['offline-only', true],
+    ['full', false],
+    ['client-state', false],
+    ['OFFLINE-MESSAGES', false],
+    ['my-own', false],
+  ])('rule_set %j: session only is %j', (rule_set, sessionOnly) => {
+    expect(connected({ rule_set }).sessionOnly).toBe(sessionOnly);
+  });
+
+  test('SELECT * has no rule_set: it counts as full', () => {
+    expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({ sessionOnly: false, cleanStart: false, expiryMs: 300_000 });
+  });
+});
+
+describe('an odd value does not cost the event', () => {
+  const HOSTILE = ['', 'true', '300', '4294967295', -1, 1.5, 1e300, -0.5, 2 ** 53, [], [true], ['offline-messages'], {}, { a: { b: 1 } }, 'a\0', '\ud800', 'x'.repeat(100_000)];
+
+  test.each(HOSTILE.map((value) => [value]))('%j', (value) => {
+    const odd = connected({ clean_start: value, expiry_interval: value, rule_set: value });
+    expect(odd).toEqual({ type: 'connected', clientid: 'c', node: null, at: 5, cleanStart: null, expiryMs: null, sessionOnly: false });
+  });
+
+  test('whatever JSON it is', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.jsonValue(), fc.jsonValue(), (clean_start, expiry_interval, rule_set) => {
+        const { cleanStart, expiryMs, at } = connected({ clean_start, expiry_interval, rule_set });
+        expect([true, false, null]).toContain(cleanStart);
+        expect(expiryMs === null || (Number.isSafeInteger(expiryMs) && expiryMs >= 0)).toBe(true);
+        expect(at).toBe(5);
+      }),
+    );
+  });
+
+  test('a rule has these columns in its other events, too: there they mean nothing', () => {
+    const columns = { rule_set: 'offline-messages', clean_start: 'undefined', expiry_interval: 'undefined', connected_at: 'undefined', reason: 'undefined' };
+    const bodies = [
+      ...['message.publish', 'message.acked', 'delivery.dropped'].map((event) => publishBody({ event })),
+      { event: 'session.subscribed', clientid: 'c', topic: 't', qos: 1, timestamp: 1 },
+      { event: 'session.unsubscribed', clientid: 'c', topic: 't', timestamp: 1 },
+      { event: 'client.disconnected', clientid: 'c', timestamp: 1 },
+    ];
+    for (const body of bodies) {
+      expect(parseEvent({ ...body, ...columns })).toEqual(parseEvent(body));
+      expect(parseEvent({ ...body, rule_set: { a: [1] }, clean_start: 7, expiry_interval: 'x' })).toEqual(parseEvent(body));
+    }
+  });
+});
