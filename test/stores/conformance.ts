@@ -4,8 +4,10 @@ import { content } from './conformance/content';
 import { hostile } from './conformance/hostile';
 import { messages } from './conformance/messages';
 import { purging } from './conformance/purging';
+import { refs } from './conformance/refs';
 import { scale } from './conformance/scale';
 import { topics } from './conformance/topics';
+import { versions } from './conformance/versions';
 
 /** How the suite reaches one database. */
 export interface Harness {
@@ -37,9 +39,11 @@ export function conformance(name: string, harness: Harness): void {
     afterAll(() => subject.store.close());
 
     messages(subject);
+    refs(subject);
     content(subject);
     topics(subject);
     clients(subject);
+    versions(subject);
     purging(subject);
     hostile(subject);
     scale(subject);

@@ -8,6 +8,7 @@ import { ClientTables } from './clients';
 import { Database } from './database';
 import { MessageTable } from './messages';
 import { Migrations } from './migrations';
+import { PositionTable } from './positions';
 import { RetainedTable } from './retained';
 
 /** For what speaks PostgreSQL's language under another name. */
@@ -32,8 +33,7 @@ export class PostgresStore extends StoreOfParts implements Store {
   constructor(connection: ClientConfig, { product = 'PostgreSQL', setting = 'STORE_URL', migrations = 'postgres' }: PostgresStoreOptions = {}) {
     const db = new Database(connection, product);
     const messages = new MessageTable(db);
-    const clients = new ClientTables(db);
-    super({ messages, clients, positions: clients, retained: new RetainedTable(db) });
+    super({ messages, clients: new ClientTables(db), positions: new PositionTable(db), retained: new RetainedTable(db) });
     this.product = product;
     this.setting = setting;
     this.db = db;

@@ -3,9 +3,9 @@ import { saveOrBisect } from '../shared/bisect';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../../config/statements';
 import { fitsText } from '../shared/text';
-import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
 import type { Database } from './database';
-import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
+import { COLUMNS, PUBLISHED_AT, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { besideKey, KEY, keyOf, TopicIndex } from './topic-index';
 
 /** A trim may have to remove very many: none of its statements takes long. */
@@ -110,6 +110,16 @@ export class MessageTable implements MessageStore {
       { key: keyOf(topic), topic, after, now, limit, ...selected.bindings },
     );
     return rows.map((row) => toMessage(row, row.retain === 1));
+  }
+
+  async listRefs({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<StoredRef[]> {
+    const selected = named(condition);
+    const rows = await this.db.rows<Pick<MessageRow, 'msgid' | 'published_at'>>(
+      `SELECT msgid, ${PUBLISHED_AT} FROM mqtt_msg WHERE ${ofTopic(topic)} AND (expires_at IS NULL OR expires_at > :now) ${selected.sql}
+       ORDER BY ${KEY}, ${ID} LIMIT :limit`,
+      { key: keyOf(topic), topic, after, now, limit, ...selected.bindings },
+    );
+    return rows.map(({ msgid, published_at: at }) => ({ id: msgid, publishReceivedAt: Number(at ?? 0) }));
   }
 
   listTopics(query: TopicQuery): Promise<string[]> {

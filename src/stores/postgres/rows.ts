@@ -18,8 +18,10 @@ export interface MessageRow {
 }
 
 /** EMQX's own rows have no published_at; arrived is in the server's time zone, as EMQX's statements wrote it. It may be 'infinity'. */
-export const COLUMNS = `msgid, topic, sender, username, qos, payload, payload_bin, properties, expires_at,
-  coalesce(published_at, CASE WHEN isfinite(arrived) THEN (extract(epoch FROM arrived::timestamptz) * 1000)::bigint END) AS published_at`;
+export const PUBLISHED_AT =
+  'coalesce(published_at, CASE WHEN isfinite(arrived) THEN (extract(epoch FROM arrived::timestamptz) * 1000)::bigint END) AS published_at';
+
+export const COLUMNS = `msgid, topic, sender, username, qos, payload, payload_bin, properties, expires_at, ${PUBLISHED_AT}`;
 
 export function toMessage(row: MessageRow, retain: boolean): Message {
   return {

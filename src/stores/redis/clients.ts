@@ -1,8 +1,8 @@
-import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
+import { lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { clampQos } from '../../mqtt/qos';
-import { isOver, isThere, seenDay } from '../shared/unseen';
-import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
+import { isOver, isThere } from '../shared/unseen';
+import type { ClientState, ClientStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Command, Database } from './database';
 import type { Keys } from './keys';
 import { CHANGE, FORGET_CLIENT, FORGET_FIELD, FORGET_MEMBER, REFRESH } from './scripts';
@@ -10,10 +10,8 @@ import { CHANGE, FORGET_CLIENT, FORGET_FIELD, FORGET_MEMBER, REFRESH } from './s
 /** A time before 1973 in ms is one in seconds. */
 const SECONDS_BELOW = 100_000_000_000;
 
-type PositionValue = Pick<Position, 'id' | 'receipts'>;
-
-/** Client state, subscriptions and read positions. */
-export class Clients implements ClientStore, PositionStore {
+/** Client state and subscriptions. */
+export class Clients implements ClientStore {
   constructor(
     private readonly db: Database,
     private readonly keys: Keys,
@@ -74,66 +72,6 @@ export class Clients implements ClientStore, PositionStore {
     return fields.map(([topic, qos]) => ({ clientid, topic, qos: clampQos(Number(qos)) })).sort((a, b) => compareText(a.topic, b.topic));
   }
 
-  async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
-    if (topics.length === 0) return [];
-    const values = await this.db.one<(string | null)[]>('HMGET', this.keys.positions(consumer), ...topics);
-    return topics.flatMap((topic, i) => toPosition(consumer, topic, values[i] ?? null));
-  }
-
-  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
-    const topics = await this.db.one<string[]>('ZRANGEBYLEX', this.keys.positionTopics(consumer), after === '' ? '-' : `(${after}`, '+', 'LIMIT', 0, limit);
-    return this.getPositions(consumer, topics);
-  }
-
-  async positionsOfTopic(topic: string): Promise<Position[]> {
-    const consumers = (await this.db.one<string[]>('SMEMBERS', this.keys.readers(topic))).sort(compareText);
-    const values = await this.db.all<string | null>(consumers.map((consumer) => ['HGET', this.keys.positions(consumer), topic]));
-    return consumers.flatMap((consumer, i) => toPosition(consumer, topic, values[i] ?? null));
-  }
-
-  /** The value first, then what finds it; it goes last. */
-  async putPositions(positions: readonly Position[]): Promise<void> {
-    const { kept, gone } = lastPositions(positions);
-    await this.db.all(kept.map(({ consumer, topic, id, receipts }) => ['HSET', this.keys.positions(consumer), topic, JSON.stringify({ id, receipts } satisfies PositionValue)]));
-    await this.db.all([...kept.flatMap((position) => this.index(position)), ...gone.flatMap((position) => this.unindex(position))]);
-    await this.db.all(gone.map(({ consumer, topic }) => ['HDEL', this.keys.positions(consumer), topic]));
-  }
-
-  private index({ consumer, topic, id, receipts }: Position): Command[] {
-    const acked = this.keys.acked(consumer, topic);
-    return [
-      ['ZADD', this.keys.positionsSeen, seenDay({ receipts }, Date.now()), JSON.stringify([consumer, topic])],
-      ['ZADD', this.keys.positionTopics(consumer), 0, topic],
-      ['SADD', this.keys.readers(topic), consumer],
-      ...(acked === null || id === '' ? [] : [['SET', acked, id] as const]),
-    ];
-  }
-
-  private unindex({ consumer, topic }: Pick<Position, 'consumer' | 'topic'>): Command[] {
-    const acked = this.keys.acked(consumer, topic);
-    return [
-      ['ZREM', this.keys.positionsSeen, JSON.stringify([consumer, topic])],
-      ['ZREM', this.keys.positionTopics(consumer), topic],
-      ['SREM', this.keys.readers(topic), consumer],
-      ...(acked === null ? [] : [['DEL', acked] as const]),
-    ];
-  }
-
-  /** A position that changes meanwhile stays. */
-  async purgePositions(before: number, limit: number): Promise<Purged> {
-    const members = await this.unseen(this.keys.positionsSeen, before, limit);
-    const due = members.map((member) => {
-      const [consumer = '', topic = ''] = JSON.parse(member) as string[];
-      return { consumer, topic };
-    });
-    const values = await this.db.all<string | null>(due.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
-    const deleted = await this.db.all<number>(due.map(({ consumer, topic }, i) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, values[i] ?? '']));
-    const gone = due.filter((_, i) => deleted[i] === 1);
-    await this.db.all(gone.flatMap((position) => this.unindex(position)));
-    await this.db.all(members.filter((_, i) => values[i] == null).map((member) => this.forget(this.keys.positionsSeen, member, before)));
-    return { removed: gone.length, more: members.length >= limit };
-  }
-
   /** A client that was seen since by its state gets that as its score, so that the next look at it comes as late. */
   async purgeSubscriptions(before: number, limit: number): Promise<Purged> {
     const clients = await this.unseen(this.keys.subscriptionsSeen, before, limit);
@@ -192,9 +130,4 @@ export class Clients implements ClientStore, PositionStore {
 /** field, value, field, value, ... as Redis answers. */
 function fieldsOf(pairs: readonly string[]): [string, string][] {
   return pairs.flatMap((field, i): [string, string][] => (i % 2 === 0 ? [[field, pairs[i + 1] ?? '']] : []));
-}
-
-function toPosition(consumer: string, topic: string, value: string | null): Position[] {
-  if (value === null) return [];
-  return [{ consumer, topic, ...(JSON.parse(value) as PositionValue) }];
 }

@@ -9,6 +9,7 @@ import { Clients } from './clients';
 import { Database, type RedisTimeouts } from './database';
 import { Keys } from './keys';
 import { Messages } from './messages';
+import { Positions } from './positions';
 import { Retained } from './retained';
 import { Takeover } from './takeover';
 
@@ -25,8 +26,8 @@ export class RedisStore extends StoreOfParts implements Store {
   constructor(url: ServiceUrl, timeouts?: RedisTimeouts) {
     const db = new Database(url, SETTING, timeouts);
     const keys = new Keys(url.params['prefix'] ?? 'mqtt');
-    const parts = { messages: new Messages(db, keys), clients: new Clients(db, keys), retained: new Retained(db, keys) };
-    super({ ...parts, positions: parts.clients });
+    const parts = { messages: new Messages(db, keys), clients: new Clients(db, keys), positions: new Positions(db, keys), retained: new Retained(db, keys) };
+    super(parts);
     this.db = db;
     this.keys = keys;
     this.takeover = new Takeover(db, keys, parts);

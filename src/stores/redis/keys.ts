@@ -61,7 +61,7 @@ export class Keys {
     return `${this.prefix}:sub:${clientid}`;
   }
 
-  /** hash: topic -> {"id", "receipts"}. */
+  /** hash: topic -> {"version", "id", "receipts"}; `version` comes first (see scripts.ts) and is left out where it is 0. */
   positions(consumer: string): string {
     return `${this.prefix}:acked-by:${consumer}`;
   }

@@ -1,5 +1,5 @@
 import type { Message, MessageRef } from '../../mqtt/message';
-import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
 import type { Command, Database } from './database';
 import { expiryMember, parseExpiryMember, type Keys } from './keys';
 import { toFields, toMessage } from './rows';
@@ -10,7 +10,10 @@ import { TopicIndex } from './topic-index';
 const GRACE_MS = 60 * 60 * 1_000;
 /** Messages of up to 1 MB come into memory at once. */
 const MESSAGES_PER_READ = 100;
+const REFS_PER_READ = 1_000;
 const REMOVED_AT_ONCE = 1_000;
+
+type Expiring = Pick<Message, 'expiresAt'>;
 
 /** Messages, their order, topics, expiry and tombstones. */
 export class Messages implements MessageStore {
@@ -93,12 +96,29 @@ export class Messages implements MessageStore {
     return hashes.flatMap((fields, i) => toMessage(ids[i] ?? '', fromPairs(fields)) ?? []);
   }
 
-  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
-    const found: Message[] = [];
+  listMessages(query: MessageQuery): Promise<Message[]> {
+    return this.list(query, MESSAGES_PER_READ, (ids) => this.read(ids));
+  }
+
+  async listRefs(query: MessageQuery): Promise<StoredRef[]> {
+    const found = await this.list(query, REFS_PER_READ, (ids) => this.readRefs(ids));
+    return found.map(({ id, publishReceivedAt }) => ({ id, publishReceivedAt }));
+  }
+
+  private async readRefs(ids: readonly string[]): Promise<(StoredRef & Expiring)[]> {
+    const fields = await this.db.all<(string | null)[]>(ids.map((id) => ['HMGET', this.keys.message(id), 'topic', 'ts', 'expires_at']));
+    return ids.flatMap((id, i) => {
+      const [topic, ts, expires] = fields[i] ?? [];
+      return topic == null ? [] : [{ id, publishReceivedAt: Number(ts ?? 0), expiresAt: expires == null ? null : Number(expires) }];
+    });
+  }
+
+  private async list<T extends Expiring>({ topic, after, limit, now }: MessageQuery, atOnce: number, read: (ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
+    const found: T[] = [];
     for (let from = after; found.length < limit; ) {
-      const count = Math.min(limit - found.length, MESSAGES_PER_READ);
+      const count = Math.min(limit - found.length, atOnce);
       const ids = await this.db.one<string[]>('ZRANGEBYLEX', this.keys.ids(topic), from === '' ? '-' : `(${from}`, '+', 'LIMIT', 0, count);
-      for (const message of await this.read(ids)) if (message.expiresAt === null || message.expiresAt > now) found.push(message);
+      for (const each of await read(ids)) if (each.expiresAt === null || each.expiresAt > now) found.push(each);
       const last = ids.at(-1);
       if (last === undefined || ids.length < count) break;
       from = last;

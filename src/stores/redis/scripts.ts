@@ -21,6 +21,16 @@ export const FORGET = `local held = redis.call('HGET', KEYS[1], 'id')
 if held and held > ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`;
 
+/**
+ * KEYS[1]: a consumer's positions. ARGV: topic, version, value ('': deleted). 0: the stored one has a greater version, and stays. A double, which
+ * Lua calculates with, holds every version.
+ */
+export const PUT_POSITION = `local held = redis.call('HGET', KEYS[1], ARGV[1])
+local version = held and string.match(held, '^{"version":(%d+)')
+if version and tonumber(version) > tonumber(ARGV[2]) then return 0 end
+if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
+return 1`;
+
 /** KEYS[1]: a hash. ARGV: a field and its new value. Only where the field is there. */
 export const REFRESH = `if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { RefusedError } from '../../base/errors';
-import type { Clients } from './clients';
 import type { Command, Database } from './database';
 import { isEmqxId, type Keys } from './keys';
 import { fromPairs, type Messages } from './messages';
+import type { Positions } from './positions';
 import type { Retained } from './retained';
 
 /** EMQX's message, as far as it finds its place. */
@@ -20,7 +20,7 @@ export class Takeover {
   constructor(
     private readonly db: Database,
     private readonly keys: Keys,
-    private readonly parts: { readonly messages: Messages; readonly retained: Retained; readonly clients: Clients },
+    private readonly parts: { readonly messages: Messages; readonly retained: Retained; readonly positions: Positions },
   ) {}
 
   async run(): Promise<void> {
@@ -130,7 +130,7 @@ export class Takeover {
       const msgid = await this.db.one<string | null>('GET', key);
       if (pair === null || msgid === null) continue;
       const [message] = await this.describe([msgid]);
-      if (message !== undefined) await this.parts.clients.putPositions([{ ...pair, id: message.id, receipts: [] }]);
+      if (message !== undefined) await this.parts.positions.putPositions([{ ...pair, id: message.id, receipts: [] }]);
     }
   }
 

@@ -1,5 +1,6 @@
 import type { MessageRef } from '../../mqtt/message';
 import type { ClientState, Position, Subscription } from '../store';
+import { versionOf } from './versions';
 
 /**
  * What is left of a batch where several entries are about the same row: most databases refuse to change a row twice in one statement,
@@ -19,9 +20,9 @@ export function lastSubscriptions(subscriptions: readonly Subscription[]): Subsc
   return newest(subscriptions, ({ clientid, topic }) => JSON.stringify([clientid, topic]), () => true);
 }
 
-/** `gone` are those that say nothing: to be deleted. */
+/** Those with the greatest version. `gone` are those that say nothing: to be deleted. */
 export function lastPositions(positions: readonly Position[]): { readonly kept: Position[]; readonly gone: Position[] } {
-  const last = newest(positions, ({ consumer, topic }) => JSON.stringify([consumer, topic]), () => true);
+  const last = newest(positions, ({ consumer, topic }) => JSON.stringify([consumer, topic]), (kept, next) => versionOf(kept) <= versionOf(next));
   const isGone = ({ id, receipts }: Position): boolean => id === '' && receipts.length === 0;
   return { kept: last.filter((position) => !isGone(position)), gone: last.filter(isGone) };
 }

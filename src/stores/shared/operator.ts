@@ -1,6 +1,6 @@
 import { errorText, SettingError } from '../../base/errors';
 import type { Message, MessageRef } from '../../mqtt/message';
-import type { MessageQuery, Refusal, Store, Subscription, SubscriptionRef } from '../store';
+import type { MessageQuery, Refusal, Store, StoredRef, Subscription, SubscriptionRef } from '../store';
 import { saveOrBisect } from './bisect';
 import { compareText } from './order';
 import { clampQos } from '../../mqtt/qos';
@@ -36,6 +36,7 @@ export interface SqlParts {
     bury(ids: readonly string[], tombstoneUntil: number): Promise<void>;
     /** `condition`: on mqtt_msg. */
     listMessages(query: MessageQuery, condition: BoundStatement | null): Promise<Message[]>;
+    listRefs(query: MessageQuery, condition: BoundStatement | null): Promise<StoredRef[]>;
     /** What the column `payload` holds. */
     payloadOf(message: Message): Value;
   };
@@ -131,7 +132,10 @@ export function operated(store: Store & { readonly sql: SqlParts }, statements: 
         return operator.deleteMessages(refs);
       },
     }),
-    ...(operator.has('SELECT_MESSAGE') && { listMessages: (query) => table.listMessages(query, operator.selected(query.topic)) }),
+    ...(operator.has('SELECT_MESSAGE') && {
+      listMessages: (query) => table.listMessages(query, operator.selected(query.topic)),
+      listRefs: (query) => table.listRefs(query, operator.selected(query.topic)),
+    }),
     ...(operator.has('INSERT_SUBSCRIPTION') && { putSubscriptions: (subscriptions) => operator.putSubscriptions(subscriptions) }),
     ...(operator.has('DELETE_SUBSCRIPTION') && { deleteSubscriptions: (refs) => operator.deleteSubscriptions(refs) }),
     ...(operator.has('SELECT_SUBSCRIPTIONS') && { listSubscriptions: (clientid) => operator.listSubscriptions(clientid) }),

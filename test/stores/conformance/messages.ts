@@ -197,6 +197,7 @@ export function messages(subject: Subject): void {
         getMessage: () => store.getMessage(ref.id),
         listTopics: () => store.listTopics(query),
         listMessages: () => store.listMessages({ topic: 't', after: '', limit: 1, now: 0 }),
+        listRefs: () => store.listRefs({ topic: 't', after: '', limit: 1, now: 0 }),
         trimTopic: () => store.trimTopic('t', 1),
         purgeExpired: () => store.purgeExpired(0, 1),
         purgePositions: () => store.purgePositions(0, 1),

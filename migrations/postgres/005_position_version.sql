@@ -1,0 +1,2 @@
+-- Grows with each write of a read position: an older one, of a process that stood still, changes nothing. Rows that EMQX writes have 0.
+ALTER TABLE mqtt_acked ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0;

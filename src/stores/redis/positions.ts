@@ -1,0 +1,101 @@
+import { lastPositions } from '../shared/newest';
+import { compareText } from '../shared/order';
+import { seenDay } from '../shared/unseen';
+import { versioned, versionOf } from '../shared/versions';
+import type { Position, PositionStore, Purged } from '../store';
+import type { Command, Database } from './database';
+import type { Keys } from './keys';
+import { FORGET_FIELD, PUT_POSITION } from './scripts';
+
+type PositionValue = Pick<Position, 'version' | 'id' | 'receipts'>;
+type PositionRef = Pick<Position, 'consumer' | 'topic'>;
+
+/** Read positions. */
+export class Positions implements PositionStore {
+  constructor(
+    private readonly db: Database,
+    private readonly keys: Keys,
+  ) {}
+
+  async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
+    if (topics.length === 0) return [];
+    const values = await this.db.one<(string | null)[]>('HMGET', this.keys.positions(consumer), ...topics);
+    return topics.flatMap((topic, i) => toPosition(consumer, topic, values[i] ?? null));
+  }
+
+  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
+    const topics = await this.db.one<string[]>('ZRANGEBYLEX', this.keys.positionTopics(consumer), after === '' ? '-' : `(${after}`, '+', 'LIMIT', 0, limit);
+    return this.getPositions(consumer, topics);
+  }
+
+  async positionsOfTopic(topic: string): Promise<Position[]> {
+    const consumers = (await this.db.one<string[]>('SMEMBERS', this.keys.readers(topic))).sort(compareText);
+    const values = await this.db.all<string | null>(consumers.map((consumer) => ['HGET', this.keys.positions(consumer), topic]));
+    return consumers.flatMap((consumer, i) => toPosition(consumer, topic, values[i] ?? null));
+  }
+
+  /** The value first: what finds it is changed only for those that were written. */
+  async putPositions(positions: readonly Position[]): Promise<void> {
+    const { kept, gone } = lastPositions(positions);
+    const all = [...kept, ...gone];
+    const written = await this.db.all<number>(
+      all.map((position, i) => ['EVAL', PUT_POSITION, 1, this.keys.positions(position.consumer), position.topic, versionOf(position), i < kept.length ? toValue(position) : '']),
+    );
+    const deleted = gone.filter((_, i) => written[kept.length + i] === 1);
+    const index = kept.flatMap((position, i) => (written[i] === 1 ? this.index(position) : []));
+    await this.db.all([...index, ...deleted.flatMap((position) => this.unindex(position))]);
+    await this.indexAgain(deleted);
+  }
+
+  /** Of those that were deleted: one that somebody else has put meanwhile would be found by nothing. */
+  private async indexAgain(deleted: readonly PositionRef[]): Promise<void> {
+    const values = await this.db.all<string | null>(deleted.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
+    const there = deleted.flatMap(({ consumer, topic }, i) => toPosition(consumer, topic, values[i] ?? null));
+    await this.db.all(there.flatMap((position) => this.index(position)));
+  }
+
+  private index({ consumer, topic, id, receipts }: Position): Command[] {
+    const acked = this.keys.acked(consumer, topic);
+    return [
+      ['ZADD', this.keys.positionsSeen, seenDay({ receipts }, Date.now()), JSON.stringify([consumer, topic])],
+      ['ZADD', this.keys.positionTopics(consumer), 0, topic],
+      ['SADD', this.keys.readers(topic), consumer],
+      ...(acked === null || id === '' ? [] : [['SET', acked, id] as const]),
+    ];
+  }
+
+  private unindex({ consumer, topic }: PositionRef): Command[] {
+    const acked = this.keys.acked(consumer, topic);
+    return [
+      ['ZREM', this.keys.positionsSeen, JSON.stringify([consumer, topic])],
+      ['ZREM', this.keys.positionTopics(consumer), topic],
+      ['SREM', this.keys.readers(topic), consumer],
+      ...(acked === null ? [] : [['DEL', acked] as const]),
+    ];
+  }
+
+  /** A position that changes meanwhile stays. */
+  async purgePositions(before: number, limit: number): Promise<Purged> {
+    const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.positionsSeen, '-inf', before, 'LIMIT', 0, limit);
+    const due = members.map((member) => {
+      const [consumer = '', topic = ''] = JSON.parse(member) as string[];
+      return { consumer, topic };
+    });
+    const values = await this.db.all<string | null>(due.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
+    const deleted = await this.db.all<number>(due.map(({ consumer, topic }, i) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, values[i] ?? '']));
+    // Where there is no value a process died before it had taken out what finds it.
+    const gone = due.filter((_, i) => deleted[i] === 1 || values[i] == null);
+    await this.db.all(gone.flatMap((position) => this.unindex(position)));
+    await this.indexAgain(gone);
+    return { removed: deleted.filter((each) => each === 1).length, more: members.length >= limit };
+  }
+}
+
+function toValue(position: Position): string {
+  return JSON.stringify({ ...versioned(versionOf(position)), id: position.id, receipts: position.receipts } satisfies PositionValue);
+}
+
+function toPosition(consumer: string, topic: string, value: string | null): Position[] {
+  if (value === null) return [];
+  return [{ consumer, topic, ...(JSON.parse(value) as PositionValue) }];
+}
