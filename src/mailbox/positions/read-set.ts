@@ -1,43 +1,43 @@
-import type { Position } from '../../stores/store';
-import type { Message } from '../../mqtt/message';
+import type { Position, StoredRef } from '../../stores/store';
 import { before, isTimed, timeOf } from '../../mqtt/message-id';
 import { TOMBSTONE_MS } from '../times';
+import { readIds, writeIds } from './id-list';
+import { Ranges, type Range } from './ranges';
 
-/** An entry has about 35 bytes, and DynamoDB takes 400 KB. Beyond it the oldest are forgotten: a repeat, never a loss. */
-const MOST_READ = 6_000;
-const MOST_RANGES = 2_000;
-const MOST_LATE = 1_000;
-
-/** Everything stored from `first` to `last` is read, but for what came late. */
-interface Range {
-  readonly first: string;
-  last: string;
-}
-
-type Stored = Pick<Message, 'id' | 'publishReceivedAt'>;
+/** DynamoDB takes 400 KB for a row. Beyond these the oldest are forgotten: a repeat, never a loss. */
+const MOST_READ_BYTES = 120_000;
+const MOST_RANGES = 1_000;
+const MOST_SINGLES = 2_000;
+const MOST_LATE = 2_000;
+const MOST_ABSORBED = 1_000;
+/** A writer's look after it has stored a message (LateWrites) is told to the consumer well within this time. ms. */
+const ABSORBED_MS = 1_000;
 
 /**
  * What a consumer has read of a topic: a position's `id` and `receipts` as a set.
  *
  *     id            everything stored up to it is read
- *     "ID"          read
+ *     "ID"          read, and not yet looked for among what is stored
+ *     "?ID"         read, and not stored when it was looked for: the acknowledgement came first
  *     "ID..ID"      these two are read, and everything stored between them
- *     "+ID"         read, and a range covers it; to be forgotten soon
+ *     "=ID"         a range of one
+ *     "+TIME:ID"    read, and taken into a range at this time: a writer may call it late all the same
  *     "!ID"         not read, although `id` or a range covers it: it was stored late (promise 17)
- *     ">ID@TIME"    announced at this time: `id` and ranges may be extended up to this one
  *     "@TIME"       when the consumer was seen last
  *     "^TIME"       what was published until then counts as read (policy from: now)
  *
- * Ids hold none of these characters. Of a consumer that acknowledges everything little more than `id` is left; one that leaves gaps has a
- * range between two of them, however long that is.
+ * ID is a list as in id-list.ts but in ranges. Ids hold none of these characters. Of a consumer that acknowledges everything little more than `id` is left,
+ * and what it acknowledged in the last moment; one that leaves gaps has a range between two of them, however long that is. Older versions left
+ * ">ID@TIME" and "+ID", which mean nothing any more.
  */
 export class ReadSet {
-  private readonly read = new Set<string>();
-  private readonly absorbed = new Set<string>();
+  /** Read, in no range, and not yet looked for. */
+  readonly fresh = new Set<string>();
+  private readonly early = new Set<string>();
+  /** With the time (ms). */
+  private readonly absorbed = new Map<string, number>();
   private readonly late = new Set<string>();
-  /** The first begins where the topic does: its end is the position's `id`. */
-  private ranges: Range[] = [];
-  announced: { readonly id: string; readonly at: number } | null = null;
+  private readonly ranges: Ranges;
   /** null: never by us, as in a position that EMQX's own plugin left. */
   seenAt: number | null = null;
   startsAt: number | null = null;
@@ -47,7 +47,7 @@ export class ReadSet {
     readonly topic: string,
     low = '',
   ) {
-    this.ranges.push({ first: '', last: low });
+    this.ranges = new Ranges(low);
   }
 
   static of({ consumer, topic, id, receipts }: Position): ReadSet {
@@ -59,150 +59,142 @@ export class ReadSet {
   private take(entry: string): void {
     const rest = entry.slice(1);
     const [first = '', last] = entry.split('..');
-    if (last !== undefined) this.ranges.push({ first, last });
-    else if (entry.startsWith('+')) this.absorbed.add(rest);
-    else if (entry.startsWith('!')) this.late.add(rest);
+    if (last !== undefined) this.ranges.addAll([{ first, last }]);
+    else if (entry.startsWith('=')) this.ranges.addAll(readIds(rest).map((id) => ({ first: id, last: id })));
+    else if (entry.startsWith('?')) for (const id of readIds(rest)) this.early.add(id);
+    else if (entry.startsWith('!')) for (const id of readIds(rest)) this.late.add(id);
     else if (entry.startsWith('@')) this.seenAt = Number(rest);
     else if (entry.startsWith('^')) this.startsAt = Number(rest);
-    else if (entry.startsWith('>')) this.announced = { id: rest.split('@')[0] ?? '', at: Number(rest.split('@')[1]) };
-    else this.read.add(entry);
+    else if (entry.startsWith('+')) this.takeAbsorbed(rest);
+    else if (!entry.startsWith('>')) for (const id of readIds(entry)) this.fresh.add(id);
   }
 
-  toPosition(): Position {
-    const [, ...ranges] = this.ranges;
+  private takeAbsorbed(entry: string): void {
+    const [time = '', list] = entry.split(':');
+    if (list !== undefined) for (const id of readIds(list)) this.absorbed.set(id, Number(time));
+  }
+
+  /** `version` is that of the row when it is written. */
+  toPosition(version?: number): Position {
+    const ranges = this.ranges.all();
+    const byTime = new Map<number, string[]>();
+    for (const [id, time] of this.absorbed) byTime.set(time, [...(byTime.get(time) ?? []), id]);
     const receipts = [
       ...(this.seenAt === null ? [] : [`@${this.seenAt}`]),
       ...(this.startsAt === null ? [] : [`^${this.startsAt}`]),
-      ...(this.announced === null ? [] : [`>${this.announced.id}@${this.announced.at}`]),
-      ...[...this.absorbed].map((id) => `+${id}`),
-      ...[...this.late].map((id) => `!${id}`),
-      ...ranges.map(({ first, last }) => (first === last ? first : `${first}..${last}`)),
-      ...this.read,
+      ...[...byTime].flatMap(([time, ids]) => writeIds(ids).map((list) => `+${time}:${list}`)),
+      ...writeIds([...this.late]).map((list) => `!${list}`),
+      ...ranges.filter(isWide).map(({ first, last }) => `${first}..${last}`),
+      ...writeIds(ranges.filter((range) => !isWide(range)).map(({ first }) => first)).map((list) => `=${list}`),
+      ...writeIds([...this.early]).map((list) => `?${list}`),
+      ...writeIds([...this.fresh]),
     ];
-    return { consumer: this.consumer, topic: this.topic, id: this.low.last, receipts: [...new Set(receipts)] };
+    return { consumer: this.consumer, topic: this.topic, id: this.ranges.low, receipts, ...(version !== undefined && { version }) };
   }
 
-  has({ id, publishReceivedAt }: Stored): boolean {
-    if (this.read.has(id) || this.absorbed.has(id)) return true;
-    if (this.late.has(id)) return false;
-    return this.rangeOf(id) !== null || (this.startsAt !== null && publishReceivedAt <= this.startsAt);
+  has({ id, publishReceivedAt }: StoredRef): boolean {
+    if (this.isKnown(id) || (this.startsAt !== null && publishReceivedAt <= this.startsAt)) return true;
+    return !this.late.has(id) && this.hides(id);
   }
 
   /** Also where a range covers it: when the acknowledgement comes before the message, only this will tell that it is read. */
-  add(id: string): void {
-    this.late.delete(id);
-    this.read.add(id);
+  add(id: string, now: number): void {
+    if (this.isKnown(id)) return;
+    // Its message is stored: a writer has told of it.
+    const wasLate = this.late.delete(id);
+    if (!this.hides(id)) this.fresh.add(id);
+    else if (wasLate) this.absorbed.set(id, now);
+    else this.early.add(id);
   }
 
-  /** Whether a message that is stored from now on could be taken for one that is read. */
+  /** Whether a message that is stored from now on would be taken for one that is read. */
   hides(id: string): boolean {
-    return this.ranges.some(({ first, last }) => first <= id && id <= last) || (this.announced !== null && id <= this.announced.id);
+    return this.ranges.find(id) !== null;
   }
 
-  /** The message is about to be stored: ranges don't mean it. */
-  addLate(id: string): void {
-    if (!this.read.has(id) && !this.absorbed.has(id)) this.late.add(id);
+  /** The message was stored when the consumer's range may have passed it: ranges don't mean it. */
+  addLate(id: string, now: number): void {
+    if (!this.isKnown(id)) this.late.add(id);
+    else if (this.hides(id) && this.early.delete(id)) this.absorbed.set(id, now);
   }
 
-  get hasAbsorbed(): boolean {
-    return this.absorbed.size > 0;
-  }
-
-  /** Everything that was told of late messages before ranges covered them has been taken in. */
-  forgetAbsorbed(): void {
-    this.absorbed.clear();
+  private isKnown(id: string): boolean {
+    return this.fresh.has(id) || this.early.has(id) || this.absorbed.has(id);
   }
 
   /** Everything after `after` and up to the result is read. */
   skip(after: string): string {
-    const range = this.ranges.find(({ first, last }) => first <= after && after < last && isTimed(last));
-    if (range === undefined) return after;
+    const range = this.ranges.after(after);
+    if (range === null || range.first > after || !isTimed(range.last)) return after;
     const late = least([...this.late].filter((id) => id > after && id <= range.last));
     return late === null ? range.last : greater(after, before(late));
   }
 
-  /** What is read and in no range. */
-  loose(): string[] {
-    return [...this.read].filter((id) => this.rangeOf(id) === null);
+  /** Nothing from `after` to the result is read; null: nothing behind it. What counts as read by its time is not asked. */
+  nextRead(after: string): string | null {
+    const range = this.ranges.after(after);
+    if (range !== null && range.first <= after) return after;
+    const next = least([...this.fresh, ...this.early, ...this.absorbed.keys(), ...(range === null ? [] : [range.first])].filter((id) => id > after));
+    return next === null ? null : greater(after, before(next));
   }
 
-  /**
-   * Makes ranges of what is read in a row, up to `until`. What is unread is stepped over without reading all of it, so that a long backlog
-   * costs nothing. `list` gives what is stored after an id, in order; it is called at most `pages` times.
-   */
-  async compact(list: (after: string) => Promise<readonly Stored[]>, until: string, pages: number): Promise<void> {
-    let range: Range | null = this.low;
-    let after = this.low.last;
-    for (let page = 0; page < pages; page++) {
-      const stored = await list(after);
-      if (stored.length === 0) return;
-      for (const message of stored) {
-        if (message.id > until) return;
-        if (message.id <= after) continue;
-        if (this.has(message)) {
-          range = this.grow(range, message.id);
-          after = range.last;
-        } else {
-          const next = least(this.loose().filter((id) => id > message.id));
-          if (next === null || next > until) return;
-          // On from the range before it, if it is on this side of the gap.
-          range = this.ranges.reduce<Range | null>((last, each) => (each.last > message.id && each.last < next && each.last > (last?.last ?? '') ? each : last), null);
-          after = range?.last ?? greater(message.id, before(next));
-        }
-      }
-    }
+  /** The end of the last range before the id; '': the topic's beginning; null: none. */
+  endBefore(id: string): string | null {
+    return this.ranges.endBefore(id);
   }
 
-  private grow(range: Range | null, id: string): Range {
-    const known = this.rangeOf(id);
-    if (this.read.delete(id)) this.absorbed.add(id);
-    // Ids of different kinds are in no order of time: a range has ids of one kind.
-    if (range === null || (range.last !== '' && range.last.length !== id.length)) {
-      const grown = known ?? { first: id, last: id };
-      if (known === null) this.ranges.push(grown);
-      return grown;
-    }
-    range.last = known?.last ?? id;
-    if (known !== null && known !== range) this.ranges = this.ranges.filter((each) => each !== known);
-    return range;
+  /** The message is stored and read, and nothing unread lies between it and `end`, at which a range ends. @returns the end of the range that has it now. */
+  cover(end: string | null, id: string, now: number): string {
+    if (this.fresh.delete(id) || this.early.delete(id)) this.absorbed.set(id, now);
+    return this.ranges.join(end, id);
   }
 
-  private get low(): Range {
-    return this.ranges[0] as Range;
-  }
-
-  private rangeOf(id: string): Range | null {
-    return this.ranges.find(({ first, last }) => first <= id && id <= last && last.length === id.length) ?? null;
+  /** These were looked for. */
+  looked(ids: readonly string[]): void {
+    for (const id of ids) if (this.fresh.delete(id)) this.early.add(id);
   }
 
   /** Forgets what can't matter any more, and more of it when it is too much. */
   tidy(now: number, ttlMs: number): void {
     const older = (id: string, ms: number) => (timeOf(id) ?? Infinity) < now - ms;
-    for (const id of this.read) {
-      // In a range only what came early is of use, as long as a tombstone would be.
-      if (older(id, ttlMs) || (older(id, TOMBSTONE_MS) && this.rangeOf(id) !== null)) this.read.delete(id);
-    }
-    for (const id of this.late) if (older(id, ttlMs)) this.late.delete(id);
+    for (const id of this.fresh) if (older(id, ttlMs)) this.fresh.delete(id);
+    // In a range only what came early is of use, as long as a tombstone would be.
+    for (const id of this.early) if (older(id, ttlMs) || (older(id, TOMBSTONE_MS) && this.hides(id))) this.early.delete(id);
+    for (const id of this.late) if (older(id, ttlMs) || !this.hides(id)) this.late.delete(id);
+    for (const [id, time] of this.absorbed) if (time < now - ABSORBED_MS || time > now + ABSORBED_MS) this.absorbed.delete(id);
+    for (const id of [...this.absorbed.keys()].slice(0, -MOST_ABSORBED)) this.absorbed.delete(id);
     if (this.late.size > MOST_LATE) this.stepBack();
-    const [low, ...ranges] = this.ranges;
-    const kept = ranges.filter(({ last }) => !older(last, ttlMs)).sort((a, b) => (a.first < b.first ? -1 : 1));
-    this.ranges = [low as Range, ...kept.slice(-MOST_RANGES)];
-    const excess = this.read.size - MOST_READ;
-    if (excess > 0) for (const id of [...this.read].sort().slice(0, excess)) this.read.delete(id);
+    this.ranges.keep(({ last }) => !older(last, ttlMs));
+    this.bound();
+  }
+
+  private bound(): void {
+    const ranges = this.ranges.all();
+    const wide = ranges.filter(isWide);
+    const kept = new Set([...wide.slice(-MOST_RANGES), ...ranges.filter((range) => !isWide(range)).slice(-MOST_SINGLES)]);
+    if (kept.size < ranges.length) this.ranges.keep((range) => kept.has(range));
+    const read = [...this.fresh, ...this.early];
+    const bytes = read.length < MOST_READ_BYTES / 40 ? 0 : writeIds(read).join().length;
+    if (bytes <= MOST_READ_BYTES) return;
+    const count = Math.ceil(read.length * (1 - MOST_READ_BYTES / bytes));
+    // Those in ranges first: most of them will never be stored.
+    const order = read.map((id) => [this.hides(id) ? 0 : 1, id] as const).sort(([a, x], [b, y]) => a - b || (x < y ? -1 : 1));
+    for (const [, id] of order.slice(0, count)) if (!this.fresh.delete(id)) this.early.delete(id);
   }
 
   /** Too much came late to list it: all that ranges cover from the first of it on counts as unread again. */
   private stepBack(): void {
     const first = least([...this.late]) ?? '';
-    const { low } = this;
-    this.ranges = this.ranges.filter((range) => range === low || range.last < first);
-    if (low.last >= first) low.last = isTimed(first) ? before(first) : '';
+    this.ranges.keep(({ last }) => last < first);
+    if (this.ranges.low >= first) this.ranges.low = isTimed(first) ? before(first) : '';
     this.late.clear();
   }
 }
+
+const isWide = ({ first, last }: Range): boolean => first !== last;
 
 function least(ids: readonly string[]): string | null {
   return ids.reduce<string | null>((found, id) => (found === null || id < found ? id : found), null);
 }
 
-const greater = (a: string, b: string): string => (a > b ? a : b);
+export const greater = (a: string, b: string): string => (a > b ? a : b);
