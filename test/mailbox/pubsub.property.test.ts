@@ -11,6 +11,8 @@ type Command =
   | { readonly do: 'ack'; readonly clientid: (typeof CLIENTS)[number]; readonly ks: readonly number[] }
   | { readonly do: 'subscribe'; readonly consumer: (typeof CONSUMERS)[number] }
   | { readonly do: 'tick'; readonly ms: number }
+  /** Its process stands still, and goes on beside the one that takes over. */
+  | { readonly do: 'stall'; readonly lane: string }
   | { readonly do: 'crash'; readonly lane: string; readonly when: 'before' | 'after' };
 
 const k = fc.nat(MESSAGES - 1);
@@ -22,10 +24,12 @@ const some = fc.oneof(
 const publish = some.map((ks): Command => ({ do: 'publish', ks }));
 const ack = fc.tuple(fc.constantFrom(...CLIENTS), some).map(([clientid, ks]): Command => ({ do: 'ack', clientid, ks }));
 const subscribe = fc.constantFrom(...CONSUMERS).map((consumer): Command => ({ do: 'subscribe', consumer }));
-const tick = fc.constantFrom(100, 1_500, 4_000, 6_000).map((ms): Command => ({ do: 'tick', ms }));
-const crash = fc.record({ lane: fc.constantFrom('messages', ...CLIENTS, GROUP), when: fc.constantFrom('before' as const, 'after' as const) }).map((each): Command => ({ do: 'crash', ...each }));
+const tick = fc.constantFrom(100, 400, 1_500).map((ms): Command => ({ do: 'tick', ms }));
+const lane = fc.constantFrom('messages', ...CLIENTS, GROUP);
+const stall = lane.map((each): Command => ({ do: 'stall', lane: each }));
+const crash = fc.record({ lane, when: fc.constantFrom('before' as const, 'after' as const) }).map((each): Command => ({ do: 'crash', ...each }));
 
-const commands = fc.array(fc.oneof({ weight: 4, arbitrary: publish }, { weight: 5, arbitrary: ack }, { weight: 2, arbitrary: tick }, subscribe, crash), { maxLength: 50, size: 'max' });
+const commands = fc.array(fc.oneof({ weight: 4, arbitrary: publish }, { weight: 5, arbitrary: ack }, { weight: 2, arbitrary: tick }, subscribe, crash, stall), { maxLength: 50, size: 'max' });
 
 /** Commands come one by one while the lanes work. @returns what went wrong. */
 async function play(scheduler: fc.Scheduler, all: readonly Command[], guards?: { late: boolean }): Promise<string[]> {
@@ -33,13 +37,15 @@ async function play(scheduler: fc.Scheduler, all: readonly Command[], guards?: {
   const run = (command: Command) => {
     switch (command.do) {
       case 'publish':
-        return command.ks.forEach((each) => world.publish(each));
+        return world.publish(command.ks);
       case 'ack':
-        return command.ks.forEach((each) => world.ack(command.clientid, each));
+        return world.ack(command.clientid, command.ks);
       case 'subscribe':
         return world.subscribe(command.consumer);
       case 'tick':
         return world.tick(command.ms);
+      case 'stall':
+        return world.lane(command.lane).stall();
       case 'crash':
         return world.crash(command.lane, command.when);
     }
