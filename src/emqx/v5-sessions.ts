@@ -91,7 +91,7 @@ export class SessionsV5 {
       connected,
       connectedAt: timeOf(json, 'connected_at'),
       createdAt: timeOf(json, 'created_at'),
-      persistent: numberOf(json['expiry_interval']) > 0 || json['is_persistent'] === true,
+      persistent: isPersistent(json),
       durable: json['durable'] === true,
       queued: numberOf(json['mqueue_len']),
       inflight: numberOf(json['inflight_cnt']),
@@ -103,6 +103,12 @@ export class SessionsV5 {
 function heldMessage(entry: unknown): HeldMessage {
   if (!isObject(entry) || typeof entry['msgid'] !== 'string') throw new RetryableError('EMQX lists a message of a session without its id (msgid)');
   return { id: entry['msgid'], topic: String(entry['topic'] ?? ''), from: String(entry['from_clientid'] ?? '') };
+}
+
+/** EMQX sets `is_persistent` when the session begins, and leaves it so when a later connection changes the expiry (its source, 5.8.9). */
+function isPersistent(json: Record<string, unknown>): boolean {
+  const expiry = json['expiry_interval'];
+  return typeof expiry === 'number' ? expiry > 0 : json['is_persistent'] === true;
 }
 
 /** ISO 8601 with the offset of EMQX's time zone, `2026-11-26T10:00:00.250+01:00`. */

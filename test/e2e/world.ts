@@ -10,7 +10,7 @@ import { Server } from '../../src/server/server';
 import { EmqxStandIn } from '../standin';
 import type { Action } from '../standin/action';
 import { Rule } from '../standin/rule';
-import type { Limits } from '../standin/session';
+import type { Limits } from '../standin/types';
 import { waitFor } from '../support/wait';
 
 /** Files of rules/emqx5 to import. null: the published recipe, SELECT * without any filter. */
@@ -238,7 +238,7 @@ export class World {
   }
 
   private async isQuiet(): Promise<boolean> {
-    if (this.emqx.actions.some(({ pending }) => pending > 0) || (await this.hasParked())) return false;
+    if (this.emqx.pending > 0 || (await this.hasParked())) return false;
     const { lanes } = (await (await fetch(`${this.server.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] };
     return lanes.every(({ waiting, active }) => waiting === 0 && active === 0) && !(await this.hasParked());
   }

@@ -30,7 +30,8 @@ describe('session', () => {
   test.each([
     [{ connected: true, expiry_interval: 0, is_persistent: false }, { connected: true, persistent: false }],
     [{ connected: true, expiry_interval: 60, is_persistent: false, clean_start: true }, { connected: true, persistent: true }],
-    [{ expiry_interval: 0, is_persistent: true }, { persistent: true }],
+    [{ expiry_interval: 0, is_persistent: true }, { persistent: false }],
+    [{ expiry_interval: undefined, is_persistent: true }, { persistent: true }],
     [{ durable: true, mqueue_len: null, inflight_cnt: undefined }, { durable: true, queued: 0, inflight: 0 }],
   ])('%j means %j', async (fields, view) => {
     const emqx = await start({ status: 200, body: { ...client, ...fields } });

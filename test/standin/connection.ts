@@ -1,8 +1,12 @@
 import type { Socket } from 'node:net';
 import { generate, parser, type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet';
 import type { Broker } from './broker';
-import type { BrokerMessage, BrokerProperties } from './message';
-import type { Outlet, Session } from './session';
+import { aged, type BrokerMessage, type BrokerProperties } from './message';
+import type { Session } from './session';
+import type { Outlet } from './types';
+
+/** mqtt.session_expiry_interval: for MQTT 3.1.1 without a clean session. Seconds. */
+const SESSION_EXPIRY = 7_200;
 
 /** One client's TCP connection: MQTT 3.1.1 or 5. */
 export class Connection implements Outlet {
@@ -25,10 +29,15 @@ export class Connection implements Outlet {
     socket.on('close', () => this.closed());
   }
 
-  close(): void {
+  close(reason: string): void {
     const { session } = this;
     this.session = null;
-    if (session !== null) this.broker.disconnected(session, 'takenover');
+    if (session !== null) this.broker.disconnected(session, reason);
+    this.socket.destroy();
+  }
+
+  kill(): void {
+    this.session = null;
     this.socket.destroy();
   }
 
@@ -43,11 +52,15 @@ export class Connection implements Outlet {
     if (session?.outlet === this) this.broker.disconnected(session, this.orderly ? 'normal' : 'tcp_closed');
   }
 
-  send(message: BrokerMessage, qos: 0 | 1 | 2, messageId: number | undefined): void {
-    const { topic, payload, retain, properties } = message;
-    const packet: IPublishPacket = { cmd: 'publish', topic, payload, qos, retain, dup: false, ...(messageId !== undefined && { messageId }) };
-    if (this.version === 5) packet.properties = toPacket(properties);
+  send(message: BrokerMessage, qos: 0 | 1 | 2, messageId: number | undefined, dup: boolean): void {
+    const { topic, payload, retain } = message;
+    const packet: IPublishPacket = { cmd: 'publish', topic, payload, qos, retain, dup, ...(messageId !== undefined && { messageId }) };
+    if (this.version === 5) packet.properties = toPacket(aged(message));
     this.write(packet);
+  }
+
+  release(messageId: number): void {
+    this.write({ cmd: 'pubrel', messageId });
   }
 
   private write(packet: Packet): void {
@@ -66,12 +79,13 @@ export class Connection implements Outlet {
       case 'puback':
         return this.session?.acknowledge(packet.messageId ?? 0);
       case 'pubrec':
-        // EMQX's message.acked of a QoS 2 delivery is at its PUBREC.
-        this.session?.acknowledge(packet.messageId ?? 0);
-        return this.write({ cmd: 'pubrel', messageId: packet.messageId ?? 0 });
+        this.session?.received(packet.messageId ?? 0);
+        return this.release(packet.messageId ?? 0);
+      case 'pubcomp':
+        return this.session?.complete(packet.messageId ?? 0);
       case 'subscribe': {
         this.write({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: packet.subscriptions.map(({ qos }) => qos) });
-        for (const { topic, qos } of packet.subscriptions) if (this.session !== null) this.broker.subscribe(this.session, topic, qos);
+        for (const { topic, qos, nl } of packet.subscriptions) if (this.session !== null) this.broker.subscribe(this.session, topic, qos, nl === true);
         return;
       }
       case 'unsubscribe': {
@@ -82,13 +96,13 @@ export class Connection implements Outlet {
         return this.write({ cmd: 'pingresp' });
       case 'disconnect':
         this.orderly = true;
+        if (this.session !== null) this.session.expiry = packet.properties?.sessionExpiryInterval ?? this.session.expiry;
         this.socket.end();
         return;
       // EMQX answers these, or a client never sends them.
       case 'auth':
       case 'connack':
       case 'pingresp':
-      case 'pubcomp':
       case 'suback':
       case 'unsuback':
         return;
@@ -96,14 +110,14 @@ export class Connection implements Outlet {
   }
 
   private connect(packet: IConnectPacket): void {
-    this.version = packet.protocolVersion ?? 4;
-    const expiry = packet.properties?.sessionExpiryInterval ?? 0;
-    const clean = packet.clean ?? true;
-    const persistent = this.version === 5 ? expiry > 0 : !clean;
-    const { session, present } = this.broker.open(packet.clientId, packet.username ?? null, clean, persistent, this.version);
+    const { clientId: clientid, protocolVersion: version = 4, username = null, clean = true, properties } = packet;
+    this.version = version;
+    const expiry = version === 5 ? (properties?.sessionExpiryInterval ?? 0) : clean ? 0 : SESSION_EXPIRY;
+    const { receiveMaximum } = properties ?? {};
+    const { session, present } = this.broker.open({ clientid, username, version, clean, expiry, ...(receiveMaximum !== undefined && { receiveMaximum }) });
     this.session = session;
     this.write({ cmd: 'connack', sessionPresent: present, returnCode: 0, reasonCode: 0 });
-    this.broker.connected(session, { clean_start: clean, expiry_interval: expiry, conn_props: { 'User-Property': {} } });
+    this.broker.connected(session, { conn_props: { 'User-Property': {} } });
     session.resume(this);
   }
 
@@ -112,7 +126,7 @@ export class Connection implements Outlet {
     const repeated = packet.qos === 2 && this.incoming.has(messageId);
     if (packet.qos === 2) this.incoming.add(messageId);
     if (this.session !== null && !repeated) {
-      const { clientid, username } = this.session;
+      const { clientid, connect: { username } } = this.session;
       const payload = Buffer.from(packet.payload);
       this.broker.publish({ ...{ clientid, username, payload }, topic: packet.topic, qos: packet.qos, retain: packet.retain, properties: fromPacket(packet) });
     }

@@ -7,7 +7,7 @@ import { Broker, type BrokerEvent } from './broker';
 import { Connection } from './connection';
 import { Rest } from './rest';
 import { Rule } from './rule';
-import type { Limits } from './session';
+import type { Limits } from './types';
 
 /** EMQX's own. */
 const LIMITS: Limits = { inflight: 32, queue: 1_000 };
@@ -68,6 +68,11 @@ export class EmqxStandIn {
     const [action] = this.actions;
     if (action === undefined) throw new Error('no rule yet');
     return action;
+  }
+
+  /** Events that are not answered yet, or not fired. */
+  get pending(): number {
+    return this.broker.lateEvents + this.actions.reduce((sum, { pending }) => sum + pending, 0);
   }
 
   /** A rule and its action by hand; PUT /configs makes them from a shipped file. */

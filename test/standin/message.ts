@@ -34,6 +34,27 @@ export function newGuid(): string {
   return `${lastMicroseconds.toString(16).padStart(16, '0')}F49A0000049C${sequence.toString(16).padStart(4, '0')}`.toUpperCase();
 }
 
+let inserted = 0n;
+
+/** Nanoseconds, each later than the one before: EMQX pages its lists by them. */
+export function nextInsertion(): bigint {
+  const now = BigInt(Date.now()) * 1_000_000n;
+  inserted = now > inserted ? now : inserted + 1n;
+  return inserted;
+}
+
+/** EMQX looks when it takes a message out of a session's queue. */
+export function isExpired({ receivedAt, properties: { messageExpiryInterval: seconds } }: BrokerMessage): boolean {
+  return seconds !== undefined && Date.now() - receivedAt > seconds * 1000;
+}
+
+/** As EMQX sends it on: what is left of the expiry, at least 1 s. */
+export function aged({ receivedAt, properties }: BrokerMessage): BrokerProperties {
+  const { messageExpiryInterval: seconds } = properties;
+  if (seconds === undefined) return properties;
+  return { ...properties, messageExpiryInterval: Math.max(1, seconds - Math.floor((Date.now() - receivedAt) / 1000)) };
+}
+
 /** EMQX's pub_props: the map keeps the last of a key, the pairs are there when there are any. Binary becomes what JSON can hold. */
 export function pubProps({ userProperties = [], ...rest }: BrokerProperties): Record<string, unknown> {
   return {

@@ -1,8 +1,9 @@
+import { answerClients } from './clients';
 import { answerRetainer } from './retainer';
 import { answerRules, merged, NOTHING_INSTALLED } from './rules-api';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Broker } from './broker';
-import type { BrokerProperties } from './message';
+import { propertiesOf } from './rest-properties';
 
 export interface RestOptions {
   readonly key: string;
@@ -37,6 +38,8 @@ export class Rest {
   /** EMQX's clock. ms. */
   clockAheadMs = 0;
   outage: Outage = null;
+  /** EMQX before 5.7 doesn't list what a session holds. */
+  listsSessions = true;
   /** Called before a request is answered: what a client does at that moment. */
   before: (route: string) => void = () => undefined;
   /** Requests whose URL it matches wait for it. */
@@ -58,6 +61,7 @@ export class Rest {
     this.subscribes.length = 0;
     this.refused = 0;
     this.outage = null;
+    this.listsSessions = true;
     this.before = () => undefined;
     this.hold = null;
   }
@@ -92,6 +96,8 @@ export class Rest {
     if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9', uptime }] };
     const retainer = answerRetainer(this.broker, route, new URLSearchParams(query));
     if (retainer !== null) return retainer;
+    const clients = answerClients(this.broker, route, new URLSearchParams(query), this.listsSessions);
+    if (clients !== null) return clients;
     const rules = answerRules(this.installed, query === '' ? route : `${route}?${query}`, this.lost);
     if (rules !== null) return rules;
     if (route === 'POST /publish') return this.publish(parse(body));
@@ -186,17 +192,4 @@ function flawOf(entry: Json): Json | null {
   const correlation = properties['correlation_data'];
   if (typeof correlation === 'string' && /[\p{Cc}\p{Cn}]/u.test(correlation)) return { code: 'BAD_REQUEST', message: 'correlation_data' };
   return null;
-}
-
-function propertiesOf(json: Json): BrokerProperties {
-  const users = Object.entries((json['user_properties'] ?? {}) as Record<string, string>).map(([key, value]) => ({ key, value }));
-  const correlation = json['correlation_data'];
-  return {
-    ...(users.length > 0 && { userProperties: users }),
-    ...(typeof json['content_type'] === 'string' && { contentType: json['content_type'] }),
-    ...(typeof json['response_topic'] === 'string' && { responseTopic: json['response_topic'] }),
-    ...(typeof correlation === 'string' && { correlationData: Buffer.from(correlation) }),
-    ...(json['payload_format_indicator'] !== undefined && { payloadFormatIndicator: json['payload_format_indicator'] as 0 | 1 }),
-    ...(json['message_expiry_interval'] !== undefined && { messageExpiryInterval: json['message_expiry_interval'] as number }),
-  };
 }
