@@ -7,6 +7,9 @@ import { join } from 'node:path';
 import { newId } from '../test/support/messages';
 import type { Answer } from './pipeline';
 
+/** The build that is measured: SERVER, the main.js of another one, instead of ../dist. */
+const SERVER = process.env['SERVER'] ?? join(__dirname, '../dist/main.js');
+
 const PAYLOAD = Buffer.alloc(200, 'x').toString('base64');
 let count = 0;
 
@@ -45,7 +48,7 @@ export class BenchServer {
   static async start(port: number, env: Readonly<Record<string, string>>, nodeArgs: readonly string[] = []): Promise<BenchServer> {
     const directory = mkdtempSync(join(tmpdir(), 'offline-bench-'));
     const settings = { PATH: process.env['PATH'] ?? '', PORT: String(port), DATA_DIR: directory, ...env };
-    const child = spawn(process.execPath, [...nodeArgs, join(__dirname, '../dist/main.js'), 'serve'], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, [...nodeArgs, SERVER, 'serve'], { env: settings, stdio: ['ignore', 'pipe', 'inherit'] });
     let output = '';
     child.stdout.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-10_000)));
     while (!output.includes('"msg":"ready"')) {
