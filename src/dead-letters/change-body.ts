@@ -1,3 +1,4 @@
+import { NEVER_EXPIRES } from '../events/event';
 import type { ClientChange } from '../lanes/jobs';
 
 /** The change as the event that it came from, for a dead letter that can be tried again; what an operator asked for is not an event. */
@@ -5,7 +6,7 @@ export function changeBody(change: ClientChange): unknown {
   const { clientid, at } = change;
   switch (change.kind) {
     case 'connected':
-      return { event: 'client.connected', clientid, node: change.node, connected_at: at };
+      return { event: 'client.connected', clientid, node: change.node, connected_at: at, ...sessionColumns(change) };
     case 'disconnected':
       return { event: 'client.disconnected', clientid, node: change.node, connected_at: change.connectedAt, disconnected_at: at };
     case 'subscribed':
@@ -16,4 +17,12 @@ export function changeBody(change: ClientChange): unknown {
     case 'withdrawn':
       return { change };
   }
+}
+
+function sessionColumns({ cleanStart, expiryMs, sessionOnly }: Extract<ClientChange, { kind: 'connected' }>): object {
+  return {
+    ...(typeof cleanStart === 'boolean' && { clean_start: cleanStart }),
+    ...(typeof expiryMs === 'number' && { expiry_interval: expiryMs === NEVER_EXPIRES ? 0xffffffff : expiryMs / 1_000 }),
+    ...(sessionOnly === true && { rule_set: 'offline-messages' }),
+  };
 }

@@ -2,7 +2,6 @@ import type { Policy } from '../config/policies';
 import type { OfflineEvent } from '../events/event';
 import type { Item } from '../lanes/jobs';
 import type { Lanes } from '../lanes/lanes';
-import { policyFor } from '../policies/policy';
 import type { AcceptedAcks } from '../mailbox/accepted-acks';
 import { route } from './route';
 import type { Signer } from '../mailbox/signature';
@@ -23,14 +22,15 @@ export class Ingest {
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
     if (items.length === 0) return;
-    const acks = items.flatMap((item) => this.acksOf(item));
-    if (acks.length === 0) return this.lanes.put(items);
-    await Promise.all([this.lanes.put(items), ...acks.map(({ id, reader }) => this.acks.note(id, reader))]);
+    await this.lanes.put(items);
+    // Not before: an acknowledgement that the queue has not taken must not keep anything from being sent.
+    await Promise.all(items.flatMap(acksOf).map(({ id, reader }) => this.acks.note(id, reader)));
   }
+}
 
-  private acksOf(item: Item): { id: string; reader: string | null }[] {
-    if (!('write' in item) || item.write.kind !== 'ack') return [];
-    const { id, topic, clientid } = item.write;
-    return [{ id, reader: policyFor(this.policies, topic)?.mode === 'pubsub' ? clientid : null }];
-  }
+/** null: whoever acknowledged it, it is done (queue mode). */
+function acksOf(item: Item): { id: string; reader: string | null }[] {
+  if ('write' in item) return item.write.kind === 'ack' ? [{ id: item.write.id, reader: null }] : [];
+  const { mail } = item;
+  return mail.kind === 'acked' && mail.isRead === true ? [{ id: mail.id, reader: mail.clientid }] : [];
 }

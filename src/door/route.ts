@@ -1,10 +1,11 @@
 import type { Policy } from '../config/policies';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../events/event';
-import type { Item } from '../lanes/jobs';
+import type { ClientChange, Item, MailEvent } from '../lanes/jobs';
 import { requestsOf } from '../mailbox/positions/readers';
+import { clientKey, consumerOf, mailboxKey } from '../mqtt/consumer';
 import { canReach } from '../policies/overlap';
 import { expiryOf, isStored, policyFor, retainOf } from '../policies/policy';
-import type { Signer } from '../mailbox/signature';
+import type { Signer, VerifiedMark } from '../mailbox/signature';
 import { isInbox, splitShare, stripInbox } from '../mqtt/topic';
 
 /** Decides, without looking anything up, what an event asks for. */
@@ -18,11 +19,11 @@ export function route(event: OfflineEvent, policies: readonly Policy[], signer: 
       return routeSubscribed(event, policies);
     case 'unsubscribed':
       // Whatever the policies are now: it may be stored from before, or by an operator.
-      return isInbox(splitShare(event.filter).filter) ? [] : [{ change: { ...event, kind: 'unsubscribed' } }];
+      return isInbox(splitShare(event.filter).filter) ? [] : [changed({ ...event, kind: 'unsubscribed' })];
     case 'connected':
-      return [{ change: { ...event, kind: 'connected' } }];
+      return [changed({ ...event, kind: 'connected' })];
     case 'disconnected':
-      return [{ change: { ...event, kind: 'disconnected' } }];
+      return [changed({ ...event, kind: 'disconnected' })];
     case 'delivery-dropped':
       return routeDropped(event, policies, signer);
     case 'delivered':
@@ -31,9 +32,14 @@ export function route(event: OfflineEvent, policies: readonly Policy[], signer: 
   }
 }
 
+/** What a client did, or an operator decided for it, goes into its mailbox's lane. */
+export function changed({ type: _, ...change }: ClientChange & { readonly type?: string }): Item {
+  return { mail: { to: clientKey(change.clientid), kind: 'change', change: change as ClientChange } };
+}
+
 /** Our own deliveries fire the rule again, as does what reaches an inbox: neither is stored (promise 8). */
 function routePublish({ message, mark }: PublishEvent, policies: readonly Policy[], signer: Signer): Item[] {
-  if (isInbox(message.topic) || signer.verified(mark) !== null) return [];
+  if (isInbox(message.topic) || signer.verified(mark, message.topic) !== null) return [];
   const policy = policyFor(policies, message.topic);
   const stored = policy !== null && isStored(policy, message) ? { ...message, expiresAt: expiryOf(policy, message) } : null;
   const retained = message.retain && retainOf(policies, message.topic) !== 'off';
@@ -41,27 +47,56 @@ function routePublish({ message, mark }: PublishEvent, policies: readonly Policy
   return [{ write: { kind: 'publish', message: stored, ...(retained && { retained: 'too' }) } }];
 }
 
-/** A delivery of ours names the stored message; any other ack is of a message that EMQX delivered itself, by its own id. */
-function routeAck({ id, topic, clientid, mark }: AckedEvent, policies: readonly Policy[], signer: Signer): Item[] {
-  const stored = signer.verified(mark);
+/**
+ * A delivery of ours names the stored message, and the mailbox that it was sent from; any other ack is of a message that EMQX delivered itself, by its own id. In
+ * queue mode the message is done; in pubsub mode the client's mailbox finds out who has read it.
+ */
+function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies: readonly Policy[], signer: Signer): Item[] {
+  const verified = signer.verified(mark, topic);
   const original = stripInbox(topic)?.topic ?? topic;
   // Nobody but us has a reason to publish to an inbox: without our signature there is nothing stored behind it.
-  if (stored === null && isInbox(topic)) return [];
-  if (policyFor(policies, original) === null) return [];
-  return [{ write: { kind: 'ack', id: stored ?? id, topic: original, clientid, ours: stored !== null } }];
+  if (verified === null && isInbox(topic)) return [];
+  const policy = policyFor(policies, original);
+  if (policy === null) return [];
+  const own = clientKey(clientid);
+  const id = verified?.id ?? brokerId;
+  const acked = { kind: 'acked', clientid, id, topic: original } as const;
+  if (policy.mode === 'pubsub') {
+    const ours = verified !== null && (verified.kind === 'group' || verified.mailbox === own);
+    return [{ mail: { ...acked, to: own, ours, isRead: true } }];
+  }
+  const to = verified === null ? null : addressee(verified, own);
+  return [{ write: { kind: 'ack', id, topic: original, clientid } }, ...(to === null ? [] : [{ mail: { ...acked, to, ours: true } }])];
 }
 
-/** EMQX gave up a delivery: of ours the window must know; any other message stays stored until the client subscribes again. */
-function routeDropped({ topic, clientid, qos, reason, mark }: DeliveryDroppedEvent, policies: readonly Policy[], signer: Signer): Item[] {
-  const id = signer.verified(mark);
+/** EMQX gave up a copy: of ours the mailbox must know; any other message stays stored until the client subscribes again. */
+function routeDropped({ topic, clientid, reason, mark }: DeliveryDroppedEvent, policies: readonly Policy[], signer: Signer): Item[] {
+  const verified = signer.verified(mark, topic);
   const original = stripInbox(topic)?.topic ?? topic;
-  if (id === null || policyFor(policies, original) === null) return [];
-  return [{ drop: { clientid, topic: original, id, qos, reason } }];
+  if (verified === null || policyFor(policies, original) === null) return [];
+  const own = clientKey(clientid);
+  const dropped = { kind: 'dropped', clientid, topic: original, id: verified.id, reason } as const;
+  if (verified.kind === 'group') return [{ mail: { ...dropped, to: own, group: verified.mailbox } }];
+  const to = addressee(verified, own);
+  return to === null ? [] : [{ mail: { ...dropped, to } }];
+}
+
+/**
+ * Whose copy it was; null: everybody who subscribes to the topic has one, and this client's is nobody's. What a shared subscription is sent EMQX gives to any
+ * member.
+ */
+function addressee({ kind, mailbox }: VerifiedMark, own: string): string | null {
+  return kind === 'member' || (kind === 'own' && mailbox === own) ? mailbox : null;
 }
 
 function routeSubscribed(event: SubscribedEvent, policies: readonly Policy[]): Item[] {
   if (!canReach(policies, event.filter)) return [];
   const { clientid, filter, qos, at } = event;
-  const requests = requestsOf(policies, { clientid, filter, qos, at });
-  return [{ change: { kind: 'subscribed', clientid, filter, qos, at } }, ...requests.map((deliver) => ({ deliver }))];
+  return [changed({ kind: 'subscribed', clientid, filter, qos, at }), ...deliveries(policies, { clientid, filter, qos, at })];
+}
+
+/** Deliver to the client what is stored for the filter. */
+export function deliveries(policies: readonly Policy[], request: Parameters<typeof requestsOf>[1]): Item[] {
+  const mail = (each: typeof request): MailEvent => ({ to: mailboxKey(consumerOf(each)), kind: 'deliver', request: each });
+  return requestsOf(policies, request).map((each) => ({ mail: mail(each) }));
 }

@@ -13,8 +13,8 @@ export interface EmqxApi {
   /**
    * Publishes in the order given. @returns one outcome per message, in the same order.
    *
-   * When this throws, any of the messages may have been published: the connection broke, or the answer was late. That is never tried again
-   * in here: what was published may be acknowledged by then, and the caller must look before it sends it again.
+   * It throws only when nothing was published. An answer that was lost is never asked for again in here: what was published may be acknowledged by then,
+   * and the caller must look before it sends it again (`unknown`).
    */
   publish(messages: readonly Delivery[], signal?: AbortSignal): Promise<PublishOutcome[]>;
 
@@ -81,7 +81,11 @@ export type PublishOutcome =
   /** EMQX's reason 16: nobody is subscribed; EMQX kept nothing (but a retained message). */
   | { readonly result: 'no-subscribers' }
   /** EMQX will never take this message; `reason` is what it said. */
-  | { readonly result: 'refused'; readonly reason: string };
+  | { readonly result: 'refused'; readonly reason: string }
+  /** The request went out and no answer came: EMQX may have published it. */
+  | { readonly result: 'unknown' }
+  /** It was not published, since something went wrong before. */
+  | { readonly result: 'unsent'; readonly error: RetryableError };
 
 /** GET /clients/{clientid}. Times are EMQX's, in ms. */
 export interface SessionView {

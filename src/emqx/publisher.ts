@@ -26,12 +26,21 @@ interface Item {
 export class Publisher {
   constructor(private readonly deps: PublisherDeps) {}
 
+  /** Trouble after the first bulk does not hide what became of the others: every message has its outcome then. */
   async publish(messages: readonly Delivery[], signal: AbortSignal): Promise<PublishOutcome[]> {
     const outcomes: PublishOutcome[] = [];
     for (const bulk of bulksOf(messages)) {
       const items = bulk.map((message): Item => ({ message, outcome: null }));
-      await this.settle(items, signal);
-      outcomes.push(...items.flatMap(({ outcome }) => outcome ?? []));
+      const trouble = await this.settle(items, signal).then(() => null, asRetryable);
+      if (trouble === null) {
+        outcomes.push(...items.flatMap(({ outcome }) => outcome ?? []));
+        continue;
+      }
+      const isLost = trouble instanceof LostAnswerError;
+      if (!isLost && outcomes.length === 0 && items.every(({ outcome }) => outcome === null)) throw trouble;
+      outcomes.push(...items.map(({ outcome }) => outcome ?? (isLost ? { result: 'unknown' as const } : { result: 'unsent' as const, error: trouble })));
+      while (outcomes.length < messages.length) outcomes.push({ result: 'unsent', error: trouble });
+      return outcomes;
     }
     return outcomes;
   }
@@ -78,4 +87,10 @@ export class Publisher {
     if (open.some(({ outcome }) => outcome === null)) throw new RetryableError('EMQX answered 503: failed_to_dispatch');
     return null;
   }
+}
+
+/** What ends a process, or is a bug, is nobody's outcome. */
+function asRetryable(error: unknown): RetryableError {
+  if (error instanceof RetryableError) return error;
+  throw error;
 }

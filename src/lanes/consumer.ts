@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorText, RetryableError } from '../base/errors';
 import type { LaneJob } from './jobs';
+import type { Ownership } from './ownership';
 import type { JobSource, Taken } from './source';
 
 /**
@@ -11,9 +12,10 @@ export interface LaneWork<J extends LaneJob> {
   /** Whether the job is one of these: another version of the server may have left something else, which is set aside. */
   knows(job: LaneJob): boolean;
   /**
-   * All at once. `again`: part of it may be done. Throws RetryableError for trouble that may pass.
+   * All at once. `again`: part of it may be done. @returns what failed by itself, while everything else is done (promise 20). Throws RetryableError for
+   * trouble that may pass.
    */
-  handle(jobs: readonly J[], again: boolean): Promise<void>;
+  handle(jobs: readonly J[], again: boolean): Promise<readonly Failed<J>[]>;
   /** The job's parts that can be done, and fail, by themselves. */
   split(job: J): readonly J[];
   /** Whether something that everybody needs is away: then nothing is wrong with the jobs, and the lane waits. Never throws. */
@@ -24,8 +26,16 @@ export interface LaneWork<J extends LaneJob> {
   setAside(part: J, reason: string): Promise<void>;
 }
 
+/** A part of a job, and why it failed. */
+export interface Failed<J> {
+  readonly part: J;
+  readonly error: unknown;
+}
+
 export interface ConsumerOptions {
-  /** How many events, and about how many bytes, are done at once; 1 event: one job at a time, and no other process has one of this lane meanwhile. */
+  /** The lane is worked on by its owner alone, one batch at a time; null: by all processes. */
+  readonly ownership: Pick<Ownership, 'hold' | 'renew' | 'release'> | null;
+  /** How many events, and about how many bytes, are done at once; 1 event: one job at a time. */
   readonly maxEvents: number;
   readonly maxBytes: number;
   /** Hears of a job whose work ended well: when it was added (ms). */
@@ -44,6 +54,8 @@ const FIRST_POSTPONE_MS = 2_000;
 const RENEW_MS = 3_000;
 /** Round trips to the queue that are under way at once when it takes many small jobs. */
 const PREFETCH = 16;
+/** How often it is looked whether the owner of a lane is gone. */
+const OWNER_LOOK_MS = 500;
 /** The consumer waits so long before it asks a queue again whose database was away. */
 const PAUSE_MS = 1_000;
 
@@ -80,6 +92,7 @@ export class Consumer<J extends LaneJob> {
     await this.source.stopTaking().catch(() => undefined);
     await this.running.catch(() => undefined);
     if (this.renewal !== null) clearInterval(this.renewal);
+    await this.options.ownership?.release().catch(() => undefined);
     await this.source.close();
   }
 
@@ -96,7 +109,7 @@ export class Consumer<J extends LaneJob> {
       const current = this.finish(taken);
       await previous;
       // While a lane is behind, two batches are at work: one is read as the store writes the other. Otherwise the next batch grows meanwhile.
-      if (!isFull) await current;
+      if (!isFull || this.options.ownership !== null) await current;
       previous = current;
     }
     await previous;
@@ -124,7 +137,11 @@ export class Consumer<J extends LaneJob> {
 
   /** Waits for one job, and takes those that wait behind it as far as they belong into one batch. @returns whether it is full, so that more may wait. */
   private async take(taken: Taken[]): Promise<boolean> {
-    const { maxEvents, maxBytes } = this.options;
+    const { maxEvents, maxBytes, ownership } = this.options;
+    if (ownership !== null && !(await ownership.hold())) {
+      await this.pause(OWNER_LOOK_MS);
+      return false;
+    }
     const first = await this.source.next(true);
     if (first === null) return false;
     taken.push(first);
@@ -163,10 +180,12 @@ export class Consumer<J extends LaneJob> {
     const isRepeated = taken.some(({ job }) => job.attemptsStarted > 1 || job.timestamp < this.startedAt);
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.work.handle(jobs, isRepeated || attempt > 1);
-        // At a second attempt it may only have been put off: the pauses go on growing.
-        if (attempt === 1) this.troubles = 0;
-        return true;
+        const failed = await this.work.handle(jobs, isRepeated || attempt > 1);
+        if (failed.length === 0 || (await this.giveUpAll(failed))) {
+          // At a second attempt it may only have been put off: the pauses go on growing.
+          if (attempt === 1) this.troubles = 0;
+          return true;
+        }
       } catch (error) {
         this.options.onRetry(this.source.name, asError(error), attempt);
       }
@@ -179,12 +198,21 @@ export class Consumer<J extends LaneJob> {
     }
   }
 
+  /** @returns false when it is not theirs alone: what everybody needs is away. */
+  private async giveUpAll(failed: readonly Failed<J>[]): Promise<boolean> {
+    for (const { error } of failed.slice(0, 1)) this.options.onRetry(this.source.name, asError(error), 1);
+    if (await this.work.isAway()) return false;
+    for (const { part, error } of failed) await this.giveUp(part, error);
+    return true;
+  }
+
   /** @returns false when something went away meanwhile, or the process stops: some parts are done, and all will be tried once more. */
   private async doApart(jobs: readonly J[]): Promise<boolean> {
     for (const part of jobs.flatMap((job) => this.work.split(job))) {
       if (this.isStopping) return false;
       try {
-        await this.work.handle([part], true);
+        const [failed] = await this.work.handle([part], true);
+        if (failed !== undefined) throw failed.error;
       } catch (error) {
         if (await this.work.isAway()) return false;
         try {
@@ -209,7 +237,7 @@ export class Consumer<J extends LaneJob> {
     const inHand = [...this.inHand].flat();
     if (inHand.length === 0) return;
     // What is lost is done by another process, too: twice has the effect of once.
-    await this.source.renew(inHand).catch((error: unknown) => this.options.onRetry(this.source.name, asError(error), 1));
+    await Promise.all([this.source.renew(inHand), this.options.ownership?.renew()]).catch((error: unknown) => this.options.onRetry(this.source.name, asError(error), 1));
   }
 
   private async pause(ms: number): Promise<void> {

@@ -3,8 +3,8 @@ import type { Subscription } from '../stores/store';
 import type { Tails } from './sequence';
 
 /**
- * What the queue's jobs carry, as JSON. A message lane keeps the order of everything that happens to a topic, a client lane the order of
- * everything that is sent to a client; each history has a lane of its own.
+ * What the queue's jobs carry, as JSON. The message lane has what is written to the store, a client lane everything that happens to a consumer (a client, or
+ * a shared group in pubsub mode) in its order; each history has a lane of its own.
  */
 
 /** Something to write to the store, in a message lane. */
@@ -15,15 +15,8 @@ export type MessageEvent =
       /** It is kept as its topic's retained message (or deletes it), too or in place of being stored until somebody acknowledges it. */
       readonly retained?: 'too' | 'only';
     }
-  | {
-      readonly kind: 'ack';
-      /** Of the stored message. */
-      readonly id: string;
-      readonly topic: string;
-      readonly clientid: string;
-      /** It was a delivery of ours (its signature was right): the client's window moves. */
-      readonly ours: boolean;
-    };
+  /** In queue mode: somebody has acknowledged the stored message. */
+  | { readonly kind: 'ack'; readonly id: string; readonly topic: string; readonly clientid: string };
 
 /** Send the client what is stored for the filter. */
 export interface DeliveryRequest {
@@ -33,13 +26,22 @@ export interface DeliveryRequest {
   readonly qos: QoS;
   /** When it subscribed (ms, EMQX's clock): what was published later reaches it without us. */
   readonly at: number;
-  /** Whose position is read and whose window counts: a shared group's in pubsub mode. Absent: the client's own. */
+  /** Whose position is read and whose mailbox counts: a shared group's in pubsub mode. Absent: the client's own. */
   readonly consumer?: string;
 }
 
-/** What a client did, or an operator decided for it, in a client lane. Times are EMQX's (an operator's: ours), in ms. */
+/** What a client did, or an operator decided for it. Times are EMQX's (an operator's: ours), in ms. */
 export type ClientChange = { readonly clientid: string; readonly at: number } & (
-  | { readonly kind: 'connected'; readonly node: string | null }
+  | {
+      readonly kind: 'connected';
+      readonly node: string | null;
+      /** The connection began with a clean session; null: unknown. */
+      readonly cleanStart?: boolean | null;
+      /** How long the session outlives the connection (ms); null: unknown. */
+      readonly expiryMs?: number | null;
+      /** The event tells of the session alone: neither the client's state is kept nor are its subscriptions made again. */
+      readonly sessionOnly?: boolean;
+    }
   | { readonly kind: 'disconnected'; readonly node: string | null; readonly connectedAt: number | null }
   | { readonly kind: 'subscribed'; readonly filter: string; readonly qos: QoS }
   | { readonly kind: 'unsubscribed'; readonly filter: string }
@@ -49,57 +51,52 @@ export type ClientChange = { readonly clientid: string; readonly at: number } & 
   | { readonly kind: 'withdrawn'; readonly filters: readonly string[] | null }
 );
 
-/** What goes into the queue for an event. */
-export type Item =
-  | { readonly write: MessageEvent }
-  | { readonly deliver: DeliveryRequest }
-  | { readonly change: ClientChange }
-  | { readonly drop: ClientDrop };
-
-export interface DroppedRef extends MessageRef {
+/** A client acknowledged a message, in the mailbox that was sent it, and in pubsub mode in its own, which finds out who has read it. */
+export interface Acknowledged {
+  readonly kind: 'acked';
   readonly clientid: string;
-  /** Of the delivery. */
-  readonly qos: QoS;
+  /** Of the stored message. */
+  readonly id: string;
+  readonly topic: string;
+  /** It was a delivery of ours, sent for this mailbox or for the group. */
+  readonly ours: boolean;
+  /** In pubsub mode: the client has read the message (as an event; of a group, see below). */
+  readonly isRead?: boolean;
+  /** In pubsub mode, of a group: it has read the message. `filters`: its wildcard filters that match. */
+  readonly group?: { readonly consumer: string; readonly sure: boolean; readonly filters: readonly string[] };
 }
 
-export interface Drop extends DroppedRef {
+/** EMQX gave up a delivery of ours. */
+export interface Dropped extends MessageRef {
+  readonly kind: 'dropped';
+  readonly clientid: string;
   /** EMQX's: queue_full, expired, too_large, no_local, ... */
   readonly reason: string;
-}
-
-/** A delivery of ours that EMQX gave up for the client. */
-export interface ClientDrop extends Drop {
-  /** The group that it was sent for, found out in the client's own lane. Absent: the client itself. */
-  readonly consumer?: string;
-}
-
-/** An acknowledged delivery of ours; in pubsub mode any acknowledgement. */
-export interface Progress {
-  readonly clientid: string;
-  readonly id: string;
-  /** In pubsub mode, as all that follows: what it read. */
-  readonly topic?: string;
-  readonly ours?: boolean;
-  /** The group that it read for, found out in the client's own lane. */
-  readonly consumer?: string;
-  readonly filters?: readonly string[];
-  /** false: it may have read for itself, or for another group. */
-  readonly sure?: boolean;
+  /** It was sent for a group in pubsub mode (this is its mailbox's key), of which the client may be a member. */
+  readonly group?: string;
 }
 
 /** A message that is about to be stored, and a consumer whose position may have passed it. */
-export interface Late {
+export interface Late extends MessageRef {
+  readonly kind: 'late';
   readonly consumer: string;
-  readonly topic: string;
-  readonly id: string;
 }
 
-/** The time to go on with a consumer's window. */
-export interface Resume {
-  readonly consumer: string;
-  /** Of the pause that it ends (ms, our clock); absent: none. */
-  readonly until?: number;
-}
+/** What happens to a mailbox. `to`: the mailbox's key (consumer.ts). */
+export type MailEvent = { readonly to: string } & (
+  | { readonly kind: 'change'; readonly change: ClientChange }
+  | { readonly kind: 'deliver'; readonly request: DeliveryRequest }
+  /** A member of a group (in pubsub mode) has unsubscribed. */
+  | { readonly kind: 'left'; readonly clientid: string; readonly filter: string; readonly at: number; readonly consumer: string }
+  | Acknowledged
+  | Dropped
+  | Late
+  /** A time has come that the mailbox waits for. */
+  | { readonly kind: 'wake' }
+);
+
+/** What goes into the queue for an event. */
+export type Item = { readonly write: MessageEvent } | { readonly mail: MailEvent };
 
 /** What every lane's jobs have in common. */
 export interface LaneJob {
@@ -129,57 +126,28 @@ interface Behind extends Common {
 
 type Job<Name extends string, Data> = { readonly name: Name; readonly data: Common & Data };
 
-/** What came from the door for the clients of a lane in one flush, done in this order. */
-export interface ClientEvents {
-  readonly changes: readonly ClientChange[];
-  readonly drops: readonly ClientDrop[];
-  readonly requests: readonly DeliveryRequest[];
-}
+/** What happens to the mailboxes of a client lane, in this order. */
+export type MailJob = Job<'mail', { readonly events: readonly MailEvent[] }>;
 
-export type ClientJob =
-  | Job<'clients', ClientEvents>
-  /** Clients subscribed; behind the writes. `turn`: it has waited in the client lane, too, for what was acknowledged before. */
-  | Job<'subscribed', Behind & { readonly requests: readonly DeliveryRequest[]; readonly turn?: boolean }>
-  /** Look again; behind the writes. */
-  | Job<'recheck', Behind & { readonly requests: readonly DeliveryRequest[]; readonly turn?: boolean }>
-  /** A group's delivery, behind the acknowledgements that its members have in their own lanes. */
-  | Job<'gathered', Behind & { readonly requests: readonly DeliveryRequest[]; readonly then: 'subscribed' | 'recheck' }>
-  | Job<'late', { readonly late: readonly Late[] }>
-  /** What a position covers need not be known one by one any more. */
-  | Job<'forget', { readonly positions: readonly Omit<Late, 'id'>[] }>
-  | Job<'progress', { readonly acks: readonly Progress[] }>
-  | Job<'dropped', { readonly drops: readonly ClientDrop[] }>
-  /** A pause is over: go on where the windows stand. */
-  | Job<'resume', { readonly windows: readonly Resume[] }>
-  | Job<'changes', { readonly changes: readonly ClientChange[] }>
-  | RetainedJob;
-
-/** All of them run in one client lane: one at a time in all processes. */
+/** They run in one client lane, one at a time. */
 export type RetainedJob =
   /** Publish a page of retained messages back; behind the writes. */
   | Job<'restore', Behind & RestoreStep>
   /** A restored message was overtaken by a publish that the server heard of too late; behind the writes. */
   | Job<'reconcile', Behind & { readonly topics: readonly string[] }>;
 
-/** Jobs that wait for other lanes. */
-export type GatedJob = Extract<ClientJob, { name: 'subscribed' | 'recheck' | 'gathered' | 'restore' | 'reconcile' }>;
+export type ClientJob = MailJob | RetainedJob;
 
-/** The jobs of a client lane that this version knows: another one may have left others. */
-const CLIENT_JOBS: Readonly<Record<ClientJob['name'], true>> = {
-  ...{ clients: true, subscribed: true, recheck: true, gathered: true, late: true, forget: true, progress: true, dropped: true },
-  ...{ resume: true, changes: true, restore: true, reconcile: true },
-};
-
-export function isClientJob({ name }: LaneJob): boolean {
-  return Object.hasOwn(CLIENT_JOBS, name);
+export function isClientJob(job: LaneJob): boolean {
+  return (job.name === 'mail' && Array.isArray(job.data.events)) || job.name === 'restore' || job.name === 'reconcile';
 }
 
 export function isMessageJob({ name, data }: LaneJob): boolean {
   return name === 'events' && Array.isArray(data.events);
 }
 
-export function isRetainedJob(job: ClientJob): job is RetainedJob {
-  return job.name === 'restore' || job.name === 'reconcile';
+export function isMailJob(job: ClientJob): job is MailJob {
+  return job.name === 'mail';
 }
 
 export interface RestoreStep {

@@ -2,24 +2,10 @@ import { within } from '../base/deadline';
 import { errorText, UnavailableError } from '../base/errors';
 import { toWire, type Message } from '../mqtt/message';
 import { groupBy } from '../base/parallel';
-import { consumerOf } from '../mqtt/consumer';
+import { mailboxKey } from '../mqtt/consumer';
 import type { JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
-import {
-  type ClientChange,
-  type ClientDrop,
-  type ClientEvents,
-  type ClientJob,
-  type DeliveryRequest,
-  type GatedJob,
-  type Item,
-  type LaneJob,
-  type Late,
-  type MessageEvent,
-  type Progress,
-  type RestoreStep,
-  type Resume,
-} from './jobs';
+import type { Item, LaneJob, Late, MailEvent, MailJob, MessageEvent, RestoreStep, RetainedJob } from './jobs';
 import { clientLane, historyLane, laneOf, messageLane, type LaneCounts } from './names';
 
 /** One add: what arrives while the one before it is under way. */
@@ -27,6 +13,8 @@ const MAX_ADD_ITEMS = 4_096;
 const MAX_ADD_BYTES = 8 * 1024 * 1024;
 /** One job. A lane's consumer does several at once when they are small. */
 export const MAX_JOB_EVENTS = 256;
+/** Events of mailboxes are small. */
+export const MAX_MAIL_EVENTS = 512;
 export const MAX_JOB_BYTES = 4 * 1024 * 1024;
 /** An add that takes longer counts as failed; EMQX sends the event again, and what is done twice has the effect of once. */
 const ADD_TIMEOUT_MS = 10_000;
@@ -62,13 +50,13 @@ export class Lanes {
   }
 
   /**
-   * A client lane never runs two jobs at a time, in whatever process: that keeps the order of a client. A history keeps its order, too. What is
-   * written to the store has the same effect in any order, so that all processes work on the message lanes; an earlier version had it otherwise.
+   * A history keeps its order: it never runs two jobs at a time, in whatever process. What is written to the store has the same effect in any order, and a
+   * client lane belongs to one process at a time (ownership.ts). An earlier version had it otherwise.
    */
   async prepare(): Promise<void> {
     await Promise.all([
-      ...this.messages.map((queue) => queue.removeGlobalConcurrency()),
-      ...[...this.clients, ...this.histories].map((queue) => queue.setGlobalConcurrency(1)),
+      ...[...this.messages, ...this.clients].map((queue) => queue.removeGlobalConcurrency()),
+      ...this.histories.map((queue) => queue.setGlobalConcurrency(1)),
     ]);
   }
 
@@ -77,52 +65,24 @@ export class Lanes {
     if (items.length > 0) await this.incoming.add(items, items.reduce((sum, item) => sum + sizeOf(item), 0));
   }
 
-  /**
-   * Looks again after `delayMs`: for what was published before the subscription and arrives after it (promise 5), and for
-   * deliveries that nobody acknowledged. Behind the writes of then.
-   */
-  recheckLater(requests: readonly DeliveryRequest[], delayMs: number): Promise<void> {
-    return this.toClients(requests, (own) => ({ name: 'recheck', data: { requests: own } }), delayMs);
+  /** What mailboxes tell each other. */
+  mail(events: readonly MailEvent[]): Promise<void> {
+    return this.add(mailJobs(events, this.laneCounts));
   }
 
-  /** Goes on with the consumers' windows after `delayMs`. */
-  resumeLater(windows: readonly Resume[], delayMs: number): Promise<void> {
-    return this.toClients(windows, (own) => ({ name: 'resume', data: { windows: own } }), delayMs);
+  /** Messages that were stored behind somebody's read position (promise 17). */
+  late(late: readonly Omit<Late, 'kind'>[]): Promise<void> {
+    return this.mail(late.map((each) => ({ ...each, kind: 'late', to: mailboxKey(each.consumer) })));
   }
 
-  /** Behind the writes of now. */
-  recheck(requests: readonly DeliveryRequest[], name: 'subscribed' | 'recheck' = 'recheck'): Promise<void> {
-    return this.toClients(requests, (own) => ({ name, data: { requests: own } }));
-  }
-
-  /**
-   * Read positions (pubsub mode) are known only behind what is in the client lane already, so a delivery goes to its end once more; that of a group
-   * behind what its members have in their own lanes.
-   */
-  async turn(name: 'subscribed' | 'recheck', requests: readonly DeliveryRequest[], gathered = false): Promise<void> {
-    const groups = gathered ? [] : requests.filter(({ consumer }) => consumer !== undefined);
-    const ready = requests.filter((request) => !groups.includes(request));
-    await this.add([
-      ...byClientLane(ready, this.laneCounts, (own): ClientJob => ({ name, data: { requests: own, turn: true } })),
-      ...byClientLane(groups, this.laneCounts, (own): ClientJob => ({ name: 'gathered', data: { requests: own, then: name } })),
-    ]);
-  }
-
-  late(late: readonly Late[]): Promise<void> {
-    return this.toClients(late, (own) => ({ name: 'late', data: { late: own } }));
-  }
-
-  /** Behind what is in the lane now. */
-  forget(positions: readonly Omit<Late, 'id'>[]): Promise<void> {
-    return this.toClients(positions, (own) => ({ name: 'forget', data: { positions: own } }));
-  }
-
-  dropped(drops: readonly ClientDrop[]): Promise<void> {
-    return this.toClients(drops, (own) => ({ name: 'dropped', data: { drops: own } }));
-  }
-
-  progress(acks: readonly Progress[]): Promise<void> {
-    return this.toClients(acks, (own) => ({ name: 'progress', data: { acks: own } }));
+  /** Wakes mailboxes, each at its time (ms, our clock): one job for all of a lane that are due at about the same time. */
+  wake(due: readonly Due[], now: number): Promise<void> {
+    const byDelay = groupBy(due, ({ at }) => String(roundedDelay(at - now)));
+    const jobs = [...byDelay].flatMap(([delay, own]) => {
+      const wakes = own.map(({ to }): MailEvent => ({ to, kind: 'wake' }));
+      return mailJobs(wakes, this.laneCounts).map((job) => ({ ...job, delayMs: Number(delay) }));
+    });
+    return this.add(jobs);
   }
 
   /** Publishes retained messages back after `delayMs`, behind all writes that were accepted before. */
@@ -135,7 +95,7 @@ export class Lanes {
   }
 
   /** The job looks again after `delayMs` whether it may be done (gate.ts). */
-  park(lane: string, job: GatedJob, delayMs: number): Promise<void> {
+  park(lane: string, job: RetainedJob, delayMs: number): Promise<void> {
     return this.add([{ lane, ...job, delayMs }]);
   }
 
@@ -157,23 +117,14 @@ export class Lanes {
     return true;
   }
 
-  get clientLanes(): string[] {
-    return this.clients.map(({ name }) => name);
-  }
-
   private all(): JobQueue[] {
     return [...this.messages, ...this.clients, ...this.histories];
   }
 
-  private toClients<T extends Owned>(items: readonly T[], jobOf: (own: T[]) => ClientJob, delayMs?: number): Promise<void> {
-    return this.add(byClientLane(items, this.laneCounts, jobOf, delayMs));
-  }
-
   /** The writes first: deliveries are behind the writes that came with them. */
   private async flush(items: readonly Item[]): Promise<void> {
-    const { writes, others } = jobsOf(items, this.laneCounts);
-    await this.add(writes);
-    await this.add(others);
+    await this.add(writeJobs(items.flatMap((item) => ('write' in item ? [item.write] : [])), this.laneCounts));
+    await this.mail(items.flatMap((item) => ('mail' in item ? [item.mail] : [])));
   }
 
   /** The round trips for the lanes are under way at the same time. */
@@ -203,24 +154,33 @@ export class Lanes {
   }
 }
 
+/** A mailbox, and when it is to be woken (ms, our clock). */
+export interface Due {
+  readonly to: string;
+  readonly at: number;
+}
+
+/** Wakes that are due at about the same time share a job. */
+function roundedDelay(delayMs: number): number {
+  const step = delayMs <= 100 ? 10 : delayMs <= 2_000 ? 50 : 250;
+  return Math.max(0, Math.ceil(delayMs / step) * step);
+}
+
 /** One job for each lane, or several where they would be too large. */
-function jobsOf(items: readonly Item[], counts: LaneCounts): { writes: NewJob[]; others: NewJob[] } {
+function writeJobs(events: readonly MessageEvent[], counts: LaneCounts): NewJob[] {
+  const jobs: NewJob[] = [];
   const fillings = new Map<number, Filling>();
-  const clients = new Map<number, { changes: ClientChange[]; drops: ClientDrop[]; requests: DeliveryRequest[] }>();
-  const writes: NewJob[] = [];
-  const ofClient = (owner: Owned) => {
-    const lane = laneOf(consumerOf(owner), counts.clients);
-    return clients.get(lane) ?? clients.set(lane, { changes: [], drops: [], requests: [] }).get(lane)!;
-  };
-  for (const item of items) {
-    if ('write' in item) fill(writes, fillings, laneOf(topicOf(item.write), counts.messages), item.write, sizeOf(item));
-    else if ('deliver' in item) ofClient(item.deliver).requests.push(item.deliver);
-    else if ('change' in item) ofClient(item.change).changes.push(item.change);
-    else ofClient(item.drop).drops.push(item.drop);
-  }
-  for (const [lane, filling] of fillings) writes.push(writeJob(lane, filling));
-  const others = [...clients].map(([lane, data]) => ({ lane: clientLane(lane), name: 'clients', data: data satisfies ClientEvents }));
-  return { writes, others };
+  for (const event of events) fill(jobs, fillings, laneOf(topicOf(event), counts.messages), event, sizeOf({ write: event }));
+  for (const [lane, filling] of fillings) jobs.push(writeJob(lane, filling));
+  return jobs;
+}
+
+function mailJobs(events: readonly MailEvent[], counts: LaneCounts): NewJob[] {
+  const byLane = groupBy(events, ({ to }) => clientLane(laneOf(to, counts.clients)));
+  return [...byLane].flatMap(([lane, own]) => {
+    const parts = Array.from({ length: Math.ceil(own.length / MAX_MAIL_EVENTS) }, (_, i) => own.slice(i * MAX_MAIL_EVENTS, (i + 1) * MAX_MAIL_EVENTS));
+    return parts.map((part) => ({ lane, name: 'mail' satisfies MailJob['name'], data: { events: part } satisfies MailJob['data'] }));
+  });
 }
 
 /** `delayMs` 0 or absent: at once. */
@@ -259,7 +219,7 @@ function topicOf(event: MessageEvent): string {
 function sizeOf(item: Item): number {
   if ('write' in item && item.write.kind === 'publish') return OVERHEAD_BYTES + item.write.message.payload.length;
   // An operator may assign thousands of subscriptions.
-  if ('change' in item && item.change.kind === 'assigned') return OVERHEAD_BYTES * (1 + item.change.subscriptions.length);
+  if ('mail' in item && item.mail.kind === 'change' && item.mail.change.kind === 'assigned') return OVERHEAD_BYTES * (1 + item.mail.change.subscriptions.length);
   return OVERHEAD_BYTES;
 }
 
@@ -272,12 +232,4 @@ async function addTo(queue: JobQueue | undefined, jobs: readonly NewJob[]): Prom
 
 function toBullmq({ name, data, delayMs = 0 }: NewJob): Parameters<JobQueue['addBulk']>[0][number] {
   return { name, data, opts: { removeOnComplete: true, ...(delayMs > 0 && { delay: delayMs }) } };
-}
-
-type Owned = Parameters<typeof consumerOf>[0];
-
-/** By the consumer, which is the client itself but for groups in pubsub mode. */
-function byClientLane<T extends Owned>(items: readonly T[], counts: LaneCounts, jobOf: (own: T[]) => ClientJob, delayMs?: number): NewJob[] {
-  const groups = groupBy(items, (item) => clientLane(laneOf(consumerOf(item), counts.clients)));
-  return [...groups].map(([lane, own]) => ({ lane, ...jobOf(own), ...(delayMs !== undefined && { delayMs }) }));
 }

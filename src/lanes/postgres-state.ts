@@ -1,6 +1,6 @@
 import type { Pool, QueryResult, QueryResultRow } from 'pg';
 import { errorText, RetryableError } from '../base/errors';
-import type { Entry, Leases, SharedState } from './state';
+import type { Entry, Leases, SavedRecord, SharedState, Versioned } from './state';
 
 /** The tables of migrations/queue/001. Schema names are spelled out: the embedded database has one session for all. */
 export class PostgresState implements SharedState {
@@ -56,6 +56,25 @@ export class PostgresState implements SharedState {
     return new Map(rows.map(({ key, value }) => [key, value]));
   }
 
+  async load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>> {
+    if (keys.length === 0) return new Map();
+    const { rows } = await this.query<{ key: string; version: string; value: string }>(
+      `SELECT key, version, value FROM offline_queue.record WHERE key = ANY($1::text[]) AND expires_at > $2`,
+      [keys, Date.now()],
+    );
+    return new Map(rows.map(({ key, version, value }) => [key, { version: Number(version), value }]));
+  }
+
+  async save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>> {
+    if (records.length === 0) return new Set();
+    const now = Date.now();
+    const column = <T>(of: (record: SavedRecord) => T): T[] => records.map(of);
+    const values = [column(({ key }) => key), column(({ value }) => value), column(({ version }) => version), column(({ before }) => before)];
+    const { rows } = await this.query<{ key: string }>(SAVE, [...values, column(({ ttlMs }) => now + ttlMs), now]);
+    const saved = new Set(rows.map(({ key }) => key));
+    return new Set(records.map(({ key }) => key).filter((key) => !saved.has(key)));
+  }
+
   async delete(key: string): Promise<void> {
     await this.query(`DELETE FROM offline_queue.shared_state WHERE key = $1`, [key]);
   }
@@ -88,6 +107,7 @@ export class PostgresState implements SharedState {
     for (const [table, key] of [
       ['shared_state', 'key'],
       ['delivery_lease', 'msgid'],
+      ['record', 'key'],
     ] as const) {
       // In the order of the index on expires_at: without it the planner may read everything to find that nothing has expired.
       const { rowCount } = await this.query(
@@ -108,3 +128,13 @@ export class PostgresState implements SharedState {
     }
   }
 }
+
+/** In the order of the keys, so that two that save the same records do not wait for each other in a circle. A record that has expired counts as none. */
+const SAVE = `
+  INSERT INTO offline_queue.record AS held (key, value, version, expires_at)
+  SELECT key, value, version, expires FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS new(key, value, version, before, expires)
+  WHERE before = 0 OR EXISTS (SELECT FROM offline_queue.record AS old WHERE old.key = new.key AND old.version = new.before)
+  ORDER BY key
+  ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at
+  WHERE held.version = (SELECT before FROM unnest($1::text[], $4::bigint[]) AS new(key, before) WHERE new.key = held.key) OR held.expires_at <= $6
+  RETURNING held.key`;

@@ -22,7 +22,7 @@ import type { SharedState } from './state';
 
 /** Ours alone: other users of BullMQ in the same database keep their own schema (its default is "bullmq"). */
 const SCHEMA = 'offline_queue';
-const MIGRATION = join(__dirname, '../../migrations/queue/001_order_and_shared_state.sql');
+const MIGRATIONS = ['001_order_and_shared_state', '002_records'].map((name) => join(__dirname, `../../migrations/queue/${name}.sql`));
 /** At most so many statements of BullMQ at once, and of the shared state. With the one that listens a server has at most 11, and an idle one fewer. */
 const CONNECTIONS = 6;
 const STATE_CONNECTIONS = 4;
@@ -126,7 +126,7 @@ export class PostgresQueue implements QueueBackend {
         await runMigrations(client, SCHEMA);
         await client.query(
           `BEGIN; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}); SET LOCAL search_path TO ${SCHEMA};
-           ${readFileSync(MIGRATION, 'utf8')}; COMMIT`,
+           ${MIGRATIONS.map((file) => readFileSync(file, 'utf8')).join(';\n')}; COMMIT`,
         );
         if (this.options.exclusive) await client.query(TAKE_OVER);
       } finally {

@@ -1,6 +1,6 @@
 import { errorText, RetryableError } from '../base/errors';
 import type { RedisConnection } from '../redis/connect';
-import type { Entry, Leases, SharedState } from './state';
+import type { Entry, Leases, SavedRecord, SharedState, Versioned } from './state';
 
 /** Plain keys with a time to live, all in one slot of a Redis Cluster. */
 export class RedisState implements SharedState {
@@ -39,25 +39,37 @@ export class RedisState implements SharedState {
     return new Map(keys.flatMap((key, i) => (typeof values[i] === 'string' ? [[key, values[i]]] : [])));
   }
 
+  async load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>> {
+    const found = await this.getAll(keys.map(recordKey));
+    return new Map(keys.flatMap((key) => {
+      const held = found.get(recordKey(key));
+      return held === undefined ? [] : [[key, recordOf(held)]];
+    }));
+  }
+
+  async save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>> {
+    if (records.length === 0) return new Set();
+    const keys = records.map(({ key }) => this.stateKey(recordKey(key)));
+    const values = records.flatMap(({ before, version, value, ttlMs }) => [before, `${version}:${value}`, ttlMs]);
+    const refused = (await this.try(() => this.redis.eval(SAVE, keys.length, ...keys, ...values))) as number[];
+    return new Set(refused.map((i) => records[i - 1]?.key ?? ''));
+  }
+
   async delete(key: string): Promise<void> {
     await this.try(() => this.redis.del(this.stateKey(key)));
   }
 
   async lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases> {
-    return this.try(async () => {
-      const granted = new Set<string>();
-      const own = new Set<string>();
-      const answers = await Promise.all([...new Set(ids)].map(async (id) => [id, await this.redis.set(this.leaseKey(id), owner, 'PX', ttlMs, 'NX')] as const));
-      for (const [id, answer] of answers) if (answer === 'OK') granted.add(id);
-      const denied = [...new Set(ids)].filter((id) => !granted.has(id));
-      const holders = await Promise.all(denied.map((id) => this.redis.get(this.leaseKey(id))));
-      denied.forEach((id, i) => holders[i] === owner && own.add(id));
-      return { granted, own };
-    });
+    const unique = [...new Set(ids)];
+    if (unique.length === 0) return { granted: new Set(), own: new Set() };
+    const keys = unique.map((id) => this.leaseKey(id));
+    const answers = (await this.try(() => this.redis.eval(LEASE, keys.length, ...keys, owner, ttlMs))) as number[];
+    return { granted: new Set(unique.filter((_, i) => answers[i] === 1)), own: new Set(unique.filter((_, i) => answers[i] === 2)) };
   }
 
   async release(ids: readonly string[], owner: string): Promise<void> {
-    await this.try(() => Promise.all(ids.map((id) => this.redis.eval(RELEASE, 1, this.leaseKey(id), owner))));
+    if (ids.length === 0) return;
+    await this.try(() => this.redis.eval(RELEASE, ids.length, ...ids.map((id) => this.leaseKey(id)), owner));
   }
 
   /** Redis does it. */
@@ -83,4 +95,29 @@ export class RedisState implements SharedState {
 }
 
 const RAISE = `local held = redis.call('GET', KEYS[1]) if held and held > ARGV[1] then return 0 end return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])`;
-const RELEASE = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
+const RELEASE = `for _, key in ipairs(KEYS) do if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end end return 0`;
+const LEASE = `
+local answers = {}
+for i, key in ipairs(KEYS) do
+  if redis.call('SET', key, ARGV[1], 'PX', ARGV[2], 'NX') then answers[i] = 1
+  elseif redis.call('GET', key) == ARGV[1] then answers[i] = 2
+  else answers[i] = 0 end
+end
+return answers`;
+/** A record is "version:value". */
+const SAVE = `
+local refused = {}
+for i, key in ipairs(KEYS) do
+  local held = redis.call('GET', key)
+  local version = held and held:match('^%d+') or '0'
+  if version == ARGV[i * 3 - 2] then redis.call('SET', key, ARGV[i * 3 - 1], 'PX', ARGV[i * 3])
+  else refused[#refused + 1] = i end
+end
+return refused`;
+
+const recordKey = (key: string): string => `record:${key}`;
+
+function recordOf(held: string): Versioned {
+  const end = held.indexOf(':');
+  return { version: Number(held.slice(0, end)), value: held.slice(end + 1) };
+}

@@ -14,6 +14,10 @@ export interface SharedState {
   setAll(entries: readonly Entry[], ttlMs: number): Promise<void>;
   /** Those of the keys that have a value. */
   getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** Records: values that are changed by compare-and-set only. Those of the keys that have one. */
+  load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>>;
+  /** Saves each record if nobody has saved it since (promise 21). @returns the keys of those that were not saved. */
+  save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>>;
   /** Leases those of the ids that nobody, the owner included, holds a live lease on. */
   lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases>;
   /** Gives up the owner's leases. */
@@ -25,6 +29,20 @@ export interface SharedState {
 export interface Entry {
   readonly key: string;
   readonly value: string;
+}
+
+export interface Versioned {
+  readonly value: string;
+  /** From 1. */
+  readonly version: number;
+}
+
+export interface SavedRecord extends Entry {
+  /** The version that was loaded; 0: there was none. */
+  readonly before: number;
+  /** Greater. */
+  readonly version: number;
+  readonly ttlMs: number;
 }
 
 export interface Leases {

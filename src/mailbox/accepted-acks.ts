@@ -7,7 +7,7 @@ import type { SharedState } from '../lanes/state';
 const MOST = 25_000;
 /** Other processes know them until they are settled, at most for so long: what waits in the queue for longer is forgotten by them. ms. */
 const SHARED_MS = 3_600_000;
-/** And after that: longer than what was read from the store before may still be sent (page-sender.ts). ms. */
+/** And after that: longer than what was read from the store before may still be sent (sender.ts). ms. */
 const SETTLED_MS = 30_000;
 const BATCH = { maxItems: 2_048, maxBytes: Infinity, patienceMs: 8_500, late: () => new UnavailableError("the queue's database has not taken an acknowledgement in time") };
 /** A client id may have 65,535 bytes. */
@@ -15,6 +15,11 @@ const LONG = 64;
 
 /** null: whoever acknowledges it, it is done (queue mode). */
 type Reader = string | null;
+
+interface Ack {
+  readonly id: string;
+  readonly reader: Reader;
+}
 
 /**
  * Acknowledgements that were accepted of late. Under load they wait in the queue for seconds, and a delivery that has begun does not wait
@@ -45,7 +50,7 @@ export class AcceptedAcks {
   }
 
   /** The store shows their effect now. */
-  async settled(acks: readonly { readonly id: string; readonly reader: Reader }[]): Promise<void> {
+  async settled(acks: readonly Ack[]): Promise<void> {
     await this.share(acks.map(({ id, reader }) => keyOf(id, reader)), SETTLED_MS);
   }
 
@@ -55,12 +60,12 @@ export class AcceptedAcks {
     return this.young.has(key) || this.old.has(key);
   }
 
-  /** Those of the ids that this process or another one has. */
-  async known(ids: readonly string[], reader: Reader): Promise<ReadonlySet<string>> {
-    const keys = new Map(ids.map((id) => [keyOf(id, reader), id]));
-    const shared = await this.state?.getAll([...keys.keys()].map(sharedKey));
+  /** @returns whether this process or another one has one of these. */
+  async known(acks: readonly Ack[]): Promise<(id: string, reader: Reader) => boolean> {
+    const keys = new Set(acks.map(({ id, reader }) => keyOf(id, reader)));
+    const shared = await this.state?.getAll([...keys].map(sharedKey));
     // Its own last: acknowledgements go on arriving while the others are asked for.
-    return new Set([...keys].filter(([key, id]) => shared?.has(sharedKey(key)) === true || this.has(id, reader)).map(([, id]) => id));
+    return (id, reader) => shared?.has(sharedKey(keyOf(id, reader))) === true || this.has(id, reader);
   }
 
   private async share(keys: readonly string[], ttlMs: number): Promise<void> {

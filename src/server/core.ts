@@ -5,9 +5,9 @@ import { readEvent } from '../events';
 import type { CoreDeps } from './deps';
 import { clientWork, historyWork, messageWork, type WorkParts } from './work';
 import { ClientDesk } from '../mailbox/clients/client-desk';
-import { requestsOf } from '../mailbox/positions/readers';
 import { AcceptedAcks } from '../mailbox/accepted-acks';
 import { Ingest } from '../door/ingest';
+import { deliveries } from '../door/route';
 import { Letters } from '../dead-letters/letters';
 import { ReadPurger } from '../mailbox/positions/read-purger';
 import { RestoreWatch } from '../mailbox/retained/restore-watch';
@@ -20,7 +20,8 @@ import { Budget } from '../lanes/batcher';
 import { LetterBox } from '../dead-letters/box';
 import { Consumer, type ConsumerOptions, type LaneWork } from '../lanes/consumer';
 import type { LaneJob } from '../lanes/jobs';
-import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS } from '../lanes/lanes';
+import { Ownership } from '../lanes/ownership';
+import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS, MAX_MAIL_EVENTS } from '../lanes/lanes';
 import { clientLane, historyLane, messageLane } from '../lanes/names';
 import { hasPassed, tailsOf } from '../lanes/sequence';
 
@@ -43,6 +44,8 @@ export class Core {
   private readonly trimmer: Trimmer;
   private consumers: readonly Opened[] = [];
   private readonly closing = new AbortController();
+  /** Of this process. */
+  private readonly owner = randomUUID();
 
   private constructor(
     private readonly deps: CoreDeps,
@@ -55,7 +58,7 @@ export class Core {
     const { state } = queue;
     const { policies } = config;
     const retainer = emqx?.retainer;
-    this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: randomUUID() });
+    this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: this.owner });
     this.acks = new AcceptedAcks(queue.shared ? state : null);
     this.ingest = new Ingest(lanes, policies, signer, this.acks);
     this.letters = new Letters({
@@ -114,16 +117,20 @@ export class Core {
     return {
       messages: names(laneCounts.messages, messageLane).map((lane) => this.consumer(lane, messageWork(parts, lane), MAX_JOB_EVENTS)),
       others: [
-        ...names(laneCounts.clients, clientLane).map((lane) => this.consumer(lane, clientWork(parts, lane), 1)),
+        ...names(laneCounts.clients, clientLane).map((lane) => this.consumer(lane, clientWork(parts, lane), MAX_MAIL_EVENTS, this.ownership(lane))),
         ...backends.history.map((sink) => this.consumer(historyLane(sink.name), historyWork(parts, sink), 1)),
       ],
     };
   }
 
-  private consumer<J extends LaneJob>(lane: string, work: LaneWork<J>, maxEvents: number): Consumer<J> {
+  private ownership(lane: string): Ownership {
+    return new Ownership(this.deps.backends.queue.state, lane, this.owner);
+  }
+
+  private consumer<J extends LaneJob>(lane: string, work: LaneWork<J>, maxEvents: number, ownership: Ownership | null = null): Consumer<J> {
     const { backends, metrics, log } = this.deps;
     const options: ConsumerOptions = {
-      ...{ maxEvents, maxBytes: MAX_JOB_BYTES },
+      ...{ maxEvents, maxBytes: MAX_JOB_BYTES, ownership },
       onDone: (addedAt) => metrics.queueLag.observe((Date.now() - addedAt) / 1_000),
       onRetry: (name, error, attempt) => log.warn({ lane: name, attempt, err: error }, 'a job is tried again'),
     };
@@ -145,8 +152,7 @@ export class Core {
   /** Resolves when the queue has the request. */
   async requestDelivery(clientid: string, filter: string): Promise<void> {
     if (this.deps.emqx === null) throw new RefusedError(NO_API_KEY);
-    const requests = requestsOf(this.deps.config.policies, { clientid, filter, qos: 2, at: this.deps.now() });
-    await this.lanes.put(requests.map((deliver) => ({ deliver })));
+    await this.lanes.put(deliveries(this.deps.config.policies, { clientid, filter, qos: 2, at: this.deps.now() }));
   }
 
   /** Resolves when the queue has the request. */

@@ -5,11 +5,9 @@ import { changeBody } from '../dead-letters/change-body';
 import type { Letters } from '../dead-letters/letters';
 import { Clients } from '../mailbox/clients/clients';
 import { Subscriptions } from '../mailbox/clients/subscriptions';
-import { Deliverer } from '../mailbox/deliver/deliverer';
 import { fromWire } from '../mqtt/message';
 import { LateWrites } from '../mailbox/positions/late-writes';
-import { Positions } from '../mailbox/positions/positions';
-import { Reading } from '../mailbox/positions/reading';
+import { MailPass } from '../mailbox/pass/pass';
 import { RestoredCopies } from '../mailbox/retained/restored-copies';
 import { Restorer } from '../mailbox/retained/restorer';
 import { RetainedIds } from '../mailbox/retained/retained-ids';
@@ -18,12 +16,13 @@ import type { Signer } from '../mailbox/signature';
 import { Historian } from '../writes/historian';
 import type { Trimmer } from '../writes/trimmer';
 import { Writer } from '../writes/writer';
-import type { LaneWork } from '../lanes/consumer';
+import type { Failed, LaneWork } from '../lanes/consumer';
+import { groupBy } from '../base/parallel';
 import { Gate } from '../lanes/gate';
-import { isClientJob, isMessageJob, isRetainedJob, type ClientJob, type GatedJob, type HistoryJob, type LaneJob, type MessageJob } from '../lanes/jobs';
+import { isClientJob, isMailJob, isMessageJob, type ClientJob, type HistoryJob, type LaneJob, type MailEvent, type MailJob, type MessageJob, type RetainedJob } from '../lanes/jobs';
 import type { Lanes } from '../lanes/lanes';
 import { historyLane } from '../lanes/names';
-import { splitClients, splitHistory, splitMessages } from '../lanes/split';
+import { splitHistory, splitMessages } from '../lanes/split';
 import { probeStore } from '../stores/probe';
 
 export interface WorkParts {
@@ -51,7 +50,10 @@ export function messageWork(parts: WorkParts, lane: string): LaneWork<MessageJob
   const writer = new Writer({ ...shared, retained, keeper, lateWrites: new LateWrites(shared), trimmer });
   return {
     knows: isMessageJob,
-    handle: (jobs, again) => writer.apply(jobs.flatMap(({ data }) => data.events), again),
+    async handle(jobs, again) {
+      await writer.apply(jobs.flatMap(({ data }) => data.events), again);
+      return [];
+    },
     split: splitMessages,
     isAway: () => isStoreAway(parts),
     postpone: (part, delayMs) => lanes.again(lane, part, delayMs),
@@ -69,21 +71,52 @@ export function messageWork(parts: WorkParts, lane: string): LaneWork<MessageJob
 export function clientWork(parts: WorkParts, lane: string): LaneWork<ClientJob> {
   const { lanes, letters } = parts;
   const { emqx, backends } = parts.deps;
-  const handler = new ClientHandler(lane, parts);
+  const pass = passOf(parts);
+  const restoring = restoringOf(parts, lane);
   return {
     knows: isClientJob,
     async handle(jobs, again) {
-      for (const job of jobs) await handler.handle(job, again);
+      const failures = await pass.handle(jobs.filter(isMailJob).flatMap(({ data }) => data.events), again);
+      // What failed before by itself goes on counting.
+      const tries = jobs.length === 1 ? jobs[0]?.data.tries : undefined;
+      const failed = failures.map(({ events, error }): Failed<ClientJob> => ({ part: mailJob(events, tries), error }));
+      for (const job of jobs) if (!isMailJob(job)) await restoring(job);
+      return failed;
     },
-    split: splitClients,
+    split: (job) => (isMailJob(job) ? [...groupBy(job.data.events, ({ to }) => to).values()].map((events) => mailJob(events, job.data.tries)) : [job]),
     isAway: async () => (await isStoreAway(parts)) || !(await backends.queue.health()).ok || (emqx !== null && !(await emqx.health()).ok),
     postpone: (part, delayMs) => lanes.again(lane, part, delayMs),
     async setAside(job, reason) {
-      const changes = job.name === 'changes' || job.name === 'clients' ? job.data.changes : [];
-      for (const change of changes) await letters.record({ reason, event: changeBody(change), source: 'worker' });
-      const isMore = job.name === 'clients' ? job.data.requests.length + job.data.drops.length > 0 : job.name !== 'changes';
-      if (isMore) await letters.record({ reason, event: jobOf(job), source: 'worker' });
+      const events = isMailJob(job) ? job.data.events : [];
+      for (const event of events) if (event.kind === 'change') await letters.record({ reason, event: changeBody(event.change), source: 'worker' });
+      const others = events.filter(({ kind }) => kind !== 'change' && kind !== 'wake');
+      if (!isMailJob(job)) await letters.record({ reason, event: jobOf(job), source: 'worker' });
+      else if (others.length > 0) await letters.record({ reason, event: jobOf(mailJob(others)), source: 'worker' });
     },
+  };
+}
+
+function mailJob(events: readonly MailEvent[], tries?: number): MailJob {
+  return { name: 'mail', data: { events, ...(tries !== undefined && { tries }) } };
+}
+
+function passOf(parts: WorkParts): MailPass {
+  const { emqx, backends } = parts.deps;
+  const { letters, signer } = parts;
+  const shared = common(parts);
+  const subscriptions = new Subscriptions({ ...shared, emqx, setAside: letters.setAsideSubscription.bind(letters) });
+  const { sequence, laneCounts } = backends.queue;
+  return new MailPass({ ...shared, clients: new Clients({ ...shared, subscriptions }), emqx, sequence, laneCounts, signer });
+}
+
+/** Retained messages that are published back: behind the writes. */
+function restoringOf(parts: WorkParts, lane: string): (job: RetainedJob) => Promise<void> {
+  const { emqx, log, backends } = parts.deps;
+  const { signer, lanes } = parts;
+  const gate = new Gate(backends.queue.sequence, lanes, backends.queue.laneCounts);
+  const restorer = emqx?.retainer === undefined ? null : new Restorer({ ...common(parts), emqx, retainer: emqx.retainer, signer, log });
+  return async (job) => {
+    if (await gate.isOpenFor(lane, job)) await restorer?.handle(job);
   };
 }
 
@@ -93,7 +126,10 @@ export function historyWork(parts: WorkParts, sink: HistorySink): LaneWork<Histo
   const historian = new Historian({ sink, metrics: deps.metrics, setAside });
   return {
     knows: ({ name }) => name === 'history',
-    handle: (jobs) => historian.handle(jobs),
+    async handle(jobs) {
+      await historian.handle(jobs);
+      return [];
+    },
     split: splitHistory,
     isAway: async () => !(await sink.health()).ok,
     postpone: (part, delayMs) => lanes.again(historyLane(sink.name), part, delayMs),
@@ -115,59 +151,4 @@ async function isStoreAway({ deps: { backends } }: WorkParts): Promise<boolean> 
     () => false,
     () => true,
   );
-}
-
-/** Who does which job of a client lane. */
-class ClientHandler {
-  private readonly clients: Clients;
-  private readonly reading: Reading;
-  private readonly deliverer: Deliverer | null;
-  private readonly restorer: Restorer | null;
-  private readonly gate: Gate;
-
-  constructor(
-    private readonly lane: string,
-    parts: WorkParts,
-  ) {
-    const { emqx, log, backends } = parts.deps;
-    const { letters, signer, lanes } = parts;
-    const shared = common(parts);
-    const refuse = letters.setAsideSubscription.bind(letters);
-    this.clients = new Clients({ ...shared, subscriptions: new Subscriptions({ ...shared, emqx, setAside: refuse }) });
-    this.reading = new Reading({ ...shared, positions: new Positions(shared) });
-    this.deliverer = emqx === null ? null : new Deliverer({ ...shared, emqx, signer });
-    this.restorer = emqx?.retainer === undefined ? null : new Restorer({ ...shared, emqx, retainer: emqx.retainer, signer, log });
-    this.gate = new Gate(backends.queue.sequence, lanes, backends.queue.laneCounts);
-  }
-
-  /** `again`: see LaneWork. */
-  async handle(job: ClientJob, again: boolean): Promise<void> {
-    if (job.name === 'clients') {
-      const { changes, drops, requests } = job.data;
-      if (changes.length > 0) await this.change({ name: 'changes', data: { changes } });
-      if (drops.length > 0) await this.deliver({ name: 'dropped', data: { drops } }, again);
-      if (requests.length > 0) await this.handle({ name: 'subscribed', data: { requests } }, again);
-      return;
-    }
-    if (job.name === 'changes') return this.change(job);
-    if (mustWait(job, again) && !(await this.gate.isOpenFor(this.lane, job))) return;
-    if (isRetainedJob(job)) return this.restorer?.handle(job);
-    return this.deliver(job, again);
-  }
-
-  private async change({ data }: Extract<ClientJob, { name: 'changes' }>): Promise<void> {
-    await this.clients.apply(data.changes);
-    await this.deliverer?.left(data.changes);
-  }
-
-  private async deliver(job: Parameters<Deliverer['handle']>[0], again: boolean): Promise<void> {
-    await this.reading.handle(job, again);
-    await this.deliverer?.handle(job, again);
-  }
-}
-
-/** A delivery that is done again is put behind the writes of now by the deliverer, and one that has taken its turn has waited. */
-function mustWait(job: ClientJob, again: boolean): job is GatedJob {
-  if (job.name === 'subscribed' || job.name === 'recheck') return !again && job.data.turn !== true;
-  return job.name === 'gathered' || job.name === 'restore' || job.name === 'reconcile';
 }

@@ -14,12 +14,12 @@ type AckEvent = Extract<MessageEvent, { kind: 'ack' }>;
 
 export interface WriterDeps {
   readonly store: Pick<Store, 'saveMessages' | 'removeMessages'>;
-  readonly lanes: Pick<Lanes, 'progress' | 'history'>;
+  readonly lanes: Pick<Lanes, 'history'>;
   readonly retained: Pick<RetainedIds, 'note'>;
   readonly keeper: Pick<RetainedKeeper, 'apply'>;
   readonly trimmer: Pick<Trimmer, 'saved'>;
   readonly acks: Pick<AcceptedAcks, 'settled'>;
-  readonly lateWrites: Pick<LateWrites, 'isPubsub' | 'around'>;
+  readonly lateWrites: Pick<LateWrites, 'around'>;
   readonly metrics: Metrics;
   /** A message that the store refuses for its content (promise 13). */
   readonly setAside: (message: Message, reason: string) => Promise<void>;
@@ -41,17 +41,9 @@ export class Writer {
   }
 
   private async acknowledge(acks: readonly AckEvent[]): Promise<void> {
-    const { isPubsub } = this.deps.lateWrites;
-    const done = acks.filter(({ topic }) => !isPubsub(topic));
-    if (done.length > 0) this.deps.metrics.messagesRemoved.inc(await this.deps.store.removeMessages(done, this.deps.now() + TOMBSTONE_MS));
-    await this.deps.acks.settled(done.map(({ id }) => ({ id, reader: null })));
+    this.deps.metrics.messagesRemoved.inc(await this.deps.store.removeMessages(acks, this.deps.now() + TOMBSTONE_MS));
+    await this.deps.acks.settled(acks.map(({ id }) => ({ id, reader: null })));
     this.deps.metrics.acksApplied.inc(acks.length);
-    const progress = acks.flatMap(({ clientid, id, topic, ours }) => {
-      // Others have not read it: what EMQX delivered itself counts, too.
-      if (isPubsub(topic)) return [{ clientid, id, topic, ours }];
-      return ours ? [{ clientid, id }] : [];
-    });
-    if (progress.length > 0) await this.deps.lanes.progress(progress);
   }
 
   private async save(messages: readonly Message[], takenOver: boolean): Promise<void> {

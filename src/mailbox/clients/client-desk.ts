@@ -3,16 +3,16 @@ import type { ClientChange } from '../../lanes/jobs';
 import type { Lanes } from '../../lanes/lanes';
 import type { SharedState } from '../../lanes/state';
 import type { Subscription } from '../../stores/store';
-import { clientConsumer } from '../../mqtt/consumer';
-import { isEmpty } from '../deliver/window';
-import { loadWindow } from '../deliver/windows';
+import { clientKey } from '../../mqtt/consumer';
+import { isIdle } from '../box/mailbox';
+import { loadMailbox } from '../pass/boxes';
 
 /** How a delivery to the client stands. */
 export type DeliveryView = components['schemas']['DeliveryProgress'];
 
 export interface ClientDeskDeps {
   readonly lanes: Pick<Lanes, 'put'>;
-  readonly state: Pick<SharedState, 'get'>;
+  readonly state: Pick<SharedState, 'load'>;
   readonly now: () => number;
 }
 
@@ -33,17 +33,14 @@ export class ClientDesk {
 
   /** null: nothing is on its way to the client. */
   async delivery(clientid: string): Promise<DeliveryView | null> {
-    const window = await loadWindow(this.deps.state, clientConsumer(clientid));
-    if (isEmpty(window)) return null;
-    const sentAt = Object.values(window.inFlight);
-    return {
-      unacknowledged: sentAt.length,
-      oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)),
-      waiting: window.runs.map(({ filter, qos, topic, id }) => ({ filter, qos, topic: topic === '' ? null : topic, after: id === '' ? null : id })),
-    };
+    const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
+    if (mailbox === null || isIdle(mailbox)) return null;
+    const sentAt = [...mailbox.out.values()].map((copy) => copy.sentAt);
+    const waiting = mailbox.runs.flatMap(({ filter, qos, cursor }) => (cursor === null ? [] : [{ filter, qos, topic: cursor.topic || null, after: cursor.id || null }]));
+    return { unacknowledged: sentAt.length, oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)), waiting };
   }
 
   private put(change: ClientChange): Promise<void> {
-    return this.deps.lanes.put([{ change }]);
+    return this.deps.lanes.put([{ mail: { to: clientKey(change.clientid), kind: 'change', change } }]);
   }
 }

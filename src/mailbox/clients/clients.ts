@@ -19,11 +19,21 @@ const MAX_AHEAD_MS = 3_600_000;
 export class Clients {
   constructor(private readonly deps: ClientsDeps) {}
 
-  /** In the order of events of each client (its lane). */
-  async apply(changes: readonly ClientChange[]): Promise<void> {
+  /** In the order of events of each client (its lane). @returns by client id, what failed for a client alone (promise 20). */
+  async apply(all: readonly ClientChange[]): Promise<ReadonlyMap<string, unknown>> {
+    // A connection that is told of for its session's sake is not the client's state.
+    const changes = all.filter((change) => !(change.kind === 'connected' && change.sessionOnly === true));
+    const failed = new Map<string, unknown>();
     const byClient = [...groupBy(changes, ({ clientid }) => clientid)];
     const states = await this.keepStates(byClient);
-    await eachOf(byClient, PARALLEL, ([clientid, own]) => this.keepSubscriptions(clientid, own, states.get(clientid) ?? null));
+    await eachOf(byClient, PARALLEL, async ([clientid, own]) => {
+      try {
+        await this.keepSubscriptions(clientid, own, states.get(clientid) ?? null);
+      } catch (error) {
+        failed.set(clientid, error);
+      }
+    });
+    return failed;
   }
 
   /** @returns the states of those that connected or disconnected. */

@@ -38,7 +38,7 @@ export async function coverUntil(set: ReadSet, list: List, now: number, loose = 
  * Makes ranges of what is read in a row, up to `until`. What is unread is stepped over without reading all of it, so that a long backlog costs nothing.
  * The shared mark must have been raised to `until` before.
  */
-export async function compact(set: ReadSet, until: string, list: List, now: number): Promise<void> {
+export async function compact(set: ReadSet, until: string, list: List, now: () => number): Promise<void> {
   const wanted = [...set.fresh].filter((id) => id <= until).sort();
   if (wanted[0] === undefined) return;
   const limit = Math.min(PAGE, wanted.length + 64);
@@ -51,7 +51,7 @@ export async function compact(set: ReadSet, until: string, list: List, now: numb
       if (ref.id > until) return set.looked(wanted);
       if (ref.id <= after) continue;
       if (set.has(ref)) {
-        after = end = set.cover(end, ref.id, now);
+        after = end = set.cover(end, ref.id, now());
         continue;
       }
       while (next < wanted.length && (wanted[next] as string) <= ref.id) next++;

@@ -81,7 +81,7 @@ export class OpenPositions implements ConsumerPositions {
       this.change(set);
     }
     await this.compact([...sets.values()].filter(({ topic }) => this.row(topic)?.mayCover === true));
-    for (const set of sets.values()) set.tidy(now, this.known.policyOf(set.topic).ttlMs);
+    for (const set of sets.values()) set.tidy(this.known.now(), this.known.policyOf(set.topic).ttlMs);
     for (const filter of new Set(refs.flatMap(({ filters }) => filters))) {
       const row = this.row(filter);
       if (row !== null && this.see(row.set)) this.changed.add(row.set);
@@ -129,7 +129,7 @@ export class OpenPositions implements ConsumerPositions {
     });
     if (due.length === 0) return;
     await this.known.state.raise(due.map(({ set, until }) => ({ key: markOf(set.topic), value: until })), MARK_TTL_MS);
-    await eachOf(due, WIDTH, ({ set, until, list }) => compact(set, until, list, now));
+    await eachOf(due, WIDTH, ({ set, until, list }) => compact(set, until, list, this.known.now));
   }
 
   private async load(topics: readonly string[]): Promise<void> {

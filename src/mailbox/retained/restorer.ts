@@ -8,13 +8,13 @@ import type { Lanes } from '../../lanes/lanes';
 import type { RestoreStep, RetainedJob } from '../../lanes/jobs';
 import type { SharedState } from '../../lanes/state';
 import type { Store } from '../../stores/store';
-import { deliveryOf } from '../deliver/delivery';
+import { deliveryOf } from '../delivery';
 import type { Message } from '../../mqtt/message';
 import { eachOf } from '../../base/parallel';
 import { retainOf } from '../../policies/policy';
 import { RestoredCopies } from './restored-copies';
 import { RetainedIds } from './retained-ids';
-import type { Signer } from '../signature';
+import type { Address, Signer } from '../signature';
 import { GRACE_MS } from '../times';
 
 /** Messages of one step: they may have 1 MB each. */
@@ -24,6 +24,7 @@ const PACE_MS = 100;
 /** Requests at a time. */
 const PARALLEL = 8;
 const LEASE_OWNER = 'restore';
+const FOR_NOBODY: Address = { mailbox: '', kind: 'retained' };
 
 export interface RestorerDeps {
   readonly store: Pick<Store, 'listRetained'>;
@@ -149,7 +150,8 @@ export class Restorer {
   }
 
   private retainedDelivery(message: Message): Delivery {
-    return { ...deliveryOf(message, message.topic, message.qos, this.deps.now(), this.deps.signer), retain: true };
+    const { topic, qos } = message;
+    return { ...deliveryOf(message, { topic, qos, now: this.deps.now() }, this.deps.signer, FOR_NOBODY), retain: true };
   }
 
   /** Only as long as EMQX has our own copy: a later publish of a client is its owner's word. */
@@ -168,7 +170,7 @@ export class Restorer {
   }
 
   private clearing(topic: string, id: string): Delivery {
-    const { properties } = deliveryOf({ id, properties: {} } as Message, topic, 0, 0, this.deps.signer);
+    const { properties } = deliveryOf({ id, properties: {} } as Message, { topic, qos: 0, now: 0 }, this.deps.signer, FOR_NOBODY);
     return { topic, qos: 0, retain: true, payload: Buffer.alloc(0), properties };
   }
 }

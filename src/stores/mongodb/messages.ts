@@ -1,10 +1,10 @@
 import type { Document } from 'mongodb';
 import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
-import type { Database, Write } from './database';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import type { Database, Query, Write } from './database';
 import { keyOf } from './keys';
-import { toDocument, toMessage, type MessageDocument } from './rows';
+import { timeOf, toDocument, toMessage, type MessageDocument } from './rows';
 import { TopicIndex } from './topic-index';
 
 /** Keeps the planner in this index: it may otherwise walk another topic's million messages in the index of ids to return a hundred. */
@@ -72,10 +72,18 @@ export class MessageCollection implements MessageStore {
     if (limit <= 0) return [];
     const found = await this.db.find<MessageDocument>(
       'mqtt_msg',
-      { topic_key: keyOf(topic), msgid: { $gt: after }, expires_at: { $not: { $lte: new Date(now) } } },
+      living(topic, after, now),
       { sort: { msgid: 1 }, limit, projection: FIELDS, hint: BY_TOPIC },
     );
     return found.map((each) => toMessage(each));
+  }
+
+  async listRefs({ topic, after, limit, now }: MessageQuery): Promise<StoredRef[]> {
+    if (limit <= 0) return [];
+    const found = await this.db.find<Pick<MessageDocument, 'msgid' | 'arrived'>>('mqtt_msg', living(topic, after, now), {
+      ...{ sort: { msgid: 1 }, limit, projection: { _id: 0, msgid: 1, arrived: 1 }, hint: BY_TOPIC },
+    });
+    return found.map(({ msgid, arrived }) => ({ id: msgid, publishReceivedAt: timeOf(arrived) ?? 0 }));
   }
 
   async trimTopic(topic: string, keep: number): Promise<number> {
@@ -106,6 +114,10 @@ export class MessageCollection implements MessageStore {
     return this.db.count('mqtt_msg');
   }
 }
+
+const living = (topic: string, after: string, now: number): Query => ({
+  ...{ topic_key: keyOf(topic), msgid: { $gt: after }, expires_at: { $not: { $lte: new Date(now) } } },
+});
 
 function firstOfEach(messages: readonly Message[]): Message[] {
   const first = new Map<string, Message>();

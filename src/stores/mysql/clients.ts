@@ -1,11 +1,9 @@
-import { lastPositions, lastSubscriptions, newestStates } from '../shared/newest';
+import { lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { clampQos } from '../../mqtt/qos';
-import { seenDay } from '../shared/unseen';
-import type { ClientState, ClientStore, Position, PositionStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
+import type { ClientState, ClientStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Database } from './database';
 import { hashOf } from './keys';
-import { keyOf, mayBeCut } from './topic-index';
 
 interface ClientRow {
   readonly clientid: string;
@@ -16,22 +14,11 @@ interface ClientRow {
   readonly changed_at: number | string | null;
 }
 
-interface PositionRow {
-  readonly clientid: string;
-  readonly topic: string;
-  readonly msgid: string | null;
-  readonly receipts: string | null;
-}
-
 const ms = (value: number | string | null): number | null => (value === null ? null : Number(value));
 const NEWER = 'COALESCE(mqtt_client.changed_at, 0) <= VALUES(changed_at)';
 
-const POSITION = 'SELECT clientid, topic, msgid, receipts FROM mqtt_acked';
-/** EMQX's own row whose message is gone says nothing. */
-const KNOWN = '(msgid IS NOT NULL OR receipts IS NOT NULL)';
-
-/** mqtt_client, mqtt_sub and mqtt_acked. Rows are written in order: batches that share some rarely meet in a deadlock. */
-export class ClientTables implements ClientStore, PositionStore {
+/** mqtt_client and mqtt_sub. Rows are written in order: batches that share some rarely meet in a deadlock. */
+export class ClientTables implements ClientStore {
   constructor(private readonly db: Database) {}
 
   async saveClientStates(states: readonly ClientState[]): Promise<void> {
@@ -72,7 +59,11 @@ export class ClientTables implements ClientStore, PositionStore {
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
-    await this.deletePairs('mqtt_sub', refs.map(({ clientid, topic }) => ({ clientid, topic })));
+    if (refs.length === 0) return;
+    await this.db.rows(
+      `DELETE FROM mqtt_sub WHERE ${refs.map(() => '(client_key = ? AND topic_hash = ?)').join(' OR ')}`,
+      refs.flatMap(({ clientid, topic }) => [hashOf(clientid), hashOf(topic)]),
+    );
   }
 
   async listSubscriptions(clientid: string): Promise<Subscription[]> {
@@ -81,48 +72,6 @@ export class ClientTables implements ClientStore, PositionStore {
       [hashOf(clientid)],
     );
     return rows.map((row) => ({ ...row, qos: clampQos(row.qos ?? 0) })).sort((a, b) => compareText(a.topic, b.topic));
-  }
-
-  async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
-    if (topics.length === 0) return [];
-    const rows = await this.db.rows<PositionRow>(`${POSITION} WHERE client_key = ? AND ${KNOWN} AND topic_hash IN (?)`, [hashOf(consumer), topics.map(hashOf)]);
-    return rows.map(toPosition);
-  }
-
-  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
-    const page = (order: string) =>
-      this.db.rows<PositionRow>(
-        `${POSITION} WHERE client_key = ? AND topic_key >= ? AND CAST(topic AS BINARY) > ? AND ${KNOWN} ORDER BY ${order} LIMIT ?`,
-        [hashOf(consumer), keyOf(after), Buffer.from(after), limit],
-      );
-    const rows = await page('client_key, topic_key');
-    // Topics that share a key come in no order: only then all of the consumer's are sorted.
-    const inOrder = !rows.some(({ topic }) => mayBeCut(keyOf(topic)));
-    return (inOrder ? rows : await page('topic_key, CAST(topic AS BINARY)')).map(toPosition);
-  }
-
-  async positionsOfTopic(topic: string): Promise<Position[]> {
-    const rows = await this.db.rows<PositionRow>(`${POSITION} WHERE topic_hash = ? AND ${KNOWN}`, [hashOf(topic)]);
-    return rows.map(toPosition).sort((a, b) => compareText(a.consumer, b.consumer));
-  }
-
-  async putPositions(positions: readonly Position[]): Promise<void> {
-    const { kept, gone } = lastPositions(positions);
-    await this.deletePairs('mqtt_acked', gone.map(({ consumer, topic }) => ({ clientid: consumer, topic })));
-    if (kept.length === 0) return;
-    await this.db.rows(
-      `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, seen_at, mid)
-       VALUES ${kept.map(() => '(?, ?, ?, ?, ?, (SELECT id FROM mqtt_msg WHERE msgid = ?))').join(', ')}
-       ON DUPLICATE KEY UPDATE msgid = VALUES(msgid), receipts = VALUES(receipts), mid = COALESCE(VALUES(mid), mid), seen_at = VALUES(seen_at)`,
-      kept
-        .sort((a, b) => compareText(a.topic, b.topic))
-        .flatMap(({ consumer, topic, id, receipts }) => [consumer, topic, id === '' ? null : id, JSON.stringify(receipts), seenDay({ receipts }, Date.now()), id]),
-    );
-  }
-
-  async purgePositions(before: number, limit: number): Promise<Purged> {
-    const removed = await this.db.delete('DELETE FROM mqtt_acked WHERE seen_at <= ? ORDER BY seen_at LIMIT ?', [before, limit]);
-    return { removed, more: removed >= limit };
   }
 
   purgeSubscriptions(before: number, limit: number): Promise<Purged> {
@@ -166,21 +115,6 @@ export class ClientTables implements ClientStore, PositionStore {
     const removed = gone.length === 0 ? 0 : await this.db.delete(`DELETE FROM ${table} WHERE (${isOneOf(gone)}) AND seen_at <= ?`, [...keysOf(gone), before]);
     return { removed, more: due.length >= limit };
   }
-
-  private async deletePairs(table: 'mqtt_sub' | 'mqtt_acked', pairs: readonly SubscriptionRef[]): Promise<void> {
-    if (pairs.length === 0) return;
-    await this.db.rows(
-      `DELETE FROM ${table} WHERE ${pairs.map(() => '(client_key = ? AND topic_hash = ?)').join(' OR ')}`,
-      pairs.flatMap(({ clientid, topic }) => [hashOf(clientid), hashOf(topic)]),
-    );
-  }
 }
 
 const bySubscriber = (a: SubscriptionRef, b: SubscriptionRef): number => compareText(a.clientid, b.clientid) || compareText(a.topic, b.topic);
-
-const toPosition = ({ clientid, topic, msgid, receipts }: PositionRow): Position => ({
-  consumer: clientid,
-  topic,
-  id: msgid ?? '',
-  receipts: receipts === null ? [] : (JSON.parse(receipts) as string[]),
-});

@@ -9,6 +9,7 @@ import { connectionOf } from './connection';
 import { Database, type DatabaseOptions } from './database';
 import { MessageTable } from './messages';
 import { Migrations } from './migrations';
+import { PositionTable } from './positions';
 import { RetainedTable } from './retained';
 
 const SETTING = 'STORE_URL';
@@ -23,8 +24,7 @@ export class MysqlStore extends StoreOfParts implements Store {
   constructor(url: ServiceUrl, options: DatabaseOptions = {}) {
     const db = new Database(connectionOf(url, SETTING), options);
     const messages = new MessageTable(db);
-    const clients = new ClientTables(db);
-    super({ messages, clients, positions: clients, retained: new RetainedTable(db) });
+    super({ messages, clients: new ClientTables(db), positions: new PositionTable(db), retained: new RetainedTable(db) });
     this.db = db;
     this.migrations = new Migrations(db);
     this.sql = { runner: db, messages };

@@ -1,9 +1,9 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../../config/statements';
-import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
 import type { Database } from './database';
-import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
+import { COLUMNS, FILLED, insertInStatements, PLACES, PUBLISHED_AT, toBindings, toMessage, type MessageRow } from './rows';
 import { ofTopic, TopicIndex } from './topic-index';
 
 /** Below it counting is cheap. */
@@ -99,6 +99,17 @@ export class MessageTable implements MessageStore {
       [...bindings, after, now, ...(condition?.values ?? []), limit],
     );
     return rows.map((row) => toMessage(row, row.retain === 1));
+  }
+
+  async listRefs({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<StoredRef[]> {
+    const { where, bindings } = ofTopic(topic);
+    const rows = await this.db.rows<Pick<MessageRow, 'msgid' | 'published_at'>>(
+      `SELECT msgid, ${PUBLISHED_AT} FROM mqtt_msg ${BY_TOPIC}
+       WHERE ${where} AND msgid > ? AND (expires_at IS NULL OR expires_at > ?) ${condition === null ? '' : `AND ${condition.sql}`}
+       ORDER BY topic_key, msgid LIMIT ?`,
+      [...bindings, after, now, ...(condition?.values ?? []), limit],
+    );
+    return rows.map(({ msgid, published_at: at }) => ({ id: msgid, publishReceivedAt: Number(at ?? 0) }));
   }
 
   listTopics(query: TopicQuery): Promise<string[]> {

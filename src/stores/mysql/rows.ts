@@ -20,8 +20,9 @@ export interface MessageRow {
 }
 
 /** EMQX's own rows have no published_at; arrived is in the server's time zone, as EMQX's statements wrote it. */
-export const COLUMNS = `msgid, topic, sender, username, qos, payload, properties, expires_at,
-  COALESCE(published_at, ROUND(UNIX_TIMESTAMP(arrived) * 1000)) AS published_at`;
+export const PUBLISHED_AT = 'COALESCE(published_at, ROUND(UNIX_TIMESTAMP(arrived) * 1000)) AS published_at';
+
+export const COLUMNS = `msgid, topic, sender, username, qos, payload, properties, expires_at, ${PUBLISHED_AT}`;
 
 export function toMessage(row: MessageRow, retain: boolean): Message {
   return {

@@ -1,14 +1,22 @@
-import type { Delivery } from '../../emqx/api';
-import type { Message, QoS, UserProperty } from '../../mqtt/message';
-import { MSGID_PROPERTY, SIGNATURE_PROPERTY, type Signer } from '../signature';
+import type { Delivery } from '../emqx/api';
+import type { Message, QoS, UserProperty } from '../mqtt/message';
+import { MSGID_PROPERTY, SIGNATURE_PROPERTY, type Address, type Signer } from './signature';
 
 /** The user properties that carry what EMQX's REST API cannot (promise 11). */
 export const USER_PROPERTIES_PROPERTY = 'offline-user-properties';
 export const CORRELATION_DATA_PROPERTY = 'offline-correlation-data';
 const OURS = new Set([MSGID_PROPERTY, SIGNATURE_PROPERTY, USER_PROPERTIES_PROPERTY, CORRELATION_DATA_PROPERTY]);
 
-/** A stored message as EMQX's REST API takes it, marked as ours. `topic` is the message's own or the client's inbox. */
-export function deliveryOf(message: Message, topic: string, qos: QoS, now: number, signer: Signer): Delivery {
+interface Way {
+  /** The message's own, or the client's inbox. */
+  readonly topic: string;
+  readonly qos: QoS;
+  /** ms, our clock. */
+  readonly now: number;
+}
+
+/** A stored message as EMQX's REST API takes it, marked as ours, and for whom. */
+export function deliveryOf(message: Message, { topic, qos, now }: Way, signer: Signer, address: Address): Delivery {
   const { contentType, responseTopic, correlationData, payloadFormatIndicator, messageExpiryInterval, userProperties } = message.properties;
   const text = correlationData === undefined ? undefined : printable(correlationData);
   return {
@@ -27,7 +35,7 @@ export function deliveryOf(message: Message, topic: string, qos: QoS, now: numbe
         ...mapOf(userProperties ?? []),
         ...(text === null && { [CORRELATION_DATA_PROPERTY]: correlationData as string }),
         [MSGID_PROPERTY]: message.id,
-        [SIGNATURE_PROPERTY]: signer.sign(message.id),
+        [SIGNATURE_PROPERTY]: signer.sign(message.id, topic, address),
       },
     },
   };

@@ -1,0 +1,88 @@
+import type { HeldMessage, SessionView } from '../../emqx/api';
+import { splitShare, stripInbox } from '../../mqtt/topic';
+import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS, STALLED_MS } from '../times';
+import type { Fact } from './fact';
+import { hasOverlap } from './freshness';
+import { voided } from './losses';
+import type { Copy, Mailbox, Session } from './mailbox';
+import type { Stepped } from './step';
+
+/** EMQX notes the session and its connection one after the other. ms. */
+const SAME_MOMENT_MS = 1_000;
+/** As long as EMQX has this much of its own for the client nothing is added to it. */
+const MUCH = 50;
+const FIRST_PAUSE_MS = 1_000;
+const MOST_DOUBLINGS = 4;
+const REST_PUBLISHER = 'http_api';
+
+/** EMQX has told what it holds for the client. */
+export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, { kind: 'asked' }>, now: number): Stepped {
+  const asks = mailbox.asks + 1;
+  if (view === null) {
+    const session = mailbox.session === null ? null : { ...mailbox.session, connected: false };
+    return voided({ ...mailbox, session, asks }, Infinity);
+  }
+  const session = sessionOf(mailbox.session, view);
+  const before: Mailbox = { ...mailbox, session, asks, askAt: null };
+  // It has the copies of an older session no more, and what that had subscribed to.
+  const isOver = session.isNew === true && (mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt);
+  const { mailbox: next, freed } = isOver ? voided(before, view.createdAt - SAME_MOMENT_MS) : { mailbox: before, freed: [] };
+  if (!session.connected) return { mailbox: { ...next, doubtUntil: null }, freed };
+  if (held === null) return { mailbox: { ...next, held: new Set() }, freed };
+  return { mailbox: held.kind === 'list' ? compared(next, held.messages, held.complete, now) : guessed(next, view, now), freed };
+}
+
+function sessionOf(known: Session | null, view: SessionView): Session {
+  const { connectedAt, createdAt, connected, persistent } = view;
+  const isSame = known !== null && known.connectedAt >= connectedAt;
+  return {
+    connectedAt: isSame ? known.connectedAt : connectedAt,
+    connected,
+    isNew: createdAt >= connectedAt - SAME_MOMENT_MS,
+    expiryMs: isSame && known.expiryMs !== null ? known.expiryMs : persistent ? null : 0,
+    isTold: isSame && known.isTold,
+    filters: isSame || known === null ? (known?.filters ?? []) : [],
+  };
+}
+
+/** By EMQX's own list. What it does not have may be acknowledged, and the event on its way: only after a moment it is lost. */
+function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete: boolean, now: number): Mailbox {
+  const listed = new Set(messages.map(({ id }) => id));
+  const ours = new Set([...mailbox.out.values()].flatMap(({ emqxId }) => emqxId ?? []));
+  const others = messages.filter(({ id }) => !ours.has(id));
+  const unknown = new Set(others.filter(({ from }) => from === REST_PUBLISHER).map(({ topic }) => stripInbox(topic)?.topic ?? topic));
+  const isMissing = (copy: Copy): boolean => {
+    if (!isComplete) return false;
+    if (splitShare(copy.filter).group !== null && now - copy.sentAt < GROUP_LOST_MS) return false;
+    return copy.emqxId === null ? !unknown.has(copy.topic) : !listed.has(copy.emqxId);
+  };
+  const out = marked(mailbox.out, isMissing);
+  const held = new Set(others.map(({ id }) => id));
+  const isSure = isUntouched(mailbox) && listed.size === 0;
+  const isMuch = held.size > MUCH || !isComplete;
+  return {
+    ...{ ...mailbox, out, held, doubtsBySilence: false },
+    doubtUntil: isSure ? null : now + ON_ITS_WAY_MS,
+    askAt: isMuch && mailbox.runs.length > 0 ? now + FIRST_PAUSE_MS * 2 ** Math.min(mailbox.asks - 1, MOST_DOUBLINGS) : null,
+  };
+}
+
+/**
+ * EMQX can't list it (older than 5.7). When it has nothing at all, everything is missing; otherwise what the last connection was sent, or what is out for
+ * long, unless the client goes on acknowledging.
+ */
+function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, now: number): Mailbox {
+  const since = mailbox.session?.connectedAt ?? 0;
+  const isMissing = ({ sentAt }: Copy): boolean => queued + inflight === 0 || sentAt < since || now - sentAt > STALLED_MS;
+  const isSure = isUntouched(mailbox) && queued + inflight === 0;
+  return { ...mailbox, out: marked(mailbox.out, isMissing), held: new Set(), doubtsBySilence: true, doubtUntil: isSure ? null : now + SILENCE_MS };
+}
+
+/** Nothing that a run of it may send can have been acknowledged a moment ago. */
+function isUntouched(mailbox: Mailbox): boolean {
+  return mailbox.session?.isNew === true && mailbox.out.size === 0 && !hasOverlap(mailbox);
+}
+
+function marked(out: Mailbox['out'], isMissing: (copy: Copy) => boolean): Mailbox['out'] {
+  return new Map([...out].map(([id, copy]) => [id, { ...copy, isMissing: isMissing(copy) }]));
+}

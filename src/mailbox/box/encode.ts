@@ -1,0 +1,50 @@
+import type { QoS } from '../../mqtt/message';
+import { emptyMailbox, type Copy, type Mailbox } from './mailbox';
+
+/** Copies of one run and topic share what they have in common: a full window is a few kilobytes. */
+interface Group {
+  readonly topic: string;
+  readonly qos: QoS;
+  readonly clientid: string;
+  readonly filter: string;
+  /** id, EMQX's id, when it was sent, 1 if EMQX did not have it. */
+  readonly copies: [string, string | null, number, 0 | 1][];
+}
+
+type Stored = Partial<Omit<Mailbox, 'out' | 'held'>> & { readonly out?: readonly Group[]; readonly held?: readonly string[] };
+
+/** A mailbox as JSON text; what is as in an empty mailbox is left out. */
+export function encode(mailbox: Mailbox): string {
+  const empty = emptyMailbox(mailbox.consumer);
+  const { out, held, ...rest } = mailbox;
+  const changed = Object.entries(rest).filter(([key, value]) => {
+    const usual = empty[key as keyof Mailbox];
+    return key === 'consumer' || !(value === usual || (Array.isArray(value) && value.length === 0));
+  });
+  return JSON.stringify({
+    ...Object.fromEntries(changed),
+    ...(out.size > 0 && { out: groupsOf(out) }),
+    ...(held.size > 0 && { held: [...held] }),
+  });
+}
+
+export function decode(text: string): Mailbox {
+  const { out = [], held = [], ...rest } = JSON.parse(text) as Stored;
+  const copies = out.flatMap(({ copies: own, ...shared }) =>
+    own.map(([id, emqxId, sentAt, isMissing]): [string, Copy] => [id, { ...shared, emqxId, sentAt, isMissing: isMissing === 1 }]),
+  );
+  return { ...emptyMailbox(rest.consumer ?? ''), ...rest, out: new Map(copies), held: new Set(held) };
+}
+
+/** In the order of sending, as far as they are neighbours. */
+function groupsOf(out: Mailbox['out']): Group[] {
+  const groups: Group[] = [];
+  for (const [id, { topic, qos, clientid, filter, emqxId, sentAt, isMissing }] of out) {
+    let group = groups.at(-1);
+    if (group === undefined || group.topic !== topic || group.qos !== qos || group.clientid !== clientid || group.filter !== filter) {
+      groups.push((group = { topic, qos, clientid, filter, copies: [] }));
+    }
+    group.copies.push([id, emqxId, sentAt, isMissing ? 1 : 0]);
+  }
+  return groups;
+}

@@ -1,0 +1,33 @@
+import type { DeliveryRequest } from '../../lanes/jobs';
+import { splitShare } from '../../mqtt/topic';
+import { intersection } from '../../policies/overlap';
+import { isGroup, type Mailbox } from './mailbox';
+
+const MOST_FILTERS = 64;
+
+/**
+ * Whether EMQX may hold messages of its own for the client that the filter matches (promise 19): in a session that may be older than its connection, or
+ * by another subscription of this connection. A client that has just begun its session and subscribes to something for the first time is not asked for.
+ */
+export function needsAnswer(mailbox: Mailbox, { filter, at }: DeliveryRequest): boolean {
+  if (isGroup(mailbox)) return false;
+  const { session } = mailbox;
+  if (session === null || !session.connected || session.isNew !== true || at < session.connectedAt) return true;
+  return session.filters.length >= MOST_FILTERS || session.filters.some((other) => meet(filter, other));
+}
+
+/** Whether a message can be the client's by two of its subscriptions of this connection. */
+export function hasOverlap({ session }: Mailbox): boolean {
+  const filters = session?.filters ?? [];
+  return filters.length >= MOST_FILTERS || filters.some((filter, i) => filters.slice(i + 1).some((other) => meet(filter, other)));
+}
+
+export function rememberFilter(mailbox: Mailbox, { filter }: DeliveryRequest): Mailbox {
+  const { session } = mailbox;
+  if (session === null || session.filters.includes(filter) || session.filters.length >= MOST_FILTERS) return mailbox;
+  return { ...mailbox, session: { ...session, filters: [...session.filters, filter] } };
+}
+
+function meet(a: string, b: string): boolean {
+  return intersection(splitShare(a).filter, splitShare(b).filter) !== null;
+}

@@ -1,0 +1,88 @@
+import { splitShare } from '../../mqtt/topic';
+import { GRACE_MS } from '../times';
+import type { Fact } from './fact';
+import { START, type Again, type Copy, type Mailbox, type Run } from './mailbox';
+import { isRun, type Stepped } from './step';
+
+/** The same copy would be dropped again: it has expired, or this client can't have it. Others may. */
+const FOR_GOOD = new Set(['expired', 'too_large', 'no_local']);
+/** Then the client is left alone until it subscribes again: about five minutes after the last acknowledgement. */
+const MOST_ROUNDS = 5;
+/** How many of what was lost without a word may be sent again at once: it is known that EMQX does not have them, so its queue has room. */
+const LOST_AT_ONCE = 50;
+
+/** EMQX gave up the copy: it frees its place, and is sent again as the client takes others: at once it would only be dropped again (promise 10). */
+export function dropped(mailbox: Mailbox, id: string, reason: string, now: number): Stepped {
+  const copy = mailbox.out.get(id);
+  // Only what is out counts: an event may come twice, or after the acknowledgement of another copy.
+  if (copy === undefined) return { mailbox, freed: [] };
+  const out = new Map(mailbox.out);
+  out.delete(id);
+  const again = FOR_GOOD.has(reason) || copy.qos === 0 ? mailbox.again : withAgain(mailbox.again, [[id, copy]]);
+  return { mailbox: nextTry({ ...mailbox, out, again }, now), freed: [id] };
+}
+
+/** With nothing out no acknowledgement will ask for more: one is tried after a while, and after some vain tries no more. */
+function nextTry(mailbox: Mailbox, now: number): Mailbox {
+  const { out, again, runs, rounds, retryAt } = mailbox;
+  if (out.size > 0 || again.length === 0 || retryAt !== null) return mailbox;
+  if (rounds >= MOST_ROUNDS) return { ...mailbox, again: [], budget: 0, rounds: 0, runs: [] };
+  return { ...mailbox, runs, rounds: rounds + 1, budget: 0, retryAt: now + GRACE_MS * 2 ** rounds };
+}
+
+/** What EMQX did not have, and was not acknowledged meanwhile, is lost (promise 23). */
+export function lost(mailbox: Mailbox, now: number): Stepped {
+  const gone = [...mailbox.out].filter(([, { isMissing }]) => isMissing);
+  if (gone.length === 0) return { mailbox, freed: [] };
+  const out = new Map([...mailbox.out].filter(([, { isMissing }]) => !isMissing));
+  const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isRun(run, copy) && isAtStart(run));
+  const again = withAgain(mailbox.again, gone.filter(([, copy]) => copy.qos > 0 && !isReread(copy)));
+  const runs = mailbox.runs.map((run) => withoutCounted(run, gone.map(([, copy]) => copy)));
+  const budget = again.length === 0 ? 0 : Math.max(mailbox.budget, LOST_AT_ONCE);
+  return { mailbox: { ...mailbox, out, again, runs, budget, retryAt: null, movedAt: now }, freed: gone.map(([id]) => id) };
+}
+
+/**
+ * The client's session is over, and what it had with it. What a shared subscription was sent may be with another member. Runs of subscriptions that are
+ * older than `before` (ms, EMQX's clock) are over, too.
+ */
+export function voided(mailbox: Mailbox, before: number): Stepped {
+  const freed = [...mailbox.out].filter(([, { filter }]) => splitShare(filter).group === null).map(([id]) => id);
+  const counted = [...mailbox.out.values()];
+  const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before);
+  const runs = current.map((run): Run => (run.at >= before ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 }));
+  return {
+    mailbox: { ...mailbox, runs, out: new Map(), again: [], held: new Set(), budget: 0, rounds: 0, retryAt: null, askAt: null, doubtUntil: null, pausedUntil: null },
+    freed,
+  };
+}
+
+/** Some of `again` went out once more. */
+export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fact, { kind: 'resent' }>, now: number): Mailbox {
+  const gone = new Set([...copies.map(([id]) => id), ...done]);
+  const again = mailbox.again.filter(({ id }) => !gone.has(id));
+  const budget = again.length === 0 ? 0 : Math.max(0, mailbox.budget - copies.length);
+  const next: Mailbox = {
+    ...{ ...mailbox, again, budget, out: new Map([...mailbox.out, ...copies]) },
+    ...(copies.length > 0 && { movedAt: now }),
+    ...(stopped && { pausedUntil: now + GRACE_MS }),
+  };
+  return budget > 0 || stopped ? next : nextTry(next, now);
+}
+
+/** What has to be sent again counts once for fetch.limit, where the run reads it again. */
+function withoutCounted(run: Run, copies: readonly Copy[]): Run {
+  if (!isAtStart(run)) return run;
+  const own = copies.filter((copy) => isRun(run, copy)).length;
+  return own === 0 ? run : { ...run, sent: Math.max(0, run.sent - own) };
+}
+
+function isAtStart({ cursor }: Run): boolean {
+  return cursor !== null && cursor.topic === START.topic && cursor.id === START.id;
+}
+
+function withAgain(again: readonly Again[], copies: readonly [string, Copy][]): Again[] {
+  const known = new Set(again.map(({ id }) => id));
+  const more = copies.filter(([id]) => !known.has(id)).map(([id, { topic, qos, clientid, filter }]) => ({ id, topic, qos, clientid, filter }));
+  return [...again, ...more].sort((a, b) => (a.id < b.id ? -1 : 1));
+}

@@ -1,0 +1,220 @@
+import { matches, splitShare } from '../../mqtt/topic';
+import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS, STORM_MS } from '../times';
+import { asked } from './asked';
+import { needsAnswer, rememberFilter } from './freshness';
+import type { Fact, RunRef, Sent } from './fact';
+import { dropped, lost, retried, voided } from './losses';
+import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
+
+/** What became of the mailbox, and the ids of messages that it does not count on any more: somebody may be sent them at once. */
+export interface Stepped {
+  readonly mailbox: Mailbox;
+  readonly freed: readonly string[];
+}
+
+/** How many copies that EMQX dropped may be sent again for each acknowledgement: what its queue had no room for comes back slowly. */
+const AGAIN_PER_ACK = 2;
+const MOST_LEFT = 64;
+const MOST_MEMBERS = 8;
+/** While EMQX holds messages of its own, they are looked at again after so long, and less and less often. ms. */
+const HELD_LOOK_MS = 30_000;
+const MOST_DOUBLINGS = 4;
+/** Between two looks whether a lane has done its writes: some 10 ms in a quiet system; behind a backlog the looks become fewer. ms. */
+const FIRST_GATE_MS = 10;
+const LAST_GATE_MS = 500;
+
+/**
+ * Everything about delivery: the next mailbox from what it learns. Facts come in any order and more than once. Pure; `now` is our clock (ms).
+ */
+export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
+  switch (fact.kind) {
+    case 'connected':
+      return connected(mailbox, fact, now);
+    case 'disconnected':
+      return disconnected(mailbox, fact);
+    case 'subscribed':
+      return kept(subscribed(mailbox, fact.request, now));
+    case 'unsubscribed':
+      return kept(unsubscribed(mailbox, fact));
+    case 'acked':
+      return kept(acked(mailbox, fact.id, fact.isCopy, now));
+    case 'dropped':
+      return dropped(mailbox, fact.id, fact.reason, now);
+    case 'asked':
+      return asked(mailbox, fact, now);
+    case 'due':
+      return due(mailbox, now);
+    case 'gated':
+      return kept(ofRun(mailbox, fact, (run) => gated(run, fact.tails, now)));
+    case 'sent':
+      return kept(sent(mailbox, fact, now));
+    case 'resent':
+      return kept(retried(mailbox, fact, now));
+    case 'repeated':
+      return kept({ ...mailbox, runs: mailbox.runs.map((run) => ({ ...run, behind: run.behind ?? 'note' })) });
+  }
+}
+
+const kept = (mailbox: Mailbox): Stepped => ({ mailbox, freed: [] });
+
+type Of<Kind extends Fact['kind']> = Extract<Fact, { kind: Kind }>;
+
+/** A clean session has none of what the last one had; one that resumes may have all of it, and EMQX is asked when something depends on it. */
+function connected(mailbox: Mailbox, { at, cleanStart, expiryMs }: Of<'connected'>, now: number): Stepped {
+  const { session } = mailbox;
+  if (session !== null && at < session.connectedAt) return kept(mailbox);
+  if (session !== null && at === session.connectedAt) {
+    const isNew = session.isNew ?? (cleanStart === true ? true : null);
+    return kept({ ...mailbox, session: { ...session, isNew, isTold: true, expiryMs: expiryMs ?? session.expiryMs } });
+  }
+  const isNew = cleanStart === true ? true : null;
+  const next: Mailbox = {
+    ...mailbox,
+    session: { connectedAt: at, connected: true, isNew, expiryMs, isTold: true, filters: [] },
+    ...{ held: new Set(), asks: 0, doubtUntil: null, askAt: null, movedAt: now },
+  };
+  if (isNew === true) return voided(next, at);
+  const isWaiting = next.out.size > 0 || next.runs.length > 0;
+  return kept({ ...next, askAt: isWaiting ? now : null });
+}
+
+/** Its end may be told after the beginning of the next connection. */
+function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconnected'>): Stepped {
+  const { session } = mailbox;
+  if (session !== null && (connectedAt ?? at) < session.connectedAt) return kept(mailbox);
+  const known = session ?? { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: [] };
+  const next: Mailbox = { ...mailbox, session: { ...known, connected: false }, askAt: null, doubtUntil: null };
+  return known.expiryMs === 0 ? voided(next, at + 1) : kept(next);
+}
+
+/** Reads the filter from its start, unless that is what a moment ago was begun (promise 9). */
+function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now: number): Mailbox {
+  const { clientid, filter, qos, at } = request;
+  if (mailbox.left.some((left) => left.clientid === clientid && left.filter === filter && left.at >= at)) return mailbox;
+  const isOwn = (run: Run) => run.filter === filter && (!isGroup(mailbox) || run.clientid === clientid);
+  const before = mailbox.runs.find(isOwn);
+  const isOfThisConnection = before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
+  const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
+  if (isStorm && before.qos === qos) return repeatedly(mailbox, before, at, now);
+  const isShared = splitShare(filter).group !== null;
+  const run: Run = {
+    ...{ clientid, filter, qos, at: isStorm ? before.at : at, requestedAt: at, cursor: START, behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 },
+    ...{ sent: isStorm ? before.sent : 0, window: null, leavesRetained: !isShared, lookAt: now + GRACE_MS, looks: 0, isBlocked: false, hasInbox: false },
+  };
+  const others = mailbox.runs.filter((each) => !isOwn(each));
+  const ofFilter = others.filter((each) => each.filter === filter).slice(0, MOST_MEMBERS - 1);
+  const runs = [...others.filter((each) => each.filter !== filter), run, ...ofFilter];
+  // The run reads in its place what EMQX had dropped.
+  const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
+  const isAsked = needsAnswer(mailbox, request);
+  return rememberFilter({ ...mailbox, runs, again, rounds: 0, ...(again.length === 0 && { retryAt: null }), ...(isAsked && { askAt: now, asks: 0 }) }, request);
+}
+
+/** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */
+function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbox {
+  const { session, out, runs } = mailbox;
+  const isTold = session?.isTold === true;
+  const noted = runs.map((each) => (each === run ? { ...run, requestedAt: Math.max(at, run.requestedAt) } : each));
+  return { ...mailbox, runs: noted, ...(!isTold && out.size > 0 && !isGroup(mailbox) && { askAt: now }) };
+}
+
+function unsubscribed(mailbox: Mailbox, { clientid, filter, at }: Of<'unsubscribed'>): Mailbox {
+  const isOwn = (each: RunRef) => each.clientid === clientid && each.filter === filter;
+  const newest: Left = { clientid, filter, at: Math.max(at, ...mailbox.left.filter(isOwn).map((left) => left.at)) };
+  const isOver = (run: Run) => isOwn(run) && run.requestedAt <= at;
+  const ended = mailbox.runs.some(isOver);
+  return {
+    ...mailbox,
+    runs: mailbox.runs.filter((run) => !isOver(run)),
+    again: ended ? mailbox.again.filter((each) => !isOwn(each)) : mailbox.again,
+    left: [...mailbox.left.filter((left) => !isOwn(left)), newest].slice(-MOST_LEFT),
+  };
+}
+
+function acked(mailbox: Mailbox, id: string, isCopy: boolean, now: number): Mailbox {
+  const isOut = isCopy && mailbox.out.has(id);
+  const again = mailbox.again.some((each) => each.id === id) ? mailbox.again.filter((each) => each.id !== id) : mailbox.again;
+  const held = mailbox.held.has(id) ? new Set([...mailbox.held].filter((each) => each !== id)) : mailbox.held;
+  if (!isOut) return again === mailbox.again && held === mailbox.held ? mailbox : waiting({ ...mailbox, again, held }, now);
+  const out = new Map(mailbox.out);
+  out.delete(id);
+  const budget = again.length === 0 ? 0 : mailbox.budget + AGAIN_PER_ACK;
+  return waiting({ ...mailbox, out, again, held, budget, rounds: 0, asks: 0, retryAt: null, movedAt: now }, now);
+}
+
+/** Where only silence can tell what is lost, each acknowledgement puts that off. */
+function waiting(mailbox: Mailbox, now: number): Mailbox {
+  const { doubtUntil } = mailbox;
+  return doubtUntil !== null && doubtUntil > now && mailbox.doubtsBySilence ? { ...mailbox, doubtUntil: now + SILENCE_MS } : mailbox;
+}
+
+function due(mailbox: Mailbox, now: number): Stepped {
+  const isOver = (at: number | null): boolean => at !== null && at <= now;
+  if (!isAnythingDue(mailbox, now)) return kept(mailbox);
+  let next: Mailbox = {
+    ...mailbox,
+    wakeAt: isOver(mailbox.wakeAt) ? null : mailbox.wakeAt,
+    pausedUntil: isOver(mailbox.pausedUntil) ? null : mailbox.pausedUntil,
+    ...(isOver(mailbox.retryAt) && { retryAt: null, budget: Math.max(1, mailbox.budget) }),
+  };
+  const freed: string[] = [];
+  if (isGroup(next)) next = { ...next, out: longOut(next.out, now) };
+  if (isOver(next.doubtUntil) || isGroup(next)) {
+    const settled = lost({ ...next, doubtUntil: null, doubtsBySilence: false }, now);
+    next = settled.mailbox;
+    freed.push(...settled.freed);
+  }
+  if (next.session?.connected === false || !next.runs.some(({ lookAt }) => isOver(lookAt))) return { mailbox: next, freed };
+  // What was out or held may be lost by now.
+  const isDoubtful = !isGroup(next) && (next.held.size > 0 || next.out.size > 0);
+  const gathers = isGroup(next) ? 1 : 0;
+  const again = { cursor: START, behind: 'note', gathers, leavesRetained: false, lookAt: null, isBlocked: false } as const;
+  const runs = next.runs.map((run): Run => (isOver(run.lookAt) ? { ...run, ...again, looks: run.looks + 1 } : run));
+  return { mailbox: { ...next, runs, ...(isDoubtful && { askAt: now }) }, freed };
+}
+
+function isAnythingDue(mailbox: Mailbox, now: number): boolean {
+  const { wakeAt, pausedUntil, retryAt, doubtUntil, runs } = mailbox;
+  const times = [wakeAt, pausedUntil, retryAt, doubtUntil, ...runs.map(({ lookAt }) => lookAt)];
+  return isGroup(mailbox) || times.some((at) => at !== null && at <= now);
+}
+
+/** The members' lists are not looked at: time alone tells what a group has lost. */
+function longOut(out: Mailbox['out'], now: number): Mailbox['out'] {
+  const isLong = (copy: Copy): boolean => copy.sentAt <= now - GROUP_LOST_MS;
+  return [...out.values()].some(isLong) ? new Map([...out].map(([id, copy]) => [id, isLong(copy) ? { ...copy, isMissing: true } : copy])) : out;
+}
+
+function gated(run: Run, tails: Of<'gated'>['tails'], now: number): Run {
+  if (tails === null) return run.gathers > 0 ? { ...run, gathers: run.gathers - 1, behind: 'note' } : { ...run, behind: null };
+  const waits = run.behind === null || run.behind === 'note' ? 0 : run.behind.waits + 1;
+  return { ...run, behind: { tails, waits, at: now + Math.min(FIRST_GATE_MS * 2 ** waits, LAST_GATE_MS) } };
+}
+
+function sent(mailbox: Mailbox, fact: Sent, now: number): Mailbox {
+  const { copies, cursor, window, unclocked, pauseUntil, isBlocked, isOver, hasInbox } = fact;
+  const out = copies.length === 0 ? mailbox.out : new Map([...mailbox.out, ...copies]);
+  const next: Mailbox = { ...mailbox, out, ...(copies.length > 0 && { movedAt: now }), ...(pauseUntil !== null && { pausedUntil: pauseUntil }) };
+  if (isOver) return { ...next, runs: next.runs.filter((run) => !isRun(run, fact)) };
+  const read = ofRun(next, fact, (run) => ({
+    ...{ ...run, cursor, window: window ?? run.window, hasInbox: run.hasInbox || hasInbox },
+    ...{ sent: run.sent + copies.length + unclocked, isBlocked: run.isBlocked || isBlocked },
+  }));
+  return cursor === null ? { ...read, runs: read.runs.flatMap((run) => (isRun(run, fact) ? finished(read, run, now) : [run])) } : read;
+}
+
+/** It has read all: it goes, unless it is to look again. */
+function finished(mailbox: Mailbox, run: Run, now: number): Run[] {
+  if (run.lookAt !== null) return [run];
+  if (run.isBlocked) return [{ ...run, lookAt: now + GRACE_MS }];
+  const unknown = [...mailbox.out.values()].some(({ emqxId, filter, clientid }) => emqxId === null && isRun(run, { filter, clientid }));
+  return mailbox.held.size > 0 || unknown ? [{ ...run, lookAt: now + HELD_LOOK_MS * 2 ** Math.min(run.looks - 1, MOST_DOUBLINGS) }] : [];
+}
+
+export function isRun(run: RunRef, { clientid, filter }: RunRef): boolean {
+  return run.clientid === clientid && run.filter === filter;
+}
+
+function ofRun(mailbox: Mailbox, ref: RunRef, change: (run: Run) => Run): Mailbox {
+  return { ...mailbox, runs: mailbox.runs.map((run) => (isRun(run, ref) ? change(run) : run)) };
+}

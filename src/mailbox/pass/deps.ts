@@ -1,0 +1,31 @@
+import type { Metrics } from '../../base/metrics';
+import type { Policy } from '../../config/policies';
+import type { EmqxApi } from '../../emqx/api';
+import type { Lanes } from '../../lanes/lanes';
+import type { Sequence } from '../../lanes/sequence';
+import type { SharedState } from '../../lanes/state';
+import type { LaneCounts } from '../../lanes/names';
+import type { Message } from '../../mqtt/message';
+import type { Store } from '../../stores/store';
+import type { AcceptedAcks } from '../accepted-acks';
+import type { Clients } from '../clients/clients';
+import type { Signer } from '../signature';
+
+/** What a pass works with. */
+export interface PassDeps {
+  readonly store: Store;
+  /** null: no EMQX_API_KEY; then everything is kept and nothing delivered. */
+  readonly emqx: EmqxApi | null;
+  readonly state: SharedState;
+  readonly sequence: Sequence;
+  readonly laneCounts: LaneCounts;
+  readonly lanes: Pick<Lanes, 'mail' | 'wake'>;
+  readonly clients: Pick<Clients, 'apply'>;
+  readonly policies: readonly Policy[];
+  readonly signer: Signer;
+  readonly acks: Pick<AcceptedAcks, 'known' | 'settled'>;
+  readonly metrics: Metrics;
+  /** A message that EMQX will never take; `clientid`: it is this client alone that can't have it. */
+  readonly setAside: (message: Message, reason: string) => Promise<void>;
+  readonly now: () => number;
+}

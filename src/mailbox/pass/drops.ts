@@ -1,0 +1,47 @@
+import type { Metrics } from '../../base/metrics';
+import type { MailEvent } from '../../lanes/jobs';
+import { groupConsumer, mailboxKey } from '../../mqtt/consumer';
+import { splitShare } from '../../mqtt/topic';
+import type { Store } from '../../stores/store';
+import type { Seat } from './seat';
+
+const REASONS = new Set(['queue_full', 'expired', 'too_large', 'no_local', 'qos0_msg']);
+
+export interface DropsDeps {
+  readonly store: Pick<Store, 'listSubscriptions'>;
+  readonly metrics: Pick<Metrics, 'deliveriesDropped'>;
+  readonly now: () => number;
+}
+
+/** Copies that EMQX gave up (delivery.dropped). */
+export class Drops {
+  constructor(private readonly deps: DropsDeps) {}
+
+  /** @returns what groups must hear, whose copies the client had as a member. */
+  async apply(seat: Seat): Promise<MailEvent[]> {
+    const mail: MailEvent[] = [];
+    for (const event of seat.events) {
+      if (event.kind !== 'dropped') continue;
+      const { group, ...own } = event;
+      if (group === undefined) this.drop(seat, event.id, event.reason);
+      else if (await this.isMember(event.clientid, group)) mail.push({ ...own, to: group });
+    }
+    return mail;
+  }
+
+  private drop(seat: Seat, id: string, reason: string): void {
+    if (!seat.mailbox.out.has(id)) return;
+    // EMQX's reasons, and no others, since it is a metric's label.
+    this.deps.metrics.deliveriesDropped.inc({ reason: REASONS.has(reason) ? reason : 'other' });
+    seat.learn({ kind: 'dropped', id, reason }, this.deps.now());
+  }
+
+  /** Others who subscribe to the topic have copies of their own of what a group is sent. */
+  private async isMember(clientid: string, key: string): Promise<boolean> {
+    const subscriptions = await this.deps.store.listSubscriptions(clientid);
+    return subscriptions.some(({ topic }) => {
+      const { group } = splitShare(topic);
+      return group !== null && mailboxKey(groupConsumer(group)) === key;
+    });
+  }
+}

@@ -1,0 +1,43 @@
+import { clientLane, laneOf, messageLane, type LaneCounts } from '../../lanes/names';
+import { hasPassed, tailsOf, type LaneProgress, type Sequence } from '../../lanes/sequence';
+import { isGroup, type Run } from '../box/mailbox';
+import { isWildcard, splitShare } from '../../mqtt/topic';
+import type { Seat } from './seat';
+
+/**
+ * Promise 4: a run notes how far the lanes have been accepted that hold writes which its filter can match, and reads when they are done up to there. A group's
+ * run waits for the client lanes first: its members' acknowledgements are there, and are passed on from there. One small read for all runs of a pass.
+ */
+export class Gates {
+  constructor(
+    private readonly sequence: Sequence,
+    private readonly counts: LaneCounts,
+  ) {}
+
+  async look(seats: readonly Seat[], now: number): Promise<void> {
+    const waiting = seats.flatMap((seat) => seat.plan(now).gates.map((run) => ({ seat, run, lanes: this.lanesOf(seat, run) })));
+    if (waiting.length === 0) return;
+    const all = await this.sequence.progress([...new Set(waiting.flatMap(({ lanes }) => lanes))]);
+    for (const { seat, run, lanes } of waiting) {
+      const progress = new Map(lanes.flatMap((lane): [string, LaneProgress][] => (all.has(lane) ? [[lane, all.get(lane) as LaneProgress]] : [])));
+      const tails = run.behind === 'note' || run.behind === null ? tailsOf(progress) : run.behind.tails;
+      const { clientid, filter } = run;
+      seat.learn({ kind: 'gated', clientid, filter, tails: hasPassed(progress, tails) ? null : tails }, now);
+    }
+  }
+
+  private lanesOf(seat: Seat, run: Run): string[] {
+    if (run.behind !== 'note' && run.behind !== null) return Object.keys(run.behind.tails);
+    if (isGroup(seat.mailbox)) {
+      const all = Array.from({ length: this.counts.clients }, (_, lane) => clientLane(lane));
+      return run.gathers > 0 ? [...all, ...this.messageLanes(run.filter)] : [clientLane(laneOf(seat.key, this.counts.clients))];
+    }
+    return this.messageLanes(run.filter);
+  }
+
+  private messageLanes(subscribed: string): string[] {
+    const { filter } = splitShare(subscribed);
+    const all = Array.from({ length: this.counts.messages }, (_, lane) => messageLane(lane));
+    return isWildcard(filter) ? all : [messageLane(laneOf(filter, this.counts.messages))];
+  }
+}

@@ -1,0 +1,144 @@
+import type { Policy } from '../../config/policies';
+import type { Message } from '../../mqtt/message';
+import { isWildcard, splitShare } from '../../mqtt/topic';
+import { policyFor } from '../../policies/policy';
+import type { Store } from '../../stores/store';
+import { isGroup, START, type Cursor, type Run } from '../box/mailbox';
+import { serves } from '../positions/readers';
+import type { ReadSet } from '../positions/read-set';
+import type { RetainedIds } from '../retained/retained-ids';
+import type { Seat } from './seat';
+
+/** Topics that are read ahead. */
+const TOPICS = 64;
+/** A run that has made so many reads in one pass goes on in another one: others wait for the lane (budget). */
+const READS = 64;
+/** About what one read brings into memory; messages may have 1 MB each. */
+const PAGE_BYTES = 4 * 1024 * 1024;
+const [LEAST_PAGE, MOST_PAGE] = [8, 128];
+
+export interface Page {
+  readonly policy: Policy;
+  /** Of one topic, in publish order; at least one. */
+  readonly messages: readonly Message[];
+  /** Where the run goes on after this page. */
+  readonly cursor: Cursor;
+  /** When they were in the store and so not acknowledged (ms, our clock). */
+  readonly readAt: number;
+}
+
+/** `full`: there is no room. `tired`: it has read enough for one pass. `end`: there is nothing more. */
+export type Reading = Page | { readonly stop: 'full' | 'tired'; readonly cursor: Cursor } | { readonly stop: 'end' };
+
+export interface ReaderDeps {
+  readonly store: Pick<Store, 'listTopics' | 'listMessages'>;
+  readonly policies: readonly Policy[];
+  readonly retained: Pick<RetainedIds, 'idOf'>;
+}
+
+/** How large messages are of late: pages of small ones have more of them. */
+export class PageSize {
+  private average = PAGE_BYTES / MOST_PAGE;
+
+  get limit(): number {
+    return Math.min(MOST_PAGE, Math.max(LEAST_PAGE, Math.floor(PAGE_BYTES / this.average)));
+  }
+
+  learn(messages: readonly Message[]): void {
+    if (messages.length === 0) return;
+    const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
+    this.average = Math.max(bytes / messages.length, this.average * 0.9, 1);
+  }
+}
+
+/**
+ * Reads a run's messages page by page: topic after topic, each in publish order (promise 6). What was published after the subscription is left to EMQX, which
+ * delivers it itself. One for each run and pass.
+ */
+export class RunReader {
+  private ahead: string[] = [];
+  private readonly sets = new Map<string, ReadSet>();
+  private reads = 0;
+
+  constructor(
+    private readonly deps: ReaderDeps,
+    private readonly size: PageSize,
+    private readonly seat: Seat,
+    private readonly run: Run,
+  ) {}
+
+  /** A shared subscription has a run in each of two mailboxes, the client's and the group's. */
+  private get served(): { filter: string; consumer?: string } {
+    const { filter } = this.run;
+    return isGroup(this.seat.mailbox) ? { filter, consumer: this.seat.consumer } : { filter };
+  }
+
+  /** The next page with at most as many messages as there is room for under their policy. `sent`: how many the run has sent (policy fetch.limit). */
+  async next(from: Cursor, sent: number, roomOf: (policy: Policy) => number, now: number): Promise<Reading> {
+    for (let at = from.topic === START.topic ? await this.nextTopic(from) : from; at !== null; at = await this.nextTopic(at)) {
+      const policy = policyFor(this.deps.policies, at.topic);
+      if (policy === null || !serves(this.served, policy.mode) || (this.run.qos === 0 && policy.qos0 === 'skip')) continue;
+      const room = roomOf(policy);
+      if (room <= 0) return { stop: 'full', cursor: at };
+      const page = await this.page(at, policy, { room, sent, now });
+      if ('stop' in page || page.messages.length > 0) return page;
+    }
+    return { stop: 'end' };
+  }
+
+  private async page(from: Cursor, policy: Policy, { room, sent, now }: { room: number; sent: number; now: number }): Promise<Page | { stop: 'tired'; cursor: Cursor }> {
+    const { run, seat } = this;
+    const read = policy.mode === 'pubsub' ? await this.readSet(from.topic) : null;
+    const most = Math.min(policy.fetch.limit === null ? room : Math.min(room, policy.fetch.limit - sent), this.size.limit);
+    const oldest = Math.max(policy.fetch.maxAgeMs === null ? -Infinity : run.at - policy.fetch.maxAgeMs, read?.startsAt ?? -Infinity);
+    const { out, held } = seat.mailbox;
+    for (let after = from.id; most > 0; ) {
+      if (read !== null) after = read.skip(after);
+      if (this.reads++ >= READS) return { stop: 'tired', cursor: { topic: from.topic, id: after } };
+      const messages = await this.deps.store.listMessages({ topic: from.topic, after, limit: most, now });
+      this.size.learn(messages);
+      const last = messages.at(-1);
+      // Ids are in publish order: behind one that is too young there are only younger ones.
+      const atEnd = messages.length < most || last === undefined || last.publishReceivedAt > run.at;
+      const isDue = (message: Message): boolean =>
+        message.publishReceivedAt <= run.at && message.publishReceivedAt >= oldest && !out.has(message.id) && !held.has(message.id) && read?.has(message) !== true;
+      const due = messages.filter(isDue);
+      const own = run.leavesRetained ? await this.withoutRetained(from.topic, due) : due;
+      if (own.length > 0) return { policy, messages: own, cursor: { topic: from.topic, id: last?.id ?? after }, readAt: now };
+      if (atEnd) break;
+      after = skipTo(oldest, last.id);
+    }
+    return { policy, messages: [], cursor: from, readAt: now };
+  }
+
+  private async readSet(topic: string): Promise<ReadSet> {
+    if (!this.sets.has(topic)) {
+      const topics = [topic, ...this.ahead.filter((each) => policyFor(this.deps.policies, each)?.mode === 'pubsub')];
+      const { filter } = splitShare(this.run.filter);
+      this.sets.clear();
+      for (const set of await this.seat.positions.sets(topics, isWildcard(filter) ? [filter] : [])) this.sets.set(set.topic, set);
+    }
+    return this.sets.get(topic) as ReadSet;
+  }
+
+  private async withoutRetained(topic: string, messages: Message[]): Promise<Message[]> {
+    if (!messages.some(({ retain }) => retain)) return messages;
+    const retained = await this.deps.retained.idOf(topic);
+    return messages.filter(({ id }) => id !== retained);
+  }
+
+  private async nextTopic({ topic }: Cursor): Promise<Cursor | null> {
+    const { filter } = splitShare(this.run.filter);
+    if (!isWildcard(filter)) return topic === '' ? { topic: filter, id: '' } : null;
+    if (this.ahead.length === 0) this.ahead = await this.deps.store.listTopics({ filter, after: topic, limit: TOPICS });
+    const next = this.ahead.shift();
+    return next === undefined ? null : { topic: next, id: '' };
+  }
+}
+
+/** EMQX's ids begin with the microseconds since 1970 as 16 hex digits: too old ones are skipped without reading them. */
+function skipTo(oldest: number, lastId: string): string {
+  if (!/^[0-9A-F]{32}$/.test(lastId) || !(oldest > 0)) return lastId;
+  const floor = (BigInt(Math.floor(oldest)) * 1000n).toString(16).toUpperCase().padStart(16, '0');
+  return floor > lastId ? floor : lastId;
+}

@@ -1,0 +1,102 @@
+import type { MailEvent } from '../../lanes/jobs';
+import type { MessageRef } from '../../mqtt/message';
+import type { Fact } from '../box/fact';
+import type { Mailbox } from '../box/mailbox';
+import { planOf, type Plan } from '../box/plan';
+import { step } from '../box/step';
+import type { ConsumerPositions, Positions, ReadRef } from '../positions/positions';
+import type { Loaded } from './boxes';
+
+/** What happens to one consumer's positions in a pass, to be done again if another process was quicker. */
+type PositionWork = (positions: ConsumerPositions) => Promise<void>;
+
+/** One consumer in a pass: its mailbox, and what it learns meanwhile. What fails for it fails for it alone (promise 20). */
+export class Seat {
+  /** Why it is given up in this pass. */
+  error: unknown = null;
+  /** Messages that it does not count on any more, or never got: others may be sent them. */
+  readonly freed = new Set<string>();
+  positions: ConsumerPositions;
+  private facts: { readonly fact: Fact; readonly at: number }[] = [];
+  private work: PositionWork[] = [];
+  private start: Loaded;
+  private current: Mailbox;
+
+  constructor(
+    readonly key: string,
+    readonly events: readonly MailEvent[],
+    loaded: Loaded,
+    private readonly book: Pick<Positions, 'open'>,
+  ) {
+    this.start = loaded;
+    this.current = loaded.mailbox;
+    this.positions = book.open(loaded.mailbox.consumer);
+  }
+
+  get mailbox(): Mailbox {
+    return this.current;
+  }
+
+  get consumer(): string {
+    return this.current.consumer;
+  }
+
+  get before(): number {
+    return this.start.version;
+  }
+
+  /** Greater than that of the record and of every position that was read: a later pass never writes a smaller one. */
+  get version(): number {
+    return Math.max(this.start.version, this.positions.version) + 1;
+  }
+
+  get isChanged(): boolean {
+    return this.current !== this.start.mailbox || this.positions.isChanged;
+  }
+
+  learn(fact: Fact, now: number): void {
+    this.facts.push({ fact, at: now });
+    this.apply(fact, now);
+  }
+
+  private apply(fact: Fact, now: number): void {
+    const { mailbox, freed } = step(this.current, fact, now);
+    this.current = mailbox;
+    for (const id of freed) this.freed.add(id);
+  }
+
+  plan(now: number): Plan {
+    return planOf(this.current, now);
+  }
+
+  /** When the queue will wake it, if it is asked to. */
+  wakesAt(at: number): void {
+    this.current = { ...this.current, wakeAt: at };
+  }
+
+  async read(refs: readonly ReadRef[]): Promise<void> {
+    if (refs.length > 0) await this.keep((positions) => positions.read(refs));
+  }
+
+  late(refs: readonly MessageRef[]): Promise<void> {
+    return this.keep((positions) => positions.late(refs));
+  }
+
+  subscribed(filter: string, at: number): Promise<void> {
+    return this.keep((positions) => positions.subscribed(filter, at));
+  }
+
+  private async keep(work: PositionWork): Promise<void> {
+    this.work.push(work);
+    await work(this.positions);
+  }
+
+  /** Somebody else has saved the mailbox meanwhile: everything that was learnt happens to that one. */
+  async restart(loaded: Loaded): Promise<void> {
+    this.start = loaded;
+    this.current = loaded.mailbox;
+    this.positions = this.book.open(this.consumer);
+    for (const work of this.work) await work(this.positions);
+    for (const { fact, at } of this.facts) this.apply(fact, at);
+  }
+}
