@@ -33,9 +33,3 @@ export const TOMBSTONE_MS = 15 * 60_000;
 export const MAILBOX_TTL_MS = 3_600_000;
 /** One that holds copies for a session that outlives its connection is kept as long as the session, at most so long. ms. */
 export const MOST_TTL_MS = 30 * 86_400_000;
-
-/**
- * A consumer's position says that it will pass an id so long before it does: a write under way is stored by then, one that begins later
- * finds the announcement (promise 17). ms.
- */
-export const ANNOUNCED_MS = 4_000;

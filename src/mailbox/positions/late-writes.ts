@@ -87,7 +87,7 @@ export class LateWrites {
       for (const position of await this.deps.store.positionsOfTopic(topic)) {
         const set = ReadSet.of(position);
         const all = mayCover(set, this.loose);
-        for (const { id } of own) if (set.hides(id)) late.push({ consumer: set.consumer, topic, id });
+        for (const { id } of own) if (all || set.hides(id)) late.push({ consumer: set.consumer, topic, id });
       }
     });
     if (late.length > 0) await this.deps.lanes.late(late);
