@@ -1,6 +1,9 @@
 import { MSGID_PROPERTY } from '../../src/mailbox/signature';
 import { audienceOf } from './audience';
+import { Cast } from './cast';
+import type { FaultBetween } from './causes';
 import { Checker } from './checker';
+import { ORDINARY } from './groups';
 import { payloadOf, type Identity } from './message';
 
 /** A message of the given topic, published, with its id `m{sequence}`. */
@@ -20,7 +23,8 @@ function acknowledged(checker: Checker, clientid: string, sequence = 0): void {
   checker.answered(event, 202);
 }
 
-const newChecker = (mode: 'queue' | 'pubsub'): Checker => new Checker(audienceOf(mode), () => new Set());
+const newChecker = (mode: 'queue' | 'pubsub', faultBetween: FaultBetween = () => new Set()): Checker =>
+  new Checker(audienceOf(mode, Cast.of({ kinds: ORDINARY, groups: 1, hostile: true, busy: true, isInbox: true })), faultBetween);
 
 function arrives(checker: Checker, subscriber: string, topic: string, payload: Buffer): void {
   checker.received({ subscriber, connection: 1, topic, payload, ours: true });

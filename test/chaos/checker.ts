@@ -2,8 +2,10 @@ import { MSGID_PROPERTY } from '../../src/mailbox/signature';
 import { stripInbox } from '../../src/mqtt/topic';
 import type { BrokerEvent } from '../standin/broker';
 import type { Audience } from './audience';
+import type { Part } from './cast';
 import { causeOf, type Cause, type FaultBetween } from './causes';
 import { identityOf, keyOf, type Identity } from './message';
+import { Joins } from './joins';
 import { Order } from './order';
 import { missing, newRecord, type Missing, type Reading, type Record } from './record';
 
@@ -37,7 +39,12 @@ export class Checker {
   readonly strangers: string[] = [];
   /** Messages and readers: nobody has acknowledged it, or the server has not accepted the acknowledgement. */
   open = 0;
+  readonly joins = new Joins(() => this.records.values());
+  /** How often the server sent a message. */
+  sendCount = 0;
   private readonly byId = new Map<string, Record>();
+  /** By topic: those that somebody has not acknowledged. */
+  private readonly openByTopic = new Map<string, Set<Record>>();
 
   constructor(
     private readonly audience: Audience,
@@ -46,16 +53,23 @@ export class Checker {
 
   willPublish(identity: Identity): void {
     const readers = this.audience.readersOf(identity.topic);
+    const record = newRecord(identity, readers);
     this.open += readers.length;
-    this.records.set(keyOf(identity), newRecord(identity, readers));
+    this.records.set(keyOf(identity), record);
+    if (readers.length > 0) this.openIn(identity.topic).add(record);
   }
 
   /** EMQX has an event. */
   fired(event: BrokerEvent): void {
     if (event.event === 'message.publish' && event['clientid'] !== 'http_api') {
       const record = this.recordOf(event['payload'] as Buffer);
-      if (record !== null) this.byId.set(String(event['id']), record);
+      if (record !== null) {
+        [record.id, record.publishedAt] = [String(event['id']), performance.now()];
+        this.byId.set(record.id, record);
+      }
     }
+    const [subscriber, topic] = [String(event['clientid']), String(event['topic'])];
+    if (event.event === 'session.subscribed' && this.audience.join(subscriber, topic)) this.open += this.joins.subscribed(subscriber, topic);
     if (event.event === 'message.acked') {
       const reading = this.acknowledged(event);
       if (reading !== null) reading.ackedAt ??= performance.now();
@@ -69,11 +83,15 @@ export class Checker {
       const record = this.byId.get(String(event['id']));
       if (record !== undefined) record.acceptedAt ??= performance.now();
     }
+    const [subscriber, topic] = [String(event['clientid']), String(event['topic'])];
+    if (event.event === 'session.subscribed' && this.audience.hasJoined(subscriber, topic)) this.open += this.joins.accepted(subscriber, topic, performance.now());
     if (event.event !== 'message.acked') return;
+    const record = this.acknowledgedRecord(event);
     const reading = this.acknowledged(event);
-    if (reading === null || reading.ackAcceptedAt !== null) return;
+    if (record === undefined || reading === null || reading.ackAcceptedAt !== null) return;
     reading.ackAcceptedAt = performance.now();
-    this.open--;
+    if (reading.isOwed) this.open--;
+    if ([...record.readings.values()].every(({ isOwed, ackAcceptedAt }) => !isOwed || ackAcceptedAt !== null)) this.openIn(record.identity.topic).delete(record);
   }
 
   /** The server published it through EMQX's API, to its topic or to a client's inbox. */
@@ -83,6 +101,7 @@ export class Checker {
     if (record === null || reading === null) return;
     const now = performance.now();
     reading.sends.push(now);
+    this.sendCount++;
     if (reading.ackAcceptedAt === null) return;
     const list = this.audience.isAlone(record.identity.topic) ? this.afterAck : this.afterAnothers;
     list.push({ identity: record.identity, afterMs: now - reading.ackAcceptedAt, at: now });
@@ -101,20 +120,32 @@ export class Checker {
     receipts.push(receipt);
     const isAlone = this.audience.isAlone(record.identity.topic);
     if (before !== undefined) {
-      const cause = causeOf({ reading, before, receipt, isAlone, faultBetween: this.faultBetween });
+      const isPersistent = this.audience.partOf(record.identity.topic).manner.isPersistent ?? false;
+      const cause = causeOf({ reading, earlier: receipts.slice(0, -1), before, receipt, isAlone, isPersistent, faultBetween: this.faultBetween });
       this.duplicates.set(cause, (this.duplicates.get(cause) ?? 0) + 1);
     } else if (isAlone) this.order.first(subscriber, record.identity, ours, reading.sends[0], now);
   }
 
-  private acknowledged(event: BrokerEvent): Reading | null {
+  /** Of a topic: published, and not acknowledged by everybody who must (as the server has accepted it). */
+  openIn(topic: string): Set<Record> {
+    const open = this.openByTopic.get(topic) ?? new Set();
+    this.openByTopic.set(topic, open);
+    return open;
+  }
+
+  private acknowledgedRecord(event: BrokerEvent): Record | undefined {
     const properties = event['pub_props'] as { 'User-Property'?: { [MSGID_PROPERTY]?: string } } | undefined;
-    const record = this.byId.get(properties?.['User-Property']?.[MSGID_PROPERTY] ?? String(event['id']));
+    return this.byId.get(properties?.['User-Property']?.[MSGID_PROPERTY] ?? String(event['id']));
+  }
+
+  private acknowledged(event: BrokerEvent): Reading | null {
+    const record = this.acknowledgedRecord(event);
     return record === undefined ? null : this.readingOf(record, String(event['clientid']));
   }
 
   private readingOf({ identity, readings }: Record, subscriber: string): Reading | null {
     const reading = readings.get(this.audience.readerOf(subscriber, identity.topic));
-    if (reading === undefined) this.strangers.push(`${keyOf(identity)} for ${subscriber}`);
+    if (reading === undefined && this.audience.partOf(identity.topic).isServed) this.strangers.push(`${keyOf(identity)} for ${subscriber}`);
     return reading ?? null;
   }
 
@@ -122,6 +153,19 @@ export class Checker {
     const record = this.records.get(keyOf(identityOf(payload)));
     if (record === undefined) this.strangers.push(payload.toString());
     return record ?? null;
+  }
+
+  partOf(topic: string): Part {
+    return this.audience.partOf(topic);
+  }
+
+  acceptedBetween(from: number, to: number): Record[] {
+    return [...this.records.values()].filter(({ acceptedAt }) => acceptedAt !== null && acceptedAt >= from && acceptedAt <= to);
+  }
+
+  /** By anybody. */
+  isAcknowledged({ readings }: Record): boolean {
+    return [...readings.values()].some(({ ackedAt }) => ackedAt !== null);
   }
 
   /** Accepted, and the reader never got it. */

@@ -1,4 +1,5 @@
 import type { Policy } from '../../src/config/policies';
+import type { KindName } from './groups';
 import type { StoreName } from '../support/empty-store';
 import type { FaultGroup } from './faults';
 
@@ -13,28 +14,53 @@ export interface Configuration {
   /** Of the long form's messages. */
   readonly share: number;
   /** Of all topics; otherwise the default one. */
-  readonly policy?: Partial<Policy>;
+  readonly policy?: Partial<Omit<Policy, 'fetch'>> & { readonly fetch?: { readonly limit: number } };
+  /** Of groups.ts; all of them by default. */
+  readonly kinds?: readonly KindName[];
+  /** Clients with hostile names beside them (hostile.ts). */
+  readonly isHostile?: boolean;
+  /** One topic that ever more readers read (busy.ts). */
+  readonly isBusy?: boolean;
+  /** The minute's maintenance comes every few seconds. */
+  readonly isPurgeQuick?: boolean;
+  /** Messages a second, at most: its faults take their time. */
+  readonly perSecond?: number;
   /** A small disk for it, which gets full. */
   readonly diskOf?: 'embedded' | 'queue';
 }
 
+/** What the traffic brings about everywhere. */
+const SCENES = ['backlog', 'resume'] as const;
+const ALL = ['server', 'emqx', 'queue', 'store', ...SCENES] as const;
+const PERSISTENT: readonly KindName[] = ['exact', 'persistent', 'resume'];
+/** Every message is read under it, and none is over it: it changes nothing but how the server counts. */
+const LIMITED = { fetch: { limit: 50_000 } } as const;
+const PRIVATE = { queue: 'own-redis', store: 'own-postgres' } as const;
+
 /** The long form. */
 export const CONFIGURATIONS: readonly Configuration[] = [
-  { name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx'], share: 1 },
-  { name: 'embedded-disk', queue: 'embedded', store: 'embedded', servers: 1, faults: ['disk', 'emqx'], share: 1, diskOf: 'embedded' },
-  { name: 'redis-postgres', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['server', 'emqx', 'queue', 'store'], share: 4 },
-  { name: 'outages', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['emqx', 'queue', 'store'], share: 3 },
-  { name: 'redis-disk', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['disk', 'emqx'], share: 1, diskOf: 'queue' },
-  { name: 'clock', queue: 'own-redis', store: 'own-postgres', servers: 2, faults: ['clock', 'emqx'], share: 1 },
-  { name: 'postgres', queue: 'own-postgres', store: 'own-postgres', servers: 1, faults: ['server', 'emqx', 'queue', 'store'], share: 3 },
-  { name: 'several', queue: 'own-redis', store: 'own-postgres', servers: 3, faults: ['server', 'emqx', 'queue', 'store'], share: 4 },
-  { name: 'several-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'store'], share: 2 },
-  { name: 'cluster', queue: 'own-redis-cluster', store: 'own-postgres', servers: 3, faults: ['server', 'emqx', 'queue'], share: 3 },
-  { name: 'inbox', queue: 'own-redis', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'queue', 'store'], share: 2, policy: { deliverTo: 'inbox' } },
-  { name: 'pubsub', queue: 'own-redis', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'queue', 'store'], share: 2, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
+  { name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx', ...SCENES], share: 1 },
+  { name: 'embedded-disk', queue: 'embedded', store: 'embedded', servers: 1, faults: ['disk', 'emqx', ...SCENES], share: 1, diskOf: 'embedded' },
+  { name: 'redis-postgres', ...PRIVATE, servers: 1, faults: ALL, share: 3 },
+  { name: 'outages', ...PRIVATE, servers: 1, faults: ['emqx', 'queue', 'store', ...SCENES], share: 2 },
+  { name: 'redis-disk', ...PRIVATE, servers: 1, faults: ['disk', 'emqx', ...SCENES], share: 1, diskOf: 'queue' },
+  { name: 'clock', ...PRIVATE, servers: 2, faults: ['clock', 'emqx', ...SCENES], share: 1 },
+  { name: 'postgres', queue: 'own-postgres', store: 'own-postgres', servers: 1, faults: ALL, share: 2 },
+  { name: 'several', ...PRIVATE, servers: 3, faults: ALL, share: 3 },
+  { name: 'several-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'store', ...SCENES], share: 2 },
+  { name: 'cluster', queue: 'own-redis-cluster', store: 'own-postgres', servers: 3, faults: ['server', 'emqx', 'queue', ...SCENES], share: 2 },
+  { name: 'inbox', ...PRIVATE, servers: 2, faults: ALL, share: 2, policy: { deliverTo: 'inbox' } },
+  { name: 'pubsub', ...PRIVATE, servers: 2, faults: ALL, share: 2, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
+  { name: 'resume', ...PRIVATE, servers: 2, faults: ['emqx', 'resume'], share: 1, kinds: PERSISTENT },
+  { name: 'drops', ...PRIVATE, servers: 2, faults: ['drops', ...SCENES], share: 1 },
+  { name: 'hostile', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 1, isHostile: true, policy: LIMITED },
+  { name: 'hostile-inbox', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 1, isHostile: true, policy: { ...LIMITED, deliverTo: 'inbox' } },
+  { name: 'still', ...PRIVATE, servers: 2, faults: ['still', ...SCENES], share: 1, perSecond: 120 },
+  { name: 'still-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['still', ...SCENES], share: 1, perSecond: 120 },
+  { name: 'purge', ...PRIVATE, servers: 2, faults: ['purge'], share: 1, kinds: ['exact'], isBusy: true, isPurgeQuick: true, perSecond: 40, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
 ];
 
 /** By hand: a store that runs already (npm run services). */
 export function onStore(store: StoreName): Configuration {
-  return { name: store, queue: 'own-redis', store, servers: 2, faults: ['server', 'emqx', 'queue', 'store'], share: 1 };
+  return { name: store, queue: 'own-redis', store, servers: 2, faults: ALL, share: 1 };
 }

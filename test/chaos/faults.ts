@@ -1,12 +1,15 @@
 import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Broker } from '../standin/broker';
 import type { Outage, Rest } from '../standin/rest';
 import type { FaultyProxy, LinkFault } from '../support/faulty-proxy';
 import type { Side } from './causes';
 import type { OwnDatabase } from './databases';
 import type { Random } from './random';
 import type { SupervisedServer } from './servers';
+import { dropSilently } from './drops';
+import type { Stills } from './stills';
 
 /** What the faults happen to. */
 export interface Targets {
@@ -18,15 +21,28 @@ export interface Targets {
   readonly storeLink: FaultyProxy | null;
   /** Where the small disk is mounted. */
   readonly disk: string | null;
+  readonly broker: Broker;
+  /** null: one server only, nobody could take over. */
+  readonly stills: Stills | null;
 }
 
 /** Faults of one group happen one after the other; those of different groups at the same time. */
-export type FaultGroup = 'server' | 'emqx' | 'queue' | 'store' | 'disk' | 'clock';
+export type FaultGroup = 'server' | 'emqx' | 'queue' | 'store' | 'disk' | 'clock' | 'still' | 'drops' | TrafficGroup;
+
+/**
+ * What subscribers do, no fault that happens to anybody; a round in which it did not come about has tested nothing, too. `backlog`: more than a window waits
+ * for a client that comes. `resume`: EMQX holds messages for a session whose client subscribes at once. `hostile`: clients with hostile names come.
+ * `purge`: what everybody has read is removed while new readers come.
+ */
+export const TRAFFIC_GROUPS = ['backlog', 'resume', 'hostile', 'purge'] as const;
+export type TrafficGroup = (typeof TRAFFIC_GROUPS)[number];
+export const isOfTraffic = (group: FaultGroup): group is TrafficGroup => (TRAFFIC_GROUPS as readonly FaultGroup[]).includes(group);
 
 export interface Fault {
   readonly kind: string;
   readonly side: Side;
-  readonly happen: (random: Random) => Promise<void>;
+  /** false: there was nothing that it could happen to, and it counts as none. */
+  readonly happen: (random: Random) => Promise<void | boolean>;
 }
 
 export function faultsOf(group: FaultGroup, targets: Targets): Fault[] {
@@ -43,10 +59,21 @@ export function faultsOf(group: FaultGroup, targets: Targets): Fault[] {
       return [fullDisk(targets)];
     case 'clock':
       return [clockJump(targets.servers)];
+    case 'still':
+      return [standStill(targets)];
+    case 'drops':
+      return [silentDrops(targets.broker)];
+    case 'backlog':
+    case 'resume':
+    case 'hostile':
+    case 'purge':
+      // The traffic sees to these.
+      return [];
   }
 }
 
-function serverFaults({ servers }: Targets): Fault[] {
+function serverFaults(targets: Targets): Fault[] {
+  const { servers } = targets;
   const one = (kind: string, happen: (server: SupervisedServer, random: Random) => Promise<void>): Fault => ({
     ...{ kind, side: 'server' },
     happen: (random) => happen(random.pick(servers), random),
@@ -59,7 +86,22 @@ function serverFaults({ servers }: Targets): Fault[] {
     one('freeze', (server, random) => server.freeze(random.between(200, 14_000))),
   ];
   if (servers.length === 1) return faults;
-  return [...faults, { kind: 'rolling restart', side: 'server', happen: () => rollingRestart(servers) }];
+  return [...faults, standStill(targets), { kind: 'rolling restart', side: 'server', happen: () => rollingRestart(servers) }];
+}
+
+/** Long enough for the others to take over what it has in hand, and it comes back to work that is not its own any more. */
+function standStill({ servers, stills }: Targets): Fault {
+  return {
+    ...{ kind: 'stands still for 14 s', side: 'server' },
+    happen: async (random) => stills?.happen(random.pick(servers), random.between(14_000, 17_000)),
+  };
+}
+
+function silentDrops(broker: Broker): Fault {
+  return {
+    ...{ kind: 'silent drops', side: 'client' },
+    happen: (random) => dropSilently(broker, random),
+  };
 }
 
 async function rollingRestart(servers: readonly SupervisedServer[]): Promise<void> {

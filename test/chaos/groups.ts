@@ -1,35 +1,48 @@
-/** What a group of subscribers does with its topics. */
-export interface Group {
-  readonly filtersOf: (group: string) => readonly string[];
-  readonly members: number;
+/** How a subscriber comes, goes and acknowledges. Times in ms. */
+export interface Manner {
+  /** Its session outlives its connections. */
   readonly isPersistent?: boolean;
+  /** It takes so long for a message. */
   readonly slownessMs?: number;
+  /** Its acknowledgements leave all at once, after a pause between these. */
+  readonly burstMs?: readonly [number, number];
+  /** It stays away until so many messages wait for it. */
+  readonly awayUntil?: number;
+  /** It comes once and stays. */
+  readonly stays?: boolean;
 }
 
-const SHARED = 5;
-export const GROUPS: readonly Group[] = [
-  { filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 1 },
-  { filtersOf: (group) => [`t/${group}/#`], members: 1 },
-  { filtersOf: (group) => [`t/${group}/+`], members: 1, slownessMs: 5 },
-  { filtersOf: (group) => [`t/${group}/#`], members: 1, isPersistent: true },
+/** What a group of subscribers does with its topics. */
+export interface Group {
+  readonly kind: string;
+  readonly filtersOf: (group: string) => readonly string[];
+  readonly members: number;
+  readonly manner?: Manner;
+  /** How many times as many messages as others its topics get; 1 by default. */
+  readonly weight?: number;
+}
+
+/** More than a window (100). */
+const BACKLOG = 110;
+
+export const GROUPS = [
+  { kind: 'exact', filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 1 },
+  { kind: 'wildcard', filtersOf: (group) => [`t/${group}/#`], members: 1 },
+  { kind: 'slow', filtersOf: (group) => [`t/${group}/+`], members: 1, manner: { slownessMs: 5 } },
+  { kind: 'persistent', filtersOf: (group) => [`t/${group}/#`], members: 1, manner: { isPersistent: true } },
   // Two that both want the topic.
-  { filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 2 },
-  { filtersOf: (group) => [`$share/${group}/t/${group}/#`], members: 2 },
-];
+  { kind: 'pair', filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 2 },
+  { kind: 'shared', filtersOf: (group) => [`$share/${group}/t/${group}/#`], members: 2 },
+  { kind: 'burst', filtersOf: (group) => [`t/${group}/#`], members: 1, weight: 4, manner: { awayUntil: BACKLOG, burstMs: [100, 800] } },
+  { kind: 'crawl', filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 1, weight: 4, manner: { awayUntil: BACKLOG, slownessMs: 10 } },
+  { kind: 'resume', filtersOf: (group) => [`t/${group}/+`], members: 1, weight: 2, manner: { isPersistent: true, burstMs: [100, 2_500] } },
+] as const satisfies readonly Group[];
+
+export type KindName = (typeof GROUPS)[number]['kind'];
+export const ORDINARY: readonly KindName[] = GROUPS.map(({ kind }) => kind);
+
 const LEVELS = ['a', 'b'];
 
 export const groupName = (kind: number, i: number): string => `g${kind}-${i}`;
 export const memberName = (group: string, i: number): string => `${group}-${i}`;
 export const topicsOf = (group: string): string[] => LEVELS.map((level) => `t/${group}/${level}`);
-
-export interface TopicGroup {
-  readonly name: string;
-  readonly members: number;
-  readonly isShared: boolean;
-}
-
-/** Whose topic it is. */
-export function groupOf(topic: string): TopicGroup {
-  const [, name = '', kind = ''] = /^t\/(g(\d+)-\d+)\//.exec(topic) ?? [];
-  return { name, members: GROUPS[Number(kind)]?.members ?? 0, isShared: Number(kind) === SHARED };
-}

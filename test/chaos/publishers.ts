@@ -7,7 +7,7 @@ import type { Random } from './random';
 export interface PublisherOptions {
   readonly url: string;
   readonly name: string;
-  readonly topics: readonly string[];
+  readonly topics: readonly { readonly topic: string; readonly weight: number }[];
   readonly messages: number;
   readonly perSecond: number;
   readonly random: Random;
@@ -23,13 +23,15 @@ const STUCK_MS = 120_000;
 /** Publishes at QoS 1 over one connection that is never broken: what it publishes EMQX has, once. */
 export async function publish({ url, name, topics, messages, perSecond, random, checker, isFull }: PublisherOptions): Promise<void> {
   const client = await connectAsync(url, { clientId: name, protocolVersion: 5, reconnectPeriod: 0 });
-  const sequences = new Map(topics.map((topic) => [topic, 0]));
+  const sequences = new Map(topics.map(({ topic }) => [topic, 0]));
+  // A topic of more weight is picked more often.
+  const picks = topics.flatMap(({ topic, weight }) => Array.from({ length: weight }, () => topic));
   try {
     for (let count = 0; count < messages; ) {
       const wanted = ((perSecond * TICK_MS) / 1000) * random.between(0, 2);
       // Slow publishers have less than one a tick.
       const burst = Math.min(messages - count, Math.floor(wanted) + (random.chance(wanted % 1) ? 1 : 0));
-      await Promise.all(Array.from({ length: burst }, () => publishNext(client, name, random.pick(topics), sequences, checker)));
+      await Promise.all(Array.from({ length: burst }, () => publishNext(client, name, random.pick(picks), sequences, checker)));
       count += burst;
       await sleep(TICK_MS);
       await untilNot(isFull);

@@ -11,6 +11,8 @@ export interface Receipt {
 
 /** A message as one of its readers (Audience) has it. */
 export interface Reading {
+  /** false: it may have been removed before the reader came (joins.ts). */
+  isOwed: boolean;
   /** The first acknowledgement that reached EMQX, and the first that the server answered 202 to. */
   ackedAt: number | null;
   ackAcceptedAt: number | null;
@@ -23,9 +25,12 @@ export interface Reading {
 /** Everything that is known of a message. */
 export interface Record {
   readonly identity: Identity;
+  /** EMQX's, from when it has it. */
+  id: string | null;
+  publishedAt: number | null;
   /** The server answered 202 to its event. */
   acceptedAt: number | null;
-  readonly readings: ReadonlyMap<string, Reading>;
+  readonly readings: Map<string, Reading>;
 }
 
 /** A message that a reader has not got, or not acknowledged. */
@@ -34,14 +39,18 @@ export interface Missing {
   readonly reader: string;
 }
 
-export const missingText = ({ identity, reader }: Missing): string => `${keyOf(identity)} for ${reader}`;
+/** The 8 KB of a client id would hide the rest. */
+const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 40)}... (${text.length})` : text);
+
+export const missingText = ({ identity, reader }: Missing): string => `${keyOf(identity)} for ${short(reader)}`;
+
+export const newReading = (isOwed: boolean): Reading => ({ isOwed, ackedAt: null, ackAcceptedAt: null, sends: [], receipts: new Map() });
 
 export function newRecord(identity: Identity, readers: readonly string[]): Record {
-  const readings = readers.map((reader): [string, Reading] => [reader, { ackedAt: null, ackAcceptedAt: null, sends: [], receipts: new Map() }]);
-  return { identity, acceptedAt: null, readings: new Map(readings) };
+  return { identity, id: null, publishedAt: null, acceptedAt: null, readings: new Map(readers.map((reader) => [reader, newReading(true)])) };
 }
 
-/** Those that the condition holds for. */
+/** Those that are owed, and that the condition holds for. */
 export function missing(records: Iterable<Record>, isMissing: (reading: Reading, record: Record) => boolean): Missing[] {
-  return [...records].flatMap((record) => [...record.readings].flatMap(([reader, reading]) => (isMissing(reading, record) ? [{ identity: record.identity, reader }] : [])));
+  return [...records].flatMap((record) => [...record.readings].flatMap(([reader, reading]) => (reading.isOwed && isMissing(reading, record) ? [{ identity: record.identity, reader }] : [])));
 }

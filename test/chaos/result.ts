@@ -1,3 +1,4 @@
+import { BOTH } from './causes';
 import type { Checker, Repeat } from './checker';
 import { keyOf } from './message';
 import type { OrderBreak } from './order';
@@ -5,6 +6,8 @@ import { missingText } from './record';
 import type { RoundOptions } from './round';
 import type { Schedule } from './schedule';
 import type { MemorySample, SupervisedServer } from './servers';
+import type { Still, Stills } from './stills';
+import type { Waits } from './waits';
 
 /** What a round has found. */
 export interface Result {
@@ -13,6 +16,8 @@ export interface Result {
   readonly messages: number;
   readonly deliveries: number;
   readonly faults: ReadonlyMap<string, number>;
+  /** What the traffic brought about. */
+  readonly scenes: ReadonlyMap<string, number>;
   readonly lost: number;
   /** Came only with another subscription. */
   readonly late: number;
@@ -22,6 +27,13 @@ export interface Result {
   readonly orderBreaks: number;
   readonly lostWithConnection: number;
   readonly duplicates: ReadonlyMap<string, number>;
+  /** EMQX delivered what it held for a session, and so did the server. */
+  readonly both: number;
+  /** What new readers of a busy topic did not get although something older came. */
+  readonly holes: number;
+  /** The longest of a subscriber beside hostile ones for its first stored message, in ms; null: nobody was hostile. */
+  readonly longestWaitMs: number | null;
+  readonly stills: readonly Still[];
   readonly maxMegabytes: number;
   /** MB a minute, of the process that lived longest, without its first 90 s; null: none lived long enough. */
   readonly growth: number | null;
@@ -36,6 +48,8 @@ export interface Findings {
   readonly options: RoundOptions;
   readonly checker: Checker;
   readonly schedule: Schedule;
+  readonly waits: Waits;
+  readonly stills: Stills | null;
   readonly servers: readonly SupervisedServer[];
   /** Events that EMQX gave up since our answer told it to. */
   readonly emqxLost: readonly string[];
@@ -51,38 +65,50 @@ export interface Findings {
 const MAX_MEGABYTES = { embedded: 600, server: 300 };
 const MAX_GROWTH = 10;
 const MAX_STOP_MS = 10_000;
+/** A subscriber's first stored message comes in some ms; with hostile neighbours and two busy cores it may take a little longer. */
+const MAX_WAIT_MS = 3_000;
 /** Under load a process takes its time to fill the heap that it then stays with: a backlog of two minutes is no growth. */
 const WARM_UP_S = 90;
 const LONG_ENOUGH_S = 240;
 
 export function resultOf(findings: Findings): Result {
-  const { options, checker, schedule, servers, late, publishedMs, durationMs } = findings;
+  const { options, checker, schedule, waits, stills, servers, late, publishedMs, durationMs } = findings;
+  const holes = checker.joins.holes();
   const lost = checker.lost();
   const memory = servers.flatMap(({ memory: processes }) => processes);
   const maxMegabytes = Math.max(0, ...memory.flat().map(({ megabytes }) => megabytes));
   const growth = growthOf(memory);
   const longestStopMs = Math.max(0, ...servers.flatMap(({ stops }) => stops));
   const result = {
-    ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts() },
+    ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts(), scenes: schedule.sceneCounts() },
     deliveries: [...checker.records.values()].flatMap(({ readings }) => [...readings.values()]).reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
     ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.order.breaks.length, lostWithConnection: checker.order.lostWithConnection },
+    ...{ both: checker.duplicates.get(BOTH) ?? 0, holes: holes.length, stills: stills?.all ?? [] },
+    longestWaitMs: options.configuration.isHostile ? Math.max(0, ...waits.all.map(({ ms }) => ms)) : null,
     ...{ duplicates: checker.duplicates, maxMegabytes, growth, longestStopMs, publishedMs, durationMs },
   };
-  return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(missingText) }) };
+  return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(missingText), holeKeys: holes.map(missingText) }) };
 }
 
-function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { readonly lostKeys: readonly string[] }): string[] {
-  const { checker, schedule, servers, emqxLost, left, letters, problems } = findings;
+function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { readonly lostKeys: readonly string[]; readonly holeKeys: readonly string[] }): string[] {
+  const { checker, schedule, waits, stills, servers, emqxLost, left, letters, problems } = findings;
   const crashes = servers.flatMap((server) => server.crashes).filter(({ at }) => !schedule.happened('full disk', at));
   const unaccepted = [...checker.records.values()].filter(({ acceptedAt }) => acceptedAt === null).length;
   const groups = findings.options.configuration.faults;
   const idle = schedule.idleAmong(groups);
+  const delayed = result.longestWaitMs === null ? [] : waits.all.filter(({ ms }) => ms > MAX_WAIT_MS);
+  const standstill = stills?.failures() ?? [];
   const failures: [boolean, string][] = [
     [groups.length === 0, 'no fault was to happen'],
     [idle.length > 0, `no fault of these groups happened: ${idle.join(', ')}`],
     [result.lost > 0, `${result.lost} lost: ${few(result.lostKeys)}`],
     [result.afterAck > 0, `${result.afterAck} sent after an accepted acknowledgement: ${few(checker.afterAck.map((each) => repeatText(each, schedule)))}`],
     [result.orderBreaks > 0, `${result.orderBreaks} overtaken: ${few(checker.order.breaks.map((each) => breakText(each, schedule)))}`],
+    [result.both > 0, `${result.both} delivered by EMQX and by us`],
+    [result.holes > 0, `${result.holes} removed before a new reader had them: ${few(result.holeKeys)}`],
+    [delayed.length > 0, `${delayed.length} waits of more than ${MAX_WAIT_MS} ms: ${few(delayed.map(({ subscriber, ms }) => `${subscriber} ${Math.round(ms)} ms`))}`],
+    [standstill.length > 0, few(standstill)],
+    [groups.includes('still') && !result.stills.some(({ looked, isJudged }) => isJudged && looked > 0), 'no standstill could be judged'],
     [result.late > 0, `${result.late} needed another subscription: ${few(findings.late)}`],
     [checker.open > 0, `${checker.open} not acknowledged in the end: ${few(checker.unacknowledged().map(missingText))}`],
     [left !== 0, `${left} still stored in the end`],

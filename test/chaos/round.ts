@@ -4,17 +4,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { EmqxStandIn } from '../standin';
 import { MSGID_PROPERTY } from '../../src/mailbox/signature';
 import { audienceOf } from './audience';
+import { Cast } from './cast';
 import { Checker } from './checker';
+import { ORDINARY } from './groups';
+import { LONGEST_ID } from './hostile';
+import { Purges } from './purges';
 import { Random } from './random';
 import { missingText } from './record';
 import { resultOf, type Result } from './result';
 import { pausesOf, Schedule } from './schedule';
 import { open, type Setting, type SettingOptions } from './setting';
+import { Stills } from './stills';
 import { Traffic, type TrafficOptions } from './traffic';
+import { Waits } from './waits';
 
 export interface RoundOptions extends SettingOptions {
   readonly seed: number;
-  readonly traffic: Omit<TrafficOptions, 'random'>;
+  readonly traffic: TrafficOptions;
   /** Between two faults of a group, in ms. */
   readonly pauseMs: readonly [number, number];
   readonly progress: (text: string) => void;
@@ -30,20 +36,29 @@ const STILL_MS = 60_000;
 export async function runRound(options: RoundOptions): Promise<Result> {
   const random = new Random(options.seed);
   const schedule = new Schedule();
-  const isPubsub = options.configuration.policy?.mode === 'pubsub';
-  const checker = new Checker(audienceOf(options.configuration.policy?.mode), schedule.between);
+  const { configuration } = options;
+  const { policy, kinds = ORDINARY, isHostile = false, isBusy = false } = configuration;
+  const isPubsub = policy?.mode === 'pubsub';
+  const cast = Cast.of({ kinds, groups: options.traffic.groups, hostile: isHostile, busy: isBusy, isInbox: policy?.deliverTo === 'inbox' });
+  const checker = new Checker(audienceOf(policy?.mode, cast), schedule.between);
+  const waits = new Waits(schedule.between);
   const setting = await open(options);
+  const stills = configuration.servers > 1 ? new Stills(setting.targets.servers, setting.balancer, checker, schedule.between) : null;
+  const purges = isBusy ? new Purges(setting.serverUrls[0] ?? '', () => schedule.note('purge', 'what everybody had read was removed')) : null;
   let traffic: Traffic | null = null;
   const from = performance.now();
-  const timer = setInterval(() => watch(setting, checker, schedule, from, options), 1_000);
+  const timer = setInterval(() => {
+    watch(setting, checker, schedule, from, options);
+    purges?.look();
+  }, 1_000);
   try {
     const { emqx, targets } = setting;
     listen(emqx, checker);
     await allReady(setting);
-    traffic = new Traffic(emqx, checker, { ...options.traffic, random: random.fork() });
+    traffic = new Traffic({ emqx, checker, cast, waits, random: random.fork(), note: (group, kind) => schedule.note(group, kind) }, options.traffic);
     // In pubsub mode a reader is somebody who has subscribed.
     if (isPubsub) await traffic.allCame();
-    schedule.start(options.configuration.faults, targets, random.fork(), pausesOf(options.traffic, options.pauseMs));
+    schedule.start(configuration.faults, { ...targets, stills }, random.fork(), pausesOf(options.traffic, options.pauseMs));
     await traffic.publishAll(() => emqx.action.pending > MAX_PENDING);
     await schedule.stop();
     const publishedMs = performance.now() - from;
@@ -59,10 +74,10 @@ export async function runRound(options: RoundOptions): Promise<Result> {
       await settled(checker, emqx);
     }
     // What everybody has read in pubsub mode is removed by and by.
-    const left = isPubsub || (await until(async () => (await storedCount(setting)) === 0, 20_000)) ? 0 : await storedCount(setting);
+    const left = isPubsub || (await until(async () => (await storedCount(setting, cast)) === 0, 20_000)) ? 0 : await storedCount(setting, cast);
     const durationMs = performance.now() - from;
-    const letters = await deadLetters(setting);
-    return resultOf({ options, checker, schedule, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left, letters, late, problems, publishedMs, durationMs });
+    const letters = await deadLetters(setting, cast);
+    return resultOf({ options, checker, schedule, waits, stills, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left, letters, late, problems, publishedMs, durationMs });
   } finally {
     clearInterval(timer);
     // What a fault starts again would be left behind; an error of its own was thrown above.
@@ -93,9 +108,9 @@ function watch({ emqx, targets }: Setting, checker: Checker, schedule: Schedule,
 
 /** What the server knows of those whose messages are late, for whoever looks for the reason. */
 async function note({ serverUrls, emqx }: Setting, checker: Checker, logs: string): Promise<void> {
-  const groups = new Set(checker.unacknowledged().map(({ identity }) => identity.topic.split('/')[1] ?? ''));
-  const clientids = [...emqx.broker.sessions.keys()].filter((clientid) => groups.has(clientid.replace(/-\d+$/, '')));
-  const texts = ['/v1/stats', ...clientids.map((clientid) => `/v1/clients/${clientid}`)].map(async (path) => `${path}: ${await (await fetch(`${serverUrls[0]}${path}`)).text()}\n`);
+  const parts = new Set(checker.unacknowledged().map(({ identity }) => checker.partOf(identity.topic)));
+  const clientids = [...parts].flatMap(({ members }) => members).filter((clientid) => emqx.broker.sessions.has(clientid));
+  const texts = ['/v1/stats', ...clientids.map((clientid) => `/v1/clients/${encodeURIComponent(clientid)}`)].map(async (path) => `${path}: ${await (await fetch(`${serverUrls[0]}${path}`)).text()}\n`);
   appendFileSync(join(logs, 'progress.log'), (await Promise.all(texts)).join(''));
 }
 
@@ -113,26 +128,31 @@ async function allReady({ serverUrls }: Setting): Promise<void> {
   );
 }
 
-async function storedCount({ serverUrls }: Setting): Promise<number> {
+/** Of topics whose clients can be served. */
+async function storedCount({ serverUrls }: Setting, cast: Cast): Promise<number> {
   const answer = await fetch(`${serverUrls[0]}/v1/messages?filter=%23&limit=1000`).catch(() => null);
-  return answer?.status === 200 ? ((await answer.json()) as { messages: unknown[] }).messages.length : -1;
+  if (answer?.status !== 200) return -1;
+  return ((await answer.json()) as { messages: { topic: string }[] }).messages.filter(({ topic }) => cast.partOf(topic).isServed).length;
 }
 
-async function deadLetters({ serverUrls }: Setting): Promise<string[]> {
+/** Those of events of a client with an id that is too long for EMQX's API are as they must be. */
+async function deadLetters({ serverUrls }: Setting, cast: Cast): Promise<string[]> {
   const answer = await fetch(`${serverUrls[0]}/v1/dead-letters?limit=100`);
-  return ((await answer.json()) as { letters: { reason: string }[] }).letters.map(({ reason }) => reason);
+  const tooLong = cast.parts.flatMap(({ members }) => members).filter((clientid) => clientid.length > LONGEST_ID);
+  const { letters } = (await answer.json()) as { letters: { reason: string }[] };
+  return letters.filter((letter) => !tooLong.some((clientid) => JSON.stringify(letter).includes(clientid))).map(({ reason }) => reason);
 }
 
 /** All has arrived; false: it stands still before. */
-async function settled(checker: Checker, { action }: EmqxStandIn): Promise<boolean> {
+async function settled(checker: Checker, emqx: EmqxStandIn): Promise<boolean> {
   let [least, since] = [Infinity, performance.now()];
   const isStill = () => {
-    const left = checker.open + action.pending;
+    const left = checker.open + emqx.pending;
     if (left < least) [least, since] = [left, performance.now()];
     return performance.now() - since > STILL_MS;
   };
-  await until(() => (checker.open === 0 && action.pending === 0) || isStill(), Infinity);
-  return checker.open === 0 && action.pending === 0;
+  await until(() => (checker.open === 0 && emqx.pending === 0) || isStill(), Infinity);
+  return checker.open === 0 && emqx.pending === 0;
 }
 
 async function until(condition: () => boolean | Promise<boolean>, timeoutMs: number): Promise<boolean> {

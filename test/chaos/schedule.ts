@@ -34,11 +34,14 @@ export function pausesOf({ messages, perSecond }: Pick<TrafficOptions, 'messages
 /** Lets faults happen at random instants until it is stopped, and remembers them. */
 export class Schedule {
   private readonly past: Past[] = [];
+  /** What the traffic did by itself (faults.ts, TRAFFIC_GROUPS): by group and kind, how often. */
+  private readonly scenes = new Map<FaultGroup, Map<string, number>>();
   private running: Promise<void>[] = [];
   private stopping = new AbortController();
 
   start(groups: readonly FaultGroup[], targets: Targets, random: Random, pauses: Pauses): void {
-    this.running = groups.map((group) => this.run(group, faultsOf(group, targets), random.fork(), pauses));
+    const scheduled = groups.map((group) => ({ group, faults: faultsOf(group, targets) })).filter(({ faults }) => faults.length > 0);
+    this.running = scheduled.map(({ group, faults }) => this.run(group, faults, random.fork(), pauses));
     // Thrown by stop.
     for (const each of this.running) each.catch(() => undefined);
   }
@@ -50,8 +53,9 @@ export class Schedule {
       const { kind, side, happen } = random.pick(faults);
       const fault = { group, kind, side, from: performance.now(), to: Infinity };
       this.past.push(fault);
-      await happen(random);
+      const hasHappened = await happen(random);
       fault.to = performance.now();
+      if (hasHappened === false) this.past.splice(this.past.indexOf(fault), 1);
     }
   }
 
@@ -69,7 +73,18 @@ export class Schedule {
 
   /** Those of the groups of which no fault has happened. */
   idleAmong(groups: readonly FaultGroup[]): FaultGroup[] {
-    return groups.filter((group) => !this.past.some((fault) => fault.group === group));
+    return groups.filter((group) => !this.past.some((fault) => fault.group === group) && !this.scenes.has(group));
+  }
+
+  /** The traffic has made one of its groups' scenes happen. */
+  note(group: FaultGroup, kind: string): void {
+    const kinds = this.scenes.get(group) ?? new Map<string, number>();
+    this.scenes.set(group, kinds.set(kind, (kinds.get(kind) ?? 0) + 1));
+  }
+
+  /** By kind, how often. */
+  sceneCounts(): Map<string, number> {
+    return new Map([...this.scenes.values()].flatMap((kinds) => [...kinds]));
   }
 
   get total(): number {

@@ -1,10 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createWriteStream, readFileSync, writeFileSync, type WriteStream } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const ROOT = join(__dirname, '../..');
 /** What a service manager waits before it starts again what has exited by itself. */
 const RESTART_MS = 500;
 /** Debian's libfaketime. */
@@ -20,6 +18,8 @@ export interface ServerOptions {
   readonly name: string;
   readonly port: number;
   readonly environment: Readonly<Record<string, string>>;
+  /** Where the server's build or sources are. */
+  readonly directory: string;
   /** Node's arguments that run the server. */
   readonly command: readonly string[];
   readonly logFile: string;
@@ -50,11 +50,19 @@ export class SupervisedServer {
     return this.options.name;
   }
 
+  get port(): number {
+    return this.options.port;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.options.port}`;
+  }
+
   start(): void {
-    const { environment, port, command, clockFile } = this.options;
+    const { environment, port, directory, command, clockFile } = this.options;
     const clock = clockFile === null ? {} : { LD_PRELOAD: FAKETIME, FAKETIME_TIMESTAMP_FILE: clockFile, FAKETIME_CACHE_DURATION: '1', FAKETIME_DONT_FAKE_MONOTONIC: '1' };
     const env = { PATH: process.env['PATH'] ?? '', HOST: '127.0.0.1', PORT: String(port), ...clock, ...environment };
-    const child = spawn(process.execPath, [...command, 'serve'], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [...command, 'serve'], { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => this.log.write(chunk));
     this.child = child;
     this.since = performance.now();
@@ -76,13 +84,17 @@ export class SupervisedServer {
     if (!this.over && this.child === null) this.start();
   }
 
-  /** The process stands still, as a virtual machine that is moved. */
-  async freeze(ms: number): Promise<void> {
+  /** The process stands still, as a virtual machine that is moved. @param meanwhile is done before it goes on. */
+  async freeze(ms: number, meanwhile: () => Promise<void> = () => Promise.resolve()): Promise<void> {
     const { child } = this;
     if (child === null) return;
     child.kill('SIGSTOP');
-    await sleep(ms);
-    child.kill('SIGCONT');
+    try {
+      await sleep(ms);
+      await meanwhile();
+    } finally {
+      child.kill('SIGCONT');
+    }
   }
 
   /** Its clock is so far off from now on. */

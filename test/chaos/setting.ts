@@ -8,19 +8,22 @@ import { Balancer } from './balancer';
 import type { Configuration } from './configurations';
 import { ownPostgres, ownRedis, ownRedisCluster, smallDisk, type OwnDatabase } from './databases';
 import type { Targets } from './faults';
+import { QUICK_PURGE } from './quick-purge';
 import { SupervisedServer } from './servers';
 import { sharedStore, type SharedStore } from './stores';
 
 export interface SettingOptions {
   readonly configuration: Configuration;
   readonly appendfsync: 'always' | 'everysec';
+  /** Where the server's build or sources are, and the rule that it ships. */
+  readonly directory: string;
   /** Node's arguments that run the server. */
   readonly command: readonly string[];
   /** Where the servers' logs go. */
   readonly logs: string;
 }
 
-const RULE = join(__dirname, '../../rules/emqx5/full.json');
+const RULE = 'rules/emqx5/full.json';
 /** The stand-in sends one request at a time on each connection; EMQX up to 100 on each of 8. */
 const CONNECTIONS = 400;
 const DISK_MEGABYTES = { embedded: 300, queue: 200 };
@@ -28,7 +31,8 @@ const DISK_MEGABYTES = { embedded: 300, queue: 200 };
 /** Everything that a round needs, started. */
 export interface Setting {
   readonly emqx: EmqxStandIn;
-  readonly targets: Targets;
+  readonly targets: Omit<Targets, 'stills'>;
+  readonly balancer: Balancer;
   /** Each server's own, and the one that EMQX posts to. */
   readonly serverUrls: readonly string[];
   close(): Promise<void>;
@@ -56,7 +60,7 @@ export async function open(options: SettingOptions): Promise<Setting> {
   }
 }
 
-async function build({ configuration, appendfsync, command, logs }: SettingOptions, closers: (() => unknown)[], close: () => Promise<void>): Promise<Setting> {
+async function build({ configuration, appendfsync, directory: serverDirectory, command: plainCommand, logs }: SettingOptions, closers: (() => unknown)[], close: () => Promise<void>): Promise<Setting> {
   const directory = temporaryDirectory();
   closers.push(directory.remove);
   const disk = configuration.diskOf === undefined ? null : join(directory.path, 'disk');
@@ -84,13 +88,14 @@ async function build({ configuration, appendfsync, command, logs }: SettingOptio
     ...(queue !== null && { QUEUE_URL: queueLink?.url ?? queue.url }),
     ...(store.url !== null && { STORE_URL: storeLink?.url ?? store.url }),
   };
+  const command = [...(configuration.isPurgeQuick ? QUICK_PURGE : []), ...plainCommand];
   const servers: SupervisedServer[] = [];
   const ports: number[] = [];
   for (let i = 0; i < configuration.servers; i++) {
     const port = await freePort();
     const name = `${configuration.name}-${i}`;
     const clockFile = configuration.faults.includes('clock') ? join(directory.path, `clock-${i}`) : null;
-    const server = new SupervisedServer({ name, port, environment, command, logFile: join(logs, `${name}.log`), clockFile });
+    const server = new SupervisedServer({ name, port, environment, directory: serverDirectory, command, logFile: join(logs, `${name}.log`), clockFile });
     server.start();
     closers.push(() => server.stop());
     servers.push(server);
@@ -98,9 +103,9 @@ async function build({ configuration, appendfsync, command, logs }: SettingOptio
   }
   const balancer = await Balancer.to(ports);
   closers.push(() => balancer.close());
-  await importRule(emqx, balancer.url);
-  const targets: Targets = { servers, rest: emqx.rest, queue, store: store.server, queueLink: queueLink?.proxy ?? null, storeLink: storeLink?.proxy ?? null, disk };
-  return { emqx, targets, serverUrls: ports.map((port) => `http://127.0.0.1:${port}`), close };
+  await importRule(emqx, join(serverDirectory, RULE), balancer.url, configuration.isHostile || configuration.isBusy ? '#' : 't/#');
+  const targets = { servers, rest: emqx.rest, queue, store: store.server, queueLink: queueLink?.proxy ?? null, storeLink: storeLink?.proxy ?? null, disk, broker: emqx.broker };
+  return { emqx, targets, balancer, serverUrls: ports.map((port) => `http://127.0.0.1:${port}`), close };
 }
 
 type Own = (database: Promise<OwnDatabase>) => Promise<OwnDatabase>;
@@ -146,8 +151,8 @@ async function linkTo(url: string | null): Promise<{ readonly proxy: FaultyProxy
   return { proxy, url: url.replace(`${host}${colon}${port}`, `${proxy.address.host}${colon}${proxy.address.port}`) };
 }
 
-async function importRule(emqx: EmqxStandIn, url: string): Promise<void> {
-  const shipped = readFileSync(RULE, 'utf8').replace('http://127.0.0.1:8480', url).replace(/"pool_size": \d+/, `"pool_size": ${CONNECTIONS}`);
+async function importRule(emqx: EmqxStandIn, rule: string, url: string, topics: string): Promise<void> {
+  const shipped = readFileSync(rule, 'utf8').replaceAll('t/#', topics).replace('http://127.0.0.1:8480', url).replace(/"pool_size": \d+/, `"pool_size": ${CONNECTIONS}`);
   const answer = await fetch(`${emqx.apiUrl}/configs?mode=merge`, {
     method: 'PUT',
     headers: { 'content-type': 'text/plain', authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}` },
