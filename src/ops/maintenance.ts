@@ -10,6 +10,8 @@ import type { Metrics } from '../base/metrics';
 const EVERY_MS = 60_000;
 /** One delete's size: bounded, so that it never holds locks for long. */
 const CHUNK = 1_000;
+/** The time in a minute for what everybody has read: the other work has its turn, too. ms. */
+const READ_MS = 40_000;
 const DAY_MS = 24 * 60 * 60_000;
 /** What nobody has seen for twice the longest ttl, and at least for so long, is of no use: its messages have expired. */
 const LEAST_UNSEEN_MS = 14 * DAY_MS;
@@ -46,11 +48,11 @@ export class Maintenance {
   }
 
   async run(): Promise<void> {
-    const { store, state, letters, readPurger, trimmer, vacuum, metrics, now } = this.deps;
+    const { store, state, letters, trimmer, vacuum, metrics, now } = this.deps;
     const unseen = now() - this.unseenMs();
     const steps: readonly (readonly [what: string, work: () => Promise<unknown>])[] = [
       ['expired messages', () => this.repeat(() => this.purgeExpired())],
-      ['messages that everybody has read', async () => metrics.messagesRemoved.inc(await readPurger.run())],
+      ['messages that everybody has read', () => this.purgeRead()],
       ['messages beyond maxStored', () => trimmer.sweep()],
       ['old subscriptions', () => this.repeat(() => store.purgeSubscriptions(unseen, CHUNK))],
       ['old client states', () => this.repeat(() => store.purgeClientStates({ disconnected: unseen, connected: Math.min(unseen, now() - CONNECTED_MS) }, CHUNK))],
@@ -74,6 +76,15 @@ export class Maintenance {
     this.deps.metrics.messagesRemoved.inc(purged.removed);
     this.deps.metrics.messagesExpired.inc(purged.removed);
     return purged;
+  }
+
+  private async purgeRead(): Promise<void> {
+    const start = performance.now();
+    for (let more = true; more && !this.stopped && performance.now() < start + READ_MS; ) {
+      const purged = await this.deps.readPurger.run(() => this.stopped);
+      this.deps.metrics.messagesRemoved.inc(purged.removed);
+      ({ more } = purged);
+    }
   }
 
   /** As long as there is more: a minute's run keeps up with the traffic of a minute. */

@@ -7,8 +7,8 @@ import { policy } from '../support/policies';
 const DAY_MS = 86_400_000;
 
 /** A store with rows that are due, and the shared state with expired leases. */
-function subject(due: Partial<Record<'messages' | 'tombstones' | 'leases' | 'positions' | 'subscriptions' | 'states', number>>, policies: readonly Policy[] = []) {
-  const left = { messages: 0, tombstones: 0, leases: 0, positions: 0, subscriptions: 0, states: 0, ...due };
+function subject(due: Partial<Record<'messages' | 'tombstones' | 'leases' | 'positions' | 'subscriptions' | 'states' | 'read', number>>, policies: readonly Policy[] = []) {
+  const left = { messages: 0, tombstones: 0, leases: 0, positions: 0, subscriptions: 0, states: 0, read: 0, ...due };
   const calls: string[] = [];
   const metrics = createMetrics();
   const take = (kind: keyof typeof left, limit: number) => {
@@ -34,7 +34,7 @@ function subject(due: Partial<Record<'messages' | 'tombstones' | 'leases' | 'pos
     },
     state: { purge: async (limit) => take('leases', limit).more },
     letters: { purge: async () => 0 },
-    readPurger: { run: async () => 0 },
+    readPurger: { run: async () => take('read', 10_000) },
     trimmer: {
       sweep: async () => {
         calls.push('sweep');
@@ -69,6 +69,13 @@ describe('maintenance', () => {
     const { maintenance, left } = subject({ positions: 5_500, subscriptions: 3_000, states: 1_001 });
     await maintenance.run();
     expect(left).toMatchObject({ positions: 0, subscriptions: 0, states: 0 });
+  });
+
+  it('removes what everybody has read as long as there is more', async () => {
+    const { maintenance, left, metrics } = subject({ read: 45_000 });
+    await maintenance.run();
+    expect(left.read).toBe(0);
+    expect((await metrics.messagesRemoved.get()).values[0]?.value).toBe(45_000);
   });
 
   it('costs one call of each kind when nothing is due', async () => {

@@ -81,7 +81,6 @@ export class OpenPositions implements ConsumerPositions {
       this.change(set);
     }
     await this.compact([...sets.values()].filter(({ topic }) => this.row(topic)?.mayCover === true));
-    for (const set of sets.values()) set.tidy(this.known.now(), this.known.policyOf(set.topic).ttlMs);
     for (const filter of new Set(refs.flatMap(({ filters }) => filters))) {
       const row = this.row(filter);
       if (row !== null && this.see(row.set)) this.changed.add(row.set);
@@ -94,21 +93,16 @@ export class OpenPositions implements ConsumerPositions {
    */
   async late(refs: readonly MessageRef[]): Promise<void> {
     await this.load(refs.map(({ topic }) => topic));
-    const now = this.known.now();
-    const sets = new Set<ReadSet>();
     for (const { topic, id } of refs) {
       const set = this.row(topic)?.set;
       if (set === undefined) continue;
-      set.addLate(id, now);
-      sets.add(set);
-    }
-    for (const set of sets) {
-      set.tidy(now, this.known.policyOf(set.topic).ttlMs);
+      set.addLate(id, this.known.now());
       this.changed.add(set);
     }
   }
 
   async save(version: number): Promise<void> {
+    for (const set of this.changed) set.tidy(this.known.now(), this.known.policyOf(set.topic).ttlMs);
     // Known to the purge before anything is. Nobody's row but the filter's: no version.
     const seen = `@${this.known.now()}`;
     if (this.filters.size > 0) await this.known.store.putPositions([...this.filters].map((topic) => ({ consumer: FILTERS, topic, id: '', receipts: [seen] })));
