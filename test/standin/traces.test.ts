@@ -101,8 +101,14 @@ describe('sessions as traced', () => {
     const client = await join('brief', PERSISTENT);
     await waitFor('late events', () => emqx.broker.lateEvents === 2);
     expect([emqx.pending, await list('/clients/brief/inflight_messages')]).toMatchObject([2, { msgids: [] }]);
+    // No part of the resume: its acknowledgement comes after theirs all the same.
+    await publish('t', ['d']);
+    await waitFor('one more', () => emqx.broker.lateEvents === 3);
     await leaves(client);
-    expect(events.slice(-3).map(({ event }) => event.event)).toEqual(['message.acked', 'message.acked', 'client.disconnected']);
+    expect(events.slice(-4).map(({ event }) => [event.event, String(event['payload'])])).toEqual([
+      ...['b', 'c', 'd'].map((text) => ['message.acked', text]),
+      ['client.disconnected', 'undefined'],
+    ]);
     expect(emqx.pending).toBe(0);
   });
 
@@ -151,6 +157,18 @@ describe('sessions as traced', () => {
     const traced = sameAs(name);
     receivedAsIn(name);
     expect([ackGroups(events), ackGroups(traced)]).toEqual([[1, 2], [1, 2]]);
+  });
+
+  test('a takeover keeps a session that would have ended with its connection', async () => {
+    const options: IClientOptions = { clean: false };
+    await (await join('brief', options, false)).subscribeAsync('t', { qos: 1 });
+    await publish('t', ['x']);
+    await waitFor('the message', () => received.length === 1);
+    const second = await join('brief', options);
+    await fired('message.acked');
+    expect(received.map(({ dup }) => dup)).toEqual([false, true]);
+    await leaves(second);
+    expect(emqx.broker.sessions.has('brief')).toBe(false);
   });
 
   test('a session that expires takes its subscriptions along', async () => {
