@@ -1,6 +1,9 @@
 import type { FaultBetween } from './causes';
 import type { Record } from './record';
 
+/** Subscriptions that follow each other more quickly are one (promise 9; STORM_MS in src/mailbox/times.ts). ms. */
+const STORM_MS = 2_500;
+
 export interface Wait {
   readonly subscriber: string;
   readonly ms: number;
@@ -11,16 +14,18 @@ export class Waits {
   /** Those in which nothing else was broken. */
   readonly all: Wait[] = [];
   private readonly since = new Map<string, number>();
+  private readonly subscribedAt = new Map<string, number>();
 
   constructor(private readonly faultBetween: FaultBetween) {}
 
-  /** @param open what is not acknowledged in its topics. @param goneSince when its last connection ended. */
-  subscribes(subscriber: string, open: Iterable<Record>, goneSince: number, now: number): void {
-    for (const record of open) {
-      if (!isWaiting(record, goneSince)) continue;
-      this.since.set(subscriber, now);
-      return;
-    }
+  /**
+   * Only a subscriber of whom everything was settled is asked: what was sent to its last connection and not acknowledged may hold up what comes behind it.
+   * @param open what is not acknowledged in its topics. @param goneSince when its last connection ended.
+   */
+  subscribes(subscriber: string, open: readonly Record[], goneSince: number, now: number): void {
+    const isStorm = now - (this.subscribedAt.get(subscriber) ?? -Infinity) < STORM_MS;
+    this.subscribedAt.set(subscriber, now);
+    if (!isStorm && open.some(({ acceptedAt }) => acceptedAt !== null) && open.every((record) => isUntouched(record, goneSince))) this.since.set(subscriber, now);
   }
 
   /** It has got a stored message, or it leaves without one. */
@@ -31,7 +36,7 @@ export class Waits {
   }
 }
 
-/** It was published while the client was away, and is stored: nobody but the server has it. What was sent to the last connection may be on its way. */
-function isWaiting({ publishedAt, acceptedAt, readings }: Record, goneSince: number): boolean {
-  return acceptedAt !== null && (publishedAt ?? -Infinity) > goneSince && [...readings.values()].some(({ sends }) => sends.length === 0);
+/** It was published while the client was away: EMQX did not deliver it, and nor did we. */
+function isUntouched({ publishedAt, readings }: Record, goneSince: number): boolean {
+  return (publishedAt ?? Infinity) > goneSince && [...readings.values()].every(({ sends }) => sends.length === 0);
 }
