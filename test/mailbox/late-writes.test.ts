@@ -1,43 +1,46 @@
-import { LateWrites } from '../../src/mailbox/positions/late-writes';
-import { markOf } from '../../src/mailbox/positions/positions';
-import { ANNOUNCED_MS } from '../../src/mailbox/times';
-import type { Late } from '../../src/lanes/jobs';
+import { LateWrites, type LateRef } from '../../src/mailbox/positions/late-writes';
+import { markOf, Positions } from '../../src/mailbox/positions/positions';
 import { MemoryStore } from '../support/memory-store';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';
 
-/** Two consumers, of which `past` has passed C, and `near` has announced that it will. */
+const LOOSE = 3;
+const NOW = 1_800_000_000_000;
+
+/** Three consumers: `past` has passed C, a pass of `near` may be about to, and that of `new` is not. */
 async function subject(mark: string | null = 'C') {
   const store = new MemoryStore();
-  const told: Late[] = [];
+  const told: LateRef[] = [];
   const marks = new Map(mark === null ? [] : [[markOf('t'), mark]]);
-  let now = 0;
   await store.putPositions([
     { consumer: 'past', topic: 't', id: 'C', receipts: [] },
-    { consumer: 'near', topic: 't', id: '', receipts: ['>C@0'] },
+    { consumer: 'near', topic: 't', id: '', receipts: ['D', 'E', 'F'] },
     { consumer: 'new', topic: 't', id: '', receipts: ['C'] },
   ]);
-  const lateWrites = new LateWrites({
-    store,
-    state: { get: async (key) => marks.get(key) ?? null },
-    lanes: { late: async (late) => void told.push(...late) },
-    policies: [policy({ filter: 'queue/#' }), policy({ mode: 'pubsub' })],
-    now: () => now,
-  });
-  const write = (id: string, { takenOver = false, topic = 't', during = async (): Promise<void> => undefined } = {}) => {
+  const state = {
+    getAll: async (keys: readonly string[]) => new Map([...marks].filter(([key]) => keys.includes(key))),
+    raise: async (entries: readonly { key: string; value: string }[]) => entries.forEach(({ key, value }) => value > (marks.get(key) ?? '') && marks.set(key, value)),
+  };
+  const policies = [policy({ filter: 'queue/#' }), policy({ mode: 'pubsub' })];
+  const lateWrites = new LateWrites({ store, state, lanes: { late: async (late) => void told.push(...late) }, policies }, LOOSE);
+  const positions = new Positions({ store, state, policies, now: () => NOW }, LOOSE);
+  /** @returns who is told. */
+  const write = async (id: string, { takenOver = false, topic = 't', during = async (): Promise<void> => undefined } = {}) => {
     const own = [message({ topic, id })];
-    return lateWrites.around(own, takenOver, async () => {
+    told.length = 0;
+    await lateWrites.around(own, takenOver, async () => {
       await during();
       await store.saveMessages(own);
-      return told.map(({ consumer }) => consumer);
     });
+    return told.map(({ consumer }) => consumer);
   };
-  return { store, marks, told, write, wait: (ms: number) => (now += ms) };
+  return { store, marks, told, write, positions };
 }
+type Write = Awaited<ReturnType<typeof subject>>['write'];
 
 /** Promise 17. */
 describe('a late write', () => {
-  it('is told, before it is stored, to those whose position has passed it or is about to', async () => {
+  it('is told to those whose position has passed it, and to those who may be about to', async () => {
     const { write } = await subject();
     expect(await write('B')).toEqual(['past', 'near']);
   });
@@ -56,10 +59,10 @@ describe('a late write', () => {
   });
 
   it.each([
-    ['was in hand when the process died', async (write: Awaited<ReturnType<typeof subject>>['write']) => write('B', { takenOver: true })],
+    ['was in hand when the process died', async (write: Write) => write('B', { takenOver: true })],
     [
       'failed before, and may be done',
-      async (write: Awaited<ReturnType<typeof subject>>['write']) => {
+      async (write: Write) => {
         await expect(write('B', { during: () => Promise.reject(new Error('away')) })).rejects.toThrow('away');
         return write('B');
       },
@@ -70,14 +73,57 @@ describe('a late write', () => {
     expect(await again(write)).toContain('past');
   });
 
-  it('is told afterwards when it took so long that somebody may have passed it meanwhile', async () => {
-    const { marks, told, write, wait } = await subject(null);
-    await write('B', {
-      during: async () => {
-        marks.set(markOf('t'), 'C');
-        wait(ANNOUNCED_MS / 2 + 1);
-      },
-    });
-    expect(told.map(({ consumer }) => consumer)).toEqual(['past', 'near']);
+  // The guard is the look after the save.
+  it('is told when somebody passed it while it was being stored', async () => {
+    const { marks, write } = await subject(null);
+    expect(await write('B', { during: async () => void marks.set(markOf('t'), 'C') })).toEqual(['past', 'near']);
+  });
+
+  it('is told in one read of the shared state for all topics, before and after', async () => {
+    const { store } = await subject();
+    let reads = 0;
+    const lateWrites = new LateWrites({ store, state: { getAll: async () => (reads++, new Map()) }, lanes: { late: async () => undefined }, policies: [policy({ mode: 'pubsub' })] });
+    await lateWrites.around(['a', 'b', 'c'].map((topic) => message({ topic })), false, async () => undefined);
+    expect(reads).toBe(2);
+  });
+});
+
+/** Promises 17 and 21. */
+describe('a pass that stood still', () => {
+  /** It has listed what is stored, B not among it, and read C to F; then B is stored, and told to the lane's next owner. */
+  async function stalled() {
+    const { store, write, positions } = await subject(null);
+    await store.saveMessages(['D', 'E', 'F', 'G'].map((id) => message({ topic: 't', id })));
+    const zombie = positions.open('near');
+    await zombie.read([{ topic: 't', id: 'A', filters: [] }, { topic: 't', id: 'G', filters: [] }]);
+    expect(await write('B')).toEqual(['past', 'near']);
+    const successor = positions.open('near');
+    await successor.late([{ topic: 't', id: 'B' }]);
+    return { store, zombie, successor, positions };
+  }
+  const hasB = async (positions: Positions) => (await positions.open('near').sets(['t'], []))[0]?.has({ id: 'B', publishReceivedAt: NOW });
+
+  it('can not hide what was stored meanwhile: the news is written though the row says nothing new', async () => {
+    const { zombie, successor, positions } = await stalled();
+    expect(successor.isChanged).toBe(true);
+    await successor.save(2);
+    await zombie.save(1);
+    expect(await hasB(positions)).toBe(false);
+  });
+
+  it('would hide it without versions', async () => {
+    const { zombie, successor, positions } = await stalled();
+    await successor.save(2);
+    await zombie.save(3);
+    expect(await hasB(positions)).toBe(true);
+  });
+
+  it('does not hide it either when it was quicker, and the news comes then', async () => {
+    const { zombie, positions } = await stalled();
+    await zombie.save(1);
+    const next = positions.open('near');
+    await next.late([{ topic: 't', id: 'B' }]);
+    await next.save(2);
+    expect(await hasB(positions)).toBe(false);
   });
 });

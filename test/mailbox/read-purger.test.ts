@@ -1,4 +1,5 @@
-import { FILTERS } from '../../src/mailbox/positions/positions';
+import type { LaneProgress } from '../../src/lanes/sequence';
+import { FILTERS, Positions } from '../../src/mailbox/positions/positions';
 import { ReadPurger } from '../../src/mailbox/positions/read-purger';
 import { MemoryStore } from '../support/memory-store';
 import { message } from '../support/messages';
@@ -7,14 +8,25 @@ import { policy } from '../support/policies';
 const NOW = 1_000_000_000;
 const TTL = 100_000;
 const ids = ['A', 'B', 'C'];
+const LANES = { messages: ['m'], clients: ['c'] };
 
-async function left(positions: readonly [string, string, readonly string[]][], fields: Parameters<typeof policy>[0] = {}) {
+/** Lanes with nothing to do, or as `progress` says. */
+function purgerOf(store: MemoryStore, fields: Parameters<typeof policy>[0] = {}, { progress = (_: string): LaneProgress => ({ tail: 0, oldest: null }), lookMs = 2_000 } = {}) {
+  const sequence = { progress: async (lanes: readonly string[]) => new Map(lanes.map((lane) => [lane, progress(lane)])) };
+  return new ReadPurger({ store, sequence, lanes: LANES, policies: [policy({ mode: 'pubsub', ttlMs: TTL, ...fields })], now: () => NOW }, lookMs, 60);
+}
+
+async function storeOf(positions: readonly [string, string, readonly string[]][]): Promise<MemoryStore> {
   const store = new MemoryStore();
   await store.saveMessages(ids.map((id) => message({ topic: 't/1', id, publishReceivedAt: NOW - 50_000 })));
   await store.saveMessages([message({ topic: 't/1', id: 'D', publishReceivedAt: NOW - 1 })]);
   await store.putPositions(positions.map(([consumer, topic, receipts]) => ({ consumer, topic, id: '', receipts })));
-  const purger = new ReadPurger({ store, policies: [policy({ mode: 'pubsub', ttlMs: TTL, ...fields })], now: () => NOW });
-  const removed = await purger.run();
+  return store;
+}
+
+async function left(positions: readonly [string, string, readonly string[]][], fields: Parameters<typeof policy>[0] = {}) {
+  const store = await storeOf(positions);
+  const { removed } = await purgerOf(store, fields).run();
   const kept = [...store.messages.keys()];
   expect(removed).toBe(4 - kept.length);
   return kept.join('');
@@ -46,27 +58,121 @@ describe('the purge of what is read', () => {
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 'u/+', [seen]], [FILTERS, 'u/+', [seen]]])).toBe('CD');
   });
 
-  it('goes on at the next run where its time was over, and begins again at the end', async () => {
-    const store = new MemoryStore();
-    const fill = async (id: string) => {
-      for (const [i, topic] of ['t/1', 't/2', 't/3'].entries()) {
-        await store.saveMessages([message({ topic, id: `${id}${i}`, publishReceivedAt: NOW - 50_000 })]);
-        await store.putPositions([{ consumer: 'c', topic, id: '', receipts: [seen, `${id}${i}`] }]);
-      }
-    };
-    const purger = new ReadPurger({ store, policies: [policy({ mode: 'pubsub' })], now: () => NOW }, 0);
-    await fill('A');
-    for (const left of [2, 1, 0]) {
-      expect(await purger.run()).toBe(1);
-      expect(store.messages.size).toBe(left);
-    }
-    // The end of the list, then from its start.
-    expect(await purger.run()).toBe(0);
-    await fill('B');
-    expect((await purger.run()) + (await purger.run())).toBeGreaterThan(0);
-  });
-
   it('knows since when a wildcard subscriber reads', async () => {
     expect(await left([['c', 't/1', [seen, 'A']], ['w', 't/+', [seen, `^${NOW - 40_000}`]], registered], { from: 'now' })).toBe('BCD');
+  });
+
+  it('costs no look at messages while somebody has read nothing', async () => {
+    const store = await storeOf([['c', 't/1', [seen, 'A', 'B']], ['d', 't/1', [seen]]]);
+    store.listRefs = () => Promise.reject(new Error('not to be read'));
+    expect(await purgerOf(store).run()).toEqual({ removed: 0, more: false });
+  });
+
+  it('steps over what somebody never reads', async () => {
+    const store = new MemoryStore();
+    const all = Array.from({ length: 3_000 }, (_, i) => `M${String(i).padStart(4, '0')}`);
+    await store.saveMessages(all.map((id) => message({ topic: 't/1', id, publishReceivedAt: NOW - 50_000 })));
+    await store.putPositions([{ consumer: 'c', topic: 't/1', id: '', receipts: [seen, 'M2900..M2999'] }]);
+    let looks = 0;
+    const listRefs = store.listRefs.bind(store);
+    store.listRefs = (query) => (looks++, listRefs(query));
+    expect(await purgerOf(store).run()).toEqual({ removed: 100, more: false });
+    expect(looks).toBe(1);
+  });
+});
+
+describe('between the two looks', () => {
+  /** Something is in a lane at the first look, and done later. */
+  function withWork(store: MemoryStore, lane: 'm' | 'c', work: () => Promise<void>) {
+    let asked = 0;
+    let done = false;
+    const purger = purgerOf(store, {}, {
+      progress: (each) => {
+        if (each !== lane || done) return { tail: 7, oldest: null };
+        if (++asked === 2) void work().then(() => (done = true));
+        return { tail: 7, oldest: 7 };
+      },
+    });
+    return purger;
+  }
+
+  // Promise 4. The guard is the second look: c has read everything, and d has subscribed and is still in its lane.
+  it('a subscription that was accepted is taken in', async () => {
+    const store = await storeOf([['c', 't/1', [seen, 'A', 'B']]]);
+    const positions = new Positions({ store, state: { raise: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => NOW });
+    const purger = withWork(store, 'c', async () => {
+      const own = positions.open('d');
+      await own.subscribed('t/1', NOW);
+      await own.save(1);
+    });
+    expect(await purger.run()).toEqual({ removed: 0, more: false });
+    expect(store.messages.size).toBe(4);
+  });
+
+  // Promise 17.
+  it('what a writer tells of late messages is taken in', async () => {
+    const store = await storeOf([['c', 't/1', [seen, 'A..C']]]);
+    const purger = withWork(store, 'm', async () => {
+      await store.putPositions([{ consumer: 'c', topic: 't/1', id: '', receipts: [seen, 'A..C', '!B'] }]);
+    });
+    expect(await purger.run()).toMatchObject({ removed: 2 });
+    expect([...store.messages.keys()]).toEqual(['B', 'D']);
+  });
+
+  it('a lane that is behind leaves it to the next run, which finds the same', async () => {
+    const store = await storeOf([['c', 't/1', [seen, 'A', 'B']]]);
+    let isBehind = true;
+    const purger = purgerOf(store, {}, { progress: () => ({ tail: 7, oldest: isBehind ? 3 : 8 }) });
+    expect(await purger.run()).toEqual({ removed: 0, more: false });
+    expect(store.messages.size).toBe(4);
+    isBehind = false;
+    expect(await purger.run()).toMatchObject({ removed: 2 });
+  });
+
+  it('a server that stops does not wait', async () => {
+    const store = await storeOf([['c', 't/1', [seen, 'A', 'B']]]);
+    const purger = purgerOf(store, {}, { progress: () => ({ tail: 7, oldest: 3 }) });
+    expect(await purger.run(() => true)).toEqual({ removed: 0, more: false });
+  });
+});
+
+describe('a run', () => {
+  it('is followed by another at once where its time was over, which goes on there; at the end the list begins again', async () => {
+    const store = new MemoryStore();
+    const fill = async (id: string) => {
+      for (let i = 0; i < 10; i++) {
+        await store.saveMessages([message({ topic: `t/${i}`, id: `${id}${i}`, publishReceivedAt: NOW - 50_000 })]);
+        await store.putPositions([{ consumer: 'c', topic: `t/${i}`, id: '', receipts: [seen, `${id}${i}`] }]);
+      }
+    };
+    const purger = purgerOf(store, {}, { lookMs: 0 });
+    await fill('A');
+    const runs: number[] = [];
+    for (let more = true; more; ) {
+      const run = await purger.run();
+      runs.push(run.removed);
+      ({ more } = run);
+    }
+    expect(runs.slice(0, 3)).toEqual([4, 4, 2]);
+    expect(store.messages.size).toBe(0);
+    await fill('B');
+    for (let i = 0; i < 4; i++) await purger.run();
+    expect(store.messages.size).toBe(0);
+  });
+
+  it('removes all of a topic that has more than one run keeps in mind, run after run', async () => {
+    const store = new MemoryStore();
+    const all = Array.from({ length: 21_000 }, (_, i) => `M${String(i).padStart(5, '0')}`);
+    const refs = all.map((id) => ({ id, publishReceivedAt: NOW - 50_000 }));
+    const left = new Set(all);
+    const counted = Object.assign(store, {
+      listTopics: async ({ after }: { after: string }) => (after === '' ? ['t/1'] : []),
+      listRefs: async ({ after, limit }: { after: string; limit: number }) => refs.filter(({ id }) => left.has(id) && id > after).slice(0, limit),
+      removeMessages: async (own: readonly { id: string }[]) => own.filter(({ id }) => left.delete(id)).length,
+    });
+    await counted.putPositions([{ consumer: 'c', topic: 't/1', id: all.at(-1) as string, receipts: [seen] }]);
+    const purger = purgerOf(counted);
+    expect(await purger.run()).toEqual({ removed: 20_000, more: true });
+    expect(await purger.run()).toEqual({ removed: 1_000, more: false });
   });
 });

@@ -133,7 +133,8 @@ export class ReadPurger {
       for (let i = 0; i < done.length && !isStopped(); i += PAGE) {
         const own = done.slice(i, i + PAGE).map(({ id }) => ({ topic, id }));
         // The tombstones: its event may come once more, and nobody's position would know it as read.
-        removed += await this.deps.store.removeMessages(own, this.deps.now() + TOMBSTONE_MS);
+        const count = await this.deps.store.removeMessages(own, this.deps.now() + TOMBSTONE_MS);
+        removed += count;
       }
     });
     return removed;
