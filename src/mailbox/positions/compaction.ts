@@ -1,5 +1,6 @@
 import type { StoredRef } from '../../stores/store';
-import { before, timeOf } from '../../mqtt/message-id';
+import { before, isTimed } from '../../mqtt/message-id';
+import { floorOf } from './id-list';
 import { greater, type ReadSet } from './read-set';
 
 /** Ids that are in no range: it is not worth a look to have fewer. */
@@ -24,8 +25,8 @@ export const mayCover = (set: ReadSet, loose = LOOSE): boolean => set.fresh.size
 /** Up to where it is worth to cover: to an id that was read, is settled, and behind which something is stored. null: it is not. */
 export async function coverUntil(set: ReadSet, list: List, now: number, loose = LOOSE): Promise<string | null> {
   const read = [...set.fresh].sort();
-  const isSettled = (id: string) => (timeOf(id) ?? 0) < now - SETTLED_MS;
-  const settled = read.filter((id, i) => i < read.length - MOST_UNSETTLED || isSettled(id));
+  const floor = floorOf(now - SETTLED_MS);
+  const settled = read.filter((id, i) => i < read.length - MOST_UNSETTLED || id < floor || !isTimed(id));
   const [first, last] = [settled[0], settled.at(-1)];
   if (settled.length < loose || first === undefined || last === undefined) return null;
   if ((await list(before(last), 1)).length > 0) return last;

@@ -44,6 +44,11 @@ export function readIds(text: string): string[] {
   return ids;
 }
 
+/** What sorts before all of EMQX's ids of this time (ms) and later, and after those of before. */
+export function floorOf(time: number): string {
+  return Number.isFinite(time) && time > 0 ? (BigInt(Math.floor(time)) * 1000n).toString(16).toUpperCase().padStart(16, '0') : '';
+}
+
 function write(ids: readonly string[], separator: string, short: (id: string) => string): string {
   const texts = ids.map(short);
   const tails = texts.slice(1).map((text, i) => text.slice(sharedLength(text, texts[i] ?? '')));

@@ -1,7 +1,8 @@
+import { groupBy } from '../../base/parallel';
 import type { Position, StoredRef } from '../../stores/store';
-import { before, isTimed, timeOf } from '../../mqtt/message-id';
+import { before, isTimed } from '../../mqtt/message-id';
 import { TOMBSTONE_MS } from '../times';
-import { readIds, writeIds } from './id-list';
+import { floorOf, readIds, writeIds } from './id-list';
 import { Ranges, type Range } from './ranges';
 
 /** DynamoDB takes 400 KB for a row. Beyond these the oldest are forgotten: a repeat, never a loss. */
@@ -77,8 +78,7 @@ export class ReadSet {
   /** `version` is that of the row when it is written. */
   toPosition(version?: number): Position {
     const ranges = this.ranges.all();
-    const byTime = new Map<number, string[]>();
-    for (const [id, time] of this.absorbed) byTime.set(time, [...(byTime.get(time) ?? []), id]);
+    const byTime = groupBy([...this.absorbed.keys()], (id) => String(this.absorbed.get(id)));
     const receipts = [
       ...(this.seenAt === null ? [] : [`@${this.seenAt}`]),
       ...(this.startsAt === null ? [] : [`^${this.startsAt}`]),
@@ -156,15 +156,16 @@ export class ReadSet {
 
   /** Forgets what can't matter any more, and more of it when it is too much. */
   tidy(now: number, ttlMs: number): void {
-    const older = (id: string, ms: number) => (timeOf(id) ?? Infinity) < now - ms;
-    for (const id of this.fresh) if (older(id, ttlMs)) this.fresh.delete(id);
+    const [expired, forgotten] = [floorOf(now - ttlMs), floorOf(now - TOMBSTONE_MS)];
+    const isExpired = (id: string) => id < expired && isTimed(id);
+    for (const id of this.fresh) if (isExpired(id)) this.fresh.delete(id);
     // In a range only what came early is of use, as long as a tombstone would be.
-    for (const id of this.early) if (older(id, ttlMs) || (older(id, TOMBSTONE_MS) && this.hides(id))) this.early.delete(id);
-    for (const id of this.late) if (older(id, ttlMs) || !this.hides(id)) this.late.delete(id);
+    for (const id of this.early) if (isExpired(id) || (id < forgotten && isTimed(id) && this.hides(id))) this.early.delete(id);
+    for (const id of this.late) if (isExpired(id) || !this.hides(id)) this.late.delete(id);
     for (const [id, time] of this.absorbed) if (time < now - ABSORBED_MS || time > now + ABSORBED_MS) this.absorbed.delete(id);
     for (const id of [...this.absorbed.keys()].slice(0, -MOST_ABSORBED)) this.absorbed.delete(id);
     if (this.late.size > MOST_LATE) this.stepBack();
-    this.ranges.keep(({ last }) => !older(last, ttlMs));
+    this.ranges.keep(({ last }) => !isExpired(last));
     this.bound();
   }
 
