@@ -3,7 +3,7 @@ import { splitShare, stripInbox } from '../../mqtt/topic';
 import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS, STALLED_MS } from '../times';
 import type { Fact } from './fact';
 import { hasOverlap } from './freshness';
-import { voided } from './losses';
+import { isAtStart, voided } from './losses';
 import type { Copy, Mailbox, Session } from './mailbox';
 import type { Stepped } from './step';
 
@@ -20,10 +20,10 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   const asks = mailbox.asks + 1;
   if (view === null) {
     const session = mailbox.session === null ? null : { ...mailbox.session, connected: false };
-    return voided({ ...mailbox, session, asks }, Infinity);
+    return voided({ ...mailbox, session, asks, askedAt: now }, Infinity);
   }
   const session = sessionOf(mailbox.session, view);
-  const before: Mailbox = { ...mailbox, session, asks, askAt: null };
+  const before: Mailbox = { ...mailbox, session, asks, askedAt: now, askAt: null };
   // It has the copies of an older session no more, and what that had subscribed to.
   const isOver = session.isNew === true && (mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt);
   const { mailbox: next, freed } = isOver ? voided(before, view.createdAt - SAME_MOMENT_MS) : { mailbox: before, freed: [] };
@@ -58,11 +58,12 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
   };
   const out = marked(mailbox.out, isMissing);
   const held = new Set(others.map(({ id }) => id));
-  const isSure = isUntouched(mailbox) && listed.size === 0;
+  const begins = isBeginning(mailbox) && !(isUntouched(mailbox) && listed.size === 0);
+  const isInDoubt = begins || [...out.values()].some((copy) => copy.isMissing);
   const isMuch = held.size > MUCH || !isComplete;
   return {
     ...{ ...mailbox, out, held, doubtsBySilence: false },
-    doubtUntil: isSure ? null : now + ON_ITS_WAY_MS,
+    doubtUntil: isInDoubt ? now + ON_ITS_WAY_MS : null,
     askAt: isMuch && mailbox.runs.length > 0 ? now + FIRST_PAUSE_MS * 2 ** Math.min(mailbox.asks - 1, MOST_DOUBLINGS) : null,
   };
 }
@@ -74,8 +75,15 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
 function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, now: number): Mailbox {
   const since = mailbox.session?.connectedAt ?? 0;
   const isMissing = ({ sentAt }: Copy): boolean => queued + inflight === 0 || sentAt < since || now - sentAt > STALLED_MS;
-  const isSure = isUntouched(mailbox) && queued + inflight === 0;
-  return { ...mailbox, out: marked(mailbox.out, isMissing), held: new Set(), doubtsBySilence: true, doubtUntil: isSure ? null : now + SILENCE_MS };
+  const begins = isBeginning(mailbox) && !(isUntouched(mailbox) && queued + inflight === 0);
+  const out = marked(mailbox.out, isMissing);
+  const isInDoubt = begins || [...out.values()].some((copy) => copy.isMissing);
+  return { ...mailbox, out, held: new Set(), doubtsBySilence: true, doubtUntil: isInDoubt ? now + SILENCE_MS : null };
+}
+
+/** A run that begins may find what was acknowledged a moment ago; one that goes on reads what is newer than that. */
+function isBeginning({ runs, held }: Mailbox): boolean {
+  return runs.some((run) => isAtStart(run) && (run.looks === 0 || held.size > 0));
 }
 
 /** Nothing that a run of it may send can have been acknowledged a moment ago. */

@@ -77,7 +77,7 @@ function withoutCounted(run: Run, copies: readonly Copy[]): Run {
   return own === 0 ? run : { ...run, sent: Math.max(0, run.sent - own) };
 }
 
-function isAtStart({ cursor }: Run): boolean {
+export function isAtStart({ cursor }: Run): boolean {
   return cursor !== null && cursor.topic === START.topic && cursor.id === START.id;
 }
 

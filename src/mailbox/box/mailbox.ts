@@ -22,8 +22,9 @@ export interface Mailbox {
   readonly retryAt: number | null;
   /** Ids of messages that EMQX had of its own in the client's session when it was asked last: EMQX delivers them. */
   readonly held: ReadonlySet<string>;
-  /** When EMQX is to be asked what it holds (ms, our clock), and how often it was asked since the client last acknowledged something. */
+  /** When EMQX is to be asked what it holds, when it was asked last (ms, our clock), and how often since the client last acknowledged something. */
   readonly askAt: number | null;
+  readonly askedAt: number;
   readonly asks: number;
   /** Nothing is sent before (ms, our clock): acknowledgements of what EMQX does not hold any more may be on their way, or a pause paces QoS 0. */
   readonly doubtUntil: number | null;
@@ -34,8 +35,9 @@ export interface Mailbox {
   readonly movedAt: number;
   /** The newest unsubscribe of a filter: a request that is older than that is void. */
   readonly left: readonly Left[];
-  /** When a wake of the queue is due (ms, our clock). */
+  /** When the queue wakes the mailbox, and when once more after that (ms, our clock). */
   readonly wakeAt: number | null;
+  readonly thenAt: number | null;
 }
 
 export interface Session {
@@ -128,7 +130,7 @@ export const START: Cursor = { topic: '', id: '' };
 export function emptyMailbox(consumer: string): Mailbox {
   return {
     ...{ consumer, session: null, runs: [], out: new Map(), again: [], budget: 0, rounds: 0, retryAt: null, held: new Set() },
-    ...{ askAt: null, asks: 0, doubtUntil: null, doubtsBySilence: false, pausedUntil: null, movedAt: 0, left: [], wakeAt: null },
+    ...{ askAt: null, askedAt: 0, asks: 0, doubtUntil: null, doubtsBySilence: false, pausedUntil: null, movedAt: 0, left: [], wakeAt: null },
   };
 }
 

@@ -48,7 +48,7 @@ function stalledAt(mailbox: Mailbox): number | null {
   if (mailbox.out.size === 0 || mailbox.doubtUntil !== null) return null;
   if (isGroup(mailbox)) return [...mailbox.out.values()].reduce((oldest, { sentAt }) => Math.min(oldest, sentAt), Infinity) + GROUP_LOST_MS;
   const isWaiting = mailbox.runs.some(({ cursor }) => cursor !== null);
-  return mailbox.movedAt + (isWaiting ? STALLED_FULL_MS : STALLED_MS) * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);
+  return Math.max(mailbox.movedAt, mailbox.askedAt) + (isWaiting ? STALLED_FULL_MS : STALLED_MS) * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);
 }
 
 function wakeAt(mailbox: Mailbox, now: number, isHere: boolean): number | null {

@@ -153,7 +153,7 @@ function due(mailbox: Mailbox, now: number): Stepped {
   if (!isAnythingDue(mailbox, now)) return kept(mailbox);
   let next: Mailbox = {
     ...mailbox,
-    wakeAt: isOver(mailbox.wakeAt) ? null : mailbox.wakeAt,
+    ...(isOver(mailbox.wakeAt) && { wakeAt: isOver(mailbox.thenAt) ? null : mailbox.thenAt, thenAt: null }),
     pausedUntil: isOver(mailbox.pausedUntil) ? null : mailbox.pausedUntil,
     ...(isOver(mailbox.retryAt) && { retryAt: null, budget: Math.max(1, mailbox.budget) }),
   };
@@ -165,8 +165,8 @@ function due(mailbox: Mailbox, now: number): Stepped {
     freed.push(...settled.freed);
   }
   if (next.session?.connected === false || !next.runs.some(({ lookAt }) => isOver(lookAt))) return { mailbox: next, freed };
-  // What was out or held may be lost by now.
-  const isDoubtful = !isGroup(next) && (next.held.size > 0 || next.out.size > 0);
+  // EMQX may have lost by now what it held.
+  const isDoubtful = !isGroup(next) && next.held.size > 0;
   const gathers = isGroup(next) ? 1 : 0;
   const again = { cursor: START, behind: 'note', gathers, leavesRetained: false, lookAt: null, isBlocked: false } as const;
   const runs = next.runs.map((run): Run => (isOver(run.lookAt) ? { ...run, ...again, looks: run.looks + 1 } : run));

@@ -158,7 +158,7 @@ export class MailPass {
       const { wakeAt } = seat.mailbox;
       if (wanted === null || (wakeAt !== null && wakeAt <= wanted && wakeAt > now)) continue;
       due.push({ to: seat.key, at: Math.max(wanted, now) });
-      seat.wakesAt(Math.max(wanted, now));
+      seat.wakesAt(Math.max(wanted, now), now);
     }
     if (due.length > 0) await this.deps.lanes.wake(due, now);
   }

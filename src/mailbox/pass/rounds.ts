@@ -90,9 +90,9 @@ export class Rounds {
     if (run === null) return null;
     const name = JSON.stringify([run.clientid, run.filter, run.requestedAt, run.looks]);
     if (work.reader?.run !== name) work.reader = { run: name, reader: new RunReader(this.deps, this.size, seat, run) };
-    const roomOf = (policy: Policy): number => Math.min(policy.window - taken(seat.mailbox), roomAtQos0(work));
+    const roomOf = (policy: Policy): number => Math.min(policy.window - taken(seat.mailbox), roomAtQos0(work, policy));
     const reading = await work.reader.reader.next(run.cursor ?? START, run.sent, roomOf, this.deps.now());
-    if (!('stop' in reading)) return { parcel: { seat, run, ...reading }, cursor: reading.cursor };
+    if (!('stop' in reading)) return paced({ seat, run, ...reading }, reading.cursor, work);
     this.stop(seat, work, run, reading);
     return null;
   }
@@ -101,7 +101,7 @@ export class Rounds {
     const now = this.deps.now();
     if (reading.stop === 'tired') work.isTired = true;
     const policy = reading.stop === 'full' ? policyFor(this.deps.policies, reading.cursor.topic) : null;
-    const isPaced = reading.stop === 'full' && roomAtQos0(work) <= 0;
+    const isPaced = policy !== null && roomAtQos0(work, policy) <= 0;
     seat.learn(
       {
         ...{ kind: 'sent', clientid: run.clientid, filter: run.filter, copies: [], unclocked: 0, isBlocked: false, isOver: false, hasInbox: run.hasInbox },
@@ -124,7 +124,7 @@ export class Rounds {
     const now = this.deps.now();
     work.messages += result.unclocked.length;
     work.bytes += result.unclocked.reduce((sum, { payload }) => sum + payload.length, 0);
-    const pauseUntil = result.isStopped ? now + GRACE_MS : roomAtQos0(work) <= 0 ? now + PAUSE_MS : null;
+    const pauseUntil = result.isStopped ? now + GRACE_MS : roomAtQos0(work, policy) <= 0 ? now + PAUSE_MS : null;
     // Of what was not sent after all nothing may be passed over.
     const isUnsure = result.isStopped || seat.error !== null;
     seat.learn(
@@ -166,8 +166,21 @@ function wants(seat: Seat, now: number): boolean {
   return again > 0 || run !== null;
 }
 
-function roomAtQos0({ messages, bytes }: Work): number {
-  return bytes >= UNCLOCKED_BYTES ? 0 : UNCLOCKED - messages;
+function roomAtQos0({ messages, bytes }: Work, { window }: Policy): number {
+  return bytes >= UNCLOCKED_BYTES ? 0 : Math.min(window, UNCLOCKED) - messages;
+}
+
+/** What nobody acknowledges is cut off where it becomes too much for one time. */
+function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
+  let { bytes } = work;
+  const count = parcel.messages.findIndex(({ qos, payload }) => {
+    const isFull = bytes >= UNCLOCKED_BYTES;
+    if (Math.min(qos, parcel.run.qos) === 0) bytes += payload.length;
+    return isFull && Math.min(qos, parcel.run.qos) === 0;
+  });
+  const last = parcel.messages[count - 1];
+  if (count < 1 || last === undefined) return { parcel, cursor };
+  return { parcel: { ...parcel, messages: parcel.messages.slice(0, count) }, cursor: { topic: last.topic, id: last.id } };
 }
 
 /** 1: enough for a request to EMQX. */

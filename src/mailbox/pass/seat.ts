@@ -69,9 +69,11 @@ export class Seat {
     return planOf(this.current, now);
   }
 
-  /** When the queue will wake it, if it is asked to. */
-  wakesAt(at: number): void {
-    this.current = { ...this.current, wakeAt: at };
+  /** The queue will wake it then; a later wake that was asked for before still comes. */
+  wakesAt(at: number, now: number): void {
+    const { wakeAt, thenAt } = this.current;
+    const later = wakeAt !== null && wakeAt > now ? wakeAt : thenAt;
+    this.current = { ...this.current, wakeAt: at, thenAt: later };
   }
 
   async read(refs: readonly ReadRef[]): Promise<void> {

@@ -88,16 +88,17 @@ export class Sender {
     if (sentByEmqx !== null) await this.settle(parcel, [sentByEmqx]);
     const wanted = parcel.messages.filter((message) => message !== sentByEmqx && (acked(message) || policy.qos0 !== 'skip'));
     const isKept = (message: Message) => policy.qos0 === 'keep' && !acked(message);
-    const once = await this.claims.takeOnce(seat.key, run.requestedAt, wanted.filter(isKept).map(({ id }) => id));
+    const once = await this.claims.takeOnce(seat.key, run.at, wanted.filter(isKept).map(({ id }) => id));
     const candidates = wanted.filter((message) => !isKept(message) || once.has(message.id));
     const { granted, own } = await this.claims.take(seat.key, policy.mode, candidates.map(({ id }) => id));
     const stop = candidates.findIndex((message) => own.has(message.id) && !isKept(message));
     const due = (stop < 0 ? candidates : candidates.slice(0, stop)).filter(({ id }) => granted.has(id));
     const isDue = new Set(due.map(({ id }) => id));
     const unused = candidates.filter(({ id }) => granted.has(id) && !isDue.has(id)).map(({ id }) => id);
-    const unsent = candidates.filter(({ id }) => once.has(id) && !isDue.has(id)).map(({ id }) => id);
+    // What this mailbox has just been sent for another subscription it was sent for this one, too.
+    const unsent = candidates.filter(({ id }) => once.has(id) && !isDue.has(id) && !own.has(id)).map(({ id }) => id);
     await this.claims.giveUp(seat.key, unused);
-    await this.claims.giveUpOnce(seat.key, run.requestedAt, unsent);
+    await this.claims.giveUpOnce(seat.key, run.at, unsent);
     const isBlocked = candidates.some(({ id }) => !granted.has(id) && !own.has(id));
     const load: Load = { parcel, due, isBlocked, isStopped: stop >= 0, once, hasInbox: run.hasInbox, isOver: false };
     await this.openInbox(load);
@@ -194,7 +195,7 @@ export class Sender {
   private async free({ seat, run }: Parcel, messages: readonly Message[], once: ReadonlySet<string>): Promise<void> {
     const ids = messages.map(({ id }) => id);
     await this.claims.giveUp(seat.key, ids);
-    await this.claims.giveUpOnce(seat.key, run.requestedAt, ids.filter((id) => once.has(id)));
+    await this.claims.giveUpOnce(seat.key, run.at, ids.filter((id) => once.has(id)));
   }
 
   private deliveryOf(message: Message, { seat, run, policy }: Parcel, now: number): Delivery {

@@ -1,13 +1,14 @@
 import type { Document, Long } from 'mongodb';
 import { clampQos } from '../../mqtt/qos';
+import { lastSubscriptions, newestStates } from '../shared/newest';
 import { compareText } from '../shared/order';
-import { isOver, seenDay } from '../shared/unseen';
+import { isOver } from '../shared/unseen';
 import type { ClientState, ClientStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
-import type { Database, Id, Write } from './database';
+import type { Database, Write } from './database';
 import { keyOf } from './keys';
 import { putNewest } from './newest';
+import { due, purgeUnseen } from './purge';
 import { timeOf, type StoredTime } from './rows';
-import { TopicIndex } from './topic-index';
 
 interface ClientDocument extends Document {
   readonly clientid: string;
@@ -30,7 +31,7 @@ export class ClientCollections implements ClientStore {
   constructor(private readonly db: Database) {}
 
   saveClientStates(states: readonly ClientState[]): Promise<void> {
-    const versions = newestByClient(states).map((state) => ({
+    const versions = newestStates(states).map((state) => ({
       key: keyOf(state.clientid),
       version: new Date(state.at),
       fields: {
@@ -75,8 +76,8 @@ export class ClientCollections implements ClientStore {
   }
 
   async purgeSubscriptions(before: number, limit: number): Promise<Purged> {
-    const due = await due<XXDocument & { client_key: string }>('mqtt_sub', before, limit);
-    const ofThem = { client_key: { $in: [...new Set(due.map(({ client_key }) => client_key))] } };
+    const found = await due<Document & { client_key: string }>(this.db, 'mqtt_sub', before, limit);
+    const ofThem = { client_key: { $in: [...new Set(found.map(({ client_key }) => client_key))] } };
     const clients = await this.db.find<ClientDocument & { client_key: string }>('mqtt_client', ofThem, { projection: { client_key: 1, state: 1, changed_at: 1 } });
     const recent = { ...ofThem, seen_at: { $gt: new Date(before) } };
     const others = await this.db.find<{ client_key: string; seen_at: Date }>('mqtt_sub', recent, { projection: { client_key: 1, seen_at: 1 } });
@@ -84,17 +85,17 @@ export class ClientCollections implements ClientStore {
     const note = (client: string, at: number) => seen.set(client, Math.max(seen.get(client) ?? 0, at));
     for (const { client_key, state, changed_at } of clients) note(client_key, state === 1 ? Date.now() : changed_at.getTime());
     for (const { client_key, seen_at } of others) note(client_key, seen_at.getTime());
-    return this.purge('mqtt_sub', due, ({ client_key }) => seen.get(client_key) ?? 0, before, limit);
+    return purgeUnseen(this.db, 'mqtt_sub', found, ({ client_key }) => seen.get(client_key) ?? 0, { before, limit });
   }
 
   async purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
-    const due = await due<XXClientDocument & { client_key: string }>('mqtt_client', before.disconnected, limit);
-    const keys = due.map(({ client_key }) => client_key);
+    const found = await due<ClientDocument & { client_key: string }>(this.db, 'mqtt_client', before.disconnected, limit);
+    const keys = found.map(({ client_key }) => client_key);
     const subscribed = await this.db.find<{ client_key: string }>('mqtt_sub', { client_key: { $in: keys }, seen_at: { $exists: false } }, { projection: { client_key: 1 } });
     const assigned = new Set(subscribed.map(({ client_key }) => client_key));
-    const isNeeded = ({ client_key, state, changed_at }: (typeof due)[number]) =>
+    const isNeeded = ({ client_key, state, changed_at }: (typeof found)[number]) =>
       assigned.has(client_key) || !isOver({ connected: state === 1, at: changed_at.getTime() }, before);
-    return this.purge('mqtt_client', due, (each) => (isNeeded(each) ? Date.now() : 0), before.disconnected, limit);
+    return purgeUnseen(this.db, 'mqtt_client', found, (each) => (isNeeded(each) ? Date.now() : 0), { before: before.disconnected, limit });
   }
 }
 
@@ -104,9 +105,3 @@ const key = (clientid: string, topic: string) => ({ client_key: keyOf(clientid),
 const put = (clientid: string, topic: string, update: Document): Write => ({
   updateMany: { filter: key(clientid, topic), update, upsert: true },
 });
-
-function newestByClient(states: readonly ClientState[]): ClientState[] {
-  const newest = new Map<string, ClientState>();
-  for (const state of states) if ((newest.get(state.clientid)?.at ?? -Infinity) <= state.at) newest.set(state.clientid, state);
-  return [...newest.values()];
-}

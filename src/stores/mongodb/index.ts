@@ -7,6 +7,7 @@ import { ClientCollections } from './clients';
 import { Database } from './database';
 import { MessageCollection } from './messages';
 import { Migrations } from './migrations';
+import { PositionCollection } from './positions';
 import { RetainedCollection } from './retained';
 import { settingsOf } from './settings';
 
@@ -19,8 +20,7 @@ export class MongoStore extends StoreOfParts implements Store {
   /** @throws SettingError */
   constructor(url: ServiceUrl) {
     const db = new Database(settingsOf(url), url.path);
-    const clients = new ClientCollections(db);
-    super({ messages: new MessageCollection(db), clients, positions: clients, retained: new RetainedCollection(db) });
+    super({ messages: new MessageCollection(db), clients: new ClientCollections(db), positions: new PositionCollection(db), retained: new RetainedCollection(db) });
     this.db = db;
     this.migrations = new Migrations(db);
   }

@@ -1,4 +1,4 @@
-import type { Delivery, EmqxApi } from '../../../src/emqx/api';
+import type { Delivery, EmqxApi, HeldView, PublishOutcome, SessionView } from '../../../src/emqx/api';
 import type { DeliveryDroppedEvent, OfflineEvent } from '../../../src/events/event';
 import type { Message } from '../../../src/mqtt/message';
 import { MSGID_PROPERTY, SIGNATURE_PROPERTY } from '../../../src/mailbox/signature';
@@ -7,6 +7,8 @@ import { matches, splitShare } from '../../../src/mqtt/topic';
 export interface Copy {
   readonly delivery: Delivery;
   readonly qos: number;
+  /** EMQX's. */
+  readonly brokerId: string;
   /** Of a client's own publish; null: it is a delivery of ours. */
   readonly id: string | null;
 }
@@ -23,8 +25,14 @@ export class Session {
   readonly delivered: Copy[] = [];
   unacknowledged: Copy[] = [];
   isConnected = true;
+  connectedAt: number;
 
-  constructor(readonly clientid: string) {}
+  constructor(
+    readonly clientid: string,
+    readonly createdAt: number,
+  ) {
+    this.connectedAt = createdAt;
+  }
 
   get texts(): string[] {
     return this.delivered.map(({ delivery }) => delivery.payload.toString());
@@ -36,6 +44,9 @@ export class SimulatedBroker {
   readonly sessions = new Map<string, Session>();
   /** Messages that a session holds at most; beyond it the oldest is dropped. */
   queue = Infinity;
+  /** EMQX 5.7 and later tells what it holds. */
+  lists = true;
+  private published = 0;
   /** What EMQX would post, not sent yet. */
   readonly events: OfflineEvent[] = [];
   private readonly turns = new Map<string, number>();
@@ -44,7 +55,7 @@ export class SimulatedBroker {
   constructor(private readonly now: () => number) {}
 
   session(clientid: string): Session {
-    const session = this.sessions.get(clientid) ?? new Session(clientid);
+    const session = this.sessions.get(clientid) ?? new Session(clientid, this.now());
     this.sessions.set(clientid, session);
     return session;
   }
@@ -58,6 +69,7 @@ export class SimulatedBroker {
 
   connect(clientid: string): Session {
     const session = this.session(clientid);
+    if (!session.isConnected) session.connectedAt = this.now();
     session.isConnected = true;
     return session;
   }
@@ -75,7 +87,24 @@ export class SimulatedBroker {
       if (connected) for (const { topic: filter, qos } of subscriptions) this.events.push({ type: 'subscribed', clientid, filter, qos, at: this.now() });
       return { connected, refused: [] };
     };
-    return { publish, subscribe, subscribeAll } as EmqxApi;
+    const session: EmqxApi['session'] = async (clientid) => this.view(clientid);
+    const held: EmqxApi['held'] = async (clientid) => this.held(clientid);
+    return { publish, subscribe, subscribeAll, session, held } as EmqxApi;
+  }
+
+  private view(clientid: string): SessionView | null {
+    const session = this.sessions.get(clientid);
+    if (session === undefined) return null;
+    const { isConnected: connected, connectedAt, createdAt, unacknowledged } = session;
+    return { connected, connectedAt, createdAt, persistent: true, durable: false, queued: 0, inflight: unacknowledged.length };
+  }
+
+  private held(clientid: string): HeldView {
+    const session = this.sessions.get(clientid);
+    if (session === undefined) return { kind: 'no-client' };
+    if (!this.lists) return { kind: 'unknown' };
+    const messages = session.unacknowledged.map(({ brokerId, delivery, id }) => ({ id: brokerId, topic: delivery.topic, from: id === null ? 'http_api' : 'publisher' }));
+    return { kind: 'list', messages, complete: true };
   }
 
   /** A client publishes: who is subscribed gets it from EMQX. */
@@ -84,10 +113,11 @@ export class SimulatedBroker {
     this.publish(delivery, id);
   }
 
-  private publish(delivery: Delivery, id: string | null = null): { result: 'delivered' } | { result: 'no-subscribers' } {
+  private publish(delivery: Delivery, id: string | null = null): PublishOutcome {
     const receivers = this.receivers(delivery.topic);
-    for (const [session, qos] of receivers) this.take(session, { delivery, qos: Math.min(delivery.qos, qos), id });
-    return { result: receivers.length > 0 ? 'delivered' : 'no-subscribers' };
+    const brokerId = id ?? `REST${this.published++}`;
+    for (const [session, qos] of receivers) this.take(session, { delivery, qos: Math.min(delivery.qos, qos), id, brokerId });
+    return receivers.length > 0 ? { result: 'delivered', id: brokerId } : { result: 'no-subscribers' };
   }
 
   /** Each subscription, but of a shared group one member: the next one that is connected, if there is any. */
@@ -122,10 +152,11 @@ export class SimulatedBroker {
     if (session.unacknowledged.length > this.queue) this.drop(session, 'queue_full');
   }
 
-  /** The oldest that the client has not acknowledged. */
-  drop(session: Session, reason: string): Copy {
+  /** The oldest that the client has not acknowledged. `reason` null: EMQX tells nobody. */
+  drop(session: Session, reason: string | null): Copy {
     const copy = session.unacknowledged.shift();
     if (copy === undefined) throw new Error('nothing to drop');
+    if (reason === null) return copy;
     this.events.push({ ...this.columns(session, copy), type: 'delivery-dropped', qos: copy.qos, reason } as DeliveryDroppedEvent);
     return copy;
   }
@@ -140,8 +171,8 @@ export class SimulatedBroker {
     session.unacknowledged = session.unacknowledged.filter((copy) => !copies.includes(copy));
   }
 
-  private columns({ clientid }: Session, { delivery, id: live }: Copy) {
+  private columns({ clientid }: Session, { delivery, id: live, brokerId }: Copy) {
     const { [MSGID_PROPERTY]: id = '', [SIGNATURE_PROPERTY]: signature = '' } = delivery.properties.userProperties;
-    return { id: live ?? `REST-${id}`, topic: delivery.topic, clientid, mark: live === null ? { id, signature } : null, at: this.now() };
+    return { id: brokerId, topic: delivery.topic, clientid, mark: live === null ? { id, signature } : null, at: this.now() };
   }
 }

@@ -3,26 +3,24 @@ import type { OfflineEvent } from '../../../src/events/event';
 import { RetryableError } from '../../../src/base/errors';
 import { Clients } from '../../../src/mailbox/clients/clients';
 import { Subscriptions } from '../../../src/mailbox/clients/subscriptions';
-import { Deliverer } from '../../../src/mailbox/deliver/deliverer';
 import { LateWrites } from '../../../src/mailbox/positions/late-writes';
 import { toWire, type Message } from '../../../src/mqtt/message';
-import { Positions } from '../../../src/mailbox/positions/positions';
-import { Reading } from '../../../src/mailbox/positions/reading';
+import { MailPass } from '../../../src/mailbox/pass/pass';
+import { loadMailbox } from '../../../src/mailbox/pass/boxes';
+import type { Mailbox } from '../../../src/mailbox/box/mailbox';
 import { RetainedIds } from '../../../src/mailbox/retained/retained-ids';
 import { AcceptedAcks } from '../../../src/mailbox/accepted-acks';
-import { route } from '../../../src/door/route';
+import { deliveries, route } from '../../../src/door/route';
 import { Signer } from '../../../src/mailbox/signature';
 import { Trimmer } from '../../../src/writes/trimmer';
-import { requestsOf } from '../../../src/mailbox/positions/readers';
-import { clientConsumer } from '../../../src/mqtt/consumer';
-import { loadWindow } from '../../../src/mailbox/deliver/windows';
+import { clientConsumer, mailboxKey } from '../../../src/mqtt/consumer';
 import { Writer } from '../../../src/writes/writer';
 import { createMetrics } from '../../../src/base/metrics';
 import { MemoryStore } from '../../support/memory-store';
 import { message } from '../../support/messages';
 import { policy } from '../../support/policies';
 import { SimulatedBroker, type Session } from './broker';
-import { SimulatedQueue, type Entry } from './queue';
+import { LANES, SimulatedQueue, type Entry } from './queue';
 import { MemoryState } from './state';
 import { Died, Steps } from './steps';
 
@@ -37,7 +35,7 @@ export class Simulation {
   readonly store = new MemoryStore();
   readonly state = new MemoryState(() => this.now);
   readonly metrics = createMetrics();
-  readonly queue = new SimulatedQueue(() => this.now);
+  readonly queue = new SimulatedQueue();
   readonly steps = new Steps();
   /** Given to EMQX and not acknowledged, at most, by client. */
   readonly peak = new Map<string, number>();
@@ -46,9 +44,11 @@ export class Simulation {
   readonly policies: readonly Policy[];
   private readonly signer = new Signer('key');
   private readonly writer: Writer;
-  private readonly reading: Reading;
-  private readonly deliverer: Deliverer;
-  private readonly clients: Clients;
+  private pass_: MailPass;
+  private readonly newPass: () => MailPass;
+  /** The rules tell of connections. */
+  tellsConnections = true;
+  private readonly told = new Map<string, number>();
   private sequence = 0;
 
   constructor(...fields: Partial<Policy>[]) {
@@ -59,9 +59,10 @@ export class Simulation {
     const common = { store, state, policies, lanes, metrics, acks: new AcceptedAcks(null), setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
     this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
-    this.reading = new Reading({ ...common, positions: new Positions(common) });
-    this.deliverer = new Deliverer({ ...common, emqx, signer });
-    this.clients = new Clients({ ...common, subscriptions: new Subscriptions({ ...common, emqx }) });
+    const clients = new Clients({ ...common, subscriptions: new Subscriptions({ ...common, emqx }) });
+    const sequence = this.queue.asSequence();
+    this.newPass = () => new MailPass({ ...common, clients, emqx, sequence, laneCounts: LANES, signer });
+    this.pass_ = this.newPass();
   }
 
   get delayed() {
@@ -82,12 +83,22 @@ export class Simulation {
 
   /** Events are accepted, in this order. */
   accept(...events: readonly OfflineEvent[]): void {
-    this.queue.put(events.flatMap((event) => route(event, this.policies, this.signer)));
+    const all = events.flatMap((event) => (event.type === 'subscribed' ? [...this.connected(event.clientid), event] : [event]));
+    this.queue.put(all.flatMap((event) => route(event, this.policies, this.signer)));
+  }
+
+  /** The event of its connection, if it has not been told of. */
+  connected(clientid: string): OfflineEvent[] {
+    const session = this.broker.sessions.get(clientid);
+    if (session === undefined || !this.tellsConnections || this.told.get(clientid) === session.connectedAt) return [];
+    this.told.set(clientid, session.connectedAt);
+    const isNew = session.connectedAt === session.createdAt;
+    return [{ type: 'connected', clientid, node: null, at: session.connectedAt, cleanStart: isNew, expiryMs: 3_600_000, sessionOnly: true }];
   }
 
   /** As POST /v1/deliveries: Core.requestDelivery. */
   deliver(clientid: string, filter: string): void {
-    this.queue.put(requestsOf(this.policies, { clientid, filter, qos: 2, at: this.now }).map((deliver) => ({ deliver })));
+    this.queue.put(deliveries(this.policies, { clientid, filter, qos: 2, at: this.now }));
   }
 
   /** Events arrive, in this order, and all the work that is not for later is done. */
@@ -115,16 +126,22 @@ export class Simulation {
     await this.tell();
   }
 
-  /** What the client's window says is on its way. */
-  async inFlight(clientid: string): Promise<Readonly<Record<string, number>>> {
-    return (await loadWindow(this.state, clientConsumer(clientid))).inFlight;
+  async mailbox(consumer: string): Promise<Mailbox | null> {
+    return loadMailbox(this.state, mailboxKey(consumer));
+  }
+
+  /** What the client's mailbox says is on its way. */
+  async inFlight(clientid: string): Promise<string[]> {
+    return [...((await this.mailbox(clientConsumer(clientid)))?.out.keys() ?? [])];
   }
 
   /** Time passes; what was put off is done when it is due. */
   async pass(ms: number): Promise<void> {
     const end = this.now + ms;
+    let wakes = 0;
     for (let at = this.queue.due(end); at !== null; at = this.queue.due(end)) {
       this.now = Math.max(this.now, at);
+      if (++wakes > 20_000) throw new Error('the mailboxes are woken without end');
       await this.settle();
     }
     this.now = end;
@@ -140,15 +157,7 @@ export class Simulation {
     const next = this.queue.next(choose);
     if (next === null) return false;
     this.onJob(next.entry);
-    for (let takenOver = false; ; ) {
-      try {
-        await this.handle(next.entry, takenOver);
-        break;
-      } catch (error) {
-        if (!(error instanceof Died || error instanceof RetryableError)) throw error;
-        takenOver ||= error instanceof Died;
-      }
-    }
+    await this.finish(next.entry);
     this.queue.done(next.lane);
     for (const { clientid, unacknowledged } of this.broker.sessions.values()) {
       this.peak.set(clientid, Math.max(this.peak.get(clientid) ?? 0, unacknowledged.length));
@@ -156,14 +165,31 @@ export class Simulation {
     return true;
   }
 
-  private async handle(entry: Entry, takenOver: boolean): Promise<void> {
-    if ('fence' in entry) return;
-    if ('writes' in entry) return this.writer.apply(entry.writes, takenOver);
-    if (entry.job.name === 'changes') {
-      await this.clients.apply(entry.job.data.changes);
-      return this.deliverer.left(entry.job.data.changes);
+  private async finish(entry: Entry): Promise<void> {
+    let left = entry;
+    for (let takenOver = false; ; ) {
+      try {
+        left = await this.handle(left, takenOver);
+        if (!this.steps.isDead && 'mail' in left && left.mail.length === 0) return;
+        if (!this.steps.isDead && 'writes' in left) return;
+      } catch (error) {
+        if (!(error instanceof Died || error instanceof RetryableError)) throw error;
+      }
+      // Another process has all of it to do again, and nothing in memory.
+      if (this.steps.isDead) [left, this.pass_] = [entry, this.newPass()];
+      takenOver ||= this.steps.isDead || 'mail' in left;
+      this.steps.isDead = false;
     }
-    await this.reading.handle(entry.job, takenOver);
-    await this.deliverer.handle(entry.job, takenOver);
+  }
+
+  /** @returns what is left to do: what failed for one mailbox alone. */
+  private async handle(entry: Entry, takenOver: boolean): Promise<Entry> {
+    if ('writes' in entry) {
+      await this.writer.apply(entry.writes, takenOver);
+      return entry;
+    }
+    const failures = await this.pass_.handle(entry.mail, takenOver);
+    for (const { error } of failures) if (!(error instanceof Died || error instanceof RetryableError)) throw error;
+    return { ...entry, mail: failures.flatMap(({ events }) => events) };
   }
 }

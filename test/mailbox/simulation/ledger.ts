@@ -1,7 +1,6 @@
 import { requestsOf } from '../../../src/mailbox/positions/readers';
-import { clientConsumer, consumerOf } from '../../../src/mqtt/consumer';
-import { loadWindow } from '../../../src/mailbox/deliver/windows';
-import { inFlightCount } from '../../../src/mailbox/deliver/window';
+import { clientConsumer, consumerOf, mailboxKey } from '../../../src/mqtt/consumer';
+import { loadMailbox } from '../../../src/mailbox/pass/boxes';
 import type { OfflineEvent } from '../../../src/events/event';
 import { STORM_MS } from '../../../src/mailbox/times';
 import { storedId, type Copy, type Session } from './broker';
@@ -105,8 +104,9 @@ export class Ledger {
   }
 
   private since(): number {
-    if (this.job === null || !('job' in this.job) || !('requests' in this.job.job.data)) return 0;
-    return Math.min(...this.job.job.data.requests.map((request) => this.subscriptions.get(keyOf(request)) ?? 0));
+    if (this.job === null || !('mail' in this.job)) return 0;
+    const requests = this.job.mail.flatMap((event) => (event.kind === 'deliver' ? [event.request] : []));
+    return requests.length === 0 ? 0 : Math.min(...requests.map((request) => this.subscriptions.get(keyOf(request)) ?? 0));
   }
 
   /**
@@ -134,7 +134,7 @@ export class Ledger {
   async checkWindows(consumers: readonly string[]): Promise<void> {
     const most = this.world.policies[0]?.window ?? 0;
     for (const consumer of consumers) {
-      const count = inFlightCount(await loadWindow(this.world.state, consumer));
+      const count = (await loadMailbox(this.world.state, mailboxKey(consumer)))?.out.size ?? 0;
       if (count > most) this.failures.push(`${consumer} has ${count} in flight`);
       if (this.sinceLast(consumer).size > most && this.world.steps.count === 0) this.failures.push(`EMQX has more than ${most} for ${consumer}`);
     }

@@ -1,4 +1,4 @@
-import type { Entry, Leases, SharedState } from '../../../src/lanes/state';
+import type { Entry, Leases, SavedRecord, SharedState, Versioned } from '../../../src/lanes/state';
 
 /** The shared state, with the test's clock. */
 export class MemoryState implements SharedState {
@@ -59,6 +59,24 @@ export class MemoryState implements SharedState {
       if (value !== null) found.set(key, value);
     }
     return found;
+  }
+
+  async load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>> {
+    const found = await this.getAll(keys.map((key) => `record:${key}`));
+    return new Map(keys.flatMap((key) => {
+      const held = found.get(`record:${key}`);
+      return held === undefined ? [] : [[key, JSON.parse(held) as Versioned]];
+    }));
+  }
+
+  async save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>> {
+    const held = await this.load(records.map(({ key }) => key));
+    const refused = new Set<string>();
+    for (const { key, value, before, version, ttlMs } of records) {
+      if ((held.get(key)?.version ?? 0) === before) await this.set(`record:${key}`, JSON.stringify({ value, version }), ttlMs);
+      else refused.add(key);
+    }
+    return refused;
   }
 
   async purge(): Promise<boolean> {

@@ -10,6 +10,8 @@ export class Steps {
   kind: 'died' | 'failed' = 'died';
   /** Jobs that ended so. */
   count = 0;
+  /** The process is dead: nothing that it still does has an effect, until another one takes over. */
+  isDead = false;
 
   of<T extends object>(target: T): T {
     return new Proxy(target, {
@@ -22,6 +24,7 @@ export class Steps {
   }
 
   private async step(work: () => Promise<unknown>): Promise<unknown> {
+    if (this.isDead) throw new Died();
     if (this.left === null) return work();
     this.left--;
     if (this.left <= -1) this.end();
@@ -33,6 +36,7 @@ export class Steps {
   private end(): never {
     this.left = null;
     this.count++;
+    this.isDead = this.kind === 'died';
     throw this.kind === 'died' ? new Died() : new RetryableError('away');
   }
 }
