@@ -50,13 +50,16 @@ async function costs(store: Store): Promise<number[]> {
     return timed(() => store.trimTopic('trimmed', 100));
   });
   const policies = [policy({ filter: 'bench/#', mode: 'pubsub' })];
-  const read = await median(3, () => timed(() => new ReadPurger({ store, policies, now: () => NOW }).run()));
+  const sequence = { progress: async () => new Map() };
+  const read = await median(3, () => timed(() => new ReadPurger({ store, sequence, lanes: { messages: [], clients: [] }, policies, now: () => NOW }).run()));
   return [idle, expired, trimmed, read];
 }
 
 async function bench(name: StoreName, store: Store): Promise<void> {
-  const positions = new Positions({ store, state: { raise: async () => undefined }, lanes: { forget: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => NOW });
-  for (let i = 0; i < TOPICS; i++) await positions.subscribed('consumer', `bench/${i}`, 0);
+  const positions = new Positions({ store, state: { raise: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => NOW });
+  const own = positions.open('consumer');
+  for (let i = 0; i < TOPICS; i++) await own.subscribed(`bench/${i}`, 0);
+  await own.save(1);
   await fill(store, 0, FEW);
   const few = await costs(store);
   await fill(store, FEW, MANY);
