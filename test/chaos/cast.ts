@@ -21,6 +21,8 @@ export interface CastOptions {
   readonly kinds: readonly KindName[];
   /** How many groups of each kind. */
   readonly groups: number;
+  /** Instead of the kinds' own. */
+  readonly manners?: Partial<Record<KindName, Manner>>;
   /** Beside them. */
   readonly hostile?: boolean;
   readonly busy?: boolean;
@@ -36,9 +38,9 @@ export class Cast {
     for (const part of parts) for (const topic of part.topics) this.byTopic.set(topic, part);
   }
 
-  static of({ kinds, groups, hostile = false, busy = false, isInbox = false }: CastOptions): Cast {
+  static of({ kinds, groups, manners = {}, hostile = false, busy = false, isInbox = false }: CastOptions): Cast {
     const ordinary = GROUPS.flatMap((group: Group, kind) =>
-      (kinds as readonly string[]).includes(group.kind) ? Array.from({ length: groups }, (_, i) => ordinaryPart(group, groupName(kind, i))) : [],
+      (kinds as readonly string[]).includes(group.kind) ? Array.from({ length: groups }, (_, i) => ordinaryPart({ ...group, manner: manners[group.kind as KindName] ?? group.manner ?? {} }, groupName(kind, i))) : [],
     );
     return new Cast([...ordinary, ...(hostile ? hostileParts(isInbox) : []), ...(busy ? [BUSY] : [])]);
   }

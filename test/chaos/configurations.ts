@@ -1,5 +1,5 @@
 import type { Policy } from '../../src/config/policies';
-import type { KindName } from './groups';
+import type { KindName, Manner } from './groups';
 import type { StoreName } from '../support/empty-store';
 import type { FaultGroup } from './faults';
 
@@ -17,6 +17,8 @@ export interface Configuration {
   readonly policy?: Partial<Omit<Policy, 'fetch'>> & { readonly fetch?: { readonly limit: number } };
   /** Of groups.ts; all of them by default. */
   readonly kinds?: readonly KindName[];
+  /** Instead of the kinds' own. */
+  readonly manners?: Partial<Record<KindName, Manner>>;
   /** Clients with hostile names beside them (hostile.ts). */
   readonly isHostile?: boolean;
   /** One topic that ever more readers read (busy.ts). */
@@ -35,6 +37,10 @@ const ALL = ['server', 'emqx', 'queue', 'store', ...SCENES] as const;
 const PERSISTENT: readonly KindName[] = ['exact', 'persistent', 'resume'];
 /** Every message is read under it, and none is over it: it changes nothing but how the server counts. */
 const LIMITED = { fetch: { limit: 50_000 } } as const;
+/** They stay long enough to be kept waiting. */
+const PATIENT = { exact: { staysMs: [50, 12_000] }, wildcard: { staysMs: [50, 12_000] }, slow: { staysMs: [50, 12_000], slownessMs: 5 } } as const;
+/** Long in debt, and no other subscription that would bring what EMQX has dropped. */
+const STAYING = { burst: { awayUntil: 200, burstMs: [500, 2_000], stays: true }, crawl: { awayUntil: 200, slownessMs: 40, stays: true } } as const;
 const PRIVATE = { queue: 'own-redis', store: 'own-postgres' } as const;
 
 /** The long form. */
@@ -52,9 +58,9 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'inbox', ...PRIVATE, servers: 2, faults: ALL, share: 2, policy: { deliverTo: 'inbox' } },
   { name: 'pubsub', ...PRIVATE, servers: 2, faults: ALL, share: 2, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
   { name: 'resume', ...PRIVATE, servers: 2, faults: ['emqx', 'resume'], share: 1, kinds: PERSISTENT },
-  { name: 'drops', ...PRIVATE, servers: 2, faults: ['drops', ...SCENES], share: 1 },
-  { name: 'hostile', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 1, isHostile: true, policy: LIMITED },
-  { name: 'hostile-inbox', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 1, isHostile: true, policy: { ...LIMITED, deliverTo: 'inbox' } },
+  { name: 'drops', ...PRIVATE, servers: 2, faults: ['drops', ...SCENES], share: 1, manners: STAYING, perSecond: 200 },
+  { name: 'hostile', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 0.5, perSecond: 120, isHostile: true, manners: PATIENT, policy: LIMITED },
+  { name: 'hostile-inbox', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 0.5, perSecond: 120, isHostile: true, manners: PATIENT, policy: { ...LIMITED, deliverTo: 'inbox' } },
   { name: 'still', ...PRIVATE, servers: 2, faults: ['still', ...SCENES], share: 1, perSecond: 120 },
   { name: 'still-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['still', ...SCENES], share: 1, perSecond: 120 },
   { name: 'purge', ...PRIVATE, servers: 2, faults: ['purge'], share: 1, kinds: ['exact'], isBusy: true, isPurgeQuick: true, perSecond: 40, policy: { mode: 'pubsub', deliverTo: 'inbox' } },

@@ -8,7 +8,9 @@ export interface Manner {
   readonly burstMs?: readonly [number, number];
   /** It stays away until so many messages wait for it. */
   readonly awayUntil?: number;
-  /** It comes once and stays. */
+  /** It stays so long; 50 to 4,000 by default. */
+  readonly staysMs?: readonly [number, number];
+  /** It comes, and when it comes back (`awayUntil`) it stays; without `awayUntil` it stays at once. */
   readonly stays?: boolean;
 }
 

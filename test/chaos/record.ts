@@ -40,7 +40,7 @@ export interface Missing {
 }
 
 /** The 8 KB of a client id would hide the rest. */
-const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 40)}... (${text.length})` : text);
+export const short = (text: string): string => (text.length > 80 ? `${text.slice(0, 40)}... (${text.length})` : text);
 
 export const missingText = ({ identity, reader }: Missing): string => `${keyOf(identity)} for ${short(reader)}`;
 

@@ -2,7 +2,7 @@ import { BOTH } from './causes';
 import type { Checker, Repeat } from './checker';
 import { keyOf } from './message';
 import type { OrderBreak } from './order';
-import { missingText } from './record';
+import { missingText, short } from './record';
 import type { RoundOptions } from './round';
 import type { Schedule } from './schedule';
 import type { MemorySample, SupervisedServer } from './servers';
@@ -65,8 +65,8 @@ export interface Findings {
 const MAX_MEGABYTES = { embedded: 600, server: 300 };
 const MAX_GROWTH = 10;
 const MAX_STOP_MS = 10_000;
-/** A subscriber's first stored message comes in some ms; with hostile neighbours and two busy cores it may take a little longer. */
-const MAX_WAIT_MS = 3_000;
+/** A subscriber's first stored message comes in some ms; on two cores with much else to do it may take seconds. */
+const MAX_WAIT_MS = 6_000;
 /** Under load a process takes its time to fill the heap that it then stays with: a backlog of two minutes is no growth. */
 const WARM_UP_S = 90;
 const LONG_ENOUGH_S = 240;
@@ -106,7 +106,7 @@ function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { rea
     [result.orderBreaks > 0, `${result.orderBreaks} overtaken: ${few(checker.order.breaks.map((each) => breakText(each, schedule)))}`],
     [result.both > 0, `${result.both} delivered by EMQX and by us`],
     [result.holes > 0, `${result.holes} removed before a new reader had them: ${few(result.holeKeys)}`],
-    [delayed.length > 0, `${delayed.length} waits of more than ${MAX_WAIT_MS} ms: ${few(delayed.map(({ subscriber, ms }) => `${subscriber} ${Math.round(ms)} ms`))}`],
+    [delayed.length > 0, `${delayed.length} waits of more than ${MAX_WAIT_MS} ms: ${few(delayed.map(({ subscriber, ms }) => `${short(subscriber)} ${Math.round(ms)} ms`))}`],
     [standstill.length > 0, few(standstill)],
     [groups.includes('still') && !result.stills.some(({ looked, isJudged }) => isJudged && looked > 0), 'no standstill could be judged'],
     [result.late > 0, `${result.late} needed another subscription: ${few(findings.late)}`],

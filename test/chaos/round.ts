@@ -37,9 +37,9 @@ export async function runRound(options: RoundOptions): Promise<Result> {
   const random = new Random(options.seed);
   const schedule = new Schedule();
   const { configuration } = options;
-  const { policy, kinds = ORDINARY, isHostile = false, isBusy = false } = configuration;
+  const { policy, kinds = ORDINARY, manners = {}, isHostile = false, isBusy = false } = configuration;
   const isPubsub = policy?.mode === 'pubsub';
-  const cast = Cast.of({ kinds, groups: options.traffic.groups, hostile: isHostile, busy: isBusy, isInbox: policy?.deliverTo === 'inbox' });
+  const cast = Cast.of({ kinds, manners, groups: options.traffic.groups, hostile: isHostile, busy: isBusy, isInbox: policy?.deliverTo === 'inbox' });
   const checker = new Checker(audienceOf(policy?.mode, cast), schedule.between);
   const waits = new Waits(schedule.between);
   const setting = await open(options);

@@ -21,6 +21,7 @@ export interface SubscriberOptions {
 /** More than a window (100) waits; EMQX holds more than a few. */
 const BACKLOG = 100;
 const HELD = 5;
+const USUAL_STAY_MS = [50, 4_000] as const;
 
 /** Comes and goes as it likes, in order or not, and acknowledges what it receives. */
 export class Subscriber {
@@ -38,7 +39,7 @@ export class Subscriber {
     const { random, part } = this.options;
     while (!this.staying) {
       await this.come();
-      await this.wait(part.manner.stays ? Infinity : random.between(50, 4_000));
+      await this.wait(this.isBackForGood ? Infinity : random.between(...(part.manner.staysMs ?? USUAL_STAY_MS)));
       if (!this.staying) await this.go(random.chance(0.5));
       // Now and then long enough for more than a window to pile up.
       if (!this.staying) await this.wait(random.chance(0.1) ? random.between(5_000, 20_000) : random.between(10, 3_000));
@@ -54,6 +55,11 @@ export class Subscriber {
 
   private async wait(ms: number): Promise<void> {
     for (const end = performance.now() + ms; performance.now() < end && !this.staying; ) await sleep(20);
+  }
+
+  private get isBackForGood(): boolean {
+    const { stays = false, awayUntil } = this.options.part.manner;
+    return stays && (awayUntil === undefined || this.connections > 1);
   }
 
   private get waiting(): number {
