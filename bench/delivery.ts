@@ -8,6 +8,7 @@
  * In the environment: ROUNDS (3), SERVER (the main.js of another build), COUNT (one: 4,000 messages), CLIENTS (storm: 1,000), MANY_CLIENTS (many: 10,000),
  * RATE (pubsub: 1000,5000), SECONDS (pubsub: 10), TRIES (latency: 50), BACKLOG (latency: 100,000).
  */
+import { cpus, loadavg } from 'node:os';
 import { setting, type Measurement } from './delivery/context';
 import { Table } from './delivery/figures';
 import { latency } from './delivery/latency';
@@ -25,7 +26,7 @@ async function main(args: readonly string[]): Promise<void> {
   const unknown = names.filter((name) => !(name in MEASUREMENTS));
   if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; there are ${[...kinds, ...Object.keys(MEASUREMENTS)].join(', ')}`);
   const rounds = setting('ROUNDS', 3);
-  process.stdout.write(`\n${kind}, medians of ${rounds} rounds\n\n`);
+  process.stdout.write(`\n${kind}, medians of ${rounds} rounds; ${cpus().length} cores, load average ${loadavg()[0]?.toFixed(1)} at the start\n\n`);
   const double = await RemoteDouble.start();
   try {
     const table = new Table();

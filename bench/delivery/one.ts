@@ -1,7 +1,7 @@
 import { cpuMicros } from '../cpu';
 import { PATIENCE_MS, setting, TROUBLES, type Context } from './context';
 import { compare, type Figures } from './figures';
-import { PlainServer } from './plain';
+import { ownCpu, PlainServer } from './plain';
 import type { RemoteDouble } from './remote';
 import { fill, withServer } from './target';
 
@@ -34,15 +34,11 @@ function loop(counts: Readonly<Record<string, number>>): (server: PlainServer, e
 
 /** One client, many stored messages: from its SUBSCRIBE to the last acknowledgement. */
 export async function one({ kind, double, rounds, table }: Context): Promise<void> {
-  const own = () => {
-    const { user, system } = process.cpuUsage();
-    return user + system;
-  };
   const figures = await compare(rounds, {
     plain: () =>
       PlainServer.with(double, loop({ 'one/warm-up': WARM_UP, 'one/measured': COUNT }), async () => {
-        await receive(double, 'warm-up', WARM_UP, own);
-        return receive(double, 'measured', COUNT, own);
+        await receive(double, 'warm-up', WARM_UP, ownCpu);
+        return receive(double, 'measured', COUNT, ownCpu);
       }),
     server: () =>
       withServer(kind, double, {}, async (target) => {

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMicros } from '../cpu';
 import { setting, type Context } from './context';
 import { compare, type Figures } from './figures';
-import { PlainServer } from './plain';
+import { ownCpu, PlainServer } from './plain';
 import { PositionsProbe } from './positions';
 import type { RemoteDouble } from './remote';
 import { fill, withServer } from './target';
@@ -53,10 +53,9 @@ export async function pubsub(context: Context): Promise<void> {
     const figures = await compare(rounds, {
       plain: () =>
         PlainServer.with(double, () => undefined, async () => {
-          const before = process.cpuUsage();
+          const before = ownCpu();
           const seconds = await traffic(double, rate);
-          const { user, system } = process.cpuUsage(before);
-          return { rate: (rate * SECONDS) / seconds, cpu: (user + system) / (rate * SECONDS) };
+          return { rate: (rate * SECONDS) / seconds, cpu: (ownCpu() - before) / (rate * SECONDS) };
         }),
       server: () => measured(context, rate),
     });

@@ -2,7 +2,7 @@ import { cpuMicros } from '../cpu';
 import type { Outcome, Subscriber } from './broker';
 import { PATIENCE_MS, setting, TROUBLES, type Context } from './context';
 import { compare, percentile, type Figures } from './figures';
-import { PlainServer, type PlainEvent } from './plain';
+import { ownCpu, PlainServer, type PlainEvent } from './plain';
 import { fill, withServer } from './target';
 
 const EACH = 5;
@@ -41,8 +41,10 @@ export async function storm(context: Context): Promise<void> {
   const figures = await compare(rounds, {
     plain: () =>
       PlainServer.with(double, answer, async () => {
+        const before = ownCpu();
         await double.call('subscribe', clients);
-        return figuresOf(await double.call('outcome', CLIENTS * EACH, PATIENCE_MS), CLIENTS * EACH);
+        const outcome = await double.call('outcome', CLIENTS * EACH, PATIENCE_MS);
+        return { ...figuresOf(outcome, CLIENTS * EACH), cpu: (ownCpu() - before) / outcome.messages };
       }),
     server: () => stampede(context, clients),
   });
@@ -50,6 +52,7 @@ export async function storm(context: Context): Promise<void> {
     { key: 'median', title: `storm: ${CLIENTS} clients with ${EACH} messages each, SUBSCRIBE to the first message, median, ms` },
     { key: 'p99', title: 'storm: the same, 99 %, ms', goal: 'server <= 1,000 ms' },
     { key: 'seconds', title: 'storm: until all is delivered, s' },
+    { key: 'cpu', title: 'storm: CPU per message, microseconds' },
   ];
   table.add(figures, columns, TROUBLES);
 }
@@ -59,19 +62,15 @@ export async function many(context: Context): Promise<void> {
   const { double, rounds, table } = context;
   const clients = subscribers(MANY_CLIENTS);
   const topics = topicsOf(clients);
-  const own = () => {
-    const { user, system } = process.cpuUsage();
-    return user + system;
-  };
   const figures = await compare(rounds, {
     plain: () =>
       PlainServer.with(double, () => undefined, async (server) => {
         await double.call('subscribe', clients);
-        const before = own();
+        const before = ownCpu();
         await double.call('begin');
         for (let i = 0; i < topics.length; i += BULK) await server.publish(topics.slice(i, i + BULK));
         const outcome = await double.call('outcome', topics.length, PATIENCE_MS);
-        return { ...figuresOf(outcome, topics.length), cpu: (own() - before) / topics.length };
+        return { ...figuresOf(outcome, topics.length), cpu: (ownCpu() - before) / topics.length };
       }),
     server: () => stampede(context, clients),
   });
