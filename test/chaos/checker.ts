@@ -107,6 +107,12 @@ export class Checker {
     list.push({ identity: record.identity, afterMs: now - reading.ackAcceptedAt, at: now });
   }
 
+  /** EMQX has dropped a copy and told nobody: what was behind it comes before it. */
+  droppedSilently(payload: Buffer): void {
+    const record = this.recordOf(payload);
+    if (record !== null) record.isDropped = true;
+  }
+
   received({ subscriber, connection, topic, payload, ours }: Arrival): void {
     const record = this.recordOf(payload);
     const reading = record === null ? null : this.readingOf(record, subscriber);
@@ -123,7 +129,7 @@ export class Checker {
       const isPersistent = this.audience.partOf(record.identity.topic).manner.isPersistent ?? false;
       const cause = causeOf({ reading, earlier: receipts.slice(0, -1), before, receipt, isAlone, isPersistent, faultBetween: this.faultBetween });
       this.duplicates.set(cause, (this.duplicates.get(cause) ?? 0) + 1);
-    } else if (isAlone) this.order.first(subscriber, record.identity, ours, reading.sends[0], now);
+    } else if (isAlone && !record.isDropped) this.order.first(subscriber, record.identity, ours, reading.sends[0], now);
   }
 
   /** Of a topic: published, and not acknowledged by everybody who must (as the server has accepted it). */

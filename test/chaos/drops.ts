@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 50;
  * acknowledges; of a session whose client is away also EMQX's own copies, as a subscription comes when it is back.
  * @returns whether a client that is connected lost something.
  */
-export async function dropSilently(broker: Broker, random: Random): Promise<boolean> {
+export async function dropSilently(broker: Broker, random: Random, dropped: (message: BrokerMessage) => void): Promise<boolean> {
   for (const end = performance.now() + LOOK_MS; performance.now() < end; await sleep(LOOK_EVERY_MS)) {
     const victims = [...broker.sessions.values()].map((session) => ({ session, losable: losableOf(session) })).filter(({ losable }) => losable.length > 0);
     const connected = victims.filter(({ session }) => session.outlet !== null);
@@ -23,6 +23,7 @@ export async function dropSilently(broker: Broker, random: Random): Promise<bool
     for (const { session, losable } of [random.pick(connected), ...away]) {
       const lost = new Set(losable.filter(() => random.chance(0.5)).concat(random.pick(losable)));
       session.dropSilently((message) => lost.has(message));
+      for (const message of lost) dropped(message);
     }
     return true;
   }

@@ -2,6 +2,7 @@ import { closeSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Broker } from '../standin/broker';
+import type { BrokerMessage } from '../standin/message';
 import type { Outage, Rest } from '../standin/rest';
 import type { FaultyProxy, LinkFault } from '../support/faulty-proxy';
 import type { Side } from './causes';
@@ -22,6 +23,8 @@ export interface Targets {
   /** Where the small disk is mounted. */
   readonly disk: string | null;
   readonly broker: Broker;
+  /** Hears of each. */
+  readonly droppedSilently: (message: BrokerMessage) => void;
   /** null: one server only, nobody could take over. */
   readonly stills: Stills | null;
 }
@@ -62,7 +65,7 @@ export function faultsOf(group: FaultGroup, targets: Targets): Fault[] {
     case 'still':
       return [standStill(targets)];
     case 'drops':
-      return [silentDrops(targets.broker)];
+      return [silentDrops(targets)];
     case 'backlog':
     case 'resume':
     case 'hostile':
@@ -97,10 +100,10 @@ function standStill({ servers, stills }: Targets): Fault {
   };
 }
 
-function silentDrops(broker: Broker): Fault {
+function silentDrops({ broker, droppedSilently }: Targets): Fault {
   return {
     ...{ kind: 'silent drops', side: 'client' },
-    happen: (random) => dropSilently(broker, random),
+    happen: (random) => dropSilently(broker, random, droppedSilently),
   };
 }
 

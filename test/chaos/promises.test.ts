@@ -1,3 +1,5 @@
+import { EventEmitter } from 'node:events';
+import type { Server } from 'node:http';
 import { MSGID_PROPERTY } from '../../src/mailbox/signature';
 import { audienceOf } from './audience';
 import { Cast } from './cast';
@@ -156,6 +158,26 @@ describe('clients with hostile names', () => {
   });
 });
 
+describe('what EMQX dropped without telling', () => {
+  it('may come behind what was sent after it', () => {
+    const breaksOf = (isDropped: boolean): number => {
+      const checker = newChecker('queue');
+      const [first, second] = [publish(checker, 't/g0-0/a', 0), publish(checker, 't/g0-0/a', 1)];
+      checker.order.subscribes('g0-0-0');
+      if (isDropped) checker.droppedSilently(first);
+      for (const payload of [second, first]) receive(checker, 'g0-0-0', 't/g0-0/a', payload, true);
+      return checker.order.breaks.length;
+    };
+    expect([breaksOf(true), breaksOf(false)]).toEqual([0, 1]);
+  });
+
+  it('is late until it comes', () => {
+    const checker = newChecker('queue');
+    checker.droppedSilently(publish(checker, 't/g0-0/a', 0));
+    expect(checker.unacknowledged()).toHaveLength(1);
+  });
+});
+
 describe('the wait for a stored message', () => {
   const recordsOf = (checker: Checker) => [...checker.openIn('t/g0-0/a')];
 
@@ -205,7 +227,7 @@ describe('a process that stands still', () => {
     const balancer = { avoid: jest.fn(), readmit: jest.fn() };
     // The other one does not answer: nothing is stored.
     const servers = ['a', 'b'].map((name) => ({ name, port: 1, url: 'http://127.0.0.1:1', freeze: async (_ms: number, meanwhile: () => Promise<void>) => meanwhile() }) as unknown as SupervisedServer);
-    const stills = new Stills(servers, balancer as unknown as Balancer, checker, faultBetween);
+    const stills = new Stills(servers, new EventEmitter() as Server, balancer as unknown as Balancer, checker, faultBetween, 1);
     return { checker, stills, balancer, happen: () => stills.happen(servers[0] as SupervisedServer, 1) };
   };
 

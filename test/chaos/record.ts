@@ -30,6 +30,8 @@ export interface Record {
   publishedAt: number | null;
   /** The server answered 202 to its event. */
   acceptedAt: number | null;
+  /** EMQX has dropped a copy of it without telling. */
+  isDropped: boolean;
   readonly readings: Map<string, Reading>;
 }
 
@@ -47,7 +49,7 @@ export const missingText = ({ identity, reader }: Missing): string => `${keyOf(i
 export const newReading = (isOwed: boolean): Reading => ({ isOwed, ackedAt: null, ackAcceptedAt: null, sends: [], receipts: new Map() });
 
 export function newRecord(identity: Identity, readers: readonly string[]): Record {
-  return { identity, id: null, publishedAt: null, acceptedAt: null, readings: new Map(readers.map((reader) => [reader, newReading(true)])) };
+  return { identity, id: null, publishedAt: null, acceptedAt: null, isDropped: false, readings: new Map(readers.map((reader) => [reader, newReading(true)])) };
 }
 
 /** Those that are owed, and that the condition holds for. */

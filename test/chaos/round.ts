@@ -43,7 +43,7 @@ export async function runRound(options: RoundOptions): Promise<Result> {
   const checker = new Checker(audienceOf(policy?.mode, cast), schedule.between);
   const waits = new Waits(schedule.between);
   const setting = await open(options);
-  const stills = configuration.servers > 1 ? new Stills(setting.targets.servers, setting.balancer, checker, schedule.between) : null;
+  const stills = configuration.servers > 1 ? new Stills(setting.targets.servers, setting.emqx.rest.server, setting.balancer, checker, schedule.between) : null;
   const purges = isBusy ? new Purges(setting.serverUrls[0] ?? '', () => schedule.note('purge', 'what everybody had read was removed')) : null;
   let traffic: Traffic | null = null;
   const from = performance.now();
@@ -58,7 +58,7 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     traffic = new Traffic({ emqx, checker, cast, waits, random: random.fork(), note: (group, kind) => schedule.note(group, kind) }, options.traffic);
     // In pubsub mode a reader is somebody who has subscribed.
     if (isPubsub) await traffic.allCame();
-    schedule.start(configuration.faults, { ...targets, stills }, random.fork(), pausesOf(options.traffic, options.pauseMs));
+    schedule.start(configuration.faults, { ...targets, stills, droppedSilently: (message) => checker.droppedSilently(message.payload) }, random.fork(), pausesOf(options.traffic, options.pauseMs));
     await traffic.publishAll(() => emqx.action.pending > MAX_PENDING);
     await schedule.stop();
     const publishedMs = performance.now() - from;

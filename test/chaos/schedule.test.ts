@@ -18,7 +18,7 @@ const AT_ONCE = { ...LATE, firstMs: [0, 0] } as const;
 
 /** Its faults are over at once. */
 const server = { restart: () => Promise.resolve(), freeze: () => Promise.resolve() } as unknown as SupervisedServer;
-const targets: Targets = { servers: [server], rest: {} as Rest, queue: null, store: null, queueLink: null, storeLink: null, disk: null, broker: new EventEmitter() as Broker, stills: null };
+const targets: Targets = { servers: [server], rest: {} as Rest, queue: null, store: null, queueLink: null, storeLink: null, disk: null, broker: new EventEmitter() as Broker, stills: null, droppedSilently: () => undefined };
 
 /** Why a round in which all messages arrive has failed: nothing but its faults can be the reason. */
 function failuresOf(schedule: Schedule, faults: readonly FaultGroup[]): readonly string[] {

@@ -54,6 +54,10 @@ export class SupervisedServer {
     return this.options.port;
   }
 
+  get pid(): number | null {
+    return this.child?.pid ?? null;
+  }
+
   get url(): string {
     return `http://127.0.0.1:${this.options.port}`;
   }

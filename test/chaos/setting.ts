@@ -31,7 +31,7 @@ const DISK_MEGABYTES = { embedded: 300, queue: 200 };
 /** Everything that a round needs, started. */
 export interface Setting {
   readonly emqx: EmqxStandIn;
-  readonly targets: Omit<Targets, 'stills'>;
+  readonly targets: Omit<Targets, 'stills' | 'droppedSilently'>;
   readonly balancer: Balancer;
   /** Each server's own, and the one that EMQX posts to. */
   readonly serverUrls: readonly string[];

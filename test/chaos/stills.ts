@@ -1,6 +1,8 @@
+import type { Server } from 'node:http';
 import type { Balancer } from './balancer';
 import type { Checker } from './checker';
 import type { FaultBetween } from './causes';
+import { stopWhoDelivers } from './delivering';
 import type { SupervisedServer } from './servers';
 
 /** The balancer's health check finds out. ms. */
@@ -32,12 +34,24 @@ export class Stills {
 
   constructor(
     private readonly servers: readonly SupervisedServer[],
+    /** EMQX's. */
+    private readonly api: Server,
     private readonly balancer: Balancer,
     private readonly checker: Checker,
     private readonly faultBetween: FaultBetween,
+    /** How long it waits for somebody who delivers. ms. */
+    private readonly lookMs = 5_000,
   ) {}
 
-  async happen(server: SupervisedServer, ms: number): Promise<void> {
+  /** Whoever delivers something stands still, in the middle of it; otherwise the given one. */
+  async happen(anyone: SupervisedServer, ms: number): Promise<void> {
+    let standing: Promise<void> | null = null;
+    const delivering = await stopWhoDelivers(this.api, this.servers, this.lookMs, (server) => (standing = this.stand(server, ms)));
+    if (delivering === null) standing = this.stand(anyone, ms);
+    await standing;
+  }
+
+  private async stand(server: SupervisedServer, ms: number): Promise<void> {
     const from = performance.now();
     const notice = setTimeout(() => this.balancer.avoid(server.port), NOTICED_MS);
     let sentBefore = this.checker.sendCount;
