@@ -9,8 +9,11 @@ export class PostgresSequence implements Sequence {
   async progress(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneProgress>> {
     if (lanes.length === 0) return new Map();
     try {
-      const { rows } = await this.pool.query<{ lane: string; tail: string; oldest: string | null }>(PROGRESS, [lanes]);
-      return new Map(rows.map(({ lane, tail, oldest }) => [lane, { tail: Number(tail), oldest: oldest === null ? null : Number(oldest) }]));
+      const { rows } = await this.pool.query<{ lane: string; tail: string; waiting: string | null; active: string | null }>(PROGRESS, [lanes]);
+      return new Map(rows.map(({ lane, tail, waiting, active }) => {
+        const left = [waiting, active].filter((number) => number !== null).map(Number);
+        return [lane, { tail: Number(tail), oldest: left.length === 0 ? null : Math.min(...left), waiting: waiting === null ? null : Number(waiting) }];
+      }));
     } catch (error) {
       throw new RetryableError(`the queue's database: ${errorText(error)}`);
     }
@@ -19,7 +22,7 @@ export class PostgresSequence implements Sequence {
 
 /** One statement, and so one snapshot: a job on its way from waiting to active is seen in one of the two. The order is that of BullMQ's index. */
 const PROGRESS = `
-  SELECT lane, (SELECT last_value FROM offline_queue.job_seq) AS tail, least(
-    (SELECT seq FROM offline_queue.job WHERE queue = lane AND state = 'waiting' ORDER BY priority, seq LIMIT 1),
-    (SELECT min(seq) FROM offline_queue.job WHERE queue = lane AND state = 'active')) AS oldest
+  SELECT lane, (SELECT last_value FROM offline_queue.job_seq) AS tail,
+    (SELECT seq FROM offline_queue.job WHERE queue = lane AND state = 'waiting' ORDER BY priority, seq LIMIT 1) AS waiting,
+    (SELECT min(seq) FROM offline_queue.job WHERE queue = lane AND state = 'active') AS active
   FROM unnest($1::text[]) AS lane`;

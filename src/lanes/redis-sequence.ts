@@ -11,17 +11,17 @@ const LOOKED_AT = 1_024;
 const PROGRESS = `
 local answer = {}
 for i = 1, #KEYS, 3 do
-  local oldest = -1
-  local function look(ids)
+  local function least(ids)
+    local oldest = -1
     for _, id in ipairs(ids) do
       local number = tonumber(id)
       if number and (oldest < 0 or number < oldest) then oldest = number end
     end
+    return oldest
   end
-  look(redis.call('LRANGE', KEYS[i + 1], 0, -1))
-  look(redis.call('LRANGE', KEYS[i + 2], -tonumber(ARGV[1]), -1))
   answer[#answer + 1] = tonumber(redis.call('GET', KEYS[i]) or '0')
-  answer[#answer + 1] = oldest
+  answer[#answer + 1] = least(redis.call('LRANGE', KEYS[i + 1], 0, -1))
+  answer[#answer + 1] = least(redis.call('LRANGE', KEYS[i + 2], -tonumber(ARGV[1]), -1))
 end
 return answer`;
 
@@ -38,6 +38,10 @@ export class RedisSequence implements Sequence {
     const answer = (await this.redis.eval(PROGRESS, keys.length, ...keys, LOOKED_AT).catch((error: unknown) => {
       throw new RetryableError(`the queue's Redis: ${errorText(error)}`);
     })) as number[];
-    return new Map(lanes.map((lane, i) => [lane, { tail: answer[2 * i] ?? 0, oldest: (answer[2 * i + 1] ?? -1) < 0 ? null : (answer[2 * i + 1] ?? null) }]));
+    return new Map(lanes.map((lane, i) => {
+      const [tail = 0, active = -1, waiting = -1] = answer.slice(3 * i, 3 * i + 3);
+      const left = [active, waiting].filter((number) => number >= 0);
+      return [lane, { tail, oldest: left.length === 0 ? null : Math.min(...left), waiting: waiting < 0 ? null : waiting }];
+    }));
   }
 }

@@ -6,6 +6,8 @@
 export interface LaneProgress {
   readonly tail: number;
   readonly oldest: number | null;
+  /** The oldest of those that nobody works on yet: what a lane's owner has before it beside its own batch. */
+  readonly waiting: number | null;
 }
 
 /** Lanes' names, and numbers of theirs. */

@@ -23,7 +23,10 @@ export const SILENCE_MS = 2_000;
 export const STALLED_MS = 30_000;
 export const STALLED_FULL_MS = 10_000;
 
-/** A copy that EMQX gave to a group may be with any of its members, whose lists are not looked at: it is taken for lost after so long. ms. */
+/**
+ * A copy that EMQX gave to a group may be with any of its members, whose lists are not looked at: where it keeps others from being sent it is taken for
+ * lost after so long. ms.
+ */
 export const GROUP_LOST_MS = 60_000;
 
 /** How long the id of a removed message is remembered, so that its publish, late or repeated, does not come back (promises 2, 3). ms. */

@@ -68,7 +68,8 @@ export class Core {
     });
     this.clients = new ClientDesk({ lanes, state, now });
     this.trimmer = new Trimmer({ store, policies, metrics, onError: (err) => log.warn({ err }, 'a topic could not be trimmed to maxStored; it is looked at again') });
-    const readPurger = new ReadPurger({ store, policies, now });
+    const { laneCounts, sequence } = queue;
+    const readPurger = new ReadPurger({ store, sequence, lanes: { messages: namesOf(laneCounts.messages, messageLane), clients: namesOf(laneCounts.clients, clientLane) }, policies, now });
     this.maintenance = new Maintenance({ store, state, letters: box, readPurger, trimmer: this.trimmer, policies, vacuum: () => backends.vacuum(), metrics, log, now });
   }
 
@@ -113,11 +114,10 @@ export class Core {
     const { laneCounts } = backends.queue;
     const { lanes, letters, signer, acks, trimmer, deps } = this;
     const parts: WorkParts = { deps, lanes, letters, signer, acks, trimmer };
-    const names = (count: number, nameOf: (lane: number) => string) => Array.from({ length: count }, (_, lane) => nameOf(lane));
     return {
-      messages: names(laneCounts.messages, messageLane).map((lane) => this.consumer(lane, messageWork(parts, lane), MAX_JOB_EVENTS)),
+      messages: namesOf(laneCounts.messages, messageLane).map((lane) => this.consumer(lane, messageWork(parts, lane), MAX_JOB_EVENTS)),
       others: [
-        ...names(laneCounts.clients, clientLane).map((lane) => this.consumer(lane, clientWork(parts, lane), MAX_MAIL_EVENTS, this.ownership(lane))),
+        ...namesOf(laneCounts.clients, clientLane).map((lane) => this.consumer(lane, clientWork(parts, lane), MAX_MAIL_EVENTS, this.ownership(lane))),
         ...backends.history.map((sink) => this.consumer(historyLane(sink.name), historyWork(parts, sink), 1)),
       ],
     };
@@ -140,7 +140,7 @@ export class Core {
   /** What was waiting in the message lanes when this process started is in the store. @returns false when the process stops before. */
   private async untilStored(): Promise<boolean> {
     const { sequence, laneCounts } = this.deps.backends.queue;
-    const lanes = Array.from({ length: laneCounts.messages }, (_, lane) => messageLane(lane));
+    const lanes = namesOf(laneCounts.messages, messageLane);
     const tails = tailsOf(await sequence.progress(lanes));
     while (!hasPassed(await sequence.progress(lanes), tails)) {
       await sleep(STORED_LOOK_MS, undefined, { signal: this.closing.signal }).catch(() => undefined);
@@ -176,4 +176,8 @@ export class Core {
     await this.lanes.close();
     await this.box.close();
   }
+}
+
+function namesOf(count: number, nameOf: (lane: number) => string): string[] {
+  return Array.from({ length: count }, (_, lane) => nameOf(lane));
 }

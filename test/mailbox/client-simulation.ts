@@ -75,7 +75,8 @@ export class Simulation {
   async run(job: readonly ClientChange[]): Promise<void> {
     for (;;) {
       try {
-        return await this.clients.apply(job);
+        await this.clients.apply(job);
+        return;
       } catch (error) {
         if (!(error instanceof RetryableError)) throw error;
       }

@@ -29,7 +29,7 @@ describe('pauses at QoS 0', () => {
     const before = world.broker.session('c').texts.length;
     await world.pass(1_000);
     expect(world.broker.session('c').texts.length - before).toBeLessThanOrEqual(110);
-    expect(world.delayed.filter(({ job }) => job.name === 'resume').length).toBeLessThanOrEqual(2);
+    expect(world.delayed.length).toBeLessThanOrEqual(2);
     await world.pass(MINUTE);
     expect(new Set(world.broker.session('c').texts).size).toBe(2_000);
   });
@@ -235,6 +235,7 @@ describe('shared groups in pubsub mode', () => {
     const world = new Simulation({ ...PUBSUB, window: 2 });
     const texts = await world.fill('t', 10);
     await world.arrive(world.subscribed('m1', share), world.subscribed('m2', share));
+    await world.pass(50);
     await world.acknowledge(world.broker.session('m2'), 2);
     // It takes what it has in hand, and goes.
     world.broker.acknowledge(world.broker.session('m2'), 2);
@@ -271,7 +272,7 @@ describe('fetch.limit', () => {
     await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
     await world.pass(MINUTE);
     await takeAll(world, 'c');
-    expect(again.texts).toEqual(['a2', 'a3', 'a4', 'b0', 'b1', 'b2', 'b3', 'b4']);
+    expect(again.texts).toEqual(['a2', 'a3', 'a4', 'a5', 'a6', 'b0', 'b1', 'b2', 'b3', 'b4']);
   });
 });
 

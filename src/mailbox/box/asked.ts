@@ -1,14 +1,14 @@
 import type { HeldMessage, SessionView } from '../../emqx/api';
 import { splitShare, stripInbox } from '../../mqtt/topic';
-import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS, STALLED_MS } from '../times';
+import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
 import type { Fact } from './fact';
 import { hasOverlap } from './freshness';
-import { isAtStart, voided } from './losses';
+import { isAtStart, marked, voided } from './losses';
 import type { Copy, Mailbox, Session } from './mailbox';
 import type { Stepped } from './step';
 
 /** EMQX notes the session and its connection one after the other. ms. */
-const SAME_MOMENT_MS = 1_000;
+export const SAME_MOMENT_MS = 1_000;
 /** As long as EMQX has this much of its own for the client nothing is added to it. */
 const MUCH = 50;
 const FIRST_PAUSE_MS = 1_000;
@@ -69,14 +69,13 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
 }
 
 /**
- * EMQX can't list it (older than 5.7). When it has nothing at all, everything is missing; otherwise what the last connection was sent, or what is out for
- * long, unless the client goes on acknowledging.
+ * EMQX can't list it (older than 5.7), but it tells how many it has: of more copies than that the oldest are missing, since EMQX drops the oldest and clients
+ * acknowledge them first. What it has of its own is delivered while the run waits for the client's silence.
  */
 function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, now: number): Mailbox {
-  const since = mailbox.session?.connectedAt ?? 0;
-  const isMissing = ({ sentAt }: Copy): boolean => queued + inflight === 0 || sentAt < since || now - sentAt > STALLED_MS;
+  let missing = Math.max(0, mailbox.out.size - queued - inflight);
+  const out = marked(mailbox.out, () => missing-- > 0);
   const begins = isBeginning(mailbox) && !(isUntouched(mailbox) && queued + inflight === 0);
-  const out = marked(mailbox.out, isMissing);
   const isInDoubt = begins || [...out.values()].some((copy) => copy.isMissing);
   return { ...mailbox, out, held: new Set(), doubtsBySilence: true, doubtUntil: isInDoubt ? now + SILENCE_MS : null };
 }
@@ -89,8 +88,4 @@ function isBeginning({ runs, held }: Mailbox): boolean {
 /** Nothing that a run of it may send can have been acknowledged a moment ago. */
 function isUntouched(mailbox: Mailbox): boolean {
   return mailbox.session?.isNew === true && mailbox.out.size === 0 && !hasOverlap(mailbox);
-}
-
-function marked(out: Mailbox['out'], isMissing: (copy: Copy) => boolean): Mailbox['out'] {
-  return new Map([...out].map(([id, copy]) => [id, { ...copy, isMissing: isMissing(copy) }]));
 }

@@ -18,7 +18,7 @@ export function dropped(mailbox: Mailbox, id: string, reason: string, now: numbe
   if (copy === undefined) return { mailbox, freed: [] };
   const out = new Map(mailbox.out);
   out.delete(id);
-  const again = FOR_GOOD.has(reason) || copy.qos === 0 ? mailbox.again : withAgain(mailbox.again, [[id, copy]]);
+  const again = FOR_GOOD.has(reason) || copy.qos === 0 || hasLeft(mailbox, copy) ? mailbox.again : withAgain(mailbox.again, [[id, copy]]);
   return { mailbox: nextTry({ ...mailbox, out, again }, now), freed: [id] };
 }
 
@@ -36,7 +36,7 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   if (gone.length === 0) return { mailbox, freed: [] };
   const out = new Map([...mailbox.out].filter(([, { isMissing }]) => !isMissing));
   const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isRun(run, copy) && isAtStart(run));
-  const again = withAgain(mailbox.again, gone.filter(([, copy]) => copy.qos > 0 && !isReread(copy)));
+  const again = withAgain(mailbox.again, gone.filter(([, copy]) => copy.qos > 0 && !isReread(copy) && !hasLeft(mailbox, copy)));
   const runs = mailbox.runs.map((run) => withoutCounted(run, gone.map(([, copy]) => copy)));
   const budget = again.length === 0 ? 0 : Math.max(mailbox.budget, LOST_AT_ONCE);
   return { mailbox: { ...mailbox, out, again, runs, budget, retryAt: null, movedAt: now }, freed: gone.map(([id]) => id) };
@@ -70,6 +70,11 @@ export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fac
   return budget > 0 || stopped ? next : nextTry(next, now);
 }
 
+/** The client has unsubscribed what it was sent for. */
+function hasLeft({ left }: Mailbox, copy: Copy): boolean {
+  return left.some((each) => isRun(each, copy));
+}
+
 /** What has to be sent again counts once for fetch.limit, where the run reads it again. */
 function withoutCounted(run: Run, copies: readonly Copy[]): Run {
   if (!isAtStart(run)) return run;
@@ -85,4 +90,9 @@ function withAgain(again: readonly Again[], copies: readonly [string, Copy][]): 
   const known = new Set(again.map(({ id }) => id));
   const more = copies.filter(([id]) => !known.has(id)).map(([id, { topic, qos, clientid, filter }]) => ({ id, topic, qos, clientid, filter }));
   return [...again, ...more].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+/** Notes of each copy whether it is missing. */
+export function marked(out: Mailbox['out'], isMissing: (copy: Copy) => boolean): Mailbox['out'] {
+  return new Map([...out].map(([id, copy]) => [id, { ...copy, isMissing: isMissing(copy) }]));
 }

@@ -46,6 +46,7 @@ function hasRoom(mailbox: Mailbox, { window }: Run): boolean {
 /** A client that acknowledges nothing: EMQX is asked what became of its copies, less and less often. */
 function stalledAt(mailbox: Mailbox): number | null {
   if (mailbox.out.size === 0 || mailbox.doubtUntil !== null) return null;
+  if (isGroup(mailbox) && mailbox.runs.every(({ cursor }) => cursor === null)) return null;
   if (isGroup(mailbox)) return [...mailbox.out.values()].reduce((oldest, { sentAt }) => Math.min(oldest, sentAt), Infinity) + GROUP_LOST_MS;
   const isWaiting = mailbox.runs.some(({ cursor }) => cursor !== null);
   return Math.max(mailbox.movedAt, mailbox.askedAt) + (isWaiting ? STALLED_FULL_MS : STALLED_MS) * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);

@@ -3,7 +3,7 @@ import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS, STORM_MS } from '../times';
 import { asked } from './asked';
 import { needsAnswer, rememberFilter } from './freshness';
 import type { Fact, RunRef, Sent } from './fact';
-import { dropped, lost, retried, voided } from './losses';
+import { dropped, lost, marked, retried, voided } from './losses';
 import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
 
 /** What became of the mailbox, and the ids of messages that it does not count on any more: somebody may be sent them at once. */
@@ -33,7 +33,7 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'disconnected':
       return disconnected(mailbox, fact);
     case 'subscribed':
-      return kept(subscribed(mailbox, fact.request, now));
+      return subscribed(mailbox, fact.request, now);
     case 'unsubscribed':
       return kept(unsubscribed(mailbox, fact));
     case 'acked':
@@ -88,14 +88,14 @@ function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconnected'>)
 }
 
 /** Reads the filter from its start, unless that is what a moment ago was begun (promise 9). */
-function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now: number): Mailbox {
+function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now: number): Stepped {
   const { clientid, filter, qos, at } = request;
-  if (mailbox.left.some((left) => left.clientid === clientid && left.filter === filter && left.at >= at)) return mailbox;
+  if (mailbox.left.some((left) => isRun(left, request) && left.at >= at)) return kept(mailbox);
   const isOwn = (run: Run) => run.filter === filter && (!isGroup(mailbox) || run.clientid === clientid);
   const before = mailbox.runs.find(isOwn);
   const isOfThisConnection = before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
   const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
-  if (isStorm && before.qos === qos) return repeatedly(mailbox, before, at, now);
+  if (isStorm && before.qos === qos) return kept(repeatedly(mailbox, before, at, now));
   const isShared = splitShare(filter).group !== null;
   const run: Run = {
     ...{ clientid, filter, qos, at: isStorm ? before.at : at, requestedAt: at, cursor: START, behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 },
@@ -107,7 +107,12 @@ function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now:
   // The run reads in its place what EMQX had dropped.
   const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
   const isAsked = needsAnswer(mailbox, request);
-  return rememberFilter({ ...mailbox, runs, again, rounds: 0, ...(again.length === 0 && { retryAt: null }), ...(isAsked && { askAt: now, asks: 0 }) }, request);
+  const left = mailbox.left.filter((each) => !isRun(each, request));
+  const next: Mailbox = { ...mailbox, runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null }), ...(isAsked && { askAt: now, asks: 0 }) };
+  if (!isGroup(mailbox)) return kept(rememberFilter(next, request));
+  // What the group's other members have for longer than that is sent to this one.
+  const isOld = (copy: Copy): boolean => copy.filter === filter && copy.sentAt < at - GRACE_MS;
+  return lost({ ...next, out: marked(next.out, isOld) }, now);
 }
 
 /** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */
@@ -158,8 +163,9 @@ function due(mailbox: Mailbox, now: number): Stepped {
     ...(isOver(mailbox.retryAt) && { retryAt: null, budget: Math.max(1, mailbox.budget) }),
   };
   const freed: string[] = [];
-  if (isGroup(next)) next = { ...next, out: longOut(next.out, now) };
-  if (isOver(next.doubtUntil) || isGroup(next)) {
+  const isStuck = isGroup(next) && next.runs.some(({ cursor }) => cursor !== null);
+  if (isStuck) next = { ...next, out: marked(next.out, ({ sentAt }) => sentAt <= now - GROUP_LOST_MS) };
+  if (isOver(next.doubtUntil) || isStuck) {
     const settled = lost({ ...next, doubtUntil: null, doubtsBySilence: false }, now);
     next = settled.mailbox;
     freed.push(...settled.freed);
@@ -177,12 +183,6 @@ function isAnythingDue(mailbox: Mailbox, now: number): boolean {
   const { wakeAt, pausedUntil, retryAt, doubtUntil, runs } = mailbox;
   const times = [wakeAt, pausedUntil, retryAt, doubtUntil, ...runs.map(({ lookAt }) => lookAt)];
   return isGroup(mailbox) || times.some((at) => at !== null && at <= now);
-}
-
-/** The members' lists are not looked at: time alone tells what a group has lost. */
-function longOut(out: Mailbox['out'], now: number): Mailbox['out'] {
-  const isLong = (copy: Copy): boolean => copy.sentAt <= now - GROUP_LOST_MS;
-  return [...out.values()].some(isLong) ? new Map([...out].map(([id, copy]) => [id, isLong(copy) ? { ...copy, isMissing: true } : copy])) : out;
 }
 
 function gated(run: Run, tails: Of<'gated'>['tails'], now: number): Run {

@@ -1,4 +1,7 @@
-import type { EmqxApi } from '../../emqx/api';
+import type { EmqxApi, SessionView } from '../../emqx/api';
+import { RefusedError } from '../../base/errors';
+import type { Fact } from '../box/fact';
+import { SAME_MOMENT_MS } from '../box/asked';
 import { clientidOf } from '../../mqtt/consumer';
 import { eachOf } from '../../base/parallel';
 import { hasOverlap } from '../box/freshness';
@@ -18,18 +21,35 @@ export class Asker {
   async ask(seats: readonly Seat[]): Promise<void> {
     await eachOf(seats, PARALLEL, async (seat) => {
       try {
-        const clientid = clientidOf(seat.consumer);
-        const session = await this.emqx.session(clientid);
-        const isNew = session !== null && session.createdAt >= session.connectedAt - 1_000;
-        // Of a session that has just begun, for a client of which nothing is on its way, there is nothing to ask.
-        const needsList = session !== null && session.connected && !(isNew && isFirst(seat, session.connectedAt));
-        const held = needsList ? await this.emqx.held(clientid) : null;
-        seat.learn({ kind: 'asked', session, held }, this.now());
+        seat.learn({ kind: 'asked', ...(await this.answerFor(seat)) }, this.now());
       } catch (error) {
         seat.error = error;
       }
     });
   }
+
+  private async answerFor(seat: Seat): Promise<Answer> {
+    const clientid = clientidOf(seat.consumer);
+    let session: SessionView | null;
+    try {
+      session = await this.emqx.session(clientid);
+    } catch (error) {
+      // A client id that no path can name (`..`): nothing is known, as with an EMQX that can't tell.
+      if (error instanceof RefusedError) return { session: unknownSession(seat), held: { kind: 'unknown' } };
+      throw error;
+    }
+    if (session === null || !session.connected) return { session, held: null };
+    // Of a session that has just begun, for a client of which nothing is on its way, there is nothing to ask.
+    const isNew = session.createdAt >= session.connectedAt - SAME_MOMENT_MS;
+    return { session, held: isNew && isFirst(seat, session.connectedAt) ? null : await this.emqx.held(clientid) };
+  }
+}
+
+type Answer = Omit<Extract<Fact, { kind: 'asked' }>, 'kind'>;
+
+function unknownSession({ mailbox: { session, out } }: Seat): SessionView {
+  const connectedAt = session?.connectedAt ?? 0;
+  return { connected: true, connectedAt, createdAt: 0, persistent: true, durable: false, queued: 0, inflight: out.size };
 }
 
 function isFirst({ mailbox }: Seat, connectedAt: number): boolean {

@@ -19,7 +19,8 @@ export class Gates {
     if (waiting.length === 0) return;
     const all = await this.sequence.progress([...new Set(waiting.flatMap(({ lanes }) => lanes))]);
     for (const { seat, run, lanes } of waiting) {
-      const progress = new Map(lanes.flatMap((lane): [string, LaneProgress][] => (all.has(lane) ? [[lane, all.get(lane) as LaneProgress]] : [])));
+      const own = clientLane(laneOf(seat.key, this.counts.clients));
+      const progress = new Map(lanes.flatMap((lane) => progressOf(all, lane, lane === own)));
       const tails = run.behind === 'note' || run.behind === null ? tailsOf(progress) : run.behind.tails;
       const { clientid, filter } = run;
       seat.learn({ kind: 'gated', clientid, filter, tails: hasPassed(progress, tails) ? null : tails }, now);
@@ -40,4 +41,10 @@ export class Gates {
     const all = Array.from({ length: this.counts.messages }, (_, lane) => messageLane(lane));
     return isWildcard(filter) ? all : [messageLane(laneOf(filter, this.counts.messages))];
   }
+}
+
+/** Of its own lane a run need not wait for the batch that it is in: what came before it there has happened. */
+function progressOf(all: ReadonlyMap<string, LaneProgress>, lane: string, isOwn: boolean): [string, LaneProgress][] {
+  const progress = all.get(lane);
+  return progress === undefined ? [] : [[lane, isOwn ? { ...progress, oldest: progress.waiting } : progress]];
 }

@@ -7,6 +7,7 @@ import { Client } from './client';
 import { ClientTables } from './clients';
 import { MessageTable } from './messages';
 import { Migrations } from './migrations';
+import { PositionTable } from './positions';
 import { Removals } from './removals';
 import { RetainedTable } from './retained';
 
@@ -19,8 +20,7 @@ export class ClickHouseStore extends StoreOfParts implements Store {
   /** @throws SettingError */
   constructor(url: ServiceUrl) {
     const db = new Client(url);
-    const clients = new ClientTables(db);
-    super({ messages: new MessageTable(db, new Removals(db)), clients, positions: clients, retained: new RetainedTable(db) });
+    super({ messages: new MessageTable(db, new Removals(db)), clients: new ClientTables(db), positions: new PositionTable(db), retained: new RetainedTable(db) });
     this.db = db;
     this.migrations = new Migrations(db);
   }

@@ -1,6 +1,6 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
 import { distinct, isOneOf, keyOf, ON_DISK, states, tooMany, visible, visibleCount } from './keys';
@@ -77,6 +77,16 @@ export class MessageTable implements MessageStore {
   async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     const ids = await this.ids({ topic, after, limit, now });
     return ids.length === 0 ? [] : this.read(ids.map((id) => ({ topic, id })));
+  }
+
+  async listRefs(query: MessageQuery): Promise<StoredRef[]> {
+    const refs = (await this.ids(query)).map((id) => ({ topic: query.topic, id }));
+    if (refs.length === 0) return [];
+    return this.db.rows<StoredRef>(
+      `SELECT msgid AS id, ifNull(published_at, arrived) AS publishReceivedAt FROM (
+         SELECT topic, msgid, published_at, arrived FROM mqtt_msg WHERE ${isOneOf(refs)} ORDER BY topic, msgid, stored_at DESC LIMIT 1 BY topic, msgid)
+       ORDER BY id`,
+    );
   }
 
   /** Ids first: what is removed or too much is never read with its payload. */

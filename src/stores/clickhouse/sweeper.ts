@@ -55,8 +55,8 @@ export class Sweeper {
       () => this.messages(now, swept),
       () => this.tombstones(now, swept),
       () => this.topics(now),
-      () => this.pairs('mqtt_sub', now),
-      () => this.pairs('mqtt_acked', now),
+      () => this.pairs('mqtt_sub', 'version', now),
+      () => this.pairs('mqtt_acked', 'written_at', now),
       () => this.states(now),
       () => this.retained(now),
     ];
@@ -96,10 +96,10 @@ export class Sweeper {
     return this.deleteIfEnough('mqtt_topic', `seen_at < ${number(now - OLD)} AND cityHash64(topic) NOT IN (SELECT cityHash64(topic) FROM ${this.name('mqtt_msg')})`);
   }
 
-  /** Deletions, but not before the rows that they hide. */
-  private async pairs(table: 'mqtt_sub' | 'mqtt_acked', now: number): Promise<boolean> {
+  /** Deletions, but not before the rows that they hide. `writtenAt`: the column that says when a row was written. */
+  private async pairs(table: 'mqtt_sub' | 'mqtt_acked', writtenAt: 'version' | 'written_at', now: number): Promise<boolean> {
     const [from, key] = [this.name(table), 'clientid, topic'];
-    const old = `version < ${number(now - OLD)}`;
+    const old = `${writtenAt} < ${number(now - OLD)}`;
     const deleted = `FROM ${from} WHERE deleted = 1 AND ${old}`;
     const ended = `SELECT ${key} FROM ${from} WHERE (${key}) IN (SELECT ${key} ${deleted}) GROUP BY ${key} HAVING argMax(deleted, version) = 1`;
     if (await this.deleteIfEnough(table, `deleted = 0 AND ${old} AND (${key}) IN (${ended})`)) return true;

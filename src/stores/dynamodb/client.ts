@@ -8,7 +8,7 @@ import type { Item } from './values';
 const CONNECTION_TIMEOUT_MS = 3_000;
 const REQUEST_TIMEOUT_MS = 15_000;
 /** Of all calls together. */
-const SOCKETS = 64;
+export const SOCKETS = 64;
 
 /** A condition of a write, and what an update does. */
 export interface Expression {

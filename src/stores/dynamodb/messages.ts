@@ -1,7 +1,7 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import { RefusedError } from '../../base/errors';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
 import { BUCKETS, keyText } from './keys';
@@ -9,7 +9,7 @@ import { MessageIndex, type Entry } from './message-index';
 import { incomplete, partsOf, partWrites, readParts } from './parts';
 import { pooled } from './pool';
 import { Removals } from './removals';
-import { partsIn, toMessage, toRow, type Row } from './rows';
+import { partsIn, publishedAt, toMessage, toRow, type Row } from './rows';
 import { Tombstones } from './tombstones';
 import { TopicList } from './topic-list';
 import { text, textOf, type Item } from './values';
@@ -100,11 +100,19 @@ export class Messages implements MessageStore {
     return item === null ? null : this.whole(item);
   }
 
-  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
-    const found: Message[] = [];
+  listMessages(query: MessageQuery): Promise<Message[]> {
+    return this.list(query, (ids) => this.read(ids));
+  }
+
+  listRefs(query: MessageQuery): Promise<StoredRef[]> {
+    return this.list(query, (ids) => this.readRefs(ids));
+  }
+
+  private async list<T>({ topic, after, limit, now }: MessageQuery, read: (ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
+    const found: T[] = [];
     for (let from: string | null = after; from !== null && found.length < limit; ) {
       const { ids, next }: { ids: string[]; next: string | null } = await this.index.living(topic, from, limit - found.length, now);
-      found.push(...(await this.read(ids)));
+      found.push(...(await read(ids)));
       from = next;
     }
     return found;
@@ -112,14 +120,18 @@ export class Messages implements MessageStore {
 
   /** In the order of the ids, without those that have gone. */
   private async read(ids: readonly string[]): Promise<Message[]> {
-    const items = await readAll(this.client, TABLE, ids.map(keyOf));
-    const byId = new Map(items.map((item) => [textOf(item['msgid']), item]));
-    const found = await pooled(
-      ids.map((id) => byId.get(id)).filter((item) => item !== undefined),
-      (item) => this.whole(item),
-      PAYLOAD_CONCURRENCY,
-    );
+    const found = await pooled(await this.items(ids), (item) => this.whole(item), PAYLOAD_CONCURRENCY);
     return found.filter((message) => message !== null);
+  }
+
+  private async readRefs(ids: readonly string[]): Promise<StoredRef[]> {
+    return (await this.items(ids, ['msgid', 'published_at', 'arrived'])).map((item) => ({ id: textOf(item['msgid']) ?? '', publishReceivedAt: publishedAt(item) }));
+  }
+
+  private async items(ids: readonly string[], attributes?: readonly string[]): Promise<Item[]> {
+    const items = await readAll(this.client, TABLE, ids.map(keyOf), attributes);
+    const byId = new Map(items.map((item) => [textOf(item['msgid']), item]));
+    return ids.map((id) => byId.get(id)).filter((item) => item !== undefined);
   }
 
   private async whole(item: Item): Promise<Message | null> {

@@ -1,8 +1,10 @@
+import { lastPositions } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { seenDay, Sweep } from '../shared/unseen';
+import { versioned, versionOf } from '../shared/versions';
 import type { Position, PositionStore, Purged } from '../store';
-import { readAll, writeAll, type Write } from './batches';
-import type { Client } from './client';
+import { readAll } from './batches';
+import { SOCKETS, type Client } from './client';
 import { isPlainKey, keyText } from './keys';
 import { pooled } from './pool';
 import { TopicIndex } from './topic-index';
@@ -49,17 +51,26 @@ export class Positions implements PositionStore {
     return found.sort((a, b) => compareText(a.consumer, b.consumer));
   }
 
+  /** A batch write takes no conditions: each has a request of its own, many at once. */
   async putPositions(positions: readonly Position[]): Promise<void> {
-    const last = [...new Map(positions.map((each) => [JSON.stringify([each.consumer, each.topic]), each])).values()];
-    const isGone = ({ id, receipts }: Position): boolean => id === '' && receipts.length === 0;
-    const gone = last.filter(isGone);
-    const kept = last.filter((position) => !isGone(position));
-    await writeAll(this.client, [
-      ...kept.map((position): Write => ({ table: TABLE, put: toItem(position) })),
-      ...gone.map(({ consumer, topic }): Write => ({ table: TABLE, remove: keyOf(consumer, topic) })),
-    ]);
-    await this.index.add(kept.map(({ consumer, topic }) => ({ partition: keyText(consumer), topic })));
-    await pooled(gone, ({ consumer, topic }) => this.index.leave(keyText(consumer), topic, () => this.isAbsent(consumer, topic)));
+    const { kept, gone } = lastPositions(positions);
+    const written = await pooled([...kept, ...gone], (position) => this.write(position), SOCKETS);
+    const stored = kept.filter((_, i) => written[i]);
+    const deleted = gone.filter((_, i) => written[kept.length + i]);
+    await this.index.add(stored.map(({ consumer, topic }) => ({ partition: keyText(consumer), topic })));
+    await pooled(deleted, ({ consumer, topic }) => this.index.leave(keyText(consumer), topic, () => this.isAbsent(consumer, topic)));
+  }
+
+  /** @returns false where the stored version is greater. An item without one, as EMQX's are, has version 0. */
+  private async write(position: Position): Promise<boolean> {
+    const { consumer, topic } = position;
+    const on = {
+      condition: 'attribute_not_exists(#version) OR #version <= :version',
+      ...{ names: { '#version': 'version' }, values: { ':version': number(versionOf(position)) } },
+    };
+    const isGone = position.id === '' && position.receipts.length === 0;
+    const before = await (isGone ? this.client.delete(TABLE, keyOf(consumer, topic), on) : this.client.put(TABLE, toItem(position), on));
+    return before !== false;
   }
 
   /** An item without seen_at, as EMQX's are, counts from now. One that changes meanwhile stays. */
@@ -88,13 +99,16 @@ export class Positions implements PositionStore {
   }
 }
 
-function toItem({ consumer, topic, id, receipts }: Position): Item {
+function toItem(position: Position): Item {
+  const { consumer, topic, id, receipts } = position;
+  const version = versionOf(position);
   return {
     ...keyOf(consumer, topic),
     ...(!isPlainKey(consumer) && { clientid_full: text(consumer) }),
     ...(!isPlainKey(topic) && { topic_full: text(topic) }),
     ...(id !== '' && { msgid: text(id) }),
     ...(receipts.length > 0 && { receipts: { L: receipts.map(text) } }),
+    ...(version > 0 && { version: number(version) }),
     seen_at: number(seenDay({ receipts }, Date.now())),
   };
 }
@@ -105,5 +119,5 @@ function toPosition(item: Item): Position[] {
   const receipts = (item['receipts']?.L ?? []).map((each) => textOf(each) ?? '');
   if (id === '' && receipts.length === 0) return [];
   const [consumer, topic] = [textOf(item['clientid_full'] ?? item['clientid']) ?? '', textOf(item['topic_full'] ?? item['topic']) ?? ''];
-  return [{ consumer, topic, id, receipts }];
+  return [{ consumer, topic, id, receipts, ...versioned(numberOf(item['version'])) }];
 }

@@ -40,6 +40,8 @@ export function toRow(message: Message, partsOf: (payload: Buffer) => number): R
 }
 
 /** EMQX's own items have no published_at; its arrived is in seconds. */
+export const publishedAt = (item: Item): number => numberOf(item['published_at']) ?? secondsToMs(numberOf(item['arrived'])) ?? 0;
+
 export function toMessage(item: Item, outside: Buffer | null): Message {
   const properties = textOf(item['properties']);
   return {
@@ -50,7 +52,7 @@ export function toMessage(item: Item, outside: Buffer | null): Message {
     qos: clampQos(numberOf(item['qos']) ?? 0),
     retain: numberOf(item['retain']) === 1,
     payload: outside ?? payloadOf(item),
-    publishReceivedAt: numberOf(item['published_at']) ?? secondsToMs(numberOf(item['arrived'])) ?? 0,
+    publishReceivedAt: publishedAt(item),
     expiresAt: numberOf(item['expires_at']),
     properties: properties === null ? {} : (JSON.parse(properties) as MessageProperties),
   };

@@ -14,6 +14,8 @@ export class SimulatedQueue {
   readonly delayed: Due[] = [];
   private readonly lanes = new Map<string, Entry[]>();
   private order = 0;
+  /** It is being worked on. */
+  private active: Entry | null = null;
 
   /** As Lanes.put: writes first. */
   put(items: readonly Item[]): void {
@@ -33,7 +35,8 @@ export class SimulatedQueue {
     const names = [...this.lanes].filter(([, entries]) => entries.length > 0).map(([name]) => name);
     if (names.length === 0) return null;
     const lane = choose(names);
-    return { lane, entry: this.lane(lane)[0] as Entry };
+    this.active = this.lane(lane)[0] as Entry;
+    return { lane, entry: this.active };
   }
 
   /** It is done. */
@@ -66,8 +69,9 @@ export class SimulatedQueue {
 
   private progressOf(name: string): LaneProgress {
     const isOf = (lane: string) => (lane === MESSAGES ? name === MESSAGES : name === clientLane(laneOf(lane, LANES.clients)));
-    const orders = [...this.lanes].filter(([lane]) => isOf(lane)).flatMap(([, entries]) => entries.map(({ order }) => order));
-    return { tail: this.order, oldest: orders.length === 0 ? null : Math.min(...orders) };
+    const entries = [...this.lanes].filter(([lane]) => isOf(lane)).flatMap(([, own]) => own);
+    const least = (some: readonly Entry[]) => (some.length === 0 ? null : Math.min(...some.map(({ order }) => order)));
+    return { tail: this.order, oldest: least(entries), waiting: least(entries.filter((entry) => entry !== this.active)) };
   }
 
   private oldest(names: string[]): string {
