@@ -1,4 +1,4 @@
-import { policies, types, type DseClientOptions, type QueryOptions } from 'cassandra-driver';
+import { policies, types, type Client, type DseClientOptions, type QueryOptions } from 'cassandra-driver';
 import { ClosedError, RefusedError } from '../../base/errors';
 import { mapError } from './errors';
 import { Limiter } from './limiter';
@@ -15,6 +15,12 @@ const CONSISTENCY: Record<Consistency, types.consistencies> = {
   ...{ one: types.consistencies.one, two: types.consistencies.two, three: types.consistencies.three, all: types.consistencies.all },
   ...{ quorum: types.consistencies.quorum, local_quorum: types.consistencies.localQuorum, local_one: types.consistencies.localOne },
 };
+
+/** A statement with its values. */
+export interface Bound {
+  readonly query: string;
+  readonly params: unknown[];
+}
 
 export interface Page<R> {
   readonly rows: R[];
@@ -55,6 +61,12 @@ export class Database {
     return result.wasApplied() ? null : ((result.first() ?? {}) as unknown as Partial<R>);
   }
 
+  /** A lightweight transaction of several statements about one partition. @returns null when it was applied, otherwise the rows that are there. */
+  async batchConditionally<R>(statements: readonly Bound[]): Promise<null | Partial<R>[]> {
+    const result = await this.send((client) => client.batch([...statements], { prepare: true, isIdempotent: false, logged: false }));
+    return result.wasApplied() ? null : (result.rows as unknown as Partial<R>[]);
+  }
+
   async page<R>(cql: string, params: unknown[], fetchSize: number, pageState: string | null = null): Promise<Page<R>> {
     const result = await this.execute(cql, params, { fetchSize, ...(pageState === null ? {} : { pageState }) });
     return { rows: result.rows as unknown as R[], next: result.pageState ?? null };
@@ -92,12 +104,15 @@ export class Database {
     await this.execute(cql, [], { prepare: false, isIdempotent: false, readTimeout: DEFINE_TIMEOUT_MS });
   }
 
-  private async execute(cql: string, params: unknown[], options: QueryOptions): Promise<types.ResultSet> {
+  private execute(cql: string, params: unknown[], options: QueryOptions): Promise<types.ResultSet> {
+    return this.send((client) => client.execute(cql, params, options));
+  }
+
+  private async send(request: (client: Client) => Promise<types.ResultSet>): Promise<types.ResultSet> {
     if (this.closed) throw new ClosedError('the store is closed');
     return this.limiter.run(async () => {
       try {
-        const client = await this.session.connected();
-        return await client.execute(cql, params, options);
+        return await request(await this.session.connected());
       } catch (error) {
         throw mapError(error);
       }

@@ -40,7 +40,7 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   sub: { partition: { clientid: 'text' }, clustering: { topic: 'text' }, regular: { qos: 'int' } },
   retain: { partition: { topic: 'text' }, regular: { msgid: 'text' }, ours: { ...CONTENT, sender: 'text', qos: 'int', payload: 'text', arrived: 'timestamp' } },
   mqtt_retain_topic: { partition: { shard: 'int' }, clustering: { topic: 'text' }, regular: { saved_at: 'timestamp' } },
-  acked: { partition: { clientid: 'text' }, clustering: { topic: 'text' }, regular: { msgid: 'text' }, ours: { receipts: 'text' } },
+  acked: { partition: { clientid: 'text' }, clustering: { topic: 'text' }, regular: { msgid: 'text' }, ours: { receipts: 'text', version: 'bigint' } },
   mqtt_acked_topic: { partition: { topic: 'text' }, clustering: { clientid: 'text' }, regular: { saved_at: 'timestamp' } },
   mqtt_offline_migration: { partition: { version: 'int' }, regular: { name: 'text', applied_at: 'timestamp' } },
 };

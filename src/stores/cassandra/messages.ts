@@ -1,12 +1,12 @@
 import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../base/errors';
 import type { Message, MessageRef } from '../../mqtt/message';
-import type { MessageQuery, MessageStore, Purged, Refusal, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
 import { countRows } from './count';
 import type { Database } from './database';
 import { ExpiryIndex, ttlOf, type Due } from './expiry';
 import { GUARD_MS, Heads } from './head';
-import { COLUMNS, contentOf, fitsKey, toMessage, toNumber, type MessageRow, type Stored } from './rows';
+import { COLUMNS, contentOf, fitsKey, LISTED, publishedAt, toMessage, toNumber, type ListedRow, type MessageRow, type Stored } from './rows';
 import { Tombstones } from './tombstones';
 import { TopicIndex } from './topic-index';
 import { trimTopic } from './trim';
@@ -124,18 +124,22 @@ export class MessageTable implements MessageStore {
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
-    const found: Message[] = [];
+  async listMessages(query: MessageQuery): Promise<Message[]> {
+    return (await this.list<MessageRow>(`${COLUMNS}, retain`, query)).map((row) => toMessage(row, row.retain === 1));
+  }
+
+  async listRefs(query: MessageQuery): Promise<StoredRef[]> {
+    return (await this.list<ListedRow>(LISTED, query)).map((row) => ({ id: row.msgid ?? '', publishReceivedAt: publishedAt(row) }));
+  }
+
+  private async list<R extends ListedRow>(columns: string, { topic, after, limit, now }: MessageQuery): Promise<R[]> {
+    const found: R[] = [];
     if (!fitsKey(topic)) return found;
     for (let from = after, asked = Math.min(PAGE, limit); asked > 0; asked = Math.min(PAGE, limit - found.length)) {
-      const rows = await this.db.rows<MessageRow>(
-        `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid > ? ORDER BY msgid ASC LIMIT ?`,
-        [topic, from, asked],
-      );
-      const messages = rows.map((row) => toMessage(row, row.retain === 1));
-      found.push(...messages.filter(({ expiresAt }) => expiresAt === null || expiresAt > now));
+      const rows = await this.db.rows<R>(`SELECT ${columns} FROM mqtt_msg WHERE topic = ? AND msgid > ? ORDER BY msgid ASC LIMIT ?`, [topic, from, asked]);
+      found.push(...rows.filter(({ expires_at: at }) => (toNumber(at) ?? Infinity) > now));
       if (rows.length < asked) break;
-      from = messages.at(-1)?.id ?? from;
+      from = rows.at(-1)?.msgid ?? from;
     }
     return found;
   }

@@ -1,8 +1,11 @@
 import type { types } from 'cassandra-driver';
+import { lastPositions } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { seenDay, Sweep } from '../shared/unseen';
+import { versioned } from '../shared/versions';
 import type { Position, PositionStore, Purged } from '../store';
 import type { Database } from './database';
+import { writePositions } from './position-writes';
 import { toNumber } from './rows';
 import { GUARD_MS } from './topic-index';
 
@@ -11,6 +14,7 @@ interface PositionRow {
   readonly topic: string;
   readonly msgid: string | null;
   readonly receipts: string | null;
+  readonly version: types.Long | null;
 }
 
 interface Entry {
@@ -24,7 +28,7 @@ interface SweptRow extends PositionRow {
   readonly receipts_at: types.Long | null;
 }
 
-const COLUMNS = 'clientid, topic, msgid, receipts';
+const COLUMNS = 'clientid, topic, msgid, receipts, version';
 const PAGE = 500;
 
 /** acked, and mqtt_acked_topic, which says who has a position in a topic. */
@@ -59,27 +63,11 @@ export class PositionTable implements PositionStore {
     return found;
   }
 
-  /** The index first: a position that it does not know would not be found. */
+  /** The index first: a position that it does not know would not be found. An entry stays: to remove it would race with the consumer's next position. */
   async putPositions(positions: readonly Position[]): Promise<void> {
-    const last = [...new Map(positions.map((each) => [JSON.stringify([each.consumer, each.topic]), each])).values()];
-    const isGone = ({ id, receipts }: Position) => id === '' && receipts.length === 0;
-    await this.db.wave(
-      last.filter((each) => !isGone(each)),
-      ({ consumer, topic }) => enterConsumer(this.db, topic, consumer),
-    );
-    await this.db.wave(last, (position) => (isGone(position) ? this.remove(position) : this.write(position)));
-  }
-
-  private write({ consumer, topic, id, receipts }: Position): Promise<void> {
-    return this.db.write(
-      'INSERT INTO acked (clientid, topic, msgid, receipts) VALUES (?, ?, ?, ?)',
-      [consumer, topic, id === '' ? null : id, JSON.stringify(receipts)],
-    );
-  }
-
-  /** Its entry in the index stays: to remove it would race with the next position of the same consumer. */
-  private remove({ consumer, topic }: Position): Promise<void> {
-    return this.db.write('DELETE FROM acked WHERE clientid = ? AND topic = ?', [consumer, topic]);
+    const { kept, gone } = lastPositions(positions);
+    await this.db.wave(kept, ({ consumer, topic }) => enterConsumer(this.db, topic, consumer));
+    await writePositions(this.db, [...kept, ...gone]);
   }
 
   purgePositions(before: number, limit: number): Promise<Purged> {
@@ -126,10 +114,11 @@ export const enterConsumer = (db: Database, topic: string, consumer: string): Pr
 function toPositions(rows: readonly PositionRow[]): Position[] {
   return rows
     .filter(({ msgid, receipts }) => msgid !== null || receipts !== null)
-    .map(({ clientid, topic, msgid, receipts }) => ({
+    .map(({ clientid, topic, msgid, receipts, version }) => ({
       consumer: clientid,
       topic,
       id: msgid ?? '',
       receipts: receipts === null ? [] : (JSON.parse(receipts) as string[]),
+      ...versioned(toNumber(version)),
     }));
 }

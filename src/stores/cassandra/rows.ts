@@ -34,8 +34,13 @@ export function fitsKey(topic: string): boolean {
 
 export const COLUMNS = 'topic, msgid, sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at';
 
+export const LISTED = 'msgid, arrived, published_at, expires_at';
+export type ListedRow = Pick<MessageRow, 'msgid' | 'arrived' | 'published_at' | 'expires_at'>;
+
 /** Exact up to 2^53, as our times are. */
 export const toNumber = (long: types.Long | null | undefined): number | null => (long === null || long === undefined ? null : long.toNumber());
+
+export const publishedAt = ({ published_at: at, arrived }: Pick<MessageRow, 'published_at' | 'arrived'>): number => toNumber(at) ?? arrived?.getTime() ?? 0;
 
 export function toMessage(row: MessageRow, retain: boolean): Message {
   return {
@@ -46,7 +51,7 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
     qos: clampQos(row.qos ?? 0),
     retain,
     payload: row.payload_bin ?? Buffer.from(row.payload ?? ''),
-    publishReceivedAt: toNumber(row.published_at) ?? row.arrived?.getTime() ?? 0,
+    publishReceivedAt: publishedAt(row),
     expiresAt: toNumber(row.expires_at),
     properties: row.properties === null ? {} : (JSON.parse(row.properties) as MessageProperties),
   };

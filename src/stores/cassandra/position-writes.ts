@@ -1,0 +1,82 @@
+import type { types } from 'cassandra-driver';
+import { RetryableError } from '../../base/errors';
+import { versionOf } from '../shared/versions';
+import type { Position } from '../store';
+import type { Bound, Database } from './database';
+import { toNumber } from './rows';
+
+interface Current {
+  readonly topic?: string;
+  readonly version?: types.Long | null;
+}
+
+/** A position, and what is known of the stored version: null means that the row has none, or that there is no row. */
+interface Pending {
+  readonly position: Position;
+  readonly expected: 'a version' | null;
+}
+
+/** Rows of one transaction: it is written to disk as a whole. */
+const AT_ONCE = 250;
+const BYTES_AT_ONCE = 1_048_576;
+const ATTEMPTS = 10;
+
+/**
+ * Writes and deletes positions unless the stored version is greater, by lightweight transactions: all of a consumer's positions, which are one
+ * partition, in one. Timestamps made of the versions would do without, but they would be smaller than those of rows from before there were
+ * versions; of two writes with the same version Cassandra would take the greater value, column by column; and the mark of a deletion would
+ * hide a position that begins again with a smaller version.
+ */
+export async function writePositions(db: Database, positions: readonly Position[]): Promise<void> {
+  const byConsumer = new Map<string, Position[]>();
+  for (const position of positions) {
+    const own = byConsumer.get(position.consumer);
+    if (own === undefined) byConsumer.set(position.consumer, [position]);
+    else own.push(position);
+  }
+  await db.wave([...byConsumer.values()], async (own) => {
+    for (const part of parts(own)) await writePartition(db, part);
+  });
+}
+
+/** A transaction that is refused tells of all its rows: those that are newer are left out, and the others tried again. */
+async function writePartition(db: Database, positions: readonly Position[]): Promise<void> {
+  // The first version of a position finds no row, a later one finds the version before it.
+  let pending = positions.map((position): Pending => ({ position, expected: versionOf(position) > 1 ? 'a version' : null }));
+  for (let attempt = 0; pending.length > 0 && attempt < ATTEMPTS; attempt++) {
+    const current = await db.batchConditionally<Current>(pending.map(statementOf));
+    if (current === null) return;
+    const stored = new Map(current.map(({ topic, version }) => [topic, toNumber(version)]));
+    pending = pending.flatMap(({ position }): Pending[] => {
+      const version = stored.get(position.topic) ?? null;
+      if (version !== null && version > versionOf(position)) return [];
+      return [{ position, expected: version === null ? null : 'a version' }];
+    });
+  }
+  if (pending.length > 0) throw new RetryableError('too many writers of the same read positions');
+}
+
+function statementOf({ position, expected }: Pending): Bound {
+  const { consumer, topic, id, receipts } = position;
+  const version = versionOf(position);
+  // No comparison with null holds but this one.
+  const [condition, bound] = expected === null ? ['IF version = null', []] : ['IF version <= ?', [version]];
+  if (id === '' && receipts.length === 0) return { query: `DELETE FROM acked WHERE clientid = ? AND topic = ? ${condition}`, params: [consumer, topic, ...bound] };
+  const values = [id === '' ? null : id, JSON.stringify(receipts), version === 0 ? null : version];
+  return { query: `UPDATE acked SET msgid = ?, receipts = ?, version = ? WHERE clientid = ? AND topic = ? ${condition}`, params: [...values, consumer, topic, ...bound] };
+}
+
+function parts(positions: readonly Position[]): Position[][] {
+  const all: Position[][] = [];
+  let bytes = 0;
+  for (const position of positions) {
+    const length = position.topic.length + position.receipts.reduce((sum, each) => sum + each.length + 3, 0);
+    const last = all.at(-1);
+    bytes += length;
+    if (last === undefined || last.length >= AT_ONCE || bytes > BYTES_AT_ONCE) {
+      all.push([position]);
+      bytes = length;
+    } else last.push(position);
+  }
+  return all;
+}
