@@ -27,6 +27,10 @@ export interface Configuration {
   readonly isPurgeQuick?: boolean;
   /** Messages a second, at most: its faults take their time. */
   readonly perSecond?: number;
+  /** At most. */
+  readonly messages?: number;
+  /** Each answer of the store comes so much later, all the time. ms. */
+  readonly storeDelayMs?: number;
   /** A small disk for it, which gets full. */
   readonly diskOf?: 'embedded' | 'queue';
 }
@@ -34,13 +38,14 @@ export interface Configuration {
 /** What the traffic brings about everywhere. */
 const SCENES = ['backlog', 'resume'] as const;
 const ALL = ['server', 'emqx', 'queue', 'store', ...SCENES] as const;
+const INDEBTED: readonly KindName[] = ['exact', 'persistent', 'burst', 'crawl', 'resume'];
 const PERSISTENT: readonly KindName[] = ['exact', 'persistent', 'resume'];
 /** Every message is read under it, and none is over it: it changes nothing but how the server counts. */
 const LIMITED = { fetch: { limit: 50_000 } } as const;
 /** They stay long enough to be kept waiting. */
 const PATIENT = { exact: { staysMs: [50, 12_000] }, wildcard: { staysMs: [50, 12_000] }, slow: { staysMs: [50, 12_000], slownessMs: 5 } } as const;
 /** Long in debt, and no other subscription that would bring what EMQX has dropped. */
-const STAYING = { burst: { awayUntil: 200, burstMs: [500, 2_000], stays: true }, crawl: { awayUntil: 200, slownessMs: 40, stays: true } } as const;
+const STAYING = { burst: { awayUntil: 150, burstMs: [500, 2_000], stays: true }, crawl: { awayUntil: 150, slownessMs: 40, stays: true } } as const;
 const PRIVATE = { queue: 'own-redis', store: 'own-postgres' } as const;
 
 /** The long form. */
@@ -61,9 +66,9 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'drops', ...PRIVATE, servers: 2, faults: ['drops', ...SCENES], share: 1, manners: STAYING, perSecond: 200 },
   { name: 'hostile', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 0.5, perSecond: 120, isHostile: true, manners: PATIENT, policy: LIMITED },
   { name: 'hostile-inbox', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 0.5, perSecond: 120, isHostile: true, manners: PATIENT, policy: { ...LIMITED, deliverTo: 'inbox' } },
-  { name: 'still', ...PRIVATE, servers: 2, faults: ['still', ...SCENES], share: 1, perSecond: 120 },
-  { name: 'still-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['still', ...SCENES], share: 1, perSecond: 120 },
-  { name: 'purge', ...PRIVATE, servers: 2, faults: ['purge'], share: 1, kinds: ['exact'], isBusy: true, isPurgeQuick: true, perSecond: 40, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
+  { name: 'still', ...PRIVATE, servers: 2, faults: ['still', ...SCENES], share: 1, kinds: INDEBTED, manners: STAYING, perSecond: 150 },
+  { name: 'still-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['still', ...SCENES], share: 1, kinds: INDEBTED, manners: STAYING, perSecond: 150 },
+  { name: 'purge', ...PRIVATE, servers: 2, faults: ['purge'], share: 0.5, kinds: ['exact'], isBusy: true, isPurgeQuick: true, storeDelayMs: 15, perSecond: 30, messages: 1_200, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
 ];
 
 /** By hand: a store that runs already (npm run services). */

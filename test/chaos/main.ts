@@ -17,7 +17,7 @@ const SHORTEST_S = 12;
 
 const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--groups N] [--only NAME,...] [--store NAME,...] [--faults GROUP,...] [--appendfsync always|everysec] [--source] [--server DIR]
   --short      a tenth of the messages, at a rate that leaves each round ${SHORTEST_S} s for its faults
-  --messages   of all configurations together (220000)
+  --messages   of all configurations together (160000)
   --rate       messages a second (500) at most
   --groups     of each kind of subscriber (4), with 8 publishers each: fewer for a slow store
   --only       of ${CONFIGURATIONS.map(({ name }) => name).join(', ')}
@@ -36,13 +36,13 @@ async function main(): Promise<void> {
   if (chosen.length === 0) throw new Error('no configuration is left to run');
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
   const groups = Number(values.groups ?? 4);
-  const messages = Number(values.messages ?? (values.short ? 22_000 : 220_000));
+  const messages = Number(values.messages ?? (values.short ? 16_000 : 160_000));
   const logs = join(tmpdir(), `offline-chaos-${seed}`);
   mkdirSync(logs, { recursive: true });
   process.stdout.write(`seed ${seed}; the servers' logs: ${logs}\n`);
   const results: Result[] = [];
   for (const configuration of chosen) {
-    const share = Math.round((messages * configuration.share) / shares);
+    const share = Math.min(configuration.messages ?? Infinity, Math.round((messages * configuration.share) / shares));
     const result = await runRound({
       ...{ configuration, seed, logs, pauseMs: pauseOf(configuration) },
       appendfsync: values.appendfsync === 'everysec' ? 'everysec' : 'always',

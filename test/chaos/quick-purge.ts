@@ -1,8 +1,8 @@
 /** What everybody has read is looked for so often, not every minute. ms. */
-const EVERY_MS = 1_000;
+const EVERY_MS = 4_000;
 
 /**
- * Node's arguments that make a timer of a minute one of a second: the server's maintenance has no setting for it. A round whose purge removes nothing
+ * Node's arguments that make a timer of a minute one of a few seconds: the server's maintenance has no setting for it. A round whose purge removes nothing
  * fails (`purge` in faults.ts), so that another way to wait for a minute does not go unseen.
  */
 export const QUICK_PURGE: readonly string[] = [
