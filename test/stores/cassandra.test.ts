@@ -2,6 +2,7 @@ import { RetryableError } from '../../src/base/errors';
 import { openStore } from '../../src/stores';
 import { parseServiceUrl } from '../../src/config/url';
 import { CassandraStore } from '../../src/stores/cassandra';
+import { Database } from '../../src/stores/cassandra/database';
 import type { Store } from '../../src/stores/store';
 import { caFile, withBackends } from '../support/backends';
 import { cassandraClient, dropKeyspace, emptyKeyspace, settingsOf } from '../support/keyspace';
@@ -46,6 +47,32 @@ describe('cassandra', () => {
         expect(await store.listMessages({ topic: tooLong.topic, after: '', limit: 1, now: 0 })).toEqual([]);
         expect(await store.listTopics({ filter: tooLong.topic, after: '', limit: 1 })).toEqual([]);
         expect(await store.trimTopic(tooLong.topic, 1)).toBe(0);
+      });
+
+      it('replaces a position of an earlier release, and one of EMQX’s, by the first version', async () => {
+        const client = cassandraClient(server, KEYSPACE);
+        const [old, emqx] = [newId(), newId()];
+        await client.execute(`INSERT INTO acked (clientid, topic, msgid, receipts) VALUES ('upgraded', 'a', '${old}', '[]')`);
+        await client.execute(`INSERT INTO acked (clientid, topic, msgid) VALUES ('upgraded', 'b', '${emqx}')`);
+        await client.shutdown();
+        const stored = [{ consumer: 'upgraded', topic: 'a', id: old, receipts: [] }, { consumer: 'upgraded', topic: 'b', id: emqx, receipts: [] }];
+        expect(await store.listPositions('upgraded', '', 10)).toEqual(stored);
+        for (const version of [undefined, 1, 5]) {
+          const next = stored.map((position) => ({ ...position, id: newId(), ...(version !== undefined && { version }) }));
+          await store.putPositions(next);
+          expect(await store.listPositions('upgraded', '', 10)).toEqual(next);
+        }
+      });
+
+      it('writes all positions of a consumer in one transaction, however many there are', async () => {
+        const spy = jest.spyOn(Database.prototype, 'batchConditionally');
+        const write = async (version: number) => {
+          spy.mockClear();
+          await store.putPositions(Array.from({ length: 200 }, (_, i) => ({ consumer: 'many', topic: `many/${i}`, id: newId(), receipts: [], version })));
+          return spy.mock.calls.length;
+        };
+        expect([await write(1), await write(2), await write(1)]).toEqual([1, 1, 1]);
+        spy.mockRestore();
       });
 
       // The guard is the condition in RetainedTable.replace: without it the last write wins.

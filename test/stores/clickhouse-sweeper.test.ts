@@ -120,7 +120,8 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
 
     it('forgets deletions, and never what they hide first', async () => {
       const subscription = (clientid: string) => ({ clientid, topic: 't', qos: 1 as const });
-      const position = (topic: string, id: string) => ({ consumer: 'c', topic, id, receipts: [] });
+      // A version, from which no time can be told.
+      const position = (topic: string, id: string) => ({ consumer: 'c', topic, id, receipts: [], version: 7 });
       for (const topic of ['r/1', 'r/2', 'r/2', 'r/3']) await store.putRetained([message({ topic, retain: true })]);
       await store.putSubscriptions([subscription('a'), subscription('b'), subscription('c')]);
       await store.putPositions([position('a', 'A'), position('b', 'A')]);

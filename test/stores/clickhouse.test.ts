@@ -39,6 +39,19 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       await Promise.all([store.close(), sql.close()]);
     });
 
+    it('replaces a position of an earlier release by the first version, whatever the clock was then', async () => {
+      const [sql, store] = [new Sql(await fresh()), await open()];
+      await store.migrate();
+      const position = { consumer: 'upgraded', topic: 't', id: newId(), receipts: [] };
+      await sql.run(`INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, deleted, version)
+        VALUES ('upgraded', 't', '${position.id}', [], 0, ${(Date.now() + 3_600_000) * 1_000})`);
+      expect(await store.listPositions('upgraded', '', 10)).toEqual([position]);
+      const next = { ...position, id: newId(), version: 1 };
+      await store.putPositions([next]);
+      expect(await store.listPositions('upgraded', '', 10)).toEqual([next]);
+      await Promise.all([store.close(), sql.close()]);
+    });
+
     // The guard is Removals.won. Merging while they race must not change who came first.
     it('counts what several remove at once exactly once, while parts are merged', async () => {
       const [sql, stores] = [new Sql(await fresh()), await Promise.all([open(), open(), open()])];

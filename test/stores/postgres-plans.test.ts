@@ -58,6 +58,7 @@ describe('postgres plans', () => {
       it.each<[string, number, (store: Store) => Promise<unknown>]>([
         ['100 messages of a topic of 10,000', 100, (of) => of.listMessages({ ...page, topic: 'big', now: NOW })],
         ['100 messages of a topic of 90', 90, (of) => of.listMessages({ ...page, topic: 'dev/7', now: NOW })],
+        ['100 ids of a topic of 10,000', 100, (of) => of.listRefs({ ...page, topic: 'big', now: NOW })],
         ['messages of a topic without any', 0, (of) => of.listMessages({ ...page, topic: 'none', now: NOW })],
         ['100 of 1,001 topics', 260, (of) => of.listTopics({ ...page, filter: '#' })],
         ['one topic', 1, (of) => of.listTopics({ ...page, filter: 'big' })],

@@ -79,6 +79,31 @@ describe('redis', () => {
       });
     });
 
+    it('leaves what EMQX’s readers go by as it is when a position has a greater version', async () => {
+      const position = { consumer: 'fenced', topic: 'readers/2', id: newId(), receipts: [], version: 2 };
+      await store.putPositions([position]);
+      await store.putPositions([{ ...position, id: newId(), version: 1 }]);
+      await store.putPositions([{ ...position, id: '', version: 1 }]);
+      expect(await withRedis(server, (redis) => redis.get(`${prefix}:acked:fenced:readers/2`))).toBe(position.id);
+    });
+
+    // The guard is Positions.indexAgain: without it positionsOfTopic does not know the consumer.
+    it('finds a position that was put while an older one was deleted', async () => {
+      const position = { consumer: 'again', topic: 'readers/3', id: newId(), receipts: [], version: 1 };
+      const next = { ...position, version: 2 };
+      await store.putPositions([position]);
+      const all = Database.prototype.all;
+      const spy = jest.spyOn(Database.prototype, 'all').mockImplementationOnce(async function (this: Database, ...args) {
+        const answers = await all.apply(this, args);
+        spy.mockRestore();
+        await store.putPositions([next]);
+        return answers;
+      });
+      await store.putPositions([{ ...position, id: '' }]);
+      expect(await store.positionsOfTopic('readers/3')).toEqual([next]);
+      expect(await store.listPositions('again', '', 10)).toEqual([next]);
+    });
+
     it('saves 256 messages in as many waves of commands as 16', async () => {
       const waves = async (count: number) => {
         const spy = jest.spyOn(Database.prototype, 'all');
@@ -96,6 +121,10 @@ describe('redis', () => {
       const spy = jest.spyOn(Database.prototype, 'all');
       expect(await store.listMessages({ topic: 'backlog', after: '', limit: 100, now: 0 })).toHaveLength(100);
       expect(spy.mock.calls.map(([commands]) => commands.length)).toEqual([1, 100]);
+      spy.mockClear();
+      expect(await store.listRefs({ topic: 'backlog', after: '', limit: 100, now: 0 })).toHaveLength(100);
+      expect(spy.mock.calls.map(([commands]) => commands.length)).toEqual([1, 100]);
+      expect(spy.mock.calls.flatMap(([commands]) => commands.flat())).not.toContain('payload');
       spy.mockRestore();
     });
 

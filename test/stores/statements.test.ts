@@ -115,10 +115,12 @@ function itsOwn(open: (statements?: Statements) => Promise<Store>, { now, run }:
       const saved = message({ topic: 'own', username: 'acme', properties: { contentType: 'text/plain' }, expiresAt: Date.now() + 60_000 });
       expect(await store.saveMessages([saved])).toEqual([]);
       const list = () => store.listMessages({ topic: 'own', after: '', limit: 10, now: Date.now() });
+      const refs = () => store.listRefs({ topic: 'own', after: '', limit: 10, now: Date.now() });
       expect(await list()).toEqual([saved]);
+      expect(await refs()).toEqual([{ id: saved.id, publishReceivedAt: saved.publishReceivedAt }]);
       expect(await run("select tenant from mqtt_msg where topic = 'own'")).toEqual([{ tenant: 'acme' }]);
       expect(await store.removeMessages([saved], Date.now() + 60_000)).toBe(1);
-      expect(await list()).toEqual([]);
+      expect([await list(), await refs()]).toEqual([[], []]);
       expect(await run("select tenant from mqtt_msg where topic = 'own'")).toEqual([{ tenant: 'gone' }]);
     });
 
