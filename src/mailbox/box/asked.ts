@@ -22,7 +22,7 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
     const session = mailbox.session === null ? null : { ...mailbox.session, connected: false };
     return voided({ ...mailbox, session, asks, askedAt: now }, Infinity);
   }
-  const session = sessionOf(mailbox.session, view);
+  const session = sessionOf(mailbox, view);
   const before: Mailbox = { ...mailbox, session, asks, askedAt: now, askAt: null };
   // It has the copies of an older session no more, and what that had subscribed to.
   const isOver = session.isNew === true && (mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt);
@@ -32,7 +32,7 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   return { mailbox: held.kind === 'list' ? compared(next, held.messages, held.complete, now) : guessed(next, view, now), freed };
 }
 
-function sessionOf(known: Session | null, view: SessionView): Session {
+function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Session {
   const { connectedAt, createdAt, connected, persistent } = view;
   const isSame = known !== null && known.connectedAt >= connectedAt;
   return {
@@ -41,7 +41,7 @@ function sessionOf(known: Session | null, view: SessionView): Session {
     isNew: createdAt >= connectedAt - SAME_MOMENT_MS,
     expiryMs: isSame && known.expiryMs !== null ? known.expiryMs : persistent ? null : 0,
     isTold: isSame && known.isTold,
-    filters: isSame || known === null ? (known?.filters ?? []) : [],
+    filters: isSame ? known.filters : [...new Set(runs.map(({ filter }) => filter))],
   };
 }
 

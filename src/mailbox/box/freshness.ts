@@ -18,7 +18,11 @@ export function needsAnswer(mailbox: Mailbox, { filter, at }: DeliveryRequest): 
 
 /** Whether a message can be the client's by two of its subscriptions of this connection. */
 export function hasOverlap({ session }: Mailbox): boolean {
-  const filters = session?.filters ?? [];
+  return doMeet(session?.filters ?? []);
+}
+
+/** Whether two of the filters can match the same topic. */
+export function doMeet(filters: readonly string[]): boolean {
   return filters.length >= MOST_FILTERS || filters.some((filter, i) => filters.slice(i + 1).some((other) => meet(filter, other)));
 }
 

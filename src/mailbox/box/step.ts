@@ -108,11 +108,16 @@ function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now:
   const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
   const isAsked = needsAnswer(mailbox, request);
   const left = mailbox.left.filter((each) => !isRun(each, request));
-  const next: Mailbox = { ...mailbox, runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null }), ...(isAsked && { askAt: now, asks: 0 }) };
+  const next: Mailbox = { ...mailbox, session: presentAgain(mailbox.session), runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null }), ...(isAsked && { askAt: now, asks: 0 }) };
   if (!isGroup(mailbox)) return kept(rememberFilter(next, request));
   // What the group's other members have for longer than that is sent to this one.
   const isOld = (copy: Copy): boolean => copy.filter === filter && copy.sentAt < at - GRACE_MS;
   return lost({ ...next, out: marked(next.out, isOld) }, now);
+}
+
+/** Who subscribes is there: another connection began, and nobody has told of it. */
+function presentAgain(session: Mailbox['session']): Mailbox['session'] {
+  return session === null || session.connected ? session : { ...session, connected: true, isNew: null, isTold: false };
 }
 
 /** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */

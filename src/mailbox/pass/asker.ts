@@ -4,7 +4,7 @@ import type { Fact } from '../box/fact';
 import { SAME_MOMENT_MS } from '../box/asked';
 import { clientidOf } from '../../mqtt/consumer';
 import { eachOf } from '../../base/parallel';
-import { hasOverlap } from '../box/freshness';
+import { doMeet } from '../box/freshness';
 import { GRACE_MS } from '../times';
 import type { Seat } from './seat';
 
@@ -52,7 +52,9 @@ function unknownSession({ mailbox: { session, out } }: Seat): SessionView {
   return { connected: true, connectedAt, createdAt: 0, persistent: true, durable: false, queued: 0, inflight: out.size };
 }
 
+/** The first subscriptions of a session that nothing was known of. */
 function isFirst({ mailbox }: Seat, connectedAt: number): boolean {
-  const isEarly = mailbox.runs.every(({ requestedAt }) => requestedAt < connectedAt + GRACE_MS / 2);
-  return isEarly && mailbox.out.size === 0 && mailbox.held.size === 0 && !hasOverlap(mailbox);
+  const { session, runs, out, held } = mailbox;
+  if (session?.isNew === true || out.size > 0 || held.size > 0) return false;
+  return runs.every(({ requestedAt }) => requestedAt < connectedAt + GRACE_MS / 2) && !doMeet(runs.map(({ filter }) => filter));
 }

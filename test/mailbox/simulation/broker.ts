@@ -24,6 +24,8 @@ export class Session {
   /** Everything EMQX took for it, in order. */
   readonly delivered: Copy[] = [];
   unacknowledged: Copy[] = [];
+  /** By stored id: when the client acknowledged it last. */
+  readonly ackedAt = new Map<string, number>();
   isConnected = true;
   connectedAt: number;
 
@@ -167,7 +169,10 @@ export class SimulatedBroker {
 
   /** In this order. */
   acknowledgeAll(session: Session, copies: readonly Copy[]): void {
-    for (const copy of copies) this.events.push({ ...this.columns(session, copy), type: 'acked' });
+    for (const copy of copies) {
+      this.events.push({ ...this.columns(session, copy), type: 'acked' });
+      session.ackedAt.set(storedId(copy), this.now());
+    }
     session.unacknowledged = session.unacknowledged.filter((copy) => !copies.includes(copy));
   }
 

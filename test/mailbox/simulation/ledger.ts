@@ -2,7 +2,7 @@ import { requestsOf } from '../../../src/mailbox/positions/readers';
 import { clientConsumer, consumerOf, mailboxKey } from '../../../src/mqtt/consumer';
 import { loadMailbox } from '../../../src/mailbox/pass/boxes';
 import type { OfflineEvent } from '../../../src/events/event';
-import { STORM_MS } from '../../../src/mailbox/times';
+import { GROUP_LOST_MS, ON_ITS_WAY_MS } from '../../../src/mailbox/times';
 import { storedId, type Copy, type Session } from './broker';
 import type { Simulation } from './index';
 import type { Entry } from './queue';
@@ -11,6 +11,7 @@ interface Sent {
   readonly id: string;
   readonly at: number;
   readonly times: number;
+  readonly session: Session;
 }
 
 /**
@@ -27,6 +28,8 @@ export class Ledger {
   /** By consumer, the last time each was sent. */
   private readonly sent = new Map<string, Map<string, Sent>>();
   private readonly dropped = new Set<string>();
+  /** EMQX's own copies: the next subscription finds them. */
+  readonly lostByEmqx = new Set<string>();
   private readonly late = new Set<string>();
   private readonly seen = new Map<Session, Set<string>>();
   private readonly greatest = new Map<string, string>();
@@ -72,6 +75,7 @@ export class Ledger {
 
   onDrop(copy: Copy): void {
     this.dropped.add(storedId(copy));
+    if (copy.id !== null) this.lostByEmqx.add(storedId(copy));
   }
 
   /** Whose acknowledgement it is: plain subscribers and members of the group are different clients here. */
@@ -90,9 +94,9 @@ export class Ledger {
     if (copy.id === null) {
       const consumer = this.isQueue || !isMember(session.clientid) ? clientConsumer(session.clientid) : '$share/g';
       this.checkAcked(consumer, id);
-      this.checkTwice(consumer, id);
+      this.checkTwice(consumer, id, session, copy);
       if (!this.isQueue && !isMember(session.clientid)) this.checkOrder(session, copy, seen);
-      of(this.sent, consumer, Map<string, Sent>).set(id, { id, at: this.world.now, times: (this.sent.get(consumer)?.get(id)?.times ?? 0) + 1 });
+      of(this.sent, consumer, Map<string, Sent>).set(id, { id, at: this.world.now, session, times: (this.sent.get(consumer)?.get(id)?.times ?? 0) + 1 });
     }
     seen.add(id);
   }
@@ -110,15 +114,22 @@ export class Ledger {
   }
 
   /**
-   * Twice to the same consumer only if it subscribed after the first time, and then not before the end of the storm (a group: at once, if it had
-   * it for ten seconds); if EMQX dropped the first; or if a job died or failed since.
+   * Never what EMQX has for the client already, its own copy or ours (promise 19), nor what the client acknowledged a moment ago. To a new session, which has nothing
+   * of the last one, everything again. A group: after a subscription, or when it had it for long. Not counted: what EMQX dropped, and what a process did not note.
    */
-  private checkTwice(consumer: string, id: string): void {
+  private checkTwice(consumer: string, id: string, session: Session, copy: Copy): void {
+    const { world } = this;
+    if (this.dropped.has(id) || world.steps.count > 0) return;
     const before = this.sent.get(consumer)?.get(id);
-    if (before === undefined || this.dropped.has(id) || this.world.steps.count > 0) return;
-    const storm = consumer.startsWith('$share/') ? 0 : STORM_MS;
-    const again = (this.subscribedAt.get(consumer) ?? []).some((at) => at > before.at && at + storm <= this.world.now);
-    if (!again) this.failures.push(`${consumer} was sent ${short(id)} twice`);
+    if (consumer.startsWith('$share/')) {
+      const again = before === undefined || (this.subscribedAt.get(consumer) ?? []).some((at) => at > before.at) || world.now >= before.at + GROUP_LOST_MS;
+      if (!again) this.failures.push(`${consumer} was sent ${short(id)} twice`);
+      return;
+    }
+    const isThere = world.broker.lists && session.unacknowledged.some((each) => each !== copy && storedId(each) === id);
+    if (isThere) this.failures.push(`${consumer} was sent ${short(id)}, which EMQX had for it`);
+    const ackedAt = session.ackedAt.get(id) ?? -Infinity;
+    if (before?.session === session && world.now < ackedAt + ON_ITS_WAY_MS) this.failures.push(`${consumer} was sent ${short(id)} twice`);
   }
 
   /** Promise 6: what a connection gets from us comes in order. */
