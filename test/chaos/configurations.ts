@@ -29,8 +29,6 @@ export interface Configuration {
   readonly perSecond?: number;
   /** At most. */
   readonly messages?: number;
-  /** Each answer of the store comes so much later, all the time. ms. */
-  readonly storeDelayMs?: number;
   /** A small disk for it, which gets full. */
   readonly diskOf?: 'embedded' | 'queue';
 }
@@ -68,7 +66,7 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'hostile-inbox', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 0.5, perSecond: 120, isHostile: true, manners: PATIENT, policy: { ...LIMITED, deliverTo: 'inbox' } },
   { name: 'still', ...PRIVATE, servers: 2, faults: ['still', ...SCENES], share: 1, kinds: INDEBTED, manners: STAYING, perSecond: 150 },
   { name: 'still-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['still', ...SCENES], share: 1, kinds: INDEBTED, manners: STAYING, perSecond: 150 },
-  { name: 'purge', ...PRIVATE, servers: 2, faults: ['purge'], share: 0.5, kinds: ['exact'], isBusy: true, isPurgeQuick: true, storeDelayMs: 15, perSecond: 30, messages: 1_200, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
+  { name: 'purge', ...PRIVATE, servers: 2, faults: ['purge'], share: 0.5, kinds: ['exact'], isBusy: true, isPurgeQuick: true, perSecond: 30, messages: 1_500, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
 ];
 
 /** By hand: a store that runs already (npm run services). */

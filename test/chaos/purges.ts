@@ -1,8 +1,12 @@
 import { BUSY } from './busy';
 
+/** Short, as against a purge of some hundred messages. ms. */
+const EVERY_MS = 50;
+
 /** Sees what everybody has read go from the busy topic: the oldest message of it is another one. */
 export class Purges {
   private oldest: string | null = null;
+  private timer: NodeJS.Timeout | null = null;
   private asking: Promise<void> | null = null;
 
   constructor(
@@ -11,9 +15,13 @@ export class Purges {
     private readonly note: () => void,
   ) {}
 
-  look(): void {
+  start(): void {
     // A server that is away is asked again.
-    this.asking ??= this.ask().catch(() => undefined).finally(() => (this.asking = null));
+    this.timer = setInterval(() => (this.asking ??= this.ask().catch(() => undefined).finally(() => (this.asking = null))), EVERY_MS);
+  }
+
+  stop(): void {
+    if (this.timer !== null) clearInterval(this.timer);
   }
 
   private async ask(): Promise<void> {

@@ -44,13 +44,15 @@ export async function runRound(options: RoundOptions): Promise<Result> {
   const waits = new Waits(schedule.between);
   const setting = await open(options);
   const stills = configuration.servers > 1 ? new Stills(setting.targets.servers, setting.emqx.rest.server, setting.balancer, checker, schedule.between) : null;
-  const purges = isBusy ? new Purges(setting.serverUrls[0] ?? '', () => schedule.note('purge', 'what everybody had read was removed')) : null;
   let traffic: Traffic | null = null;
+  const purged = () => {
+    schedule.note('purge', 'what everybody had read was removed');
+    traffic?.hurry();
+  };
+  const purges = isBusy ? new Purges(setting.serverUrls[0] ?? '', purged) : null;
   const from = performance.now();
-  const timer = setInterval(() => {
-    watch(setting, checker, schedule, from, options);
-    purges?.look();
-  }, 1_000);
+  const timer = setInterval(() => watch(setting, checker, schedule, from, options), 1_000);
+  purges?.start();
   try {
     const { emqx, targets } = setting;
     listen(emqx, checker);
@@ -80,6 +82,7 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     return resultOf({ options, checker, schedule, waits, stills, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left, letters, late, problems, publishedMs, durationMs });
   } finally {
     clearInterval(timer);
+    purges?.stop();
     // What a fault starts again would be left behind; an error of its own was thrown above.
     await schedule.stop().catch(() => undefined);
     await traffic?.stop();

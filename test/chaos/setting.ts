@@ -77,7 +77,6 @@ async function build({ configuration, appendfsync, directory: serverDirectory, c
   const store = await openStore(configuration, queue, { own, redis: () => ownRedis('store', appendfsync), closers });
   const queueLink = await linkTo(queue?.url ?? null);
   const storeLink = await linkTo(store.url);
-  if (configuration.storeDelayMs !== undefined) storeLink?.proxy.begin({ delayMs: configuration.storeDelayMs });
   for (const link of [queueLink, storeLink]) if (link !== null) closers.push(() => link.proxy.close());
 
   const emqx = await EmqxStandIn.start();

@@ -31,6 +31,7 @@ export class Traffic {
   private readonly subscribers: Subscriber[] = [];
   private readonly running: Promise<void>[] = [];
   private isOver = false;
+  private isHurried = false;
 
   constructor(
     private readonly deps: TrafficDeps,
@@ -72,12 +73,18 @@ export class Traffic {
     await joining;
   }
 
+  /** Something is being removed: this is the moment for a new reader. */
+  hurry(): void {
+    this.isHurried = true;
+  }
+
   /** New readers come to the busy topic, and stay. */
   private async join(): Promise<void> {
     const busy = this.deps.cast.parts.find(({ kind }) => kind === 'busy');
     if (busy === undefined) return;
     for (let i = 0; i < JOIN.most; i++) {
-      for (const end = performance.now() + JOIN.everyMs; performance.now() < end && !this.isOver; ) await sleep(50);
+      for (const end = performance.now() + JOIN.everyMs; performance.now() < end && !this.isOver && !this.isHurried; ) await sleep(10);
+      this.isHurried = false;
       if (this.isOver) return;
       this.add(busy, joinerName(i));
     }
