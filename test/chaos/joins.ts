@@ -45,7 +45,8 @@ export class Joins {
   /** Older than the grace, and acknowledged by all who came before the reader. */
   private purgeableAt({ publishedAt, readings }: Record, reader: string, time: 'ackedAt' | 'ackAcceptedAt'): number {
     const since = this.acceptedAt.get(reader) ?? Infinity;
-    const others = [...readings].filter(([other]) => other !== reader && (this.acceptedAt.get(other) ?? Infinity) < since);
+    // Of what may have been removed before somebody came it is not known whether he could read it.
+    const others = [...readings].filter(([other, { isOwed }]) => isOwed && other !== reader && (this.acceptedAt.get(other) ?? Infinity) < since);
     return Math.max((publishedAt ?? Infinity) + GRACE_MS, ...others.map(([, reading]) => reading[time] ?? Infinity));
   }
 

@@ -119,6 +119,13 @@ describe('a new reader of a topic that is purged', () => {
     expect(joined(100_000, [1]).checker.open).toBe(2);
   });
 
+  it('is not owed what another new reader found removed', () => {
+    const { checker } = joined(100_000);
+    now = 200_000;
+    subscribe(checker, 'busy-new-1', TOPIC);
+    expect(owed(checker)).toEqual([]);
+  });
+
   it('is owed what comes later', () => {
     const { checker } = joined(100_000);
     publish(checker, TOPIC, 4);
