@@ -168,7 +168,8 @@ class Play {
     const { world } = this;
     if (world.policies[0]?.mode === 'queue' || world.now > this.begun + 240_000) return;
     const own = [...this.staying].filter(([clientid]) => FILTERS[clientid] !== FILTERS.m1);
-    for (let quiet = 0; quiet < 10; quiet++) {
+    for (let quiet = 0, rounds = 0; quiet < 10; quiet++) {
+      if (++rounds > 500) throw new Error('who stays is sent messages without end');
       const sessions = own.map(([clientid]) => world.broker.session(clientid));
       if (sessions.some(({ unacknowledged }) => unacknowledged.length > 0)) quiet = 0;
       for (const session of sessions) world.broker.acknowledge(session, Infinity);
@@ -189,7 +190,8 @@ class Play {
     for (const each of CLIENTS) world.broker.disconnect(each, false);
     world.broker.connect(clientid);
     await this.do({ do: 'subscribe', client: clientid });
-    for (let quiet = 0; quiet < 6; quiet++) {
+    for (let quiet = 0, rounds = 0; quiet < 6; quiet++) {
+      if (++rounds > 500) throw new Error(`${clientid} is sent messages without end`);
       await this.do({ do: 'settle' });
       const session = world.broker.session(clientid);
       if (session.unacknowledged.length > 0) quiet = 0;

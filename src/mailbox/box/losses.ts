@@ -1,7 +1,7 @@
 import { splitShare } from '../../mqtt/topic';
 import { GRACE_MS } from '../times';
 import type { Fact } from './fact';
-import { START, type Again, type Copy, type Mailbox, type Run } from './mailbox';
+import { isGroup, START, type Again, type Copy, type Mailbox, type Run } from './mailbox';
 import { isRun, type Stepped } from './step';
 
 /** The same copy would be dropped again: it has expired, or this client can't have it. Others may. */
@@ -35,24 +35,31 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   const gone = [...mailbox.out].filter(([, { isMissing }]) => isMissing);
   if (gone.length === 0) return { mailbox, freed: [] };
   const out = new Map([...mailbox.out].filter(([, { isMissing }]) => !isMissing));
-  const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isRun(run, copy) && isAtStart(run));
+  // Any member's run reads for its group.
+  const isReader = (run: Run, copy: Copy): boolean => (isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy));
+  const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isReader(run, copy) && isAtStart(run));
   const again = withAgain(mailbox.again, gone.filter(([, copy]) => copy.qos > 0 && !isReread(copy) && !hasLeft(mailbox, copy)));
-  const runs = mailbox.runs.map((run) => withoutCounted(run, gone.map(([, copy]) => copy)));
+  const copies = gone.map(([, copy]) => copy);
+  // What was acknowledged meanwhile, and is on its way here, must be known before they are read again.
+  const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 } as const;
+  const runs = mailbox.runs.map((run): Run => (isAtStart(run) ? { ...withoutCounted(run, copies), ...waits } : run));
   const budget = again.length === 0 ? 0 : Math.max(mailbox.budget, LOST_AT_ONCE);
   return { mailbox: { ...mailbox, out, again, runs, budget, retryAt: null, movedAt: now }, freed: gone.map(([id]) => id) };
 }
 
 /**
- * The client's session is over, and what it had with it. What a shared subscription was sent may be with another member. Runs of subscriptions that are
- * older than `before` (ms, EMQX's clock) are over, too.
+ * The client's session is over, and what it had with it: copies that were sent, and runs of subscriptions that were made, before `before` (ms, EMQX's clock; ours
+ * for the copies). What was sent later may be in the next session: EMQX is asked in time. What a shared subscription was sent may be with another member.
  */
 export function voided(mailbox: Mailbox, before: number): Stepped {
-  const freed = [...mailbox.out].filter(([, { filter }]) => splitShare(filter).group === null).map(([id]) => id);
-  const counted = [...mailbox.out.values()];
+  const gone = [...mailbox.out].filter(([, { sentAt }]) => sentAt < before);
+  const freed = gone.filter(([, { filter }]) => splitShare(filter).group === null).map(([id]) => id);
+  const out = gone.length === mailbox.out.size ? new Map() : new Map([...mailbox.out].filter(([, { sentAt }]) => sentAt >= before));
   const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before);
+  const counted = gone.map(([, copy]) => copy);
   const runs = current.map((run): Run => (run.at >= before ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 }));
   return {
-    mailbox: { ...mailbox, runs, out: new Map(), again: [], held: new Set(), budget: 0, rounds: 0, retryAt: null, askAt: null, doubtUntil: null, pausedUntil: null },
+    mailbox: { ...mailbox, runs, out, again: [], held: new Set(), budget: 0, rounds: 0, retryAt: null, askAt: null, doubtUntil: null, pausedUntil: null },
     freed,
   };
 }

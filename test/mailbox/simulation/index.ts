@@ -10,7 +10,8 @@ import { loadMailbox } from '../../../src/mailbox/pass/boxes';
 import type { Mailbox } from '../../../src/mailbox/box/mailbox';
 import { RetainedIds } from '../../../src/mailbox/retained/retained-ids';
 import { AcceptedAcks } from '../../../src/mailbox/accepted-acks';
-import { deliveries, route } from '../../../src/door/route';
+import { Ingest } from '../../../src/door/ingest';
+import { deliveries } from '../../../src/door/route';
 import { Signer } from '../../../src/mailbox/signature';
 import { Trimmer } from '../../../src/writes/trimmer';
 import { clientConsumer, mailboxKey } from '../../../src/mqtt/consumer';
@@ -44,6 +45,7 @@ export class Simulation {
   readonly policies: readonly Policy[];
   private readonly signer = new Signer('key');
   private readonly writer: Writer;
+  private readonly ingest: Ingest;
   private pass_: MailPass;
   private readonly newPass: () => MailPass;
   /** The rules tell of connections. */
@@ -56,7 +58,9 @@ export class Simulation {
     const now = () => this.now;
     const { policies, metrics, signer, steps } = this;
     const [state, store, emqx, lanes] = [steps.of(this.state), steps.of(this.store.asStore()), steps.of(this.broker.asApi()), steps.of(this.queue.asLanes())];
-    const common = { store, state, policies, lanes, metrics, acks: new AcceptedAcks(null), setAside: async () => undefined, now };
+    const acks = new AcceptedAcks(null);
+    this.ingest = new Ingest({ put: async (items) => this.queue.put(items) }, policies, signer, acks);
+    const common = { store, state, policies, lanes, metrics, acks, setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
     this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
     const clients = new Clients({ ...common, subscriptions: new Subscriptions({ ...common, emqx }) });
@@ -84,7 +88,8 @@ export class Simulation {
   /** Events are accepted, in this order. */
   accept(...events: readonly OfflineEvent[]): void {
     const all = events.flatMap((event) => (event.type === 'subscribed' ? [...this.connected(event.clientid), event] : [event]));
-    this.queue.put(all.flatMap((event) => route(event, this.policies, this.signer)));
+    // It has them in the queue before it returns.
+    void this.ingest.accept(all);
   }
 
   /** The event of its connection, if it has not been told of. */
@@ -149,7 +154,7 @@ export class Simulation {
 
   /** All that is in the lanes. */
   async settle(): Promise<void> {
-    while (await this.work());
+    for (let jobs = 0; await this.work(); jobs++) if (jobs > 50_000) throw new Error('the lanes have work without end');
   }
 
   /** One job, until it is done. @returns whether there was one. */
@@ -167,7 +172,8 @@ export class Simulation {
 
   private async finish(entry: Entry): Promise<void> {
     let left = entry;
-    for (let takenOver = false; ; ) {
+    for (let takenOver = false, tries = 0; ; ) {
+      if (++tries > 1_000) throw new Error('a job is tried without end');
       try {
         left = await this.handle(left, takenOver);
         if (!this.steps.isDead && 'mail' in left && left.mail.length === 0) return;
