@@ -50,7 +50,7 @@ async function bench(name: StoreName, store: Store): Promise<void> {
     }
   });
 
-  const sequence = { progress: async (lanes: readonly string[]) => new Map(lanes.map((lane) => [lane, { tail: 0, oldest: null }])) };
+  const sequence = { progress: async (lanes: readonly string[]) => new Map(lanes.map((lane) => [lane, { tail: 0, oldest: null, waiting: null }])) };
   const purger = new ReadPurger({ store, sequence, lanes: { messages: ['m'], clients: ['c'] }, policies: POLICIES, now: Date.now });
   let removed = 0;
   const purged = await timed(async () => {

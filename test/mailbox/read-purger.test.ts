@@ -11,7 +11,7 @@ const ids = ['A', 'B', 'C'];
 const LANES = { messages: ['m'], clients: ['c'] };
 
 /** Lanes with nothing to do, or as `progress` says. */
-function purgerOf(store: MemoryStore, fields: Parameters<typeof policy>[0] = {}, { progress = (_: string): LaneProgress => ({ tail: 0, oldest: null }), lookMs = 2_000 } = {}) {
+function purgerOf(store: MemoryStore, fields: Parameters<typeof policy>[0] = {}, { progress = (_: string): LaneProgress => ({ tail: 0, oldest: null, waiting: null }), lookMs = 2_000 } = {}) {
   const sequence = { progress: async (lanes: readonly string[]) => new Map(lanes.map((lane) => [lane, progress(lane)])) };
   return new ReadPurger({ store, sequence, lanes: LANES, policies: [policy({ mode: 'pubsub', ttlMs: TTL, ...fields })], now: () => NOW }, lookMs, 60);
 }
@@ -88,9 +88,9 @@ describe('between the two looks', () => {
     let done = false;
     const purger = purgerOf(store, {}, {
       progress: (each) => {
-        if (each !== lane || done) return { tail: 7, oldest: null };
+        if (each !== lane || done) return { tail: 7, oldest: null, waiting: null };
         if (++asked === 2) void work().then(() => (done = true));
-        return { tail: 7, oldest: 7 };
+        return { tail: 7, oldest: 7, waiting: 7 };
       },
     });
     return purger;
@@ -126,7 +126,7 @@ describe('between the two looks', () => {
       await store.putPositions([{ consumer: 'c', topic: `t/${i}`, id: '', receipts: [seen, `A${i}`] }]);
     }
     let isBehind = true;
-    const purger = purgerOf(store, {}, { progress: () => ({ tail: 7, oldest: isBehind ? 3 : 8 }), lookMs: 0 });
+    const purger = purgerOf(store, {}, { progress: () => ({ tail: 7, oldest: isBehind ? 3 : 8, waiting: null }), lookMs: 0 });
     expect(await purger.run()).toEqual({ removed: 0, more: false });
     expect(store.messages.size).toBe(8);
     isBehind = false;
@@ -136,7 +136,7 @@ describe('between the two looks', () => {
 
   it('a server that stops does not wait', async () => {
     const store = await storeOf([['c', 't/1', [seen, 'A', 'B']]]);
-    const purger = purgerOf(store, {}, { progress: () => ({ tail: 7, oldest: 3 }) });
+    const purger = purgerOf(store, {}, { progress: () => ({ tail: 7, oldest: 3, waiting: 3 }) });
     expect(await purger.run(() => true)).toEqual({ removed: 0, more: false });
   });
 });

@@ -7,33 +7,23 @@ import { Signer } from '../../src/mailbox/signature';
 import { createLogger } from '../../src/base/log';
 import { createMetrics } from '../../src/base/metrics';
 import type { RestoreStep } from '../../src/lanes/jobs';
-import type { SharedState } from '../../src/lanes/state';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';
+import { MemoryState } from './simulation/state';
 
 const NOW = 1_000_000;
 const step: RestoreStep = { filter: '#', before: null, after: '' };
+/** Of the message A of topic t: published back for nobody. */
+const MARK = new Signer('key').sign('A', 't', { mailbox: '', kind: 'retained' });
 const kept = (topic: string, id: string, fields: Partial<Message> = {}) => message({ topic, id, retain: true, publishReceivedAt: 1_000, ...fields });
 
 /** Store and EMQX as maps; EMQX's ids are E0, E1, ... */
 function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 'off' | 'store' | 'restore'; on?: boolean } = {}) {
-  const values = new Map<string, string>();
   const atEmqx = new Map<string, string>();
   const published: Delivery[] = [];
   const steps: { step: RestoreStep; delay: number | null }[] = [];
   const hooks = { beforePublish: async (): Promise<void> => undefined, beforeRead: async (): Promise<void> => undefined };
-  const state: SharedState = {
-    getOrSet: async (_key, value) => value,
-    get: async (key) => values.get(key) ?? null,
-    set: async (key, value) => void values.set(key, value),
-    delete: async (key) => void values.delete(key),
-    raise: async (entries) => entries.forEach(({ key, value }) => (values.get(key) ?? '') < value && values.set(key, value)),
-    lease: async (ids) => ({ granted: new Set(ids), own: new Set() }),
-    release: async () => undefined,
-    setAll: async () => undefined,
-    getAll: async () => new Map(),
-    purge: async () => false,
-  };
+  const state = new MemoryState(() => NOW);
   const db = new Map(stored.map((each) => [each.topic, each]));
   const restorer = new Restorer({
     store: {
@@ -88,7 +78,7 @@ describe('the restorer', () => {
   it('publishes with the retain flag and our signed mark (promise 8)', async () => {
     const { restorer, published } = subject([kept('t', 'A', { qos: 2 })]);
     await restorer.handle({ name: 'restore', data: step });
-    const userProperties = { 'offline-msgid': 'A', 'offline-sig': new Signer('key').sign('A') };
+    const userProperties = { 'offline-msgid': 'A', 'offline-sig': MARK };
     expect(published).toMatchObject([{ topic: 't', qos: 2, retain: true, properties: { userProperties } }]);
   });
 
@@ -167,7 +157,7 @@ describe('the restorer', () => {
       const { restorer, published, copies } = await restored();
       await restorer.handle(job);
       expect(published).toMatchObject([{ topic: 't', retain: true, payload: Buffer.alloc(0) }]);
-      expect(published[0]!.properties.userProperties['offline-sig']).toBe(new Signer('key').sign('A'));
+      expect(published[0]!.properties.userProperties['offline-sig']).toBe(MARK);
       expect(await copies.of('t')).toBeNull();
     });
 

@@ -91,7 +91,7 @@ describe('a stop', () => {
       emqx.rest.outage = 'hang';
       let asked = false;
       emqx.rest.hold = { url: /publish/, get until() { asked = true; return Promise.resolve(); } };
-      emqx.broker.open('c', null, true, false, 5).session.subscriptions.set('stop/1', 1);
+      emqx.broker.open({ clientid: 'c', username: null, version: 5, clean: true, expiry: 3_600 }).session.subscriptions.set('stop/1', 1);
       await server.post('/v1/events', { event: 'session.subscribed', clientid: 'c', topic: 'stop/1', qos: 1, timestamp: Date.now() + 1_000 });
       await waitFor('the delivery to begin', () => asked);
       // Its answer would take 10 s; the request is given up.
