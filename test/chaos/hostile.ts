@@ -26,10 +26,17 @@ const HOSTILE: readonly Hostile[] = [
   { label: 'id of 8 KB', topic: 'longer', clientids: [longText(8_192)] },
 ];
 
+/** One that is alone subscribes to something harmless, too: what is known of one filter must not be looked up under the name of another. */
+const filtersOf = (filter: string, i: number): string[] => (isShared(filter) ? [filter] : [plainTopic(i), filter]);
+const plainTopic = (i: number): string => `plain/${i}`;
+const isShared = (filter: string): boolean => filter.startsWith('$share/');
+
 export const hostileParts = (isInbox: boolean): Part[] =>
-  HOSTILE.map(({ label, topic, filter = topic, clientids }) => ({
-    ...{ kind: 'hostile', name: label, topics: [topic], filters: [filter], members: clientids, manner: {}, weight: 1 },
-    isShared: filter.startsWith('$share/'),
+  HOSTILE.map(({ label, topic, filter = topic, clientids }, i) => ({
+    ...{ kind: 'hostile', name: label, members: clientids, manner: {}, weight: 1 },
+    topics: isShared(filter) ? [topic] : [plainTopic(i), topic],
+    filters: filtersOf(filter, i),
+    isShared: isShared(filter),
     // EMQX's API has no path for such a client: it has no inbox.
     isServed: !(isInbox && clientids.some(({ length }) => length > LONGEST_ID)),
   }));
