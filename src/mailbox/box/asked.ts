@@ -2,7 +2,7 @@ import type { HeldMessage, SessionView } from '../../emqx/api';
 import { splitShare, stripInbox } from '../../mqtt/topic';
 import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
 import type { Fact } from './fact';
-import { hasOverlap } from './freshness';
+import { hasOverlap, MOST_FILTERS } from './freshness';
 import { isAtStart, marked, voided } from './losses';
 import type { Copy, Mailbox, Session } from './mailbox';
 import type { Stepped } from './step';
@@ -41,7 +41,7 @@ function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Sessio
     isNew: createdAt >= connectedAt - SAME_MOMENT_MS,
     expiryMs: isSame && known.expiryMs !== null ? known.expiryMs : persistent ? null : 0,
     isTold: isSame && known.isTold,
-    filters: isSame ? known.filters : [...new Set(runs.map(({ filter }) => filter))],
+    filters: isSame ? known.filters : [...new Set(runs.map(({ filter }) => filter))].slice(0, MOST_FILTERS),
   };
 }
 

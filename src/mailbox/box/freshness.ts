@@ -3,7 +3,7 @@ import { splitShare } from '../../mqtt/topic';
 import { intersection } from '../../policies/overlap';
 import { isGroup, type Mailbox } from './mailbox';
 
-const MOST_FILTERS = 64;
+export const MOST_FILTERS = 64;
 
 /**
  * Whether EMQX may hold messages of its own for the client that the filter matches (promise 19): in a session that may be older than its connection, or

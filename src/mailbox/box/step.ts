@@ -1,7 +1,7 @@
 import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS, STORM_MS } from '../times';
 import { asked } from './asked';
-import { needsAnswer, rememberFilter } from './freshness';
+import { MOST_FILTERS, needsAnswer, rememberFilter } from './freshness';
 import type { Fact, RunRef, Sent } from './fact';
 import { dropped, lost, marked, retried, voided } from './losses';
 import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
@@ -31,7 +31,7 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'connected':
       return connected(mailbox, fact, now);
     case 'disconnected':
-      return disconnected(mailbox, fact);
+      return disconnected(mailbox, fact, now);
     case 'subscribed':
       return subscribed(mailbox, fact.request, now);
     case 'unsubscribed':
@@ -70,7 +70,7 @@ function connected(mailbox: Mailbox, { at, cleanStart, expiryMs }: Of<'connected
   const isNew = cleanStart === true ? true : null;
   const next: Mailbox = {
     ...mailbox,
-    session: { connectedAt: at, connected: true, isNew, expiryMs, isTold: true, filters: [] },
+    session: { connectedAt: at, connected: true, isNew, expiryMs, isTold: true, filters: filtersSince(mailbox, at) },
     ...{ held: new Set(), asks: 0, doubtUntil: null, askAt: null, movedAt: now },
   };
   if (isNew === true) return voided(next, at);
@@ -78,11 +78,19 @@ function connected(mailbox: Mailbox, { at, cleanStart, expiryMs }: Of<'connected
   return kept({ ...next, askAt: isWaiting ? now : null });
 }
 
+/** Subscriptions of a connection may be told before the connection itself. */
+function filtersSince({ runs }: Mailbox, at: number): string[] {
+  return [...new Set(runs.filter(({ requestedAt }) => requestedAt >= at).map(({ filter }) => filter))].slice(0, MOST_FILTERS);
+}
+
 /** Its end may be told after the beginning of the next connection. */
-function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconnected'>): Stepped {
+function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconnected'>, now: number): Stepped {
   const { session } = mailbox;
   if (session !== null && (connectedAt ?? at) < session.connectedAt) return kept(mailbox);
   const known = session ?? { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: [] };
+  // Who has subscribed since is there: nobody has told of that connection yet, or nobody will.
+  const isBack = mailbox.runs.some(({ requestedAt }) => requestedAt > at);
+  if (isBack) return kept({ ...mailbox, session: presentAgain({ ...known, connected: false }), askAt: now });
   const next: Mailbox = { ...mailbox, session: { ...known, connected: false }, askAt: null, doubtUntil: null };
   return known.expiryMs === 0 ? voided(next, at + 1) : kept(next);
 }
@@ -95,7 +103,7 @@ function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now:
   const before = mailbox.runs.find(isOwn);
   const isOfThisConnection = before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
   const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
-  if (isStorm && before.qos === qos) return kept(repeatedly(mailbox, before, at, now));
+  if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, at, now));
   const isShared = splitShare(filter).group !== null;
   const run: Run = {
     ...{ clientid, filter, qos, at: isStorm ? before.at : at, requestedAt: at, cursor: START, behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 },
@@ -125,7 +133,9 @@ function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbo
   const { session, out, runs } = mailbox;
   const isTold = session?.isTold === true;
   const noted = runs.map((each) => (each === run ? { ...run, requestedAt: Math.max(at, run.requestedAt) } : each));
-  return { ...mailbox, runs: noted, ...(!isTold && out.size > 0 && !isGroup(mailbox) && { askAt: now }) };
+  const isBack = session?.connected === false && at > run.requestedAt;
+  const isInDoubt = isBack || (!isTold && out.size > 0 && !isGroup(mailbox));
+  return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now }) };
 }
 
 function unsubscribed(mailbox: Mailbox, { clientid, filter, at }: Of<'unsubscribed'>): Mailbox {
