@@ -1,7 +1,8 @@
-import type { AckedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../../src/events/event';
+import type { AckedEvent, DeliveryDroppedEvent, Mark, OfflineEvent, PublishEvent, SubscribedEvent } from '../../src/events/event';
 import { route } from '../../src/door/route';
 import { toWire } from '../../src/mqtt/message';
-import { Signer } from '../../src/mailbox/signature';
+import { clientKey, mailboxKey } from '../../src/mqtt/consumer';
+import { Signer, type Address } from '../../src/mailbox/signature';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';
 
@@ -9,6 +10,8 @@ const signer = new Signer('key');
 const to = (event: OfflineEvent, ...policies: Parameters<typeof policy>[0][]) =>
   route(event, policies.length === 0 ? [policy()] : policies.map(policy), signer);
 
+/** Of a delivery of ours of the stored message M. */
+const marked = (topic = 't/1', address: Address = { mailbox: clientKey('c'), kind: 'own' }): Mark => ({ id: 'M', signature: signer.sign('M', topic, address) });
 const publish = (fields: Parameters<typeof message>[0], mark: PublishEvent['mark'] = null): PublishEvent => ({
   type: 'publish',
   message: toWire(message(fields)),
@@ -48,7 +51,7 @@ describe('what an event asks for', () => {
   });
 
   it('never keeps what it has published back itself (promise 8)', () => {
-    const mark = { id: 'M', signature: signer.sign('M') };
+    const mark = marked('t/1', { mailbox: '', kind: 'retained' });
     expect(to(publish({ topic: 't/1', retain: true }, mark), { retain: 'restore' })).toEqual([]);
     expect(to(publish({ topic: 't/1', retain: true }, { ...mark, signature: 'x' }), { retain: 'restore' })).toMatchObject([{ write: { retained: 'too' } }]);
   });
@@ -64,10 +67,18 @@ describe('what an event asks for', () => {
 
   // Promise 8. The guard is the check of the mark and of the inbox in routePublish.
   it('never stores a delivery of its own', () => {
-    const mark = { id: 'M', signature: signer.sign('M') };
-    expect(to(publish({ topic: 't/1' }, mark))).toEqual([]);
-    expect(to(publish({ topic: '$offline/c/t/1' }, mark), { filter: '$offline/#' })).toEqual([]);
+    for (const kind of ['own', 'member', 'group', 'retained'] as const) {
+      expect(to(publish({ topic: 't/1' }, marked('t/1', { mailbox: clientKey('c'), kind })))).toEqual([]);
+    }
+    expect(to(publish({ topic: '$offline/c/t/1' }, marked('$offline/c/t/1')), { filter: '$offline/#' })).toEqual([]);
     expect(to(publish({ topic: '$offline/c/t/1' }), { filter: '$offline/#' })).toEqual([]);
+  });
+
+  // Promise 24. The guard is the topic in the signature: a bridge that republished what it got lost all that it forwarded.
+  it('stores what a client forwards to another topic with our mark still on it, as a message of its own', () => {
+    const forwarded = publish({ topic: 't/elsewhere', id: 'F' }, marked('t/1'));
+    expect(to(forwarded)).toMatchObject([{ write: { kind: 'publish', message: { id: 'F', topic: 't/elsewhere' } } }]);
+    expect(to(publish({ topic: 't/1', id: 'F' }, marked('$offline/c/t/1')))).toMatchObject([{ write: { kind: 'publish', message: { id: 'F' } } }]);
   });
 
   // Stored is what some policy keeps; removed whatever is there, as policies change and operators have wishes of their own.
@@ -82,9 +93,11 @@ describe('what an event asks for', () => {
   ])('keeps the subscription to %s: %p', (filter, kept) => {
     const policies = [{ filter: 't/off/#', mode: 'off' as const }, { filter: 't/#' }];
     const { clientid, qos, at } = subscribed(filter) as SubscribedEvent;
-    const change = { change: { kind: 'subscribed', clientid, filter, qos, at } };
-    expect(to(subscribed(filter), ...policies)).toEqual(kept ? [change, { deliver: { clientid, filter, qos, at } }] : []);
-    expect(to({ type: 'unsubscribed', clientid, filter, at }, ...policies)).toMatchObject([{ change: { kind: 'unsubscribed', filter } }]);
+    const own = clientKey('c');
+    const change = { mail: { to: own, kind: 'change', change: { kind: 'subscribed', clientid, filter, qos, at } } };
+    expect(to(subscribed(filter), ...policies)).toEqual(kept ? [change, { mail: { to: own, kind: 'deliver', request: { clientid, filter, qos, at } } }] : []);
+    const left = { mail: { to: own, kind: 'change', change: { kind: 'unsubscribed', clientid, filter, at } } };
+    expect(to({ type: 'unsubscribed', clientid, filter, at }, ...policies)).toEqual([left]);
   });
 
   it('does nothing for its own inbox subscriptions (promise 8)', () => {
@@ -94,30 +107,107 @@ describe('what an event asks for', () => {
     }
   });
 
-  // Promise 18. The guard is Signer.verified: with the id taken as it comes the forged marks are believed.
-  it.each([
-    ['missing', ''],
-    ['wrong', 'x'.repeat(43)],
-    ['of another id', signer.sign('OTHER')],
-    ['of another key', new Signer('other key').sign('M')],
-  ])('treats a mark whose signature is %s as none', (_, signature) => {
-    const mark = { id: 'M', signature };
-    expect(to(publish({ topic: 't/1' }, mark))).toMatchObject([{ write: { kind: 'publish' } }]);
-    expect(to(acked({ mark }))).toMatchObject([{ write: { id: 'LIVE', ours: false } }]);
-  });
-
-  it('takes an ack of a delivery for the stored message, on its topic', () => {
-    const mark = { id: 'M', signature: signer.sign('M') };
-    expect(to(acked({ mark }))).toEqual([{ write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c', ours: true } }]);
-    expect(to(acked({ mark, topic: '$offline/c/t/1' }))).toMatchObject([{ write: { id: 'M', topic: 't/1', ours: true } }]);
-  });
-
-  it('takes an ack of what EMQX delivered itself for that message', () => {
-    expect(to(acked())).toMatchObject([{ write: { id: 'LIVE', topic: 't/1', ours: false } }]);
-    expect(to(acked({ topic: '$offline/c/t/1' }))).toEqual([]);
+  it.each([[true], [false]])('tells the client’s mailbox of its connection (%p: for its session’s sake alone)', (sessionOnly) => {
+    const news = { clientid: 'c', node: 'n1', at: 5, cleanStart: true, expiryMs: 7, sessionOnly };
+    expect(to({ type: 'connected', ...news })).toEqual([{ mail: { to: clientKey('c'), kind: 'change', change: { kind: 'connected', ...news } } }]);
+    const end = { clientid: 'c', node: 'n1', at: 9, connectedAt: 5 };
+    expect(to({ type: 'disconnected', ...end })).toEqual([{ mail: { to: clientKey('c'), kind: 'change', change: { kind: 'disconnected', ...end } } }]);
   });
 
   it.each(['t/1', 't/+', '#', '$share/g/t/#'])('delivers to a subscriber of %s (promise 15)', (filter) => {
-    expect(to(subscribed(filter))).toContainEqual({ deliver: { clientid: 'c', filter, qos: 1, at: 1 } });
+    expect(to(subscribed(filter))).toContainEqual({ mail: { to: clientKey('c'), kind: 'deliver', request: { clientid: 'c', filter, qos: 1, at: 1 } } });
+  });
+
+  it('delivers a shared subscription’s pubsub topics from its group’s mailbox, and its queue topics from the client’s', () => {
+    const requests = to(subscribed('$share/g/#'), { filter: 'p/#', mode: 'pubsub' }, {}).filter((item) => 'mail' in item && item.mail.kind === 'deliver');
+    expect(requests).toMatchObject([{ mail: { to: clientKey('c') } }, { mail: { to: mailboxKey('$share/g'), request: { clientid: 'c', consumer: '$share/g' } } }]);
+  });
+});
+
+describe('an acknowledgement', () => {
+  const write = (id: string) => ({ write: { kind: 'ack', id, topic: 't/1', clientid: 'c' } });
+  const mail = (fields: object) => ({ mail: { kind: 'acked', clientid: 'c', topic: 't/1', to: clientKey('c'), ...fields } });
+
+  // Promise 18. The guard is Signer.verified: with the id taken as it comes the forged marks are believed.
+  it.each([
+    ['missing', ''],
+    ['wrong', `${'x'.repeat(43)}o${clientKey('c')}`],
+    ['of another id', signer.sign('OTHER', 't/1', { mailbox: clientKey('c'), kind: 'own' })],
+    ['of another key', new Signer('other key').sign('M', 't/1', { mailbox: clientKey('c'), kind: 'own' })],
+    ['of another topic', marked('t/2').signature],
+    ['of the inbox', marked('$offline/c/t/1').signature],
+  ])('with a mark whose signature is %s is of EMQX’s message, and such a publish is stored', (_, signature) => {
+    const mark = { id: 'M', signature };
+    expect(to(publish({ topic: 't/1' }, mark))).toMatchObject([{ write: { kind: 'publish' } }]);
+    expect(to(acked({ mark }))).toEqual([write('LIVE')]);
+    expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'LIVE', ours: false, isRead: true })]);
+  });
+
+  it('of a delivery is one of the stored message, on its topic, and frees its place in the client’s mailbox', () => {
+    const both = [write('M'), mail({ id: 'M', ours: true })];
+    expect(to(acked({ mark: marked() }))).toEqual(both);
+    expect(to(acked({ mark: marked('$offline/c/t/1'), topic: '$offline/c/t/1' }))).toEqual(both);
+    expect(to(acked({ mark: marked() }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: true, isRead: true })]);
+  });
+
+  it('of what EMQX delivered itself is of that message, and frees no place', () => {
+    expect(to(acked())).toEqual([write('LIVE')]);
+    expect(to(acked({ topic: '$offline/c/t/1' }))).toEqual([]);
+    expect(to(acked(), { mode: 'pubsub' })).toEqual([mail({ id: 'LIVE', ours: false, isRead: true })]);
+  });
+
+  // Promise 24. The guard is the topic in the signature: what a client forwarded removed the stored message that it had got.
+  it('of what was forwarded to another topic with our mark on it removes nothing of ours', () => {
+    const forwarded = acked({ topic: 't/elsewhere', id: 'F', mark: marked('t/1') });
+    expect(to(forwarded)).toEqual([{ write: { kind: 'ack', id: 'F', topic: 't/elsewhere', clientid: 'c' } }]);
+    // Nor does it count where it names the client's own inbox.
+    expect(to(acked({ topic: '$offline/c/t/1', mark: marked('t/1') }))).toEqual([]);
+  });
+
+  // Promise 20. The guard is addressee: all who subscribe to the topic get the copy, and each acknowledgement freed a place in their own window.
+  it('of a copy that was made for another client frees no place, but in queue mode the message is done', () => {
+    const mark = marked('t/1', { mailbox: clientKey('other'), kind: 'own' });
+    expect(to(acked({ mark }))).toEqual([write('M')]);
+    expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: false, isRead: true })]);
+  });
+
+  it('of a copy for a shared subscription frees the place of whoever it was sent for, in queue mode', () => {
+    const mark = marked('t/1', { mailbox: clientKey('sent-for'), kind: 'member' });
+    expect(to(acked({ mark }))).toEqual([write('M'), mail({ id: 'M', to: clientKey('sent-for'), ours: true })]);
+  });
+
+  it('of a copy for a group goes to the member’s own mailbox, which finds out who has read it, in pubsub mode', () => {
+    const mark = marked('t/1', { mailbox: mailboxKey('$share/g'), kind: 'group' });
+    expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: true, isRead: true })]);
+  });
+
+  it('of a copy that was published back as a retained message frees no place', () => {
+    expect(to(acked({ mark: marked('t/1', { mailbox: '', kind: 'retained' }) }))).toEqual([write('M')]);
+  });
+});
+
+describe('a copy that EMQX gave up', () => {
+  const dropped = (fields: Partial<DeliveryDroppedEvent> = {}): DeliveryDroppedEvent => ({
+    ...{ type: 'delivery-dropped', id: 'REST', topic: 't/1', clientid: 'c', mark: marked(), at: 1, qos: 1, reason: 'queue_full' },
+    ...fields,
+  });
+  const mail = (fields: object) => [{ mail: { kind: 'dropped', clientid: 'c', topic: 't/1', id: 'M', reason: 'queue_full', ...fields } }];
+
+  it('is told to the mailbox that it was sent from', () => {
+    expect(to(dropped())).toEqual(mail({ to: clientKey('c') }));
+    expect(to(dropped({ topic: '$offline/c/t/1', mark: marked('$offline/c/t/1') }))).toEqual(mail({ to: clientKey('c') }));
+    expect(to(dropped({ mark: marked('t/1', { mailbox: clientKey('other'), kind: 'member' }) }))).toEqual(mail({ to: clientKey('other') }));
+  });
+
+  it('of a group is told to the client’s mailbox, which knows whether it is a member', () => {
+    const group = mailboxKey('$share/g');
+    expect(to(dropped({ mark: marked('t/1', { mailbox: group, kind: 'group' }) }), { mode: 'pubsub' })).toEqual(mail({ to: clientKey('c'), group }));
+  });
+
+  it('is nobody’s business where it is not ours, was made for another client, or belongs to another topic', () => {
+    expect(to(dropped({ mark: null }))).toEqual([]);
+    expect(to(dropped({ mark: marked('t/2') }))).toEqual([]);
+    expect(to(dropped({ mark: marked('t/1', { mailbox: clientKey('other'), kind: 'own' }) }))).toEqual([]);
+    expect(to(dropped(), { mode: 'off' })).toEqual([]);
   });
 });
