@@ -2,15 +2,15 @@ import { RetryableError } from '../../src/base/errors';
 import { Writer } from '../../src/writes/writer';
 import { createMetrics } from '../../src/base/metrics';
 import { toWire } from '../../src/mqtt/message';
-import type { MessageEvent, Progress } from '../../src/lanes/jobs';
+import type { MessageEvent } from '../../src/lanes/jobs';
 import { message } from '../support/messages';
 
 const publish = (id: string): MessageEvent => ({ kind: 'publish', message: toWire(message({ topic: 't', id })) });
-const ack = (id: string, ours: boolean): MessageEvent => ({ kind: 'ack', id, topic: 't', clientid: 'c', ours });
+const ack = (id: string): MessageEvent => ({ kind: 'ack', id, topic: 't', clientid: 'c' });
 
 function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () => null) {
   const calls: string[] = [];
-  const progress: Progress[] = [];
+  const takenOver: boolean[] = [];
   const history: string[] = [];
   const writer = new Writer({
     acks: { settled: async (acks) => void (acks.length > 0 && calls.push(`settle ${acks.map(({ id }) => id).join()}`)) },
@@ -29,18 +29,22 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
       },
     },
     lanes: {
-      progress: async (acks) => void progress.push(...acks),
       history: async (messages) => void history.push(...messages.map(({ id }) => id)),
     },
     retained: { note: async () => undefined },
     keeper: { apply: async (messages) => void (messages.length > 0 && calls.push(`retain ${messages.map(({ id }) => id).join()}`)) },
     trimmer: { saved: async () => undefined } as never,
-    lateWrites: { isPubsub: (topic) => topic.startsWith('pubsub/'), around: (_messages, _takenOver, save) => save() },
+    lateWrites: {
+      around: (_messages, isTakenOver, save) => {
+        takenOver.push(isTakenOver);
+        return save();
+      },
+    },
     metrics: createMetrics(),
     setAside: async ({ id }, reason) => void calls.push(`aside ${id}: ${reason}`),
     now: () => 0,
   });
-  return { writer, calls, progress, history };
+  return { writer, calls, takenOver, history };
 }
 
 describe('the writer', () => {
@@ -50,23 +54,35 @@ describe('the writer', () => {
     expect(calls).toEqual(['retain b,c', 'save a,b']);
   });
 
-  it('writes a batch with one save and one remove, and moves windows for our own deliveries only', async () => {
-    const { writer, calls, progress } = subject();
-    await writer.apply([publish('a'), ack('a', false), publish('b'), ack('x', true)]);
+  it('writes a batch with one save and one remove, and tells the other processes when the store shows it', async () => {
+    const { writer, calls } = subject();
+    await writer.apply([publish('a'), ack('a'), publish('b'), ack('x')]);
     expect(calls).toEqual(['save a,b', 'remove a,x', 'settle a,x']);
-    expect(progress).toEqual([{ clientid: 'c', id: 'x' }]);
   });
 
-  it('leaves a message of a pubsub topic to others, whoever delivered it', async () => {
-    const { writer, calls, progress } = subject();
-    const of = (id: string, ours: boolean): MessageEvent => ({ kind: 'ack', id, topic: 'pubsub/1', clientid: 'c', ours });
-    await writer.apply([of('a', false), of('b', true), ack('x', true)]);
-    expect(calls).toEqual(['remove x', 'settle x']);
-    expect(progress).toEqual([
-      { clientid: 'c', id: 'a', topic: 'pubsub/1', ours: false },
-      { clientid: 'c', id: 'b', topic: 'pubsub/1', ours: true },
-      { clientid: 'c', id: 'x' },
-    ]);
+  it('writes nothing for what is not in the batch', async () => {
+    const { writer, calls, takenOver } = subject();
+    await writer.apply([ack('x')]);
+    expect([calls, takenOver]).toEqual([['remove x', 'settle x'], []]);
+    await writer.apply([publish('a')]);
+    expect(calls.slice(2)).toEqual(['save a']);
+  });
+
+  // Promise 17: what a process that died has stored is told once more to those who may have passed it.
+  it('says of a batch that it takes over that part of it may be stored', async () => {
+    const { writer, takenOver } = subject();
+    await writer.apply([publish('a')]);
+    await writer.apply([publish('a')], true);
+    expect(takenOver).toEqual([false, true]);
+  });
+
+  it.each([
+    ['away', RetryableError],
+    ['bug', TypeError],
+  ] as const)('removes nothing, and settles nothing, when its save fails (%s)', async (why, error) => {
+    const { writer, calls } = subject((id) => (id === 'b' ? why : null));
+    await expect(writer.apply([publish('a'), publish('b'), ack('x')])).rejects.toThrow(error);
+    expect(calls).toEqual([]);
   });
 
   it('sets aside what the store refuses (promise 13)', async () => {
