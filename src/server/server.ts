@@ -45,17 +45,18 @@ export class Server {
     private readonly config: Config,
     private readonly log: Logger,
     private readonly backends: Backends,
+    private readonly now: () => number,
   ) {
     this.secrets = new Secrets().learn(config);
     const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
     this.emqx = emqx.credentials === null ? null : new EmqxV5({ url: emqx.url, ...emqx.credentials });
-    const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS });
+    const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS, now });
     this.http = createListener(app, { tls, log });
   }
 
-  /** Resolves when it listens. `onFailure` hears of what it cannot go on with. */
-  static async start(config: Config, log: Logger, onFailure: (error: unknown) => void): Promise<Server> {
-    const server = new Server(config, log, await openBackends(config, log));
+  /** Resolves when it listens. `onFailure` hears of what it cannot go on with. `now`: the clock (ms). */
+  static async start(config: Config, log: Logger, onFailure: (error: unknown) => void, now: () => number = Date.now): Promise<Server> {
+    const server = new Server(config, log, await openBackends(config, log), now);
     try {
       await server.listen();
     } catch (error) {
@@ -84,8 +85,8 @@ export class Server {
   }
 
   private async open(onFailure: (error: unknown) => void): Promise<void> {
-    const { config, backends, emqx, metrics, log } = this;
-    this.core = await this.until('the queue', () => Core.open({ config, backends, emqx, metrics, log, now: Date.now }));
+    const { config, backends, emqx, metrics, log, now } = this;
+    this.core = await this.until('the queue', () => Core.open({ config, backends, emqx, metrics, log, now }));
     await this.until('the store (STORE_URL)', async () => this.core?.start(onFailure));
     if (this.stopping.signal.aborted) return;
     this.waitingFor = null;
@@ -108,8 +109,8 @@ export class Server {
 
   private services(): HttpServices {
     const { store, history, queue } = this.backends;
-    const { emqx, metrics } = this;
-    const rates = new Rates(metrics, Date.now);
+    const { emqx, metrics, now } = this;
+    const rates = new Rates(metrics, now);
     return {
       store,
       metrics,

@@ -40,8 +40,8 @@ export class RetainedView {
   readonly done = async (): Promise<void> => {
     let idle = 0;
     await waitFor('the restore to end', async () => {
-      await this.world().timePasses();
-      idle = (await this.world().delayed('restore')) > 0 ? 0 : idle + 1;
+      await this.world().nothingWaits();
+      idle = (await this.world().isRestoring()) ? 0 : idle + 1;
       return idle >= 2;
     });
   };

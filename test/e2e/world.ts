@@ -3,15 +3,18 @@ import { join } from 'node:path';
 import { connect, connectAsync, type IClientOptions, type IClientPublishOptions, type IPublishPacket, type MqttClient } from 'mqtt';
 import type { Backends } from '../../src/server/backends';
 import { loadConfig } from '../../src/config/load';
+import { GRACE_MS } from '../../src/mailbox/times';
 import { createLogger } from '../../src/base/log';
-import type { JobQueue } from '../../src/lanes/backend';
-import { clientLane } from '../../src/lanes/names';
 import { Server } from '../../src/server/server';
 import { EmqxStandIn } from '../standin';
 import type { Action } from '../standin/action';
 import { Rule } from '../standin/rule';
 import type { Limits } from '../standin/types';
 import { waitFor } from '../support/wait';
+import { Later } from './later';
+import { Subscriber } from './subscriber';
+
+export type { Subscriber };
 
 /** Files of rules/emqx5 to import. null: the published recipe, SELECT * without any filter. */
 export type Rules = readonly string[] | null;
@@ -38,18 +41,21 @@ export interface Stored {
 /** EMQX's stand-in, our server with the rule imported, and MQTT clients. */
 export class World {
   private readonly clients: MqttClient[] = [];
+  private readonly later = new Later(() => this.backends.queue);
 
   private constructor(
     readonly emqx: EmqxStandIn,
     private env: Record<string, string>,
     public server: Server,
+    private readonly clock: Clock,
   ) {}
 
   static async start({ env = {}, limits = {}, rules = ['offline-messages'], connections }: WorldOptions): Promise<World> {
     const emqx = await EmqxStandIn.start(limits);
     const settings = { EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, PORT: '0', ...env };
-    const server = await startServer(settings);
-    const world = new World(emqx, { ...settings, PORT: new URL(server.url).port }, server);
+    const clock = new Clock();
+    const server = await startServer(settings, clock.now);
+    const world = new World(emqx, { ...settings, PORT: new URL(server.url).port }, server, clock);
     await world.useRules(rules, connections);
     return world;
   }
@@ -64,13 +70,14 @@ export class World {
     for (const rule of rules ?? []) await this.importRule(rule, connections);
   }
 
-  /** For the next test on this server: no clients, nothing stored or due later, EMQX as new. Positions and windows stay. */
+  /** For the next test on this server: no clients, nothing stored or due later, EMQX as new, the time of day. Positions and mailboxes stay. */
   async renew(rules: Rules): Promise<void> {
     await Promise.all(this.clients.splice(0).map((client) => client.endAsync(true)));
     this.emqx.renew();
     await this.quiet();
     await this.request('DELETE', '/v1/messages?filter=%23');
     await this.timePasses();
+    this.clock.aheadMs = 0;
     await this.useRules(rules);
   }
 
@@ -89,32 +96,25 @@ export class World {
     return open;
   }
 
-  /** What is to be done later (the look after the grace, after a storm, ...) is due now. */
-  async timePasses(): Promise<void> {
-    await this.inClientLanes(async (lane) => {
-      // One may fall due just now.
-      for (const job of await lane.getJobs(['delayed'])) await job.promote().catch(() => undefined);
-    });
+  /** On our server's clock; what is to be done later (the look after the grace, ...) is due now. EMQX and the databases have another clock. */
+  async timePasses(ms = GRACE_MS + 1_000): Promise<void> {
+    this.clock.aheadMs += ms;
+    await this.nothingWaits();
+  }
+
+  /** What is to be done later is done now: a mailbox finds that it is not the time yet. */
+  async nothingWaits(): Promise<void> {
+    await this.later.isNow();
     await this.quiet();
   }
 
-  /** How many jobs with this name are to be done later. */
-  async delayed(name: string): Promise<number> {
-    const jobs = await this.inClientLanes((lane) => lane.getJobs(['delayed']));
-    return jobs.flat().filter((job) => job.name === name && !isParked(job)).length;
+  /** Whether something is put off for a moment: a delivery behind the writes that were accepted before it, or until acknowledgements have arrived. */
+  isSoon(): Promise<boolean> {
+    return this.later.isSoon();
   }
 
-  /** Whether a delivery waits for the writes that were accepted before it. */
-  async hasParked(): Promise<boolean> {
-    return (await this.inClientLanes((lane) => lane.getJobs(['delayed']))).flat().some(isParked);
-  }
-
-  private async inClientLanes<T>(work: (lane: JobQueue) => Promise<T>): Promise<T[]> {
-    const { queue } = this.backends;
-    const lanes = Array.from({ length: queue.laneCounts.clients }, (_, lane) => queue.queue(clientLane(lane)));
-    const results = await Promise.all(lanes.map(work));
-    await Promise.all(lanes.map((lane) => lane.close()));
-    return results;
+  isRestoring(): Promise<boolean> {
+    return this.later.isRestoring();
   }
 
   /** To our server; its answer must be a good one. */
@@ -166,12 +166,12 @@ export class World {
 
   async restartServer(): Promise<void> {
     await this.server.stop();
-    this.server = await startServer(this.env);
+    this.server = await startServer(this.env, this.clock.now);
   }
 
   /** One more server process' worth on the same queue and store; the caller stops it. */
   startAnother(): Promise<Server> {
-    return startServer({ ...this.env, PORT: '0' });
+    return startServer({ ...this.env, PORT: '0' }, this.clock.now);
   }
 
   async connect(clientId: string, options: IClientOptions = {}): Promise<MqttClient> {
@@ -227,7 +227,7 @@ export class World {
     });
   }
 
-  /** Waits until every event is answered and every lane is empty (jobs for later may wait). */
+  /** Waits until every event is answered, every lane is empty, and nothing is put off for a moment only. */
   async quiet(): Promise<void> {
     // A delivery that waits for the writes is in its lane at one moment and put off at the next: two looks in a row must find neither.
     let looks = 0;
@@ -238,9 +238,9 @@ export class World {
   }
 
   private async isQuiet(): Promise<boolean> {
-    if (this.emqx.pending > 0 || (await this.hasParked())) return false;
+    if (this.emqx.pending > 0 || (await this.isSoon())) return false;
     const { lanes } = (await (await fetch(`${this.server.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] };
-    return lanes.every(({ waiting, active }) => waiting === 0 && active === 0) && !(await this.hasParked());
+    return lanes.every(({ waiting, active }) => waiting === 0 && active === 0) && !(await this.isSoon());
   }
 
   async stop(): Promise<void> {
@@ -250,48 +250,18 @@ export class World {
   }
 }
 
-/** It looks every few milliseconds whether it may be done (Gate); the others are for later. */
-function isParked(job: { readonly data: unknown } | undefined): boolean {
-  return (job?.data as { behind?: unknown } | undefined)?.behind !== undefined;
+/** Our servers' clock, which may run ahead of the time of day. */
+class Clock {
+  aheadMs = 0;
+  readonly now = (): number => Date.now() + this.aheadMs;
 }
 
-export class Subscriber {
-  constructor(
-    readonly client: MqttClient,
-    readonly received: IPublishPacket[],
-  ) {}
-
-  async subscribe(filter: string, qos: 0 | 1 | 2 = 1): Promise<void> {
-    await this.client.subscribeAsync(filter, { qos });
-  }
-
-  get texts(): string[] {
-    return this.received.map(({ payload }) => payload.toString());
-  }
-
-  async receives(count: number): Promise<string[]> {
-    await waitFor(`${count} messages (there are ${this.received.length})`, () => this.received.length >= count);
-    return this.texts;
-  }
-
-  /** Takes messages and acknowledges none, until it is told to. @returns what tells it. */
-  holdAcks(): () => void {
-    let open = (): void => undefined;
-    const gate = new Promise<void>((resolve) => (open = resolve));
-    this.client.handleMessage = (_packet, done) => void gate.then(() => done());
-    return () => open();
-  }
-
-  disconnect(): Promise<void> {
-    return this.client.endAsync();
-  }
-}
-
-async function startServer(env: Record<string, string>): Promise<Server> {
+async function startServer(env: Record<string, string>, now: () => number): Promise<Server> {
   const log = createLogger({ level: (process.env['TEST_LOG_LEVEL'] ?? 'silent') as 'silent' });
-  const server = await Server.start(loadConfig(env), log, (error) => {
+  const onFailure = (error: unknown) => {
     throw error;
-  });
+  };
+  const server = await Server.start(loadConfig(env), log, onFailure, now);
   await server.ready();
   return server;
 }

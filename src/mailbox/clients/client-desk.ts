@@ -4,7 +4,6 @@ import type { Lanes } from '../../lanes/lanes';
 import type { SharedState } from '../../lanes/state';
 import type { Subscription } from '../../stores/store';
 import { clientKey } from '../../mqtt/consumer';
-import { isIdle } from '../box/mailbox';
 import { loadMailbox } from '../pass/boxes';
 
 /** How a delivery to the client stands. */
@@ -31,12 +30,13 @@ export class ClientDesk {
     return this.put({ kind: 'withdrawn', clientid, filters: filter === null ? null : [filter], at: this.deps.now() });
   }
 
-  /** null: nothing is on its way to the client. */
+  /** null: nothing is on its way to the client. A run that only looks once more for late publishes is nothing. */
   async delivery(clientid: string): Promise<DeliveryView | null> {
     const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
-    if (mailbox === null || isIdle(mailbox)) return null;
+    if (mailbox === null) return null;
     const sentAt = [...mailbox.out.values()].map((copy) => copy.sentAt);
     const waiting = mailbox.runs.flatMap(({ filter, qos, cursor }) => (cursor === null ? [] : [{ filter, qos, topic: cursor.topic || null, after: cursor.id || null }]));
+    if (sentAt.length === 0 && waiting.length === 0 && mailbox.again.length === 0) return null;
     return { unacknowledged: sentAt.length, oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)), waiting };
   }
 
