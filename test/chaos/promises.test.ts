@@ -188,6 +188,16 @@ describe('what EMQX dropped without telling', () => {
 describe('the wait for a stored message', () => {
   const recordsOf = (checker: Checker) => [...checker.openIn('t/g0-0/a')];
 
+  it('is known while it lasts', () => {
+    const checker = newChecker('queue');
+    publish(checker, 't/g0-0/a', 0);
+    const waits = new Waits(NO_FAULT);
+    waits.subscribes('g0-0-0', recordsOf(checker), -1, 0);
+    expect([waits.longerThan(2_000, 1_000), waits.longerThan(2_000, 3_000)]).toEqual([0, 1]);
+    waits.ends('g0-0-0', 3_000);
+    expect(waits.longerThan(2_000, 3_000)).toBe(0);
+  });
+
   it('begins with the subscription and ends with the first message, or when the client leaves', () => {
     const checker = newChecker('queue');
     publish(checker, 't/g0-0/a', 0);
@@ -234,21 +244,22 @@ describe('a process that stands still', () => {
     const balancer = { avoid: jest.fn(), readmit: jest.fn() };
     // The other one does not answer: nothing is stored.
     const servers = ['a', 'b'].map((name) => ({ name, port: 1, url: 'http://127.0.0.1:1', freeze: async (_ms: number, meanwhile: () => Promise<void>) => meanwhile() }) as unknown as SupervisedServer);
-    const stills = new Stills(servers, new EventEmitter() as Server, balancer as unknown as Balancer, checker, faultBetween, 1);
+    const waits = { longerThan: () => 2 } as unknown as Waits;
+    const stills = new Stills(servers, new EventEmitter() as Server, balancer as unknown as Balancer, checker, waits, faultBetween, 1);
     return { checker, stills, balancer, happen: () => stills.happen(servers[0] as SupervisedServer, 1) };
   };
 
   it('is taken over from: what the others accepted is stored, and somebody delivers', async () => {
     const { checker, stills, balancer, happen } = still(NO_FAULT);
     await happen();
-    expect(stills.failures()).toEqual(['a stood still, and nobody delivered anything']);
+    expect(stills.failures()).toEqual(['a stood still, and nobody delivered anything: 2 subscribers waited']);
     jest.spyOn(checker, 'acceptedBetween').mockImplementation(() => [...checker.records.values()]);
     publish(checker, 't/g0-0/a', 0);
     await happen();
     expect(stills.failures()[1]).toBe('a stood still, and 1 of 1 messages that the others had accepted were not stored');
     acknowledge(checker, 'g0-0-0', 0);
     await happen();
-    expect(stills.failures()[2]).toBe('a stood still, and nobody delivered anything');
+    expect(stills.failures()[2]).toBe('a stood still, and nobody delivered anything: 2 subscribers waited');
     expect(balancer.readmit).toHaveBeenCalledTimes(3);
   });
 

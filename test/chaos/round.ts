@@ -43,7 +43,7 @@ export async function runRound(options: RoundOptions): Promise<Result> {
   const checker = new Checker(audienceOf(policy?.mode, cast), schedule.between);
   const waits = new Waits(schedule.between);
   const setting = await open(options);
-  const stills = configuration.servers > 1 ? new Stills(setting.targets.servers, setting.emqx.rest.server, setting.balancer, checker, schedule.between) : null;
+  const stills = configuration.servers > 1 ? new Stills(setting.targets.servers, setting.emqx.rest.server, setting.balancer, checker, waits, schedule.between) : null;
   let traffic: Traffic | null = null;
   const purged = () => {
     schedule.note('purge', 'what everybody had read was removed');

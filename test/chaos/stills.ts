@@ -4,6 +4,7 @@ import type { Checker } from './checker';
 import type { FaultBetween } from './causes';
 import { stopWhoDelivers } from './delivering';
 import type { SupervisedServer } from './servers';
+import type { Waits } from './waits';
 
 /** The balancer's health check finds out. ms. */
 const NOTICED_MS = 1_500;
@@ -12,6 +13,8 @@ const TAKEN_OVER_MS = 12_000;
 /** What the others accepted in the first moments of the standstill is asked for in the end. */
 const SAMPLE = { ms: 1_000, most: 20 } as const;
 const ANSWER_MS = 2_000;
+/** A subscriber's first stored message takes some ms; with the lock's end in between not longer. */
+const PATIENCE_MS = 2_000;
 
 /** One standstill, as it was for the others. */
 export interface Still {
@@ -22,9 +25,11 @@ export interface Still {
   readonly notStored: number;
   /** Deliveries in its last seconds, when all of its work must have been taken over. */
   readonly sentLate: number;
+  /** Subscribers for whom something was stored and who had waited for seconds in the end. */
+  readonly waiting: number;
   /** The store or the queue was broken, too: it says nothing. */
   readonly isJudged: boolean;
-  /** EMQX's API was well: somebody must have sent something. */
+  /** EMQX's API was well: whoever took over can deliver. */
   readonly canSend: boolean;
 }
 
@@ -38,6 +43,7 @@ export class Stills {
     private readonly api: Server,
     private readonly balancer: Balancer,
     private readonly checker: Checker,
+    private readonly waits: Waits,
     private readonly faultBetween: FaultBetween,
     /** How long it waits for somebody who delivers. ms. */
     private readonly lookMs = 5_000,
@@ -72,15 +78,15 @@ export class Stills {
     // Whatever has been acknowledged was stored, and may be gone.
     const notStored = sample.filter((record, i) => !found[i] && !this.checker.isAcknowledged(record)).length;
     const sides = this.faultBetween(from, performance.now());
-    this.all.push({ server: server.name, from, looked: sample.length, notStored, sentLate: sentLate(), isJudged: !sides.has('database'), canSend: !sides.has('emqx') });
+    this.all.push({ server: server.name, from, looked: sample.length, notStored, sentLate: sentLate(), waiting: this.waits.longerThan(PATIENCE_MS, performance.now()), isJudged: !sides.has('database'), canSend: !sides.has('emqx') });
   }
 
   /** Why the others did not take over. */
   failures(): string[] {
-    return this.all.flatMap(({ server, looked, notStored, sentLate, isJudged, canSend }) => {
+    return this.all.flatMap(({ server, looked, notStored, sentLate, waiting, isJudged, canSend }) => {
       if (!isJudged) return [];
       if (notStored > 0) return [`${server} stood still, and ${notStored} of ${looked} messages that the others had accepted were not stored`];
-      return canSend && sentLate === 0 ? [`${server} stood still, and nobody delivered anything`] : [];
+      return canSend && sentLate === 0 && waiting > 0 ? [`${server} stood still, and nobody delivered anything: ${waiting} subscribers waited`] : [];
     });
   }
 }

@@ -28,6 +28,11 @@ export class Waits {
     if (!isStorm && open.some(({ acceptedAt }) => acceptedAt !== null) && open.every((record) => isUntouched(record, goneSince))) this.since.set(subscriber, now);
   }
 
+  /** How many have waited for longer than that, and still do. */
+  longerThan(ms: number, now: number): number {
+    return [...this.since.values()].filter((since) => now - since > ms).length;
+  }
+
   /** It has got a stored message, or it leaves without one. */
   ends(subscriber: string, now: number): void {
     const since = this.since.get(subscriber);
