@@ -25,11 +25,18 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   const session = sessionOf(mailbox, view);
   const before: Mailbox = { ...mailbox, session, asks, askedAt: now, askAt: null };
   // It has the copies of an older session no more, and what that had subscribed to.
-  const isOver = session.isNew === true && (mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt);
-  const { mailbox: next, freed } = isOver ? voided(before, view.createdAt - SAME_MOMENT_MS) : { mailbox: before, freed: [] };
+  const isNewer = session.isNew === true && (mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt);
+  const isOver = isNewer || isYounger(view, mailbox);
+  const { mailbox: next, freed } = isOver ? voided(before, view.createdAt - SAME_MOMENT_MS, Math.min(view.createdAt, view.connectedAt)) : { mailbox: before, freed: [] };
   if (!session.connected) return { mailbox: { ...next, doubtUntil: null }, freed };
   if (held === null) return { mailbox: { ...next, held: new Set() }, freed };
   return { mailbox: held.kind === 'list' ? compared(next, held.messages, held.complete, now) : guessed(next, view, now), freed };
+}
+
+/** The session began after what is known of the client: of the connection that began it nobody told. */
+function isYounger({ createdAt, connectedAt }: SessionView, { session, runs }: Mailbox): boolean {
+  const began = Math.min(createdAt, connectedAt);
+  return session === null ? runs.some(({ at }) => at < began) : session.connectedAt < began - SAME_MOMENT_MS;
 }
 
 function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Session {

@@ -87,7 +87,9 @@ function filtersSince({ runs }: Mailbox, at: number): string[] {
 function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconnected'>, now: number): Stepped {
   const { session } = mailbox;
   if (session !== null && (connectedAt ?? at) < session.connectedAt) return kept(mailbox);
-  const known = session ?? { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: [] };
+  const isKnown = session !== null && (connectedAt ?? session.connectedAt) === session.connectedAt;
+  // Of a connection whose beginning was not told yet it is not known whether its session outlives it.
+  const known = isKnown ? session : { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: session?.filters ?? [] };
   // Who has subscribed since is there: nobody has told of that connection yet, or nobody will.
   const isBack = mailbox.runs.some(({ requestedAt }) => requestedAt > at);
   if (isBack) return kept({ ...mailbox, session: presentAgain({ ...known, connected: false }), askAt: now });
@@ -130,11 +132,14 @@ function presentAgain(session: Mailbox['session']): Mailbox['session'] {
 
 /** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */
 function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbox {
-  const { session, out, runs } = mailbox;
+  const { session, runs } = mailbox;
   const isTold = session?.isTold === true;
-  const noted = runs.map((each) => (each === run ? { ...run, requestedAt: Math.max(at, run.requestedAt) } : each));
+  // The first of the storm may come late: what was published after it EMQX has delivered.
+  const isEarlier = at < run.at && at >= (session?.connectedAt ?? -Infinity);
+  const began = isEarlier && at > run.at - STORM_MS ? at : run.at;
+  const noted = runs.map((each) => (each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt) } : each));
   const isBack = session?.connected === false && at > run.requestedAt;
-  const isInDoubt = isBack || (!isTold && out.size > 0 && !isGroup(mailbox));
+  const isInDoubt = isBack || ((!isTold || isEarlier) && !isGroup(mailbox));
   return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now }) };
 }
 

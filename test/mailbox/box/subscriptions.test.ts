@@ -181,9 +181,21 @@ describe('a storm: the same subscription again within two seconds', () => {
   });
 
   it('an older request that comes late does not change what the newer one asked for', () => {
-    const box = fresh().learn(subscribed({ at: NOW - 100, qos: 0 }));
+    const box = fresh().learn(subscribed({ at: NOW - 60, qos: 0 }));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW, qos: 1 }]);
-    expect(box.learn(unsubscribed(NOW - 50)).mailbox.runs).toHaveLength(1);
+    expect(box.learn(unsubscribed(NOW - 10)).mailbox.runs).toHaveLength(1);
+  });
+
+  it('whose first request comes late leaves to EMQX what was published after that, and EMQX is asked', () => {
+    const box = fresh().learn(subscribed({ at: NOW - 20 }));
+    expect(box.mailbox.runs).toMatchObject([{ at: NOW - 20, requestedAt: NOW }]);
+    expect(box.plan.asks).toBe(true);
+  });
+
+  it('a late request of another connection changes nothing', () => {
+    const box = fresh().learn(subscribed({ at: NOW - 51 }));
+    expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW }]);
+    expect(box.plan.asks).toBe(false);
   });
 
   it('does not reach over a new connection', () => {
@@ -198,13 +210,19 @@ describe('a storm: the same subscription again within two seconds', () => {
     expect([box.ids, box.freed]).toEqual([[], ['1']]);
   });
 
-  it('may be another connection, where nothing tells of them: EMQX is asked about what is out', () => {
+  it('may be another connection, where nothing tells of them: EMQX is asked', () => {
     const box = new Box(mailbox({ session: session({ isTold: false }), runs: [run({ cursor: null })], out: outOf('1') })).learn(subscribed({ at: NOW + 100 }));
     expect(box.plan.asks).toBe(true);
     const told = new Box(mailbox({ runs: [run({ cursor: null })], out: outOf('1') })).learn(subscribed({ at: NOW + 100 }));
     expect(told.plan.asks).toBe(false);
-    const nothingOut = new Box(mailbox({ session: session({ isTold: false }), runs: [run({ cursor: null })] })).learn(subscribed({ at: NOW + 100 }));
-    expect(nothingOut.plan.asks).toBe(false);
+  });
+
+  it('that turns out to be another connection is read anew, up to its last request', () => {
+    const known = session({ isTold: false, isNew: true, connectedAt: NOW - 50 });
+    const box = new Box(mailbox({ session: known, runs: [run({ cursor: null, sent: 7 })] })).learn(subscribed({ at: NOW + 900 }));
+    expect(box.plan.asks).toBe(true);
+    box.learn(told([], { createdAt: NOW + 800, connectedAt: NOW + 800 }));
+    expect(box.mailbox.runs).toMatchObject([{ at: NOW + 900, cursor: START, sent: 0 }]);
   });
 
   it('of a client that was taken for gone says that it is there', () => {

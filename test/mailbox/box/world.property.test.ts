@@ -1,0 +1,24 @@
+import fc from 'fast-check';
+import { play, scenario, settle } from './plays';
+import { World } from './world';
+
+const RUNS = Number(process.env['BOX_RUNS'] ?? 500);
+
+describe('a mailbox, its client and EMQX, with everything in any order', () => {
+  it('sends nothing twice, loses nothing, keeps its window and comes to rest', () => {
+    fc.assert(
+      fc.property(scenario, ({ commands, ...options }) => {
+        const world = new World(options);
+        for (const each of commands) {
+          play(world, each);
+          expect(world.faults).toEqual([]);
+        }
+        const passes = settle(world);
+        expect(world.faults).toEqual([]);
+        expect([...world.owed].filter((id) => world.broker.isConnected && !world.isAcknowledged(id))).toEqual([]);
+        expect(passes).toBeLessThan(500);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+});

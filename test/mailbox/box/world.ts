@@ -1,0 +1,255 @@
+import type { Fact } from '../../../src/mailbox/box/fact';
+import { decode, encode } from '../../../src/mailbox/box/encode';
+import type { Mailbox } from '../../../src/mailbox/box/mailbox';
+import { planOf } from '../../../src/mailbox/box/plan';
+import { GRACE_MS, STORM_MS } from '../../../src/mailbox/times';
+import { matches } from '../../../src/mqtt/topic';
+import { Broker, type Told } from './broker';
+import { idAt, NOW } from './build';
+import { Pass, type Effect } from './process';
+import { traced } from './trace';
+
+export interface Stored {
+  readonly id: string;
+  readonly topic: string;
+  readonly at: number;
+}
+
+/** An acknowledgement's event reaches the mailbox within 60 ms (facts); here within this. */
+export const EVENT_MS = 500;
+
+/** One client, EMQX, the store, the queue, and the processes that serve the client's mailbox. Checks each publish. */
+export class World {
+  now = NOW;
+  readonly window: number;
+  readonly broker: Broker;
+  /** Not acknowledged; by topic and id. */
+  messages: Stored[] = [];
+  record: { text: string | null; version: number } = { text: null, version: 0 };
+  wakes: number[] = [];
+  questions = 0;
+  passes = 0;
+  /** By id: why the message must reach the client without another subscription. */
+  readonly owed = new Set<string>();
+  /** What is wrong. */
+  readonly faults: string[] = [];
+  /** Answers of EMQX's publish are lost. */
+  losesAnswers = false;
+  /** Rules tell of connections. */
+  tellsConnections = true;
+  /** EMQX's events that have not arrived, in their order. */
+  private wire: { readonly told: Told; readonly at: number }[] = [];
+  /** In the client's lane. */
+  private lane: Fact[] = [];
+  private isRepeated = false;
+  private readonly acknowledged = new Map<string, number>();
+  private readonly claims = new Map<string, { readonly owner: string; readonly until: number }>();
+  /** Published by a process that died before it saved: it may come once more. */
+  private readonly orphans = new Map<string, number>();
+  private standing: { readonly pass: Pass; readonly work: Generator<Effect> } | null = null;
+  private serial = 0;
+  private hasStood = false;
+  /** By filter: when a storm of subscriptions began, and when their session did. */
+  private readonly begun = new Map<string, readonly [number, number]>();
+
+  constructor({ window, lists, tellsConnections }: { window: number; lists: boolean; tellsConnections: boolean }) {
+    this.window = window;
+    this.tellsConnections = tellsConnections;
+    this.broker = new Broker(() => this.now, (told) => this.tell(told));
+    this.broker.lists = lists;
+  }
+
+  get mailbox(): Mailbox | null {
+    return this.record.text === null ? null : decode(this.record.text);
+  }
+
+  get isQuiet(): boolean {
+    return this.wire.length === 0 && this.lane.length === 0 && this.wakes.length === 0 && this.standing === null;
+  }
+
+  private tell(told: Told): void {
+    if (!this.tellsConnections && (told.what === 'connected' || told.what === 'disconnected')) return;
+    this.wire.push({ told, at: this.now });
+  }
+
+  publishes(topic: string, count: number): void {
+    for (let i = 0; i < count; i++) {
+      this.now++;
+      const id = idAt(this.now);
+      this.messages = [...this.messages, { id, topic, at: this.now }].sort((a, b) => (a.topic === b.topic ? (a.id < b.id ? -1 : 1) : a.topic < b.topic ? -1 : 1));
+      this.broker.live(id, topic);
+    }
+  }
+
+  subscribe(filter: string): void {
+    if (!this.broker.isConnected) return;
+    this.now++;
+    this.broker.subscribe(filter);
+    // What was published between the requests of a storm EMQX delivers.
+    const [since, createdAt] = this.begun.get(filter) ?? [-Infinity, 0];
+    if (this.now < since + STORM_MS && createdAt === this.broker.session?.createdAt) return;
+    this.begun.set(filter, [this.now, this.broker.session?.createdAt ?? 0]);
+    for (const { id, topic } of this.messages) if (matches(filter, topic)) this.owed.add(id);
+  }
+
+  subscribeAgain(): void {
+    for (const filter of this.broker.session?.filters ?? []) this.subscribe(filter);
+  }
+
+  unsubscribe(filter: string): void {
+    if (!this.broker.isConnected) return;
+    this.now++;
+    this.broker.unsubscribe(filter);
+    this.begun.delete(filter);
+    for (const { id, topic } of this.messages) if (matches(filter, topic)) this.owed.delete(id);
+  }
+
+  connect(clean: boolean, expiryMs: number): void {
+    this.now++;
+    if (clean || this.broker.session === null || (this.broker.isConnected && this.broker.session.expiryMs === 0)) this.owed.clear();
+    this.broker.connect(clean, expiryMs);
+  }
+
+  disconnect(): void {
+    this.now++;
+    if (this.broker.session?.expiryMs === 0) this.owed.clear();
+    this.broker.disconnect();
+  }
+
+  acknowledge(index: number): void {
+    const taken = this.broker.ack(index);
+    if (taken === null) return;
+    this.owed.delete(taken.id);
+    this.acknowledged.set(taken.id, this.now);
+  }
+
+  drop(index: number, reason: string, isTold: boolean): void {
+    const taken = this.broker.drop(index, reason, isTold);
+    // What EMQX loses of its own behind our back is not ours to find; nor is what can't be delivered.
+    if (taken !== null && (!taken.isOurs || reason !== 'queue_full')) this.owed.delete(taken.id);
+  }
+
+  /** Events arrive; `pick` chooses which comes next. A `repeat` arrives a second time. */
+  arrive(count: number, pick: number, repeat: boolean): void {
+    for (let i = 0; i < count && this.wire.length > 0; i++) {
+      const at = Math.min(pick % 4, this.wire.length - 1);
+      const told = this.wire.splice(at, 1)[0]?.told as Told;
+      for (let times = repeat && told.what !== 'dropped' ? 2 : 1; times > 0; times--) this.receive(told);
+    }
+  }
+
+  private receive(told: Told): void {
+    if (told.what === 'acked') this.messages = this.messages.filter(({ id }) => id !== told.id);
+    this.lane.push(factOf(told));
+  }
+
+  /** Time passes; no event is on its way for longer than EVENT_MS. */
+  pass(ms: number): void {
+    const end = this.now + ms;
+    for (const [i, { at }] of [...this.wire.entries()].reverse()) if (at + EVENT_MS <= end) for (const { told } of this.wire.splice(i, 1)) this.receive(told);
+    this.now = end;
+  }
+
+  /** A pass over what is in the lane. `left`: how many effects it has before it stops; `then`: what becomes of it. */
+  work(left = Infinity, then: 'dies' | 'stands' = 'dies'): void {
+    const due = this.wakes.filter((at) => at <= this.now);
+    if (this.lane.length === 0 && due.length === 0 && !this.isRepeated) return;
+    const pass = new Pass(this, [...this.lane], this.isRepeated, ++this.serial);
+    this.passes++;
+    const work = pass.work();
+    for (let effects = 0; ; effects++) {
+      const { done } = work.next();
+      if (done === true) break;
+      if (effects < left) continue;
+      this.isRepeated = true;
+      if (then === 'stands' && this.standing === null) this.stands({ pass, work });
+      else for (const id of pass.published) this.orphans.set(id, this.now);
+      return;
+    }
+    this.lane = [];
+    this.isRepeated = false;
+    this.wakes = this.wakes.filter((at) => !due.includes(at));
+    this.checkRecord();
+  }
+
+  private stands(standing: { readonly pass: Pass; readonly work: Generator<Effect> }): void {
+    this.standing = standing;
+    this.hasStood = true;
+  }
+
+  /** The process that stood still goes on, and sees that another one was quicker. */
+  goOn(): void {
+    const { standing } = this;
+    this.standing = null;
+    if (standing === null) return;
+    for (; standing.work.next().done !== true; );
+  }
+
+  private checkRecord(): void {
+    const { mailbox } = this;
+    if (mailbox === null) return;
+    const { wakeAt, asks } = planOf(mailbox, this.now);
+    if (wakeAt !== null && wakeAt <= this.now) this.faults.push(`after a pass it asks for another one at once: ${this.record.text}`);
+    if (asks) this.faults.push('after a pass it asks EMQX at once');
+    // A process that stood still may have published as much as its successor.
+    if (mailbox.out.size > this.window * (this.hasStood ? 2 : 1)) this.faults.push(`${mailbox.out.size} are out, with a window of ${this.window}`);
+    if (encode(mailbox) !== this.record.text) this.faults.push('what is stored is not what is read');
+  }
+
+  /** The model's eye on each fact. */
+  watch(before: Mailbox, fact: Fact, after: Mailbox): void {
+    traced(this.now, fact, after);
+    const isGivenUp = (fact.kind === 'dropped' || fact.kind === 'resent') && before.rounds >= 5 && after.rounds === 0 && after.runs.length === 0;
+    if (isGivenUp) this.owed.clear();
+  }
+
+  claim(id: string, owner: string): 'granted' | 'own' | 'others' {
+    const held = this.claims.get(id);
+    if (held !== undefined && held.until > this.now) return held.owner === owner ? 'own' : 'others';
+    this.claims.set(id, { owner, until: this.now + GRACE_MS });
+    return 'granted';
+  }
+
+  release(id: string, owner: string): void {
+    if (this.claims.get(id)?.owner === owner) this.claims.delete(id);
+  }
+
+  isAcknowledged(id: string): boolean {
+    return !this.messages.some((message) => message.id === id);
+  }
+
+  /** @returns EMQX's id; null: the answer was lost. */
+  publish(id: string, topic: string, _pass: number): string | null | 'nobody' {
+    const isSure = this.broker.lists && !this.losesAnswers && this.broker.isConnected;
+    const orphanedAt = this.orphans.get(id);
+    const copies = this.broker.copies.filter((copy) => copy.id === id);
+    const isExcused = orphanedAt !== undefined && this.now >= orphanedAt + GRACE_MS;
+    if (isSure && copies.length > 0 && !isExcused) this.faults.push(`EMQX holds ${id} (${copies.map(({ emqxId }) => emqxId).join()}), and it is sent`);
+    if (isSure && this.acknowledged.has(id) && !isExcused) this.faults.push(`${id} was acknowledged ${this.now - (this.acknowledged.get(id) ?? 0)} ms ago, and is sent`);
+    const emqxId = this.broker.publish(id, topic);
+    return emqxId === null ? 'nobody' : this.losesAnswers ? null : emqxId;
+  }
+
+  save(text: string, version: number): boolean {
+    if (this.record.version !== version) return false;
+    this.record = { text, version: version + 1 };
+    return true;
+  }
+}
+
+function factOf(told: Told): Fact {
+  switch (told.what) {
+    case 'connected':
+      return { kind: 'connected', at: told.at, cleanStart: told.cleanStart, expiryMs: told.expiryMs };
+    case 'disconnected':
+      return { kind: 'disconnected', at: told.at, connectedAt: told.connectedAt };
+    case 'subscribed':
+      return { kind: 'subscribed', request: { clientid: 'c', filter: told.filter, qos: 1, at: told.at } };
+    case 'unsubscribed':
+      return { kind: 'unsubscribed', clientid: 'c', filter: told.filter, at: told.at };
+    case 'acked':
+      return { kind: 'acked', id: told.id, isCopy: told.isOurs };
+    case 'dropped':
+      return { kind: 'dropped', id: told.id, reason: told.reason };
+  }
+}
