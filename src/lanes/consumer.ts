@@ -65,6 +65,8 @@ export class Consumer<J extends LaneJob> {
   /** The batches that are being worked on: one, or two when the lane is behind. */
   private readonly inHand = new Set<readonly Taken[]>();
   private troubles = 0;
+  /** How many jobs the last batch had. */
+  private tookBefore = 1;
   private running: Promise<void> = Promise.resolve();
   private renewal: NodeJS.Timeout | null = null;
 
@@ -147,12 +149,15 @@ export class Consumer<J extends LaneJob> {
     taken.push(first);
     // One job at a time, in whatever process.
     if (maxEvents === 1) return false;
+    // About as many as there were the last time: each that is asked for in vain costs the queue as much as one that is there.
+    let asked = Math.max(1, this.tookBefore - 1);
     let [events, bytes] = [0, 0];
     const count = ({ job: { data } }: Taken) => [events, bytes] = [events + countOf(data as J['data']), bytes + ((data as { bytes?: number }).bytes ?? 0)];
     count(first);
     while (events < maxEvents && bytes < maxBytes && !this.isStopping) {
       const room = Math.min((maxEvents - events) / (events / taken.length), (maxBytes - bytes) / (bytes / taken.length || 1));
-      const wanted = Math.min(PREFETCH, Math.ceil(room));
+      const wanted = Math.min(PREFETCH, Math.ceil(room), asked);
+      asked *= 2;
       const more = (await Promise.all(Array.from({ length: wanted }, () => this.source.next(false)))).filter((each) => each !== null);
       for (const each of more) {
         taken.push(each);
@@ -160,9 +165,10 @@ export class Consumer<J extends LaneJob> {
       }
       // Several connections to the queue may answer in any order.
       taken.sort((a, b) => Number(a.job.id) - Number(b.job.id));
-      if (more.length < wanted) return false;
+      if (more.length < wanted) break;
     }
-    return true;
+    this.tookBefore = taken.length;
+    return events >= maxEvents || bytes >= maxBytes;
   }
 
   /**

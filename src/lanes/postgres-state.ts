@@ -1,6 +1,6 @@
 import type { Pool, QueryResult, QueryResultRow } from 'pg';
 import { errorText, RetryableError } from '../base/errors';
-import type { Entry, Leases, SavedRecord, SharedState, Versioned } from './state';
+import { firstOf, type Claim, type Entry, type Leased, type SavedRecord, type SharedState, type Versioned } from './state';
 
 /** The tables of migrations/queue/001. Schema names are spelled out: the embedded database has one session for all. */
 export class PostgresState implements SharedState {
@@ -79,23 +79,32 @@ export class PostgresState implements SharedState {
     await this.query(`DELETE FROM offline_queue.shared_state WHERE key = $1`, [key]);
   }
 
-  async lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases> {
+  async lease(claims: readonly Claim[], ttlMs: number): Promise<readonly Leased[]> {
+    if (claims.length === 0) return [];
     const now = Date.now();
+    const first = firstOf(claims);
+    const [names, owners] = [[...first.keys()], [...first.values()].map(({ owner }) => owner)];
     const { rows } = await this.query<{ msgid: string }>(
       `INSERT INTO offline_queue.delivery_lease AS held (msgid, owner, expires_at)
-       SELECT DISTINCT id, $2, $3::bigint FROM unnest($1::text[]) AS id ORDER BY id
+       SELECT name, owner, $3::bigint FROM unnest($1::text[], $2::text[]) AS claim(name, owner) ORDER BY name
        ON CONFLICT (msgid) DO UPDATE SET owner = excluded.owner, expires_at = excluded.expires_at
        WHERE held.expires_at <= $4
        RETURNING msgid`,
-      [ids, owner, now + ttlMs, now],
+      [names, owners, now + ttlMs, now],
     );
     const granted = new Set(rows.map(({ msgid }) => msgid));
-    if (granted.size === new Set(ids).size) return { granted, own: new Set() };
-    const held = await this.query<{ msgid: string }>(
-      `SELECT msgid FROM offline_queue.delivery_lease WHERE msgid = ANY($1::text[]) AND owner = $2`,
-      [ids, owner],
-    );
-    return { granted, own: new Set(held.rows.map(({ msgid }) => msgid).filter((id) => !granted.has(id))) };
+    const denied = names.filter((name) => !granted.has(name));
+    const owned = denied.length === 0 ? new Map<string, string>() : await this.holders(denied);
+    return claims.map((claim) => {
+      if (granted.has(claim.name) && first.get(claim.name) === claim) return 'granted';
+      const holder = granted.has(claim.name) ? first.get(claim.name)?.owner : owned.get(claim.name);
+      return holder === claim.owner ? 'own' : 'held';
+    });
+  }
+
+  private async holders(names: readonly string[]): Promise<Map<string, string>> {
+    const { rows } = await this.query<{ msgid: string; owner: string }>(`SELECT msgid, owner FROM offline_queue.delivery_lease WHERE msgid = ANY($1::text[])`, [names]);
+    return new Map(rows.map(({ msgid, owner }) => [msgid, owner]));
   }
 
   async release(ids: readonly string[], owner: string): Promise<void> {

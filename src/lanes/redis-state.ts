@@ -1,6 +1,6 @@
 import { errorText, RetryableError } from '../base/errors';
 import type { RedisConnection } from '../redis/connect';
-import type { Entry, Leases, SavedRecord, SharedState, Versioned } from './state';
+import type { Claim, Entry, Leased, SavedRecord, SharedState, Versioned } from './state';
 
 /** Plain keys with a time to live, all in one slot of a Redis Cluster. */
 export class RedisState implements SharedState {
@@ -29,7 +29,9 @@ export class RedisState implements SharedState {
   }
 
   async setAll(entries: readonly Entry[], ttlMs: number): Promise<void> {
-    await this.try(() => Promise.all(entries.map(({ key, value }) => this.redis.set(this.stateKey(key), value, 'PX', ttlMs))));
+    if (entries.length === 0) return;
+    const keys = entries.map(({ key }) => this.stateKey(key));
+    await this.try(() => this.redis.eval(SET_ALL, keys.length, ...keys, ttlMs, ...entries.map(({ value }) => value)));
   }
 
   async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -59,12 +61,11 @@ export class RedisState implements SharedState {
     await this.try(() => this.redis.del(this.stateKey(key)));
   }
 
-  async lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases> {
-    const unique = [...new Set(ids)];
-    if (unique.length === 0) return { granted: new Set(), own: new Set() };
-    const keys = unique.map((id) => this.leaseKey(id));
-    const answers = (await this.try(() => this.redis.eval(LEASE, keys.length, ...keys, owner, ttlMs))) as number[];
-    return { granted: new Set(unique.filter((_, i) => answers[i] === 1)), own: new Set(unique.filter((_, i) => answers[i] === 2)) };
+  async lease(claims: readonly Claim[], ttlMs: number): Promise<readonly Leased[]> {
+    if (claims.length === 0) return [];
+    const keys = claims.map(({ name }) => this.leaseKey(name));
+    const answers = (await this.try(() => this.redis.eval(LEASE, keys.length, ...keys, ttlMs, ...claims.map(({ owner }) => owner)))) as number[];
+    return answers.map((answer) => LEASED[answer] ?? 'held');
   }
 
   async release(ids: readonly string[], owner: string): Promise<void> {
@@ -95,15 +96,18 @@ export class RedisState implements SharedState {
 }
 
 const RAISE = `local held = redis.call('GET', KEYS[1]) if held and held > ARGV[1] then return 0 end return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])`;
+const SET_ALL = `for i, key in ipairs(KEYS) do redis.call('SET', key, ARGV[i + 1], 'PX', ARGV[1]) end return 0`;
 const RELEASE = `for _, key in ipairs(KEYS) do if redis.call('GET', key) == ARGV[1] then redis.call('DEL', key) end end return 0`;
 const LEASE = `
 local answers = {}
 for i, key in ipairs(KEYS) do
-  if redis.call('SET', key, ARGV[1], 'PX', ARGV[2], 'NX') then answers[i] = 1
-  elseif redis.call('GET', key) == ARGV[1] then answers[i] = 2
+  local owner = ARGV[i + 1]
+  if redis.call('SET', key, owner, 'PX', ARGV[1], 'NX') then answers[i] = 1
+  elseif redis.call('GET', key) == owner then answers[i] = 2
   else answers[i] = 0 end
 end
 return answers`;
+const LEASED: readonly Leased[] = ['held', 'granted', 'own'];
 /** A record is "version:value". */
 const SAVE = `
 local refused = {}

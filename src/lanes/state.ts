@@ -18,8 +18,8 @@ export interface SharedState {
   load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>>;
   /** Saves each record if nobody has saved it since (promise 21). @returns the keys of those that were not saved. */
   save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>>;
-  /** Leases those of the ids that nobody, the owner included, holds a live lease on. */
-  lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases>;
+  /** Leases each name to its owner unless somebody, the owner included, holds a live lease on it. @returns what came of each, in their order. */
+  lease(claims: readonly Claim[], ttlMs: number): Promise<readonly Leased[]>;
   /** Gives up the owner's leases. */
   release(ids: readonly string[], owner: string): Promise<void>;
   /** Removes up to `limit` of each kind that has expired, where the database doesn't do it by itself. @returns whether there may be more. */
@@ -45,8 +45,17 @@ export interface SavedRecord extends Entry {
   readonly ttlMs: number;
 }
 
-export interface Leases {
-  readonly granted: ReadonlySet<string>;
-  /** Not granted since the owner itself holds one from before. */
-  readonly own: ReadonlySet<string>;
+export interface Claim {
+  readonly name: string;
+  readonly owner: string;
+}
+
+/** `own`: not granted since the owner itself holds it from before; `held`: by somebody else. */
+export type Leased = 'granted' | 'own' | 'held';
+
+/** Of several claims on one name in one call the first counts: for the databases that can't take one twice. */
+export function firstOf(claims: readonly Claim[]): Map<string, Claim> {
+  const first = new Map<string, Claim>();
+  for (const claim of claims) if (!first.has(claim.name)) first.set(claim.name, claim);
+  return first;
 }

@@ -1,28 +1,37 @@
 import type { Policy } from '../config/policies';
-import type { Leases, SharedState } from '../lanes/state';
+import type { Claim, Leased, SharedState } from '../lanes/state';
 import { GRACE_MS } from './times';
 
 /** Longer than a subscription looks again for late publishes. ms. */
 const KEPT_MS = 60_000;
+const DAY_MS = 86_400_000;
+
+/** A mailbox that wants to send messages. */
+export interface Wanted {
+  readonly mailbox: string;
+  readonly mode: Policy['mode'];
+  readonly ids: readonly string[];
+}
 
 /**
  * Who is being sent a message at the moment (promise 9): all that mailboxes share. In queue mode one consumer has a message at a time; in pubsub mode
  * everybody gets it, and only the consumer itself must not be sent it twice. A claim of its own that a mailbox does not know says that a process died between
- * sending and saving.
+ * sending and saving. Each method is one round trip, however many mailboxes.
  */
 export class Claims {
   constructor(private readonly state: Pick<SharedState, 'lease' | 'release'>) {}
 
-  async take(mailbox: string, mode: Policy['mode'], ids: readonly string[]): Promise<Leases> {
-    return this.named(ids, (id) => nameOf(mailbox, mode, id), mailbox, GRACE_MS);
+  /** @returns of each of the wanted, by message id, what came of it. */
+  take(all: readonly Wanted[], ttlMs = GRACE_MS): Promise<ReadonlyMap<string, Leased>[]> {
+    return this.named(all, ({ mailbox, mode }, id) => nameOf(mailbox, mode, id), ttlMs);
   }
 
   /**
-   * What stays stored whoever gets it (policy qos0 `keep`) is sent once for a subscription: nobody's acknowledgement will tell its later look.
-   * @returns those that this subscription was not sent yet.
+   * What stays stored whoever gets it (policy qos0 `keep`) is sent once for a subscription: nobody's acknowledgement will tell its later look. What is granted
+   * was not sent for it yet.
    */
-  async takeOnce(mailbox: string, subscribedAt: number, ids: readonly string[]): Promise<ReadonlySet<string>> {
-    return (await this.named(ids, (id) => onceName(mailbox, subscribedAt, id), mailbox, KEPT_MS)).granted;
+  takeOnce(all: readonly (Omit<Wanted, 'mode'> & { readonly subscribedAt: number })[]): Promise<ReadonlyMap<string, Leased>[]> {
+    return this.named(all, ({ mailbox, subscribedAt }, id) => onceName(mailbox, subscribedAt, id), KEPT_MS);
   }
 
   async giveUpOnce(mailbox: string, subscribedAt: number, ids: readonly string[]): Promise<void> {
@@ -31,7 +40,8 @@ export class Claims {
 
   /** Whether the consumer's refusal of a message is told for the first time in a day. */
   async isFirstRefusal(mailbox: string, id: string): Promise<boolean> {
-    return (await this.named([id], () => `refused/${mailbox}/${id}`, mailbox, 86_400_000)).granted.size > 0;
+    const [leased] = await this.state.lease([{ name: `refused/${mailbox}/${id}`, owner: mailbox }], DAY_MS);
+    return leased === 'granted';
   }
 
   async giveUp(mailbox: string, ids: readonly string[]): Promise<void> {
@@ -39,10 +49,11 @@ export class Claims {
     await this.state.release([...ids.map((id) => nameOf(mailbox, 'queue', id)), ...ids.map((id) => nameOf(mailbox, 'pubsub', id))], mailbox);
   }
 
-  private async named(ids: readonly string[], name: (id: string) => string, owner: string, ttlMs: number): Promise<Leases> {
-    if (ids.length === 0) return { granted: new Set(), own: new Set() };
-    const { granted, own } = await this.state.lease(ids.map(name), owner, ttlMs);
-    return { granted: new Set(ids.filter((id) => granted.has(name(id)))), own: new Set(ids.filter((id) => own.has(name(id)))) };
+  private async named<T extends { mailbox: string; ids: readonly string[] }>(all: readonly T[], name: (of: T, id: string) => string, ttlMs: number): Promise<Map<string, Leased>[]> {
+    const claims = all.flatMap((each) => each.ids.map((id): Claim => ({ name: name(each, id), owner: each.mailbox })));
+    const leased = claims.length === 0 ? [] : await this.state.lease(claims, ttlMs);
+    let next = 0;
+    return all.map(({ ids }) => new Map(ids.map((id) => [id, leased[next++] ?? 'held'])));
   }
 }
 

@@ -37,7 +37,10 @@ export class Simulation {
     const subscriptions = new Subscriptions({
       ...{ store, now, setAside: async ({ topic }) => void this.refused.push(topic) },
       emqx: { subscribeAll: (_, all) => this.rest(() => this.subscribeAll(all)), unsubscribeAll: (_, all) => this.rest(() => this.unsubscribeAll(all)) },
-      state: { get: async (key) => this.memory.get(key) ?? null, set: async (key, value) => void this.memory.set(key, value) },
+      state: {
+        getAll: async (keys) => new Map(keys.flatMap((key) => (this.memory.has(key) ? [[key, this.memory.get(key) as string]] : []))),
+        setAll: async (entries) => entries.forEach(({ key, value }) => this.memory.set(key, value)),
+      },
     });
     this.clients = new Clients({ store, subscriptions, now });
   }
@@ -75,8 +78,9 @@ export class Simulation {
   async run(job: readonly ClientChange[]): Promise<void> {
     for (;;) {
       try {
-        await this.clients.apply(job);
-        return;
+        const [failure] = (await this.clients.apply(job)).values();
+        if (failure === undefined) return;
+        throw failure;
       } catch (error) {
         if (!(error instanceof RetryableError)) throw error;
       }

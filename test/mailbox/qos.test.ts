@@ -81,6 +81,7 @@ describe('a QoS 0 subscriber', () => {
     const world = new Simulation({ qos0: 'skip' });
     await world.fill('t', 3);
     await world.arrive(world.subscribed('c', 't', 0), world.subscribed('c', '#', 1));
+    await world.pass(1_000);
     await world.acknowledge(world.broker.session('c'), 3);
     expect(world.store.messages.size).toBe(0);
   });

@@ -26,7 +26,8 @@ export class Clients {
     const failed = new Map<string, unknown>();
     const byClient = [...groupBy(changes, ({ clientid }) => clientid)];
     const states = await this.keepStates(byClient);
-    await eachOf(byClient, PARALLEL, async ([clientid, own]) => {
+    const single = (await this.keepPlain(byClient)) ? byClient.filter(([, own]) => !own.every(isSubscription)) : byClient;
+    await eachOf(single, PARALLEL, async ([clientid, own]) => {
       try {
         await this.keepSubscriptions(clientid, own, states.get(clientid) ?? null);
       } catch (error) {
@@ -34,6 +35,16 @@ export class Clients {
       }
     });
     return failed;
+  }
+
+  /** Clients that did nothing but subscribe and unsubscribe: all at once. @returns false when that failed: one of them is at fault, or all are tried again. */
+  private async keepPlain(byClient: readonly [string, readonly ClientChange[]][]): Promise<boolean> {
+    const changes = byClient.flatMap(([, own]) => (own.every(isSubscription) ? own : []));
+    if (changes.length === 0) return true;
+    return this.deps.subscriptions.apply(changes).then(
+      () => true,
+      () => false,
+    );
   }
 
   /** @returns the states of those that connected or disconnected. */
@@ -62,7 +73,7 @@ export class Clients {
     const { subscriptions } = this.deps;
     let own: SubscriptionChange[] = [];
     const flush = async () => {
-      if (own.length > 0) await subscriptions.apply(clientid, own);
+      if (own.length > 0) await subscriptions.apply(own);
       own = [];
     };
     for (const change of changes) {

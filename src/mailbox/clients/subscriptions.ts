@@ -2,18 +2,18 @@ import type { EmqxApi } from '../../emqx/api';
 import { filterProblem } from '../../mqtt/validity';
 import type { ClientChange } from '../../lanes/jobs';
 import type { SharedState } from '../../lanes/state';
-import type { Store, Subscription } from '../../stores/store';
-import { eachOf } from '../../base/parallel';
+import type { Store, Subscription, SubscriptionRef } from '../../stores/store';
+import { groupBy } from '../../base/parallel';
 import { GRACE_MS } from '../times';
 import { isInbox, splitShare } from '../../mqtt/topic';
-import { afterAsking, afterEvent, isOff, type Wish } from './wish';
-import { recallWish, rememberWish } from './wishes';
+import { afterAsking, afterEvent, isOff, type Subscribed, type Wish } from './wish';
+import { recallWishes, rememberWishes } from './wishes';
 
 export interface SubscriptionsDeps {
   readonly store: Pick<Store, 'putSubscriptions' | 'deleteSubscriptions' | 'listSubscriptions'>;
   /** null: no EMQX_API_KEY. */
   readonly emqx: Pick<EmqxApi, 'subscribeAll' | 'unsubscribeAll'> | null;
-  readonly state: Pick<SharedState, 'get' | 'set'>;
+  readonly state: Pick<SharedState, 'getAll' | 'setAll'>;
   /** A subscription that EMQX will never make. */
   readonly setAside: (subscription: Subscription, reason: string) => Promise<void>;
   readonly now: () => number;
@@ -21,33 +21,34 @@ export interface SubscriptionsDeps {
 
 export type SubscriptionChange = Extract<ClientChange, { kind: 'subscribed' | 'unsubscribed' }>;
 
-/** Of small requests to the queue's database. */
-const PARALLEL = 16;
-
-/** One client's subscriptions in the store, and in EMQX. Its lane runs one job at a time: nothing here needs a lock. */
+/** Clients' subscriptions in the store, and in EMQX. Its lane runs one job at a time: nothing here needs a lock. */
 export class Subscriptions {
   constructor(private readonly deps: SubscriptionsDeps) {}
 
   /**
-   * What the client did, in the order of arrival. The store first, then EMQX, and what we remember last: whatever a crash leaves undone
-   * is done when the job runs again.
+   * What clients did, of each in the order of arrival. The store first, then EMQX, and what we remember last: whatever a crash leaves undone
+   * is done when the job runs again. A few round trips, however many clients.
    */
-  async apply(clientid: string, changes: readonly SubscriptionChange[]): Promise<void> {
-    const { store, now } = this.deps;
-    const before = await this.recall(clientid, [...new Set(changes.map(({ filter }) => filter))]);
-    const after = new Map(before);
-    for (const change of changes) {
-      const qos = change.kind === 'subscribed' ? change.qos : null;
-      after.set(change.filter, afterEvent(after.get(change.filter) ?? null, { qos, at: change.at }, now()));
-    }
-    const wishes = [...after].flatMap(([filter, wish]) => (wish === null ? [] : [{ clientid, filter, wish }]));
-    const changed = wishes.filter(({ filter, wish }) => wish.wanted !== before.get(filter)?.wanted);
-    const added = changed.flatMap(({ filter, wish: { wanted } }) => (wanted.qos === null ? [] : [{ clientid, topic: filter, qos: wanted.qos, seenAt: now() }]));
-    const gone = changed.flatMap(({ filter, wish: { wanted } }) => (wanted.qos === null ? [{ clientid, topic: filter }] : []));
+  async apply(changes: readonly SubscriptionChange[]): Promise<void> {
+    const { store, state, now } = this.deps;
+    const refs = [...groupBy(changes, ({ clientid, filter }) => JSON.stringify([clientid, filter])).values()].map((own) => ({ ref: refOf(own[0] as SubscriptionChange), own }));
+    const known = await recallWishes(state, refs.map(({ ref }) => ref));
+    const wishes = refs.map(({ ref, own }, i) => {
+      const before = known[i] ?? null;
+      return { ref, before, wish: own.reduce<Wish | null>((wish, change) => afterEvent(wish, wordOf(change), now()), before) as Wish };
+    });
+    const changed = wishes.filter(({ before, wish }) => wish.wanted !== before?.wanted);
+    const added = changed.flatMap(({ ref, wish: { wanted } }) => (wanted.qos === null ? [] : [{ ...ref, qos: wanted.qos, seenAt: now() }]));
+    const gone = changed.flatMap(({ ref, wish: { wanted } }) => (wanted.qos === null ? [ref] : []));
     if (added.length > 0) await store.putSubscriptions(added);
     if (gone.length > 0) await store.deleteSubscriptions(gone);
-    const asked = await this.correct(clientid, wishes.filter(({ wish }) => isOff(wish, now())));
-    await this.remember(clientid, new Map([...after, ...asked]));
+    const off = groupBy(wishes.filter(({ wish }) => isOff(wish, now())), ({ ref }) => ref.clientid);
+    const asked = new Map<string, Wish>();
+    for (const [clientid, own] of off) {
+      const corrected = await this.correct(clientid, own.map(({ ref, wish }) => ({ filter: ref.topic, wish })));
+      for (const [filter, wish] of corrected) asked.set(JSON.stringify([clientid, filter]), wish);
+    }
+    await rememberWishes(state, wishes.map(({ ref, wish }) => ({ ref, wish: asked.get(JSON.stringify([ref.clientid, ref.topic])) ?? wish })));
   }
 
   /**
@@ -59,9 +60,9 @@ export class Subscriptions {
     const stored = await this.deps.store.listSubscriptions(clientid);
     const due = stored.filter(({ topic }) => !except.has(topic) && isRestorable(topic));
     if (!(await this.subscribe(clientid, due))) return;
-    const wishes = await this.recall(clientid, due.map(({ topic }) => topic));
+    const wishes = await recallWishes(this.deps.state, due);
     const until = this.deps.now() + GRACE_MS;
-    await this.remember(clientid, new Map(due.map(({ topic, qos }) => [topic, afterAsking(wishes.get(topic) ?? null, { qos, since, until })])));
+    await rememberWishes(this.deps.state, due.map((ref, i) => ({ ref, wish: afterAsking(wishes[i] ?? null, { qos: ref.qos, since, until }) })));
   }
 
   /** Exactly these from now on; for a connected client at once. EMQX's events about it come back as the client's own. */
@@ -106,20 +107,14 @@ export class Subscriptions {
     const until = now() + GRACE_MS;
     return there ? off.map(({ filter, wish }) => [filter, afterAsking(wish, { qos: wish.wanted.qos, since: wish.made.at, until })]) : [];
   }
+}
 
-  private async recall(clientid: string, filters: readonly string[]): Promise<Map<string, Wish | null>> {
-    const wishes = new Map<string, Wish | null>(filters.map((filter) => [filter, null]));
-    await eachOf(filters, PARALLEL, async (filter) => {
-      wishes.set(filter, await recallWish(this.deps.state, clientid, filter));
-    });
-    return wishes;
-  }
+function refOf({ clientid, filter }: SubscriptionChange): SubscriptionRef {
+  return { clientid, topic: filter };
+}
 
-  private async remember(clientid: string, wishes: ReadonlyMap<string, Wish | null>): Promise<void> {
-    await eachOf([...wishes], PARALLEL, async ([filter, wish]) => {
-      if (wish !== null) await rememberWish(this.deps.state, clientid, filter, wish);
-    });
-  }
+function wordOf(change: SubscriptionChange): Subscribed {
+  return { qos: change.kind === 'subscribed' ? change.qos : null, at: change.at };
 }
 
 /** Rows may be older than we are, or an operator's. Inboxes are subscribed when something is sent there. */

@@ -1,20 +1,27 @@
 import { createHash } from 'node:crypto';
 import type { SharedState } from '../../lanes/state';
+import type { SubscriptionRef } from '../../stores/store';
 import type { Wish } from './wish';
 
 /** How long it is remembered what a client wanted last: events of a client that are further apart don't overtake each other. ms. */
 const MEMORY_MS = 10 * 60_000;
 
-export async function recallWish(state: Pick<SharedState, 'get'>, clientid: string, filter: string): Promise<Wish | null> {
-  const known = await state.get(keyOf(clientid, filter));
-  return known === null ? null : (JSON.parse(known) as Wish);
+/** In the order of the subscriptions; null: nothing is known. One round trip. */
+export async function recallWishes(state: Pick<SharedState, 'getAll'>, refs: readonly SubscriptionRef[]): Promise<(Wish | null)[]> {
+  if (refs.length === 0) return [];
+  const keys = refs.map(keyOf);
+  const known = await state.getAll([...new Set(keys)]);
+  return keys.map((key) => {
+    const value = known.get(key);
+    return value === undefined ? null : (JSON.parse(value) as Wish);
+  });
 }
 
-export async function rememberWish(state: Pick<SharedState, 'set'>, clientid: string, filter: string, wish: Wish): Promise<void> {
-  await state.set(keyOf(clientid, filter), JSON.stringify(wish), MEMORY_MS);
+export async function rememberWishes(state: Pick<SharedState, 'setAll'>, wishes: readonly { readonly ref: SubscriptionRef; readonly wish: Wish }[]): Promise<void> {
+  if (wishes.length > 0) await state.setAll(wishes.map(({ ref, wish }) => ({ key: keyOf(ref), value: JSON.stringify(wish) })), MEMORY_MS);
 }
 
 /** Client ids and filters may have 65,535 bytes; keys stay short. */
-function keyOf(clientid: string, filter: string): string {
-  return `wish:${createHash('sha256').update(JSON.stringify([clientid, filter])).digest('hex')}`;
+function keyOf({ clientid, topic }: SubscriptionRef): string {
+  return `wish:${createHash('sha256').update(JSON.stringify([clientid, topic])).digest('hex')}`;
 }

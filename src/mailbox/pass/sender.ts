@@ -10,7 +10,7 @@ import { deliveryOf } from '../delivery';
 import { isGroup, type Copy, type Run } from '../box/mailbox';
 import type { RetainedIds } from '../retained/retained-ids';
 import type { Address } from '../signature';
-import { GRACE_MS, TOMBSTONE_MS } from '../times';
+import { GRACE_MS, STORM_MS, TOMBSTONE_MS } from '../times';
 import type { PassDeps } from './deps';
 import type { Seat } from './seat';
 
@@ -38,10 +38,18 @@ export interface Delivered {
   readonly hasInbox: boolean;
 }
 
+interface Wish {
+  readonly parcel: Parcel;
+  readonly messages: readonly Message[];
+}
+
 /** Of a parcel, what is to be published. */
 interface Load {
   readonly parcel: Parcel;
   due: Message[];
+  /** Claimed, and not to be sent now. */
+  readonly unused: readonly string[];
+  readonly unsent: readonly string[];
   readonly isBlocked: boolean;
   readonly isStopped: boolean;
   readonly once: ReadonlySet<string>;
@@ -66,48 +74,65 @@ export class Sender {
 
   /** What fails for one seat is noted there, and it has no result. Throws when EMQX or the queue's database is away. */
   async send(parcels: readonly Parcel[]): Promise<Map<Parcel, Delivered>> {
-    const loads: Load[] = [];
-    await eachOf(parcels, PARALLEL, async (parcel) => {
-      try {
-        loads.push(await this.load(parcel));
-      } catch (error) {
-        parcel.seat.error = error;
-      }
-    });
+    const wanted = await this.wanted(parcels);
+    const loads = await this.claim(wanted);
+    await eachOf(loads, PARALLEL, (load) => guarded(load.parcel, () => this.prepare(load)));
+    const well = loads.filter(({ parcel }) => parcel.seat.error === null);
     const results = new Map<Parcel, Delivered>();
-    for (const load of await this.withoutAcknowledged(loads)) results.set(load.parcel, { ...emptyResult(load) });
-    await this.publish(loads.filter(({ due }) => due.length > 0), results);
+    for (const load of await this.withoutAcknowledged(well)) results.set(load.parcel, emptyResult(load));
+    await this.publish(well.filter(({ due }) => due.length > 0), results);
     return results;
   }
 
+  /** What a run may be sent, as far as it is its own business. */
+  private async wanted(parcels: readonly Parcel[]): Promise<Wish[]> {
+    const wishes: Wish[] = [];
+    await eachOf(parcels, PARALLEL, (parcel) =>
+      guarded(parcel, async () => {
+        const { run, policy } = parcel;
+        const sentByEmqx = await this.sentByEmqx(parcel);
+        if (sentByEmqx !== null) await this.settle(parcel, [sentByEmqx]);
+        const messages = parcel.messages.filter((message) => message !== sentByEmqx && (isAcked(message, run) || policy.qos0 !== 'skip'));
+        wishes.push({ parcel, messages });
+      }),
+    );
+    return wishes;
+  }
+
   /** Claims what nobody else is being sent. */
-  private async load(parcel: Parcel): Promise<Load> {
-    const { seat, run, policy } = parcel;
-    const acked = (message: Message) => Math.min(message.qos, run.qos) > 0;
-    const sentByEmqx = await this.sentByEmqx(parcel);
-    if (sentByEmqx !== null) await this.settle(parcel, [sentByEmqx]);
-    const wanted = parcel.messages.filter((message) => message !== sentByEmqx && (acked(message) || policy.qos0 !== 'skip'));
-    const isKept = (message: Message) => policy.qos0 === 'keep' && !acked(message);
-    const once = await this.claims.takeOnce(seat.key, run.at, wanted.filter(isKept).map(({ id }) => id));
-    const candidates = wanted.filter((message) => !isKept(message) || once.has(message.id));
-    const { granted, own } = await this.claims.take(seat.key, policy.mode, candidates.map(({ id }) => id));
-    const stop = candidates.findIndex((message) => own.has(message.id) && !isKept(message));
-    const due = (stop < 0 ? candidates : candidates.slice(0, stop)).filter(({ id }) => granted.has(id));
-    const isDue = new Set(due.map(({ id }) => id));
-    const unused = candidates.filter(({ id }) => granted.has(id) && !isDue.has(id)).map(({ id }) => id);
-    // What this mailbox has just been sent for another subscription it was sent for this one, too.
-    const unsent = candidates.filter(({ id }) => once.has(id) && !isDue.has(id) && !own.has(id)).map(({ id }) => id);
-    await this.claims.giveUp(seat.key, unused);
-    await this.claims.giveUpOnce(seat.key, run.at, unsent);
-    const isBlocked = candidates.some(({ id }) => !granted.has(id) && !own.has(id));
-    const load: Load = { parcel, due, isBlocked, isStopped: stop >= 0, once, hasInbox: run.hasInbox, isOver: false };
+  private async claim(wishes: readonly Wish[]): Promise<Load[]> {
+    const isKept = ({ run, policy }: Parcel, message: Message) => policy.qos0 === 'keep' && !isAcked(message, run);
+    const kept = wishes.map(({ parcel, messages }) => messages.filter((message) => isKept(parcel, message)).map(({ id }) => id));
+    const onces = await this.claims.takeOnce(wishes.map(({ parcel: { seat, run } }, i) => ({ mailbox: seat.key, subscribedAt: run.at, ids: kept[i] ?? [] })));
+    const candidates = wishes.map(({ parcel, messages }, i) => messages.filter((message) => !isKept(parcel, message) || onces[i]?.get(message.id) === 'granted'));
+    const ofKind = (keeps: boolean) =>
+      wishes.map(({ parcel }, i) => ({ mailbox: parcel.seat.key, mode: parcel.policy.mode, ids: (candidates[i] ?? []).filter((each) => isKept(parcel, each) === keeps).map(({ id }) => id) }));
+    // What is kept is claimed against storms only: the client's next subscription is sent it again.
+    const [clocked, keptOnes] = [await this.claims.take(ofKind(false)), await this.claims.take(ofKind(true), STORM_MS)];
+    return wishes.map(({ parcel }, i): Load => {
+      const own = candidates[i] ?? [];
+      const leased = (message: Message) => clocked[i]?.get(message.id) ?? keptOnes[i]?.get(message.id) ?? 'held';
+      const stop = own.findIndex((message) => leased(message) === 'own' && !isKept(parcel, message));
+      const due = (stop < 0 ? own : own.slice(0, stop)).filter((message) => leased(message) === 'granted');
+      const once = new Set([...(onces[i] ?? [])].flatMap(([id, each]) => (each === 'granted' ? [id] : [])));
+      // What this mailbox has just been sent for another subscription it was sent for this one, too.
+      const unsent = own.filter((message) => !due.includes(message) && leased(message) !== 'own').map(({ id }) => id);
+      const unused = own.filter((message) => !due.includes(message) && leased(message) === 'granted').map(({ id }) => id);
+      const isBlocked = own.some((message) => leased(message) === 'held');
+      return { parcel, due, isBlocked, isStopped: stop >= 0, once, unused, unsent, hasInbox: parcel.run.hasInbox, isOver: false };
+    });
+  }
+
+  private async prepare(load: Load): Promise<void> {
+    const { parcel, unused, unsent, once } = load;
+    await this.claims.giveUp(parcel.seat.key, unused);
+    await this.claims.giveUpOnce(parcel.seat.key, parcel.run.at, unsent.filter((id) => once.has(id)));
     await this.openInbox(load);
-    return load;
   }
 
   /** Also before the first message of another policy: a run that goes on does not open the inbox any more, since the client may have connected anew. */
   private async openInbox(load: Load): Promise<void> {
-    const { seat, run, policy } = load.parcel;
+    const { run, policy } = load.parcel;
     const isNeeded = policy.deliverTo === 'inbox' || reachesInbox(this.deps.policies, run.filter);
     if (load.due.length === 0 || !isNeeded || run.hasInbox) return;
     load.hasInbox = await this.subscribeInbox(run.clientid);
@@ -115,7 +140,6 @@ export class Sender {
     await this.free(load.parcel, load.due, load.once);
     load.due = [];
     load.isOver = true;
-    void seat;
   }
 
   /** @returns false when the client is not connected. */
@@ -170,12 +194,11 @@ export class Sender {
     const { run, seat } = parcel;
     const of = (result: PublishOutcome['result']) => due.filter((_, i) => outcomes[i]?.result === result);
     try {
-      const isAcked = (message: Message) => Math.min(message.qos, run.qos) > 0;
       const delivered = of('delivered');
-      const unclocked = delivered.filter((message) => !isAcked(message));
+      const unclocked = delivered.filter((message) => !isAcked(message, run));
       const copies = due.flatMap((message, i): [string, Copy][] => {
         const outcome = outcomes[i];
-        if (!isAcked(message) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
+        if (!isAcked(message, run) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
         return [[message.id, copyOf(message, run, sentAt, outcome.result === 'delivered' ? outcome.id : null)]];
       });
       results.set(parcel, { ...emptyResult(load), copies, unclocked, isOver: load.isOver || of('no-subscribers').length > 0 });
@@ -208,7 +231,7 @@ export class Sender {
 
   /** The topic's retained message where nobody acknowledges it: EMQX sent it on the subscription. Whoever acknowledges is asked by waiting (RunReader). */
   private async sentByEmqx({ messages, run }: Parcel): Promise<Message | null> {
-    const unacknowledged = messages.filter((message) => message.retain && Math.min(message.qos, run.qos) === 0);
+    const unacknowledged = messages.filter((message) => message.retain && !isAcked(message, run));
     const [first] = unacknowledged;
     if (first === undefined || splitShare(run.filter).group !== null) return null;
     const newest = await this.retained.idOf(first.topic);
@@ -253,6 +276,18 @@ export class Sender {
   private async remove(messages: readonly Message[], tombstoneUntil: number): Promise<void> {
     await this.deps.store.removeMessages(messages, tombstoneUntil);
     this.deps.metrics.messagesRemoved.inc(messages.length);
+  }
+}
+
+function isAcked({ qos }: Message, run: Run): boolean {
+  return Math.min(qos, run.qos) > 0;
+}
+
+async function guarded({ seat }: Parcel, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    seat.error = error;
   }
 }
 

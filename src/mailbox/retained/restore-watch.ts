@@ -72,8 +72,8 @@ export class RestoreWatch {
     const settled = isSame(this.seen, started);
     this.seen = started;
     if (!settled || isSame(await this.lookedAt(), started)) return;
-    const { granted } = await state.lease([LEASE], owner, LEASE_MS);
-    if (!granted.has(LEASE)) return;
+    const [leased] = await state.lease([{ name: LEASE, owner }], LEASE_MS);
+    if (leased !== 'granted') return;
     try {
       if (!isSame(await this.lookedAt(), started)) await this.decide(started);
     } finally {

@@ -135,7 +135,7 @@ export class Restorer {
     if (messages.length === 0) return retained;
     // Who subscribes meanwhile gets it from EMQX now, not from us too.
     await this.ids.note(messages.map((message) => ({ ...message, retain: true })));
-    await state.lease(messages.map(({ id }) => id), LEASE_OWNER, GRACE_MS);
+    await state.lease(messages.map(({ id }) => ({ name: id, owner: LEASE_OWNER })), GRACE_MS);
     const outcomes = await emqx.publish(messages.map((message) => this.retainedDelivery(message)));
     await eachOf(messages, PARALLEL, async (message) => {
       const outcome = outcomes[messages.indexOf(message)];

@@ -1,4 +1,4 @@
-import type { Entry, Leases, SavedRecord, SharedState, Versioned } from '../../../src/lanes/state';
+import type { Claim, Entry, Leased, SavedRecord, SharedState, Versioned } from '../../../src/lanes/state';
 
 /** The shared state, with the test's clock. */
 export class MemoryState implements SharedState {
@@ -32,16 +32,14 @@ export class MemoryState implements SharedState {
     for (const { key, value } of entries) if (((await this.get(key)) ?? '') <= value) await this.set(key, value, ttlMs);
   }
 
-  async lease(ids: readonly string[], owner: string, ttlMs: number): Promise<Leases> {
-    const granted = new Set<string>();
-    const own = new Set<string>();
-    for (const id of ids) {
-      const holder = await this.get(`lease:${id}`);
-      if (holder === null) granted.add(id);
-      else if (holder === owner) own.add(id);
-      if (holder === null) await this.set(`lease:${id}`, owner, ttlMs);
+  async lease(claims: readonly Claim[], ttlMs: number): Promise<Leased[]> {
+    const leased: Leased[] = [];
+    for (const { name, owner } of claims) {
+      const holder = await this.get(`lease:${name}`);
+      if (holder === null) await this.set(`lease:${name}`, owner, ttlMs);
+      leased.push(holder === null ? 'granted' : holder === owner ? 'own' : 'held');
     }
-    return { granted, own };
+    return leased;
   }
 
   async release(ids: readonly string[], owner: string): Promise<void> {
