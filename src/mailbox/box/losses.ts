@@ -50,7 +50,7 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
 /**
  * The client's session is over, and what it had with it: copies that were sent, and runs of subscriptions that were made, before `before` (ms, EMQX's clock; ours
  * for the copies). What was sent later may be in the next session: EMQX is asked in time. What a shared subscription was sent may be with another member.
- * A run that began before `since` and goes on reads anew, for the last of its requests.
+ * A run that began before `since` and was asked for once more after it reads anew, for the last of its requests.
  */
 export function voided(mailbox: Mailbox, before: number, since = before): Stepped {
   const gone = [...mailbox.out].filter(([, { sentAt }]) => sentAt < before);
@@ -58,7 +58,7 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
   const out = gone.length === mailbox.out.size ? new Map() : new Map([...mailbox.out].filter(([, { sentAt }]) => sentAt >= before));
   const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before);
   const counted = gone.map(([, copy]) => copy);
-  const runs = current.map((run): Run => (run.at >= since ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 }));
+  const runs = current.map((run): Run => (run.at >= since || run.requestedAt < since ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 }));
   return {
     mailbox: { ...mailbox, runs, out, again: [], held: new Set(), budget: 0, rounds: 0, retryAt: null, askAt: null, doubtUntil: null, pausedUntil: null },
     freed,
