@@ -14,12 +14,14 @@ import { details, table } from './table';
 const ROOT = join(__dirname, '../..');
 /** Each round publishes for at least so long: in less time there would be faults of some groups only. */
 const SHORTEST_S = 12;
+/** And so many messages at least: with fewer no window is full. */
+const LEAST = 1_000;
 
 const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [--groups N] [--only NAME,...] [--store NAME,...] [--faults GROUP,...] [--appendfsync always|everysec] [--source] [--server DIR]
   --short      a tenth of the messages, at a rate that leaves each round ${SHORTEST_S} s for its faults
   --messages   of all configurations together (160000)
   --rate       messages a second (500) at most
-  --groups     of each kind of subscriber (4), with 8 publishers each: fewer for a slow store
+  --groups     of each kind of subscriber (4; 1 with --short), with 8 publishers each: fewer for a slow store
   --only       of ${CONFIGURATIONS.map(({ name }) => name).join(', ')}
   --store      on stores that run already: names of test/support/empty-store.ts
   --faults     only of these groups: server, emqx, queue, store, still, drops; fewer groups have more faults each
@@ -35,14 +37,14 @@ async function main(): Promise<void> {
   const chosen = choose(values.only, values.store).map((configuration) => withFaults(configuration, values.faults)).filter(isPossible);
   if (chosen.length === 0) throw new Error('no configuration is left to run');
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
-  const groups = Number(values.groups ?? 4);
+  const groups = Number(values.groups ?? (values.short ? 1 : 4));
   const messages = Number(values.messages ?? (values.short ? 16_000 : 160_000));
   const logs = join(tmpdir(), `offline-chaos-${seed}`);
   mkdirSync(logs, { recursive: true });
   process.stdout.write(`seed ${seed}; the servers' logs: ${logs}\n`);
   const results: Result[] = [];
   for (const configuration of chosen) {
-    const share = Math.min(configuration.messages ?? Infinity, Math.round((messages * configuration.share) / shares));
+    const share = Math.min(configuration.messages ?? Infinity, Math.max(LEAST, Math.round((messages * configuration.share) / shares)));
     const result = await runRound({
       ...{ configuration, seed, logs, pauseMs: pauseOf(configuration) },
       appendfsync: values.appendfsync === 'everysec' ? 'everysec' : 'always',

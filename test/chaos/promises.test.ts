@@ -1,49 +1,8 @@
-import { EventEmitter } from 'node:events';
-import type { Server } from 'node:http';
-import { MSGID_PROPERTY } from '../../src/mailbox/signature';
-import { audienceOf } from './audience';
-import { Cast } from './cast';
-import { BOTH, type FaultBetween, type Side } from './causes';
-import { Checker } from './checker';
-import { ORDINARY } from './groups';
-import { payloadOf } from './message';
-import { Stills } from './stills';
-import type { Balancer } from './balancer';
-import type { SupervisedServer } from './servers';
-import { Waits } from './waits';
+import { BOTH } from './causes';
+import type { Checker } from './checker';
+import { acknowledge, faultOf, newChecker, publish, receive, subscribe } from './checking';
 
 const RESUMING = { clientid: 'g8-0-0', topic: 't/g8-0/a' };
-const NO_FAULT: FaultBetween = () => new Set();
-const faultOf = (side: Side): FaultBetween => () => new Set([side]);
-
-function newChecker(mode: 'queue' | 'pubsub', { faultBetween = NO_FAULT, isInbox = false } = {}): Checker {
-  return new Checker(audienceOf(mode, Cast.of({ kinds: ORDINARY, groups: 1, hostile: true, busy: true, isInbox })), faultBetween);
-}
-
-function publish(checker: Checker, topic: string, sequence: number): Buffer {
-  const payload = Buffer.from(payloadOf({ publisher: 'p', topic, sequence }));
-  checker.willPublish({ publisher: 'p', topic, sequence });
-  const event = { event: 'message.publish', id: `m${sequence}`, clientid: 'p', topic, payload };
-  checker.fired(event);
-  checker.answered(event, 202);
-  return payload;
-}
-
-function acknowledge(checker: Checker, clientid: string, sequence: number): void {
-  const event = { event: 'message.acked', id: 'another', clientid, pub_props: { 'User-Property': { [MSGID_PROPERTY]: `m${sequence}` } } };
-  checker.fired(event);
-  checker.answered(event, 202);
-}
-
-function subscribe(checker: Checker, clientid: string, topic: string): void {
-  const event = { event: 'session.subscribed', clientid, topic };
-  checker.fired(event);
-  checker.answered(event, 202);
-}
-
-function receive(checker: Checker, subscriber: string, topic: string, payload: Buffer, ours: boolean, connection = 1): void {
-  checker.received({ subscriber, connection, topic, payload, ours });
-}
 
 describe('what EMQX holds for a session', () => {
   const duplicatesOf = (checker: Checker, { clientid, topic } = RESUMING, connections = [1, 1]): string[] => {
@@ -182,92 +141,5 @@ describe('what EMQX dropped without telling', () => {
     const checker = newChecker('queue');
     checker.droppedSilently(publish(checker, 't/g0-0/a', 0));
     expect(checker.unacknowledged()).toHaveLength(1);
-  });
-});
-
-describe('the wait for a stored message', () => {
-  const recordsOf = (checker: Checker) => [...checker.openIn('t/g0-0/a')];
-
-  it('is known while it lasts', () => {
-    const checker = newChecker('queue');
-    publish(checker, 't/g0-0/a', 0);
-    const waits = new Waits(NO_FAULT);
-    waits.subscribes('g0-0-0', recordsOf(checker), -1, 0);
-    expect([waits.longerThan(2_000, 1_000), waits.longerThan(2_000, 3_000)]).toEqual([0, 1]);
-    waits.ends('g0-0-0', 3_000);
-    expect(waits.longerThan(2_000, 3_000)).toBe(0);
-  });
-
-  it('begins with the subscription and ends with the first message, or when the client leaves', () => {
-    const checker = newChecker('queue');
-    publish(checker, 't/g0-0/a', 0);
-    const waits = new Waits(NO_FAULT);
-    const from = performance.now();
-    waits.subscribes('g0-0-0', recordsOf(checker), -1, from);
-    waits.ends('g0-0-0', from + 700);
-    waits.ends('g0-0-0', from + 900);
-    expect(waits.all).toEqual([{ subscriber: 'g0-0-0', ms: expect.closeTo(700) }]);
-  });
-
-  it('is none of a subscription that follows another at once', () => {
-    const checker = newChecker('queue');
-    publish(checker, 't/g0-0/a', 0);
-    const waits = new Waits(NO_FAULT);
-    for (const at of [0, 2_000, 5_000]) {
-      waits.subscribes('g0-0-0', recordsOf(checker), -1, at);
-      waits.ends('g0-0-0', at + 100);
-    }
-    expect(waits.all).toHaveLength(2);
-  });
-
-  it('is none when nothing is stored, when it was sent, when the last connection may have had it, or while something is broken', () => {
-    const checker = newChecker('queue');
-    const [none, broken] = [new Waits(NO_FAULT), new Waits(faultOf('emqx'))];
-    const payload = publish(checker, 't/g0-0/a', 0);
-    broken.subscribes('g0-0-0', recordsOf(checker), -1, performance.now());
-    broken.ends('g0-0-0', performance.now());
-    none.subscribes('g0-0-0', [], 0, performance.now());
-    none.ends('g0-0-0', performance.now());
-    // Published before the last connection ended: EMQX delivered it, or we did.
-    none.subscribes('g0-0-1', recordsOf(checker), Infinity, performance.now());
-    none.ends('g0-0-1', performance.now());
-    checker.sent('t/g0-0/a', payload);
-    none.subscribes('g0-0-2', recordsOf(checker), -1, performance.now());
-    none.ends('g0-0-2', performance.now());
-    expect([...none.all, ...broken.all]).toEqual([]);
-  });
-});
-
-describe('a process that stands still', () => {
-  const still = (faultBetween: FaultBetween) => {
-    const checker = newChecker('queue');
-    const balancer = { avoid: jest.fn(), readmit: jest.fn() };
-    // The other one does not answer: nothing is stored.
-    const servers = ['a', 'b'].map((name) => ({ name, port: 1, url: 'http://127.0.0.1:1', freeze: async (_ms: number, meanwhile: () => Promise<void>) => meanwhile() }) as unknown as SupervisedServer);
-    const waits = { longerThan: () => 2 } as unknown as Waits;
-    const stills = new Stills(servers, new EventEmitter() as Server, balancer as unknown as Balancer, checker, waits, faultBetween, 1);
-    return { checker, stills, balancer, happen: () => stills.happen(servers[0] as SupervisedServer, 1) };
-  };
-
-  it('is taken over from: what the others accepted is stored, and somebody delivers', async () => {
-    const { checker, stills, balancer, happen } = still(NO_FAULT);
-    await happen();
-    expect(stills.failures()).toEqual(['a stood still, and nobody delivered anything: 2 subscribers waited']);
-    jest.spyOn(checker, 'acceptedBetween').mockImplementation(() => [...checker.records.values()]);
-    publish(checker, 't/g0-0/a', 0);
-    await happen();
-    expect(stills.failures()[1]).toBe('a stood still, and 1 of 1 messages that the others had accepted were not stored');
-    acknowledge(checker, 'g0-0-0', 0);
-    await happen();
-    expect(stills.failures()[2]).toBe('a stood still, and nobody delivered anything: 2 subscribers waited');
-    expect(balancer.readmit).toHaveBeenCalledTimes(3);
-  });
-
-  it('says nothing while the store or the queue is broken, nor of deliveries while EMQX is', async () => {
-    for (const side of ['database', 'emqx'] as const) {
-      const { stills, happen } = still(faultOf(side));
-      await happen();
-      expect(stills.failures()).toEqual([]);
-    }
   });
 });
