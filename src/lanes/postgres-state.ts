@@ -142,8 +142,8 @@ export class PostgresState implements SharedState {
 const SAVE = `
   INSERT INTO offline_queue.record AS held (key, value, version, expires_at)
   SELECT key, value, version, expires FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS new(key, value, version, before, expires)
-  WHERE before = 0 OR EXISTS (SELECT FROM offline_queue.record AS old WHERE old.key = new.key AND old.version = new.before)
+  WHERE before = 0 OR EXISTS (SELECT FROM offline_queue.record AS old WHERE old.key = new.key AND old.version = new.before AND old.expires_at > $6)
   ORDER BY key
   ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at
-  WHERE held.version = (SELECT before FROM unnest($1::text[], $4::bigint[]) AS new(key, before) WHERE new.key = held.key) OR held.expires_at <= $6
+  WHERE CASE WHEN held.expires_at > $6 THEN held.version ELSE 0 END = (SELECT before FROM unnest($1::text[], $4::bigint[]) AS new(key, before) WHERE new.key = held.key)
   RETURNING held.key`;

@@ -60,9 +60,12 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
         done.add(job);
       };
       const nothing = async () => undefined;
-      const handle = async (jobs: readonly LaneJob[]) => void (await Promise.all(jobs.map(one)));
+      const handle = async (jobs: readonly LaneJob[]) => {
+        await Promise.all(jobs.map(one));
+        return [];
+      };
       const lane = { knows: () => true, handle, split: (job: LaneJob) => [job], isAway: async () => true, postpone: nothing, setAside: nothing };
-      const options = { maxEvents: 1, maxBytes: 1e6, onDone: () => undefined, onRetry: () => undefined };
+      const options = { maxEvents: 1, maxBytes: 1e6, ownership: null, onDone: () => undefined, onRetry: () => undefined };
       const consumer = new Consumer(backend.source(QUEUE), lane, options);
       closers.push(() => consumer.close());
       void consumer.open().then(() => consumer.start(() => undefined));

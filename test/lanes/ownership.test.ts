@@ -1,0 +1,180 @@
+import type { QueueBackend } from '../../src/lanes/backend';
+import { Ownership } from '../../src/lanes/ownership';
+import { onEachQueue } from './queue/kinds';
+import type { Kind } from './queue/world';
+
+let sequence = 0;
+
+/** `performance.now` and `Date.now` go on by so many ms: what a process that stood still finds. The queue's database keeps its own time. */
+function clock(): { pass(ms: number): void; restore(): void } {
+  const [performanceNow, dateNow] = [performance.now.bind(performance), Date.now.bind(Date)];
+  let passed = 0;
+  const spies = [jest.spyOn(performance, 'now').mockImplementation(() => performanceNow() + passed), jest.spyOn(Date, 'now').mockImplementation(() => dateNow() + passed)];
+  return { pass: (ms) => void (passed += ms), restore: () => spies.forEach((spy) => spy.mockRestore()) };
+}
+
+function suite(kind: Kind): void {
+  const backends: QueueBackend[] = [];
+  const fail = (error: Error): never => {
+    throw error;
+  };
+  let lane = '';
+  /** The lane as another process has it. */
+  const processOf = (owner: string, backend = 0): Ownership => new Ownership((backends[backend] as QueueBackend).state, lane, owner);
+
+  beforeAll(async () => {
+    await kind.empty();
+    for (let i = 0; i < (kind.isShared ? 2 : 1); i++) {
+      const backend = kind.open(fail);
+      backends.push(backend);
+      await backend.prepare();
+    }
+  });
+  afterAll(async () => {
+    for (const backend of backends) await backend.close();
+  });
+  beforeEach(() => {
+    lane = `lane-${process.pid}-${sequence++}`;
+  });
+
+  it('one process has a lane at a time; other lanes are free', async () => {
+    const [one, other] = [processOf('one'), processOf('other', backends.length - 1)];
+    expect(await one.hold()).toBe(true);
+    expect(await other.hold()).toBe(false);
+    expect(await one.hold()).toBe(true);
+    lane = `${lane}-b`;
+    expect(await processOf('other').hold()).toBe(true);
+  });
+
+  it('of several that want it at once exactly one gets it', async () => {
+    for (let round = 0; round < 10; round++) {
+      lane = `${lane}-${round}`;
+      const wants = Array.from({ length: 8 }, (_, i) => processOf(`p${i}`, i % backends.length).hold());
+      expect((await Promise.all(wants)).filter((has) => has)).toHaveLength(1);
+    }
+  });
+
+  it('is taken over at once from one that has released it', async () => {
+    const [one, other] = [processOf('one'), processOf('other')];
+    await one.hold();
+    await one.release();
+    expect(await other.hold()).toBe(true);
+    expect(await one.hold()).toBe(false);
+    // Twice, and by one who does not have it, changes nothing.
+    await one.release();
+    expect(await processOf('third').hold()).toBe(false);
+  });
+
+  it('a process that starts anew under its own name has it still', async () => {
+    await processOf('one').hold();
+    expect(await processOf('one').hold()).toBe(true);
+  });
+
+  it('asks the database now and then only', async () => {
+    let asked = 0;
+    const { state } = backends[0] as QueueBackend;
+    const counting = { load: (keys: readonly string[]) => (asked++, state.load(keys)), save: state.save.bind(state) };
+    const one = new Ownership(counting, lane, 'one');
+    for (let i = 0; i < 50; i++) expect(await one.hold()).toBe(true);
+    expect(asked).toBe(1);
+  });
+
+  it('is not renewed for a process that does not have it', async () => {
+    const one = processOf('one');
+    await one.renew();
+    expect(await processOf('other').hold()).toBe(true);
+  });
+
+  // Redis keeps time by itself: there it must pass (below). The guard is the time to live of the record.
+  if (kind.name !== 'redis') {
+    it('is taken over from one that died, after its time, and not before', async () => {
+      const time = clock();
+      try {
+        const [one, other] = [processOf('one'), processOf('other')];
+        await one.hold();
+        time.pass(9_000);
+        expect(await other.hold()).toBe(false);
+        time.pass(2_000);
+        expect(await other.hold()).toBe(true);
+      } finally {
+        time.restore();
+      }
+    });
+
+    it('stays with one that renews it while its batch takes long', async () => {
+      const time = clock();
+      try {
+        const [one, other] = [processOf('one'), processOf('other')];
+        await one.hold();
+        for (let i = 0; i < 10; i++) {
+          time.pass(4_000);
+          await one.renew();
+          expect(await other.hold()).toBe(false);
+        }
+      } finally {
+        time.restore();
+      }
+    });
+
+    // Promise 21. The guards: heldUntil in hold, and the version in its save.
+    it('a process that stood still learns that it has lost it, and takes nothing back', async () => {
+      const time = clock();
+      try {
+        const [one, other] = [processOf('one'), processOf('other')];
+        await one.hold();
+        time.pass(60_000);
+        await other.hold();
+        await one.renew();
+        expect(await one.hold()).toBe(false);
+        await one.release();
+        expect(await processOf('third').hold()).toBe(false);
+        expect(await other.hold()).toBe(true);
+      } finally {
+        time.restore();
+      }
+    });
+  }
+
+  // It stood still in the middle of asking: it has seen that the lane is free, and saves when another one has it.
+  it('a process that saves late is refused', async () => {
+    const { state } = backends[0] as QueueBackend;
+    let meanwhile: () => Promise<unknown> = async () => undefined;
+    const slow = {
+      load: async (keys: readonly string[]) => {
+        const found = await state.load(keys);
+        await meanwhile();
+        return found;
+      },
+      save: state.save.bind(state),
+    };
+    const [one, other] = [new Ownership(slow, lane, 'one'), processOf('other')];
+    meanwhile = async () => expect(await other.hold()).toBe(true);
+    expect(await one.hold()).toBe(false);
+    meanwhile = async () => undefined;
+    expect(await one.hold()).toBe(false);
+    await one.release();
+    expect(await processOf('third').hold()).toBe(false);
+  });
+
+  if (kind.name === 'redis') {
+    it('is taken over from one that died, after its time, and not before', async () => {
+      const [one, other] = [processOf('one'), processOf('other', 1)];
+      await one.hold();
+      const from = Date.now();
+      while (!(await other.hold())) {
+        expect(Date.now() - from).toBeLessThan(15_000);
+        await new Promise((resolve) => setTimeout(resolve, 200));
+      }
+      expect(Date.now() - from).toBeGreaterThan(9_000);
+      // Our clock has gone on, too.
+      await one.renew();
+      expect(await one.hold()).toBe(false);
+      await one.release();
+      expect(await processOf('third').hold()).toBe(false);
+    }, 30_000);
+  }
+}
+
+describe('owning a client lane', () => {
+  onEachQueue('offline_ownership', 10, suite);
+});
