@@ -4,7 +4,7 @@ import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
 import type { Fact } from './fact';
 import { hasOverlap, MOST_FILTERS } from './freshness';
 import { isAtStart, marked, voided } from './losses';
-import type { Copy, Mailbox, Session } from './mailbox';
+import { MOST_DOUBLINGS, type Copy, type Mailbox, type Run, type Session } from './mailbox';
 import type { Stepped } from './step';
 
 /** EMQX notes the session and its connection one after the other. ms. */
@@ -12,7 +12,6 @@ export const SAME_MOMENT_MS = 1_000;
 /** As long as EMQX has this much of its own for the client nothing is added to it. */
 const MUCH = 50;
 const FIRST_PAUSE_MS = 1_000;
-const MOST_DOUBLINGS = 4;
 const REST_PUBLISHER = 'http_api';
 
 /** EMQX has told what it holds for the client. */
@@ -36,7 +35,8 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
 /** The session began after what is known of the client: of the connection that began it nobody told. */
 function isYounger({ createdAt, connectedAt }: SessionView, { session, runs }: Mailbox): boolean {
   const began = Math.min(createdAt, connectedAt);
-  return session === null ? runs.some(({ at }) => at < began) : session.connectedAt < began - SAME_MOMENT_MS;
+  const isOlder = ({ at, requestedAt }: Run): boolean => at < began && (requestedAt >= began || requestedAt < createdAt - SAME_MOMENT_MS);
+  return (session !== null && session.connectedAt < began - SAME_MOMENT_MS) || runs.some(isOlder);
 }
 
 function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Session {

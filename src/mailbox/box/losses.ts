@@ -1,7 +1,7 @@
-import { splitShare } from '../../mqtt/topic';
+import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS } from '../times';
 import type { Fact } from './fact';
-import { isGroup, START, type Again, type Copy, type Mailbox, type Run } from './mailbox';
+import { isGroup, MOST_DOUBLINGS, START, type Again, type Copy, type Mailbox, type Run } from './mailbox';
 import { isRun, type Stepped } from './step';
 
 /** The same copy would be dropped again: it has expired, or this client can't have it. Others may. */
@@ -18,7 +18,7 @@ export function dropped(mailbox: Mailbox, id: string, reason: string, now: numbe
   if (copy === undefined) return { mailbox, freed: [] };
   const out = new Map(mailbox.out);
   out.delete(id);
-  const again = FOR_GOOD.has(reason) || copy.qos === 0 || hasLeft(mailbox, copy) ? mailbox.again : withAgain(mailbox.again, [[id, copy]]);
+  const again = FOR_GOOD.has(reason) ? mailbox.again : withAgain(mailbox, [[id, copy]]);
   return { mailbox: nextTry({ ...mailbox, out, again }, now), freed: [id] };
 }
 
@@ -38,7 +38,7 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   // Any member's run reads for its group.
   const isReader = (run: Run, copy: Copy): boolean => (isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy));
   const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isReader(run, copy) && isAtStart(run));
-  const again = withAgain(mailbox.again, gone.filter(([, copy]) => copy.qos > 0 && !isReread(copy) && !hasLeft(mailbox, copy)));
+  const again = withAgain(mailbox, gone.filter(([, copy]) => !isReread(copy)));
   const copies = gone.map(([, copy]) => copy);
   // What was acknowledged meanwhile, and is on its way here, must be known before they are read again.
   const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 } as const;
@@ -68,6 +68,7 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
 /** Some of `again` went out once more. */
 export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fact, { kind: 'resent' }>, now: number): Mailbox {
   const gone = new Set([...copies.map(([id]) => id), ...done]);
+  if (gone.size === 0 && !stopped) return withoutRoom(mailbox, now);
   const again = mailbox.again.filter(({ id }) => !gone.has(id));
   const budget = again.length === 0 ? 0 : Math.max(0, mailbox.budget - copies.length);
   const next: Mailbox = {
@@ -78,9 +79,19 @@ export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fac
   return budget > 0 || stopped ? next : nextTry(next, now);
 }
 
-/** The client has unsubscribed what it was sent for. */
-function hasLeft({ left }: Mailbox, copy: Copy): boolean {
-  return left.some((each) => isRun(each, copy));
+/** The window is full: acknowledgements make room. With nothing out it is full of what EMQX has of its own, which is asked for after a while. */
+function withoutRoom(mailbox: Mailbox, now: number): Mailbox {
+  if (mailbox.out.size > 0) return { ...mailbox, budget: 0 };
+  const retryAt = now + GRACE_MS * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);
+  return { ...mailbox, budget: 0, retryAt, askAt: retryAt };
+}
+
+/** For which of its subscriptions the client still wants what it was sent; null: it has unsubscribed all that are known. */
+export function wanted<T extends Again | Copy>({ left, session }: Mailbox, copy: T): T | null {
+  const hasLeft = (filter: string): boolean => left.some((each) => isRun(each, { clientid: copy.clientid, filter }));
+  if (!hasLeft(copy.filter)) return copy;
+  const other = session?.filters.find((filter) => matches(splitShare(filter).filter, copy.topic) && !hasLeft(filter));
+  return other === undefined ? null : { ...copy, filter: other };
 }
 
 /** What has to be sent again counts once for fetch.limit, where the run reads it again. */
@@ -94,10 +105,14 @@ export function isAtStart({ cursor }: Run): boolean {
   return cursor !== null && cursor.topic === START.topic && cursor.id === START.id;
 }
 
-function withAgain(again: readonly Again[], copies: readonly [string, Copy][]): Again[] {
-  const known = new Set(again.map(({ id }) => id));
-  const more = copies.filter(([id]) => !known.has(id)).map(([id, { topic, qos, clientid, filter }]) => ({ id, topic, qos, clientid, filter }));
-  return [...again, ...more].sort((a, b) => (a.id < b.id ? -1 : 1));
+/** Of the copies those that somebody still wants, and would acknowledge. */
+function withAgain(mailbox: Mailbox, copies: readonly [string, Copy][]): Again[] {
+  const known = new Set(mailbox.again.map(({ id }) => id));
+  const more = copies.flatMap(([id, copy]): Again[] => {
+    const one = copy.qos === 0 || known.has(id) ? null : wanted(mailbox, copy);
+    return one === null ? [] : [{ id, topic: one.topic, qos: one.qos, clientid: one.clientid, filter: one.filter }];
+  });
+  return [...mailbox.again, ...more].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 /** Notes of each copy whether it is missing. */

@@ -125,6 +125,9 @@ export interface Left {
   readonly at: number;
 }
 
+/** What is tried or asked again in vain is put off for twice as long each time, about so often: from seconds to hours. */
+export const MOST_DOUBLINGS = 10;
+
 export const START: Cursor = { topic: '', id: '' };
 
 export function emptyMailbox(consumer: string): Mailbox {

@@ -1,7 +1,5 @@
 import { GROUP_LOST_MS, STALLED_FULL_MS, STALLED_MS } from '../times';
-import { isGroup, type Mailbox, type Run } from './mailbox';
-
-const MOST_DOUBLINGS = 5;
+import { isGroup, MOST_DOUBLINGS, type Mailbox, type Run } from './mailbox';
 
 /** What a mailbox asks for now. */
 export interface Plan {
@@ -45,11 +43,16 @@ function hasRoom(mailbox: Mailbox, { window }: Run): boolean {
 
 /** A client that acknowledges nothing: EMQX is asked what became of its copies, less and less often. */
 function stalledAt(mailbox: Mailbox): number | null {
-  if (mailbox.out.size === 0 || mailbox.doubtUntil !== null) return null;
+  if (mailbox.doubtUntil !== null || (mailbox.out.size === 0 && !isHeldBack(mailbox))) return null;
   if (isGroup(mailbox) && mailbox.runs.every(({ cursor }) => cursor === null)) return null;
   if (isGroup(mailbox)) return [...mailbox.out.values()].reduce((oldest, { sentAt }) => Math.min(oldest, sentAt), Infinity) + GROUP_LOST_MS;
   const isWaiting = mailbox.runs.some(({ cursor }) => cursor !== null);
   return Math.max(mailbox.movedAt, mailbox.askedAt) + (isWaiting ? STALLED_FULL_MS : STALLED_MS) * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);
+}
+
+/** Nothing but what EMQX has of its own is in a run's way: its acknowledgements may be told to nobody, and EMQX may have lost it. */
+function isHeldBack(mailbox: Mailbox): boolean {
+  return mailbox.held.size > 0 && mailbox.runs.some((run) => run.cursor !== null && run.behind === null && !hasRoom(mailbox, run));
 }
 
 function wakeAt(mailbox: Mailbox, now: number, isHere: boolean): number | null {

@@ -3,7 +3,7 @@ import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS, STORM_MS } from '../times';
 import { asked } from './asked';
 import { MOST_FILTERS, needsAnswer, rememberFilter } from './freshness';
 import type { Fact, RunRef, Sent } from './fact';
-import { dropped, lost, marked, retried, voided } from './losses';
+import { dropped, lost, marked, retried, voided, wanted } from './losses';
 import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
 
 /** What became of the mailbox, and the ids of messages that it does not count on any more: somebody may be sent them at once. */
@@ -35,7 +35,7 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'subscribed':
       return subscribed(mailbox, fact.request, now);
     case 'unsubscribed':
-      return kept(unsubscribed(mailbox, fact));
+      return unsubscribed(mailbox, fact, now);
     case 'acked':
       return kept(acked(mailbox, fact.id, fact.isCopy, now));
     case 'dropped':
@@ -118,7 +118,7 @@ function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now:
   const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
   const isAsked = needsAnswer(mailbox, request);
   const left = mailbox.left.filter((each) => !isRun(each, request));
-  const next: Mailbox = { ...mailbox, session: presentAgain(mailbox.session), runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null }), ...(isAsked && { askAt: now, asks: 0 }) };
+  const next: Mailbox = { ...mailbox, session: presentAgain(mailbox.session), runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null, budget: 0 }), ...(isAsked && { askAt: now, asks: 0 }) };
   if (!isGroup(mailbox)) return kept(rememberFilter(next, request));
   // What the group's other members have for longer than that is sent to this one.
   const isOld = (copy: Copy): boolean => copy.filter === filter && copy.sentAt < at - GRACE_MS;
@@ -143,26 +143,32 @@ function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbo
   return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now }) };
 }
 
-function unsubscribed(mailbox: Mailbox, { clientid, filter, at }: Of<'unsubscribed'>): Mailbox {
-  const isOwn = (each: RunRef) => each.clientid === clientid && each.filter === filter;
-  const newest: Left = { clientid, filter, at: Math.max(at, ...mailbox.left.filter(isOwn).map((left) => left.at)) };
-  const isOver = (run: Run) => isOwn(run) && run.requestedAt <= at;
-  const ended = mailbox.runs.some(isOver);
-  return {
-    ...mailbox,
-    runs: mailbox.runs.filter((run) => !isOver(run)),
-    again: ended ? mailbox.again.filter((each) => !isOwn(each)) : mailbox.again,
-    left: [...mailbox.left.filter((left) => !isOwn(left)), newest].slice(-MOST_LEFT),
-  };
+function unsubscribed(mailbox: Mailbox, fact: Of<'unsubscribed'>, now: number): Stepped {
+  const { clientid, filter, at } = fact;
+  const newest: Left = { clientid, filter, at: Math.max(at, ...mailbox.left.filter((left) => isRun(left, fact)).map((left) => left.at)) };
+  const own = mailbox.runs.find((run) => isRun(run, fact));
+  const isOver = own === undefined || own.requestedAt <= at;
+  const left = [...mailbox.left.filter((each) => !isRun(each, fact)), newest].slice(-MOST_LEFT);
+  if (own !== undefined && !isOver && own.at > at) return kept({ ...mailbox, left });
+  const runs = mailbox.runs.filter((run) => run !== own);
+  // It was told late: what looked like one storm were two subscriptions.
+  if (own !== undefined && !isOver) return subscribed({ ...mailbox, runs, left }, { ...own, at: own.requestedAt }, now);
+  const next = { ...mailbox, runs, left };
+  return kept(withoutTries({ ...next, again: mailbox.again.flatMap((each) => wanted(next, each) ?? []) }));
+}
+
+/** With nothing to be sent again there is nothing to wait for. */
+function withoutTries(mailbox: Mailbox): Mailbox {
+  return mailbox.again.length > 0 ? mailbox : { ...mailbox, budget: 0, retryAt: null };
 }
 
 function acked(mailbox: Mailbox, id: string, isCopy: boolean, now: number): Mailbox {
   const isOut = isCopy && mailbox.out.has(id);
+  const isHeld = mailbox.held.has(id);
   const again = mailbox.again.some((each) => each.id === id) ? mailbox.again.filter((each) => each.id !== id) : mailbox.again;
-  const held = mailbox.held.has(id) ? new Set([...mailbox.held].filter((each) => each !== id)) : mailbox.held;
-  if (!isOut) return again === mailbox.again && held === mailbox.held ? mailbox : waiting({ ...mailbox, again, held }, now);
-  const out = new Map(mailbox.out);
-  out.delete(id);
+  if (!isOut && !isHeld) return again === mailbox.again ? mailbox : withoutTries({ ...mailbox, again });
+  const held = isHeld ? new Set([...mailbox.held].filter((each) => each !== id)) : mailbox.held;
+  const out = isOut ? new Map([...mailbox.out].filter(([each]) => each !== id)) : mailbox.out;
   const budget = again.length === 0 ? 0 : mailbox.budget + AGAIN_PER_ACK;
   return waiting({ ...mailbox, out, again, held, budget, rounds: 0, asks: 0, retryAt: null, movedAt: now }, now);
 }
@@ -180,7 +186,7 @@ function due(mailbox: Mailbox, now: number): Stepped {
     ...mailbox,
     ...(isOver(mailbox.wakeAt) && { wakeAt: isOver(mailbox.thenAt) ? null : mailbox.thenAt, thenAt: null }),
     pausedUntil: isOver(mailbox.pausedUntil) ? null : mailbox.pausedUntil,
-    ...(isOver(mailbox.retryAt) && { retryAt: null, budget: Math.max(1, mailbox.budget) }),
+    ...(isOver(mailbox.retryAt) && { retryAt: null, budget: mailbox.again.length === 0 ? 0 : Math.max(1, mailbox.budget) }),
   };
   const freed: string[] = [];
   const isStuck = isGroup(next) && next.runs.some(({ cursor }) => cursor !== null);

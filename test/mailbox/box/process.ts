@@ -71,8 +71,9 @@ export class Pass {
     for (const id of freed) this.freed.add(id);
   }
 
+  /** What a process published that died before it saved is held back by its claims alone: whoever repeats its pass must not give them up. */
   private release(): void {
-    for (const id of this.freed) this.world.release(id, 'c');
+    if (!this.isRepeated) for (const id of this.freed) this.world.release(id, 'c');
     this.freed.clear();
   }
 

@@ -1,0 +1,340 @@
+import { GRACE_MS, ON_ITS_WAY_MS } from '../../../src/mailbox/times';
+import { Box, NOW, acked, again, connected, copy, disconnected, dropped, due, gated, mailbox, outOf, resent, run, sent, session, subscribed, told, unsubscribed } from './build';
+
+const done = { cursor: null } as const;
+
+describe('a copy that is acknowledged', () => {
+  it('frees its place, and the run reads on when half of the window is free', () => {
+    const ids = ['1', '2', '3', '4'];
+    const box = new Box(mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], out: outOf(...ids) }));
+    expect(box.learn(acked('1')).plan.run).toBeNull();
+    expect(box.learn(acked('2')).plan.run).toMatchObject({ cursor: { topic: 't/a', id: '4' } });
+  });
+
+  it('counts once, however often it is told', () => {
+    const box = new Box(mailbox({ out: outOf('1', '2'), again: [again('0')] })).learn(acked('1'), acked('1'));
+    expect(box.mailbox).toMatchObject({ budget: 2 });
+    expect(box.ids).toEqual(['2']);
+  });
+
+  it('is not sent again, whatever was lost of it', () => {
+    const box = new Box(mailbox({ again: [again('1'), again('2')] })).learn(acked('1', false));
+    expect(box.mailbox.again.map(({ id }) => id)).toEqual(['2']);
+    expect(box.learn(acked('2')).mailbox).toMatchObject({ again: [], budget: 0, retryAt: null });
+  });
+
+  it('by another way leaves ours out, which EMQX still has', () => {
+    expect(new Box(mailbox({ out: outOf('1') })).learn(acked('1', false)).ids).toEqual(['1']);
+  });
+});
+
+describe('the window', () => {
+  it('counts what EMQX has of its own, too', () => {
+    const box = new Box(mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], out: outOf('1'), held: new Set(['x', 'y']) }));
+    expect(box.plan.run).toBeNull();
+    expect(box.learn(acked('x', false)).plan.run).not.toBeNull();
+  });
+
+  it('full of messages that EMQX has of its own, and nobody tells of, is asked for with growing pauses', () => {
+    const own = ['x', 'y', 'z'];
+    const box = new Box(mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], held: new Set(own) }));
+    const pauses: number[] = [];
+    for (let i = 0; i < 4; i++) {
+      pauses.push((box.plan.wakeAt ?? Infinity) - box.now);
+      box.pass(pauses.at(-1) as number);
+      expect(box.plan.asks).toBe(true);
+      box.learn(told(own));
+    }
+    expect(pauses).toEqual([10_000, 20_000, 40_000, 80_000]);
+    box.pass(160_000).learn(told([])).pass(ON_ITS_WAY_MS);
+    expect(box.plan.run).not.toBeNull();
+  });
+
+  it('with much that EMQX has of its own is looked at again soon, and less and less often', () => {
+    const own = Array.from({ length: 51 }, (_, i) => `own${i}`);
+    const box = new Box(mailbox({ runs: [run({ cursor: { topic: 't/a', id: '4' } })], askAt: NOW }));
+    const pauses: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      expect(box.plan.asks).toBe(true);
+      box.learn(told(own));
+      pauses.push((box.plan.wakeAt ?? Infinity) - box.now);
+      box.pass(pauses.at(-1) as number);
+    }
+    expect(pauses).toEqual([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024].map((s) => s * 1_000));
+    expect(box.learn(told(own.slice(1))).mailbox.askAt).toBeNull();
+  });
+
+  it('that has no room for what is sent again does not go round and round: an acknowledgement makes room', () => {
+    const box = new Box(mailbox({ again: [again('1')], budget: 1, out: outOf('2') })).learn(resent([]));
+    expect(box.plan).toMatchObject({ again: 0 });
+    expect(box.learn(acked('2')).plan.again).toBe(1);
+  });
+
+  it('that has no room because of what EMQX has of its own is asked for, less and less often', () => {
+    const box = new Box(mailbox({ again: [again('1')], budget: 1, held: new Set(['x']), rounds: 1 })).learn(resent([]));
+    expect(box.plan).toMatchObject({ again: 0, wakeAt: NOW + 10_000 });
+    box.pass(10_000);
+    expect(box.plan.asks).toBe(true);
+    box.learn(told(['x']));
+    expect(box.plan.again).toBe(1);
+    expect(box.learn(resent([])).plan).toMatchObject({ again: 0, wakeAt: box.now + 20_000 });
+    expect(box.learn(acked('x', false)).plan.again).toBe(1);
+  });
+});
+
+describe('a copy that EMQX drops', () => {
+  it('is sent again, two for each acknowledgement, before anything newer', () => {
+    const box = new Box(mailbox({ runs: [run({ window: 10, cursor: { topic: 't/a', id: '9' } })], out: outOf('1', '2', '3', '4', '5') }));
+    box.learn(dropped('1'), dropped('2'), dropped('3'));
+    expect(box.freed).toEqual(['1', '2', '3']);
+    expect(box.plan).toMatchObject({ again: 0, run: null });
+    expect(box.learn(acked('4')).plan).toMatchObject({ again: 2, run: null });
+    box.learn(resent(['1', '2']));
+    expect(box.plan).toMatchObject({ again: 0, run: null });
+    expect(box.learn(acked('5')).plan.again).toBe(1);
+    expect(box.learn(resent(['3'])).plan.run).not.toBeNull();
+  });
+
+  it('goes out in the order of publishing', () => {
+    const box = new Box(mailbox({ out: outOf('1', '2', '3') })).learn(dropped('3'), dropped('1'));
+    expect(box.mailbox.again.map(({ id }) => id)).toEqual(['1', '3']);
+  });
+
+  it('counts once, and not for what is not out', () => {
+    const box = new Box(mailbox({ out: outOf('1', '2') })).learn(dropped('1'), dropped('1'), dropped('7'));
+    expect(box.mailbox.again).toHaveLength(1);
+    expect(box.freed).toEqual(['1']);
+  });
+
+  it.each(['expired', 'too_large', 'no_local'])('for good (%s) is not sent again', (reason) => {
+    expect(new Box(mailbox({ out: outOf('1') })).learn(dropped('1', reason)).mailbox).toMatchObject({ again: [], retryAt: null });
+  });
+
+  it('and nobody would acknowledge is not sent again', () => {
+    expect(new Box(mailbox({ out: new Map([['1', copy('1', { qos: 0 })]]) })).learn(dropped('1')).mailbox.again).toEqual([]);
+  });
+
+  it('for a filter that its client has unsubscribed is not sent again, but for one that it still has', () => {
+    const left = [{ clientid: 'c', filter: 't/a', at: NOW }];
+    expect(new Box(mailbox({ out: outOf('1'), left })).learn(dropped('1')).mailbox.again).toEqual([]);
+    const other = new Box(mailbox({ out: outOf('1'), left, session: session({ filters: ['t/a', 't/+'] }) })).learn(dropped('1'));
+    expect(other.mailbox.again).toMatchObject([{ id: '1', filter: 't/+' }]);
+    expect(other.learn(unsubscribed(NOW, 't/+')).mailbox).toMatchObject({ again: [], retryAt: null, budget: 0 });
+  });
+
+  it('before its client unsubscribes is not sent again after it, although the run is long done', () => {
+    const box = new Box(mailbox({ out: outOf('1') })).learn(dropped('1'), unsubscribed());
+    expect(box.mailbox).toMatchObject({ again: [], retryAt: null });
+    expect(box.plan.wakeAt).toBeNull();
+  });
+
+  it('with nothing out is tried alone after 10 s, then after 20, 40, 80 and 160, and then the client is left alone', () => {
+    const box = new Box(mailbox({ runs: [run(done)], out: outOf('1', '2') })).learn(dropped('1'), dropped('2'));
+    const pauses: number[] = [];
+    while (box.plan.wakeAt !== null) {
+      pauses.push(box.plan.wakeAt - box.now);
+      box.pass(pauses.at(-1) as number);
+      expect(box.plan.again).toBe(1);
+      box.learn(resent(['1'], { at: box.now }), dropped('1'));
+    }
+    expect(pauses).toEqual([10_000, 20_000, 40_000, 80_000, 160_000]);
+    expect(box.mailbox).toMatchObject({ again: [], runs: [], budget: 0, rounds: 0 });
+  });
+
+  it('is tried as patiently again once the client has acknowledged one', () => {
+    const box = new Box(mailbox({ again: [again('1'), again('2')], rounds: 4, out: outOf('0') })).learn(acked('0'));
+    expect(box.mailbox).toMatchObject({ rounds: 0, retryAt: null });
+    expect(box.plan.again).toBe(2);
+  });
+
+  it('and is not needed any more, or nobody is there for, is forgotten', () => {
+    const box = new Box(mailbox({ again: [again('1'), again('2')], budget: 2 })).learn(resent(['2'], { done: ['1'] }));
+    expect(box.mailbox).toMatchObject({ again: [], budget: 0 });
+    expect(box.ids).toEqual(['2']);
+  });
+
+  it('which a process that died may have sent already waits ten seconds', () => {
+    const box = new Box(mailbox({ again: [again('1')], budget: 1 })).learn(resent([], { stopped: true }));
+    expect(box.plan).toMatchObject({ again: 0, wakeAt: NOW + GRACE_MS });
+    expect(box.pass(GRACE_MS).plan.again).toBe(1);
+  });
+
+  it('leaves no room for a try once nothing is to be tried', () => {
+    const box = new Box(mailbox({ out: outOf('1'), again: [], retryAt: NOW + 5 })).pass(10);
+    expect(box.mailbox).toMatchObject({ budget: 0, retryAt: null });
+  });
+});
+
+describe('a client that acknowledges nothing', () => {
+  const pausesOf = (box: Box, count: number): number[] =>
+    Array.from({ length: count }, () => {
+      const pause = (box.plan.wakeAt ?? Infinity) - box.now;
+      box.pass(pause);
+      expect(box.plan.asks).toBe(true);
+      box.learn(told(box.ids.map((id) => `copy-${id}`)));
+      return pause / 1_000;
+    });
+
+  it('is asked for after 30 s, and then with pauses that double up to hours', () => {
+    expect(pausesOf(new Box(mailbox({ out: outOf('1') })), 12)).toEqual([30, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 30_720]);
+  });
+
+  it('is asked for after 10 s where a run waits for it', () => {
+    expect(pausesOf(new Box(mailbox({ out: outOf('1'), runs: [run({ window: 1, cursor: { topic: 't/a', id: '1' } })] })), 3)).toEqual([10, 20, 40]);
+  });
+
+  it('is asked for soon again once it has acknowledged something', () => {
+    const box = new Box(mailbox({ out: outOf('1', '2') }));
+    pausesOf(box, 4);
+    expect(pausesOf(box.learn(acked('1')), 1)).toEqual([30]);
+  });
+
+  it('is not asked for while it is away, nor when nothing is out', () => {
+    expect(new Box(mailbox({ out: outOf('1') })).learn(disconnected()).plan.wakeAt).toBeNull();
+    expect(new Box(mailbox()).pass(1_000_000).plan).toMatchObject({ wakeAt: null, asks: false });
+  });
+});
+
+describe('a copy that EMQX does not have any more', () => {
+  const asked = () => new Box(mailbox({ out: outOf('1', '2'), askAt: NOW })).learn(told(['copy-2']));
+
+  it('is sent again a second later', () => {
+    const box = asked();
+    expect(box.plan).toMatchObject({ again: 0, wakeAt: NOW + ON_ITS_WAY_MS });
+    expect(box.pass(ON_ITS_WAY_MS).plan.again).toBe(1);
+    expect([box.mailbox.again, box.freed]).toMatchObject([[{ id: '1' }], ['1']]);
+  });
+
+  it('is not, when its acknowledgement comes meanwhile', () => {
+    const box = asked().learn(acked('1')).pass(ON_ITS_WAY_MS);
+    expect(box.mailbox.again).toEqual([]);
+    expect(box.ids).toEqual(['2']);
+  });
+
+  it('is taken for there if EMQX did not list all', () => {
+    const { kind, session: view } = told([]) as Extract<ReturnType<typeof told>, { kind: 'asked' }>;
+    const box = new Box(mailbox({ out: outOf('1') })).learn({ kind, session: view, held: { kind: 'list', messages: [], complete: false } });
+    expect(box.pass(ON_ITS_WAY_MS).ids).toEqual(['1']);
+  });
+
+  it('is read again by a run that is at its start, and counts once for it', () => {
+    const box = new Box(mailbox({ out: outOf('1', '2'), runs: [run({ sent: 5 })] })).learn(told([])).pass(ON_ITS_WAY_MS);
+    expect(box.mailbox).toMatchObject({ again: [], runs: [{ sent: 3, behind: 'note' }] });
+    expect(box.freed).toEqual(['1', '2']);
+  });
+
+  it('of which EMQX did not answer is there if EMQX has one from us for its topic', () => {
+    const lost = () => new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: null })]]) }));
+    const unknown = { id: 'x', topic: 't/a', from: 'http_api' };
+    expect(lost().learn(told([unknown])).pass(ON_ITS_WAY_MS).ids).toEqual(['1']);
+    expect(lost().learn(told([{ ...unknown, topic: '$offline/c/t/a' }])).pass(ON_ITS_WAY_MS).ids).toEqual(['1']);
+    expect(lost().learn(told([{ ...unknown, topic: 'u' }])).pass(ON_ITS_WAY_MS).ids).toEqual([]);
+    expect(lost().learn(told([{ ...unknown, from: 'c2' }])).pass(ON_ITS_WAY_MS).ids).toEqual([]);
+  });
+
+  it('of a shared subscription may be with another member for a minute', () => {
+    const shared = (sentAt: number) => new Box(mailbox({ out: new Map([['1', copy('1', { filter: '$share/g/t/a', sentAt })]]) })).learn(told([])).pass(ON_ITS_WAY_MS).ids;
+    expect(shared(NOW - 59_999)).toEqual(['1']);
+    expect(shared(NOW - 60_000)).toEqual([]);
+  });
+});
+
+describe('a connection', () => {
+  it('that begins a clean session voids what is out and what would be sent again', () => {
+    const box = new Box(mailbox({ out: outOf('1'), again: [again('2')], held: new Set(['x']), runs: [run({ at: NOW - 1, requestedAt: NOW - 1 })], budget: 1 }), NOW);
+    box.learn(connected(NOW + 1, true));
+    expect(box.mailbox).toMatchObject({ again: [], runs: [], budget: 0, session: { isNew: true, filters: [] } });
+    expect([box.ids, box.freed, box.mailbox.held.size]).toEqual([[], ['1'], 0]);
+  });
+
+  it('of a shared subscription does not free what another member may have', () => {
+    const box = new Box(mailbox({ out: new Map([['1', copy('1', { filter: '$share/g/t/a' })]]) })).learn(connected(NOW + 1, true));
+    expect([box.ids, box.freed]).toEqual([[], []]);
+  });
+
+  it('that resumes a session leaves what is out to EMQX, and asks', () => {
+    const box = new Box(mailbox({ out: outOf('1') })).learn(connected(NOW + 1, false, 60_000));
+    expect(box.ids).toEqual(['1']);
+    expect(box.plan.asks).toBe(true);
+    expect(new Box(mailbox()).learn(connected(NOW + 1, false)).plan.asks).toBe(false);
+  });
+
+  it('that is older changes nothing, nor does the same again', () => {
+    const box = new Box(mailbox({ out: outOf('1') }));
+    const before = box.mailbox;
+    expect(box.learn(connected(NOW - 60_001, true)).mailbox).toBe(before);
+    expect(box.learn(connected(NOW - 60_000, true)).ids).toEqual(['1']);
+  });
+
+  it('of which an answer of EMQX told before gets the rest from its event', () => {
+    const box = new Box(mailbox({ session: session({ isNew: null, isTold: false, expiryMs: null }) })).learn(connected(NOW - 60_000, true, 5));
+    expect(box.mailbox.session).toMatchObject({ isNew: true, isTold: true, expiryMs: 5 });
+  });
+
+  it('whose end is told late, when the next one has begun, goes on', () => {
+    const box = new Box(mailbox({ runs: [run()] })).learn(disconnected(NOW + 5, NOW - 70_000));
+    expect(box.mailbox.session?.connected).toBe(true);
+  });
+
+  it('whose end is told after a subscription of the next one is asked for', () => {
+    const box = new Box(mailbox({ runs: [run({ at: NOW + 10, requestedAt: NOW + 10 })] })).learn(disconnected(NOW + 5));
+    expect(box.mailbox.session).toMatchObject({ connected: true, isNew: null });
+    expect(box.plan.asks).toBe(true);
+  });
+
+  it('that ends takes its session along only if that ends with it', () => {
+    const of = (expiryMs: number | null) => new Box(mailbox({ session: session({ expiryMs }), out: outOf('1'), runs: [run()] })).learn(disconnected(NOW + 5, NOW - 60_000));
+    expect([of(0).ids, of(0).freed, of(0).mailbox.runs]).toEqual([[], ['1'], []]);
+    expect([of(null).ids, of(60_000).ids, of(60_000).mailbox.runs.length]).toEqual([['1'], ['1'], 1]);
+  });
+
+  it('whose beginning was not told does not end by what is known of an older one', () => {
+    const box = new Box(mailbox({ session: session({ expiryMs: 0 }), out: outOf('1') })).learn(disconnected(NOW + 5, NOW - 10));
+    expect(box.ids).toEqual(['1']);
+    expect(box.mailbox.session).toMatchObject({ connected: false, connectedAt: NOW - 10, expiryMs: null });
+  });
+
+  it('that EMQX says is over leaves everything as it is, until the next one', () => {
+    const box = new Box(mailbox({ out: outOf('1'), runs: [run()], askAt: NOW })).learn({ ...told([], { connected: false, connectedAt: NOW - 60_000 }), held: null } as never);
+    expect(box.plan).toMatchObject({ asks: false, run: null, wakeAt: null });
+    expect(box.learn(subscribed({ at: NOW + 5_000 })).plan.asks).toBe(true);
+  });
+
+  it('of a session that EMQX says is younger than what is known voids what is older', () => {
+    const box = new Box(mailbox({ out: new Map([['1', copy('1', { sentAt: NOW - 30_000 })], ['2', copy('2')]]), runs: [run({ cursor: null })] }));
+    box.learn(told(['copy-2'], { createdAt: NOW - 10_000, connectedAt: NOW - 5_000 }));
+    expect([box.ids, box.freed]).toEqual([['2'], ['1']]);
+    expect(box.mailbox.runs).toHaveLength(1);
+  });
+
+  it('that is gone altogether ends everything', () => {
+    const box = new Box(mailbox({ out: outOf('1'), again: [again('2')], runs: [run()] })).learn({ kind: 'asked', session: null, held: null });
+    expect(box.mailbox).toMatchObject({ runs: [], again: [] });
+    expect([box.freed, box.plan.wakeAt]).toEqual([['1'], null]);
+  });
+});
+
+describe('a pass that is done again', () => {
+  it('reads behind the writes of now', () => {
+    const box = new Box(mailbox({ runs: [run()] }));
+    expect(box.plan.run).not.toBeNull();
+    expect(box.learn({ kind: 'repeated' }).plan).toMatchObject({ run: null, gates: [{ filter: 't/a' }] });
+    expect(box.learn(gated()).plan.run).not.toBeNull();
+  });
+
+  it('does not send while a pause goes on', () => {
+    const box = new Box(mailbox({ runs: [run()] })).learn(sent([], { cursor: { topic: 't/a', id: '1' }, pauseUntil: NOW + 100 }));
+    expect(box.plan).toMatchObject({ run: null, wakeAt: NOW + 100 });
+    expect(box.pass(100).plan.run).toMatchObject({ cursor: { id: '1' } });
+  });
+
+  it('knows that nobody is there', () => {
+    const box = new Box(mailbox({ runs: [run({ lookAt: NOW + 10 }), run({ filter: 'u', cursor: null })] })).learn(sent([], { isOver: true }));
+    expect(box.mailbox.runs).toMatchObject([{ filter: 'u' }]);
+  });
+
+  it('adds up what a run has sent', () => {
+    const box = new Box(mailbox({ runs: [run({ sent: 1 })] })).learn(sent(['1', '2'], { unclocked: 3, hasInbox: true, window: 7, cursor: { topic: 't/a', id: '2' } }), due);
+    expect(box.mailbox.runs).toMatchObject([{ sent: 6, hasInbox: true, window: 7 }]);
+  });
+});
