@@ -35,9 +35,9 @@ export function published(clientid: string, topic: string): { id: string; event:
   return { id, event: event(clientid, 'message.publish', { ...fields, payload_base64: PAYLOAD, correlation_data_base64: 'undefined' }) };
 }
 
-/** A clean session that ends with its connection. */
+/** A clean session that ends with its connection, as the rule `offline-messages` tells of it. */
 export function connected(clientid: string): BrokerEvent {
-  return event(clientid, 'client.connected', { clean_start: true, expiry_interval: 0, connected_at: Date.now(), node: 'emqx@127.0.0.1' });
+  return event(clientid, 'client.connected', { clean_start: true, expiry_interval: 0, connected_at: Date.now(), node: 'emqx@127.0.0.1', rule_set: 'offline-messages' });
 }
 
 export function subscribed(clientid: string, topic: string): BrokerEvent {

@@ -14,8 +14,8 @@ const TOPICS = 64;
 /** A run that has made so many reads in one pass goes on in another one: others wait for the lane (budget). */
 const READS = 64;
 /** About what one read brings into memory; messages may have 1 MB each. */
-const PAGE_BYTES = 4 * 1024 * 1024;
-const [LEAST_PAGE, MOST_PAGE] = [8, 128];
+const PAGE_BYTES = 1024 * 1024;
+const [LEAST_PAGE, MOST_PAGE] = [2, 128];
 
 export interface Page {
   readonly policy: Policy;

@@ -10,8 +10,8 @@ import { PageSize, RunReader, type Reading, type ReaderDeps } from './reader';
 import type { Seat } from './seat';
 import type { Delivered, Parcel, Sender } from './sender';
 
-/** Runs that are read at a time. */
-const PARALLEL = 16;
+/** Runs that are read at a time: a page has about a megabyte at most. */
+const PARALLEL = 64;
 /** What is read is published when it is so much. */
 const FLUSH_MESSAGES = 500;
 const FLUSH_BYTES = 8 * 1024 * 1024;

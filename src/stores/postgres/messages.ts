@@ -6,14 +6,14 @@ import { fitsText } from '../shared/text';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, PUBLISHED_AT, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
-import { besideKey, KEY, keyOf, TopicIndex } from './topic-index';
+import { PageReader } from './page-reader';
+import { besideKey, ID, KEY, keyOf, TopicIndex } from './topic-index';
 
 /** A trim may have to remove very many: none of its statements takes long. */
 const DELETED_AT_ONCE = 10_000;
 /** Below it the planner's estimate may be missing or rough and counting is cheap. */
 const EXACT_COUNT = 100_000;
 
-const ID = `msgid COLLATE "C"`;
 /**
  * One topic's messages, to be read ORDER BY KEY, ID. The range keeps the planner in this index: with an equality it may walk another
  * topic's million messages in the index of ids, or sort the whole topic, to return a hundred.
@@ -27,9 +27,11 @@ interface Count {
 /** mqtt_msg and mqtt_tombstone. */
 export class MessageTable implements MessageStore {
   private readonly topicIndex: TopicIndex;
+  private readonly pages: PageReader;
 
   constructor(private readonly db: Database) {
     this.topicIndex = new TopicIndex(db, 'mqtt_msg');
+    this.pages = new PageReader(db, (query) => this.page(query, null));
   }
 
   /**
@@ -102,7 +104,11 @@ export class MessageTable implements MessageStore {
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
-  async listMessages({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
+  listMessages(query: MessageQuery, condition: BoundStatement | null = null): Promise<Message[]> {
+    return condition === null ? this.pages.read(query) : this.page(query, condition);
+  }
+
+  private async page({ topic, after, limit, now }: MessageQuery, condition: BoundStatement | null): Promise<Message[]> {
     const selected = named(condition);
     const rows = await this.db.rows<MessageRow>(
       `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${ofTopic(topic)} AND (expires_at IS NULL OR expires_at > :now) ${selected.sql}

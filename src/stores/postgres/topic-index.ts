@@ -9,6 +9,8 @@ const KEYS_PER_SCAN = 256;
 /** Topics of up to 65,535 bytes each. */
 const LONG_TOPICS_PER_SCAN = 64;
 
+/** A message's id, as it sorts. */
+export const ID = `msgid COLLATE "C"`;
 /** What a topic is found by. Topics with the same first characters share it, so `topic` itself has to be compared as well. */
 export const KEY = `left(topic, ${KEY_LENGTH}) COLLATE "C"`;
 
