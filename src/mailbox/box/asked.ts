@@ -1,11 +1,10 @@
 import type { HeldMessage, SessionView } from '../../emqx/api';
 import { splitShare, stripInbox } from '../../mqtt/topic';
 import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
-import type { Fact } from './fact';
+import type { Fact, Stepped } from './fact';
 import { hasOverlap, MOST_FILTERS } from './freshness';
 import { isAtStart, marked, voided } from './losses';
 import { MOST_DOUBLINGS, type Copy, type Mailbox, type Run, type Session } from './mailbox';
-import type { Stepped } from './step';
 
 /** EMQX notes the session and its connection one after the other. ms. */
 export const SAME_MOMENT_MS = 1_000;

@@ -1,7 +1,7 @@
 import type { DeliveryRequest } from '../../lanes/jobs';
 import type { Tails } from '../../lanes/sequence';
 import type { HeldView, SessionView } from '../../emqx/api';
-import type { Copy, Cursor } from './mailbox';
+import type { Copy, Cursor, Mailbox } from './mailbox';
 
 /** Names a run of a mailbox. */
 export interface RunRef {
@@ -18,7 +18,8 @@ export type Fact =
   | ({ readonly kind: 'unsubscribed'; readonly at: number } & RunRef)
   /** `isCopy`: of a copy that was sent from this mailbox; otherwise the client has the message in some other way. */
   | { readonly kind: 'acked'; readonly id: string; readonly isCopy: boolean }
-  | { readonly kind: 'dropped'; readonly id: string; readonly reason: string }
+  /** `copyId`: EMQX's id of the copy that it dropped; null or absent: unknown. */
+  | { readonly kind: 'dropped'; readonly id: string; readonly reason: string; readonly copyId?: string | null }
   /** What EMQX answered. `held` null: it was not asked for. */
   | { readonly kind: 'asked'; readonly session: SessionView | null; readonly held: HeldView | null }
   /** Time has passed. */
@@ -46,4 +47,15 @@ export interface Sent extends RunRef {
   /** Nobody is there: the run is over, what is left stays stored. */
   readonly isOver: boolean;
   readonly hasInbox: boolean;
+}
+
+/** What became of the mailbox, and the ids of messages that it does not count on any more: somebody may be sent them at once. */
+export interface Stepped {
+  readonly mailbox: Mailbox;
+  readonly freed: readonly string[];
+}
+
+/** Whether both name the same run. */
+export function isRun(run: RunRef, { clientid, filter }: RunRef): boolean {
+  return run.clientid === clientid && run.filter === filter;
 }

@@ -1,8 +1,7 @@
 import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS } from '../times';
-import type { Fact } from './fact';
+import { isRun, type Fact, type Stepped } from './fact';
 import { isGroup, MOST_DOUBLINGS, START, type Again, type Copy, type Mailbox, type Run } from './mailbox';
-import { isRun, type Stepped } from './step';
 
 /** The same copy would be dropped again: it has expired, or this client can't have it. Others may. */
 const FOR_GOOD = new Set(['expired', 'too_large', 'no_local']);
@@ -12,10 +11,10 @@ const MOST_ROUNDS = 5;
 const LOST_AT_ONCE = 50;
 
 /** EMQX gave up the copy: it frees its place, and is sent again as the client takes others: at once it would only be dropped again (promise 10). */
-export function dropped(mailbox: Mailbox, id: string, reason: string, now: number): Stepped {
+export function dropped(mailbox: Mailbox, { id, reason, copyId }: Extract<Fact, { kind: 'dropped' }>, now: number): Stepped {
   const copy = mailbox.out.get(id);
-  // Only what is out counts: an event may come twice, or after the acknowledgement of another copy.
-  if (copy === undefined) return { mailbox, freed: [] };
+  // Only what is out counts: an event may come twice, when another copy was sent, or after the acknowledgement of one.
+  if (copy === undefined || (copyId ?? copy.emqxId) !== (copy.emqxId ?? copyId)) return { mailbox, freed: [] };
   const out = new Map(mailbox.out);
   out.delete(id);
   const again = FOR_GOOD.has(reason) ? mailbox.again : withAgain(mailbox, [[id, copy]]);

@@ -2,15 +2,9 @@ import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS, STORM_MS } from '../times';
 import { asked } from './asked';
 import { MOST_FILTERS, needsAnswer, rememberFilter } from './freshness';
-import type { Fact, RunRef, Sent } from './fact';
+import { isRun, type Fact, type RunRef, type Sent, type Stepped } from './fact';
 import { dropped, lost, marked, retried, voided, wanted } from './losses';
 import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
-
-/** What became of the mailbox, and the ids of messages that it does not count on any more: somebody may be sent them at once. */
-export interface Stepped {
-  readonly mailbox: Mailbox;
-  readonly freed: readonly string[];
-}
 
 /** How many copies that EMQX dropped may be sent again for each acknowledgement: what its queue had no room for comes back slowly. */
 const AGAIN_PER_ACK = 2;
@@ -39,7 +33,7 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'acked':
       return kept(acked(mailbox, fact.id, fact.isCopy, now));
     case 'dropped':
-      return dropped(mailbox, fact.id, fact.reason, now);
+      return dropped(mailbox, fact, now);
     case 'asked':
       return asked(mailbox, fact, now);
     case 'due':
@@ -235,10 +229,6 @@ function finished(mailbox: Mailbox, run: Run, now: number): Run[] {
   if (run.isBlocked) return [{ ...run, lookAt: now + GRACE_MS }];
   const unknown = [...mailbox.out.values()].some(({ emqxId, filter, clientid }) => emqxId === null && isRun(run, { filter, clientid }));
   return mailbox.held.size > 0 || unknown ? [{ ...run, lookAt: now + HELD_LOOK_MS * 2 ** Math.min(run.looks - 1, MOST_DOUBLINGS) }] : [];
-}
-
-export function isRun(run: RunRef, { clientid, filter }: RunRef): boolean {
-  return run.clientid === clientid && run.filter === filter;
 }
 
 function ofRun(mailbox: Mailbox, ref: RunRef, change: (run: Run) => Run): Mailbox {
