@@ -24,7 +24,7 @@ export type Told =
   | { readonly what: 'disconnected'; readonly at: number; readonly connectedAt: number }
   | { readonly what: 'subscribed' | 'unsubscribed'; readonly at: number; readonly filter: string }
   | { readonly what: 'acked'; readonly id: string; readonly isOurs: boolean }
-  | { readonly what: 'dropped'; readonly id: string; readonly reason: string };
+  | { readonly what: 'dropped'; readonly id: string; readonly copyId: string; readonly reason: string };
 
 /** What of EMQX one client's mailbox sees: its session, what that holds, and events that tell of it (`tell`). */
 export class Broker {
@@ -96,7 +96,7 @@ export class Broker {
   /** EMQX gives up a copy. */
   drop(index: number, reason: string, isTold: boolean): Held | null {
     const taken = this.take(index);
-    if (taken !== null && isTold && taken.isOurs) this.tell({ what: 'dropped', id: taken.id, reason });
+    if (taken !== null && isTold && taken.isOurs) this.tell({ what: 'dropped', id: taken.id, copyId: taken.emqxId, reason });
     return taken;
   }
 

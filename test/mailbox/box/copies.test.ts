@@ -106,6 +106,15 @@ describe('a copy that EMQX drops', () => {
     expect(box.freed).toEqual(['1']);
   });
 
+  it('was sent again meanwhile, and the event that comes twice is about the older copy', () => {
+    const box = new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: 'new' })]]) }));
+    expect(box.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'old' }).ids).toEqual(['1']);
+    expect(box.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'new' }).ids).toEqual([]);
+    const unknown = new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: null })]]) }));
+    expect(unknown.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'any' }).ids).toEqual([]);
+    expect(new Box(mailbox({ out: outOf('1') })).learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: null }).ids).toEqual([]);
+  });
+
   it.each(['expired', 'too_large', 'no_local'])('for good (%s) is not sent again', (reason) => {
     expect(new Box(mailbox({ out: outOf('1') })).learn(dropped('1', reason)).mailbox).toMatchObject({ again: [], retryAt: null });
   });

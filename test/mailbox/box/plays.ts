@@ -52,6 +52,7 @@ export const scenario = fc.record({
   window: fc.constantFrom(1, 3, 10, 100),
   lists: fc.boolean(),
   tellsConnections: fc.boolean(),
+  isOrdered: fc.boolean(),
   commands: fc.tuple(begin, fc.array(command, { maxLength: 60, size: 'max' })).map(([first, rest]) => [...first, ...rest]),
 });
 

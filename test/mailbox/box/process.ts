@@ -71,9 +71,9 @@ export class Pass {
     for (const id of freed) this.freed.add(id);
   }
 
-  /** What a process published that died before it saved is held back by its claims alone: whoever repeats its pass must not give them up. */
+  /** What a process published that died, or stands still, before it saved is held back by its claims alone: nobody else gives them up. */
   private release(): void {
-    if (!this.isRepeated) for (const id of this.freed) this.world.release(id, 'c');
+    for (const id of this.freed) this.world.release(id, this.version);
     this.freed.clear();
   }
 
@@ -122,20 +122,20 @@ export class Pass {
 
   private *send(messages: readonly { id: string; topic: string }[], { clientid, filter }: { clientid: string; filter: string }, readAt: number): Generator<Effect, Result> {
     const { world } = this;
-    const claims = messages.map(({ id }) => world.claim(id, 'c'));
+    const claims = messages.map(({ id }) => world.claim(id, this.version + 1));
     const stop = claims.indexOf('own');
     const due = messages.filter((_, i) => claims[i] === 'granted' && (stop < 0 || i < stop));
-    for (const [i, { id }] of messages.entries()) if (claims[i] === 'granted' && !due.some((each) => each.id === id)) world.release(id, 'c');
+    for (const [i, { id }] of messages.entries()) if (claims[i] === 'granted' && !due.some((each) => each.id === id)) world.release(id, this.version + 1);
     yield 'claimed';
-    const result = { copies: [] as [string, Copy][], isOver: false, isStopped: stop >= 0, isBlocked: claims.includes('others'), isStale: world.now - readAt > GRACE_MS / 2 };
+    const result = { copies: [] as [string, Copy][], isOver: false, isStopped: stop >= 0, isBlocked: false, isStale: world.now - readAt > GRACE_MS / 2 };
     const unacked = due.filter(({ id }) => !world.isAcknowledged(id));
-    if (result.isStale) for (const { id } of due) world.release(id, 'c');
+    if (result.isStale) for (const { id } of due) world.release(id, this.version + 1);
     if (result.isStale || unacked.length === 0) return result;
     for (const { id, topic } of unacked) {
       const emqxId = world.publish(id, topic, this.name);
       if (emqxId === 'nobody') {
         result.isOver = true;
-        world.release(id, 'c');
+        world.release(id, this.version + 1);
       } else {
         this.published.push(id);
         result.copies.push([id, { topic, qos: 1, clientid, filter, sentAt: world.now, emqxId, isMissing: false }]);

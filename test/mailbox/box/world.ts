@@ -15,6 +15,13 @@ export interface Stored {
   readonly at: number;
 }
 
+export interface Options {
+  readonly window: number;
+  readonly lists: boolean;
+  readonly tellsConnections: boolean;
+  readonly isOrdered: boolean;
+}
+
 /** An acknowledgement's event reaches the mailbox within 60 ms (facts); here within this. */
 export const EVENT_MS = 500;
 
@@ -35,6 +42,8 @@ export class World {
   readonly faults: string[] = [];
   /** Answers of EMQX's publish are lost. */
   losesAnswers = false;
+  /** The connector keeps the order of a client's events (`pool_type: hash`). */
+  private readonly isOrdered: boolean;
   /** Rules tell of connections. */
   tellsConnections = true;
   /** EMQX's events that have not arrived, in their order. */
@@ -43,7 +52,7 @@ export class World {
   private lane: Fact[] = [];
   private isRepeated = false;
   private readonly acknowledged = new Map<string, number>();
-  private readonly claims = new Map<string, { readonly owner: string; readonly until: number }>();
+  private readonly claims = new Map<string, { readonly version: number; readonly until: number }>();
   /** Published by a process that died before it saved: it may come once more. */
   private readonly orphans = new Map<string, number>();
   private standing: { readonly pass: Pass; readonly work: Generator<Effect> } | null = null;
@@ -52,7 +61,8 @@ export class World {
   /** By filter: when a storm of subscriptions began, and when their session did. */
   private readonly begun = new Map<string, readonly [number, number]>();
 
-  constructor({ window, lists, tellsConnections }: { window: number; lists: boolean; tellsConnections: boolean }) {
+  constructor({ window, lists, tellsConnections, isOrdered }: Options) {
+    this.isOrdered = isOrdered;
     this.window = window;
     this.tellsConnections = tellsConnections;
     this.broker = new Broker(() => this.now, (told) => this.tell(told));
@@ -119,6 +129,7 @@ export class World {
   acknowledge(index: number): void {
     const taken = this.broker.ack(index);
     if (taken === null) return;
+    this.now++;
     this.owed.delete(taken.id);
     this.acknowledged.set(taken.id, this.now);
   }
@@ -132,10 +143,17 @@ export class World {
   /** Events arrive; `pick` chooses which comes next. A `repeat` arrives a second time. */
   arrive(count: number, pick: number, repeat: boolean): void {
     for (let i = 0; i < count && this.wire.length > 0; i++) {
-      const at = Math.min(pick % 4, this.wire.length - 1);
+      const at = this.isOrdered ? this.nextInOrder(pick) : Math.min(pick % 4, this.wire.length - 1);
       const told = this.wire.splice(at, 1)[0]?.told as Told;
-      for (let times = repeat && told.what !== 'dropped' ? 2 : 1; times > 0; times--) this.receive(told);
+      for (let times = repeat ? 2 : 1; times > 0; times--) this.receive(told);
     }
+  }
+
+  /** Connections and subscriptions in the order of their client; acknowledgements and drops at any time. */
+  private nextInOrder(pick: number): number {
+    const at = Math.min(pick % 4, this.wire.length - 1);
+    const what = this.wire[at]?.told.what;
+    return what === 'acked' || what === 'dropped' ? at : this.wire.findIndex(({ told }) => told.what !== 'acked' && told.what !== 'dropped');
   }
 
   private receive(told: Told): void {
@@ -152,6 +170,7 @@ export class World {
 
   /** A pass over what is in the lane. `left`: how many effects it has before it stops; `then`: what becomes of it. */
   work(left = Infinity, then: 'dies' | 'stands' = 'dies'): void {
+    this.now++;
     const due = this.wakes.filter((at) => at <= this.now);
     if (this.lane.length === 0 && due.length === 0 && !this.isRepeated) return;
     const pass = new Pass(this, [...this.lane], this.isRepeated, ++this.serial);
@@ -203,15 +222,17 @@ export class World {
     if (isGivenUp) this.owed.clear();
   }
 
-  claim(id: string, owner: string): 'granted' | 'own' | 'others' {
+  /** @param version of the record that the pass will save. */
+  claim(id: string, version: number): 'granted' | 'own' {
     const held = this.claims.get(id);
-    if (held !== undefined && held.until > this.now) return held.owner === owner ? 'own' : 'others';
-    this.claims.set(id, { owner, until: this.now + GRACE_MS });
+    if (held !== undefined && held.until > this.now) return 'own';
+    this.claims.set(id, { version, until: this.now + GRACE_MS });
     return 'granted';
   }
 
-  release(id: string, owner: string): void {
-    if (this.claims.get(id)?.owner === owner) this.claims.delete(id);
+  /** Only what was claimed by passes whose record is known. */
+  release(id: string, version: number): void {
+    if ((this.claims.get(id)?.version ?? Infinity) <= version) this.claims.delete(id);
   }
 
   isAcknowledged(id: string): boolean {
@@ -220,7 +241,7 @@ export class World {
 
   /** @returns EMQX's id; null: the answer was lost. */
   publish(id: string, topic: string, _pass: number): string | null | 'nobody' {
-    const isSure = this.broker.lists && !this.losesAnswers && this.broker.isConnected;
+    const isSure = this.isOrdered && this.broker.lists && !this.losesAnswers && this.broker.isConnected;
     const orphanedAt = this.orphans.get(id);
     const copies = this.broker.copies.filter((copy) => copy.id === id);
     const isExcused = orphanedAt !== undefined && this.now >= orphanedAt + GRACE_MS;
@@ -252,6 +273,6 @@ function factOf(told: Told): Fact {
     case 'acked':
       return { kind: 'acked', id: told.id, isCopy: told.isOurs };
     case 'dropped':
-      return { kind: 'dropped', id: told.id, reason: told.reason };
+      return { kind: 'dropped', id: told.id, reason: told.reason, copyId: told.copyId };
   }
 }
