@@ -1,17 +1,24 @@
 import { AcceptedAcks } from '../../src/mailbox/accepted-acks';
-import { Reading } from '../../src/mailbox/positions/reading';
-import { policy } from '../support/policies';
+import { RetryableError } from '../../src/base/errors';
+import { acked, PassWorld } from './pass-world';
 import { MemoryState } from './simulation/state';
 
+const all = ['A', 'B', 'C'];
+
 describe('accepted acknowledgements', () => {
+  /** Those of A, B and C that are known for the reader. */
+  const knownTo = async (acks: AcceptedAcks, reader: string | null): Promise<string[]> => {
+    const isKnown = await acks.known(all.map((id) => ({ id, reader })));
+    return all.filter((id) => isKnown(id, reader));
+  };
+
   it.each(['two', 'x'.repeat(65_535)])('are known by message, or by message and client', async (clientid) => {
     const acks = new AcceptedAcks(null);
     await acks.note('A', null);
     await acks.note('B', 'one');
     await acks.note('B', clientid);
     expect([acks.has('A', null), acks.has('A', 'one'), acks.has('B', null), acks.has('B', 'one'), acks.has('B', clientid)]).toEqual([true, false, false, true, true]);
-    expect(await acks.known(['A', 'B', 'C'], null)).toEqual(new Set(['A']));
-    expect(await acks.known(['A', 'B', 'C'], clientid)).toEqual(new Set(['B']));
+    expect([await knownTo(acks, null), await knownTo(acks, clientid)]).toEqual([['A'], ['B']]);
   });
 
   it('are bounded: the oldest go', async () => {
@@ -26,35 +33,61 @@ describe('accepted acknowledgements', () => {
     const state = new MemoryState(() => now);
     const [one, other] = [new AcceptedAcks(state), new AcceptedAcks(state)];
     await Promise.all([one.note('A', null), one.note('B', 'c')]);
-    expect(await other.known(['A', 'B', 'C'], null)).toEqual(new Set(['A']));
-    expect(await other.known(['A', 'B', 'C'], 'c')).toEqual(new Set(['B']));
+    expect([await knownTo(other, null), await knownTo(other, 'c')]).toEqual([['A'], ['B']]);
     // The store is slow: they wait.
     now += 20 * 60_000;
-    expect(await other.known(['A'], null)).toEqual(new Set(['A']));
+    expect(await knownTo(other, null)).toEqual(['A']);
     await other.settled([{ id: 'A', reader: null }]);
     // Whoever read the message before it was removed asks now.
     now += 20_000;
-    expect(await other.known(['A'], null)).toEqual(new Set(['A']));
+    expect(await knownTo(other, null)).toEqual(['A']);
     now += 20_000;
-    expect(await other.known(['A'], null)).toEqual(new Set());
-    expect(await other.known(['B'], 'c')).toEqual(new Set(['B']));
-    expect(await one.known(['A'], null)).toEqual(new Set(['A']));
+    expect([await knownTo(other, null), await knownTo(other, 'c'), await knownTo(one, null)]).toEqual([[], ['B'], ['A']]);
   });
 
-  // In pubsub mode the store has them when the position has moved, not when their write is done.
-  it('of a reader are settled behind its position', async () => {
-    const calls: unknown[] = [];
-    const position = async (...of: unknown[]) => void calls.push(['read', of[0]]);
-    const reading = new Reading({
-      positions: { read: position, subscribed: async () => undefined, late: async () => undefined, forget: async () => undefined },
-      acks: { settled: async (acks) => void calls.push(['settled', ...acks]) },
-      store: { putSubscriptions: async () => undefined, listSubscriptions: async () => [{ clientid: 'c', topic: 't', qos: 1 }] },
-      state: { get: async () => null },
-      lanes: { progress: async () => undefined },
-      policies: [policy({ mode: 'pubsub' })],
-      now: () => 0,
+  it('that arrive while others are asked for are known, too', async () => {
+    const state = new MemoryState(() => 1);
+    const acks = new AcceptedAcks(state);
+    const isKnown = await acks.known([{ id: 'A', reader: null }]);
+    expect(isKnown('A', null)).toBe(false);
+    await acks.note('A', null);
+    expect(isKnown('A', null)).toBe(true);
+  });
+
+  it('of many readers are asked for in one round trip', async () => {
+    let asked = 0;
+    const state = new MemoryState(() => 1);
+    const counting = { setAll: state.setAll.bind(state), getAll: (keys: readonly string[]) => (asked++, state.getAll(keys)) };
+    await new AcceptedAcks(counting).known(all.flatMap((id) => [{ id, reader: null }, { id, reader: 'c' }, { id, reader: 'd' }]));
+    expect(asked).toBe(1);
+  });
+
+  // In pubsub mode the store has them when the position is saved, not when their write is done. The guard is the order in MailPass.handlePart.
+  describe('of a reader', () => {
+    const read = acked('c', 'A', 't', { isRead: true });
+    function subject() {
+      const calls: unknown[] = [];
+      const world: PassWorld = new PassWorld({ mode: 'pubsub' }, ({ store }) => ({
+        acks: { known: async () => () => false, settled: async (acks) => void (acks.length > 0 && calls.push(['settled', ...acks])) },
+        store: Object.assign(store, { putPositions: async () => void calls.push('position') }),
+      }));
+      world.store.subscriptions.push({ clientid: 'c', topic: 't', qos: 1 });
+      return { world, calls };
+    }
+
+    it('are settled behind its position', async () => {
+      const { world, calls } = subject();
+      expect(await world.handle([read])).toEqual([]);
+      expect(calls).toEqual(['position', ['settled', { id: 'A', reader: 'c' }]]);
     });
-    await reading.handle({ name: 'progress', data: { acks: [{ clientid: 'c', id: 'A', topic: 't', ours: true }] } });
-    expect(calls).toEqual([['read', 'c'], ['settled', { id: 'A', reader: 'c' }]]);
+
+    it('are not settled when the position could not be saved', async () => {
+      const { world, calls } = subject();
+      world.store.putPositions = async () => {
+        throw new RetryableError('the store refuses it');
+      };
+      expect(await world.handle([read])).toHaveLength(1);
+      expect(calls).toEqual([]);
+    });
   });
 });

@@ -1,23 +1,32 @@
-import { deliveryOf } from '../../src/mailbox/deliver/delivery';
+import { deliveryOf } from '../../src/mailbox/delivery';
 import type { MessageProperties } from '../../src/mqtt/message';
-import { Signer } from '../../src/mailbox/signature';
+import { Signer, type Address } from '../../src/mailbox/signature';
 import { message } from '../support/messages';
 
 const signer = new Signer('key');
+const FOR_C: Address = { mailbox: 'c', kind: 'own' };
 const base64 = (...bytes: number[]) => Buffer.from(bytes).toString('base64');
 const propertiesOf = (properties: MessageProperties, ageMs = 0) => {
   const now = Date.now();
-  return deliveryOf(message({ topic: 't', id: 'M', properties, publishReceivedAt: now - ageMs }), 't', 1, now, signer).properties;
+  return deliveryOf(message({ topic: 't', id: 'M', properties, publishReceivedAt: now - ageMs }), { topic: 't', qos: 1, now }, signer, FOR_C).properties;
 };
-const marks = { 'offline-msgid': 'M', 'offline-sig': signer.sign('M') };
+const marks = { 'offline-msgid': 'M', 'offline-sig': signer.sign('M', 't', FOR_C) };
 
 describe('a delivery', () => {
   it('is marked with its id and our signature', () => {
     expect(propertiesOf({}).userProperties).toEqual(marks);
   });
 
+  // Promise 24: of an inbox that topic, and of a shared subscription whom it was sent for.
+  it('is marked for the topic that it is published to, and for whom', () => {
+    const address: Address = { mailbox: 'g', kind: 'group' };
+    const { topic, properties } = deliveryOf(message({ topic: 't', id: 'M' }), { topic: '$offline/c/t', qos: 1, now: 0 }, signer, address);
+    const mark = { id: 'M', signature: properties.userProperties['offline-sig'] ?? '' };
+    expect([topic, signer.verified(mark, topic), signer.verified(mark, 't')]).toEqual(['$offline/c/t', { id: 'M', ...address }, null]);
+  });
+
   it('is never retained: it would replace what EMQX retains for the topic', () => {
-    expect(deliveryOf(message({ topic: 't', retain: true }), 't', 1, 0, signer).retain).toBe(false);
+    expect(deliveryOf(message({ topic: 't', retain: true }), { topic: 't', qos: 1, now: 0 }, signer, FOR_C).retain).toBe(false);
   });
 
   it('has the properties that REST can carry as they were (promise 11)', () => {
