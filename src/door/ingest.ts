@@ -12,7 +12,7 @@ export class Ingest {
     private readonly lanes: Pick<Lanes, 'put'>,
     private readonly policies: readonly Policy[],
     private readonly signer: Signer,
-    private readonly acks: Pick<AcceptedAcks, 'note'>,
+    private readonly acks: Pick<AcceptedAcks, 'note' | 'forget'>,
   ) {}
 
   /**
@@ -22,9 +22,12 @@ export class Ingest {
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
     if (items.length === 0) return;
-    await this.lanes.put(items);
-    // Not before: an acknowledgement that the queue has not taken must not keep anything from being sent.
-    await Promise.all(items.flatMap(acksOf).map(({ id, reader }) => this.acks.note(id, reader)));
+    const acks = items.flatMap(acksOf);
+    if (acks.length === 0) return this.lanes.put(items);
+    const [put, noted] = await Promise.allSettled([this.lanes.put(items), Promise.all(acks.map(({ id, reader }) => this.acks.note(id, reader)))]);
+    // What the queue has not taken must not keep anything from being sent.
+    if (put.status === 'rejected') await this.acks.forget(acks);
+    for (const result of [put, noted]) if (result.status === 'rejected') throw result.reason;
   }
 }
 

@@ -9,6 +9,8 @@ const MOST = 25_000;
 const SHARED_MS = 3_600_000;
 /** And after that: longer than what was read from the store before may still be sent (sender.ts). ms. */
 const SETTLED_MS = 30_000;
+/** The shared state has no other way to delete many. ms. */
+const FORGOTTEN_MS = 1;
 const BATCH = { maxItems: 2_048, maxBytes: Infinity, patienceMs: 8_500, late: () => new UnavailableError("the queue's database has not taken an acknowledgement in time") };
 /** A client id may have 65,535 bytes. */
 const LONG = 64;
@@ -47,6 +49,13 @@ export class AcceptedAcks {
     if (++this.count > this.most) [this.old, this.young, this.count] = [this.young, new Set(), 1];
     this.young.add(key);
     if (this.state !== null) await this.sharing.add([key], 0);
+  }
+
+  /** They were not accepted after all. */
+  async forget(acks: readonly Ack[]): Promise<void> {
+    const keys = acks.map(({ id, reader }) => keyOf(id, reader));
+    for (const key of keys) for (const known of [this.young, this.old]) known.delete(key);
+    await this.share(keys, FORGOTTEN_MS);
   }
 
   /** The store shows their effect now. */

@@ -11,6 +11,8 @@ export const SAME_MOMENT_MS = 1_000;
 /** As long as EMQX has this much of its own for the client nothing is added to it. */
 const MUCH = 50;
 const FIRST_PAUSE_MS = 1_000;
+/** A greater one is a clock that is wrong. ms. */
+const MOST_LAG_MS = 10_000;
 const REST_PUBLISHER = 'http_api';
 
 /** EMQX has told what it holds for the client. */
@@ -59,7 +61,7 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
   const unknown = new Set(others.filter(({ from }) => from === REST_PUBLISHER).map(({ topic }) => stripInbox(topic)?.topic ?? topic));
   const isMissing = (copy: Copy): boolean => {
     if (!isComplete) return false;
-    if (splitShare(copy.filter).group !== null && now - copy.sentAt < GROUP_LOST_MS) return false;
+    if (isPerhapsWithAnother(copy, now)) return false;
     return copy.emqxId === null ? !unknown.has(copy.topic) : !listed.has(copy.emqxId);
   };
   const out = marked(mailbox.out, isMissing);
@@ -69,7 +71,7 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
   const isMuch = held.size > MUCH || !isComplete;
   return {
     ...{ ...mailbox, out, held, doubtsBySilence: false },
-    doubtUntil: isInDoubt ? now + ON_ITS_WAY_MS : null,
+    doubtUntil: isInDoubt ? now + ON_ITS_WAY_MS + lagOf(mailbox, now) : null,
     askAt: isMuch && mailbox.runs.length > 0 ? now + FIRST_PAUSE_MS * 2 ** Math.min(mailbox.asks - 1, MOST_DOUBLINGS) : null,
   };
 }
@@ -79,16 +81,32 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
  * acknowledge them first. What it has of its own is delivered while the run waits for the client's silence.
  */
 function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, now: number): Mailbox {
-  let missing = Math.max(0, mailbox.out.size - queued - inflight);
-  const out = marked(mailbox.out, () => missing-- > 0);
+  const copies = [...mailbox.out.values()];
+  const isElsewhere = (copy: Copy): boolean => isPerhapsWithAnother(copy, now);
+  let missing = Math.max(0, copies.filter((copy) => !isElsewhere(copy)).length - queued - inflight);
+  const out = marked(mailbox.out, (copy) => !isElsewhere(copy) && missing-- > 0);
   const begins = isBeginning(mailbox) && !(isUntouched(mailbox) && queued + inflight === 0);
   const isInDoubt = begins || [...out.values()].some((copy) => copy.isMissing);
   return { ...mailbox, out, held: new Set(), doubtsBySilence: true, doubtUntil: isInDoubt ? now + SILENCE_MS : null };
 }
 
+/** EMQX gave what was sent for a shared subscription to any of its members. */
+function isPerhapsWithAnother({ filter, sentAt }: Copy, now: number): boolean {
+  return splitShare(filter).group !== null && now - sentAt < GROUP_LOST_MS;
+}
+
 /** A run that begins may find what was acknowledged a moment ago; one that goes on reads what is newer than that. */
 function isBeginning({ runs, held }: Mailbox): boolean {
   return runs.some((run) => isAtStart(run) && (run.looks === 0 || held.size > 0));
+}
+
+/**
+ * How long events take from EMQX to here at the moment: the newest subscription tells, since a client's events come one behind the other. A clock of ours that is
+ * ahead makes it longer.
+ */
+function lagOf({ runs }: Mailbox, now: number): number {
+  const lags = runs.filter((run) => isAtStart(run) && run.looks === 0).map(({ requestedAt }) => now - requestedAt);
+  return lags.length === 0 ? 0 : Math.min(Math.max(0, Math.min(...lags)), MOST_LAG_MS);
 }
 
 /** Nothing that a run of it may send can have been acknowledged a moment ago. */

@@ -160,11 +160,21 @@ function acked(mailbox: Mailbox, id: string, isCopy: boolean, now: number): Mail
   const isOut = isCopy && mailbox.out.has(id);
   const isHeld = mailbox.held.has(id);
   const again = mailbox.again.some((each) => each.id === id) ? mailbox.again.filter((each) => each.id !== id) : mailbox.again;
-  if (!isOut && !isHeld) return again === mailbox.again ? mailbox : withoutTries({ ...mailbox, again });
+  if (!isOut && !isHeld) {
+    const next = again === mailbox.again ? mailbox : withoutTries({ ...mailbox, again });
+    return isOfBefore(mailbox, id) ? waiting(next, now) : next;
+  }
   const held = isHeld ? new Set([...mailbox.held].filter((each) => each !== id)) : mailbox.held;
   const out = isOut ? new Map([...mailbox.out].filter(([each]) => each !== id)) : mailbox.out;
   const budget = again.length === 0 ? 0 : mailbox.budget + AGAIN_PER_ACK;
   return waiting({ ...mailbox, out, again, held, budget, rounds: 0, asks: 0, retryAt: null, movedAt: now }, now);
+}
+
+/** Published before a run's subscription, so that EMQX's queue is what the client acknowledges; what arrives live goes on for ever. EMQX's ids begin with the time. */
+function isOfBefore({ runs }: Mailbox, id: string): boolean {
+  if (!/^[0-9A-F]{32}$/.test(id)) return false;
+  const publishedAt = Number(BigInt(`0x${id.slice(0, 16)}`) / 1_000n);
+  return runs.some(({ at }) => publishedAt <= at);
 }
 
 /** Where only silence can tell what is lost, each acknowledgement puts that off. */
