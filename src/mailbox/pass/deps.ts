@@ -29,3 +29,6 @@ export interface PassDeps {
   readonly setAside: (message: Message, reason: string) => Promise<void>;
   readonly now: () => number;
 }
+
+/** Where there is an EMQX to deliver with. */
+export type SenderDeps = PassDeps & { readonly emqx: EmqxApi };

@@ -8,7 +8,8 @@ import { taken } from '../box/plan';
 import { GRACE_MS } from '../times';
 import { PageSize, RunReader, type Reading, type ReaderDeps } from './reader';
 import type { Seat } from './seat';
-import type { Delivered, Parcel, Sender } from './sender';
+import type { Delivered, Parcel } from './parcel';
+import type { Sender } from './sender';
 
 /** Runs that are read at a time: a page has about a megabyte at most. */
 const PARALLEL = 64;

@@ -1,0 +1,55 @@
+import type { Policy } from '../../config/policies';
+import type { Message } from '../../mqtt/message';
+import type { Copy, Run } from '../box/mailbox';
+import type { Seat } from './seat';
+
+/** Messages of one topic that a run wants to send. */
+export interface Parcel {
+  readonly seat: Seat;
+  readonly run: Run;
+  readonly policy: Policy;
+  readonly messages: readonly Message[];
+  readonly readAt: number;
+}
+
+/** What became of a parcel. */
+export interface Delivered {
+  /** Now unacknowledged in EMQX, or perhaps. */
+  readonly copies: readonly [string, Copy][];
+  /** EMQX has them, and nobody will acknowledge them (QoS 0). */
+  readonly unclocked: readonly Message[];
+  /** Somebody else is being sent some of them. */
+  readonly isBlocked: boolean;
+  /** Nobody is there. */
+  readonly isOver: boolean;
+  /** The process that had the mailbox before may have sent some of them: the run waits until that is known. */
+  readonly isStopped: boolean;
+  readonly hasInbox: boolean;
+}
+
+/** Of a parcel, what is to be published. */
+export interface Load {
+  readonly parcel: Parcel;
+  due: Message[];
+  /** Claimed, and not to be sent now. */
+  readonly unused: readonly string[];
+  readonly unsent: readonly string[];
+  readonly isBlocked: boolean;
+  readonly isStopped: boolean;
+  readonly once: ReadonlySet<string>;
+  hasInbox: boolean;
+  isOver: boolean;
+}
+
+export function isAcked({ qos }: Message, run: Run): boolean {
+  return Math.min(qos, run.qos) > 0;
+}
+
+/** What fails for one mailbox fails for it alone. */
+export async function guarded({ seat }: Parcel, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    seat.error = error;
+  }
+}

@@ -1,0 +1,67 @@
+import type { PublishOutcome } from '../../emqx/api';
+import { RefusedError, RetryableError } from '../../base/errors';
+import type { Message } from '../../mqtt/message';
+import { isWildcard, splitShare } from '../../mqtt/topic';
+import type { Claims } from '../claims';
+import type { RetainedIds } from '../retained/retained-ids';
+import { TOMBSTONE_MS } from '../times';
+import type { SenderDeps } from './deps';
+import { isAcked, type Parcel } from './parcel';
+
+/** What is done when nobody will acknowledge a message: at QoS 0, or since EMQX refuses it. */
+export class Settling {
+  constructor(
+    private readonly deps: SenderDeps,
+    private readonly claims: Pick<Claims, 'isFirstRefusal'>,
+    private readonly retained: Pick<RetainedIds, 'idOf'>,
+  ) {}
+
+  /** The topic's retained message where nobody acknowledges it: EMQX sent it on the subscription. Whoever acknowledges is asked by waiting (RunReader). */
+  async sentByEmqx({ messages, run }: Parcel): Promise<Message | null> {
+    const unacknowledged = messages.filter((message) => message.retain && !isAcked(message, run));
+    const [first] = unacknowledged;
+    if (first === undefined || splitShare(run.filter).group !== null) return null;
+    const newest = await this.retained.idOf(first.topic);
+    const message = unacknowledged.find(({ id }) => id === newest);
+    return message !== undefined && (await this.isRetained(message)) ? message : null;
+  }
+
+  private async isRetained({ topic, id }: Message): Promise<boolean> {
+    try {
+      return ((await this.deps.emqx.retainer?.idOf(topic)) ?? '') >= id;
+    } catch (error) {
+      if (!(error instanceof RetryableError || error instanceof RefusedError)) throw error;
+      // Rather twice than never, and an EMQX that only can't tell this must not hold up the client.
+      return false;
+    }
+  }
+
+  /** Nobody acknowledges a QoS 0 delivery: under this policy EMQX having taken it is enough (promise 16). */
+  async settle({ seat, run, policy }: Parcel, messages: readonly Message[]): Promise<void> {
+    if (policy.qos0 !== 'settle' || messages.length === 0) return;
+    const filters = [splitShare(run.filter).filter].filter(isWildcard);
+    if (policy.mode === 'pubsub') await seat.read(messages.map(({ topic, id }) => ({ topic, id, filters })));
+    else await this.remove(messages, this.deps.now() + TOMBSTONE_MS);
+  }
+
+  /** What EMQX refuses for one client's inbox, whose id may be too long for a topic, stays stored for the others (promise 20). */
+  async refuse({ seat, policy, run }: Parcel, messages: readonly Message[], outcomes: readonly PublishOutcome[]): Promise<void> {
+    for (const [i, message] of messages.entries()) {
+      const outcome = outcomes[i];
+      if (outcome?.result !== 'refused') continue;
+      if (policy.deliverTo === 'inbox') {
+        const reason = `EMQX refused it for the inbox of client ${run.clientid.slice(0, 100)}: ${outcome.reason}`;
+        if (await this.claims.isFirstRefusal(seat.key, message.id)) await this.deps.setAside(message, reason);
+      } else {
+        await this.deps.setAside(message, `EMQX refused it: ${outcome.reason}`);
+        // No tombstone: an operator may repair the cause and retry the dead letter.
+        await this.remove([message], 0);
+      }
+    }
+  }
+
+  private async remove(messages: readonly Message[], tombstoneUntil: number): Promise<void> {
+    await this.deps.store.removeMessages(messages, tombstoneUntil);
+    this.deps.metrics.messagesRemoved.inc(messages.length);
+  }
+}
