@@ -6,8 +6,10 @@ import { hasOverlap, MOST_FILTERS } from './freshness';
 import { isAtStart, marked, voided } from './losses';
 import { MOST_DOUBLINGS, type Copy, type Mailbox, type Run, type Session } from './mailbox';
 
-/** EMQX notes the session and its connection one after the other. ms. */
-export const SAME_MOMENT_MS = 1_000;
+/** The clocks of EMQX's nodes, and ours where an operator asks for a delivery, are not quite the same. ms. */
+const SAME_MOMENT_MS = 1_000;
+/** EMQX notes the session and right after it the connection that begins it. ms. */
+const BIRTH_MS = 50;
 /** As long as EMQX has this much of its own for the client nothing is added to it. */
 const MUCH = 50;
 const FIRST_PAUSE_MS = 1_000;
@@ -33,6 +35,14 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   return { mailbox: held.kind === 'list' ? compared(next, held.messages, held.complete, now) : guessed(next, view, now), freed };
 }
 
+/**
+ * Whether the connection began the session. To say so of one that a quick client has resumed costs duplicates: what EMQX holds for it is sent, too. To say of
+ * a new one that it is resumed costs a second.
+ */
+export function beganSession({ createdAt, connectedAt }: SessionView): boolean {
+  return createdAt >= connectedAt - BIRTH_MS;
+}
+
 /** The session began after what is known of the client: of the connection that began it nobody told. */
 function isYounger({ createdAt, connectedAt }: SessionView, { session, runs }: Mailbox): boolean {
   const began = Math.min(createdAt, connectedAt);
@@ -41,12 +51,12 @@ function isYounger({ createdAt, connectedAt }: SessionView, { session, runs }: M
 }
 
 function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Session {
-  const { connectedAt, createdAt, connected, persistent } = view;
+  const { connectedAt, connected, persistent } = view;
   const isSame = known !== null && known.connectedAt >= connectedAt;
   return {
     connectedAt: isSame ? known.connectedAt : connectedAt,
     connected,
-    isNew: createdAt >= connectedAt - SAME_MOMENT_MS,
+    isNew: beganSession(view),
     expiryMs: isSame && known.expiryMs !== null ? known.expiryMs : persistent ? null : 0,
     isTold: isSame && known.isTold,
     filters: isSame ? known.filters : [...new Set(runs.map(({ filter }) => filter))].slice(0, MOST_FILTERS),

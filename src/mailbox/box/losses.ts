@@ -80,7 +80,7 @@ export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fac
 
 /** The window is full: acknowledgements make room. With nothing out it is full of what EMQX has of its own, which is asked for after a while. */
 function withoutRoom(mailbox: Mailbox, now: number): Mailbox {
-  if (mailbox.out.size > 0) return { ...mailbox, budget: 0 };
+  if (mailbox.out.size > 0 || mailbox.again.length === 0) return { ...mailbox, budget: 0 };
   const retryAt = now + GRACE_MS * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);
   return { ...mailbox, budget: 0, retryAt, askAt: retryAt };
 }
