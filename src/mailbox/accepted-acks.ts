@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { within } from '../base/deadline';
 import { UnavailableError } from '../base/errors';
 import { Batcher, Budget } from '../lanes/batcher';
 import type { SharedState } from '../lanes/state';
@@ -11,6 +12,8 @@ const SHARED_MS = 3_600_000;
 const SETTLED_MS = 30_000;
 /** The shared state has no other way to delete many. ms. */
 const FORGOTTEN_MS = 1;
+/** Whoever posted has waited for the queue already, and EMQX gives up after 10 s. ms. */
+const FORGET_WITHIN_MS = 500;
 const BATCH = { maxItems: 2_048, maxBytes: Infinity, patienceMs: 8_500, late: () => new UnavailableError("the queue's database has not taken an acknowledgement in time") };
 /** A client id may have 65,535 bytes. */
 const LONG = 64;
@@ -51,11 +54,11 @@ export class AcceptedAcks {
     if (this.state !== null) await this.sharing.add([key], 0);
   }
 
-  /** They were not accepted after all. */
+  /** They were not accepted after all. Throws UnavailableError when the other processes can't be told soon: they forget them after an hour. */
   async forget(acks: readonly Ack[]): Promise<void> {
     const keys = acks.map(({ id, reader }) => keyOf(id, reader));
     for (const key of keys) for (const known of [this.young, this.old]) known.delete(key);
-    await this.share(keys, FORGOTTEN_MS);
+    await within(FORGET_WITHIN_MS, this.share(keys, FORGOTTEN_MS), BATCH.late);
   }
 
   /** The store shows their effect now. */

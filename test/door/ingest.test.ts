@@ -7,11 +7,12 @@ import { Signer } from '../../src/mailbox/signature';
 import { Budget } from '../../src/lanes/batcher';
 import { Lanes } from '../../src/lanes/lanes';
 import type { QueueBackend } from '../../src/lanes/backend';
+import { MemoryState } from '../mailbox/simulation/state';
 import { policy } from '../support/policies';
 import { message } from '../support/messages';
 
 const EVENT = { type: 'publish', message: toWire(message({ topic: 't' })), mark: null } as const;
-const ACKS: Pick<AcceptedAcks, 'note'> = { note: async () => undefined };
+const ACKS: Pick<AcceptedAcks, 'note' | 'forget'> = { note: async () => undefined, forget: async () => undefined };
 const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode'] = 'queue') => new Ingest(lanes, [policy({ mode })], new Signer('key'), acks);
 
 // The guard is Batcher.look: one write of the queue may wait 10 s for another one before it fails.
@@ -69,27 +70,54 @@ describe('an accepted acknowledgement', () => {
     expect(acks.has(EVENT.message.id, reader)).toBe(false);
   });
 
-  // Nothing would remove the message, and nobody would be sent it for as long as the acknowledgement is remembered. The guard is the order in Ingest.accept.
-  it('is not remembered when the queue has not taken it', async () => {
+  it('is known while the queue takes it: a delivery that is under way must not send it', async () => {
     const acks = new AcceptedAcks(null);
-    let isThere = false;
     const during: boolean[] = [];
+    await ingestInto({ put: async () => void during.push(await new Promise((resolve) => setImmediate(() => resolve(acks.has('A', null))))) }, acks).accept([ACK]);
+    expect(during).toEqual([true]);
+  });
+
+  // Nothing would remove the message, and nobody would be sent it for as long as the acknowledgement is remembered. The guard is forget in Ingest.accept.
+  it.each([
+    ['is away', new UnavailableError('the queue is away')],
+    ['has no room', new OverloadedError('too many events')],
+  ])('is not remembered, here or by another process, when the queue %s', async (_, error) => {
+    const state = new MemoryState(() => now);
+    let now = 1;
+    const [acks, others] = [new AcceptedAcks(state), new AcceptedAcks(state)];
+    const known = async () => [acks.has('A', null), (await others.known([{ id: 'A', reader: null }]))('A', null)];
+    let isThere = false;
     const lanes = {
       put: async () => {
-        during.push(acks.has('A', null));
-        if (!isThere) throw new UnavailableError('the queue is away');
+        if (!isThere) throw error;
       },
     };
-    await expect(ingestInto(lanes, acks).accept([ACK])).rejects.toThrow(UnavailableError);
-    expect(acks.has('A', null)).toBe(false);
+    await expect(ingestInto(lanes, acks).accept([ACK])).rejects.toBe(error);
+    now += 5;
+    expect(await known()).toEqual([false, false]);
     isThere = true;
     await ingestInto(lanes, acks).accept([ACK]);
-    expect(acks.has('A', null)).toBe(true);
-    expect(during).toEqual([false, false]);
+    expect(await known()).toEqual([true, true]);
   });
 
   it('is refused when the other processes can not be told', async () => {
-    const acks = { note: () => Promise.reject(new UnavailableError('the queue’s database is away')) };
+    const acks = { ...ACKS, note: () => Promise.reject(new UnavailableError('the queue’s database is away')) };
     await expect(ingestInto({ put: async () => undefined }, acks).accept([ACK])).rejects.toThrow(UnavailableError);
+  });
+
+  // EMQX gives up after 10 s.
+  it('that a silent queue has not taken is an error before EMQX gives up the request', async () => {
+    jest.useFakeTimers();
+    try {
+      const silent = () => new Promise<never>(() => undefined);
+      const backend = { laneCounts: { messages: 1, clients: 1 }, queue: (name: string) => ({ name, add: silent }) } as unknown as QueueBackend;
+      const acks = new AcceptedAcks({ setAll: silent, getAll: silent });
+      const failed = expect(ingestInto(new Lanes(backend, new Budget({ items: 10, bytes: 1e6 })), acks).accept([ACK])).rejects.toThrow(UnavailableError);
+      await jest.advanceTimersByTimeAsync(9_800);
+      await failed;
+      expect(acks.has('A', null)).toBe(false);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 });
