@@ -75,8 +75,8 @@ function messageSql(name: RuleName, kept: Kept, filters: readonly string[], more
     ...['session.subscribed', 'client.connected', ...more.events].map((event) => `event = '${event}'`),
     // Acks of other topics would leave a tombstone each.
     `(event = 'message.acked' and ${anyTopic([...topics, INBOXES])})`,
-    // Our own deliveries carry the property: they must not come back (promise 8).
-    `(event = '${kept}' and ${dropped ? `reason = 'no_subscribers' and ${anyTopic(topics)} and ` : ''}is_null(${OURS}))`,
+    // Our own deliveries carry the property and are published by REST: they must not come back (promise 8). What a client forwards is a message of its own (promise 24).
+    `(event = '${kept}' and ${dropped ? `reason = 'no_subscribers' and ${anyTopic(topics)} and ` : ''}(is_null(${OURS}) or clientid <> 'http_api'))`,
     // Deliveries of ours only: what EMQX drops of its own is stored anyway, and there may be much of it.
     `(event = 'delivery.dropped' and is_not_null(${OURS}))`,
   ];

@@ -159,7 +159,7 @@ export class World {
   async importUnfiltered(name: string): Promise<void> {
     const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as { rule_engine: { rules: Record<string, { sql: string }> } };
     for (const { sql } of Object.values(file.rule_engine.rules)) {
-      const rule = new Rule(sql.replace(" and is_null(pub_props.'User-Property'.'offline-msgid')", ''));
+      const rule = new Rule(sql.replace(" and (is_null(pub_props.'User-Property'.'offline-msgid') or clientid <> 'http_api')", ''));
       this.emqx.addRule(rule, { url: this.server.url, poolType: 'hash' });
     }
   }

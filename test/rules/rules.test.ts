@@ -116,7 +116,7 @@ test('offline-messages is, word for word, this SQL', () => {
       `CASE WHEN event = 'message.publish' AND is_not_null(pub_props.'Correlation-Data') THEN base64_encode(pub_props.'Correlation-Data') END as correlation_data_base64 ` +
       `FROM "t/#", "$events/session_subscribed", "$events/message_acked", "$events/client_connected", "$events/delivery_dropped" ` +
       `WHERE event = 'session.subscribed' or event = 'client.connected' or (event = 'message.acked' and (topic =~ 't/#' or topic =~ '$offline/#')) ` +
-      `or (event = 'message.publish' and is_null(pub_props.'User-Property'.'offline-msgid')) ` +
+      `or (event = 'message.publish' and (is_null(pub_props.'User-Property'.'offline-msgid') or clientid <> 'http_api')) ` +
       `or (event = 'delivery.dropped' and is_not_null(pub_props.'User-Property'.'offline-msgid'))`,
   );
 });
@@ -176,7 +176,10 @@ describe('the measured events', () => {
     expect(sentOf(select, dropped)).toMatchObject({ reason: 'no_subscribers', topic: 't/1', event: 'message.dropped' });
     expect(passes(select, { ...dropped, topic: 'nosub/1' })).toBe(false);
     expect(passes(select, { ...dropped, reason: 'await_pubrel_timeout' })).toBe(false);
-    expect(passes(select, { ...dropped, pub_props: { 'User-Property': { 'offline-msgid': 'A' } } })).toBe(false);
+    const marked = { ...dropped, pub_props: { 'User-Property': { 'offline-msgid': 'A' } } };
+    expect(passes(select, { ...marked, clientid: 'http_api' })).toBe(false);
+    // Promise 24: a client forwards what it was sent.
+    expect(passes(select, marked)).toBe(true);
     expect(passes(select, eventOf('message.publish', 'text qos1'))).toBe(false);
   });
 

@@ -27,7 +27,7 @@ export function parseSelect(sql: string): Select {
 
 function tokensOf(sql: string): Token[] {
   const tokens: Token[] = [];
-  const pattern = /\s+|'([^']*)'|"([^"]*)"|([A-Za-z][A-Za-z0-9_]*)|(=~|=|[(),.])/gy;
+  const pattern = /\s+|'([^']*)'|"([^"]*)"|([A-Za-z][A-Za-z0-9_]*)|(=~|<>|=|[(),.])/gy;
   while (pattern.lastIndex < sql.length) {
     const at = pattern.lastIndex;
     const match = pattern.exec(sql);
@@ -85,6 +85,10 @@ class Parser {
     if (this.takenSign('=')) {
       const right = this.operand();
       return (event) => left(event) === right(event);
+    }
+    if (this.takenSign('<>')) {
+      const right = this.operand();
+      return (event) => left(event) !== right(event);
     }
     if (this.takenSign('=~')) {
       const right = this.operand();
