@@ -15,6 +15,8 @@ const MUCH = 50;
 const FIRST_PAUSE_MS = 1_000;
 /** A greater one is a clock that is wrong. ms. */
 const MOST_LAG_MS = 10_000;
+/** So many answers about an older connection are not believed. */
+const MOST_STALE = 3;
 const REST_PUBLISHER = 'http_api';
 
 /** EMQX has told what it holds for the client. */
@@ -24,6 +26,7 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
     const session = mailbox.session === null ? null : { ...mailbox.session, connected: false };
     return voided({ ...mailbox, session, asks, askedAt: now }, Infinity);
   }
+  if (isStale(view, mailbox)) return askedInVain({ ...mailbox, asks, askedAt: now }, now);
   const session = sessionOf(mailbox, view);
   const before: Mailbox = { ...mailbox, session, asks, askedAt: now, askAt: null };
   // It has the copies of an older session no more, and what that had subscribed to.
@@ -48,6 +51,16 @@ function isYounger({ createdAt, connectedAt }: SessionView, { session, runs }: M
   const began = Math.min(createdAt, connectedAt);
   const isOlder = ({ at, requestedAt }: Run): boolean => at < began && (requestedAt >= began || requestedAt < createdAt - SAME_MOMENT_MS);
   return (session !== null && session.connectedAt < began - SAME_MOMENT_MS) || runs.some(isOlder);
+}
+
+/** Of an older connection than the one that is known: this process stood still with it, or EMQX has not noted the new one. Clocks may go back: not for ever. */
+function isStale({ connectedAt }: SessionView, { session, asks }: Mailbox): boolean {
+  return session !== null && connectedAt < session.connectedAt - SAME_MOMENT_MS && asks < MOST_STALE;
+}
+
+function askedInVain(mailbox: Mailbox, now: number): Stepped {
+  const askAt = now + FIRST_PAUSE_MS * 2 ** (mailbox.asks - 1);
+  return { mailbox: { ...mailbox, out: marked(mailbox.out, () => false), askAt, doubtUntil: askAt }, freed: [] };
 }
 
 function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Session {

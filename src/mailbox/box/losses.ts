@@ -73,6 +73,7 @@ export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fac
   const next: Mailbox = {
     ...{ ...mailbox, again, budget, out: new Map([...mailbox.out, ...copies]) },
     ...(copies.length > 0 && { movedAt: now }),
+    ...(again.length === 0 && { retryAt: null }),
     ...(stopped && { pausedUntil: now + GRACE_MS }),
   };
   return budget > 0 || stopped ? next : nextTry(next, now);

@@ -1,7 +1,7 @@
 import type { EmqxApi, SessionView } from '../../emqx/api';
 import { RefusedError } from '../../base/errors';
 import type { Fact } from '../box/fact';
-import { SAME_MOMENT_MS } from '../box/asked';
+import { beganSession } from '../box/asked';
 import { clientidOf } from '../../mqtt/consumer';
 import { eachOf } from '../../base/parallel';
 import { doMeet } from '../box/freshness';
@@ -40,8 +40,7 @@ export class Asker {
     }
     if (session === null || !session.connected) return { session, held: null };
     // Of a session that has just begun, for a client of which nothing is on its way, there is nothing to ask.
-    const isNew = session.createdAt >= session.connectedAt - SAME_MOMENT_MS;
-    return { session, held: isNew && isFirst(seat, session.connectedAt) ? null : await this.emqx.held(clientid) };
+    return { session, held: beganSession(session) && isFirst(seat, session.connectedAt) ? null : await this.emqx.held(clientid) };
   }
 }
 

@@ -1,5 +1,5 @@
 import { GRACE_MS, ON_ITS_WAY_MS } from '../../../src/mailbox/times';
-import { Box, NOW, acked, again, connected, copy, disconnected, dropped, due, gated, mailbox, outOf, resent, run, sent, session, subscribed, told, unsubscribed } from './build';
+import { Box, NOW, acked, again, connected, copy, disconnected, dropped, due, gated, mailbox, outOf, resent, run, sent, session, subscribed, told, unsubscribed, view } from './build';
 
 const done = { cursor: null } as const;
 
@@ -314,6 +314,18 @@ describe('a connection', () => {
     box.learn(told(['copy-2'], { createdAt: NOW - 10_000, connectedAt: NOW - 5_000 }));
     expect([box.ids, box.freed]).toEqual([['2'], ['1']]);
     expect(box.mailbox.runs).toHaveLength(1);
+  });
+
+  it('older than the one that is known is not believed: EMQX is asked three times more', () => {
+    const old = { connected: false, connectedAt: NOW - 70_000, createdAt: NOW - 70_000, persistent: false };
+    const box = new Box(mailbox({ out: outOf('1'), runs: [run({ cursor: { topic: 't/a', id: '1' } })], askAt: NOW }));
+    for (const pause of [1_000, 2_000, 4_000]) {
+      expect(box.learn({ kind: 'asked', session: view(old), held: null }).mailbox.session).toMatchObject({ connected: true, expiryMs: 3_600_000 });
+      expect(box.plan).toMatchObject({ run: null, wakeAt: box.now + pause });
+      expect(box.pass(pause).plan.asks).toBe(true);
+    }
+    expect(box.learn({ kind: 'asked', session: view(old), held: null }).mailbox.session?.connected).toBe(false);
+    expect(box.ids).toEqual(['1']);
   });
 
   it('that is gone altogether ends everything', () => {
