@@ -70,12 +70,12 @@ function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies:
 }
 
 /** EMQX gave up a copy: of ours the mailbox must know; any other message stays stored until the client subscribes again. */
-function routeDropped({ topic, clientid, reason, mark }: DeliveryDroppedEvent, policies: readonly Policy[], signer: Signer): Item[] {
+function routeDropped({ id: copyId, topic, clientid, reason, mark }: DeliveryDroppedEvent, policies: readonly Policy[], signer: Signer): Item[] {
   const verified = signer.verified(mark, topic);
   const original = stripInbox(topic)?.topic ?? topic;
   if (verified === null || policyFor(policies, original) === null) return [];
   const own = clientKey(clientid);
-  const dropped = { kind: 'dropped', clientid, topic: original, id: verified.id, reason } as const;
+  const dropped = { kind: 'dropped', clientid, topic: original, id: verified.id, copyId, reason } as const;
   if (verified.kind === 'group') return [{ mail: { ...dropped, to: own, group: verified.mailbox } }];
   const to = addressee(verified, own);
   return to === null ? [] : [{ mail: { ...dropped, to } }];

@@ -191,7 +191,7 @@ describe('a copy that EMQX gave up', () => {
     ...{ type: 'delivery-dropped', id: 'REST', topic: 't/1', clientid: 'c', mark: marked(), at: 1, qos: 1, reason: 'queue_full' },
     ...fields,
   });
-  const mail = (fields: object) => [{ mail: { kind: 'dropped', clientid: 'c', topic: 't/1', id: 'M', reason: 'queue_full', ...fields } }];
+  const mail = (fields: object) => [{ mail: { kind: 'dropped', clientid: 'c', topic: 't/1', id: 'M', copyId: 'REST', reason: 'queue_full', ...fields } }];
 
   it('is told to the mailbox that it was sent from', () => {
     expect(to(dropped())).toEqual(mail({ to: clientKey('c') }));

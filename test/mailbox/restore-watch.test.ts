@@ -17,11 +17,11 @@ function subject({ oldest = null as number | null, kept = null as number | null 
       state: {
         get: async (key) => values.get(key) ?? null,
         set: async (key, value) => void values.set(key, value),
-        lease: async (ids, by) => {
-          await hooks.beforeLease(by);
-          const granted = new Set(leased ? [] : ids);
+        lease: async (claims) => {
+          await hooks.beforeLease(claims[0]?.owner ?? '');
+          const answer = leased ? 'held' : 'granted';
           leased = true;
-          return { granted, own: new Set() };
+          return claims.map(() => answer);
         },
         release: async () => void (leased = false),
       },

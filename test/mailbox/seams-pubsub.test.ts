@@ -198,7 +198,7 @@ describe('one client with several subscriptions', () => {
     world.now += HOUR;
     const client = world.broker.connect('c');
     const at = world.now;
-    await world.arrive({ type: 'connected', clientid: 'c', node: 'n', at });
+    await world.arrive({ type: 'connected', clientid: 'c', node: 'n', at, cleanStart: true, expiryMs: 0, sessionOnly: false });
     expect(world.broker.events.map(({ type }) => type)).toEqual(['subscribed']);
     world.now += 5;
     const own = world.subscribed('c', 't');
@@ -257,7 +257,7 @@ describe('messages that go while they are on their way', () => {
     for (const name of ['c', 'd']) await world.arrive(world.subscribed(name, 't'));
     for (const name of ['c', 'd']) await takeAll(world, world.broker.session(name));
     await world.pass(MINUTE);
-    const purger = new ReadPurger({ store: world.store, policies: world.policies, now: () => world.now });
+    const purger = new ReadPurger({ store: world.store, sequence: world.queue.asSequence(), lanes: { messages: ['messages-0'], clients: ['clients-0', 'clients-1'] }, policies: world.policies, now: () => world.now });
     for (let i = 0; i < 4; i++) await purger.run();
     expect(world.store.messages.size).toBe(0);
     await world.arrive(again, late);

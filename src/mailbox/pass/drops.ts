@@ -1,5 +1,5 @@
 import type { Metrics } from '../../base/metrics';
-import type { MailEvent } from '../../lanes/jobs';
+import type { Dropped, MailEvent } from '../../lanes/jobs';
 import { groupConsumer, mailboxKey } from '../../mqtt/consumer';
 import { splitShare } from '../../mqtt/topic';
 import type { Store } from '../../stores/store';
@@ -23,17 +23,17 @@ export class Drops {
     for (const event of seat.events) {
       if (event.kind !== 'dropped') continue;
       const { group, ...own } = event;
-      if (group === undefined) this.drop(seat, event.id, event.reason);
+      if (group === undefined) this.drop(seat, event);
       else if (await this.isMember(event.clientid, group)) mail.push({ ...own, to: group });
     }
     return mail;
   }
 
-  private drop(seat: Seat, id: string, reason: string): void {
+  private drop(seat: Seat, { id, copyId, reason }: Dropped): void {
     if (!seat.mailbox.out.has(id)) return;
     // EMQX's reasons, and no others, since it is a metric's label.
     this.deps.metrics.deliveriesDropped.inc({ reason: REASONS.has(reason) ? reason : 'other' });
-    seat.learn({ kind: 'dropped', id, reason }, this.deps.now());
+    seat.learn({ kind: 'dropped', id, reason, copyId }, this.deps.now());
   }
 
   /** Others who subscribe to the topic have copies of their own of what a group is sent. */

@@ -24,7 +24,7 @@ export interface Kind {
 
 export const ack = (topic: string, id: string): Item => ({ write: { kind: 'ack', id, topic, clientid: 'c' } });
 /** Something that happens to a mailbox, told apart by `id`. */
-export const mail = (to: string, id: string): MailEvent => ({ to, kind: 'dropped', clientid: 'c', id, topic: 't', reason: 'expired' });
+export const mail = (to: string, id: string): MailEvent => ({ to, kind: 'dropped', clientid: 'c', id, copyId: id, topic: 't', reason: 'expired' });
 
 export const idsOf = (jobs: readonly MessageJob[]): string[] => jobs.flatMap(({ data }) => data.events.map((event) => (event.kind === 'ack' ? event.id : '')));
 export const mailOf = (jobs: readonly ClientJob[]): MailEvent[] => jobs.filter(isMailJob).flatMap(({ data }) => [...data.events]);
