@@ -1,8 +1,8 @@
-import type { HeldMessage, SessionView } from '../../emqx/api';
+import type { HeldView, SessionView } from '../../emqx/api';
 import { splitShare, stripInbox } from '../../mqtt/topic';
 import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
 import type { Fact, Stepped } from './fact';
-import { hasOverlap, MOST_FILTERS } from './freshness';
+import { filtersSince, hasOverlap } from './freshness';
 import { isAtStart, marked, voided } from './losses';
 import { MOST_DOUBLINGS, type Copy, type Mailbox, type Run, type Session } from './mailbox';
 
@@ -35,7 +35,9 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   const { mailbox: next, freed } = isOver ? voided(before, view.createdAt - SAME_MOMENT_MS, Math.min(view.createdAt, view.connectedAt)) : { mailbox: before, freed: [] };
   if (!session.connected) return { mailbox: { ...next, doubtUntil: null }, freed };
   if (held === null) return { mailbox: { ...next, held: new Set() }, freed };
-  return { mailbox: held.kind === 'list' ? compared(next, held.messages, held.complete, now) : guessed(next, view, now), freed };
+  // Of a session that is known to be new EMQX is asked because of another subscription of it, which may be of the same filter.
+  const isFirst = mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt;
+  return { mailbox: held.kind === 'list' ? compared(next, held, isFirst, now) : guessed(next, view, isFirst, now), freed };
 }
 
 /**
@@ -63,7 +65,8 @@ function askedInVain(mailbox: Mailbox, now: number): Stepped {
   return { mailbox: { ...mailbox, out: marked(mailbox.out, () => false), askAt, doubtUntil: askAt }, freed: [] };
 }
 
-function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Session {
+function sessionOf(mailbox: Mailbox, view: SessionView): Session {
+  const { session: known } = mailbox;
   const { connectedAt, connected, persistent } = view;
   const isSame = known !== null && known.connectedAt >= connectedAt;
   return {
@@ -72,12 +75,14 @@ function sessionOf({ session: known, runs }: Mailbox, view: SessionView): Sessio
     isNew: beganSession(view),
     expiryMs: isSame && known.expiryMs !== null ? known.expiryMs : persistent ? null : 0,
     isTold: isSame && known.isTold,
-    filters: isSame ? known.filters : [...new Set(runs.map(({ filter }) => filter))].slice(0, MOST_FILTERS),
+    filters: isSame ? known.filters : filtersSince(mailbox, connectedAt - SAME_MOMENT_MS),
   };
 }
 
+type List = Extract<HeldView, { kind: 'list' }>;
+
 /** By EMQX's own list. What it does not have may be acknowledged, and the event on its way: only after a moment it is lost. */
-function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete: boolean, now: number): Mailbox {
+function compared(mailbox: Mailbox, { messages, complete: isComplete }: List, isFirst: boolean, now: number): Mailbox {
   const listed = new Set(messages.map(({ id }) => id));
   const ours = new Set([...mailbox.out.values()].flatMap(({ emqxId }) => emqxId ?? []));
   const others = messages.filter(({ id }) => !ours.has(id));
@@ -89,7 +94,7 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
   };
   const out = marked(mailbox.out, isMissing);
   const held = new Set(others.map(({ id }) => id));
-  const begins = isBeginning(mailbox) && !(isUntouched(mailbox) && listed.size === 0);
+  const begins = isBeginning(mailbox) && !(isFirst && isUntouched(mailbox) && listed.size === 0);
   const isInDoubt = begins || [...out.values()].some((copy) => copy.isMissing);
   const isMuch = held.size > MUCH || !isComplete;
   return {
@@ -103,12 +108,12 @@ function compared(mailbox: Mailbox, messages: readonly HeldMessage[], isComplete
  * EMQX can't list it (older than 5.7), but it tells how many it has: of more copies than that the oldest are missing, since EMQX drops the oldest and clients
  * acknowledge them first. What it has of its own is delivered while the run waits for the client's silence.
  */
-function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, now: number): Mailbox {
+function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, isFirst: boolean, now: number): Mailbox {
   const copies = [...mailbox.out.values()];
   const isElsewhere = (copy: Copy): boolean => isPerhapsWithAnother(copy, now);
   let missing = Math.max(0, copies.filter((copy) => !isElsewhere(copy)).length - queued - inflight);
   const out = marked(mailbox.out, (copy) => !isElsewhere(copy) && missing-- > 0);
-  const begins = isBeginning(mailbox) && !(isUntouched(mailbox) && queued + inflight === 0);
+  const begins = isBeginning(mailbox) && !(isFirst && isUntouched(mailbox) && queued + inflight === 0);
   const isInDoubt = begins || [...out.values()].some((copy) => copy.isMissing);
   return { ...mailbox, out, held: new Set(), doubtsBySilence: true, doubtUntil: isInDoubt ? now + SILENCE_MS : null };
 }

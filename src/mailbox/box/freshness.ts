@@ -3,7 +3,7 @@ import { splitShare } from '../../mqtt/topic';
 import { intersection } from '../../policies/overlap';
 import { isGroup, type Mailbox } from './mailbox';
 
-export const MOST_FILTERS = 64;
+const MOST_FILTERS = 64;
 
 /**
  * Whether EMQX may hold messages of its own for the client that the filter matches (promise 19): in a session that may be older than its connection, or
@@ -24,6 +24,12 @@ export function hasOverlap({ session }: Mailbox): boolean {
 /** Whether two of the filters can match the same topic. */
 export function doMeet(filters: readonly string[]): boolean {
   return filters.length >= MOST_FILTERS || filters.some((filter, i) => filters.slice(i + 1).some((other) => meet(filter, other)));
+}
+
+/** Subscriptions of a connection, those that it has ended, too, may be told before the connection itself. */
+export function filtersSince({ runs, left }: Mailbox, connectedAt: number): string[] {
+  const times = [...runs.map(({ filter, requestedAt: at }) => ({ filter, at })), ...left];
+  return [...new Set(times.filter(({ at }) => at >= connectedAt).map(({ filter }) => filter))].slice(0, MOST_FILTERS);
 }
 
 export function rememberFilter(mailbox: Mailbox, { filter }: DeliveryRequest): Mailbox {

@@ -1,7 +1,7 @@
 import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS, STORM_MS } from '../times';
 import { asked } from './asked';
-import { MOST_FILTERS, needsAnswer, rememberFilter } from './freshness';
+import { filtersSince, hasOverlap, needsAnswer, rememberFilter } from './freshness';
 import { isRun, type Fact, type RunRef, type Sent, type Stepped } from './fact';
 import { dropped, lost, marked, retried, voided, wanted } from './losses';
 import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
@@ -67,14 +67,12 @@ function connected(mailbox: Mailbox, { at, cleanStart, expiryMs }: Of<'connected
     session: { connectedAt: at, connected: true, isNew, expiryMs, isTold: true, filters: filtersSince(mailbox, at) },
     ...{ held: new Set(), asks: 0, doubtUntil: null, askAt: null, movedAt: now },
   };
-  if (isNew === true) return voided(next, at);
+  if (isNew === true) {
+    const { mailbox: begun, freed } = voided(next, at);
+    return { mailbox: hasOverlap(begun) ? { ...begun, askAt: now } : begun, freed };
+  }
   const isWaiting = next.out.size > 0 || next.runs.length > 0;
   return kept({ ...next, askAt: isWaiting ? now : null });
-}
-
-/** Subscriptions of a connection may be told before the connection itself. */
-function filtersSince({ runs }: Mailbox, at: number): string[] {
-  return [...new Set(runs.filter(({ requestedAt }) => requestedAt >= at).map(({ filter }) => filter))].slice(0, MOST_FILTERS);
 }
 
 /** Its end may be told after the beginning of the next connection. */

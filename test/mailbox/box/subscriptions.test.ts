@@ -63,6 +63,22 @@ describe('a subscription', () => {
     expect(box.pass(ON_ITS_WAY_MS).plan.run).toMatchObject({ filter: 't/+' });
   });
 
+  it('that is made again later waits for acknowledgements of what EMQX brought meanwhile, though EMQX holds nothing any more', () => {
+    const box = fresh().learn(sent([]), subscribed({ at: NOW + 5_000 }), gated(), told([], { createdAt: NOW - 50, connectedAt: NOW - 50 }));
+    expect(box.plan).toMatchObject({ run: null, wakeAt: NOW + ON_ITS_WAY_MS });
+    expect(box.pass(ON_ITS_WAY_MS).plan.run).not.toBeNull();
+  });
+
+  it('that follows one which was ended is no first one, whoever tells of the connection', () => {
+    const session = { createdAt: NOW - 50, connectedAt: NOW - 50 };
+    const facts = [subscribed({ filter: 't/+', at: NOW - 20 }), unsubscribed(NOW - 10, 't/+'), subscribed()];
+    const asked = new Box(emptyMailbox('c')).learn(...facts, gated(), told([], session));
+    expect(asked.plan).toMatchObject({ run: null, wakeAt: NOW + ON_ITS_WAY_MS });
+    const informed = new Box(emptyMailbox('c')).learn(...facts, connected(NOW - 50, true), gated());
+    expect(informed.mailbox.session?.filters).toEqual(['t/a', 't/+']);
+    expect(informed.plan).toMatchObject({ asks: true, run: null });
+  });
+
   it('that has nothing in common with the others of the connection is not asked for', () => {
     expect(fresh().learn(sent([]), subscribed({ filter: 'u/+', at: NOW + 5_000 }), gated('u/+')).plan).toMatchObject({ asks: false, run: { filter: 'u/+' } });
   });
