@@ -95,6 +95,7 @@ export class Sender {
       await this.claiming.free(parcel, [...of('no-subscribers'), ...of('unsent')], once);
       await this.settling.settle(parcel, unclocked);
       await this.settling.refuse(parcel, due, outcomes);
+      await this.claiming.free(parcel, of('refused'), once);
       // What was published is noted; the run tries the others again by itself.
       const unsent = outcomes.find((outcome) => outcome.result === 'unsent');
       if (unsent?.result === 'unsent') seat.error = unsent.error;
