@@ -12,8 +12,11 @@ export interface RestOptions {
   readonly configure: (config: Record<string, unknown>) => void;
 }
 
-/** A way in which EMQX may fail: hang, do what it is asked and break the connection before it answers, or answer with a status. */
-export type Outage = 'hang' | 'lose-answer' | number | null;
+/**
+ * A way in which EMQX may fail: hang, break the connection before it does what it is asked (`lose-request`) or after it (`lose-answer`), or answer with
+ * a status.
+ */
+export type Outage = 'hang' | 'lose-request' | 'lose-answer' | number | null;
 
 const MAX_BODY = 8 * 1024 * 1024;
 /** cowboy's max_request_line_length, less the rest of the line. */
@@ -38,6 +41,8 @@ export class Rest {
   /** EMQX's clock. ms. */
   clockAheadMs = 0;
   outage: Outage = null;
+  /** Only requests whose method and URL it matches meet an outage. */
+  spoiled: { route: RegExp; outage: Outage } | null = null;
   /** EMQX before 5.7 doesn't list what a session holds. */
   listsSessions = true;
   /** Called before a request is answered: what a client does at that moment. */
@@ -61,6 +66,7 @@ export class Rest {
     this.subscribes.length = 0;
     this.refused = 0;
     this.outage = null;
+    this.spoiled = null;
     this.listsSessions = true;
     this.before = () => undefined;
     this.hold = null;
@@ -69,15 +75,21 @@ export class Rest {
   private async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    if (this.outage !== null) this.refused++;
+    if (this.outageOf(request) !== null) this.refused++;
     if (this.hold?.url.test(request.url ?? '')) await this.hold.until;
-    if (this.outage === 'hang') return;
-    const { outage } = this;
+    const outage = this.outageOf(request);
+    if (outage === 'hang') return;
+    if (outage === 'lose-request') return void response.destroy();
     const { status, body } = typeof outage === 'number' ? { status: outage, body: { code: 'DOWN' } } : this.answer(request, Buffer.concat(chunks));
     if (outage === 'lose-answer') return void response.destroy();
     const date = new Date(Date.now() + this.clockAheadMs).toUTCString();
     response.writeHead(status, { 'content-type': 'application/json', date });
     response.end(body === undefined ? undefined : JSON.stringify(body));
+  }
+
+  private outageOf({ method, url }: IncomingMessage): Outage {
+    const isSpoiled = this.spoiled?.route.test(`${method} ${url}`) === true;
+    return this.outage ?? (isSpoiled ? (this.spoiled?.outage ?? null) : null);
   }
 
   private answer(request: IncomingMessage, body: Buffer): Answer {

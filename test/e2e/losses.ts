@@ -1,0 +1,87 @@
+import { GRACE_MS } from '../../src/mailbox/times';
+import { newId } from '../support/messages';
+import { publishEvent } from '../support/events';
+import { waitFor } from '../support/wait';
+import type { Stage, Suite } from './stage';
+
+/** What EMQX loses without a word, and answers of EMQX that are lost. */
+export const losses: Suite = { name: 'losses', policies: [{ filter: 't/23/#', window: 100 }], tests };
+
+function tests(stage: Stage): void {
+  const texts = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
+  const store = async (topic: string, count: number) => {
+    await stage.world.post(texts(count).map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) })));
+    await stage.world.storedCount(count);
+  };
+
+  // The guards: stalledAt in plan.ts, `compared` in asked.ts. 60 of a window of 100 are more than the half that stops a run.
+  it('promise 23: what EMQX drops from its queue without telling is sent again', async () => {
+    const { world } = stage;
+    world.emqx.renew({ inflight: 40, silent: true });
+    await store('t/23/queue', 150);
+    const subscriber = await world.subscriber('c23 queue');
+    const acknowledge = subscriber.holdAcks();
+    await subscriber.subscribe('t/23/queue');
+    await waitFor('a window', () => world.delivered.length === 100);
+    await world.quiet();
+    const session = world.emqx.broker.sessions.get('c23 queue');
+    const queued = new Set(session?.queue.map(({ message }) => message.id));
+    expect(session?.dropSilently(({ id }) => queued.has(id))).toBe(60);
+    acknowledge();
+    await world.storedCount(110);
+    await world.quiet();
+    // It is silent for longer than EMQX's queue would be.
+    await world.timePasses();
+    await world.storedCount(0);
+    expect([...subscriber.texts].sort()).toEqual([...texts(150)].sort());
+  });
+
+  it('promise 23: a window that EMQX has lost as a whole is sent again', async () => {
+    const { world } = stage;
+    world.emqx.renew({ inflight: 40, silent: true });
+    await store('t/23/all', 150);
+    const subscriber = await world.subscriber('c23 all');
+    const acknowledge = subscriber.holdAcks();
+    await subscriber.subscribe('t/23/all');
+    await waitFor('a window', () => world.delivered.length === 100);
+    await world.quiet();
+    expect(world.emqx.broker.sessions.get('c23 all')?.dropSilently()).toBe(100);
+    // EMQX knows nothing of what these acknowledge.
+    acknowledge();
+    await world.quiet();
+    expect(await world.stored()).toHaveLength(150);
+    await world.timePasses();
+    await world.storedCount(0);
+    expect(new Set(subscriber.texts)).toEqual(new Set(texts(150)));
+  });
+
+  // The guards: LostAnswerError is final in Publisher, its copies are kept with an unknown id, and `compared` looks for them.
+  it.each([
+    ['has published it', 'lose-answer'],
+    ['has not published it', 'lose-request'],
+  ] as const)('promise 9: when the answer to a publish is lost and EMQX %s, it comes once', async (which, outage) => {
+    const { world } = stage;
+    const topic = `t/lost/${outage}`;
+    await store(topic, 20);
+    const subscriber = await world.subscriber(`lost ${outage}`);
+    world.emqx.rest.spoiled = { route: /^POST .*\/publish/, outage };
+    await subscriber.subscribe(topic);
+    await waitFor('the publish', () => world.emqx.rest.refused > 0);
+    const refused = performance.now();
+    world.emqx.rest.spoiled = null;
+    if (outage === 'lose-answer') {
+      expect(await subscriber.receives(20)).toEqual(texts(20));
+      await world.storedCount(0);
+    }
+    await world.quiet();
+    // Nothing is sent again before the look.
+    expect(performance.now() - refused).toBeLessThan(GRACE_MS);
+    expect(world.delivered).toHaveLength(outage === 'lose-answer' ? 20 : 0);
+    await world.timePasses();
+    expect(await subscriber.receives(20)).toEqual(texts(20));
+    await world.storedCount(0);
+    await world.timePasses();
+    expect(subscriber.texts).toEqual(texts(20));
+    expect(which).not.toBe('');
+  });
+}
