@@ -59,3 +59,7 @@ export interface Stepped {
 export function isRun(run: RunRef, { clientid, filter }: RunRef): boolean {
   return run.clientid === clientid && run.filter === filter;
 }
+
+export const kept = (mailbox: Mailbox): Stepped => ({ mailbox, freed: [] });
+
+export type Of<Kind extends Fact['kind']> = Extract<Fact, { kind: Kind }>;

@@ -119,3 +119,8 @@ function withAgain(mailbox: Mailbox, copies: readonly [string, Copy][]): Again[]
 export function marked(out: Mailbox['out'], isMissing: (copy: Copy) => boolean): Mailbox['out'] {
   return new Map([...out].map(([id, copy]) => [id, { ...copy, isMissing: isMissing(copy) }]));
 }
+
+/** With nothing to be sent again there is nothing to wait for. */
+export function withoutTries(mailbox: Mailbox): Mailbox {
+  return mailbox.again.length > 0 ? mailbox : { ...mailbox, budget: 0, retryAt: null };
+}

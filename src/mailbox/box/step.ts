@@ -1,15 +1,13 @@
-import { matches, splitShare } from '../../mqtt/topic';
-import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS, STORM_MS } from '../times';
+import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS } from '../times';
 import { asked } from './asked';
-import { filtersSince, hasOverlap, needsAnswer, rememberFilter } from './freshness';
-import { isRun, type Fact, type RunRef, type Sent, type Stepped } from './fact';
-import { dropped, lost, marked, retried, voided, wanted } from './losses';
-import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
+import { connected, disconnected } from './connections';
+import { isRun, kept, type Fact, type Of, type RunRef, type Sent, type Stepped } from './fact';
+import { dropped, lost, marked, retried, withoutTries } from './losses';
+import { isGroup, START, type Mailbox, type Run } from './mailbox';
+import { subscribed, unsubscribed } from './subscriptions';
 
 /** How many copies that EMQX dropped may be sent again for each acknowledgement: what its queue had no room for comes back slowly. */
 const AGAIN_PER_ACK = 2;
-const MOST_LEFT = 64;
-const MOST_MEMBERS = 8;
 /** While EMQX holds messages of its own, they are looked at again after so long, and less and less often. ms. */
 const HELD_LOOK_MS = 30_000;
 const MOST_DOUBLINGS = 4;
@@ -47,111 +45,6 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'repeated':
       return kept({ ...mailbox, runs: mailbox.runs.map((run) => ({ ...run, behind: run.behind ?? 'note' })) });
   }
-}
-
-const kept = (mailbox: Mailbox): Stepped => ({ mailbox, freed: [] });
-
-type Of<Kind extends Fact['kind']> = Extract<Fact, { kind: Kind }>;
-
-/** A clean session has none of what the last one had; one that resumes may have all of it, and EMQX is asked when something depends on it. */
-function connected(mailbox: Mailbox, { at, cleanStart, expiryMs }: Of<'connected'>, now: number): Stepped {
-  const { session } = mailbox;
-  if (session !== null && at < session.connectedAt) return kept(mailbox);
-  if (session !== null && at === session.connectedAt) {
-    const isNew = session.isNew ?? (cleanStart === true ? true : null);
-    return kept({ ...mailbox, session: { ...session, isNew, isTold: true, expiryMs: expiryMs ?? session.expiryMs } });
-  }
-  const isNew = cleanStart === true ? true : null;
-  const next: Mailbox = {
-    ...mailbox,
-    session: { connectedAt: at, connected: true, isNew, expiryMs, isTold: true, filters: filtersSince(mailbox, at) },
-    ...{ held: new Set(), asks: 0, doubtUntil: null, askAt: null, movedAt: now },
-  };
-  if (isNew === true) {
-    const { mailbox: begun, freed } = voided(next, at);
-    return { mailbox: hasOverlap(begun) ? { ...begun, askAt: now } : begun, freed };
-  }
-  const isWaiting = next.out.size > 0 || next.runs.length > 0;
-  return kept({ ...next, askAt: isWaiting ? now : null });
-}
-
-/** Its end may be told after the beginning of the next connection. */
-function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconnected'>, now: number): Stepped {
-  const { session } = mailbox;
-  if (session !== null && (connectedAt ?? at) < session.connectedAt) return kept(mailbox);
-  const isKnown = session !== null && (connectedAt ?? session.connectedAt) === session.connectedAt;
-  // Of a connection whose beginning was not told yet it is not known whether its session outlives it.
-  const known = isKnown ? session : { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: session?.filters ?? [] };
-  // Who has subscribed since is there: nobody has told of that connection yet, or nobody will.
-  const isBack = mailbox.runs.some(({ requestedAt }) => requestedAt > at);
-  if (isBack) return kept({ ...mailbox, session: presentAgain({ ...known, connected: false }), askAt: now });
-  const next: Mailbox = { ...mailbox, session: { ...known, connected: false }, askAt: null, doubtUntil: null };
-  return known.expiryMs === 0 ? voided(next, at + 1) : kept(next);
-}
-
-/** Reads the filter from its start, unless that is what a moment ago was begun (promise 9). */
-function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now: number): Stepped {
-  const { clientid, filter, qos, at } = request;
-  if (mailbox.left.some((left) => isRun(left, request) && left.at >= at)) return kept(mailbox);
-  const isOwn = (run: Run) => run.filter === filter && (!isGroup(mailbox) || run.clientid === clientid);
-  const before = mailbox.runs.find(isOwn);
-  const isOfThisConnection = before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
-  const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
-  if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, at, now));
-  const isShared = splitShare(filter).group !== null;
-  const run: Run = {
-    ...{ clientid, filter, qos, at: isStorm ? before.at : at, requestedAt: at, cursor: START, behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 },
-    ...{ sent: isStorm ? before.sent : 0, window: null, leavesRetained: !isShared, lookAt: now + GRACE_MS, looks: 0, isBlocked: false, hasInbox: false },
-  };
-  const others = mailbox.runs.filter((each) => !isOwn(each));
-  const ofFilter = others.filter((each) => each.filter === filter).slice(0, MOST_MEMBERS - 1);
-  const runs = [...others.filter((each) => each.filter !== filter), run, ...ofFilter];
-  // The run reads in its place what EMQX had dropped.
-  const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
-  const isAsked = needsAnswer(mailbox, request);
-  const left = mailbox.left.filter((each) => !isRun(each, request));
-  const next: Mailbox = { ...mailbox, session: presentAgain(mailbox.session), runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null, budget: 0 }), ...(isAsked && { askAt: now, asks: 0 }) };
-  if (!isGroup(mailbox)) return kept(rememberFilter(next, request));
-  // What the group's other members have for longer than that is sent to this one.
-  const isOld = (copy: Copy): boolean => copy.filter === filter && copy.sentAt < at - GRACE_MS;
-  return lost({ ...next, out: marked(next.out, isOld) }, now);
-}
-
-/** Who subscribes is there: another connection began, and nobody has told of it. */
-function presentAgain(session: Mailbox['session']): Mailbox['session'] {
-  return session === null || session.connected ? session : { ...session, connected: true, isNew: null, isTold: false };
-}
-
-/** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */
-function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbox {
-  const { session, runs } = mailbox;
-  const isTold = session?.isTold === true;
-  // The first of the storm may come late: what was published after it EMQX has delivered.
-  const isEarlier = at < run.at && at >= (session?.connectedAt ?? -Infinity);
-  const began = isEarlier && at > run.at - STORM_MS ? at : run.at;
-  const noted = runs.map((each) => (each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt) } : each));
-  const isBack = session?.connected === false && at > run.requestedAt;
-  const isInDoubt = isBack || ((!isTold || isEarlier) && !isGroup(mailbox));
-  return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now }) };
-}
-
-function unsubscribed(mailbox: Mailbox, fact: Of<'unsubscribed'>, now: number): Stepped {
-  const { clientid, filter, at } = fact;
-  const newest: Left = { clientid, filter, at: Math.max(at, ...mailbox.left.filter((left) => isRun(left, fact)).map((left) => left.at)) };
-  const own = mailbox.runs.find((run) => isRun(run, fact));
-  const isOver = own === undefined || own.requestedAt <= at;
-  const left = [...mailbox.left.filter((each) => !isRun(each, fact)), newest].slice(-MOST_LEFT);
-  if (own !== undefined && !isOver && own.at > at) return kept({ ...mailbox, left });
-  const runs = mailbox.runs.filter((run) => run !== own);
-  // It was told late: what looked like one storm were two subscriptions.
-  if (own !== undefined && !isOver) return subscribed({ ...mailbox, runs, left }, { ...own, at: own.requestedAt }, now);
-  const next = { ...mailbox, runs, left };
-  return kept(withoutTries({ ...next, again: mailbox.again.flatMap((each) => wanted(next, each) ?? []) }));
-}
-
-/** With nothing to be sent again there is nothing to wait for. */
-function withoutTries(mailbox: Mailbox): Mailbox {
-  return mailbox.again.length > 0 ? mailbox : { ...mailbox, budget: 0, retryAt: null };
 }
 
 function acked(mailbox: Mailbox, id: string, isCopy: boolean, now: number): Mailbox {
