@@ -36,7 +36,7 @@ export class PassWorld {
   /** What happens while EMQX publishes; an error is EMQX's. */
   publishing: () => void | Promise<void> = () => undefined;
   /** Of a client that has just begun its session, if the test says nothing else. */
-  session: (clientid: string) => SessionView | null = () => ({ connected: true, connectedAt: 9_900, createdAt: 9_900, persistent: false, durable: false, queued: 0, inflight: 0 });
+  session: (clientid: string) => SessionView | null = () => ({ connected: true, connectedAt: 19_800, createdAt: 19_800, persistent: false, durable: false, queued: 0, inflight: 0 });
   held: HeldView = { kind: 'list', messages: [], complete: true };
   progress: (lane: string) => LaneProgress = () => ({ tail: 0, oldest: null, waiting: null });
   private readonly pass: MailPass;
@@ -109,7 +109,7 @@ export class PassWorld {
 }
 
 export const deliver = (clientid: string, filter: string, fields: Partial<DeliveryRequest> = {}): MailEvent => {
-  const request: DeliveryRequest = { clientid, filter, qos: 1, at: 10_000, ...fields };
+  const request: DeliveryRequest = { clientid, filter, qos: 1, at: 19_900, ...fields };
   return { to: mailboxKey(consumerOf(request)), kind: 'deliver', request };
 };
 /** Of a delivery of ours, in the client's own mailbox. */

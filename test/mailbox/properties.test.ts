@@ -1,9 +1,6 @@
 import fc from 'fast-check';
-import type { Drop } from '../../src/lanes/jobs';
-import { givenUp, nextRound, settled, takenAgain } from '../../src/mailbox/deliver/drops';
 import { isStored, policyFor } from '../../src/policies/policy';
 import { inboxFilter, inboxTopic, isWildcard, matches, splitShare, stripInbox } from '../../src/mqtt/topic';
-import { EMPTY, inFlightCount, sent, subscribed, wantsMore, type Window } from '../../src/mailbox/deliver/window';
 import type { Policy } from '../../src/config/policies';
 import { topicRange } from '../../src/stores/shared/topic-range';
 import { message } from '../support/messages';
@@ -94,96 +91,6 @@ describe('policies', () => {
   });
 });
 
-describe('windows', () => {
-  const id = fc.constantFrom(...Array.from({ length: 12 }, (_, i) => `M${i}`));
-  const drop = fc.record<Drop>({ clientid: fc.constant('c'), id, topic: fc.constant('t'), qos: fc.constantFrom(0, 1, 2), reason: fc.constantFrom('queue_full', 'expired', 'too_large', 'unknown') });
-  const step = fc.oneof(
-    fc.record({ kind: fc.constant('sent' as const), ids: fc.uniqueArray(id), at: fc.nat(10_000) }),
-    // In any order, more than once, unknown ones too.
-    fc.record({ kind: fc.constant('acked' as const), ids: fc.array(id) }),
-    fc.record({ kind: fc.constant('dropped' as const), drops: fc.array(drop) }),
-    fc.record({ kind: fc.constant('subscribed' as const), at: fc.nat(10_000), filter: fc.constantFrom('t', '#') }),
-    fc.record({ kind: fc.constant('settled' as const), id }),
-  );
-
-  it('know at any time what is on its way, and what was dropped is not also in flight', () => {
-    fc.assert(
-      fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
-        let window: Window = EMPTY;
-        const flying = new Set<string>();
-        for (const each of steps) {
-          if (each.kind === 'sent') {
-            // As the sender does: what is on its way is not sent, and what is sent is no longer to be sent again.
-            const ids = each.ids.filter((one) => !flying.has(one));
-            window = sent(ids.reduce(settled, window), ids, each.at);
-            ids.forEach((one) => flying.add(one));
-          } else if (each.kind === 'acked') {
-            window = takenAgain(window, each.ids);
-            each.ids.forEach((one) => flying.delete(one));
-            expect((window.dropped?.refs ?? []).some((ref) => each.ids.includes(ref.id))).toBe(false);
-          } else if (each.kind === 'dropped') {
-            const result = givenUp(window, each.drops);
-            window = result.window;
-            expect(new Set(result.ids)).toEqual(new Set(each.drops.map((one) => one.id).filter((one) => flying.has(one))));
-            result.ids.forEach((one) => flying.delete(one));
-          } else if (each.kind === 'subscribed') {
-            const result = subscribed(window, { clientid: 'c', filter: each.filter, qos: 1, at: each.at }, 0);
-            window = result.window;
-            result.lost.forEach((one) => flying.delete(one));
-          } else {
-            window = settled(window, each.id);
-          }
-          expect(new Set(Object.keys(window.inFlight))).toEqual(flying);
-          const refs = (window.dropped?.refs ?? []).map((ref) => ref.id);
-          expect(new Set(refs).size).toBe(refs.length);
-          expect(refs.filter((one) => flying.has(one))).toEqual([]);
-          expect(window.runs.map((run) => run.filter)).toEqual([...new Set(window.runs.map((run) => run.filter))]);
-        }
-      }),
-      { numRuns: 2_000 },
-    );
-  });
-
-  it('acknowledgements have the same effect in any order and however often they come', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(id), fc.array(id), fc.infiniteStream(fc.nat()), (ids, acks, random) => {
-        const start = sent(EMPTY, ids, 1);
-        const shuffled = acks.map((ack) => ({ ack, key: random.next().value as number })).sort((a, b) => a.key - b.key).map(({ ack }) => ack);
-        const oneByOne = [...shuffled, ...shuffled].reduce((window, ack) => takenAgain(window, [ack]), start);
-        expect(oneByOne).toEqual(takenAgain(start, acks));
-        expect(inFlightCount(oneByOne)).toBe(ids.filter((one) => !acks.includes(one)).length);
-      }),
-    );
-  });
-
-  it('a client that drops everything is left alone after a few rounds', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(id, { minLength: 1 }), (ids) => {
-        let window = sent(EMPTY, ids, 1);
-        let rounds = 0;
-        for (;;) {
-          const all = Object.keys(window.inFlight).map((one) => ({ clientid: 'c', id: one, topic: 't', qos: 1 as const, reason: 'queue_full' }));
-          const next = nextRound(givenUp(window, all).window);
-          if (next.round === null) return expect(rounds).toBe(5);
-          expect(next.round).toBe(rounds++);
-          window = sent(settled(next.window, next.window.dropped?.refs[0]?.id ?? ''), [next.window.dropped?.refs[0]?.id ?? ''], 1);
-        }
-      }),
-    );
-  });
-
-  it('want more only when half is free', () => {
-    fc.assert(
-      fc.property(fc.uniqueArray(id), fc.integer({ min: 1, max: 30 }), (ids, size) => {
-        const { window } = subscribed(sent(EMPTY, ids, 1), { clientid: 'c', filter: 't', qos: 1, at: 1 }, 0);
-        const runs = window.runs.map((run) => ({ ...run, window: size }));
-        expect(wantsMore({ ...window, runs })).toBe(ids.length <= size / 2);
-        expect(wantsMore({ ...window, runs: [] })).toBe(false);
-      }),
-    );
-  });
-});
-
 /** Everything together, with clients, acks and drops in any order: the whole way of the messages. */
 describe('any interleaving', () => {
   type Step = { kind: 'subscribe'; filter: string; qos: 0 | 1 | 2 } | { kind: 'ack' | 'drop'; count: number } | { kind: 'pass'; ms: number } | { kind: 'publish' | 'reconnect' };
@@ -223,7 +130,7 @@ describe('any interleaving', () => {
             world.broker.sessions.delete('c');
             client = world.broker.session('c');
           }
-          expect(Object.keys(await world.inFlight('c')).length).toBeLessThanOrEqual(size);
+          expect((await world.inFlight('c')).length).toBeLessThanOrEqual(size);
         }
         // In the end it subscribes to everything, and takes it.
         await world.pass(70_000);
@@ -237,7 +144,8 @@ describe('any interleaving', () => {
         expect(received).toEqual(new Set(published));
         expect(world.store.messages.size).toBe(0);
         while (client.unacknowledged.length > 0) await world.acknowledge(client, 3);
-        await world.pass(3_700_000);
+        // The last look at it is some time after the last acknowledgement.
+        await world.pass(2 * 3_700_000);
         expect(world.delayed).toEqual([]);
         expect(world.state.size()).toBe(0);
       }),

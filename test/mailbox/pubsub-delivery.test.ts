@@ -1,132 +1,103 @@
-import type { Delivery, EmqxApi } from '../../src/emqx/api';
-import { Deliverer } from '../../src/mailbox/deliver/deliverer';
-import { Signer } from '../../src/mailbox/signature';
-import { createMetrics } from '../../src/base/metrics';
-import type { DeliveryRequest } from '../../src/lanes/jobs';
-import type { SharedState } from '../../src/lanes/state';
-import type { Store } from '../../src/stores/store';
-import { MemoryStore } from '../support/memory-store';
+import type { DeliveryRequest, MailEvent } from '../../src/lanes/jobs';
+import { clientKey } from '../../src/mqtt/consumer';
+import type { Policy } from '../../src/config/policies';
 import { message } from '../support/messages';
-import { policy } from '../support/policies';
+import { acked, deliver, PassWorld } from './pass-world';
 
-async function subject(fields: Parameters<typeof policy>[0] = {}) {
-  const store = new MemoryStore();
-  await store.saveMessages(['A', 'B', 'C'].map((id) => message({ topic: 't', id, publishReceivedAt: 1 })));
-  const [values, leases] = [new Map<string, string>(), new Map<string, string>()];
-  const published: string[] = [];
-  const opened: string[] = [];
-  const turns: unknown[] = [];
-  const later: number[] = [];
-  const state: SharedState = {
-    getOrSet: async (_key, value) => value,
-    get: async (key) => values.get(key) ?? null,
-    set: async (key, value) => void values.set(key, value),
-    delete: async (key) => void values.delete(key),
-    raise: async () => undefined,
-    setAll: async () => undefined,
-    getAll: async () => new Map(),
-    lease: async (ids, owner) => {
-      const granted = ids.filter((id) => !leases.has(id));
-      for (const id of granted) leases.set(id, owner);
-      return { granted: new Set(granted), own: new Set(ids.filter((id) => !granted.includes(id) && leases.get(id) === owner)) };
-    },
-    release: async (ids) => ids.forEach((id) => leases.delete(id)),
-    purge: async () => false,
-  };
-  const deliverer = new Deliverer({
-    store: store as unknown as Store,
-    emqx: {
-      subscribe: async (clientid: string) => (opened.push(clientid), 'subscribed'),
-      publish: async (messages: Delivery[]) => {
-        published.push(...messages.map(({ topic, properties }) => `${topic} ${properties.userProperties['offline-msgid']}`));
-        return messages.map(() => ({ result: 'delivered' as const }));
-      },
-    } as unknown as EmqxApi,
-    state,
-    lanes: {
-      forget: async () => undefined,
-      recheck: async () => undefined,
-      recheckLater: async (_requests, delay) => void later.push(delay),
-      resumeLater: async () => undefined,
-      dropped: async () => undefined,
-      progress: async () => undefined,
-      turn: async (...args) => void turns.push(args),
-    },
-    policies: [policy({ mode: 'pubsub', deliverTo: 'inbox', ...fields })],
-    signer: new Signer('key'),
-    acks: { known: async () => new Set() },
-    metrics: createMetrics(),
-    setAside: async () => undefined,
-    now: () => 20_000,
-  });
-  const request = (clientid: string, more: Partial<DeliveryRequest> = {}): DeliveryRequest => ({ clientid, filter: 't', qos: 1, at: 10_000, ...more });
-  const subscribe = (...requests: DeliveryRequest[]) => deliverer.handle({ name: 'subscribed', data: { requests, turn: true } }, false);
-  return { store, deliverer, published, opened, turns, later, request, subscribe };
+const SESSION = { connected: true, persistent: true, durable: false, queued: 0, inflight: 0 };
+
+/** A, B and C are stored of t, and delivered to inboxes. */
+async function subject(fields: Partial<Policy> = {}, ids: readonly string[] = ['A', 'B', 'C']) {
+  const world = new PassWorld({ mode: 'pubsub', deliverTo: 'inbox', ...fields });
+  await world.stored('t', ...ids);
+  world.store.subscriptions.push({ clientid: 'c', topic: 't', qos: 1 });
+  const subscribe = async (clientid: string, more: Partial<DeliveryRequest> = {}, ...before: MailEvent[]) =>
+    expect(await world.handle([...before, deliver(clientid, more.filter ?? 't', more)])).toEqual([]);
+  const read = async (...all: string[]) => expect(await world.handle(all.map((id) => acked('c', id, 't', { isRead: true })))).toEqual([]);
+  return { world, subscribe, read };
 }
 
 describe('delivery in pubsub mode', () => {
-  it('waits for its turn in the lane', async () => {
-    const { deliverer, published, turns, request } = await subject();
-    await deliverer.handle({ name: 'subscribed', data: { requests: [request('c')] } }, false);
-    expect(published).toEqual([]);
-    expect(turns).toEqual([['subscribed', [request('c')]]]);
-    await deliverer.handle({ name: 'gathered', data: { requests: [request('c')], then: 'recheck' } }, false);
-    expect(turns[1]).toEqual(['recheck', [request('c')], true]);
-  });
-
   it('sends each consumer what it has not read: a message that is on its way to one is free for the other', async () => {
-    const { store, published, request, subscribe } = await subject();
-    await store.putPositions([{ consumer: 'd', topic: 't', id: 'A', receipts: ['C'] }]);
-    await subscribe(request('c'));
-    await subscribe(request('d'));
-    expect(published).toEqual(['$offline/c/t A', '$offline/c/t B', '$offline/c/t C', '$offline/d/t B']);
+    const { world, subscribe } = await subject();
+    await world.store.putPositions([{ consumer: 'd', topic: 't', id: 'A', receipts: ['C'] }]);
+    await subscribe('c');
+    await subscribe('d');
+    expect(world.published).toEqual(['$offline/c/t A', '$offline/c/t B', '$offline/c/t C', '$offline/d/t B']);
   });
 
-  it('has one window for a group, and sends to the member that subscribed', async () => {
-    const { published, later, request, subscribe } = await subject();
-    const of = (clientid: string) => request(clientid, { filter: '$share/g/t', consumer: '$share/g' });
-    await subscribe(of('m1'));
-    await subscribe({ ...of('m2'), at: 19_000 + 4_000 });
-    expect(published).toEqual(['A', 'B', 'C'].map((id) => `$offline/m1/t ${id}`));
-    // The other member may still acknowledge: after the grace, not after a storm.
-    expect(later).toEqual([10_000, 10_000]);
+  it('has one mailbox for a group, and sends to the member that subscribed', async () => {
+    const { world, subscribe } = await subject();
+    const of = (at: number) => ({ filter: '$share/g/t', consumer: '$share/g', at });
+    await subscribe('m1', of(19_000));
+    await subscribe('m2', of(19_900));
+    expect(world.published).toEqual(['A', 'B', 'C'].map((id) => `$offline/m1/t ${id}`));
+    expect(await world.out('$share/g')).toEqual(['A', 'B', 'C']);
+    // The other member may still acknowledge.
+    await world.until(60_000);
+    expect(world.published).toHaveLength(3);
   });
 
-  // Promise 6. The guard is upToUncertain in Sender: a client that reconnects at once would get C before A and B.
-  it('promise 6: sends nothing behind what may be lost with the last connection, until that is acknowledged or sent again', async () => {
-    const { store, deliverer, published, later, request, subscribe } = await subject();
-    store.messages.delete('C');
-    await subscribe(request('c'));
-    expect(published).toEqual(['$offline/c/t A', '$offline/c/t B']);
-    await store.saveMessages([message({ topic: 't', id: 'C', publishReceivedAt: 2 })]);
-    published.length = 0;
-    await subscribe(request('c', { at: 21_000 }));
-    expect(published).toEqual([]);
-    expect(later).toContain(2_000);
-    await deliverer.handle({ name: 'recheck', data: { requests: [request('c', { at: 21_000 })], turn: true } }, false);
-    expect(published).toEqual(['$offline/c/t A', '$offline/c/t B', '$offline/c/t C']);
+  describe('to a client that comes back to its session (promise 19)', () => {
+    /** It was sent A and B, and connects anew. */
+    async function back(holds: readonly string[]) {
+      const all = await subject({}, ['A', 'B']);
+      const { world, subscribe } = all;
+      world.session = () => ({ ...SESSION, connectedAt: 19_800, createdAt: 5_000 });
+      world.held = { kind: 'list', messages: [], complete: true };
+      await subscribe('c');
+      await world.until(21_600);
+      expect(world.published).toEqual(['$offline/c/t A', '$offline/c/t B']);
+      await world.store.saveMessages([message({ topic: 't', id: 'C', publishReceivedAt: 2 })]);
+      const emqxIds = new Map([...((await world.mailbox('c'))?.out ?? [])].map(([id, { emqxId }]) => [id, emqxId ?? '']));
+      world.requests.length = 0;
+      world.held = { kind: 'list', messages: holds.map((id) => ({ id: emqxIds.get(id) ?? '', topic: '$offline/c/t', from: 'http_api' })), complete: true };
+      world.session = () => ({ ...SESSION, connectedAt: 25_000, createdAt: 5_000 });
+      world.now = 25_200;
+      await subscribe('c', { at: 25_100 });
+      return all;
+    }
+
+    // Promise 6: it would get C before A and B. The guard is doubtUntil.
+    it('sends nothing behind what may be lost with the last connection, until that is acknowledged or sent again', async () => {
+      const { world } = await back([]);
+      expect(world.published).toEqual([]);
+      await world.until(26_100);
+      expect(world.published).toEqual([]);
+      await world.until(27_000);
+      expect(world.published).toEqual(['$offline/c/t A', '$offline/c/t B', '$offline/c/t C']);
+    });
+
+    it('goes on when it was not lost: its acknowledgements were on their way', async () => {
+      const { world, read } = await back([]);
+      await read('A', 'B');
+      await world.until(27_000);
+      expect(world.published).toEqual(['$offline/c/t C']);
+    });
+
+    it('sends nothing twice that EMQX has', async () => {
+      const { world } = await back(['A', 'B']);
+      await world.until(31_000);
+      expect(world.published).toEqual(['$offline/c/t C']);
+      expect(await world.out('c')).toEqual(['A', 'B', 'C']);
+    });
   });
 
-  it('promise 6: goes on when it was not lost', async () => {
-    const { store, deliverer, published, request, subscribe } = await subject();
-    store.messages.delete('C');
-    await subscribe(request('c'));
-    await store.saveMessages([message({ topic: 't', id: 'C', publishReceivedAt: 2 })]);
-    await subscribe(request('c', { at: 21_000 }));
-    published.length = 0;
-    await store.putPositions([{ consumer: 'c', topic: 't', id: '', receipts: ['A', 'B'] }]);
-    await deliverer.handle({ name: 'progress', data: { acks: ['A', 'B'].map((id) => ({ clientid: 'c', id })) } }, false);
-    expect(published).toEqual(['$offline/c/t C']);
-  });
-
-  // Promise 6. The guard is Inbox.isNew: a connection that is new, and has not subscribed yet, would get C before A and B.
+  // Promise 6. The guard is hasInbox: a connection that is new, and has not subscribed yet, would get C before A and B.
   it('promise 6: opens the inbox when a client subscribes, not when a run goes on', async () => {
-    const { store, deliverer, published, opened, request, subscribe } = await subject({ window: 2 });
-    await subscribe(request('c'));
-    await store.putPositions([{ consumer: 'c', topic: 't', id: '', receipts: ['A', 'B'] }]);
-    await deliverer.handle({ name: 'progress', data: { acks: ['A', 'B'].map((id) => ({ clientid: 'c', id })) } }, false);
-    expect(published).toHaveLength(3);
-    expect(opened).toEqual(['c']);
+    const { world, subscribe, read } = await subject({ window: 2 });
+    await subscribe('c');
+    await read('A', 'B');
+    expect(world.published).toHaveLength(3);
+    expect(world.opened).toEqual(['c']);
+  });
+
+  it('does not take the acknowledgement of one client for that of another', async () => {
+    const { world, subscribe } = await subject({ window: 2 });
+    await subscribe('c');
+    await world.handle([{ ...acked('d', 'A', 't', { isRead: true, ours: false }), to: clientKey('d') }]);
+    expect([await world.out('c'), world.published]).toEqual([['A', 'B'], ['$offline/c/t A', '$offline/c/t B']]);
+    expect((await world.store.getPositions('c', ['t'])).flatMap(({ receipts }) => receipts.filter((each) => !each.startsWith('@')))).toEqual([]);
   });
 
   // Promise 16.
@@ -134,10 +105,11 @@ describe('delivery in pubsub mode', () => {
     ['settle', ['A', 'B', 'C']],
     ['keep', []],
   ] as const)('16: counts what a QoS 0 subscriber was sent (%s)', async (qos0, read) => {
-    const { store, request, subscribe } = await subject({ qos0 });
-    await subscribe(request('c', { qos: 0 }));
-    const [position] = await store.getPositions('c', ['t']);
+    const { world, subscribe } = await subject({ qos0 });
+    await subscribe('c', { qos: 0 });
+    expect(world.published).toHaveLength(3);
+    const [position] = await world.store.getPositions('c', ['t']);
     expect((position?.receipts ?? []).filter((each) => !each.startsWith('@'))).toEqual(read);
-    expect(store.messages.size).toBe(3);
+    expect(world.store.messages.size).toBe(3);
   });
 });
