@@ -3,6 +3,7 @@ import type { OfflineEvent } from '../events/event';
 import type { Item } from '../lanes/jobs';
 import type { Lanes } from '../lanes/lanes';
 import type { AcceptedAcks } from '../mailbox/accepted-acks';
+import type { EventLag } from '../mailbox/event-lag';
 import { route } from './route';
 import type { Signer } from '../mailbox/signature';
 
@@ -13,6 +14,7 @@ export class Ingest {
     private readonly policies: readonly Policy[],
     private readonly signer: Signer,
     private readonly acks: Pick<AcceptedAcks, 'note' | 'forget'>,
+    private readonly lag: Pick<EventLag, 'note'>,
   ) {}
 
   /**
@@ -20,6 +22,7 @@ export class Ingest {
    * before anything is taken, and UnavailableError when the queue takes too long: what it has taken all the same has, with EMQX's repetition, the effect of once.
    */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
+    for (const event of events) if (event.type === 'acked') this.lag.note(event.at, Date.now());
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
     if (items.length === 0) return;
     const acks = items.flatMap(acksOf);

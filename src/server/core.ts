@@ -6,6 +6,7 @@ import type { CoreDeps } from './deps';
 import { clientWork, historyWork, messageWork, type WorkParts } from './work';
 import { ClientDesk } from '../mailbox/clients/client-desk';
 import { AcceptedAcks } from '../mailbox/accepted-acks';
+import { EventLag } from '../mailbox/event-lag';
 import { Ingest } from '../door/ingest';
 import { deliveries } from '../door/route';
 import { Letters } from '../dead-letters/letters';
@@ -39,6 +40,7 @@ export class Core {
   readonly letters: Letters;
   readonly clients: ClientDesk;
   private readonly acks: AcceptedAcks;
+  private readonly lag = new EventLag();
   private readonly maintenance: Maintenance;
   private readonly watch: RestoreWatch | null;
   private readonly trimmer: Trimmer;
@@ -60,7 +62,7 @@ export class Core {
     const retainer = emqx?.retainer;
     this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: this.owner });
     this.acks = new AcceptedAcks(queue.shared ? state : null);
-    this.ingest = new Ingest(lanes, policies, signer, this.acks);
+    this.ingest = new Ingest(lanes, policies, signer, this.acks, this.lag);
     this.letters = new Letters({
       ...{ box, ingest: this.ingest, metrics, now },
       parse: (event, name) => readEvent(event, name).event,
@@ -112,8 +114,8 @@ export class Core {
   private openConsumers(): { messages: Opened[]; others: Opened[] } {
     const { backends } = this.deps;
     const { laneCounts } = backends.queue;
-    const { lanes, letters, signer, acks, trimmer, deps } = this;
-    const parts: WorkParts = { deps, lanes, letters, signer, acks, trimmer };
+    const { lanes, letters, signer, acks, lag, trimmer, deps } = this;
+    const parts: WorkParts = { deps, lanes, letters, signer, acks, lag, trimmer };
     return {
       messages: namesOf(laneCounts.messages, messageLane).map((lane) => this.consumer(lane, messageWork(parts, lane), MAX_JOB_EVENTS)),
       others: [

@@ -1,6 +1,7 @@
 import type { CoreDeps } from './deps';
 import type { HistorySink } from '../history/history';
 import type { AcceptedAcks } from '../mailbox/accepted-acks';
+import type { EventLag } from '../mailbox/event-lag';
 import { changeBody } from '../dead-letters/change-body';
 import type { Letters } from '../dead-letters/letters';
 import { Clients } from '../mailbox/clients/clients';
@@ -31,6 +32,7 @@ export interface WorkParts {
   readonly letters: Letters;
   readonly signer: Signer;
   readonly acks: AcceptedAcks;
+  readonly lag: EventLag;
   readonly trimmer: Trimmer;
 }
 
@@ -106,7 +108,7 @@ function passOf(parts: WorkParts): MailPass {
   const shared = common(parts);
   const subscriptions = new Subscriptions({ ...shared, emqx, setAside: letters.setAsideSubscription.bind(letters) });
   const { sequence, laneCounts } = backends.queue;
-  return new MailPass({ ...shared, clients: new Clients({ ...shared, subscriptions }), emqx, sequence, laneCounts, signer });
+  return new MailPass({ ...shared, clients: new Clients({ ...shared, subscriptions }), emqx, sequence, laneCounts, signer, lag: parts.lag });
 }
 
 /** Retained messages that are published back: behind the writes. */

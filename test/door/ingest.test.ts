@@ -1,6 +1,7 @@
 import { OverloadedError, UnavailableError } from '../../src/base/errors';
 import { Ingest } from '../../src/door/ingest';
 import type { Policy } from '../../src/config/policies';
+import { EventLag } from '../../src/mailbox/event-lag';
 import { AcceptedAcks } from '../../src/mailbox/accepted-acks';
 import { toWire } from '../../src/mqtt/message';
 import { Signer } from '../../src/mailbox/signature';
@@ -13,7 +14,7 @@ import { message } from '../support/messages';
 
 const EVENT = { type: 'publish', message: toWire(message({ topic: 't' })), mark: null } as const;
 const ACKS: Pick<AcceptedAcks, 'note' | 'forget'> = { note: async () => undefined, forget: async () => undefined };
-const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode'] = 'queue') => new Ingest(lanes, [policy({ mode })], new Signer('key'), acks);
+const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode'] = 'queue') => new Ingest(lanes, [policy({ mode })], new Signer('key'), acks, new EventLag());
 
 // The guard is Batcher.look: one write of the queue may wait 10 s for another one before it fails.
 test('a queue that does not answer is an error before EMQX gives up the request', async () => {

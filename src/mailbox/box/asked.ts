@@ -14,7 +14,7 @@ const BIRTH_MS = 50;
 const MUCH = 50;
 const FIRST_PAUSE_MS = 1_000;
 /** A greater one is a clock that is wrong. ms. */
-const MOST_LAG_MS = 10_000;
+export const MOST_LAG_MS = 10_000;
 /** So many answers about an older connection are not believed. */
 const MOST_STALE = 3;
 const REST_PUBLISHER = 'http_api';

@@ -22,8 +22,8 @@ export type Fact =
   | { readonly kind: 'dropped'; readonly id: string; readonly reason: string; readonly copyId?: string | null }
   /** What EMQX answered. `held` null: it was not asked for. */
   | { readonly kind: 'asked'; readonly session: SessionView | null; readonly held: HeldView | null }
-  /** Time has passed. */
-  | { readonly kind: 'due' }
+  /** Time has passed. `lagMs`: how much longer than usual events take from EMQX to here at the moment; absent: no longer. */
+  | { readonly kind: 'due'; readonly lagMs?: number }
   /** The run's writes: null: all that it waits for are done. */
   | ({ readonly kind: 'gated'; readonly tails: Tails | null } & RunRef)
   | Sent

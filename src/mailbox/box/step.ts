@@ -1,5 +1,5 @@
-import { GRACE_MS, GROUP_LOST_MS, SILENCE_MS } from '../times';
-import { asked } from './asked';
+import { GRACE_MS, GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
+import { asked, MOST_LAG_MS } from './asked';
 import { connected, disconnected } from './connections';
 import { isRun, kept, type Fact, type Of, type RunRef, type Sent, type Stepped } from './fact';
 import { dropped, lost, marked, retried, withoutTries } from './losses';
@@ -35,7 +35,7 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'asked':
       return asked(mailbox, fact, now);
     case 'due':
-      return due(mailbox, now);
+      return due(outlasting(mailbox, fact.lagMs ?? 0, now), now);
     case 'gated':
       return kept(ofRun(mailbox, fact, (run) => gated(run, fact.tails, now)));
     case 'sent':
@@ -72,6 +72,14 @@ function isOfBefore({ runs }: Mailbox, id: string): boolean {
 function waiting(mailbox: Mailbox, now: number): Mailbox {
   const { doubtUntil } = mailbox;
   return doubtUntil !== null && doubtUntil > now && mailbox.doubtsBySilence ? { ...mailbox, doubtUntil: now + SILENCE_MS } : mailbox;
+}
+
+/** Acknowledgements from before EMQX was asked are on their way for longer when events are late. */
+function outlasting(mailbox: Mailbox, lagMs: number, now: number): Mailbox {
+  const { doubtUntil, askedAt } = mailbox;
+  if (doubtUntil === null || doubtUntil > now) return mailbox;
+  const until = askedAt + ON_ITS_WAY_MS + Math.min(lagMs, MOST_LAG_MS);
+  return until > now ? { ...mailbox, doubtUntil: until } : mailbox;
 }
 
 function due(mailbox: Mailbox, now: number): Stepped {

@@ -9,6 +9,7 @@ import type { Message } from '../../mqtt/message';
 import type { Store } from '../../stores/store';
 import type { AcceptedAcks } from '../accepted-acks';
 import type { Clients } from '../clients/clients';
+import type { EventLag } from '../event-lag';
 import type { Signer } from '../signature';
 
 /** What a pass works with. */
@@ -24,6 +25,8 @@ export interface PassDeps {
   readonly policies: readonly Policy[];
   readonly signer: Signer;
   readonly acks: Pick<AcceptedAcks, 'known' | 'settled'>;
+  /** How late events are at the moment; absent: they are not. */
+  readonly lag?: Pick<EventLag, 'current'>;
   readonly metrics: Metrics;
   /** A message that EMQX will never take; `clientid`: it is this client alone that can't have it. */
   readonly setAside: (message: Message, reason: string) => Promise<void>;

@@ -91,7 +91,7 @@ export class MailPass {
 
   /** What happened, from the events. Mail for others is added to `mail`. */
   private async learn(seats: readonly Seat[], mail: MailEvent[], isRepeated: boolean): Promise<{ seat: Seat; acks: { id: string; reader: string }[] }[]> {
-    const { policies, emqx, now } = this.deps;
+    const { policies, emqx, lag, now } = this.deps;
     const settled: { seat: Seat; acks: { id: string; reader: string }[] }[] = [];
     await eachOf(seats, PARALLEL, (seat) =>
       guarded(seat, async () => {
@@ -100,7 +100,7 @@ export class MailPass {
         const { mail: forGroups, settled: acks } = await this.acks.apply(seat, acked, isRepeated);
         mail.push(...forGroups, ...(await this.drops.apply(seat)));
         if (isRepeated) seat.learn({ kind: 'repeated' }, now());
-        seat.learn({ kind: 'due' }, now());
+        seat.learn({ kind: 'due', lagMs: lag?.current(now()) ?? 0 }, now());
         settled.push({ seat, acks });
       }),
     );

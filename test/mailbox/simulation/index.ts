@@ -9,6 +9,7 @@ import { MailPass } from '../../../src/mailbox/pass/pass';
 import { loadMailbox } from '../../../src/mailbox/pass/boxes';
 import type { Mailbox } from '../../../src/mailbox/box/mailbox';
 import { RetainedIds } from '../../../src/mailbox/retained/retained-ids';
+import { EventLag } from '../../../src/mailbox/event-lag';
 import { AcceptedAcks } from '../../../src/mailbox/accepted-acks';
 import { Ingest } from '../../../src/door/ingest';
 import { deliveries } from '../../../src/door/route';
@@ -59,7 +60,7 @@ export class Simulation {
     const { policies, metrics, signer, steps } = this;
     const [state, store, emqx, lanes] = [steps.of(this.state), steps.of(this.store.asStore()), steps.of(this.broker.asApi()), steps.of(this.queue.asLanes())];
     const acks = new AcceptedAcks(null);
-    this.ingest = new Ingest({ put: async (items) => this.queue.put(items) }, policies, signer, acks);
+    this.ingest = new Ingest({ put: async (items) => this.queue.put(items) }, policies, signer, acks, new EventLag());
     const common = { store, state, policies, lanes, metrics, acks, setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
     this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
