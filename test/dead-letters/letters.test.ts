@@ -170,7 +170,7 @@ function deadLetters(open: () => QueueBackend): void {
       ['text that lost bytes', '{"event":"client.connected","clientid":"\ufffd","timestamp":1}', /bytes of it could not be kept/],
       ['a subscription', { subscription: { clientid: 'c', topic: 't', qos: 1 } }, /whenever the client connects/],
       ['a request', { change: { kind: 'withdrawn' } }, /make the request again/],
-      ['a job', { name: 'subscribed', data: {} }, /next subscription/],
+      ['a job', { name: 'mail', data: { events: [] } }, /next subscription/],
       ['a message of a history that is gone', { history: 'opentsdb://gone', message: publishEvent({ topic: 't' }) }, /opentsdb:\/\/gone is not among HISTORY_URLS/],
     ])('%s is not, and says why; all the others are', async (_, event, why) => {
       await letters.record({ reason: 'x', event, source: 'POST /v1/events' });
@@ -200,7 +200,7 @@ function deadLetters(open: () => QueueBackend): void {
     });
 
     it('an acknowledgement that could not be applied is one again', async () => {
-      await letters.record({ reason: 'bug', event: { kind: 'ack', id: 'A', topic: 't', clientid: 'c', ours: true }, source: 'worker' });
+      await letters.record({ reason: 'bug', event: { kind: 'ack', id: 'A', topic: 't', clientid: 'c' }, source: 'worker' });
       expect(await letters.retry(await only())).toBe(true);
       expect(accepted).toMatchObject([{ type: 'acked', id: 'A', topic: 't', clientid: 'c', mark: null }]);
     });
