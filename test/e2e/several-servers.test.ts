@@ -2,8 +2,9 @@ import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { emptyRedis } from '../support/redis';
 import { severalServers } from './several';
+import { standsStill } from './still';
 
-/** Several servers on one queue and store. The guards: one job of a lane at a time (Lanes.prepare), windows and leases in the shared state. */
+/** Several servers on one queue and store. The guards: owners of lanes (ownership.ts), the versions of mailboxes (Boxes.save), claims in the shared state. */
 describe('several servers', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     it.each(['redis', 'postgres'] as const)('promise 6: on one queue (%s) keep the order, repeat nothing, and one may go', async (kind) => {
@@ -11,5 +12,16 @@ describe('several servers', () => {
       await emptyRedis(`${redis}/6`);
       await severalServers(postgres, kind, kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_several_queue'));
     });
+
+    // The guards: FRESH_MS in Sender, and the versions of mailboxes and positions. The same with a stopped process: test/chaos.
+    it.each([
+      ['redis', 'reading', 'queue'],
+      ['redis', 'saving', 'queue'],
+      ['redis', 'saving', 'pubsub'],
+      ['postgres', 'reading', 'pubsub'],
+    ] as const)('promise 21: on one queue (%s) one that stood still while %s repeats and overwrites nothing of what its successor did (%s)', async (kind, at, mode) => {
+      await emptyRedis(`${redis}/6`);
+      await standsStill(postgres, kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_still_queue'), at, mode);
+    }, 180_000);
   });
 });
