@@ -20,7 +20,7 @@ export function planOf(mailbox: Mailbox, now: number): Plan {
   const asks = isHere && !isGroup(mailbox) && (isDue(mailbox.askAt, now) || isDue(stalledAt(mailbox), now));
   const isOpen = isHere && !asks && !isAhead(mailbox.doubtUntil, now) && !isAhead(mailbox.pausedUntil, now);
   const again = isOpen ? Math.min(mailbox.budget, mailbox.again.length) : 0;
-  const mayRead = isOpen && mailbox.again.length === 0;
+  const mayRead = isOpen && mailbox.again.length === 0 && !isUnsure(mailbox);
   const run = (mayRead ? mailbox.runs.find((each) => each.cursor !== null && each.behind === null && hasRoom(mailbox, each)) : null) ?? null;
   return {
     asks,
@@ -34,6 +34,11 @@ export function planOf(mailbox: Mailbox, now: number): Plan {
 /** How much of the window is taken: what EMQX has of its own counts. */
 export function taken({ out, held }: Mailbox): number {
   return out.size + held.size;
+}
+
+/** EMQX's answer about some copies was lost: what is newer must not overtake them (promise 6). A group has no order among its members. */
+function isUnsure(mailbox: Mailbox): boolean {
+  return !isGroup(mailbox) && [...mailbox.out.values()].some(({ emqxId }) => emqxId === null);
 }
 
 /** Half of the window is free: fewer, larger batches than refilling at every acknowledgement. */

@@ -1,0 +1,41 @@
+import type { Fact } from '../../../src/mailbox/box/fact';
+import { emptyMailbox, type Copy, type Mailbox } from '../../../src/mailbox/box/mailbox';
+import { planOf } from '../../../src/mailbox/box/plan';
+import { step } from '../../../src/mailbox/box/step';
+
+const T = 1_800_000_000_000;
+
+/** A new session whose run has sent two of its messages. */
+const sent = (emqxId: string | null): Mailbox => {
+  const copy: Copy = { topic: 't', qos: 1, clientid: 'c', filter: 't', sentAt: T, emqxId, isMissing: false };
+  const run = { clientid: 'c', filter: 't' };
+  const facts: Fact[] = [
+    { kind: 'connected', at: T - 5, cleanStart: true, expiryMs: 0 },
+    { kind: 'subscribed', request: { ...run, qos: 1, at: T } },
+    { kind: 'gated', ...run, tails: null },
+    {
+      kind: 'sent',
+      ...run,
+      ...{ copies: [['M1', copy], ['M2', copy]], cursor: { topic: 't', id: 'M2' }, window: 100, unclocked: 0 },
+      ...{ pauseUntil: null, isBlocked: false, isOver: false, hasInbox: false },
+    },
+  ];
+  return facts.reduce((mailbox, fact) => step(mailbox, fact, T).mailbox, emptyMailbox('c'));
+};
+
+// Promise 6: EMQX may not have M1 and M2; they would come after what is sent now. The guard is `isUnsure` in plan.ts.
+it('a run waits while nobody knows whether EMQX has what was sent before', () => {
+  expect(planOf(sent('E1'), T).run).not.toBeNull();
+  expect(planOf(sent(null), T).run).toBeNull();
+});
+
+it('it goes on when the client has acknowledged that', () => {
+  const acked = ['M1', 'M2'].reduce((mailbox, id) => step(mailbox, { kind: 'acked', id, isCopy: true }, T + 50).mailbox, sent(null));
+  expect(planOf(acked, T + 50).run).not.toBeNull();
+});
+
+it('otherwise EMQX is asked after ten seconds', () => {
+  const { asks, wakeAt } = planOf(sent(null), T + 1);
+  expect([asks, wakeAt]).toEqual([false, T + 10_000]);
+  expect(planOf(sent(null), T + 10_000).asks).toBe(true);
+});
