@@ -17,6 +17,8 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   if (mailbox.left.some((left) => isRun(left, request) && left.at >= at)) return kept(mailbox);
   const isOwn = (run: Run) => run.filter === filter && (!isGroup(mailbox) || run.clientid === clientid);
   const before = mailbox.runs.find(isOwn);
+  // Its job is done again.
+  if (before !== undefined && before.requestedAt === at && before.qos === qos) return kept(mailbox);
   const isOfThisConnection = before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
   const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
   if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, at, now));
