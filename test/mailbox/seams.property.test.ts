@@ -81,7 +81,7 @@ class Play {
       case 'go':
         this.staying.delete(command.client);
         // A session that was begun a moment ago and is resumed can't be told from a new one (SAME_MOMENT_MS).
-        world.now += 200;
+        world.now += 1_500;
         return world.broker.disconnect(command.client, true);
       case 'resume':
         if (world.broker.sessions.has(command.client)) world.broker.connect(command.client);

@@ -7,7 +7,7 @@ import { isAtStart, marked, voided } from './losses';
 import { MOST_DOUBLINGS, type Copy, type Mailbox, type Run, type Session } from './mailbox';
 
 /** The clocks of EMQX's nodes, and ours where an operator asks for a delivery, are not quite the same. ms. */
-const SAME_MOMENT_MS = 100;
+const SAME_MOMENT_MS = 1_000;
 /** EMQX notes the session and right after it the connection that begins it. ms. */
 const BIRTH_MS = 50;
 /** As long as EMQX has this much of its own for the client nothing is added to it. */
