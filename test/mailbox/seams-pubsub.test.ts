@@ -94,6 +94,8 @@ describe('QoS 0 in pubsub mode', () => {
     await world.pass(MINUTE);
     expect(client.texts).toEqual([]);
     await world.arrive(world.subscribed('c', 't', 1));
+    // EMQX is asked what it holds for this connection, and its acknowledgements get a second to arrive.
+    await world.pass(2_500);
     await takeAll(world, client);
     expect(client.texts).toEqual(texts);
   });
@@ -142,7 +144,8 @@ describe('retained messages', () => {
     const world = new Simulation({ mode, deliverTo: 'inbox' });
     await world.fill('t', 1, RETAIN);
     world.accept(world.subscribed('c', 't'));
-    while (world.steps.count < 3) {
+    // Its worker dies before each of its first steps, and the next one has it to do again.
+    for (let i = 0; i < 3; i++) {
       world.steps.left = 1;
       await world.work();
     }
@@ -179,7 +182,9 @@ describe('one client with several subscriptions', () => {
     const client = world.broker.session(clientid);
     await takeAll(world, client);
     expect(Object.keys(await world.inFlight(clientid))).toEqual([]);
-    expect((await world.store.getPositions(clientConsumer(clientid), ['t']))[0]?.receipts).toHaveLength(4);
+    expect(await world.store.getPositions(clientConsumer(clientid), ['t'])).toHaveLength(1);
+    await world.arrive(world.subscribed(clientid, 't'));
+    await world.pass(2_500);
     await world.arrive(world.subscribed('m', filter));
     await world.arrive(world.subscribed('x', 't'));
     expect(client.texts).toEqual(texts);
@@ -263,6 +268,7 @@ describe('messages that go while they are on their way', () => {
     await world.arrive(again, late);
     for (const name of ['c', 'd']) {
       await world.arrive(world.subscribed(name, 't'));
+      await world.pass(2_500);
       await takeAll(world, world.broker.session(name));
       expect(world.broker.session(name).texts.slice(61)).toEqual(['late']);
     }
@@ -314,12 +320,12 @@ describe('POST /v1/deliveries', () => {
     await world.arrive(world.subscribed('c', filter));
     await world.acknowledge(client, 4);
     await world.pass(MINUTE);
-    // Four are unacknowledged, and the client is still there: it asks for them again.
+    // Four are unacknowledged, and the client is still there: EMQX holds them for it. Of a group's EMQX is not asked: another member may have them.
     world.deliver('c', filter);
     await world.settle();
     await world.pass(MINUTE);
     while (client.unacknowledged.length > 0) await world.acknowledge(client, 4);
     expect([...new Set(client.texts)]).toEqual(texts);
-    expect(client.texts).toHaveLength(14);
+    if (filter === 't') expect(client.texts).toHaveLength(10);
   });
 });
