@@ -40,7 +40,8 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   const again = withAgain(mailbox, gone.filter(([, copy]) => !isReread(copy)));
   const copies = gone.map(([, copy]) => copy);
   // What was acknowledged meanwhile, and is on its way here, must be known before they are read again.
-  const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 } as const;
+  // They may be lost with their connection, and the subscription of the inbox with it.
+  const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0, hasInbox: false } as const;
   const runs = mailbox.runs.map((run): Run => (isAtStart(run) ? { ...withoutCounted(run, copies), ...waits } : run));
   const budget = again.length === 0 ? 0 : Math.max(mailbox.budget, LOST_AT_ONCE);
   return { mailbox: { ...mailbox, out, again, runs, budget, retryAt: null, movedAt: now }, freed: gone.map(([id]) => id) };
@@ -55,7 +56,8 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
   const gone = [...mailbox.out].filter(([, { sentAt }]) => sentAt < before);
   const freed = gone.filter(([, { filter }]) => splitShare(filter).group === null).map(([id]) => id);
   const out = gone.length === mailbox.out.size ? new Map() : new Map([...mailbox.out].filter(([, { sentAt }]) => sentAt >= before));
-  const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before);
+  // The subscription of the inbox was the session's, too.
+  const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before).map((run): Run => ({ ...run, hasInbox: false }));
   const counted = gone.map(([, copy]) => copy);
   const runs = current.map((run): Run => (run.at >= since || run.requestedAt < since ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 }));
   return {
