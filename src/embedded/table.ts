@@ -1,0 +1,65 @@
+import type { Database } from 'lmdb';
+import { afterPrefix } from './keys';
+
+export interface Entry {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+export interface Range {
+  /** The first key that may be in it. */
+  readonly from?: Buffer;
+  /** The first key that is not in it. */
+  readonly to?: Buffer;
+  readonly limit?: number;
+  /** From the end. `from` and `to` mean the same. */
+  readonly reverse?: boolean;
+}
+
+/** A sorted map from bytes to bytes. It is read at any time, and changed only inside Environment.write or Environment.durably. */
+export interface SortedMap {
+  get(key: Buffer): Buffer | undefined;
+  has(key: Buffer): boolean;
+  put(key: Buffer, value: Buffer): void;
+  remove(key: Buffer): void;
+  /** What is read while the map changes may have the changes. */
+  entries(range?: Range): Iterable<Entry>;
+}
+
+/** A table of the environment. Its keys have at most MOST_KEY_BYTES. */
+export class Table implements SortedMap {
+  constructor(private readonly database: Database<Buffer, Buffer>) {}
+
+  get(key: Buffer): Buffer | undefined {
+    return this.database.get(key);
+  }
+
+  has(key: Buffer): boolean {
+    return this.database.doesExist(key);
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    void this.database.put(key, value);
+  }
+
+  remove(key: Buffer): void {
+    void this.database.remove(key);
+  }
+
+  *entries({ from, to, limit, reverse = false }: Range = {}): Iterable<Entry> {
+    if (limit === 0) return;
+    const ends = reverse ? { start: to, end: from, inclusiveEnd: true, exclusiveStart: to !== undefined } : { start: from, end: to };
+    const given = Object.fromEntries(Object.entries({ ...ends, limit }).filter(([, value]) => value !== undefined));
+    // Without a snapshot of its own no reader keeps old pages from being used again.
+    yield* this.database.getRange({ ...given, reverse, snapshot: false }) as Iterable<Entry>;
+  }
+
+  get count(): number {
+    return (this.database.getStats() as { entryCount: number }).entryCount;
+  }
+}
+
+export function prefixed(map: SortedMap, prefix: Buffer, range: Omit<Range, 'to'> = {}): Iterable<Entry> {
+  const to = afterPrefix(prefix);
+  return map.entries({ from: prefix, ...range, ...(to !== null && { to }) });
+}
