@@ -1,23 +1,265 @@
-import { PgliteEngine } from '../../src/embedded/engine';
-import { PostgresStore } from '../../src/stores/postgres';
+import { createHash } from 'node:crypto';
+import { SettingError } from '../../src/base/errors';
+import { Environment } from '../../src/embedded/environment';
+import { numberKey } from '../../src/embedded/keys';
+import { Table } from '../../src/embedded/table';
+import type { Message } from '../../src/mqtt/message';
+import { EmbeddedStore } from '../../src/stores/embedded';
+import type { Cursor, Page } from '../../src/stores/embedded/export';
+import { message, newId } from '../support/messages';
 import { temporaryDirectory } from '../support/temp';
 import { conformance } from './conformance';
+import { noise } from './conformance/content';
+
+const TABLES = ['topics', 'topic-names', 'topic-counts', 'messages', 'bodies', 'ids', 'expiry', 'positions', 'readers', 'seen', 'clients', 'subscriptions', 'retained-topics', 'retained'];
+/** Keep the number of the node that was made last when anything with a long key was in them. */
+const LONG_TABLES = ['topics', 'positions', 'readers', 'seen', 'clients', 'subscriptions', 'retained-topics'];
+const DAY_MS = 86_400_000;
 
 describe('embedded', () => {
   const directory = temporaryDirectory();
-  let engine: PgliteEngine | null = null;
+  let environment: Environment | null = null;
+  const store = async (): Promise<EmbeddedStore> => new EmbeddedStore((environment ??= await Environment.open(directory.path)));
   afterAll(async () => {
-    await engine?.close();
+    await environment?.close();
     directory.remove();
   });
 
-  conformance('on the embedded database', {
-    open: async () => {
-      engine ??= await PgliteEngine.open(directory.path, (error) => {
-        throw error;
-      });
-      return new PostgresStore(engine.connectionConfig());
-    },
-    many: 2_000,
+  conformance('on the embedded database', { open: store });
+});
+
+describe('the embedded store', () => {
+  const directory = temporaryDirectory();
+  let environment: Environment;
+  let store: EmbeddedStore;
+  const open = async () => {
+    environment = await Environment.open(directory.path);
+    store = new EmbeddedStore(environment);
+    await store.migrate();
+  };
+  beforeAll(open);
+  afterAll(async () => {
+    await environment.close();
+    directory.remove();
+  });
+
+  const list = (topic: string, after = '', limit = 1_000) => store.listMessages({ topic, after, limit, now: Date.now() });
+  const state = (clientid: string, at: number) => ({ clientid, connected: false, node: 'n', connectedAt: null, disconnectedAt: at, at });
+  const position = (consumer: string, topic: string) => ({ consumer, topic, id: newId(), receipts: [`@${DAY_MS}`, newId()], version: 3 });
+  /** Entries that are read by what is done meanwhile. */
+  const readBy = async (work: () => Promise<unknown>): Promise<number> => {
+    const entries = Table.prototype.entries;
+    let read = 0;
+    const spy = jest.spyOn(Table.prototype, 'entries').mockImplementation(function* (this: Table, range) {
+      for (const entry of entries.call(this, range)) {
+        read++;
+        yield entry;
+      }
+    });
+    await work();
+    spy.mockRestore();
+    return read;
+  };
+  const counts = () => Object.fromEntries(TABLES.map((name) => [name, environment.table(`store-${name}`).count]));
+
+  it('leaves nothing behind when everything is removed', async () => {
+    const texts = ['a', 'b/c', noise('long/', 65_000)];
+    const expiresAt = Date.now() - 1;
+    const messages = texts.flatMap((topic) => [message({ topic }), message({ topic, payload: Buffer.alloc(5_000), expiresAt }), message({ topic, expiresAt: Date.now() + DAY_MS })]);
+    const fill = async () => {
+      await store.saveMessages(messages);
+      await store.putRetained(messages);
+      await store.saveClientStates(texts.map((clientid) => state(clientid, 1_000)));
+      await store.putSubscriptions(texts.flatMap((clientid) => ['x', ...texts].map((topic) => ({ clientid, topic, qos: 1 as const, seenAt: 1_000 }))));
+      await store.putSubscriptions(texts.map((clientid) => ({ clientid, topic: 'x', qos: 2 })));
+      await store.putPositions(texts.flatMap((consumer) => texts.map((topic) => position(consumer, topic))));
+    };
+    await fill();
+    // All that is left of long keys are the numbers of their nodes.
+    const empty = Object.fromEntries(TABLES.map((name) => [name, LONG_TABLES.includes(name) ? 1 : 0]));
+    expect(Object.values(counts()).every((count) => count > 1)).toBe(true);
+
+    expect(await store.removeMessages(messages.slice(0, 3), Date.now() + 20)).toBe(3);
+    expect(await store.trimTopic('b/c', 1)).toBe(2);
+    expect(await store.purgeExpired(Date.now() + 1_000, 100)).toEqual({ removed: 1, more: false });
+    expect(await store.removeMessages(messages, Date.now() - 1)).toBe(3);
+    await store.deleteRetained(messages);
+    await store.deleteSubscriptions(texts.map((clientid) => ({ clientid, topic: 'x' })));
+    expect(await store.purgeSubscriptions(2_000, 100)).toEqual({ removed: 9, more: false });
+    expect(await store.purgeClientStates({ disconnected: 2_000, connected: 0 }, 2)).toEqual({ removed: 2, more: true });
+    expect(await store.purgeClientStates({ disconnected: 2_000, connected: 0 }, 2)).toEqual({ removed: 1, more: false });
+    await store.putPositions(texts.map((topic) => ({ consumer: 'a', topic, id: '', receipts: [], version: 3 })));
+    expect(await store.purgePositions(DAY_MS, 100)).toEqual({ removed: 6, more: false });
+    expect(counts()).toEqual(empty);
+
+    await fill();
+    expect(await store.trimTopic('a', 0)).toBe(3);
+    expect((await list('b/c')).map(({ id }) => id)).toEqual([messages[3]!.id, messages[5]!.id]);
+    await store.removeMessages(messages, 0);
+    expect(await store.countMessages()).toBe(0);
+  });
+
+  it('keeps topics and client ids of 65,000 bytes apart, also those that begin alike', async () => {
+    const alike = noise('a', 1_000);
+    const names = Array.from({ length: 40 }, (_, i) => noise(`${alike}/${i}`, 1_000 + i * 1_640)).sort();
+    const messages = names.map((topic) => message({ topic, clientid: topic, username: topic }));
+    expect(await store.saveMessages(messages)).toEqual([]);
+    await store.putPositions(names.map((name) => position(name, names[0]!)));
+    await store.putPositions(names.map((name) => position(names[0]!, name)));
+    await store.saveClientStates(names.map((clientid) => state(clientid, Date.now())));
+    for (const [i, topic] of names.entries()) {
+      expect(await list(topic)).toEqual([messages[i]]);
+      expect(await store.getMessage(messages[i]!.id)).toEqual(messages[i]);
+      expect(await store.getClientState(topic)).toMatchObject({ clientid: topic });
+    }
+    const behindTenth = await store.listTopics({ filter: `${names[0]!.slice(0, 1_000)}/+`, after: names[9]!, limit: 10 });
+    expect(behindTenth).toEqual(names.slice(10, 20).filter((name) => name.lastIndexOf('/') === 1_000));
+    expect((await store.positionsOfTopic(names[0]!)).map(({ consumer }) => consumer)).toEqual(names);
+    expect((await store.listPositions(names[0]!, names[9]!, 10)).map(({ topic }) => topic)).toEqual(names.slice(10, 20));
+    expect(await store.removeMessages(messages, 0)).toBe(names.length);
+  });
+
+  it.each([
+    ['empty', 0],
+    ['as long as fits into its row', 1_150],
+    ['as long as does not', 1_200],
+    ['of 1 MB', 1_048_576],
+  ])('keeps a payload that is %s', async (_, length) => {
+    const payload = Buffer.alloc(length, createHash('sha512').update('payload').digest());
+    const saved = message({ topic: 'payload', payload, properties: { userProperties: [{ key: 'a', value: 'ü' }] }, expiresAt: Date.now() + 10_000 });
+    await store.saveMessages([saved]);
+    expect((await store.getMessage(saved.id))?.payload.equals(payload)).toBe(true);
+    expect(await list('payload')).toEqual([saved]);
+    await store.putRetained([{ ...saved, retain: true }]);
+    expect(await store.listRetained({ filter: 'payload', after: '', limit: 10 })).toEqual([{ ...saved, retain: true }]);
+    expect(await store.removeMessages([saved], 0)).toBe(1);
+    await store.deleteRetained([saved]);
+  });
+
+  it('refuses an id that is none, alone', async () => {
+    const [wrong, empty, right] = [message({ topic: 'ids', id: 'x'.repeat(1_025) }), message({ topic: 'ids', id: '' }), message({ topic: 'ids', id: 'x'.repeat(1_024) })];
+    expect((await store.saveMessages([wrong, empty, right])).map(({ id }) => id)).toEqual([wrong.id, '']);
+    expect(await list('ids')).toEqual([right]);
+    expect(await list('ids', wrong.id)).toEqual([]);
+    expect(await list('ids', 'w'.repeat(70_000))).toEqual([right]);
+    expect(await Promise.all([wrong, empty].map(({ id }) => store.getMessage(id)))).toEqual([null, null]);
+    expect(await store.removeMessages([wrong, empty, right], 0)).toBe(1);
+  });
+
+  it('purges a tombstone at its own time when it was made longer, and none of a message that came again', async () => {
+    const now = Date.now();
+    const [longer, again] = [message({ topic: 't' }), message({ topic: 't' })];
+    await store.removeMessages([longer, again], now + 30);
+    await store.removeMessages([longer], now + 10_000);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    await store.saveMessages([longer, again]);
+    expect(await store.purgeExpired(now + 5_000, 10)).toEqual({ removed: 0, more: false });
+    expect(await list('t')).toEqual([again]);
+    await store.purgeExpired(now + 10_000, 10);
+    expect(await store.saveMessages([longer])).toEqual([]);
+    expect(await list('t')).toEqual([longer, again]);
+    expect(counts()).toMatchObject({ ids: 2, expiry: 0 });
+    await store.removeMessages([longer, again], 0);
+  });
+
+  describe('with a backlog', () => {
+    const many = 100_000;
+    beforeAll(async () => {
+      for (let i = 0; i < many; i += 5_000) {
+        await store.saveMessages(Array.from({ length: 5_000 }, (_, n): Message => message({ topic: 'many', id: String(i + n).padStart(32, '0') })));
+      }
+    }, 120_000);
+
+    it('reads what it returns', async () => {
+      const after = String(70_000).padStart(32, '0');
+      expect(await readBy(() => list('many', after, 100))).toBe(100);
+      expect(await readBy(() => store.listRefs({ topic: 'many', after, limit: 100, now: 0 }))).toBe(100);
+      expect(await readBy(() => store.listTopics({ filter: '#', after: '', limit: 100 }))).toBeLessThanOrEqual(2);
+      expect(await readBy(() => store.getMessage(after))).toBe(0);
+      expect(await readBy(() => store.purgeExpired(Date.now(), 100))).toBe(0);
+      expect(await readBy(() => store.trimTopic('many', many - 10))).toBe(10);
+      expect(await readBy(() => store.countMessages())).toBe(0);
+      expect(await store.countMessages()).toBe(many - 10);
+    });
+
+    it('lets others in between while it trims', async () => {
+      let turns = 0;
+      const timer = setInterval(() => turns++, 0);
+      expect(await store.trimTopic('many', 0)).toBe(many - 10);
+      clearInterval(timer);
+      expect(turns).toBeGreaterThan(20);
+      expect(counts()).toMatchObject({ messages: 0, ids: 0, 'topic-names': 0, 'topic-counts': 0 });
+    }, 60_000);
+  });
+
+  it('finds everything again when the environment was opened anew', async () => {
+    const saved = message({ topic: 'again', retain: true, expiresAt: Date.now() + 60_000, payload: Buffer.alloc(4_000, 'x') });
+    const removed = message({ topic: 'again' });
+    await store.saveMessages([saved, removed]);
+    await store.removeMessages([removed], Date.now() + 60_000);
+    await store.putRetained([saved]);
+    await store.putPositions([position('consumer', 'again')]);
+    await store.saveClientStates([state('client', 5)]);
+    await store.putSubscriptions([{ clientid: 'client', topic: 't', qos: 2 }]);
+    const all = async () => ({
+      ...{ messages: await list('again'), retained: await store.listRetained({ filter: '#', after: '', limit: 10 }) },
+      ...{ positions: await store.listPositions('consumer', '', 10), state: await store.getClientState('client'), subscriptions: await store.listSubscriptions('client') },
+      tables: counts(),
+    });
+    const before = await all();
+    expect(before.messages).toEqual([saved]);
+    await environment.close();
+    await open();
+    expect(await all()).toEqual(before);
+    await store.saveMessages([removed, message({ topic: 'another' })]);
+    expect(await list('again')).toEqual([saved]);
+  });
+
+  it('belongs to the environment: it can be opened anew in it', async () => {
+    await store.close();
+    expect(await store.health()).toEqual({ ok: false, detail: 'DATA_DIR: the store is closed' });
+    store = new EmbeddedStore(environment);
+    expect((await store.health()).detail).toBe('embedded (LMDB), format 1');
+  });
+
+  it('gives out everything, page by page', async () => {
+    const drain = async <T>(page: (after: Cursor, limit: number) => Promise<Page<T>>): Promise<T[]> => {
+      const found: T[] = [];
+      for (let after: Cursor = null; ; ) {
+        const { items, next } = await page(after, 2);
+        found.push(...items);
+        if (next === null) return found;
+        after = next;
+      }
+    };
+    const names = ['$SYS/x', 'a', 'a/b', noise('c', 2_000), 'd'];
+    const messages = names.map((topic) => message({ topic, retain: true }));
+    const others = { positions: [position('c', 'a'), position('c', 'b'), position('d', 'a')], states: names.map((clientid) => state(clientid, 9)) };
+    const subscriptions = names.map((topic, i) => ({ clientid: 'exported', topic, qos: 1 as const, ...(i % 2 === 0 && { seenAt: i + 1 }) }));
+    await store.saveMessages(messages);
+    await store.putRetained(messages);
+    await store.putPositions(others.positions);
+    await store.saveClientStates(others.states);
+    await store.putSubscriptions(subscriptions);
+    const exported = store.exportAll();
+    expect(await drain((after, limit) => exported.topics(after, limit))).toEqual(expect.arrayContaining(names));
+    expect(await drain((after, limit) => exported.retained(after, limit))).toEqual(expect.arrayContaining(messages));
+    expect(await drain((after, limit) => exported.positions(after, limit))).toEqual(expect.arrayContaining(others.positions));
+    expect(await drain((after, limit) => exported.clientStates(after, limit))).toEqual(expect.arrayContaining(others.states));
+    const found = await drain((after, limit) => exported.subscriptions(after, limit));
+    expect(found).toEqual(expect.arrayContaining(subscriptions));
+    expect(found.filter(({ clientid }) => clientid === 'exported')).toHaveLength(names.length);
+  });
+
+  it('says which setting is wrong when a later release was there', async () => {
+    const meta = environment.table('store-meta');
+    const empty = new EmbeddedStore(environment);
+    await environment.write(() => meta.remove(Buffer.from('format')));
+    expect((await empty.health()).detail).toMatch(/^DATA_DIR: .*run "emqx-offline-store migrate"$/);
+    await environment.write(() => meta.put(Buffer.from('format'), numberKey(2)));
+    await expect(empty.migrate()).rejects.toThrow(SettingError);
+    await expect(empty.migrate()).rejects.toThrow('DATA_DIR: the store has format 2, this release knows 1: upgrade emqx-offline-store');
+    expect((await empty.health()).ok).toBe(false);
+    await environment.write(() => meta.put(Buffer.from('format'), numberKey(1)));
   });
 });

@@ -1,0 +1,56 @@
+import { RetryableError } from '../../base/errors';
+import { healthWithin, type Health } from '../../base/health';
+import type { Environment } from '../../embedded/environment';
+import { StoreOfParts } from '../shared/parts';
+import type { Capabilities, Store } from '../store';
+import { Clients } from './clients';
+import { Database } from './database';
+import { Export } from './export';
+import { Messages } from './messages';
+import { Meta } from './meta';
+import { Positions } from './positions';
+import { Retained } from './retained';
+
+const SETTING = 'DATA_DIR';
+
+/** The embedded default: tables of an LMDB environment, which belongs to whoever opened it. */
+export class EmbeddedStore extends StoreOfParts implements Store {
+  readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
+  private readonly db: Database;
+  private readonly meta: Meta;
+  private readonly everything: Export;
+
+  constructor(environment: Environment) {
+    const db = new Database(environment);
+    const meta = new Meta(db);
+    const messages = new Messages(db, meta);
+    const [clients, positions, retained] = [new Clients(db), new Positions(db), new Retained(db, meta)];
+    super({ messages, clients, positions, retained });
+    this.db = db;
+    this.meta = meta;
+    this.everything = new Export(db, { topics: messages.topics.index, clients, positions, retained });
+  }
+
+  migrate(): Promise<void> {
+    return this.db.write(() => this.meta.migrate());
+  }
+
+  /** What is needed to move everything to another database. */
+  exportAll(): Export {
+    return this.everything;
+  }
+
+  health(): Promise<Health> {
+    return healthWithin(SETTING, () =>
+      this.db.read(() => {
+        const problem = this.meta.problem();
+        if (problem !== null) throw new RetryableError(problem);
+        return `embedded (LMDB), format ${this.meta.format}`;
+      }),
+    );
+  }
+
+  async close(): Promise<void> {
+    this.db.close();
+  }
+}
