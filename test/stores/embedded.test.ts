@@ -166,6 +166,36 @@ describe('the embedded store', () => {
     await store.removeMessages([longer, again], 0);
   });
 
+  it('saves many great messages, once each', async () => {
+    const messages = Array.from({ length: 9 }, () => message({ topic: 'great', payload: Buffer.alloc(1_048_576, 'x') }));
+    expect(await store.saveMessages([...messages, ...messages])).toEqual([]);
+    const refs = await store.listRefs({ topic: 'great', after: '', limit: 100, now: 0 });
+    expect(refs.map(({ id }) => id)).toEqual(messages.map(({ id }) => id));
+    expect(await store.trimTopic('great', 1)).toBe(8);
+    expect(counts()).toMatchObject({ messages: 1, bodies: 1 });
+    await store.removeMessages(messages, 0);
+  });
+
+  it('purges in several steps, up to the limit', async () => {
+    await store.saveMessages(Array.from({ length: 2_500 }, () => message({ topic: 'purged', expiresAt: 1_000 })));
+    expect(await store.purgeExpired(999, 2_200)).toEqual({ removed: 0, more: false });
+    expect(await store.purgeExpired(1_000, 2_200)).toEqual({ removed: 2_200, more: true });
+    expect(await store.purgeExpired(1_000, 2_200)).toEqual({ removed: 300, more: false });
+  });
+
+  it('looks again later at what it has not purged', async () => {
+    await store.saveClientStates([{ ...state('there', 5_000), connected: true }]);
+    await store.putSubscriptions([{ clientid: 'there', topic: 't', qos: 2, seenAt: 5_000 }]);
+    const purge = async () => {
+      await store.purgeSubscriptions(10_000, 10);
+      await store.purgeClientStates({ disconnected: 10_000, connected: 0 }, 10);
+    };
+    expect(await readBy(purge)).toBeGreaterThan(0);
+    expect(await readBy(purge)).toBe(0);
+    expect(await store.listSubscriptions('there')).toEqual([{ clientid: 'there', topic: 't', qos: 2 }]);
+    expect(await store.getClientState('there')).toMatchObject({ connected: true, at: 5_000 });
+  });
+
   describe('with a backlog', () => {
     const many = 100_000;
     beforeAll(async () => {

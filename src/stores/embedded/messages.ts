@@ -9,6 +9,11 @@ import { bodyOf, expiresAt, publishReceivedAt, split, toBytes, toMessage } from 
 import { TimeIndex } from './time-index';
 import { Tally, Topics } from './topics';
 
+/** Many messages with great payloads are written in several transactions: everybody else waits while one runs. */
+const BYTES_AT_ONCE = 4_194_304;
+
+type Row = readonly [message: Message, id: Buffer, bytes: Buffer];
+
 /** Messages in their order, their ids, topics, expiry and tombstones. */
 export class Messages implements MessageStore {
   private readonly rows: Table;
@@ -33,22 +38,34 @@ export class Messages implements MessageStore {
 
   async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
     const refused: Refusal[] = [];
-    const rows: [Message, Buffer, Buffer][] = [];
+    let [rows, size]: [Row[], number] = [[], 0];
     for (const message of messages) {
       const id = idBytes(message.id);
-      if (id === null) refused.push({ id: message.id, reason: 'its id is empty or too long' });
-      else rows.push([message, id, toBytes(message)]);
+      if (id === null) {
+        refused.push({ id: message.id, reason: 'its id is empty or too long' });
+        continue;
+      }
+      const bytes = toBytes(message);
+      rows.push([message, id, bytes]);
+      size += bytes.length;
+      if (size < BYTES_AT_ONCE) continue;
+      await this.saveRows(rows);
+      [rows, size] = [[], 0];
     }
-    await this.db.write(() => {
+    await this.saveRows(rows);
+    return refused;
+  }
+
+  private saveRows(rows: readonly Row[]): Promise<void> {
+    return this.db.write(() => {
       const tally = new Tally(this.topics);
       const now = Date.now();
       for (const row of rows) this.save(row, tally, now);
       tally.write();
     });
-    return refused;
   }
 
-  private save([message, id, bytes]: readonly [Message, Buffer, Buffer], tally: Tally, now: number): void {
+  private save([message, id, bytes]: Row, tally: Tally, now: number): void {
     const known = this.ids.get(id);
     if (known !== null) {
       if (known.topic !== null || known.until > now) return;

@@ -54,10 +54,10 @@ export class Positions implements PositionStore {
     const { kept, gone } = lastPositions(positions);
     return this.db.write(() => {
       for (const position of kept) this.put(position);
-      for (const { consumer, topic, version } of gone) {
-        const key = keyOf(consumer, topic);
+      for (const position of gone) {
+        const key = keyOf(position.consumer, position.topic);
         const stored = this.table.get(key);
-        if (stored !== undefined && storedVersion(stored) <= versionOf({ version: version ?? 0 })) this.remove(key, readNumber(stored));
+        if (stored !== undefined && storedVersion(stored) <= versionOf(position)) this.remove(key, readNumber(stored));
       }
     });
   }
