@@ -1,0 +1,36 @@
+/** What an active job belongs to. */
+export interface Lock {
+  /** null: it was taken without one. */
+  readonly token: string | null;
+  /** ms */
+  readonly until: number;
+  /** Counts the takes of the queue: the order in which jobs became active. */
+  readonly take: number;
+  /** The last look for stalled jobs has seen it, and nobody has renewed it since. */
+  readonly isMarked: boolean;
+}
+
+const FIXED_BYTES = 8 + 8 + 1 + 2;
+
+export function encodeLock({ token, until, take, isMarked }: Lock): Buffer {
+  const length = token === null ? 0 : Buffer.byteLength(token);
+  const bytes = Buffer.allocUnsafe(FIXED_BYTES + length);
+  bytes.writeDoubleBE(until, 0);
+  bytes.writeDoubleBE(take, 8);
+  bytes[16] = (isMarked ? 1 : 0) + (token === null ? 2 : 0);
+  bytes.writeUInt16BE(length, 17);
+  if (token !== null) bytes.write(token, FIXED_BYTES);
+  return bytes;
+}
+
+export function decodeLock(bytes: Buffer): { lock: Lock; end: number } {
+  const end = FIXED_BYTES + bytes.readUInt16BE(17);
+  const flags = bytes[16] as number;
+  const token = (flags & 2) === 0 ? bytes.toString('utf8', FIXED_BYTES, end) : null;
+  return { lock: { token, until: bytes.readDoubleBE(0), take: bytes.readDoubleBE(8), isMarked: (flags & 1) === 1 }, end };
+}
+
+/** The token that holds the lock now; undefined: nobody does. */
+export function holder(lock: Lock | null, now: number): string | undefined {
+  return lock === null || lock.token === null || lock.until <= now ? undefined : lock.token;
+}

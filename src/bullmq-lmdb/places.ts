@@ -1,0 +1,179 @@
+import { NUMBER_BYTES, numberKey, readNumber } from '../embedded/keys';
+import { prefixed, type Entry, type SortedMap } from '../embedded/table';
+import { decodeCourse, encodeCourse, type Course } from './course';
+import { decodeLock, encodeLock, type Lock } from './lock';
+import type { Head } from './head';
+
+/** The kinds of places; a key is the queue's number, the kind, and what tells the places of that kind apart. */
+export const PLACE = { waiting: 1, active: 2, delayed: 3, completed: 4, failed: 5, moved: 6 } as const;
+export type State = Exclude<keyof typeof PLACE, 'moved'>;
+
+const QUEUE_BYTES = 4;
+const PREFIX_BYTES = QUEUE_BYTES + 1;
+const RANK_BYTES = 4;
+/** Where the waiting jobs are in their order: behind it in the order in which they were added, before it those that were pushed to the front. */
+const MIDDLE = 2 ** 47;
+
+/** Where a job is, and what has become of it. */
+export interface Placed {
+  readonly state: State;
+  readonly key: Buffer;
+  readonly course: Course;
+  readonly lock: Lock | null;
+}
+
+/**
+ * Where jobs are. A job that was added to wait is at a place that its number tells, and so is an active one; of all others the place is written down under
+ * their number (`moved`).
+ */
+export class Places {
+  constructor(private readonly table: SortedMap) {}
+
+  /** Behind all that wait. */
+  append(head: Head, course: Course): void {
+    const last = this.edge(head, 'waiting', true);
+    const own = ownPlace(head, course.number);
+    if (last === undefined || own.compare(last) > 0) return this.put(head, 'waiting', own, course);
+    // Behind every job that was added, and in front of the next that is.
+    const major = MIDDLE + 2 * head.counter + 1;
+    this.put(head, 'waiting', ranked(head, 'waiting', major, majorOf(last) === major ? rankOf(last) + 1 : 1), course);
+  }
+
+  /** A job that was just added, behind all that wait. */
+  appendNew(head: Head, course: Course): void {
+    head.waiting++;
+    this.table.put(ownPlace(head, course.number), encodeCourse(course));
+  }
+
+  /** In front of all that wait. */
+  prepend(head: Head, course: Course): void {
+    const first = this.edge(head, 'waiting', false);
+    const own = ownPlace(head, course.number);
+    if (first === undefined || own.compare(first) < 0) return this.put(head, 'waiting', own, course);
+    this.put(head, 'waiting', ranked(head, 'waiting', Math.min(MIDDLE, majorOf(first) - 1), 0), course);
+  }
+
+  /** At its time (ms), behind those of the same time. */
+  putAt(head: Head, state: 'delayed' | 'completed' | 'failed', time: number, course: Course): void {
+    let rank = 0;
+    for (const { key } of this.entries(head, state, { from: time, to: time + 1, reverse: true, limit: 1 })) rank = rankOf(key) + 1;
+    this.put(head, state, ranked(head, state, time, rank), course);
+  }
+
+  putActive(head: Head, course: Course, lock: Lock): void {
+    head.active++;
+    this.table.put(numbered(head, 'active', course.number), Buffer.concat([encodeLock(lock), encodeCourse(course)]));
+  }
+
+  private put(head: Head, state: Exclude<State, 'active'>, key: Buffer, course: Course): void {
+    head[state]++;
+    this.table.put(key, encodeCourse(course));
+    if (isMoved(key, course.number)) this.table.put(numbered(head, 'moved', course.number), key);
+  }
+
+  remove(head: Head, { state, key, course: { number } }: Placed): void {
+    head[state]--;
+    this.table.remove(key);
+    if (state !== 'active' && isMoved(key, number)) this.table.remove(numbered(head, 'moved', number));
+  }
+
+  /** Puts down what has become of a job that stays where it is. */
+  update({ key }: Placed, course: Course, lock: Lock | null): void {
+    this.table.put(key, lock === null ? encodeCourse(course) : Buffer.concat([encodeLock(lock), encodeCourse(course)]));
+  }
+
+  find(head: Head, number: number): Placed | undefined {
+    return this.at(numbered(head, 'active', number)) ?? this.at(ownPlace(head, number)) ?? this.at(this.table.get(numbered(head, 'moved', number)));
+  }
+
+  findActive(head: Head, number: number): Placed | undefined {
+    return this.at(numbered(head, 'active', number));
+  }
+
+  private at(key: Buffer | undefined): Placed | undefined {
+    const value = key === undefined ? undefined : this.table.get(key);
+    return key === undefined || value === undefined ? undefined : placed({ key, value });
+  }
+
+  /** All of one state in their order: from the next to the last that waits, from the earliest to the latest. Active jobs are in the order of their numbers. */
+  *all(head: Head, state: State, reverse = false): Iterable<Placed> {
+    for (const entry of this.entries(head, state, { reverse })) yield placed(entry);
+  }
+
+  /** Up to so many of those with a time before `to`. */
+  *before(head: Head, state: State, to: number, limit: number): Iterable<Placed> {
+    for (const entry of this.entries(head, state, { to, limit })) yield placed(entry);
+  }
+
+  first(head: Head, state: State): Placed | undefined {
+    for (const entry of this.entries(head, state, { limit: 1 })) return placed(entry);
+    return undefined;
+  }
+
+  /** The time of the first. */
+  firstTime(head: Head, state: 'delayed'): number | undefined {
+    const first = this.edge(head, state, false);
+    return first && majorOf(first);
+  }
+
+  private edge(head: Head, state: State, reverse: boolean): Buffer | undefined {
+    for (const { key } of this.entries(head, state, { reverse, limit: 1 })) return key;
+    return undefined;
+  }
+
+  private entries(head: Head, state: State, { from, to, ...range }: { from?: number; to?: number; reverse?: boolean; limit?: number }): Iterable<Entry> {
+    const prefix = prefixOf(head, state);
+    if (to === undefined) return prefixed(this.table, prefix, range);
+    return this.table.entries({ from: from === undefined ? prefix : Buffer.concat([prefix, numberKey(from)]), to: Buffer.concat([prefix, numberKey(to)]), ...range });
+  }
+}
+
+function placed({ key, value }: Entry): Placed {
+  const state = STATES[key[QUEUE_BYTES] as number] as State;
+  if (state !== 'active') return { state, key, course: decodeCourse(value), lock: null };
+  const { lock, end } = decodeLock(value);
+  return { state, key, course: decodeCourse(value, end), lock };
+}
+
+const STATES = Object.fromEntries(Object.entries(PLACE).map(([name, kind]) => [kind, name]));
+
+function prefixOf({ queue }: Head, kind: keyof typeof PLACE): Buffer {
+  return begin(queue, kind, 0);
+}
+
+function numbered({ queue }: Head, kind: 'active' | 'moved', number: number): Buffer {
+  const key = begin(queue, kind, NUMBER_BYTES);
+  key.writeUIntBE(number, PREFIX_BYTES, NUMBER_BYTES);
+  return key;
+}
+
+function ranked({ queue }: Head, state: State, major: number, rank: number): Buffer {
+  const key = begin(queue, state, NUMBER_BYTES + RANK_BYTES);
+  key.writeUIntBE(major, PREFIX_BYTES, NUMBER_BYTES);
+  key.writeUInt32BE(rank, PREFIX_BYTES + NUMBER_BYTES);
+  return key;
+}
+
+function begin(queue: number, kind: keyof typeof PLACE, more: number): Buffer {
+  const key = Buffer.allocUnsafe(PREFIX_BYTES + more);
+  key.writeUInt32BE(queue, 0);
+  key[QUEUE_BYTES] = PLACE[kind];
+  return key;
+}
+
+/** Where a job waits that was added to wait. */
+function ownPlace(head: Head, number: number): Buffer {
+  return ranked(head, 'waiting', MIDDLE + number, 0);
+}
+
+function isMoved(key: Buffer, number: number): boolean {
+  return key[QUEUE_BYTES] !== PLACE.waiting || majorOf(key) !== MIDDLE + number || rankOf(key) !== 0;
+}
+
+function majorOf(key: Buffer): number {
+  return readNumber(key, PREFIX_BYTES);
+}
+
+function rankOf(key: Buffer): number {
+  return key.readUInt32BE(PREFIX_BYTES + NUMBER_BYTES);
+}
