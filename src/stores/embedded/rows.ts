@@ -45,7 +45,15 @@ export function toMessage(id: string, topic: string, row: Buffer, body: Buffer):
   const [clientid, username, qos, retain, properties = {}] = JSON.parse(body.toString('utf8', LENGTH_BYTES, end)) as Fields;
   const expires = expiresAt(row);
   return {
-    ...{ id, topic, clientid, username, qos, retain: retain === 1, payload: body.subarray(end), publishReceivedAt: publishReceivedAt(row) },
-    ...{ expiresAt: expires === Infinity ? null : expires, properties },
+    id,
+    topic,
+    clientid,
+    username,
+    qos,
+    retain: retain === 1,
+    payload: body.subarray(end),
+    publishReceivedAt: publishReceivedAt(row),
+    expiresAt: expires === Infinity ? null : expires,
+    properties,
   };
 }
