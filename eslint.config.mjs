@@ -16,7 +16,7 @@ const zones = FLOORS.map((floor, i) => ({
 })).filter(({ from }) => from.length > 0);
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', '.scratch/', 'src/embedded/thread.js', 'src/contract/openapi.ts', '*.config.*'] },
+  { ignores: ['dist/', 'node_modules/', 'coverage/', '.scratch/', 'src/contract/openapi.ts', '*.config.*'] },
   ...tseslint.configs.recommended,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

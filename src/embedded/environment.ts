@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { ClosedError, errorText, RetryableError, SettingError } from '../base/errors';
@@ -9,7 +9,8 @@ import { Table } from './table';
 const FILE = 'data.mdb';
 /** What PostgreSQL leaves in its directory: earlier versions of this server had it inside. */
 const OLD_FORMAT = 'PG_VERSION';
-const MOST_TABLES = 32;
+const MOST_TABLES = 48;
+const PROBE = 'probe';
 
 /**
  * One LMDB environment in DATA_DIR for all that the embedded default keeps: the store, the queue and what processes share elsewhere. One process has it
@@ -73,6 +74,12 @@ export class Environment {
     return result;
   }
 
+  /** Whether it can be written. Throws what is in the way. */
+  async probe(): Promise<void> {
+    const table = this.table(PROBE);
+    await this.write(() => table.put(Buffer.from(PROBE), Buffer.from(String(Date.now()))));
+  }
+
   private refuseClosed(): void {
     if (this.isClosed) throw new ClosedError('the embedded database is closed');
   }
@@ -82,11 +89,6 @@ export class Environment {
     if (commitError === undefined) return error;
     const cause = await commitError.catch((reason: unknown) => reason);
     return new RetryableError(`DATA_DIR: ${this.directory} cannot be written: ${errorText(cause)}`, { cause });
-  }
-
-  /** Of the file, and what of it can be used again. bytes */
-  get size(): { readonly file: number } {
-    return { file: statSync(join(this.directory, FILE)).size };
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,4 @@
-import type { Database } from 'lmdb';
+import type { Database, RangeOptions } from 'lmdb';
 import { afterPrefix } from './keys';
 
 export interface Entry {
@@ -26,7 +26,7 @@ export interface SortedMap {
   entries(range?: Range): Iterable<Entry>;
 }
 
-/** A table of the environment. Its keys have at most MOST_KEY_BYTES. */
+/** A table of the environment. LMDB takes keys of 1 to 1,978 bytes. */
 export class Table implements SortedMap {
   constructor(private readonly database: Database<Buffer, Buffer>) {}
 
@@ -48,10 +48,18 @@ export class Table implements SortedMap {
 
   *entries({ from, to, limit, reverse = false }: Range = {}): Iterable<Entry> {
     if (limit === 0) return;
-    const ends = reverse ? { start: to, end: from, inclusiveEnd: true, exclusiveStart: to !== undefined } : { start: from, end: to };
-    const given = Object.fromEntries(Object.entries({ ...ends, limit }).filter(([, value]) => value !== undefined));
     // Without a snapshot of its own no reader keeps old pages from being used again.
-    yield* this.database.getRange({ ...given, reverse, snapshot: false }) as Iterable<Entry>;
+    const options: RangeOptions = { reverse, snapshot: false };
+    if (limit !== undefined) options.limit = limit;
+    if (reverse) {
+      options.inclusiveEnd = true;
+      if (to !== undefined) [options.start, options.exclusiveStart] = [to, true];
+      if (from !== undefined) options.end = from;
+    } else {
+      if (from !== undefined) options.start = from;
+      if (to !== undefined) options.end = to;
+    }
+    yield* this.database.getRange(options) as Iterable<Entry>;
   }
 
   get count(): number {

@@ -2,7 +2,7 @@ import type { Pool, QueryResult, QueryResultRow } from 'pg';
 import { errorText, RetryableError } from '../base/errors';
 import { firstOf, type Claim, type Entry, type Leased, type SavedRecord, type SharedState, type Versioned } from './state';
 
-/** The tables of migrations/queue/001. Schema names are spelled out: the embedded database has one session for all. */
+/** The tables of migrations/queue/001. Schema names are spelled out: BullMQ has another one. */
 export class PostgresState implements SharedState {
   constructor(private readonly pool: Pool) {}
 

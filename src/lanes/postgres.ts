@@ -36,17 +36,15 @@ const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 
 export interface PostgresQueueOptions {
   readonly connection: ClientConfig;
-  /** This process is the only one that can have the database open (embedded): jobs in hand at the last exit are taken over at once. */
-  readonly exclusive: boolean;
   readonly onError: (error: Error) => void;
 }
 
-/** BullMQ on PostgreSQL, or on the embedded database. */
+/** BullMQ on PostgreSQL. */
 export class PostgresQueue implements QueueBackend {
   readonly state: SharedState;
   readonly sequence: Sequence;
   readonly laneCounts = LANES;
-  readonly shared: boolean;
+  readonly shared = true;
   private readonly pool: Pool;
   private readonly connections = new Connections();
   /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
@@ -59,7 +57,6 @@ export class PostgresQueue implements QueueBackend {
     this.pool.on('error', options.onError);
     this.state = new PostgresState(this.pool);
     this.sequence = new PostgresSequence(this.pool);
-    this.shared = !options.exclusive;
   }
 
   private connection(): ClientConfig {
@@ -72,9 +69,8 @@ export class PostgresQueue implements QueueBackend {
     };
   }
 
-  /** The embedded database's are no sockets. */
   private watched(): ClientConfig {
-    return { ...this.connection(), ...(!this.options.exclusive && this.connections.watched()) };
+    return { ...this.connection(), ...this.connections.watched() };
   }
 
   private bullConnection(max: number): PostgresConnectionOptions {
@@ -128,7 +124,6 @@ export class PostgresQueue implements QueueBackend {
           `BEGIN; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}); SET LOCAL search_path TO ${SCHEMA};
            ${MIGRATIONS.map((file) => readFileSync(file, 'utf8')).join(';\n')}; COMMIT`,
         );
-        if (this.options.exclusive) await client.query(TAKE_OVER);
       } finally {
         await client.end();
       }
@@ -159,8 +154,6 @@ export class PostgresQueue implements QueueBackend {
   }
 
   async weaknesses(): Promise<Weakness[]> {
-    // The embedded database's, which never calls fsync, is no setting: the README says so.
-    if (this.options.exclusive) return [];
     const { rows } = await this.pool.query<{ name: string }>(`SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'`);
     return rows.map(({ name }) => ({ text: `${name} is off: what was confirmed in the last moment is lost when its machine dies`, remedy: `set ${name} to on` }));
   }
@@ -171,8 +164,3 @@ export class PostgresQueue implements QueueBackend {
     await this.pool.end();
   }
 }
-
-/** Lets BullMQ's own check for stalled jobs find them expired at its first look. */
-const TAKE_OVER = `
-  UPDATE ${SCHEMA}.job SET locked_until_ms = 0, stalled_marked = true WHERE state = 'active';
-  DELETE FROM ${SCHEMA}.meta WHERE field = 'stalled-check';`;

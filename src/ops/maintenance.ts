@@ -25,7 +25,6 @@ export interface MaintenanceDeps {
   readonly readPurger: Pick<ReadPurger, 'run'>;
   readonly trimmer: Pick<Trimmer, 'sweep'>;
   readonly policies: readonly Policy[];
-  readonly vacuum: () => Promise<void>;
   readonly metrics: Metrics;
   readonly log: Logger;
   readonly now: () => number;
@@ -48,7 +47,7 @@ export class Maintenance {
   }
 
   async run(): Promise<void> {
-    const { store, state, letters, trimmer, vacuum, metrics, now } = this.deps;
+    const { store, state, letters, trimmer, metrics, now } = this.deps;
     const unseen = now() - this.unseenMs();
     const steps: readonly (readonly [what: string, work: () => Promise<unknown>])[] = [
       ['expired messages', () => this.repeat(() => this.purgeExpired())],
@@ -59,7 +58,6 @@ export class Maintenance {
       ['old read positions', () => this.repeat(() => store.purgePositions(unseen, CHUNK))],
       ['shared state', () => this.repeat(async () => ({ more: await state.purge(CHUNK) }))],
       ['dead letters', async () => metrics.deadLettersDiscarded.inc(await letters.purge(now()))],
-      ['disk space', vacuum],
     ];
     for (const [what, work] of steps) {
       if (this.stopped) return;

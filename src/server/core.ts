@@ -72,7 +72,7 @@ export class Core {
     this.trimmer = new Trimmer({ store, policies, metrics, onError: (err) => log.warn({ err }, 'a topic could not be trimmed to maxStored; it is looked at again') });
     const { laneCounts, sequence } = queue;
     const readPurger = new ReadPurger({ store, sequence, lanes: { messages: namesOf(laneCounts.messages, messageLane), clients: namesOf(laneCounts.clients, clientLane) }, policies, now });
-    this.maintenance = new Maintenance({ store, state, letters: box, readPurger, trimmer: this.trimmer, policies, vacuum: () => backends.vacuum(), metrics, log, now });
+    this.maintenance = new Maintenance({ store, state, letters: box, readPurger, trimmer: this.trimmer, policies, metrics, log, now });
   }
 
   /** Once it is open events are accepted. Throws RetryableError while the queue is away. */

@@ -1,5 +1,5 @@
 import type { ServiceUrl } from '../config/url';
-import type { PgliteEngine } from '../embedded/engine';
+import type { Environment } from '../embedded/environment';
 import { SettingError } from '../base/errors';
 import { connectionOf } from './postgres/connection';
 import { operated } from './shared/operator';
@@ -7,12 +7,12 @@ import type { Statements } from '../config/statements';
 import type { Store } from './store';
 
 /** Opens the store that STORE_URL names, with the statements of STORE_SQL_*. Drivers are loaded when they are chosen. */
-export async function openStore(url: ServiceUrl, engine: PgliteEngine | null, statements: Statements = {}): Promise<Store> {
+export async function openStore(url: ServiceUrl, environment: Environment | null, statements: Statements = {}): Promise<Store> {
   switch (url.scheme) {
     case 'embedded': {
-      if (engine === null) throw new TypeError('the embedded database is not open');
-      const { PostgresStore } = await import('./postgres/index.js');
-      return new PostgresStore(engine.connectionConfig());
+      if (environment === null) throw new TypeError('the embedded database is not open');
+      const { EmbeddedStore } = await import('./embedded/index.js');
+      return new EmbeddedStore(environment);
     }
     case 'postgres':
     case 'timescale': {

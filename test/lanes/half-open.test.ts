@@ -18,7 +18,7 @@ const QUEUE = `half-open-${process.pid}`;
 const POSTGRES = {
   name: 'PostgreSQL',
   prepare: (server: string) => emptyDatabase(server, 'offline_half_open_queue'),
-  open: (url: string): QueueBackend => new PostgresQueue({ connection: { connectionString: url, query_timeout: TIMEOUT_MS }, exclusive: false, onError: () => undefined }),
+  open: (url: string): QueueBackend => new PostgresQueue({ connection: { connectionString: url, query_timeout: TIMEOUT_MS }, onError: () => undefined }),
 };
 const REDIS = {
   name: 'Redis',

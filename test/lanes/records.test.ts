@@ -149,7 +149,7 @@ describe('on PostgreSQL', () => {
     beforeAll(async () => {
       connectionString = await emptyDatabase(postgres, 'offline_records');
     });
-    describe('records', () => records(() => new PostgresQueue({ connection: { connectionString }, exclusive: false, onError: fail }), true));
+    describe('records', () => records(() => new PostgresQueue({ connection: { connectionString }, onError: fail }), true));
   });
 });
 

@@ -102,7 +102,7 @@ describe('on PostgreSQL', () => {
     beforeAll(async () => {
       connectionString = await emptyDatabase(postgres, 'offline_shared_state');
     });
-    const open = (): QueueBackend => new PostgresQueue({ connection: { connectionString }, exclusive: false, onError: fail });
+    const open = (): QueueBackend => new PostgresQueue({ connection: { connectionString }, onError: fail });
     describe('values', () => manyValues(open));
     describe('leases', () => leases(open));
   });

@@ -11,7 +11,7 @@ describe('the purge of the shared state', () => {
     beforeAll(async () => {
       const connectionString = await emptyDatabase(postgres, 'offline_state_purge');
       pool = new Pool({ connectionString });
-      queue = new PostgresQueue({ connection: { connectionString }, exclusive: false, onError: () => undefined });
+      queue = new PostgresQueue({ connection: { connectionString }, onError: () => undefined });
       await queue.prepare();
       await pool.query(`INSERT INTO offline_queue.delivery_lease SELECT 'M' || i, 'c', 1 FROM generate_series(1, 2500) AS i`);
       // Far in the future.

@@ -41,7 +41,6 @@ function subject(due: Partial<Record<'messages' | 'tombstones' | 'leases' | 'pos
       },
     },
     policies,
-    vacuum: async () => undefined,
     metrics,
     log: createLogger({ level: 'silent' }),
     now: () => 1_000 * DAY_MS,

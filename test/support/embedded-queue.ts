@@ -1,5 +1,5 @@
-import { PgliteEngine } from '../../src/embedded/engine';
-import { PostgresQueue } from '../../src/lanes/postgres';
+import { Environment } from '../../src/embedded/environment';
+import { EmbeddedQueue } from '../../src/lanes/embedded';
 import { temporaryDirectory } from './temp';
 
 function fail(error: Error): never {
@@ -7,15 +7,15 @@ function fail(error: Error): never {
 }
 
 /** An embedded database for the tests of a describe. @returns what opens a queue on it. */
-export function embeddedQueue(): () => PostgresQueue {
+export function embeddedQueue(): () => EmbeddedQueue {
   const directory = temporaryDirectory();
-  let engine: PgliteEngine;
+  let environment: Environment;
   beforeAll(async () => {
-    engine = await PgliteEngine.open(directory.path, fail);
+    environment = await Environment.open(directory.path);
   });
   afterAll(async () => {
-    await engine.close();
+    await environment.close();
     directory.remove();
   });
-  return () => new PostgresQueue({ connection: engine.connectionConfig(), exclusive: true, onError: fail });
+  return () => new EmbeddedQueue(environment, fail);
 }

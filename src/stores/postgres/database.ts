@@ -14,7 +14,7 @@ const NO_TIMEOUT = { query_timeout: 24 * 60 * 60 * 1_000 };
 /** One statement, or several without bindings, in a transaction. */
 type Run = (sql: string) => Promise<{ rows: Record<string, unknown>[] }>;
 
-/** Statements against one PostgreSQL database; errors come out as ours. No session state: the embedded database has one session for all. */
+/** Statements against one PostgreSQL database; errors come out as ours. */
 export class Database implements StatementRunner {
   private readonly knex: Knex;
   private readonly connections: PooledConnections<PooledClient>;
@@ -27,7 +27,7 @@ export class Database implements StatementRunner {
     this.knex = knex({
       ...QUIET,
       client: 'pg',
-      // A function: knex would otherwise copy the configuration deeply, and with it the embedded database.
+      // A function: knex would otherwise copy the configuration deeply, and with it what a TLS connection is made of.
       connection: () =>
         ({ connectionTimeoutMillis: 5_000, query_timeout: QUERY_TIMEOUT_MS, keepAlive: true, ...connection }) as Knex.PgConnectionConfig,
       pool: { ...POOL, afterCreate: (client: PooledClient, done: () => void) => this.remember(client, done) },

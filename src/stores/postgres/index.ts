@@ -21,7 +21,7 @@ export interface PostgresStoreOptions {
   readonly migrations?: string;
 }
 
-/** PostgreSQL, and what speaks its language: the embedded database, TimescaleDB. */
+/** PostgreSQL and TimescaleDB. */
 export class PostgresStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   readonly sql: SqlParts;

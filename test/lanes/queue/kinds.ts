@@ -1,5 +1,6 @@
-import { Client } from 'pg';
-import { PgliteEngine } from '../../../src/embedded/engine';
+import { join } from 'node:path';
+import { Environment } from '../../../src/embedded/environment';
+import { EmbeddedQueue } from '../../../src/lanes/embedded';
 import { PostgresQueue } from '../../../src/lanes/postgres';
 import { RedisQueue } from '../../../src/lanes/redis';
 import { withBackends } from '../../support/backends';
@@ -8,14 +9,6 @@ import { emptyRedis, redisUrl } from '../../support/redis';
 import { temporaryDirectory } from '../../support/temp';
 import type { Kind } from './world';
 
-/** Its schema stays, which takes long to make. */
-const EMPTY = `DO $$ BEGIN IF to_regclass('offline_queue.job') IS NOT NULL THEN
-  TRUNCATE offline_queue.job, offline_queue.shared_state, offline_queue.record, offline_queue.delivery_lease CASCADE; END IF; END $$`;
-
-function fail(error: Error): never {
-  throw error;
-}
-
 /** Its hooks end before those of the database that it is on. */
 const inside = (kind: Kind, tests: (kind: Kind) => void): void => describe('the queue', () => tests(kind));
 
@@ -23,21 +16,19 @@ const inside = (kind: Kind, tests: (kind: Kind) => void): void => describe('the 
 export function onEachQueue(name: string, redisDatabase: number, tests: (kind: Kind) => void): void {
   describe('on the embedded database', () => {
     const directory = temporaryDirectory();
-    let engine: PgliteEngine;
-    beforeAll(async () => {
-      engine = await PgliteEngine.open(directory.path, fail);
-    });
+    let environment: Environment;
+    let environments = 0;
+    const another = async (): Promise<void> => void (environment = await Environment.open(join(directory.path, String(environments++))));
+    beforeAll(another);
     afterAll(async () => {
-      await engine.close();
+      await environment.close();
       directory.remove();
     });
     const empty = async (): Promise<void> => {
-      const client = new Client(engine.connectionConfig());
-      await client.connect();
-      await client.query(EMPTY);
-      await client.end();
+      await environment.close();
+      await another();
     };
-    const open = (onError: (error: Error) => void): PostgresQueue => new PostgresQueue({ connection: engine.connectionConfig(), exclusive: true, onError });
+    const open = (onError: (error: Error) => void): EmbeddedQueue => new EmbeddedQueue(environment, onError);
     inside({ name: 'embedded', isShared: false, empty, open }, tests);
   });
 
@@ -52,7 +43,7 @@ export function onEachQueue(name: string, redisDatabase: number, tests: (kind: K
     withBackends(['postgres'], ({ postgres }) => {
       let url = '';
       const empty = async (): Promise<void> => void (url = await emptyDatabase(postgres, name));
-      const open = (onError: (error: Error) => void): PostgresQueue => new PostgresQueue({ connection: { connectionString: url }, exclusive: false, onError });
+      const open = (onError: (error: Error) => void): PostgresQueue => new PostgresQueue({ connection: { connectionString: url }, onError });
       inside({ name: 'postgres', isShared: true, empty, open }, tests);
     });
   });

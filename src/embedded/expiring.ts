@@ -1,0 +1,64 @@
+import { keyOf, NUMBER_BYTES, numberKey, readNumber } from './keys';
+import type { SortedMap } from './table';
+
+/** When it expires (ms), and where the index has it; 0: never, and nowhere. */
+const HEADER_BYTES = 2 * NUMBER_BYTES;
+
+/**
+ * A map whose entries expire. Its index says when an entry is to be looked at: one that was written again since, and lives longer, is put in again then. So an entry
+ * that is written often costs one change each time.
+ */
+export class ExpiringTable {
+  constructor(
+    private readonly table: SortedMap,
+    private readonly index: SortedMap,
+  ) {}
+
+  /** undefined: there is none, or it has expired. */
+  get(key: Buffer, now: number): Buffer | undefined {
+    const held = this.table.get(key);
+    return held === undefined || isOver(held, now) ? undefined : held.subarray(HEADER_BYTES);
+  }
+
+  /** @param expiresAt ms; null: never */
+  put(key: Buffer, value: Buffer, expiresAt: number | null): void {
+    const before = this.table.get(key);
+    const indexed = before === undefined ? 0 : readNumber(before, NUMBER_BYTES);
+    const expires = expiresAt === null ? 0 : Math.ceil(expiresAt);
+    const looked = expires !== 0 && (indexed === 0 || indexed > expires) ? expires : indexed;
+    if (looked !== indexed) this.index.put(keyOf(looked, key), EMPTY);
+    this.table.put(key, Buffer.concat([numberKey(expires), numberKey(looked), value]));
+  }
+
+  /** Its entry in the index stays until its time. */
+  remove(key: Buffer): void {
+    this.table.remove(key);
+  }
+
+  /** Removes what has expired. @returns whether it stopped at the limit. */
+  purge(now: number, limit: number): boolean {
+    const due = [...this.index.entries({ to: numberKey(now + 1), limit })];
+    for (const { key: indexKey } of due) {
+      this.index.remove(indexKey);
+      const key = indexKey.subarray(NUMBER_BYTES);
+      const held = this.table.get(key);
+      if (held === undefined || readNumber(held, NUMBER_BYTES) !== readNumber(indexKey)) continue;
+      if (isOver(held, now)) this.table.remove(key);
+      else this.lookLater(key, held);
+    }
+    return due.length === limit;
+  }
+
+  private lookLater(key: Buffer, held: Buffer): void {
+    const expires = readNumber(held);
+    if (expires !== 0) this.index.put(keyOf(expires, key), EMPTY);
+    this.table.put(key, Buffer.concat([numberKey(expires), numberKey(expires), held.subarray(HEADER_BYTES)]));
+  }
+}
+
+const EMPTY = Buffer.alloc(0);
+
+function isOver(held: Buffer, now: number): boolean {
+  const expires = readNumber(held);
+  return expires !== 0 && expires <= now;
+}
