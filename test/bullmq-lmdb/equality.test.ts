@@ -4,12 +4,14 @@ import fc from 'fast-check';
 import { Redis } from 'ioredis';
 import { createLmdbBackend } from '../../src/bullmq-lmdb';
 import { Environment } from '../../src/embedded/environment';
+import { RedisSequence } from '../../src/lanes/redis-sequence';
 import { withBackends } from '../support/backends';
 import { removeKeys } from '../support/redis';
 import { temporaryDirectory } from '../support/temp';
 import { outcome, shown, SHORT_LOCK_MS, Side, TAKING } from './sides';
 
-const PREFIX = 'lmdb-equality';
+/** Of this process alone: nobody empties the database that it shares with other tests. */
+const PREFIX = `lmdb-equality-${process.pid}`;
 const QUEUES = 2;
 const IDS = ['a', 'b', 'letter-7'];
 
@@ -87,7 +89,7 @@ const operations = fc.array(
 
 describe('BullMQ on LMDB does what it does on Redis', () => {
   withBackends(['redis'], ({ redis }) => {
-    const url = `${redis}/14`;
+    const url = `${redis}/13`;
     const directory = temporaryDirectory();
     let environment: Environment;
     let connection: Redis;
@@ -110,12 +112,13 @@ describe('BullMQ on LMDB does what it does on Redis', () => {
 
     it('after any sequence of operations', async () => {
       const factory = createLmdbBackend(environment);
+      const sequence = new RedisSequence(connection, PREFIX);
       await fc.assert(
         fc.asyncProperty(operations, async (steps) => {
           const names = Array.from({ length: QUEUES }, (_, i) => `q${run}-${i}`);
           run++;
-          const theirs = new Side(names.map((name) => new Queue(name, { connection, prefix: PREFIX, ...TAKING })));
-          const ours = new Side(names.map((name) => new Queue(name, { connection: {}, ...TAKING }, factory) as unknown as Queue));
+          const theirs = new Side(names.map((name) => new Queue(name, { connection, prefix: PREFIX, ...TAKING })), async (name) => (await sequence.progress([name])).get(name));
+          const ours = new Side(names.map((name) => new Queue(name, { connection: {}, ...TAKING }, factory) as unknown as Queue), factory.progress);
           await Promise.all([...theirs.queues, ...ours.queues].map((each) => each.waitUntilReady()));
           try {
             for (const { name, run: act, pauseMs = 0 } of steps) {

@@ -1,4 +1,5 @@
 import { Job, type JobJson, type JobType, type Queue, type RedisQueueBackend } from 'bullmq';
+import type { LaneProgress } from '../../src/lanes/sequence';
 
 /** What an operation came to, in a form that can be compared. */
 export type Outcome = { readonly value: unknown } | { readonly error: string; readonly code: unknown };
@@ -23,7 +24,10 @@ export class Side {
   taken: Taken[] = [];
   private takes = 0;
 
-  constructor(readonly queues: readonly Queue[]) {}
+  constructor(
+    readonly queues: readonly Queue[],
+    private readonly progress: (queueName: string) => LaneProgress | Promise<LaneProgress | undefined>,
+  ) {}
 
   queue(index: number): Queue {
     return this.queues[index % this.queues.length] as Queue;
@@ -92,6 +96,7 @@ export class Side {
       raw: await Promise.all(windows.map(([start, end, asc]) => backend.getRanges(STATES, start, end, asc))),
       counts: await queue.getJobCounts(),
       soon: await backend.getCounts(['delayed', 'waiting'], now + 10),
+      progress: await this.progress(queue.name),
       isMaxed: await queue.isMaxed(),
       isPaused: await queue.isPaused(),
       concurrency: await queue.getGlobalConcurrency(),
