@@ -7,6 +7,8 @@ export interface Head {
   /** Counts the jobs that were taken. */
   takes: number;
   waiting: number;
+  /** So many of those that wait are not at the place that their number tells. */
+  moved: number;
   active: number;
   delayed: number;
   completed: number;
@@ -16,11 +18,11 @@ export interface Head {
   concurrency: number | null;
 }
 
-const NUMBERS = ['queue', 'counter', 'takes', 'waiting', 'active', 'delayed', 'completed', 'failed'] as const;
+const NUMBERS = ['queue', 'counter', 'takes', 'waiting', 'moved', 'active', 'delayed', 'completed', 'failed'] as const;
 const NUMBER_BYTES = 8;
 
 export function newHead(queue: number): Head {
-  return { queue, counter: 0, takes: 0, waiting: 0, active: 0, delayed: 0, completed: 0, failed: 0, paused: false, concurrency: null };
+  return { queue, counter: 0, takes: 0, waiting: 0, moved: 0, active: 0, delayed: 0, completed: 0, failed: 0, paused: false, concurrency: null };
 }
 
 export function encodeHead(head: Head): Buffer {

@@ -68,13 +68,17 @@ export class Places {
   private put(head: Head, state: Exclude<State, 'active'>, key: Buffer, course: Course): void {
     head[state]++;
     this.table.put(key, encodeCourse(course));
-    if (isMoved(key, course.number)) this.table.put(numbered(head, 'moved', course.number), key);
+    if (!isMoved(key, course.number)) return;
+    this.table.put(numbered(head, 'moved', course.number), key);
+    if (state === 'waiting') head.moved++;
   }
 
   remove(head: Head, { state, key, course: { number } }: Placed): void {
     head[state]--;
     this.table.remove(key);
-    if (state !== 'active' && isMoved(key, number)) this.table.remove(numbered(head, 'moved', number));
+    if (state === 'active' || !isMoved(key, number)) return;
+    this.table.remove(numbered(head, 'moved', number));
+    if (state === 'waiting') head.moved--;
   }
 
   /** Puts down what has become of a job that stays where it is. */
@@ -166,7 +170,8 @@ function ownPlace(head: Head, number: number): Buffer {
   return ranked(head, 'waiting', MIDDLE + number, 0);
 }
 
-function isMoved(key: Buffer, number: number): boolean {
+/** Whether the place is not the one where a job with the number waits that was added to wait. */
+export function isMoved(key: Buffer, number: number): boolean {
   return key[QUEUE_BYTES] !== PLACE.waiting || majorOf(key) !== MIDDLE + number || rankOf(key) !== 0;
 }
 
