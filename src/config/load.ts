@@ -80,6 +80,15 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   };
 }
 
+/** A store's URL that a command is given. @throws SettingError */
+export function parseStoreUrl(option: string, text: string): ServiceUrl {
+  try {
+    return parseServiceUrl(text, STORE_SCHEMES);
+  } catch (error) {
+    throw error instanceof RangeError ? new SettingError(option, error.message) : error;
+  }
+}
+
 type Collect = <T>(key: string, work: () => T) => T | undefined;
 
 /** The environment has only text; an empty one counts as not set (docker compose passes `KEY=` for what is not set). */

@@ -1,15 +1,18 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { ClosedError, errorText, RetryableError, SettingError } from '../base/errors';
 import { DirectoryLock } from './lock';
 import { LongTable } from './long-table';
-import { Table } from './table';
+import { pagesOf, Table, type TreeStats } from './table';
 
 const FILE = 'data.mdb';
 /** What PostgreSQL leaves in its directory: earlier versions of this server had it inside. */
 const OLD_FORMAT = 'PG_VERSION';
+const OLD_FORMAT_REMEDY = 'choose another directory, or keep on with that version until its messages are delivered';
 const MOST_TABLES = 48;
+/** Two pages say which transaction was the last. */
+const META_PAGES = 2;
 const PROBE = 'probe';
 
 /**
@@ -74,6 +77,14 @@ export class Environment {
     return result;
   }
 
+  /** Bytes: of the file, and of what is free in it. The file never shrinks: what is free is used again before it grows. */
+  size(): { readonly file: number; readonly free: number } {
+    const { pageSize, lastPageNumber, root, free } = this.root.getStats() as EnvironmentStats;
+    const names = Array.from(this.root.getKeys() as Iterable<Buffer>, (key) => key.toString().replace(/\0$/, ''));
+    const used = names.reduce((sum, name) => sum + this.table(name).pages, META_PAGES + pagesOf(root) + pagesOf(free));
+    return { file: fileSize(this.directory) ?? 0, free: Math.max(0, lastPageNumber + 1 - used) * pageSize };
+  }
+
   /** Whether it can be written. Throws what is in the way. */
   async probe(): Promise<void> {
     const table = this.table(PROBE);
@@ -99,7 +110,34 @@ export class Environment {
   }
 }
 
+interface EnvironmentStats {
+  readonly pageSize: number;
+  readonly lastPageNumber: number;
+  /** The names of the tables. */
+  readonly root: TreeStats;
+  /** What lists the free pages. */
+  readonly free: TreeStats;
+}
+
+/** Bytes of the environment's file, whoever has it open; null: there is none. */
+export function fileSize(directory: string): number | null {
+  return statSync(join(directory, FILE), { throwIfNoEntry: false })?.size ?? null;
+}
+
+/** What to do about a database of an earlier version in the directory; null: there is none. */
+export function oldFormat(directory: string): { readonly text: string; readonly remedy: string } | null {
+  if (!existsSync(directory)) return null;
+  if (!readdirSync(directory).some((name) => name === OLD_FORMAT || existsSync(join(directory, name, OLD_FORMAT)))) return null;
+  return { text: `${directory} has a database of an earlier version, which was a PostgreSQL`, remedy: OLD_FORMAT_REMEDY };
+}
+
 function refuseOldFormat(directory: string): void {
-  if (!readdirSync(directory).some((name) => name === OLD_FORMAT || existsSync(join(directory, name, OLD_FORMAT)))) return;
-  throw new SettingError('DATA_DIR', `${directory} has a database of an earlier version, which was a PostgreSQL: choose another directory, or keep on with that version until its messages are delivered`);
+  const old = oldFormat(directory);
+  if (old !== null) throw new SettingError('DATA_DIR', `${old.text}: ${old.remedy}`);
+}
+
+/** For who only reads: open() makes a database where there is none. @throws SettingError */
+export function requireDatabase(directory: string): void {
+  refuseOldFormat(directory);
+  if (fileSize(directory) === null) throw new SettingError('DATA_DIR', `there is no ${join(directory, FILE)}: give the directory that the server had`);
 }

@@ -63,8 +63,24 @@ export class Table implements SortedMap {
   }
 
   get count(): number {
-    return (this.database.getStats() as { entryCount: number }).entryCount;
+    return (this.database.getStats() as TreeStats).entryCount;
   }
+
+  /** That it takes of the file. */
+  get pages(): number {
+    return pagesOf(this.database.getStats() as TreeStats);
+  }
+}
+
+export interface TreeStats {
+  readonly entryCount: number;
+  readonly treeBranchPageCount: number;
+  readonly treeLeafPageCount: number;
+  readonly overflowPages: number;
+}
+
+export function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeStats): number {
+  return treeBranchPageCount + treeLeafPageCount + overflowPages;
 }
 
 export function prefixed(map: SortedMap, prefix: Buffer, range: Omit<Range, 'to'> = {}): Iterable<Entry> {

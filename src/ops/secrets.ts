@@ -12,10 +12,10 @@ const MIN_LENGTH = 4;
 export class Secrets {
   private spellings: readonly string[] = [];
 
-  /** Those of the configuration; a password that is also the name of a user, host or database is no secret, and hidden would hide much else. */
-  learn(config: Config): this {
+  /** Those of the configuration, and of other URLs that a command is given; a password that is also the name of a user, host or database is no secret, and hidden would hide much else. */
+  learn(config: Config, others: readonly ServiceUrl[] = []): this {
     const { ingestToken, previousIngestToken, adminToken, signingKey, emqx, store, queue, history } = config;
-    const urls = [store, queue, ...history];
+    const urls = [store, queue, ...history, ...others];
     const known = new Set(urls.flatMap(namesOf));
     const values = [ingestToken, previousIngestToken, adminToken, signingKey, emqx.credentials?.apiSecret, config.tls?.key, ...urls.flatMap(secretsOf)];
     const secrets = values.filter((value): value is string => typeof value === 'string' && value.length >= MIN_LENGTH && !known.has(value));

@@ -28,7 +28,7 @@ export class EmbeddedStore extends StoreOfParts implements Store {
     super({ messages, clients, positions, retained });
     this.db = db;
     this.meta = meta;
-    this.everything = new Export(db, { topics: messages.topics.index, clients, positions, retained });
+    this.everything = new Export(db, { messages, clients, positions, retained });
   }
 
   migrate(): Promise<void> {
