@@ -15,12 +15,23 @@ const MOST_TABLES = 48;
 const META_PAGES = 2;
 const PROBE = 'probe';
 
+/** Transactions are made here: lmdb's own grouping leaves promises that nobody waits for, which end the process when the disk is full. */
+const GROUPING = { eventTurnBatching: false, separateFlushed: true, commitDelay: 0 } as const;
+
+interface Transaction {
+  readonly committed: Promise<unknown>;
+  /** It is on the disk; never rejects. */
+  readonly flushed: Promise<void>;
+}
+
 /**
  * One LMDB environment in DATA_DIR for all that the embedded default keeps: the store, the queue and what processes share elsewhere. One process has it
- * open. Reads are immediate and see everything that was written before them; writes of one turn of the event loop are one transaction.
+ * open. Reads are immediate and see everything that was written before them; writes that are asked for before one begins are one transaction.
  */
 export class Environment {
   private readonly tables = new Map<string, Table>();
+  private readonly works: (() => void)[] = [];
+  private waiting: Transaction | null = null;
   private isClosed = false;
 
   private constructor(
@@ -34,7 +45,7 @@ export class Environment {
     const lock = await DirectoryLock.acquire(directory);
     try {
       refuseOldFormat(directory);
-      const root = open<Buffer, Buffer>({ path: join(directory, FILE), encoding: 'binary', keyEncoding: 'binary', maxDbs: MOST_TABLES, separateFlushed: true, commitDelay: 0 });
+      const root = open<Buffer, Buffer>({ path: join(directory, FILE), encoding: 'binary', keyEncoding: 'binary', maxDbs: MOST_TABLES, ...GROUPING });
       return new Environment(directory, root, lock);
     } catch (error) {
       lock.release();
@@ -59,30 +70,52 @@ export class Environment {
    * survives the end of this process; of what was written in this order, a power failure keeps a beginning. Throws RetryableError when the disk is full.
    */
   async write<T>(work: () => T): Promise<T> {
-    this.refuseClosed();
-    try {
-      return await this.root.transaction(work);
-    } catch (error) {
-      throw await this.explained(error);
-    }
+    const { committed } = this.next();
+    return this.run(work, committed);
   }
 
   /** As write(). Resolves when a power failure can't undo it either. */
   async durably<T>(work: () => T): Promise<T> {
-    const written = this.write(work);
-    // Of the transaction that has it, or a later one.
-    const flushed = this.root.flushed;
-    const result = await written;
+    const { committed, flushed } = this.next();
+    const result = await this.run(work, committed);
     await flushed;
     return result;
   }
 
-  /** Bytes: of the file, and of what is free in it. The file never shrinks: what is free is used again before it grows. */
-  size(): { readonly file: number; readonly free: number } {
-    const { pageSize, lastPageNumber, root, free } = this.root.getStats() as EnvironmentStats;
-    const names = Array.from(this.root.getKeys() as Iterable<Buffer>, (key) => key.toString().replace(/\0$/, ''));
-    const used = names.reduce((sum, name) => sum + this.table(name).pages, META_PAGES + pagesOf(root) + pagesOf(free));
-    return { file: fileSize(this.directory) ?? 0, free: Math.max(0, lastPageNumber + 1 - used) * pageSize };
+  private async run<T>(work: () => T, committed: Promise<unknown>): Promise<T> {
+    let outcome: { readonly value: T } | { readonly error: unknown } | undefined;
+    this.works.push(() => {
+      try {
+        outcome = { value: work() };
+      } catch (error) {
+        outcome = { error };
+      }
+    });
+    await committed;
+    if (outcome === undefined) throw new TypeError('the transaction has not run');
+    if ('error' in outcome) throw outcome.error;
+    return outcome.value;
+  }
+
+  /** The transaction that has not begun yet: it does all that is asked for until then. */
+  private next(): Transaction {
+    if (this.isClosed) throw new ClosedError('the embedded database is closed');
+    this.waiting ??= this.begin();
+    return this.waiting;
+  }
+
+  private begin(): Transaction {
+    const committed = this.root
+      .transaction(() => {
+        this.waiting = null;
+        for (const work of this.works.splice(0)) work();
+      })
+      .catch(async (error: unknown) => {
+        throw await this.explained(error);
+      });
+    // Asked for at once, it is the flush of this transaction.
+    const flushed = new Promise<void>((resolve) => void this.root.flushed.then(() => resolve()));
+    return { committed, flushed };
   }
 
   /** Whether it can be written. Throws what is in the way. */
@@ -91,8 +124,12 @@ export class Environment {
     await this.write(() => table.put(Buffer.from(PROBE), Buffer.from(String(Date.now()))));
   }
 
-  private refuseClosed(): void {
-    if (this.isClosed) throw new ClosedError('the embedded database is closed');
+  /** Bytes: of the file, and of what is free in it. The file never shrinks: what is free is used again before it grows. */
+  size(): { readonly file: number; readonly free: number } {
+    const { pageSize, lastPageNumber, root, free } = this.root.getStats() as EnvironmentStats;
+    const names = Array.from(this.root.getKeys() as Iterable<Buffer>, (key) => key.toString().replace(/\0$/, ''));
+    const used = names.reduce((sum, name) => sum + this.table(name).pages, META_PAGES + pagesOf(root) + pagesOf(free));
+    return { file: fileSize(this.directory) ?? 0, free: Math.max(0, lastPageNumber + 1 - used) * pageSize };
   }
 
   private async explained(error: unknown): Promise<unknown> {
