@@ -98,14 +98,14 @@ async function settings(kind: string): Promise<Record<string, string>> {
 
 async function main(kind: string): Promise<void> {
   const server = await BenchServer.start(PORT, await settings(kind));
-  const idle = server.rss;
+  const idle = server.anonymous;
   const rate = await capacity(server);
   const before = await server.stored();
   const tally: Tally = { statuses: new Map(), latencies: [], health: [] };
   const memory: number[] = [];
   let backlog = 0;
   const sampling = setInterval(() => {
-    memory.push(server.rss);
+    memory.push(server.anonymous);
     void checkHealth(tally);
     void server.backlog().then((jobs) => (backlog = Math.max(backlog, jobs)), () => undefined);
   }, 1_000);
@@ -122,7 +122,7 @@ async function main(kind: string): Promise<void> {
     ['accepted and not stored', String(accepted - stored)],
     ['time to the 202', `median ${percentile(sorted, 0.5)}, 99 % ${percentile(sorted, 0.99)}, longest ${percentile(sorted, 1)}`],
     ['a new connection and its first answer', `median ${percentile(health, 0.5)}, longest ${percentile(health, 1)}`],
-    ['memory (RSS)', `idle ${idle.toFixed(0)} MB, highest ${Math.max(...memory).toFixed(0)} MB, at the end ${server.rss.toFixed(0)} MB`],
+    ['memory (RssAnon)', `idle ${idle.toFixed(0)} MB, highest ${Math.max(...memory).toFixed(0)} MB, at the end ${server.anonymous.toFixed(0)} MB`],
     ['jobs in the lanes, most', String(backlog)],
     ['recovered after', `${(recovery / 1_000).toFixed(1)} s`],
   ];

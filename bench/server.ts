@@ -84,9 +84,9 @@ export class BenchServer {
     return this.child.pid ?? 0;
   }
 
-  /** Resident memory, MB. */
-  get rss(): number {
-    return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
+  /** Memory that the kernel can't take back, MB: what is resident beside it are pages of files, the embedded database's among them. */
+  get anonymous(): number {
+    return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
   }
 
   async stop(): Promise<void> {

@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import { Gauge, type Registry } from 'prom-client';
 import { within } from '../base/deadline';
 
@@ -33,4 +34,11 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
   gauge('dead_letters', 'Dead letters that are kept', [], async (own) => own.set(await sources.deadLetters()));
   gauge('ingest_waiting_events', 'Events that wait in memory for the queue', [], async (own) => own.set(sources.waiting().items));
   gauge('ingest_waiting_bytes', 'About what these take', [], async (own) => own.set(sources.waiting().bytes));
+  gauge('anonymous_memory_bytes', 'Memory that the kernel cannot take back, on Linux: process_resident_memory_bytes has pages of the embedded database, too', [], async (own) => own.set(await anonymousMemory()));
+}
+
+/** bytes; NaN where the kernel does not tell. */
+async function anonymousMemory(): Promise<number> {
+  const status = await readFile('/proc/self/status', 'utf8');
+  return Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? NaN) * 1_024;
 }
