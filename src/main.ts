@@ -6,17 +6,23 @@ import { openBackends } from './server/backends';
 import { checkAvailable } from './config/available';
 import type { Config } from './config/config';
 import { ConfigError, loadConfig } from './config/load';
+import type { ServiceUrl } from './config/url';
 import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
 import { errorText, SettingError } from './base/errors';
 import { diagnose, lineOf } from './doctor';
 import { createLogger } from './base/log';
+import { checkMove, moveEmbedded } from './ops/move-embedded';
+import { moveLines, progressLine } from './ops/move-text';
+import type { Counts } from './ops/moving';
 import { Secrets } from './ops/secrets';
 import { NO_API_KEY } from './ops/status';
 import { Server } from './server/server';
 
-const USAGE = `usage: emqx-offline-store serve | migrate | doctor | rules [NAME] [--url URL] [--topic FILTER]...
+const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to URL [--dry-run] [--force]] | doctor | rules [NAME] [--url URL] [--topic FILTER]...
   serve    run the server
-  migrate  create or upgrade the tables of STORE_URL, HISTORY_URLS and QUEUE_URL, then exit
+  migrate  create or upgrade the tables of STORE_URL, HISTORY_URLS and QUEUE_URL, then exit;
+           with --from and --to move what the embedded store in DATA_DIR holds to the store of that URL: stop the server first.
+           --dry-run only counts; --force moves although accepted events still wait in the queue
   doctor   check settings, queue, store, EMQX and its rules, one line each with what to do; exits with 1 when there is a problem
   rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
@@ -36,7 +42,7 @@ async function main(command: string | undefined): Promise<void> {
     case 'serve':
       return serve(configuration());
     case 'migrate':
-      return migrate(configuration());
+      return migrateOrMove(process.argv.slice(3));
     case 'doctor':
       return doctor(configuration());
     case 'rules':
@@ -48,9 +54,9 @@ async function main(command: string | undefined): Promise<void> {
   }
 }
 
-function configuration(): Config {
+function configuration(urls: readonly ServiceUrl[] = []): Config {
   const config = loadConfig(process.env);
-  secrets.learn(config);
+  secrets.learn(config, urls);
   checkAvailable(config);
   return config;
 }
@@ -108,6 +114,26 @@ function printRule(args: string[]): void {
     ...(token !== '' && { token }),
   });
   process.stdout.write(`${JSON.stringify(rule, null, 2)}\n`);
+}
+
+async function migrateOrMove(args: string[]): Promise<void> {
+  const options = { from: { type: 'string' }, to: { type: 'string' }, 'dry-run': { type: 'boolean', default: false }, force: { type: 'boolean', default: false }, help: { type: 'boolean' } } as const;
+  const { values } = parseArgs({ args, options });
+  const { from, to, 'dry-run': dryRun, force, help } = values;
+  if (help === true) return void process.stdout.write(`${USAGE}\n`);
+  if (from === undefined && to === undefined && !dryRun && !force) return migrate(configuration());
+  const target = checkMove(from, to);
+  await move(configuration([target]), target, { dryRun, force });
+}
+
+async function move(config: Config, to: ServiceUrl, { dryRun, force }: { dryRun: boolean; force: boolean }): Promise<void> {
+  const { dataDir, storeSql: statements, queue } = config;
+  const onProgress = (counts: Counts) => void process.stderr.write(`${progressLine(counts)}\n`);
+  const onQueueError = (error: Error) => log.warn({ err: error }, 'the queue reports');
+  const report = await moveEmbedded({ dataDir, to, statements, dryRun, force, now: Date.now(), onProgress, onQueueError });
+  const lines = moveLines(report, { dataDir, to, queue, dryRun });
+  process.stdout.write(`${secrets.hide(lines.join('\n'))}\n`);
+  if (report.moved === null || report.moved.refused > 0) process.exitCode = 1;
 }
 
 async function migrate(config: Config): Promise<void> {
