@@ -39,7 +39,8 @@ export class ServerProcess {
   static async run(environment: Record<string, string>, ...args: string[]): Promise<ServerProcess> {
     const port = environment['PORT'] ?? String(await freePort());
     const env = { PATH: process.env['PATH'] ?? '', PORT: port, ...environment };
-    const child = spawn(process.execPath, ['--import', 'tsx', 'src/main.ts', ...args], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    // A write beyond a limit of the file's size fails, as on a full disk, where the signal that comes with it is ignored.
+    const child = spawn('sh', ['-c', `trap '' XFSZ; exec "$0" "$@"`, process.execPath, '--import', 'tsx', 'src/main.ts', ...args], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
     return new ServerProcess(child, `http://127.0.0.1:${port}`);
   }
 
@@ -59,6 +60,10 @@ export class ServerProcess {
   private exited(): boolean {
     if (this.child.exitCode !== null) throw new Error(`the server exited with ${this.child.exitCode}:\n${this.output}`);
     return false;
+  }
+
+  get pid(): number {
+    return this.child.pid ?? 0;
   }
 
   async post(path: string, body: unknown): Promise<Response> {
