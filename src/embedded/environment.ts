@@ -2,6 +2,7 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { ClosedError, errorText, RetryableError, SettingError } from '../base/errors';
+import { prepareDataFile } from './data-file';
 import { DirectoryLock } from './lock';
 import { LongTable } from './long-table';
 import { pagesOf, Table, type TreeStats } from './table';
@@ -14,6 +15,8 @@ const MOST_TABLES = 48;
 /** Two pages say which transaction was the last. */
 const META_PAGES = 2;
 const PROBE = 'probe';
+/** On a full disk a few bytes may still find a page that was freed. */
+const PROBE_BYTES = 64 * 1_024;
 
 /** Transactions are made here: lmdb's own grouping leaves promises that nobody waits for, which end the process when the disk is full. */
 const GROUPING = { eventTurnBatching: false, separateFlushed: true, commitDelay: 0 } as const;
@@ -45,6 +48,7 @@ export class Environment {
     const lock = await DirectoryLock.acquire(directory);
     try {
       refuseOldFormat(directory);
+      prepareDataFile(join(directory, FILE));
       const root = open<Buffer, Buffer>({ path: join(directory, FILE), encoding: 'binary', keyEncoding: 'binary', maxDbs: MOST_TABLES, ...GROUPING });
       return new Environment(directory, root, lock);
     } catch (error) {
@@ -121,7 +125,7 @@ export class Environment {
   /** Whether it can be written. Throws what is in the way. */
   async probe(): Promise<void> {
     const table = this.table(PROBE);
-    await this.write(() => table.put(Buffer.from(PROBE), Buffer.from(String(Date.now()))));
+    await this.write(() => table.put(Buffer.from(PROBE), Buffer.alloc(PROBE_BYTES)));
   }
 
   /** Bytes: of the file, and of what is free in it. The file never shrinks: what is free is used again before it grows. */
