@@ -14,10 +14,11 @@ import { redisCluster } from './redis-cluster';
 import { redisSentinel } from './redis-sentinel';
 import { redisTls } from './redis-tls';
 import type { Service } from './service';
+import { strace } from './strace';
 import { timescale } from './timescale';
 
 /** Each file of this folder that describes a server has its line here. */
 export const SERVICES: readonly Service[] = [
   postgres, redis, redisTls, redisCluster, redisSentinel, mariadb, mysql, timescale, mongodb, cassandra, dynamodb, clickhouse, clickhouseCurrent, influxdb, opentsdb,
-  mosquitto,
+  mosquitto, strace,
 ];

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DIRECTORY } from '../services/service';
@@ -61,7 +62,7 @@ function variable(name: string): string | null {
 }
 
 /** True when the run must fail without it: REQUIRE_BACKENDS is "all" or names it. */
-function isRequired(name: BackendName): boolean {
+function isRequired(name: string): boolean {
   const required = (process.env['REQUIRE_BACKENDS'] ?? '').split(',');
   return required.includes('all') || required.includes(name);
 }
@@ -75,6 +76,16 @@ export function withBackends(names: readonly BackendName[], tests: (urls: Record
     return;
   }
   const reason = `${missing.join(' and ')} not there: start with "npm run services", or set ${missing.map((name) => BACKENDS[name]).join(', ')}`;
+  without(names, reason);
+}
+
+/** As withBackends(), with a program of this machine. */
+export function withProgram(name: string, tests: () => void): void {
+  if (spawnSync(name, ['true']).status === 0) tests();
+  else without([name], `${name} not there, or not allowed: install it with "npm run services -- --install ${name}"`);
+}
+
+function without(names: readonly string[], reason: string): void {
   if (names.some(isRequired)) {
     it(`needs ${names.join(' and ')}`, () => {
       throw new Error(reason);
