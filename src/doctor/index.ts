@@ -1,14 +1,17 @@
 import { once } from 'node:events';
+import { access, constants } from 'node:fs/promises';
 import { get as httpGet, type IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { openBackends, type Backends } from '../server/backends';
 import type { Config } from '../config/config';
+import { oldFormat } from '../embedded/environment';
 import { EmqxV5 } from '../emqx/v5';
 import { errorText, SettingError } from '../base/errors';
 import type { Logger } from '../base/log';
 import { checkBroker } from './broker';
 import { checkDatabases } from './databases';
+import { checkFiles } from './files';
 import { ok, problem, type Finding } from './finding';
 import { checkSettings } from './settings';
 
@@ -19,22 +22,32 @@ const TIMEOUT_MS = 5_000;
 /** Looks at everything that the server needs, and says what to do. Changes nothing but for a message in the store that it removes again. */
 export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Finding> {
   yield* checkSettings(config);
-  const backends = await opened(config, log);
-  if ('store' in backends) {
-    try {
-      yield* checkDatabases(backends, config.store);
-    } finally {
-      await backends.close();
-    }
-  } else {
-    yield* await askServer(config, backends.error);
-  }
+  yield* checkBackends(config, log);
   if (config.emqx.credentials === null) return;
   const emqx = new EmqxV5({ url: config.emqx.url, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
   try {
     yield* checkBroker(emqx, config);
   } finally {
     await emqx.close();
+  }
+}
+
+async function* checkBackends(config: Config, log: Logger): AsyncGenerator<Finding> {
+  const backends = await opened(config, log);
+  if ('error' in backends) {
+    // Where it can't be read the error says so.
+    const isReadable = await access(config.dataDir, constants.R_OK | constants.X_OK).then(() => true, () => false);
+    const old = isReadable ? oldFormat(config.dataDir) : null;
+    if (old !== null) return yield problem('embedded', old.text, old.remedy);
+    yield* await askServer(config, backends.error);
+    if (isReadable) yield* await checkFiles(config.dataDir, null);
+    return;
+  }
+  try {
+    yield* checkDatabases(backends, config.store);
+    if (backends.environment !== null) yield* await checkFiles(config.dataDir, backends.environment);
+  } finally {
+    await backends.close();
   }
 }
 

@@ -8,13 +8,10 @@ import { ok, problem, warning, type Finding } from './finding';
 const SESSION_QUEUE = 1_000;
 
 /** What is valid and yet not what one wants. */
-export function checkSettings({ emqx, policies, store, queue }: Config): Finding[] {
+export function checkSettings({ emqx, policies }: Config): Finding[] {
   const findings = [
     ...(emqx.credentials === null ? [problem('settings', NO_API_KEY, 'make an API key in EMQX (System → API Key) and set both')] : []),
     ...policies.flatMap((policy, i) => checkPolicy(policy, policies.slice(0, i))),
-    ...(store.scheme === 'embedded' || queue.scheme === 'embedded'
-      ? [warning('settings', 'the embedded database survives the death of the process, not a power failure', 'set STORE_URL and QUEUE_URL to servers where that matters')]
-      : []),
   ];
   return findings.length > 0 ? findings : [ok('settings', `${policies.length} ${policies.length === 1 ? 'policy' : 'policies'}`)];
 }

@@ -13,6 +13,8 @@ export interface Backends {
   readonly store: Store;
   readonly history: readonly HistorySink[];
   readonly queue: QueueBackend;
+  /** The embedded database, where the store or the queue is on it. */
+  readonly environment: Environment | null;
   close(): Promise<void>;
 }
 
@@ -26,6 +28,7 @@ export async function openBackends(config: Config, log: Logger): Promise<Backend
     store,
     history,
     queue,
+    environment,
     async close() {
       await Promise.all(history.map((sink) => sink.close()));
       await store.close();

@@ -150,6 +150,9 @@ describe('emqx-offline-store doctor', () => {
     try {
       const after = await run({ ...key, PORT: new URL(server.url).port });
       expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}store: .*says the running server/));
+      expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}embedded: data\.mdb has [\d.]+ MB$/));
+      expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}disk: the one of DATA_DIR has /));
+      expect(after.lines.filter((line) => line.startsWith('warning'))).toEqual([]);
       expect(after.code).toBe(0);
       // Where nothing answers it says so.
       expect((await run({ ...key, PORT: '1' })).lines).toContainEqual(expect.stringMatching(/^problem  embedded: DATA_DIR: .* in use by process/));

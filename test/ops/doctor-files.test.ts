@@ -1,0 +1,74 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createLogger } from '../../src/base/log';
+import type { Config } from '../../src/config/config';
+import { loadConfig } from '../../src/config/load';
+import { diagnose, lineOf } from '../../src/doctor';
+import { checkFiles } from '../../src/doctor/files';
+import { Environment } from '../../src/embedded/environment';
+import { temporaryDirectory } from '../support/temp';
+
+async function diagnosed(config: Config): Promise<string[]> {
+  const lines: string[] = [];
+  for await (const finding of diagnose(config, createLogger({ level: 'silent' }))) lines.push(lineOf(finding));
+  return lines;
+}
+
+describe('the doctor looks at the embedded files', () => {
+  const directory = temporaryDirectory();
+  let environment: Environment;
+  beforeAll(async () => {
+    environment = await Environment.open(directory.path);
+  });
+  afterAll(async () => {
+    await environment.close();
+    directory.remove();
+  });
+
+  const lines = async (free: number, total: number, open: Environment | null = environment) => (await checkFiles(directory.path, open, async () => ({ free, total }))).map(lineOf);
+
+  it('and tells how large they are, and what is free in them when nobody else has them open', async () => {
+    const table = environment.table('large');
+    const keys = Array.from({ length: 5_000 }, (_, i) => Buffer.from(String(i)));
+    await environment.write(() => keys.forEach((key) => table.put(key, Buffer.alloc(1_500))));
+    const full = environment.size();
+    expect(full.file).toBeGreaterThan(keys.length * 1_500);
+    expect(full.free).toBeLessThan(full.file / 4);
+    await environment.write(() => keys.forEach((key) => table.remove(key)));
+    const empty = environment.size();
+    expect(empty.free).toBeGreaterThan(keys.length * 1_500);
+    expect(empty.free).toBeLessThan(empty.file);
+
+    expect(await lines(50e9, 100e9)).toEqual([expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB, \d+\.\d MB of it free for what comes next$/), 'ok       disk: the one of DATA_DIR has 50.0 GB free (50 %)']);
+    expect(await lines(50e9, 100e9, null)).toContainEqual(expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB$/));
+  });
+
+  it.each([
+    [199e6, 1e9, '199.0 MB free (19 %)'],
+    [4.9e9, 100e9, '4.9 GB free (4 %)'],
+    [0, 100e9, '0.0 MB free (0 %)'],
+  ])('and finds a disk that is nearly full: %d of %d', async (free, total, text) => {
+    expect(await lines(free, total)).toContainEqual(expect.stringMatching(`^problem  disk: the one of DATA_DIR has ${text.replace(/[()]/g, '\\$&')}: when it is full, .* → make room`));
+  });
+
+  it('and has no complaint about a disk with enough room', async () => {
+    expect(await lines(200e6, 4e9)).toContain('ok       disk: the one of DATA_DIR has 200.0 MB free (5 %)');
+  });
+
+  it('and says what to do about a database of an earlier version', async () => {
+    const old = temporaryDirectory();
+    writeFileSync(join(old.path, 'PG_VERSION'), '17');
+    const config = loadConfig({ DATA_DIR: old.path });
+    const found = await diagnosed(config);
+    old.remove();
+    expect(found).toContainEqual(expect.stringMatching(/^problem  embedded: .* has a database of an earlier version, which was a PostgreSQL → choose another directory/));
+    expect(found.filter((line) => line.includes('embedded'))).toHaveLength(1);
+  });
+
+  it('and says what is wrong with a directory that it cannot use', async () => {
+    const file = join(directory.path, 'file');
+    writeFileSync(file, '');
+    const found = await diagnosed(loadConfig({ DATA_DIR: file, PORT: '1' }));
+    expect(found).toContainEqual(expect.stringMatching(/^problem  embedded: DATA_DIR: /));
+  });
+});
