@@ -11,6 +11,7 @@ import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
 import { errorText, SettingError } from './base/errors';
 import { diagnose, lineOf } from './doctor';
 import { createLogger } from './base/log';
+import { backUp } from './embedded/backup';
 import { checkMove, moveEmbedded } from './ops/move-embedded';
 import { moveLines, progressLine } from './ops/move-text';
 import type { Counts } from './ops/moving';
@@ -18,11 +19,12 @@ import { Secrets } from './ops/secrets';
 import { NO_API_KEY } from './ops/status';
 import { Server } from './server/server';
 
-const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to URL [--dry-run] [--force]] | doctor | rules [NAME] [--url URL] [--topic FILTER]...
+const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to URL [--dry-run] [--force]] | backup FILE | doctor | rules [NAME] [--url URL] [--topic FILTER]...
   serve    run the server
   migrate  create or upgrade the tables of STORE_URL, HISTORY_URLS and QUEUE_URL, then exit;
            with --from and --to move what the embedded store in DATA_DIR holds to the store of that URL: stop the server first.
            --dry-run only counts; --force moves although accepted events still wait in the queue
+  backup   copy the embedded database in DATA_DIR, as it is now, to a file that does not exist yet; the server may run
   doctor   check settings, queue, store, EMQX and its rules, one line each with what to do; exits with 1 when there is a problem
   rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
@@ -43,6 +45,8 @@ async function main(command: string | undefined): Promise<void> {
       return serve(configuration());
     case 'migrate':
       return migrateOrMove(process.argv.slice(3));
+    case 'backup':
+      return backup(configuration(), process.argv.slice(3));
     case 'doctor':
       return doctor(configuration());
     case 'rules':
@@ -100,6 +104,14 @@ function banner(config: Config, url: string): string {
 
 function usesEmbedded({ store, queue }: Config): boolean {
   return store.scheme === 'embedded' || queue.scheme === 'embedded';
+}
+
+async function backup(config: Config, args: string[]): Promise<void> {
+  const { positionals } = parseArgs({ args, allowPositionals: true });
+  const [target] = positionals;
+  if (target === undefined || positionals.length > 1) throw new SettingError('backup', 'must name one file, which does not exist yet');
+  await backUp(config.dataDir, target);
+  process.stdout.write(`${resolve(target)} has the embedded database in ${resolve(config.dataDir)}\n`);
 }
 
 function printRule(args: string[]): void {

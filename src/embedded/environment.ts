@@ -7,7 +7,7 @@ import { DirectoryLock } from './lock';
 import { LongTable } from './long-table';
 import { pagesOf, Table, type TreeStats } from './table';
 
-const FILE = 'data.mdb';
+export const FILE = 'data.mdb';
 /** What PostgreSQL leaves in its directory: earlier versions of this server had it inside. */
 const OLD_FORMAT = 'PG_VERSION';
 const OLD_FORMAT_REMEDY = 'choose another directory, or keep on with that version until its messages are delivered';

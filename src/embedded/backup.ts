@@ -1,0 +1,23 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { open } from 'lmdb';
+import { errorText, SettingError } from '../base/errors';
+import { FILE, requireDatabase } from './environment';
+
+/**
+ * Copies the database in the directory to a file that does not exist yet, as it is at this moment, also while a server works on it. The copy is compact: it is what the
+ * file would be without free pages.
+ * @throws SettingError
+ */
+export async function backUp(directory: string, target: string): Promise<void> {
+  requireDatabase(directory);
+  if (existsSync(target)) throw new SettingError('backup', `${target} exists: name a file that does not`);
+  const root = open({ path: join(directory, FILE), readOnly: true });
+  try {
+    await root.backup(target, true);
+  } catch (error) {
+    throw new SettingError('backup', `${target} cannot be written: ${errorText(error)}`);
+  } finally {
+    await root.close();
+  }
+}
