@@ -109,7 +109,7 @@ export class SupervisedServer {
 
   sampleMemory(): void {
     if (this.child?.pid === undefined) return;
-    const megabytes = residentMegabytes(this.child.pid);
+    const megabytes = anonymousMegabytes(this.child.pid);
     if (megabytes !== null) this.memory.at(-1)?.push({ age: (performance.now() - this.since) / 1000, megabytes });
   }
 
@@ -131,9 +131,9 @@ export class SupervisedServer {
   }
 }
 
-function residentMegabytes(pid: number): number | null {
+function anonymousMegabytes(pid: number): number | null {
   try {
-    const kilobytes = /VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+    const kilobytes = /RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
     return kilobytes === undefined ? null : Number(kilobytes) / 1024;
   } catch {
     // It has just exited.

@@ -34,8 +34,9 @@ describe('a data file', () => {
 
   it('is deleted where the power failed while it was made', async () => {
     const beginning = (await whole()).subarray(0, 2 * PAGE);
+    beginning.fill(0, PAGE / 2, PAGE);
     const zeros = Buffer.alloc(PAGE);
-    for (const bytes of [zeros, Buffer.alloc(3 * PAGE), beginning.subarray(0, 512), beginning.subarray(0, PAGE), Buffer.concat([zeros, beginning.subarray(PAGE)])]) {
+    for (const bytes of [zeros, Buffer.alloc(3 * PAGE), beginning, beginning.subarray(0, 512), beginning.subarray(0, PAGE), Buffer.concat([zeros, beginning.subarray(PAGE)])]) {
       writeFileSync(path, bytes);
       prepareDataFile(path);
       expect(existsSync(path)).toBe(false);

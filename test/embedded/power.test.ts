@@ -10,7 +10,8 @@ const FILE = 'data.mdb';
 const PAGE = 4096;
 /** Where LMDB keeps what says which pages are in use. */
 const METAS = 2 * PAGE;
-const STEPS = 250;
+const STEPS = 120;
+const PROCESSES = 4;
 const MORE_STEPS = 12;
 
 /** What a disk may have of that which was not synced: each of these is asked for at each instant. */
@@ -35,21 +36,21 @@ function some(part: (write: Write, offset: number) => unknown): Choice {
   };
 }
 
-/** Two processes, one after the other, each of which kills itself. */
+/** Processes, one after the other, each of which kills itself. */
 async function traced(mode = ''): Promise<{ trace: Trace; actual: Buffer }> {
   for (;;) {
     const [directory, output] = [temporaryDirectory(), temporaryDirectory()];
     const child = `'${process.execPath}' --import tsx test/embedded/power-child.ts '${directory.path}' ${STEPS} ${mode}`;
     const file = join(directory.path, FILE);
-    const trace = await Trace.of(`${child}; ${child}`, file, join(output.path, 'trace'));
+    const trace = await Trace.of(Array<string>(PROCESSES).fill(child).join(';'), file, join(output.path, 'trace'));
     const actual = readFileSync(file);
     for (const { remove } of [directory, output]) remove();
     if (!trace.isCutOff) return { trace, actual };
   }
 }
 
-function confirmedAt({ printed }: Trace, instant: number): number[] {
-  return printed.filter(({ called }) => called < instant).flatMap(({ text }) => (/^confirmed (\d+)/.exec(text)?.slice(1) ?? []).map(Number));
+function confirmedAt({ printed }: Trace, instant: number, what = /^confirmed (\d+)/): number[] {
+  return printed.filter(({ called }) => called < instant).flatMap(({ text }) => (what.exec(text)?.slice(1) ?? []).map(Number));
 }
 
 /** LMDB trusts what was not synced where the machine has not been started since: in what was written, it has been. */
@@ -64,14 +65,17 @@ function asOfAnotherBoot(disk: Buffer): Buffer {
 async function afterFailure(trace: Trace, instant: number, choice: Choice): Promise<string[]> {
   const directory = temporaryDirectory();
   writeFileSync(join(directory.path, FILE), asOfAnotherBoot(trace.diskAt(instant, choice)));
-  const environment = await Environment.open(directory.path);
-  const work = new Work(environment);
+  let environment = await Environment.open(directory.path);
+  let work = new Work(environment);
   const { last } = work;
   const lost = confirmedAt(trace, instant).filter((n) => n > last).map((n) => `${n} was confirmed and is lost`);
   const differences = work.differences();
   // What is free was kept right, too, if nothing is overwritten now.
   await Promise.all(Array.from({ length: MORE_STEPS }, (_, i) => environment.durably(() => work.step(last + 1 + i))));
-  const later = work.differences().map((difference) => `later: ${difference}`);
+  await environment.close();
+  environment = await Environment.open(directory.path);
+  work = new Work(environment);
+  const later = [...(work.last === last + MORE_STEPS ? [] : [`${last + MORE_STEPS} is lost, ${work.last} is last`]), ...work.differences()].map((difference) => `later: ${difference}`);
   await environment.close();
   directory.remove();
   return [...lost, ...differences, ...later];
@@ -105,22 +109,30 @@ describe('a power failure', () => {
       const { printed, syncs, writes } = trace;
       const from = writes[0]?.called ?? 0;
       const any = Array.from({ length: 30 }, () => from + Math.floor(Math.random() * ((writes.at(-1)?.called ?? 0) - from)));
-      const confirmations = printed.filter((_, i) => i % 50 === 0).map(({ returned }) => returned + 1);
+      const confirmations = printed.filter((_, i) => i % 60 === 0).map(({ returned }) => returned + 1);
       const behindSyncs = syncs.filter((_, i) => i % 8 === 0).map(({ returned }) => returned + 1);
       expect(await afterFailures(trace, [...any, ...confirmations, ...behindSyncs])).toEqual([]);
     });
 
     it('does so while the first transactions after a start or a kill are written', async () => {
       for (const opened of trace.opened) {
-        const first = trace.writes.filter(({ called }) => called > opened).slice(0, 20);
+        const first = trace.writes.filter(({ called }) => called > opened).slice(0, 15);
         expect(await afterFailures(trace, first.map(({ called }) => called + 1))).toEqual([]);
       }
+    });
+
+    it('is told from the end of a process, which undoes nothing that write() has confirmed either', () => {
+      const start = trace.printed.filter(({ text }) => text.startsWith('began')).at(-1);
+      const [began = 0] = /\d+/.exec(start?.text ?? '')?.map(Number) ?? [];
+      const before = start?.called ?? 0;
+      expect(confirmedAt(trace, before, /^(?:confirmed|written) (\d+)/).filter((n) => n > began)).toEqual([]);
+      expect(confirmedAt(trace, before, /^written (\d+)/).length).toBeGreaterThan(STEPS / 8);
     });
 
     // Not with write() in place of durably(): lmdb tells both when its transaction is on the disk.
     it('would undo what is confirmed before its transaction is committed', async () => {
       const early = (await traced('early')).trace;
-      const instants = early.printed.filter((_, i) => i % 50 === 0).map(({ returned }) => returned + 1);
+      const instants = early.printed.filter((_, i) => i % 60 === 0).map(({ returned }) => returned + 1);
       const problems = await afterFailures(early, instants);
       expect(problems.filter((problem) => problem.endsWith('was confirmed and is lost'))).not.toEqual([]);
     });
