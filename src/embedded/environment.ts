@@ -19,7 +19,7 @@ const PROBE = 'probe';
 const PROBE_BYTES = 64 * 1_024;
 
 /** Transactions are made here: lmdb's own grouping leaves promises that nobody waits for, which end the process when the disk is full. */
-const GROUPING = { eventTurnBatching: false, separateFlushed: true, commitDelay: 0 } as const;
+const GROUPING = { eventTurnBatching: false, separateFlushed: true, commitDelay: 0, safeRestore: true } as const;
 
 interface Transaction {
   readonly committed: Promise<unknown>;
