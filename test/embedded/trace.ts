@@ -42,6 +42,7 @@ interface Call extends Action {
   /** With its file's name in hexadecimal digits. */
   readonly descriptor: string;
   readonly args: string;
+  /** NaN: it never returned. */
   readonly result: number;
   readonly resultPath: string;
 }
@@ -135,7 +136,8 @@ function* callsOf(lines: readonly string[]): Iterable<Call> {
 function callOf(name: string, text: string, called: number, returned: number): Call {
   const end = RESULT.exec(text.slice(-4_096));
   const args = end === null ? text : text.slice(0, text.lastIndexOf(end[0]));
-  return { name, called, returned, args, descriptor: args.slice(0, args.indexOf('>') + 1).replace(HEX, ''), result: Number(end?.[1]), resultPath: (end?.[2] ?? '').replace(HEX, '') };
+  const descriptor = args.slice(0, args.indexOf('>') + 1).replace(HEX, '');
+  return { name, called, returned, args, descriptor, result: Number(end?.[1]), resultPath: (end?.[2] ?? '').replace(HEX, '') };
 }
 
 /** What the call wrote: all that it was given. */
