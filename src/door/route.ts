@@ -63,7 +63,7 @@ function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies:
   const acked = { kind: 'acked', clientid, id, topic: original } as const;
   if (policy.mode === 'pubsub') {
     const ours = verified !== null && (verified.kind === 'group' || verified.mailbox === own);
-    return [{ mail: { ...acked, to: own, ours, isRead: true } }];
+    return [{ mail: { ...acked, to: own, ours, isRead: true, ...(verified?.kind === 'group' && { isOfGroup: true }) } }];
   }
   const to = verified === null ? null : addressee(verified, own);
   return [{ write: { kind: 'ack', id, topic: original, clientid } }, ...(to === null ? [] : [{ mail: { ...acked, to, ours: true } }])];

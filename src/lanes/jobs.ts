@@ -60,6 +60,8 @@ export interface Acknowledged {
   readonly topic: string;
   /** It was a delivery of ours, sent for this mailbox or for the group. */
   readonly ours: boolean;
+  /** In pubsub mode: the copy was sent for a group, not for the client itself. */
+  readonly isOfGroup?: boolean;
   /** In pubsub mode: the client has read the message (as an event; of a group, see below). */
   readonly isRead?: boolean;
   /** In pubsub mode, of a group: it has read the message. `filters`: its wildcard filters that match. */

@@ -178,7 +178,7 @@ describe('an acknowledgement', () => {
 
   it('of a copy for a group goes to the member’s own mailbox, which finds out who has read it, in pubsub mode', () => {
     const mark = marked('t/1', { mailbox: mailboxKey('$share/g'), kind: 'group' });
-    expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: true, isRead: true })]);
+    expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: true, isRead: true, isOfGroup: true })]);
   });
 
   it('of a copy that was published back as a retained message frees no place', () => {

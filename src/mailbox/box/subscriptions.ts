@@ -51,7 +51,7 @@ function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbo
   const noted = runs.map((each) => (each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt) } : each));
   const isBack = session?.connected === false && at > run.requestedAt;
   const isInDoubt = isBack || ((!isTold || isEarlier) && !isGroup(mailbox));
-  return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now }) };
+  return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now, asks: 0 }) };
 }
 
 export function unsubscribed(mailbox: Mailbox, fact: Of<'unsubscribed'>, now: number): Stepped {

@@ -54,7 +54,7 @@ export class Acks {
       if (client || isOwn) read.push({ topic: ack.topic, id: ack.id, filters: wildcardsOf(subscriptions, clientConsumer(clientid), ack.topic) });
       seat.learn({ kind: 'acked', id: ack.id, isCopy: ack.ours }, now());
       // It may have left the subscription of its own that brought it. A job that is repeated has changed the mailbox before.
-      const isSure = sure && !isOwn && !(ack.ours && isRepeated);
+      const isSure = sure && !isOwn && !(ack.ours && ack.isOfGroup !== true && isRepeated);
       for (const consumer of groups) {
         const group = { consumer, sure: isSure, filters: wildcardsOf(subscriptions, consumer, ack.topic) };
         mail.push({ ...ack, to: mailboxKey(consumer), isRead: false, group });
