@@ -1,3 +1,4 @@
+import { clientConsumer, mailboxKey } from '../../src/mqtt/consumer';
 import { Simulation } from './simulation';
 
 const MINUTE = 60_000;
@@ -164,6 +165,22 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(client.texts).toHaveLength(33);
     expect(world.store.messages.size).toBe(0);
     expect((await world.metrics.deliveriesDropped.get()).values).toMatchObject([{ labels: { reason: 'queue_full' }, value: 3 }]);
+  });
+
+  // Promise 6. The guard is `stopped` in Claiming.claim: what is sent again has a parcel for each message, and a process may have died between sending one and saving that.
+  it('waits as a whole behind one that may have been sent already', async () => {
+    const world = new Simulation({ window: 10 });
+    const texts = await world.fill('t', 10);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    const [first] = world.store.messages.keys();
+    for (let i = 0; i < 9; i++) world.broker.drop(client, 'queue_full');
+    await world.tell();
+    await world.state.lease([{ name: first ?? '', owner: mailboxKey(clientConsumer('c')) }], 10_000);
+    await world.acknowledge(client, 1);
+    expect(client.texts.slice(10)).toEqual([]);
+    await world.pass(25_000);
+    expect(client.texts.slice(10, 12)).toEqual(texts.slice(0, 2));
   });
 
   it('comes back slowly: two for each acknowledgement', async () => {

@@ -7,6 +7,7 @@ import type { Claims } from '../claims';
 import { STORM_MS } from '../times';
 import type { SenderDeps } from './deps';
 import { guarded, isAcked, type Load, type Parcel } from './parcel';
+import type { Seat } from './seat';
 import type { Settling } from './settling';
 
 const PARALLEL = 16;
@@ -56,10 +57,13 @@ export class Claiming {
       wishes.map(({ parcel }, i) => ({ mailbox: parcel.seat.key, mode: parcel.policy.mode, ids: (candidates[i] ?? []).filter((each) => isKept(parcel, each) === keeps).map(({ id }) => id) }));
     // What is kept is claimed against storms only: the client's next subscription is sent it again.
     const [clocked, keptOnes] = [await this.claims.take(ofKind(false)), await this.claims.take(ofKind(true), STORM_MS)];
+    // What is sent again has a parcel for each message: behind one that stops nothing newer goes out (promise 6).
+    const stopped = new Set<Seat>();
     return wishes.map(({ parcel }, i): Load => {
       const own = candidates[i] ?? [];
       const leased = (message: Message) => clocked[i]?.get(message.id) ?? keptOnes[i]?.get(message.id) ?? 'held';
-      const stop = own.findIndex((message) => leased(message) === 'own' && !isKept(parcel, message));
+      const stop = stopped.has(parcel.seat) ? 0 : own.findIndex((message) => leased(message) === 'own' && !isKept(parcel, message));
+      if (stop >= 0) stopped.add(parcel.seat);
       const due = (stop < 0 ? own : own.slice(0, stop)).filter((message) => leased(message) === 'granted');
       const once = new Set([...(onces[i] ?? [])].flatMap(([id, each]) => (each === 'granted' ? [id] : [])));
       // What this mailbox has just been sent for another subscription it was sent for this one, too.
