@@ -31,4 +31,6 @@ export interface EmqxSettings {
   readonly version: 4 | 5;
   /** Both or neither: without them events are stored and nothing can be delivered. */
   readonly credentials: { readonly apiKey: string; readonly apiSecret: string } | null;
+  /** PEM of the authority of EMQX's HTTPS certificate; null: those that Node.js trusts. */
+  readonly ca: string | null;
 }

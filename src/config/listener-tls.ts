@@ -16,13 +16,20 @@ export function listenerTls(settings: Readonly<Record<string, unknown>>, readFil
   if (typeof certFile !== 'string' && typeof keyFile !== 'string') return null;
   if (typeof certFile !== 'string') throw new SettingError('TLS_CERT_FILE', 'is missing, while TLS_KEY_FILE is set: TLS needs both');
   if (typeof keyFile !== 'string') throw new SettingError('TLS_KEY_FILE', 'is missing, while TLS_CERT_FILE is set: TLS needs both');
-  const cert = read('TLS_CERT_FILE', certFile, readFile);
+  const cert = certificateFile('TLS_CERT_FILE', certFile, readFile);
   const key = read('TLS_KEY_FILE', keyFile, readFile);
-  const certificate = attempt('TLS_CERT_FILE', `${certFile} holds no certificate in PEM`, () => new X509Certificate(cert));
+  const certificate = new X509Certificate(cert);
   const privateKey = attempt('TLS_KEY_FILE', `${keyFile} holds no private key in PEM without a passphrase`, () => createPrivateKey(key));
   if (!certificate.checkPrivateKey(privateKey)) throw new SettingError('TLS_KEY_FILE', `${keyFile} is not the key of the certificate in ${certFile}`);
   attempt('TLS_CERT_FILE', `${certFile} and ${keyFile} can't be used for TLS`, () => createSecureContext({ cert, key }));
   return { cert, key };
+}
+
+/** What a file with one certificate or more holds. @throws SettingError */
+export function certificateFile(setting: string, file: string, readFile: (path: string) => string): string {
+  const pem = read(setting, file, readFile);
+  attempt(setting, `${file} holds no certificate in PEM`, () => new X509Certificate(pem));
+  return pem;
 }
 
 function read(setting: string, path: string, readFile: (path: string) => string): string {

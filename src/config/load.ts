@@ -3,7 +3,7 @@ import { SettingError } from '../base/errors';
 import type { Config, EmqxSettings } from './config';
 import { parseDuration } from './duration';
 import { parseSettingsFile } from './file';
-import { listenerTls } from './listener-tls';
+import { certificateFile, listenerTls } from './listener-tls';
 import type { Policy } from './policies';
 import { checkSettings, SETTING_KEYS, type RawPolicy, type RawSettings } from './schema';
 import { parseStatement, settingOf, STATEMENT_NAMES, type Statements } from './statements';
@@ -55,6 +55,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   const history = listed.flatMap((value, i) => url(`HISTORY_URLS[${i}]`, value, HISTORY_SCHEMES) ?? []);
   const storeSql = statements(settings, store, collect);
   const emqx = collect('EMQX_URL', () => emqxSettings(settings));
+  const emqxCa = collect('EMQX_CA_FILE', () => emqxAuthority(settings, readFile)) ?? null;
   collect('EMQX_API_KEY', () => requirePair(settings));
   for (const key of ['INGEST_TOKEN', 'ADMIN_TOKEN']) collect(key, () => requireToken(key, settings));
   collect('INGEST_TOKEN_PREVIOUS', () => requireNewToken(settings));
@@ -71,7 +72,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
     storeSql,
     history,
     queue,
-    emqx,
+    emqx: { ...emqx, ca: emqxCa },
     ingestToken: raw.INGEST_TOKEN ?? null,
     previousIngestToken: raw.INGEST_TOKEN_PREVIOUS ?? null,
     adminToken: raw.ADMIN_TOKEN ?? null,
@@ -138,7 +139,7 @@ function splitUrls(text: string): string[] {
     .filter((url) => url !== '');
 }
 
-function emqxSettings(settings: Record<string, unknown>): EmqxSettings | undefined {
+function emqxSettings(settings: Record<string, unknown>): Omit<EmqxSettings, 'ca'> | undefined {
   const { EMQX_URL: text, EMQX_API_KEY: apiKey, EMQX_API_SECRET: apiSecret } = settings;
   if (typeof text !== 'string') return undefined;
   const url = URL.canParse(text) ? new URL(text) : null;
@@ -152,6 +153,12 @@ function emqxSettings(settings: Record<string, unknown>): EmqxSettings | undefin
   }
   const credentials = typeof apiKey === 'string' && typeof apiSecret === 'string' ? { apiKey, apiSecret } : null;
   return { url: url.href.replace(/\/+$/, ''), version: version === '4' ? 4 : 5, credentials };
+}
+
+function emqxAuthority({ EMQX_CA_FILE: file, EMQX_URL: url }: Record<string, unknown>, readFile: (path: string) => string): string | null {
+  if (typeof file !== 'string') return null;
+  if (typeof url === 'string' && !/^https:/i.test(url)) throw new SettingError('EMQX_CA_FILE', 'is for an https:// EMQX_URL only');
+  return certificateFile('EMQX_CA_FILE', file, readFile);
 }
 
 function requirePair(settings: Record<string, unknown>): void {

@@ -17,6 +17,7 @@ export interface RawSettings {
   EMQX_URL: string;
   EMQX_API_KEY?: string;
   EMQX_API_SECRET?: string;
+  EMQX_CA_FILE?: string;
   TLS_CERT_FILE?: string;
   TLS_KEY_FILE?: string;
   INGEST_TOKEN?: string;
@@ -76,6 +77,7 @@ const properties = {
   EMQX_URL: { ...text, default: 'http://127.0.0.1:18083/api/v5' },
   EMQX_API_KEY: text,
   EMQX_API_SECRET: text,
+  EMQX_CA_FILE: text,
   TLS_CERT_FILE: text,
   TLS_KEY_FILE: text,
   INGEST_TOKEN: token,

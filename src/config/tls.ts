@@ -15,14 +15,15 @@ export function tlsOf({ params }: ServiceUrl, setting: string): TlsOptions | nul
   const { tls, ca } = params;
   if (tls !== undefined && tls !== 'true' && tls !== 'false') throw new SettingError(setting, `tls=${tls} is unknown; write tls=true or tls=false`);
   if (tls === 'false' && ca !== undefined) throw new SettingError(setting, 'tls=false and ca= contradict each other');
-  if (ca !== undefined) return { ca: readCa(ca, setting) };
+  if (ca !== undefined) return { ca: readPem(ca, 'ca', setting) };
   return tls === 'true' ? {} : null;
 }
 
-function readCa(file: string, setting: string): Buffer {
+/** @throws SettingError that names the parameter. */
+export function readPem(file: string, param: string, setting: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    throw new SettingError(setting, `the file of ca= can't be read (${(error as NodeJS.ErrnoException).code ?? ''})`);
+    throw new SettingError(setting, `the file of ${param}= can't be read (${(error as NodeJS.ErrnoException).code ?? ''})`);
   }
 }

@@ -74,11 +74,15 @@ export class ServiceUrl implements UrlParts {
 
 const SHAPE = /^(?<scheme>[a-z][a-z0-9+.-]*):(?:\/\/(?<authority>[^/?#]*)(?<path>\/[^?#]*)?(?:\?(?<query>[^#]*))?)?$/;
 
+/** What providers and libraries write for the same. `mongodb+srv` is told from `mongodb` by href(), which the driver reads. */
+const ALIASES: Readonly<Record<string, string>> = { postgresql: 'postgres', mariadb: 'mysql', 'mongodb+srv': 'mongodb' };
+
 /** @throws RangeError whose message never quotes the URL: it may hold a password. */
 export function parseServiceUrl(text: string, schemes: readonly string[]): ServiceUrl {
-  const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1];
+  const written = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1];
+  const scheme = written === undefined ? undefined : (ALIASES[written] ?? written);
   if (scheme === undefined || !schemes.includes(scheme)) {
-    const what = scheme === undefined ? 'is not a URL' : `has the scheme "${scheme}"`;
+    const what = written === undefined ? 'is not a URL' : `has the scheme "${written}"`;
     throw new RangeError(`${what}; allowed are ${schemes.map((s) => (s === 'embedded' ? 'embedded:' : `${s}://`)).join(', ')}`);
   }
   if (scheme === 'embedded') {

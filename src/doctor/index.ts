@@ -24,7 +24,7 @@ export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Fin
   yield* checkSettings(config);
   yield* checkBackends(config, log);
   if (config.emqx.credentials === null) return;
-  const emqx = new EmqxV5({ url: config.emqx.url, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
+  const emqx = new EmqxV5({ url: config.emqx.url, ca: config.emqx.ca, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
   try {
     yield* checkBroker(emqx, config);
   } finally {

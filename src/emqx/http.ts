@@ -1,12 +1,15 @@
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { errorText, RetryableError } from '../base/errors';
+import { certificateProblem } from './certificate';
 
 export interface HttpOptions {
   /** EMQX_URL, without a trailing slash. */
   readonly url: string;
   readonly apiKey: string;
   readonly apiSecret: string;
+  /** PEM of the certificate authority that EMQX's certificate is verified with; null: those that Node.js trusts. */
+  readonly ca?: string | null;
 }
 
 export interface HttpRequest {
@@ -46,11 +49,11 @@ export class HttpConnection {
   private readonly agent: HttpAgent;
   private readonly authorization: string;
 
-  constructor({ url, apiKey, apiSecret }: HttpOptions) {
+  constructor({ url, apiKey, apiSecret, ca = null }: HttpOptions) {
     this.base = new URL(url);
     this.shownUrl = `${this.base.origin}${this.base.pathname}`;
     const options = { keepAlive: true, timeout: IDLE_MS, maxSockets: MAX_SOCKETS };
-    this.agent = this.base.protocol === 'https:' ? new HttpsAgent(options) : new HttpAgent(options);
+    this.agent = this.base.protocol === 'https:' ? new HttpsAgent({ ...options, ...(ca !== null && { ca }) }) : new HttpAgent(options);
     this.authorization = `Basic ${Buffer.from(`${apiKey}:${apiSecret}`).toString('base64')}`;
   }
 
@@ -78,7 +81,7 @@ export class HttpConnection {
       if (connected && late) throw new LostAnswerError(`EMQX_URL: no answer from ${this.shownUrl} within ${timeoutMs} ms`);
       const reason = late ? `timeout after ${timeoutMs} ms` : cause(error);
       if (connected) throw new LostAnswerError(`EMQX_URL: lost the connection to ${this.shownUrl} (${reason})`);
-      throw new RetryableError(`EMQX_URL: cannot connect to ${this.shownUrl} (${reason})`);
+      throw new RetryableError(certificateProblem(error, this.shownUrl) ?? `EMQX_URL: cannot connect to ${this.shownUrl} (${reason})`);
     } finally {
       clearTimeout(timer);
       signal.removeEventListener('abort', abort);

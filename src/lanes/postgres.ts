@@ -10,9 +10,10 @@ import {
 } from 'bullmq';
 import { Client, Pool, type ClientConfig } from 'pg';
 import type { EventEmitter } from 'node:events';
-import { errorText, RetryableError } from '../base/errors';
+import { RetryableError } from '../base/errors';
 import { healthWithin, type Health, type Weakness } from '../base/health';
 import { LANES, type JobQueue, type QueueBackend } from './backend';
+import { explain } from '../stores/postgres/errors';
 import { Connections } from './postgres-connections';
 import { PostgresSequence } from './postgres-sequence';
 import { PostgresState } from './postgres-state';
@@ -60,11 +61,13 @@ export class PostgresQueue implements QueueBackend {
   }
 
   private connection(): ClientConfig {
+    const { options = '', ...connection } = this.options.connection;
     return {
       query_timeout: QUERY_TIMEOUT_MS,
-      ...this.options.connection,
-      options: `-c search_path=${SCHEMA}`,
       connectionTimeoutMillis: 5_000,
+      ...connection,
+      // The operator's own come first: of one that is given twice the last one counts.
+      options: `${options} -c search_path=${SCHEMA}`.trimStart(),
       keepAlive: true,
     };
   }
@@ -129,7 +132,7 @@ export class PostgresQueue implements QueueBackend {
       }
       await this.connectProducers();
     } catch (error) {
-      throw new RetryableError(`the queue's database: ${errorText(error)}`);
+      throw new RetryableError(`QUEUE_URL: ${explain(error, 'PostgreSQL')}`);
     }
   }
 
@@ -148,7 +151,9 @@ export class PostgresQueue implements QueueBackend {
 
   health(): Promise<Health> {
     return healthWithin('QUEUE_URL', async () => {
-      const { rows } = await this.pool.query<{ v: string }>(`SELECT current_setting('server_version') AS v`);
+      const { rows } = await this.pool.query<{ v: string }>(`SELECT current_setting('server_version') AS v`).catch((error: unknown) => {
+        throw new RetryableError(explain(error, 'PostgreSQL'));
+      });
       return `PostgreSQL ${rows[0]?.v}`;
     });
   }

@@ -2,7 +2,7 @@ import { Queue, Worker } from 'bullmq';
 import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../base/errors';
 import { healthWithin, type Health, type Weakness } from '../base/health';
-import { connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
+import { checkRedisUrl, connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
 import { weaknessesOf } from '../redis/durability';
 import { infoField } from '../redis/info';
 import { LANES, type JobQueue, type QueueBackend } from './backend';
@@ -36,6 +36,7 @@ export class RedisQueue implements QueueBackend {
   private readonly consumers: RedisConnection;
 
   constructor(private readonly options: RedisQueueOptions) {
+    checkRedisUrl(options.url, 'QUEUE_URL');
     const { producers, consumers } = options.silenceMs ?? SILENCE_MS;
     // While Redis is away an add fails at once, and EMQX gets its 503; a worker waits.
     this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000, socketTimeout: producers });

@@ -1,6 +1,9 @@
-import { Cluster, Redis } from 'ioredis';
-import { tlsOf } from '../config/tls';
-import type { ServiceUrl } from '../config/url';
+import { Cluster, Redis, type RedisOptions } from 'ioredis';
+import { SettingError } from '../base/errors';
+import { tlsOf, type TlsOptions } from '../config/tls';
+import { checkParams, type ServiceUrl } from '../config/url';
+import { explain, NodeError } from './explain';
+import { Sentinels } from './sentinel';
 
 export type RedisConnection = Redis | Cluster;
 
@@ -15,6 +18,18 @@ export interface RedisClientOptions {
 
 const DEFAULT_PORT = 6379;
 const DEFAULT_SENTINEL_PORT = 26379;
+
+const PARAMS = ['tls', 'ca'];
+/** The login at the sentinels, where it is not the data nodes'. */
+const SENTINEL_PARAMS = ['sentinelUser', 'sentinelPassword'];
+
+/** `more`: parameters that are for the caller. @throws SettingError */
+export function checkRedisUrl(url: ServiceUrl, setting: string, more: readonly string[] = []): void {
+  checkParams(url, setting, [...PARAMS, ...(url.scheme === 'redis+sentinel' ? SENTINEL_PARAMS : []), ...more]);
+  if (url.params['sentinelUser'] !== undefined && url.params['sentinelPassword'] === undefined) {
+    throw new SettingError(setting, 'has sentinelUser= without sentinelPassword=');
+  }
+}
 
 /**
  * A client for `redis://`, `rediss://`, `redis+cluster://h1,h2` or `redis+sentinel://h1,h2/master`. `?ca=FILE` verifies TLS with a CA of
@@ -34,28 +49,54 @@ export function connectRedis(url: ServiceUrl, setting: string, options: RedisCli
     case 'redis+cluster':
       return cluster(hosts(DEFAULT_PORT), common);
     case 'redis+sentinel':
-      // A sentinel that says nothing, or the next one would never be asked.
-      return new Redis({ ...common, ...(options.socketTimeout !== undefined && { sentinelCommandTimeout: options.socketTimeout }), sentinels: hosts(DEFAULT_SENTINEL_PORT), name: url.path });
+      return new Redis({ ...common, ...sentinelOptions(url, tls, options), sentinels: hosts(DEFAULT_SENTINEL_PORT), name: url.path });
     default:
       return new Redis({ ...common, ...hosts(DEFAULT_PORT)[0], db: url.path === '' ? 0 : Number(url.path) });
   }
 }
 
-function cluster(hosts: { host: string; port: number }[], options: RedisClientOptions): Cluster {
-  const { enableOfflineQueue = true, ...redisOptions } = options;
-  return new Cluster(hosts, { redisOptions, enableOfflineQueue });
+type SentinelOptions = Pick<RedisOptions, 'sentinelCommandTimeout' | 'enableTLSForSentinelMode' | 'sentinelTLS' | 'Connector' | 'sentinelUsername' | 'sentinelPassword'>;
+
+/** ioredis encrypts the way to the sentinels only with `sentinelTLS`, and the way to the master only with `enableTLSForSentinelMode`. */
+function sentinelOptions({ params }: ServiceUrl, tls: TlsOptions | null, { socketTimeout }: RedisClientOptions): SentinelOptions {
+  const { sentinelUser, sentinelPassword } = params;
+  return {
+    // Without a time limit for a sentinel that says nothing, the next one would never be asked.
+    ...(socketTimeout !== undefined && { sentinelCommandTimeout: socketTimeout }),
+    ...(tls !== null && { enableTLSForSentinelMode: true, sentinelTLS: tls }),
+    Connector: Sentinels,
+    ...(sentinelPassword !== undefined && { sentinelPassword }),
+    ...(sentinelUser !== undefined && { sentinelUsername: sentinelUser }),
+  };
 }
 
-/** Resolves once it is connected. Throws the connection's last error, or says that there is no answer, after `timeoutMs`. */
+function cluster(hosts: { host: string; port: number }[], options: RedisClientOptions & { readonly tls?: TlsOptions }): Cluster {
+  const { enableOfflineQueue = true, ...redisOptions } = options;
+  return new Cluster(hosts, { redisOptions, enableOfflineQueue, ...(options.tls !== undefined && { dnsLookup: keepName }) });
+}
+
+/** ioredis would look up the address and connect to that: a certificate names the host, not its address. */
+function keepName(host: string, callback: (error: null, address: string) => void): void {
+  callback(null, host);
+}
+
+/** `listener` hears of each error of the client, and of a cluster's single nodes. */
+export function onTrouble(client: RedisConnection, listener: (error: Error) => void): void {
+  client.on('error', listener);
+  client.on('node error', (error: Error, node: string) => listener(new NodeError(error, node)));
+}
+
+/** Resolves once it is connected. After `timeoutMs` it throws the connection's last error, explained, or says that there is no answer. */
 export function connected(client: RedisConnection, timeoutMs: number): Promise<void> {
   if (client.status === 'ready') return Promise.resolve();
   let trouble = new Error(`no answer within ${timeoutMs / 1000} s`);
-  const listen = (error: Error): void => void (trouble = error);
-  client.on('error', listen);
+  const listen = (error: Error): void => void (trouble = new Error(explain(error, null), { cause: error }));
+  const listenToNode = (error: Error, node: string): void => listen(new NodeError(error, node));
+  client.on('error', listen).on('node error', listenToNode);
   return new Promise<void>((resolve, reject) => {
     const done = (finish: () => void) => (): void => {
       clearTimeout(timer);
-      client.off('ready', ready).off('error', listen);
+      client.off('ready', ready).off('error', listen).off('node error', listenToNode);
       finish();
     };
     const ready = done(resolve);

@@ -49,7 +49,7 @@ export class Server {
   ) {
     this.secrets = new Secrets().learn(config);
     const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
-    this.emqx = emqx.credentials === null ? null : new EmqxV5({ url: emqx.url, ...emqx.credentials });
+    this.emqx = emqx.credentials === null ? null : new EmqxV5({ url: emqx.url, ca: emqx.ca, ...emqx.credentials });
     const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS, now });
     this.http = createListener(app, { tls, log });
   }

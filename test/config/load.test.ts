@@ -27,7 +27,7 @@ test('nothing set: every default of the contract', () => {
     previousIngestToken: null,
     dataDir: './data',
     history: [],
-    emqx: { url: 'http://127.0.0.1:18083/api/v5', version: 5, credentials: null },
+    emqx: { url: 'http://127.0.0.1:18083/api/v5', version: 5, credentials: null, ca: null },
     ingestToken: null,
     adminToken: null,
     signingKey: null,

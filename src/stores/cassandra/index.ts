@@ -8,6 +8,7 @@ import { Database } from './database';
 import { MessageTable } from './messages';
 import { Migrations } from './migrations';
 import { PositionTable } from './positions';
+import { productProblem } from './product';
 import { RetainedTable } from './retained';
 import { meets, type CassandraSettings } from './settings';
 
@@ -48,7 +49,8 @@ export class CassandraStore extends StoreOfParts implements Store {
       const seconds = Math.round(Math.abs(Date.now() - (row?.now.getDate().getTime() ?? 0)) / 1_000);
       if (seconds > MOST_SKEW_S) throw new RetryableError(`this machine's clock and Cassandra's differ by ${seconds} s: synchronize them (NTP)`);
       const schema = await this.migrations.version();
-      const problem = this.migrations.problem(schema);
+      // A database that can't have our tables needs no advice to migrate.
+      const problem = (schema === 0 ? await productProblem(this.db) : null) ?? this.migrations.problem(schema);
       if (problem !== null) throw new RetryableError(problem);
       return `Cassandra ${row?.release_version}, schema ${schema}`;
     });

@@ -5,6 +5,7 @@ import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
 import type { Database } from './database';
 import { isMissingTable } from './errors';
 import { checkTables } from './expected-tables';
+import { refuseProduct } from './product';
 import { TAKEOVERS } from './takeover';
 
 const TABLE = 'mqtt_offline_migration';
@@ -25,6 +26,7 @@ export class Migrations {
   async run(): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
+    await refuseProduct(this.db);
     await checkTables(this.db);
     await this.db.define(`CREATE TABLE IF NOT EXISTS ${TABLE} (version int PRIMARY KEY, name text, applied_at timestamp)`);
     if (!(await this.lock())) return;

@@ -2,6 +2,7 @@ import { RefusedError } from '../../base/errors';
 import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
 import type { Client } from './client';
 import { underLock } from './lock';
+import { refuseReplicas } from './replicated';
 import { refuseStrangers } from './takeover';
 
 interface Statement {
@@ -18,6 +19,8 @@ export class Migrations {
 
   /** Brings the schema up to date. A step that broke off runs again from its beginning: each of its statements may. */
   async run(): Promise<void> {
+    // At each start: a database that an earlier release has filled may be one of these.
+    await refuseReplicas(this.db);
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
     await this.refuse();

@@ -23,7 +23,7 @@ export async function refuseStrangers(db: Client): Promise<void> {
   };
   const engine = engineOf('mqtt_msg');
   if (engine === undefined) return;
-  if (!/^[A-Za-z]*MergeTree$/.test(engine) || engine.startsWith('Replicated')) refuse(`mqtt_msg is a table of the kind ${engine}, expected MergeTree`);
+  if (!/^[A-Za-z]*MergeTree$/.test(engine)) refuse(`mqtt_msg is a table of the kind ${engine}, expected MergeTree`);
   const columns = await db.rows<{ name: string; type: string }>(
     `SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = 'mqtt_msg'`,
   );

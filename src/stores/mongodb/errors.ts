@@ -70,6 +70,9 @@ function explain(error: unknown): string {
 }
 
 function explainConnection(error: unknown, text: string): string {
+  if (/^query(Srv|Txt) /.test(text)) {
+    return `the DNS look-up of mongodb+srv:// failed (${text}): check the host's name, or write mongodb:// with each host (in Atlas the "standard connection string")`;
+  }
   if (/certificate|SSL|TLS/i.test(text)) return `no TLS connection to MongoDB (${text}): check tls= and ca=`;
   if (/ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/.test(text)) {
     return `cannot connect to MongoDB (${text}): check host and port`;

@@ -33,7 +33,7 @@ export interface MongoSettings {
 
 /** The driver's own parser knows the parameters; `ca=FILE`, ours in every URL, is its `tlsCAFile`. @throws SettingError */
 export function settingsOf(url: ServiceUrl): MongoSettings {
-  if (url.path === '') throw new SettingError(SETTING, 'names no database; write mongodb://user:password@host:port/database');
+  if (url.path === '') throw new SettingError(SETTING, 'names no database; write it behind the host: mongodb://user:password@host:port/database');
   const given = new Map(Object.entries(url.params).map(([name, value]) => [name.toLowerCase(), value]));
   for (const [name, allowed] of Object.entries(ALLOWED)) {
     const value = given.get(name);

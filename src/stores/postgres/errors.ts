@@ -32,7 +32,8 @@ function isRefusal(error: unknown): error is DatabaseError {
   return error instanceof DatabaseError && REFUSALS.test(error.code ?? '') && error.code !== NOT_THE_CONTENT;
 }
 
-function explain(error: unknown, product: string): string {
+/** One line that an operator can act on. */
+export function explain(error: unknown, product: string): string {
   const cause = firstOf(error);
   const code = (cause as { code?: unknown }).code;
   switch (code) {
@@ -58,11 +59,13 @@ function explain(error: unknown, product: string): string {
     case 'DEPTH_ZERO_SELF_SIGNED_CERT':
     case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
     case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+      return `${product}'s certificate is not trusted (${errorText(cause)}): give the PEM file of its certificate authority as ca=`;
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return `${product}'s certificate is for another name (${errorText(cause)}): write the host as the certificate names it`;
     case 'CERT_HAS_EXPIRED':
-      return `${product}'s certificate is not trusted (${errorText(cause)}): check ca= and the host's name`;
+      return `${product}'s certificate is not trusted (${errorText(cause)}): renew it`;
     default:
-      return /does not support SSL/.test(errorText(cause)) ? `${product} offers no TLS: leave out tls= and ca=, or turn TLS on there` : errorText(cause);
+      return /does not support SSL/.test(errorText(cause)) ? `${product} offers no TLS: leave out tls=, ca= and sslmode=, or turn TLS on there` : errorText(cause);
   }
 }
 

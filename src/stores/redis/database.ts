@@ -1,11 +1,10 @@
 import { Cluster, type ChainableCommander, type Redis } from 'ioredis';
-import { checkParams, type ServiceUrl } from '../../config/url';
+import type { ServiceUrl } from '../../config/url';
 import { ClosedError } from '../../base/errors';
-import { connectRedis, type RedisConnection } from '../../redis/connect';
+import { checkRedisUrl, connectRedis, onTrouble, type RedisConnection } from '../../redis/connect';
+import { explain, isWrongDatabase } from '../../redis/explain';
 import { infoField } from '../../redis/info';
-import { explain, isWrongDatabase, mapError } from './errors';
-
-const PARAMS = ['tls', 'ca', 'prefix'];
+import { mapError } from './errors';
 
 export interface RedisTimeouts {
   readonly commandMs: number;
@@ -33,10 +32,9 @@ export class Database {
   private closed = false;
 
   constructor(url: ServiceUrl, setting: string, { commandMs, socketMs }: RedisTimeouts = TIMEOUTS) {
-    checkParams(url, setting, PARAMS);
+    checkRedisUrl(url, setting, ['prefix']);
     this.redis = connectRedis(url, setting, { maxRetriesPerRequest: 1, commandTimeout: commandMs, socketTimeout: socketMs });
-    this.redis.on('error', (error: Error) => (this.trouble = error));
-    this.redis.on('node error', (error: Error) => (this.trouble = error));
+    onTrouble(this.redis, (error) => (this.trouble = error));
     // The client goes on with database 0 where the wanted one is not there.
     this.redis.on('ready', () => (this.trouble = isWrongDatabase(this.trouble) ? this.trouble : null));
   }

@@ -1,0 +1,70 @@
+import { errorText } from '../base/errors';
+
+/** What one node of a cluster said. Which address it has is often the reason, and the cluster decides about it. */
+export class NodeError extends Error {
+  override readonly name = 'NodeError';
+  constructor(
+    override readonly cause: Error,
+    /** host:port, as the client connects to it. */
+    readonly node: string,
+  ) {
+    super(cause.message);
+  }
+}
+
+const ANNOUNCED = "the cluster's nodes tell clients which addresses they have";
+const AWAY = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/;
+
+/** One line that an operator can act on. `trouble`: what the connection said last. */
+export function explain(error: unknown, trouble: Error | null): string {
+  const told = isWaiting(error) && trouble !== null ? trouble : error;
+  const cause = told instanceof NodeError ? told.cause : told;
+  const text = errorText(firstOf(cause));
+  const code = (firstOf(cause) as { code?: string }).code ?? '';
+  if (text.startsWith('All sentinels are unreachable')) return explainSentinels(text);
+  if (told instanceof NodeError) {
+    if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
+      return `the certificate of the node ${told.node} is for another name (${text}): ${ANNOUNCED}; set cluster-announce-hostname and cluster-preferred-endpoint-type hostname on each`;
+    }
+    if (AWAY.test(code) || text.startsWith('connect ETIMEDOUT')) {
+      return `cannot connect to the node ${told.node} (${text || code}): ${ANNOUNCED}; let each announce one that this machine reaches (cluster-announce-ip)`;
+    }
+  }
+  if (/^(WRONGPASS|NOAUTH)/.test(text) || /invalid (username-)?password|without any password/i.test(text)) {
+    return `Redis refused the login (${text}): check user and password`;
+  }
+  if (text.startsWith('NOPERM')) return `${text}: the user needs more rights`;
+  if (text.startsWith('OOM')) return `${text}: raise maxmemory, or store less`;
+  if (AWAY.test(code) || /^(connect ETIMEDOUT|Connection is closed|Failed to refresh slots)/.test(text)) {
+    return `cannot connect to Redis (${text || code}): check host and port`;
+  }
+  if (isUntrusted(`${text} ${code}`)) return `no trust between us and Redis (${text || code}): check tls=, ca= and the host's name`;
+  if (isWrongDatabase(cause)) return `${text}: check the database number behind the last slash`;
+  return text;
+}
+
+function explainSentinels(message: string): string {
+  const text = /Last error: (.*)$/.exec(message)?.[1] ?? message;
+  if (/NOAUTH|WRONGPASS|invalid (username-)?password/i.test(text)) {
+    return `the sentinel wants a password (${text}): give it as sentinelPassword= (and sentinelUser=), where it is not that of the data nodes`;
+  }
+  if (isUntrusted(text)) return `no trust between us and the sentinel (${text}): check tls=, ca= and the name that the certificate has`;
+  return `cannot connect to a sentinel that knows the master (${text}): check hosts, the master's name, and tls=`;
+}
+
+const isUntrusted = (text: string): boolean => /cert|self-signed|SSL|TLS|EPROTO|issuer/i.test(text);
+
+export function isWrongDatabase(error: unknown): boolean {
+  return error instanceof Error && /DB index/i.test(error.message);
+}
+
+/** Messages of the client that only tell of waiting. */
+function isWaiting(error: unknown): boolean {
+  return /max retries per request|Command timed out|Connection is closed|Failed to refresh slots|None of startup nodes/i.test(errorText(error));
+}
+
+function firstOf(error: unknown): unknown {
+  if (error instanceof AggregateError) return error.errors[0] ?? error;
+  // ioredis' ClusterAllFailedError
+  return (error as { lastNodeError?: unknown }).lastNodeError ?? error;
+}
