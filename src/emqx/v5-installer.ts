@@ -4,7 +4,7 @@ import type { Change, Connection, FirstEvent, RuleInstaller, Wanted } from './in
 import type { Json } from './resource-diff';
 import { connectorName, ruleId, ruleNames, type RuleName } from './rules';
 import { conflicts, isMade, lastSight, piecesOf, type Piece } from './v5-pieces';
-import { ResourcesV5, type Kind, type ResourceOptions } from './v5-resources';
+import { labelOf, ResourcesV5, type Kind, type ResourceOptions } from './v5-resources';
 import { isObject, reasonOf } from './v5-answer';
 
 const LOOK_MS = 250;
@@ -109,7 +109,7 @@ export class InstallerV5 implements RuleInstaller {
   }
 
   private removal(kind: Kind, name: string, present: Json): Change {
-    const what = label({ kind, name });
+    const what = labelOf(kind, name);
     return {
       kind: 'remove',
       what,
@@ -122,7 +122,7 @@ export class InstallerV5 implements RuleInstaller {
   }
 }
 
-const label = ({ kind, name }: { kind: Kind; name: string }): string => (kind === 'rule' ? `rule ${name}` : `${kind} http:${name}`);
+const label = ({ kind, name }: Pick<Piece, 'kind' | 'name'>): string => labelOf(kind, name);
 
 /** Of a cluster's nodes each has a status of its own: one may reach the server, and another may not. */
 function troublesOf(kind: Kind, present: Json | null): string[] {

@@ -36,15 +36,15 @@ export class ResourcesV5 {
 
   async create(kind: Kind, name: string, body: Json): Promise<void> {
     const id = kind === 'rule' ? { id: name } : { type: 'http', name };
-    await this.write({ method: 'POST', path: `/${kind}s`, body: { ...id, ...body } }, `${kind} ${name}`);
+    await this.write({ method: 'POST', path: `/${kind}s`, body: { ...id, ...body } }, labelOf(kind, name));
   }
 
   async update(kind: Kind, name: string, body: Json): Promise<void> {
-    await this.write({ method: 'PUT', path: pathOf(kind, name), body }, `${kind} ${name}`);
+    await this.write({ method: 'PUT', path: pathOf(kind, name), body }, labelOf(kind, name));
   }
 
   async remove(kind: Kind, name: string): Promise<void> {
-    await this.write({ method: 'DELETE', path: pathOf(kind, name) }, `${kind} ${name}`);
+    await this.write({ method: 'DELETE', path: pathOf(kind, name) }, labelOf(kind, name));
   }
 
   actions(): Promise<Json[]> {
@@ -106,6 +106,11 @@ export class ResourcesV5 {
     const { signal } = this.closing;
     return this.http.exchange({ method, path, timeoutMs: TIMEOUT_MS, signal, ...(body !== undefined && { body: JSON.stringify(body) }) });
   }
+}
+
+/** `connector http:offline_store`, as EMQX names it. */
+export function labelOf(kind: Kind, name: string): string {
+  return kind === 'rule' ? `rule ${name}` : `${kind} http:${name}`;
 }
 
 function pathOf(kind: Kind, name: string): string {
