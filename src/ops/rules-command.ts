@@ -51,7 +51,7 @@ function print(options: RulesOptions, version: 4 | 5, config: Config, { write }:
 /** The one place that knows which generations of EMQX there are. */
 function openInstaller({ emqx: { url, version, credentials } }: Config): RuleInstaller {
   if (version !== 5) throw new SettingError('EMQX_URL', 'this release has rules for EMQX 5 and 6 (/api/v5) only');
-  if (credentials === null) throw new SettingError('EMQX_API_KEY', "and EMQX_API_SECRET are not set: make an API key in EMQX's dashboard (System → API Key) and set both");
+  if (credentials === null) throw new SettingError('EMQX_API_KEY', "is not set, nor EMQX_API_SECRET: make an API key in EMQX's dashboard (System → API Key) and set both");
   return new InstallerV5({ url, ...credentials });
 }
 

@@ -54,7 +54,8 @@ function parsed(args: string[]) {
     return parseArgs({ args, options: OPTIONS, allowPositionals: true });
   } catch (error) {
     // Its messages name the option: Unknown option '--intall'.
-    if (error instanceof TypeError) throw new SettingError('rules', error.message);
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code?.startsWith('ERR_PARSE_ARGS') === true) throw new SettingError('rules', message);
     throw error;
   }
 }

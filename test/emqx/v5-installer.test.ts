@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import type { Change, Wanted } from '../../src/emqx/installer';
+import { ruleTemplate } from '../../src/emqx/rules';
 import { InstallerV5 } from '../../src/emqx/v5-installer';
 import { EmqxStandIn } from '../standin';
 
@@ -96,7 +97,6 @@ describe('the installer for EMQX 5', () => {
   });
 
   it('takes over a rule that was imported from the shipped file', async () => {
-    const { ruleTemplate } = await import('../../src/emqx/rules');
     const authorization = `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}`;
     const body = JSON.stringify(ruleTemplate('offline-messages', { url, topics: ['t/#'] }));
     expect((await fetch(`${emqx.apiUrl}/configs?mode=merge`, { method: 'PUT', headers: { authorization, 'content-type': 'text/plain' }, body })).status).toBe(200);

@@ -63,7 +63,7 @@ describe('emqx-offline-store rules', () => {
     ['another EMQX than that of EMQX_URL', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, and EMQX_URL ends with \/api\/v5/],
     ['an EMQX that it has no rules for', ['--emqx', '4'], {}, /^--emqx: this release has rules for EMQX 5 and 6 only/],
     ['a version that there is not', ['--emqx', '3'], {}, /^--emqx: must be 4 or 5/],
-    ['no key', ['--install'], { EMQX_API_KEY: '', EMQX_API_SECRET: '' }, /^EMQX_API_KEY: and EMQX_API_SECRET are not set/],
+    ['no key', ['--install'], { EMQX_API_KEY: '', EMQX_API_SECRET: '' }, /^EMQX_API_KEY: is not set, nor EMQX_API_SECRET/],
     ['an address that only the operator knows', ['--install'], { HOST: '0.0.0.0', INGEST_TOKEN: 'x', ADMIN_TOKEN: 'y' }, /^--url: is missing: HOST is 0\.0\.0\.0/],
     ['topics where they do nothing', ['--remove', '--topic', 't/#'], {}, /^--remove: goes by --name and --set/],
   ])('refuses %s', async (_what, args, settings, message) => {
