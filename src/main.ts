@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { collectDefaultMetrics } from 'prom-client';
 import { openBackends } from './server/backends';
@@ -7,7 +8,7 @@ import { checkAvailable } from './config/available';
 import type { Config } from './config/config';
 import { ConfigError, loadConfig } from './config/load';
 import type { ServiceUrl } from './config/url';
-import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
+import { ruleNames } from './emqx/rules';
 import { errorText, SettingError } from './base/errors';
 import { diagnose, lineOf } from './doctor';
 import { createLogger } from './base/log';
@@ -15,24 +16,27 @@ import { backUp } from './embedded/backup';
 import { checkMove, moveEmbedded } from './ops/move-embedded';
 import { moveLines, progressLine } from './ops/move-text';
 import type { Counts } from './ops/moving';
+import { rulesCommand } from './ops/rules-command';
+import { installCommand } from './ops/rules-text';
 import { Secrets } from './ops/secrets';
 import { NO_API_KEY } from './ops/status';
 import { Server } from './server/server';
 
-const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to URL [--dry-run] [--force]] | backup FILE | doctor | rules [NAME] [--url URL] [--topic FILTER]...
+const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to URL [--dry-run] [--force]] | backup FILE | doctor | rules [--install | --remove] [--set SET] [--url URL] [--topic FILTER]... [--name NAME] [--yes]
   serve    run the server
   migrate  create or upgrade the tables of STORE_URL, HISTORY_URLS and QUEUE_URL, then exit;
            with --from and --to move what the embedded store in DATA_DIR holds to the store of that URL: stop the server first.
            --dry-run only counts; --force moves although accepted events still wait in the queue
   backup   copy the embedded database in DATA_DIR, as it is now, to a file that does not exist yet; the server may run
   doctor   check settings, queue, store, EMQX and its rules, one line each with what to do; exits with 1 when there is a problem
-  rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN
+  rules    print a rule set for EMQX 5 and 6 (--set: ${ruleNames.join(', ')}) with the server's URL as EMQX reaches it, your topics and INGEST_TOKEN;
+           --install puts it into EMQX, after showing what changes, and waits until an event arrives; --remove takes out what --install made;
+           --name (default offline) begins the names of connector, action and rule: give each server on one EMQX its own. --yes: don't ask
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
 
 /** sysexits.h: what a service manager should not restart. */
 const EX_USAGE = 64;
 const EX_CONFIG = 78;
-const RULE_FILE = resolve(__dirname, '../rules/emqx5/offline-messages.json');
 /** A stop that takes longer is cut short: what is in hand stays in the queue. */
 const STOP_TIMEOUT_MS = 9_000;
 
@@ -50,7 +54,7 @@ async function main(command: string | undefined): Promise<void> {
     case 'doctor':
       return doctor(configuration());
     case 'rules':
-      return printRule(process.argv.slice(3));
+      return rules(process.argv.slice(3));
     case undefined:
     default:
       process.stderr.write(`${USAGE}\n`);
@@ -95,8 +99,8 @@ function banner(config: Config, url: string): string {
   const lines = [
     `emqx-offline-store listens on ${url}`,
     `data: store ${config.store}, queue ${config.queue}${usesEmbedded(config) ? `, embedded database in ${resolve(config.dataDir)}` : ''}`,
-    'import the rule into EMQX 5 (KEY:SECRET is an API key of EMQX):',
-    `  curl -u KEY:SECRET -X PUT '${config.emqx.url}/configs?mode=merge' -H 'Content-Type: text/plain' --data-binary @${RULE_FILE}`,
+    `put the rule into EMQX, with the same settings as this server${config.emqx.credentials === null ? ' and EMQX_API_KEY and EMQX_API_SECRET' : ''}:`,
+    `  ${installCommand({ ...config, port: config.port === 0 ? Number(new URL(url).port) : config.port })}`,
   ];
   if (config.emqx.credentials === null) lines.push(`WARNING: ${NO_API_KEY}`);
   return `${lines.join('\n')}\n`;
@@ -114,18 +118,18 @@ async function backup(config: Config, args: string[]): Promise<void> {
   process.stdout.write(`${resolve(target)} has the embedded database in ${resolve(config.dataDir)}\n`);
 }
 
-function printRule(args: string[]): void {
-  const options = { url: { type: 'string' }, topic: { type: 'string', multiple: true } } as const;
-  const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
-  const name = ruleNames.find((each) => each === (positionals[0] ?? 'offline-messages'));
-  if (name === undefined || positionals.length > 1) throw new SettingError('rules', `must name one of ${ruleNames.join(', ')}`);
-  const { INGEST_TOKEN: token = '' } = process.env;
-  const rule = ruleTemplate(name, {
-    url: values.url ?? ruleDefaults.url,
-    topics: values.topic ?? ruleDefaults.topics,
-    ...(token !== '' && { token }),
-  });
-  process.stdout.write(`${JSON.stringify(rule, null, 2)}\n`);
+async function rules(args: string[]): Promise<void> {
+  const ask = async (question: string): Promise<string> => {
+    const terminal = createInterface({ input: process.stdin, output: process.stdout });
+    try {
+      return await terminal.question(question);
+    } finally {
+      terminal.close();
+    }
+  };
+  const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
+  const write = (text: string): void => void process.stdout.write(text);
+  process.exitCode = await rulesCommand(args, { config: () => configuration(), write, hide: (text) => secrets.hide(text), ask: isTerminal ? ask : null });
 }
 
 async function migrateOrMove(args: string[]): Promise<void> {

@@ -1,7 +1,9 @@
 import type { Config } from '../config/config';
 import type { EmqxApi } from '../emqx/api';
 import type { Inspection } from '../emqx/inspection';
-import { isOurs, reviewRule, reviewTogether, shippedAs, type Flaw } from '../emqx/rule-review';
+import { isOurs, reviewRule, reviewTogether, shippedAs, type Flaw, type ReviewContext } from '../emqx/rule-review';
+import { tokenPrint } from '../emqx/token-print';
+import { installCommand } from '../ops/rules-text';
 import { errorText } from '../base/errors';
 import { ok, problem, warning, type Finding } from './finding';
 
@@ -31,13 +33,10 @@ async function checkClock(inspection: Inspection): Promise<Finding[]> {
   return [problem('clock', `EMQX's is ${seconds}: messages come twice, late or out of order`, 'keep both clocks together (NTP)')];
 }
 
-async function checkRules(inspection: Inspection, { policies, ingestToken, emqx }: Config): Promise<Finding[]> {
+async function checkRules(inspection: Inspection, config: Config): Promise<Finding[]> {
   const own = (await inspection.rules()).filter(({ actions }) => actions.some(isOurs));
-  if (own.length === 0) {
-    const command = `curl -u KEY:SECRET -X PUT '${emqx.url}/configs?mode=merge' -H 'Content-Type: text/plain' --data-binary @rules/emqx5/offline-messages.json`;
-    return [problem('rules', 'no rule in EMQX posts to /v1/events: nothing is stored', command)];
-  }
-  const context = { inboxes: policies.some(({ mode, deliverTo }) => mode !== 'off' && deliverTo === 'inbox'), token: ingestToken !== null };
+  if (own.length === 0) return [problem('rules', 'no rule in EMQX posts to /v1/events: nothing is stored', installCommand(config))];
+  const context = contextOf(config);
   const each = own.flatMap((rule) => {
     const flaws = reviewRule(rule, context);
     const shipped = shippedAs(rule.sql);
@@ -45,6 +44,13 @@ async function checkRules(inspection: Inspection, { policies, ingestToken, emqx 
     return flaws.length === 0 ? [ok(`rule ${rule.id}`, fine)] : flaws.map((flaw) => findingOf(`rule ${rule.id}`, flaw));
   });
   return [...each, ...reviewTogether(own).map((flaw) => findingOf('rules', flaw))];
+}
+
+function contextOf(config: Config): ReviewContext {
+  const { policies, ingestToken, previousIngestToken, port, tls } = config;
+  const [print, previous] = [ingestToken, previousIngestToken].map((token) => (token === null ? null : tokenPrint(token)));
+  const server = { tls: tls !== null, port, tokenPrint: print ?? null, previousTokenPrint: previous ?? null, remedy: installCommand(config) };
+  return { inboxes: policies.some(({ mode, deliverTo }) => mode !== 'off' && deliverTo === 'inbox'), token: ingestToken !== null, server };
 }
 
 async function checkRetainer({ retainer }: EmqxApi, { policies }: Config): Promise<Finding[]> {

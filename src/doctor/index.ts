@@ -1,18 +1,16 @@
-import { once } from 'node:events';
 import { access, constants } from 'node:fs/promises';
-import { get as httpGet, type IncomingMessage } from 'node:http';
-import { get as httpsGet } from 'node:https';
-import { text } from 'node:stream/consumers';
 import { openBackends, type Backends } from '../server/backends';
 import type { Config } from '../config/config';
 import { oldFormat } from '../embedded/environment';
 import { EmqxV5 } from '../emqx/v5';
 import { errorText, SettingError } from '../base/errors';
 import type { Logger } from '../base/log';
+import { REFUSED_TOKENS } from '../ops/status';
 import { checkBroker } from './broker';
 import { checkDatabases } from './databases';
 import { checkFiles } from './files';
 import { ok, problem, type Finding } from './finding';
+import { checkOwnServer, readinessOf, readyzUrl } from './own-server';
 import { checkSettings } from './settings';
 
 export { lineOf, type Finding } from './finding';
@@ -23,6 +21,7 @@ const TIMEOUT_MS = 5_000;
 export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Finding> {
   yield* checkSettings(config);
   yield* checkBackends(config, log);
+  yield* await checkOwnServer(config);
   if (config.emqx.credentials === null) return;
   const emqx = new EmqxV5({ url: config.emqx.url, ca: config.emqx.ca, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
   try {
@@ -51,14 +50,6 @@ async function* checkBackends(config: Config, log: Logger): AsyncGenerator<Findi
   }
 }
 
-/** Of our own server: its certificate is for the name that EMQX knows. */
-async function textOf(url: string): Promise<string> {
-  const signal = AbortSignal.timeout(TIMEOUT_MS);
-  const request = url.startsWith('https:') ? httpsGet(url, { signal, rejectUnauthorized: false }) : httpGet(url, { signal });
-  const [response] = (await once(request, 'response')) as [IncomingMessage];
-  return text(response);
-}
-
 /** A running server keeps the embedded database for itself. */
 async function opened(config: Config, log: Logger): Promise<Backends | { readonly error: SettingError }> {
   try {
@@ -69,17 +60,12 @@ async function opened(config: Config, log: Logger): Promise<Backends | { readonl
   }
 }
 
-interface Readiness {
-  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
-}
-
-async function askServer({ host, port, tls }: Config, { message }: SettingError): Promise<Finding[]> {
-  const url = `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}/readyz`;
+async function askServer(config: Config, { message }: SettingError): Promise<Finding[]> {
   try {
-    const answer = JSON.parse(await textOf(url)) as Readiness;
-    const own = answer.checks.filter(({ name }) => name !== 'emqx');
+    const { checks } = await readinessOf(config);
+    const own = checks.filter(({ name }) => name !== 'emqx' && name !== REFUSED_TOKENS);
     return own.map(({ name, ok: isOk, detail }) => (isOk ? ok(name, `${detail} (says the running server)`) : problem(name, detail, "see the server's log")));
   } catch (error) {
-    return [problem('embedded', `${message}; and ${url} does not answer: ${errorText(error)}`, 'stop that process, or give the HOST and PORT that it listens on')];
+    return [problem('embedded', `${message}; and ${readyzUrl(config)} does not answer: ${errorText(error)}`, 'stop that process, or give the HOST and PORT that it listens on')];
   }
 }

@@ -8,6 +8,7 @@ import { parseJson, readBody } from './body';
 import { failureAnswer, pathOf } from './failure';
 import { Problem, PROTECTIVE_HEADERS, toProblem } from './problem';
 import type { Ingest } from './ingest';
+import type { RefusedTokens } from './refused-tokens';
 import { Refusals } from './refusals';
 
 export interface DoorDeps {
@@ -15,6 +16,7 @@ export interface DoorDeps {
   readonly deadLetters: Pick<DeadLetters, 'record'>;
   readonly metrics: Metrics;
   readonly guard: Guard;
+  readonly refusedTokens: Pick<RefusedTokens, 'note'>;
   /** Bytes of a request's body. */
   readonly bodyLimit: number;
   readonly log: Logger;
@@ -58,6 +60,7 @@ export class Door {
       for (const { name: each } of events) this.count(metricLabel(each));
       accept(res, events.length);
     } catch (error) {
+      if (error instanceof Problem && (error.status === 401 || error.status === 403)) this.deps.refusedTokens.note(req, error.status);
       this.fail(error, req, res);
     }
     this.timer(isOfOne ? `${EVENTS}/*event` : EVENTS, res.statusCode).observe((performance.now() - begun) / 1_000);

@@ -13,7 +13,7 @@ export interface HttpOptions {
 }
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST';
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Under EMQX_URL, percent-encoded, with a leading slash. */
   readonly path: string;
   /** JSON text. */

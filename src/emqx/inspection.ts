@@ -37,4 +37,6 @@ export interface InstalledConnector {
   /** random or hash */
   readonly poolType: string;
   readonly hasToken: boolean;
+  /** Of the token that `rules --install` put in (token-print.ts); absent: nobody can tell which token it is. */
+  readonly tokenPrint?: string;
 }

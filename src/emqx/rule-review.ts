@@ -1,22 +1,20 @@
 import type { InstalledAction, InstalledRule } from './inspection';
+import { reviewConnector, type ReviewedServer } from './connector-review';
+import { flawIf, type Flaw } from './flaw';
 import { ruleNames, ruleSql, type RuleName } from './rule-sql';
 
-/** What is wrong with a rule that posts to us: what happens because of it, and what to do. */
-export interface Flaw {
-  /** Messages are lost, come in the wrong order or stay undelivered; otherwise it is a cost or a loss of detail. */
-  readonly grave: boolean;
-  readonly text: string;
-  readonly remedy: string;
-}
+export type { Flaw } from './flaw';
 
 export interface ReviewContext {
   /** Some policy delivers to inboxes. */
   readonly inboxes: boolean;
   /** INGEST_TOKEN is set. */
   readonly token: boolean;
+  /** This server as the settings have it; absent: nothing is compared with it. */
+  readonly server?: ReviewedServer;
 }
 
-const IMPORT_AGAIN = 'import a rule as shipped (emqx-offline-store rules)';
+const IMPORT_AGAIN = 'install a rule as shipped (emqx-offline-store rules --install)';
 /** The aliases of EMQX 5.9 and later have a slash. */
 const SUBSCRIBED = /\$events\/session[_/]subscribed/;
 const ACKED = /\$events\/message[_/]acked/;
@@ -85,7 +83,7 @@ function reviewSql({ columns, sources, where }: Sql, { inboxes }: ReviewContext)
   ];
 }
 
-function reviewAction({ name, enabled, status, reason, requestTtl, hasToken, lost, connector }: InstalledAction, { token }: ReviewContext): Flaw[] {
+function reviewAction({ name, enabled, status, reason, requestTtl, hasToken, lost, connector }: InstalledAction, { token, server }: ReviewContext): Flaw[] {
   const action = `action ${name}`;
   if (!enabled) return [{ grave: true, text: `${action} is disabled`, remedy: 'enable it in EMQX' }];
   if (connector === null || !connector.enabled) return [{ grave: true, text: `the connector of ${action} is disabled or gone`, remedy: 'enable it in EMQX' }];
@@ -94,13 +92,10 @@ function reviewAction({ name, enabled, status, reason, requestTtl, hasToken, los
     ...flawIf(status !== 'connected', true, `${action} is ${status}${why}`, `is the server at ${connector.url} as EMQX sees it? events wait in EMQX meanwhile`),
     ...flawIf(connector.poolType !== 'hash', true, `connector ${connector.name} has pool_type ${connector.poolType}: events of one client overtake each other`, 'set pool_type to hash'),
     ...flawIf(requestTtl !== 'infinity', true, `${action} has request_ttl ${requestTtl}: in an outage that lasts longer events are dropped`, 'set resource_opts.request_ttl to infinity'),
-    ...flawIf(token && !hasToken && !connector.hasToken, true, `${action} sends no token: every event is answered 401 and lost`, 'import the rule with INGEST_TOKEN (emqx-offline-store rules)'),
+    ...flawIf(token && !hasToken && !connector.hasToken, true, `${action} sends no token: every event is answered 401 and lost`, "run emqx-offline-store rules --install with the server's INGEST_TOKEN"),
+    ...(server === undefined ? [] : reviewConnector(connector, server)),
     ...flawIf(lost > 0, true, `${action} has given up ${lost} events since EMQX started`, "look at the action's metrics in EMQX and at GET /v1/dead-letters"),
   ];
-}
-
-function flawIf(is: boolean, grave: boolean, text: string, remedy: string): Flaw[] {
-  return is ? [{ grave, text, remedy }] : [];
 }
 
 function parse(sql: string): Sql {

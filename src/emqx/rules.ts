@@ -10,7 +10,11 @@ export interface RuleOptions {
   readonly topics: readonly string[];
   /** INGEST_TOKEN; it is then readable for whoever may read EMQX's configuration. */
   readonly token?: string;
+  /** The names of connector, actions and rules begin with it, so that several servers can have theirs in one EMQX. */
+  readonly name?: string;
 }
+
+export const DEFAULT_NAME = 'offline';
 
 export const ruleDefaults: RuleOptions = { url: 'http://127.0.0.1:8480', topics: ['t/#'] };
 
@@ -21,7 +25,7 @@ export interface RuleTemplate {
   readonly rule_engine: { readonly rules: Readonly<Record<string, Rule>> };
 }
 
-interface Connector {
+export interface Connector {
   readonly enable: boolean;
   readonly description: string;
   readonly url: string;
@@ -33,7 +37,7 @@ interface Connector {
   readonly resource_opts: { readonly health_check_interval: string };
 }
 
-interface Action {
+export interface Action {
   readonly enable: boolean;
   readonly description: string;
   readonly connector: string;
@@ -53,15 +57,24 @@ interface Action {
   };
 }
 
-interface Rule {
+export interface Rule {
   readonly enable: boolean;
   readonly description: string;
   readonly sql: string;
   readonly actions: readonly string[];
 }
 
-/** All rules share it: importing a second file leaves it as it is. */
-const CONNECTOR = 'offline_store';
+/** EMQX's rule for names (its source: emqx_resource:validate_name). The longest suffix, `_client_state`, must fit into 254 characters, too. */
+const NAME = /^[0-9A-Za-z][0-9A-Za-z_-]{0,199}$/;
+
+/** All sets of one name share it: importing a second one leaves it as it is. */
+export const connectorName = (name: string): string => `${name}_store`;
+
+/** The id of the set's rule, and the name of its action. */
+export const ruleId = (set: RuleName, name: string): string => `${name}_${set.replace(/^offline-/, '').replace('-', '_')}`;
+
+/** What the connector's description begins with: the mark by which a connector is known to be made from here. */
+export const OURS = 'emqx-offline-store';
 
 const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
   'offline-messages': 'Keeps published messages, delivers them when a client subscribes, removes them when it acknowledges',
@@ -71,13 +84,14 @@ const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
 };
 
 /** What `rules/emqx5/{name}.json` holds, with the operator's address, topics and token. Throws SettingError for what EMQX could misread. */
-export function ruleTemplate(name: RuleName, options: RuleOptions = ruleDefaults): RuleTemplate {
-  const id = `offline_${name.replace(/^offline-/, '').replace('-', '_')}`;
+export function ruleTemplate(set: RuleName, options: RuleOptions = ruleDefaults): RuleTemplate {
+  const name = checkedName(options.name ?? DEFAULT_NAME);
+  const [id, connector] = [ruleId(set, name), connectorName(name)];
   return {
-    connectors: { http: { [CONNECTOR]: connectorOf(options) } },
-    actions: { http: { [id]: actionOf(name) } },
+    connectors: { http: { [connector]: connectorOf(options) } },
+    actions: { http: { [id]: actionOf(set, connector) } },
     rule_engine: {
-      rules: { [id]: { enable: true, description: DESCRIPTIONS[name], sql: ruleSql(name, options.topics), actions: [`http:${id}`] } },
+      rules: { [id]: { enable: true, description: DESCRIPTIONS[set], sql: ruleSql(set, options.topics), actions: [`http:${id}`] } },
     },
   };
 }
@@ -86,7 +100,7 @@ function connectorOf({ url, token }: RuleOptions): Connector {
   const address = checkedUrl(url);
   return {
     enable: true,
-    description: 'emqx-offline-store',
+    description: OURS,
     url: address,
     // On the connector, so that one token serves every action; absent, a token imported earlier stays.
     ...(token === undefined ? {} : { headers: { authorization: `Bearer ${checkedToken(token)}` } }),
@@ -101,11 +115,11 @@ function connectorOf({ url, token }: RuleOptions): Connector {
   };
 }
 
-function actionOf(name: RuleName): Action {
+function actionOf(set: RuleName, connector: string): Action {
   return {
     enable: true,
-    description: DESCRIPTIONS[name],
-    connector: CONNECTOR,
+    description: DESCRIPTIONS[set],
+    connector,
     // No body template: EMQX then sends the selected columns as JSON.
     parameters: { method: 'post', path: '/v1/events/${event}', headers: { 'content-type': 'application/json' }, max_retries: 2 },
     resource_opts: {
@@ -119,6 +133,11 @@ function actionOf(name: RuleName): Action {
       health_check_interval: '5s',
     },
   };
+}
+
+export function checkedName(name: string): string {
+  if (!NAME.test(name)) throw new SettingError('--name', `${JSON.stringify(name)} must begin with a letter or digit and have only letters, digits, _ and -, at most 200`);
+  return name;
 }
 
 function checkedUrl(text: string): string {

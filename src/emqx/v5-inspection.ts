@@ -1,5 +1,6 @@
 import type { HttpAnswer } from './http';
 import type { InstalledAction, InstalledConnector, InstalledRule, Inspection } from './inspection';
+import { printIn } from './token-print';
 import { isObject, parseJson, rejected } from './v5-answer';
 
 const PAGE = 100;
@@ -90,7 +91,9 @@ function actionOf(json: Json, connector: InstalledConnector | null, lost: number
 }
 
 function connectorOf(json: Json): InstalledConnector {
-  return { name: text(json['name']), enabled: json['enable'] !== false, url: text(json['url']), poolType: text(json['pool_type']), hasToken: hasToken(json) };
+  const print = printIn(text(json['description']));
+  const own = { name: text(json['name']), enabled: json['enable'] !== false, url: text(json['url']), poolType: text(json['pool_type']), hasToken: hasToken(json) };
+  return { ...own, ...(print !== null && { tokenPrint: print }) };
 }
 
 /** EMQX shows that there is one, and not what it is. */

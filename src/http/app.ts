@@ -4,6 +4,7 @@ import { createGuards, type Guards } from '../door/auth';
 import { Door } from '../door/door';
 import { failureAnswer } from '../door/failure';
 import { Problem, PROTECTIVE_HEADERS } from '../door/problem';
+import { RefusedTokens } from '../door/refused-tokens';
 import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
 import { register, type Route } from './route';
@@ -20,7 +21,8 @@ import type { HttpServices } from './services';
 /** The HTTP edge: the door for events, and express for everything else. Listening, timeouts and shutdown are the caller's. */
 export function createApp(services: HttpServices, options: AppOptions): RequestListener {
   const guards = createGuards(options);
-  const door = new Door({ ...services, guard: guards.ingest, bodyLimit: options.bodyLimit, log: options.log });
+  const { bodyLimit, log, refusedTokens = new RefusedTokens(log) } = options;
+  const door = new Door({ ...services, guard: guards.ingest, refusedTokens, bodyLimit, log });
   const api = createApi(services, options, guards);
   return (req, res) => {
     if (door.takes(req)) void door.handle(req, res);

@@ -1,4 +1,5 @@
 import type { Tokens } from '../door/auth';
+import type { RefusedTokens } from '../door/refused-tokens';
 import type { Logger } from '../base/log';
 
 export interface AppOptions extends Tokens {
@@ -7,5 +8,7 @@ export interface AppOptions extends Tokens {
   /** How long the id of a message removed through the API is remembered (promise 2). */
   readonly tombstoneMs: number;
   readonly log: Logger;
+  /** Hears of events that are refused for their token. Default: one of its own, which warns in the log. */
+  readonly refusedTokens?: Pick<RefusedTokens, 'note'>;
   readonly now?: () => number;
 }

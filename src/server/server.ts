@@ -9,6 +9,7 @@ import { EmqxV5 } from '../emqx/v5';
 import { errorText, UnavailableError } from '../base/errors';
 import { createApp } from '../http/app';
 import { createListener } from '../door/listener';
+import { RefusedTokens } from '../door/refused-tokens';
 import type { HttpServices } from '../http/services';
 import { TOMBSTONE_MS } from '../mailbox/times';
 import type { Logger } from '../base/log';
@@ -33,6 +34,7 @@ const LAST_REQUESTS_MS = 3_000;
 export class Server {
   readonly metrics = createMetrics();
   private readonly secrets: Secrets;
+  private readonly refusedTokens: RefusedTokens;
   private readonly stopping = new AbortController();
   private readonly emqx: EmqxApi | null;
   private readonly http: HttpServer;
@@ -50,7 +52,9 @@ export class Server {
     this.secrets = new Secrets().learn(config);
     const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
     this.emqx = emqx.credentials === null ? null : new EmqxV5({ url: emqx.url, ca: emqx.ca, ...emqx.credentials });
-    const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS, now });
+    this.refusedTokens = new RefusedTokens(log, now);
+    const { refusedTokens } = this;
+    const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, refusedTokens, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS, now });
     this.http = createListener(app, { tls, log });
   }
 
@@ -121,7 +125,7 @@ export class Server {
       deadLetters: opened(() => this.opened().letters),
       stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
       readiness: async () => {
-        const checks = await readiness({ store, history, queue, emqx, waitingFor: this.waitingFor });
+        const checks = await readiness({ store, history, queue, emqx, refusedTokens: this.refusedTokens.detail(), waitingFor: this.waitingFor });
         return checks.map((check) => ({ ...check, detail: this.secrets.hide(check.detail) }));
       },
     };

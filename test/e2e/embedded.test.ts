@@ -1,4 +1,6 @@
+import { installed } from './installed';
 import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
-onOneServer('on the embedded default', () => ({}), EVERYWHERE);
+// What the installer puts into EMQX is not about the store.
+onOneServer('on the embedded default', () => ({}), [...EVERYWHERE, installed]);

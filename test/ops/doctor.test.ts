@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { loadConfig } from '../../src/config/load';
 import { EmqxV5 } from '../../src/emqx/v5';
+import { InstallerV5 } from '../../src/emqx/v5-installer';
 import { checkBroker } from '../../src/doctor/broker';
 import { lineOf, type Finding } from '../../src/doctor/finding';
 import { checkSettings } from '../../src/doctor/settings';
@@ -56,7 +57,7 @@ describe('the doctor looks at EMQX', () => {
   });
 
   it('and says how to import a rule where there is none', async () => {
-    expect(await findings()).toContainEqual(expect.stringMatching(/^problem  rules: no rule .*: nothing is stored → curl .*offline-messages\.json$/));
+    expect(await findings()).toContainEqual(expect.stringMatching(/^problem  rules: no rule .*: nothing is stored → npx emqx-offline-store rules --install --url http:\/\/127\.0\.0\.1:8480$/));
   });
 
   it.each([
@@ -66,6 +67,25 @@ describe('the doctor looks at EMQX', () => {
   ])('and finds %s', async (_name, change, line) => {
     await install(emqx, 'full', change);
     expect(await findings()).toContainEqual(expect.stringMatching(line));
+  });
+
+  it('and finds a connector that posts to another port, in another protocol or with another token than the server has', async () => {
+    const installer = new InstallerV5({ url: emqx.apiUrl, apiKey: emqx.apiKey, apiSecret: emqx.apiSecret });
+    const changes = await installer.plan({ set: 'offline-messages', name: 'offline', topics: ['t/#'], url: 'https://127.0.0.1:8480', token: 'old-token' });
+    for (const change of changes) await change.carryOut();
+    installer.close();
+    const repair = '→ npx emqx-offline-store rules --install --url http://127.0.0.1:';
+    expect(await findings({ INGEST_TOKEN: 'new-token' })).toEqual(expect.arrayContaining([
+      `problem  rule offline_messages: connector offline_store posts to https://127.0.0.1:8480, and the server speaks plain HTTP there (TLS_CERT_FILE is not set): no event arrives ${repair}8480`,
+      `problem  rule offline_messages: connector offline_store sends another token than INGEST_TOKEN: every event is answered 401 and lost ${repair}8480`,
+    ]));
+    const rotated = await findings({ INGEST_TOKEN: 'new-token', INGEST_TOKEN_PREVIOUS: 'old-token', PORT: '9000' });
+    expect(rotated).toEqual(expect.arrayContaining([
+      `warning  rule offline_messages: connector offline_store posts to port 8480 (https://127.0.0.1:8480), and PORT is 9000 ${repair}9000`,
+      `warning  rule offline_messages: connector offline_store still sends INGEST_TOKEN_PREVIOUS ${repair}9000`,
+    ]));
+    expect(rotated.filter((line) => line.startsWith('problem'))).toEqual([]);
+    expect((await findings({ INGEST_TOKEN: 'old-token' })).join()).not.toContain('another token');
   });
 
   it('and finds events that EMQX gave up, a missing token, rules that store twice', async () => {
@@ -125,6 +145,7 @@ describe('a Redis', () => {
 
 describe('emqx-offline-store doctor', () => {
   const directory = temporaryDirectory();
+  const elsewhere = temporaryDirectory();
   const run = async (environment: Record<string, string>) => {
     const process = await ServerProcess.run({ DATA_DIR: directory.path, ...environment }, 'doctor');
     return { code: await process.exitCode, lines: process.output.trim().split('\n') };
@@ -139,6 +160,7 @@ describe('emqx-offline-store doctor', () => {
   afterAll(async () => {
     await emqx.stop();
     directory.remove();
+    elsewhere.remove();
   });
 
   it('exits with 1 before the tables are made, and asks the running server for what that keeps open', async () => {
@@ -148,18 +170,27 @@ describe('emqx-offline-store doctor', () => {
 
     const server = await ServerProcess.serve({ DATA_DIR: directory.path, ...key });
     try {
+      await install(emqx, 'full', (file) => file.replace('http://127.0.0.1:8480', server.url));
       const after = await run({ ...key, PORT: new URL(server.url).port });
       expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}store: .*says the running server/));
       expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}embedded: data\.mdb has [\d.]+ MB$/));
       expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}disk: the one of DATA_DIR has /));
       expect(after.lines.filter((line) => line.startsWith('warning'))).toEqual([]);
       expect(after.code).toBe(0);
+
+      // Whoever has a wrong token is told by the server that refused it.
+      const token = { INGEST_TOKEN: 'token-of-the-server', DATA_DIR: elsewhere.path };
+      const guarded = await ServerProcess.serve({ ...key, ...token });
+      await guarded.post('/v1/events/message.publish', {});
+      const told = await run({ ...key, ...token, PORT: new URL(guarded.url).port });
+      await guarded.end('SIGKILL');
+      expect(told.lines).toContainEqual(expect.stringMatching(/^problem  events: 1 event refused for a missing or wrong token .*npx emqx-offline-store rules --install/));
       // Where nothing answers it says so.
       expect((await run({ ...key, PORT: '1' })).lines).toContainEqual(expect.stringMatching(/^problem  embedded: DATA_DIR: .* in use by process/));
     } finally {
       await server.end('SIGKILL');
     }
-    // Four starts of a process, three with the embedded database.
+    // Six starts of a process, five with the embedded database.
   }, 120_000);
 
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {

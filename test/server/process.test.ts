@@ -24,10 +24,10 @@ describe('the server as a process, on the embedded default', () => {
   });
   afterAll(() => directory.remove());
 
-  it('says where it is, how to import the rule and that it cannot deliver without a key', async () => {
+  it('says where it is, how to install the rule and that it cannot deliver without a key', async () => {
     const server = await serve();
     expect(server.output).toContain(`listens on ${server.url}`);
-    expect(server.output).toMatch(/curl -u KEY:SECRET -X PUT '\S+\/configs\?mode=merge' .* --data-binary @\S+\/rules\/emqx5\/offline-messages\.json/);
+    expect(server.output).toContain(`npx emqx-offline-store rules --install --url ${server.url}\n`);
     expect(server.output).toContain(directory.path);
     expect(server.output).toContain('WARNING: EMQX_API_KEY');
     expect(await server.get('/readyz')).toMatchObject({ checks: expect.arrayContaining([expect.objectContaining({ name: 'emqx', ok: false })]) });

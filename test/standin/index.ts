@@ -7,6 +7,7 @@ import { Broker, type BrokerEvent } from './broker';
 import { Connection } from './connection';
 import { Rest } from './rest';
 import { Rule } from './rule';
+import { NOTHING_INSTALLED, type Counts, type Installed } from './rules-api';
 import type { Limits } from './types';
 
 /** EMQX's own. */
@@ -16,7 +17,7 @@ const LIMITS: Limits = { inflight: 32, queue: 1_000 };
 interface Config {
   readonly connectors: { readonly http: Record<string, { url: string; pool_type: 'random' | 'hash'; pool_size: number; headers?: Record<string, string> }> };
   readonly actions: { readonly http: Record<string, { connector: string }> };
-  readonly rule_engine: { readonly rules: Record<string, { sql: string; actions: string[] }> };
+  readonly rule_engine: { readonly rules: Record<string, { sql: string; actions: string[]; enable?: boolean }> };
 }
 
 /**
@@ -31,12 +32,19 @@ export class EmqxStandIn {
   readonly rest: Rest;
   private readonly mqtt: Server;
   private readonly sockets = new Set<Socket>();
-  private routes: { rule: Rule; action: Action }[] = [];
+  /** `id` and `name` of those that are configured: of the rule, of the action. */
+  private routes: { rule: Rule; action: Action; id?: string; name?: string }[] = [];
 
   private constructor(limits: Limits) {
     this.broker = new Broker(limits);
     this.broker.on('event', (event) => this.fire(event));
-    this.rest = new Rest(this.broker, { key: this.apiKey, secret: this.apiSecret, configure: (config) => this.configure(config as unknown as Config) });
+    this.rest = new Rest(this.broker, {
+      ...{ key: this.apiKey, secret: this.apiSecret },
+      configure: (config) => this.configure(config as unknown as Config),
+      reinstall: (before, after) => this.reinstall(before, after),
+      counts: (name) => this.countsOf(name),
+      testRule: (id, context) => this.testRule(id, context),
+    });
     this.mqtt = createServer((socket) => {
       this.sockets.add(socket);
       socket.once('close', () => this.sockets.delete(socket));
@@ -84,6 +92,7 @@ export class EmqxStandIn {
 
   removeRules(): void {
     for (const { action } of this.routes.splice(0)) action.stop();
+    this.rest.installed = NOTHING_INSTALLED;
   }
 
   /** As if it were started for the first time, but that connections, addresses and rules stay. */
@@ -112,14 +121,40 @@ export class EmqxStandIn {
   }
 
   private configure({ connectors, actions, rule_engine }: Config): void {
-    for (const { sql, actions: names } of Object.values(rule_engine.rules)) {
-      for (const name of names) {
-        const connector = connectors.http[actions.http[name.replace(/^http:/, '')]?.connector ?? ''];
+    for (const [id, { sql, actions: names, enable = true }] of Object.entries(rule_engine.rules)) {
+      for (const name of enable ? names.map((each) => each.replace(/^http:/, '')) : []) {
+        const connector = connectors.http[actions.http[name]?.connector ?? ''];
         if (connector === undefined) throw new Error(`no connector for ${name}`);
         const { url, pool_type: poolType, pool_size: poolSize, headers } = connector;
-        this.addRule(new Rule(sql), { url, poolType, poolSize, ...(headers !== undefined && { headers }) });
+        const action = new Action({ url, poolType, poolSize, ...(headers !== undefined && { headers }) });
+        this.routes.push({ rule: new Rule(sql), action, id, name });
       }
     }
+  }
+
+  /** Rules whose own settings, or those of their action or connector, have changed are set up again; the others go on as they are. */
+  private reinstall(before: Installed, after: Installed): void {
+    for (const id of new Set([...Object.keys(before.rules), ...Object.keys(after.rules)])) {
+      const part = partOf(after, id);
+      if (JSON.stringify(part) === JSON.stringify(partOf(before, id))) continue;
+      for (const { action } of this.routes.filter((route) => route.id === id)) action.stop();
+      this.routes = this.routes.filter((route) => route.id !== id);
+      if (part !== null) this.configure(part);
+    }
+  }
+
+  private countsOf(name: string): Counts {
+    const actions = this.routes.filter((route) => route.name === name).map(({ action }) => action);
+    const failed = actions.reduce((sum, { lost }) => sum + lost.length, 0);
+    return { failed, success: actions.reduce((sum, { statuses }) => sum + statuses.filter((status) => status < 300).length, 0) };
+  }
+
+  /** With this rule's actions only. */
+  private testRule(id: string, { event_type: type, ...context }: Record<string, unknown>): boolean {
+    const event = { event: String(type).replace('_', '.'), timestamp: Date.now(), node: 'emqx@127.0.0.1', ...context };
+    const sent = this.routes.flatMap(({ rule, action, id: each }) => (each === id ? { action, body: rule.apply(event) } : []));
+    for (const { action, body } of sent) if (body !== null) action.send(body);
+    return sent.some(({ body }) => body !== null);
   }
 
   private fire(event: BrokerEvent): void {
@@ -136,6 +171,16 @@ export class EmqxStandIn {
     this.rest.server.closeAllConnections();
     await Promise.all([this.mqtt, this.rest.server].map((server: Server | HttpServer) => new Promise((resolve) => server.close(resolve))));
   }
+}
+
+/** What PUT /configs would have of one rule; null: there is no such rule, or something that it needs is missing. */
+function partOf({ connectors, actions, rules }: Installed, id: string): Config | null {
+  const rule = rules[id];
+  const names = ((rule?.['actions'] ?? []) as string[]).map((name) => name.replace(/^http:/, ''));
+  const used = names.map((name) => String(actions[name]?.['connector']));
+  if (rule === undefined || used.some((name) => connectors[name] === undefined)) return null;
+  const only = (all: Record<string, unknown>, wanted: string[]) => Object.fromEntries(wanted.map((name) => [name, all[name]]));
+  return { connectors: { http: only(connectors, used) }, actions: { http: only(actions, names) }, rule_engine: { rules: { [id]: rule } } } as unknown as Config;
 }
 
 function portOf(server: Server): number {

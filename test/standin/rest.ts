@@ -1,6 +1,8 @@
 import { answerClients } from './clients';
 import { answerRetainer } from './retainer';
-import { answerRules, merged, NOTHING_INSTALLED } from './rules-api';
+import { withRealStatus } from './reachable';
+import { answerRules, merged, NOTHING_INSTALLED, type Counts, type Installed } from './rules-api';
+import { answerOne } from './rules-write';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Broker } from './broker';
 import { propertiesOf } from './rest-properties';
@@ -10,6 +12,12 @@ export interface RestOptions {
   readonly secret: string;
   /** PUT /configs. */
   readonly configure: (config: Record<string, unknown>) => void;
+  /** A connector, an action or a rule was changed by itself. */
+  readonly reinstall: (before: Installed, after: Installed) => void;
+  /** What the requests of an action have come to. */
+  readonly counts: (action: string) => Counts;
+  /** POST /rules/{id}/test. false: the rule does not take such an event. */
+  readonly testRule: (id: string, context: Record<string, unknown>) => boolean;
 }
 
 /**
@@ -38,6 +46,12 @@ export class Rest {
   installed = NOTHING_INSTALLED;
   /** Events that an action has given up, by its name. */
   lost: Record<string, number> = {};
+  /** Whether the status of connectors and actions is looked up; otherwise each is connected. */
+  checksConnectors = false;
+  /** EMQX before 5.7 has no POST /rules/{id}/test. */
+  testsRules = true;
+  /** A request by method and path that is answered well and has no effect, as EMQX 6.2 answers PUT /configs with JSON. */
+  ignores: RegExp | null = null;
   /** EMQX's clock. ms. */
   clockAheadMs = 0;
   outage: Outage = null;
@@ -80,7 +94,7 @@ export class Rest {
     const outage = this.outageOf(request);
     if (outage === 'hang') return;
     if (outage === 'lose-request') return void response.destroy();
-    const { status, body } = typeof outage === 'number' ? { status: outage, body: { code: 'DOWN' } } : this.answer(request, Buffer.concat(chunks));
+    const { status, body } = typeof outage === 'number' ? { status: outage, body: { code: 'DOWN' } } : await this.answer(request, Buffer.concat(chunks));
     if (outage === 'lose-answer') return void response.destroy();
     const date = new Date(Date.now() + this.clockAheadMs).toUTCString();
     response.writeHead(status, { 'content-type': 'application/json', date });
@@ -92,7 +106,7 @@ export class Rest {
     return this.outage ?? (isSpoiled ? (this.spoiled?.outage ?? null) : null);
   }
 
-  private answer(request: IncomingMessage, body: Buffer): Answer {
+  private answer(request: IncomingMessage, body: Buffer): Answer | Promise<Answer> {
     const { authorization } = request.headers;
     if (authorization === undefined) return { status: 401, body: { code: 'AUTHORIZATION_HEADER_ERROR', message: 'Support authorization: basic/bearer ' } };
     if (authorization !== `Basic ${Buffer.from(`${this.options.key}:${this.options.secret}`).toString('base64')}`) {
@@ -110,14 +124,41 @@ export class Rest {
     if (retainer !== null) return retainer;
     const clients = answerClients(this.broker, route, new URLSearchParams(query), this.listsSessions);
     if (clients !== null) return clients;
-    const rules = answerRules(this.installed, query === '' ? route : `${route}?${query}`, this.lost);
+    const rules = answerRules(this.installed, query === '' ? route : `${route}?${query}`, (action) => this.countsOf(action));
     if (rules !== null) return rules;
+    const one = answerOne(this.installed, route, () => parse(body) as Json);
+    if (one !== null) return this.write(route, one);
+    const [, tested] = /^POST \/rules\/([^/]+)\/test$/.exec(route) ?? [];
+    if (tested !== undefined && this.testsRules) return this.testRule(decodeURIComponent(tested), parse(body) as Json);
     if (route === 'POST /publish') return this.publish(parse(body));
     if (route === 'POST /publish/bulk') return this.publishBulk(parse(body));
     if (route === 'PUT /configs' && query === 'mode=merge') return this.configure(request, body);
     const [, clientid = '', action] = /^POST \/clients\/([^/]+)\/(subscribe|unsubscribe)(?:\/bulk)?$/.exec(route) ?? [];
     if (action !== undefined) return this[action as 'subscribe' | 'unsubscribe'](decodeURIComponent(clientid), parse(body));
     return { status: 404, body: { code: 'NOT_FOUND', message: 'Request Path Not Found' } };
+  }
+
+  private countsOf(action: string): Counts {
+    const { success, failed } = this.options.counts(action);
+    return { success, failed: failed + (this.lost[action] ?? 0) };
+  }
+
+  private async write(route: string, { status, body, installed }: NonNullable<ReturnType<typeof answerOne>>): Promise<Answer> {
+    if (installed !== undefined && this.ignores?.test(route) !== true) {
+      const before = this.installed;
+      this.installed = installed;
+      this.options.reinstall(before, installed);
+    }
+    if (!this.checksConnectors || status > 299 || body === undefined || / \/rules/.test(route)) return { status, body };
+    const { url, connector } = body as Json;
+    const own = url ?? this.installed.connectors[String(connector)]?.['url'];
+    return { status, body: await withRealStatus(body, own as string | undefined) };
+  }
+
+  private testRule(id: string, { context }: Json): Answer {
+    if (this.installed.rules[id] === undefined) return { status: 404, body: { code: 'RULE_NOT_FOUND', message: 'The rule could not be found' } };
+    if (this.options.testRule(id, context as Json)) return { status: 200, body: {} };
+    return { status: 412, body: { code: 'NOT_MATCH', message: 'SQL Not Match' } };
   }
 
   private configure(request: IncomingMessage, body: Buffer): Answer {

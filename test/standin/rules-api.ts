@@ -9,6 +9,14 @@ export interface Installed {
 
 export const NOTHING_INSTALLED: Installed = { connectors: {}, actions: {}, rules: {} };
 
+export const NOT_FOUND = { status: 404, body: { code: 'NOT_FOUND', message: 'not found' } };
+
+/** What an action's requests came to. */
+export interface Counts {
+  readonly success: number;
+  readonly failed: number;
+}
+
 /** PUT /configs?mode=merge. */
 export function merged(installed: Installed, config: Json): Installed {
   const part = (...keys: string[]): Record<string, Json> => keys.reduce<unknown>((json, key) => (json as Json | undefined)?.[key], config) as Record<string, Json>;
@@ -19,34 +27,58 @@ export function merged(installed: Installed, config: Json): Installed {
   };
 }
 
-/** What EMQX's source answers to these, defaults filled in and secrets hidden. `lost` by action. null: another route. */
-export function answerRules({ connectors, actions, rules }: Installed, route: string, lost: Readonly<Record<string, number>>): { status: number; body: unknown } | null {
+/** The lists of what is installed, as EMQX's source answers them, and an action's metrics. null: another route. */
+export function answerRules(installed: Installed, route: string, counts: (action: string) => Counts): { status: number; body: unknown } | null {
   const [path = '', query = ''] = route.split('?');
-  if (path === 'GET /connectors') return { status: 200, body: Object.entries(connectors).map(([name, each]) => connectorView(name, each)) };
-  if (path === 'GET /actions') return { status: 200, body: Object.entries(actions).map(([name, each]) => actionView(name, each)) };
-  if (path === 'GET /rules') return { status: 200, body: rulesPage(rules, new URLSearchParams(query)) };
+  const [, kind] = /^GET \/(connectors|actions)$/.exec(path) ?? [];
+  if (kind !== undefined) return { status: 200, body: Object.entries(installed[kind as keyof Installed]).map(([name, each]) => viewOf(kind as keyof Installed, name, each, installed)) };
+  if (path === 'GET /rules') return { status: 200, body: rulesPage(installed, new URLSearchParams(query)) };
   const [, id = ''] = /^GET \/actions\/([^/]+)\/metrics$/.exec(path) ?? [];
   const [type, name = ''] = decodeURIComponent(id).split(':');
   if (type !== 'http') return null;
-  const metrics = { matched: 10, success: 10, failed: lost[name] ?? 0, dropped: 0, 'dropped.queue_full': 0, retried: 3 };
-  return { status: 200, body: { metrics, node_metrics: [{ node: 'emqx@127.0.0.1', metrics }] } };
+  const { success, failed } = counts(name);
+  const metrics = { matched: 10, success: 10 + success, failed, dropped: 0, 'dropped.queue_full': 0, retried: 3 };
+  return { status: 200, body: { metrics, node_metrics: [{ node: NODE, metrics }] } };
 }
 
-function connectorView(name: string, connector: Json): Json {
-  return { type: 'http', name, ...{ enable: true, pool_type: 'random', pool_size: 8 }, ...connector, headers: hidden(connector['headers']), status: 'connected', status_reason: '' };
+/** What EMQX shows of one: its defaults filled in, its status, secrets hidden. */
+export function viewOf(kind: keyof Installed, name: string, each: Json, installed: Installed): Json {
+  if (kind === 'connectors') return connectorView(name, each, installed);
+  if (kind === 'actions') return actionView(name, each, installed);
+  return { id: name, name: '', enable: true, description: '', ...each, from: [], created_at: CREATED, last_modified_at: CREATED };
 }
 
-function actionView(name: string, action: Json): Json {
-  const resource = { request_ttl: '45s', query_mode: 'async', max_buffer_bytes: '256MB', ...(action['resource_opts'] as Json | undefined) };
-  return { type: 'http', name, enable: true, status: 'connected', status_reason: '', ...action, resource_opts: resource };
+const NODE = 'emqx@127.0.0.1';
+const CREATED = '2026-11-27T09:00:00.000+00:00';
+const CONNECTED = { status: 'connected', status_reason: '', node_status: [{ node: NODE, status: 'connected' }] };
+const HEADERS = { accept: 'application/json', 'cache-control': 'no-cache', connection: 'keep-alive', 'content-type': 'application/json', 'keep-alive': 'timeout=5' };
+
+function connectorView(name: string, connector: Json, { actions }: Installed): Json {
+  const defaults = { enable: true, description: '', pool_type: 'random', pool_size: 8, connect_timeout: '15s', enable_pipelining: 100 };
+  return {
+    ...{ type: 'http', name, ...defaults, ...connector },
+    headers: hidden((connector['headers'] ?? HEADERS) as Json),
+    ssl: { verify: 'verify_none', depth: 10, ...(connector['ssl'] as Json | undefined) },
+    resource_opts: { health_check_interval: '15s', start_timeout: '5s', ...(connector['resource_opts'] as Json | undefined) },
+    actions: Object.keys(actions).filter((action) => actions[action]?.['connector'] === name),
+    sources: [],
+    ...CONNECTED,
+  };
 }
 
-function rulesPage(rules: Installed['rules'], query: URLSearchParams): Json {
+function actionView(name: string, action: Json, { rules }: Installed): Json {
+  const resource = { request_ttl: '45s', query_mode: 'async', max_buffer_bytes: '256MB', inflight_window: 100, ...(action['resource_opts'] as Json | undefined) };
+  const users = Object.keys(rules).filter((id) => (rules[id]?.['actions'] as string[]).includes(`http:${name}`));
+  return { type: 'http', name, enable: true, description: '', ...CONNECTED, ...action, resource_opts: resource, rules: users };
+}
+
+function rulesPage(installed: Installed, query: URLSearchParams): Json {
   const [page, limit] = [Number(query.get('page') ?? 1), Number(query.get('limit') ?? 100)];
-  const all = Object.entries(rules).map(([id, rule]) => ({ id, name: '', enable: true, ...rule }));
+  const all = Object.entries(installed.rules).map(([id, rule]) => viewOf('rules', id, rule, installed));
   return { data: all.slice((page - 1) * limit, page * limit), meta: { page, limit, count: all.length, hasnext: page * limit < all.length } };
 }
 
-function hidden(headers: unknown): Json {
-  return Object.fromEntries(Object.keys((headers ?? {}) as Json).map((name) => [name, '******']));
+/** emqx_utils_redact. */
+function hidden(headers: Json): Json {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, /^(proxy-)?authorization$/i.test(name) ? '******' : value]));
 }

@@ -1,0 +1,40 @@
+import type { IncomingMessage } from 'node:http';
+import { atMostEvery, type Logger } from '../base/log';
+import { pathOf } from './failure';
+
+/** The log needs to know it once, and not for each of some thousand events a second. */
+const LOG_MS = 10_000;
+/** /readyz tells of it for so long after the last one. */
+const SHOWN_MS = 15 * 60_000;
+
+const ADVICE =
+  "EMQX loses an event that is answered so. Compare the header Authorization of EMQX's connector (offline_store, unless --name says otherwise) with INGEST_TOKEN, or run emqx-offline-store rules --install with the server's settings";
+
+/** Events that were answered 401 or 403: a rule sends no token or a wrong one, and EMQX does not send such an event again (facts.md). */
+export class RefusedTokens {
+  private count = 0;
+  private lastAt = -Infinity;
+  private lastPath = '';
+  private readonly warn: (fields: object) => void;
+
+  constructor(
+    log: Logger,
+    private readonly now: () => number = Date.now,
+  ) {
+    this.warn = atMostEvery(LOG_MS, (fields, unlogged) => log.warn({ ...fields, unlogged }, `event refused for its token. ${ADVICE}`));
+  }
+
+  note(req: IncomingMessage, status: number): void {
+    const now = this.now();
+    this.count = now - this.lastAt > SHOWN_MS ? 1 : this.count + 1;
+    this.lastAt = now;
+    this.lastPath = pathOf(req);
+    this.warn({ path: this.lastPath, from: req.socket.remoteAddress, hasToken: req.headers.authorization !== undefined, status });
+  }
+
+  /** A line of /readyz; null: there were none of late. */
+  detail(): string | null {
+    if (this.now() - this.lastAt > SHOWN_MS) return null;
+    return `${this.count} ${this.count === 1 ? 'event' : 'events'} refused for a missing or wrong token (last: ${new Date(this.lastAt).toISOString()}, ${this.lastPath}). ${ADVICE}`;
+  }
+}

@@ -1,0 +1,58 @@
+import type { FieldChange } from './installer';
+import { isObject } from './v5-answer';
+
+export type Json = Record<string, unknown>;
+
+/** Such keys, and the levels above them, of a resource: `resource_opts.request_ttl`. */
+export type Paths = readonly string[];
+
+/** Header values that EMQX shows as ******. */
+const SECRET = /(^|\.)(proxy-)?authorization$/i;
+
+/** The fields at these paths whose values differ. */
+export function differences(present: Json | null, wanted: Json, paths: Paths): FieldChange[] {
+  return paths.flatMap((path) => {
+    const [from, to] = [shown(path, present === null ? undefined : valueAt(present, path)), shown(path, valueAt(wanted, path))];
+    return from === to ? [] : [{ path, from, to }];
+  });
+}
+
+/** Every path of the object that leads to a value. */
+export function pathsOf(json: Json, above = ''): string[] {
+  return Object.entries(json).flatMap(([key, value]) => (isObject(value) ? pathsOf(value, `${above}${key}.`) : [`${above}${key}`]));
+}
+
+/** `over` on top of `under`, level by level. */
+export function merged(under: Json, over: Json): Json {
+  const result: Json = { ...under };
+  for (const [key, value] of Object.entries(over)) {
+    const below = result[key];
+    result[key] = isObject(below) && isObject(value) ? merged(below, value) : value;
+  }
+  return result;
+}
+
+/** What of the object is at these paths, or below them. */
+export function picked(json: Json, paths: Paths): Json {
+  const result: Json = {};
+  for (const path of paths) {
+    const value = valueAt(json, path);
+    if (value !== undefined) place(result, path.split('.'), value);
+  }
+  return result;
+}
+
+export function valueAt(json: Json, path: string): unknown {
+  return path.split('.').reduce<unknown>((value, key) => (isObject(value) ? value[key] : undefined), json);
+}
+
+function place(json: Json, [key = '', ...rest]: readonly string[], value: unknown): void {
+  if (rest.length === 0) json[key] = value;
+  else place((json[key] ??= {}) as Json, rest, value);
+}
+
+function shown(path: string, value: unknown): string | null {
+  if (value === undefined || value === null) return null;
+  if (SECRET.test(path)) return '(hidden)';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

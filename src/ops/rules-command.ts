@@ -1,0 +1,108 @@
+import { SettingError } from '../base/errors';
+import type { Config } from '../config/config';
+import { ownUrl } from '../config/own-url';
+import type { Change, RuleInstaller, Wanted } from '../emqx/installer';
+import { ruleTemplate, type RuleName } from '../emqx/rules';
+import { InstallerV5 } from '../emqx/v5-installer';
+import { rulesOptions, type RulesOptions } from './rules-options';
+import { changeLines, doneLine } from './rules-text';
+
+export interface RulesIo {
+  /** @throws ConfigError */
+  readonly config: () => Config;
+  readonly write: (text: string) => void;
+  /** Takes what is secret out of a line. */
+  readonly hide: (text: string) => string;
+  /** Asks the operator; null: there is no terminal. */
+  readonly ask: ((question: string) => Promise<string>) | null;
+  /** For EMQX's connection to the server, and for the answer to the first event. */
+  readonly waitMs?: number;
+}
+
+/** EMQX looks at a connector every 5 s (health_check_interval). */
+const WAIT_MS = 15_000;
+const DEFAULT_SET: RuleName = 'offline-messages';
+
+/** `emqx-offline-store rules`. @returns the exit code: 0 done or nothing to do, 1 EMQX refused, or is not connected. Throws SettingError for what must be said otherwise. */
+export async function rulesCommand(args: string[], io: RulesIo): Promise<number> {
+  const options = rulesOptions(args);
+  const config = io.config();
+  const version = options.emqx ?? config.emqx.version;
+  if (options.action === 'print') return print(options, version, config, io);
+  if (version !== config.emqx.version) throw new SettingError('--emqx', `is ${version}, and EMQX_URL ends with /api/v${config.emqx.version}`);
+  const installer = openInstaller(config);
+  const say = (...lines: string[]): void => lines.forEach((line) => io.write(`${io.hide(line)}\n`));
+  try {
+    return options.action === 'remove' ? await remove(installer, options, io, say) : await install(installer, wantedOf(options, config), options, io, say);
+  } finally {
+    installer.close();
+  }
+}
+
+type Say = (...lines: string[]) => void;
+
+function print(options: RulesOptions, version: 4 | 5, config: Config, { write }: RulesIo): number {
+  if (version !== 5) throw new SettingError('--emqx', 'this release has rules for EMQX 5 and 6 only');
+  const { set, ...wanted } = wantedOf(options, config);
+  write(`${JSON.stringify(ruleTemplate(set, wanted), null, 2)}\n`);
+  return 0;
+}
+
+/** The one place that knows which generations of EMQX there are. */
+function openInstaller({ emqx: { url, version, credentials } }: Config): RuleInstaller {
+  if (version !== 5) throw new SettingError('EMQX_URL', 'this release has rules for EMQX 5 and 6 (/api/v5) only');
+  if (credentials === null) throw new SettingError('EMQX_API_KEY', "is not set, nor EMQX_API_SECRET: make an API key in EMQX's dashboard (System → API Key) and set both");
+  return new InstallerV5({ url, ...credentials });
+}
+
+function wantedOf({ set, name, topics, url }: RulesOptions, config: Config): Wanted {
+  const address = url ?? ownUrl(config);
+  if (address === null) throw new SettingError('--url', `is missing: HOST is ${config.host}, so give the address at which EMQX reaches this server, like http://store.example:${config.port}`);
+  const { ingestToken: token } = config;
+  return { set: set ?? DEFAULT_SET, name, topics, url: address, ...(token !== null && { token }) };
+}
+
+async function install(installer: RuleInstaller, wanted: Wanted, options: RulesOptions, io: RulesIo, say: Say): Promise<number> {
+  // What is wrong with the options must be said before EMQX is asked for anything.
+  ruleTemplate(wanted.set, wanted);
+  const changes = await installer.plan(wanted);
+  if (changes.length === 0) say(`nothing to change: ${wanted.set} is installed as ${wanted.name}, with this address, these topics and this token`);
+  else if (!(await carriedOut(changes, options, io, say))) return 1;
+
+  const waitMs = io.waitMs ?? WAIT_MS;
+  const { connected, detail } = await installer.connection(wanted, waitMs);
+  if (!connected) {
+    say(`NOT CONNECTED: EMQX does not reach the server at ${wanted.url}: ${detail}`, 'The rule is installed, and events wait in EMQX. Is the server running, and is --url its address as EMQX sees it?');
+    return 1;
+  }
+  say(`connected: EMQX reaches the server at ${wanted.url}`);
+  const event = await installer.firstEvent(wanted, waitMs);
+  say(`first event: ${event.detail}`);
+  if (event.outcome !== 'refused') return 0;
+  say("Every event is lost until this is repaired. Is INGEST_TOKEN the server's, and does --url lead to it? The server's log and /readyz say more.");
+  return 1;
+}
+
+async function remove(installer: RuleInstaller, options: RulesOptions, io: RulesIo, say: Say): Promise<number> {
+  const changes = await installer.planRemoval(options.name, options.set);
+  if (changes.length > 0) return (await carriedOut(changes, options, io, say)) ? 0 : 1;
+  say(`nothing to remove: EMQX has nothing that --install made as ${options.name}${options.set === null ? '' : ` for ${options.set}`}`);
+  return 0;
+}
+
+/** false: the operator does not want it. */
+async function carriedOut(changes: readonly Change[], { yes, action }: RulesOptions, { ask }: RulesIo, say: Say): Promise<boolean> {
+  say('in EMQX (+ is added, ~ is changed, - is removed):', ...changeLines(changes));
+  if (!yes) {
+    if (ask === null) throw new SettingError(`--${action}`, 'there is no terminal to ask on, and nothing was changed: add --yes');
+    if (!/^y(es)?$/i.test((await ask('Do this? [y/N] ')).trim())) {
+      say('nothing was changed');
+      return false;
+    }
+  }
+  for (const change of changes) {
+    await change.carryOut();
+    say(doneLine(change));
+  }
+  return true;
+}

@@ -1,0 +1,53 @@
+import { InstallerV5 } from '../../src/emqx/v5-installer';
+import type { Wanted } from '../../src/emqx/installer';
+import type { Stage, Suite } from './stage';
+
+/** What `emqx-offline-store rules --install` puts into EMQX carries a message the whole way. */
+export const installed: Suite = { name: 'an installed rule', policies: [], rules: [], tests };
+
+function tests(stage: Stage): void {
+  let installer: InstallerV5;
+  beforeEach(() => {
+    const { emqx } = stage.world;
+    installer = new InstallerV5({ url: emqx.apiUrl, apiKey: emqx.apiKey, apiSecret: emqx.apiSecret });
+  });
+  afterEach(() => installer.close());
+
+  async function install(set: Wanted['set'], topics: readonly string[], name = 'offline'): Promise<void> {
+    const wanted: Wanted = { set, topics, name, url: stage.world.server.url };
+    for (const change of await installer.plan(wanted)) await change.carryOut();
+    expect(await installer.connection(wanted, 5_000)).toMatchObject({ connected: true });
+    expect(await installer.firstEvent(wanted, 5_000)).toMatchObject({ outcome: 'arrived' });
+  }
+
+  it.each(['offline-messages', 'offline-only', 'full'] as const)('%s: stores a message, delivers it on subscribe and removes it when it is acknowledged', async (set) => {
+    const { world } = stage;
+    await install(set, ['inst/#', 'other/+']);
+    // The test event has stored nothing, and subscribed nobody.
+    expect(await world.stored()).toEqual([]);
+    await world.publish(`inst/${set}`, 'first');
+    await world.publish('other/1', 'second');
+    await world.publish('foreign/1', 'not of the rule');
+    expect((await world.storedCount(2)).map(({ topic }) => topic).sort()).toEqual([`inst/${set}`, 'other/1']);
+    const subscriber = await world.subscriber(`inst ${set}`);
+    await subscriber.subscribe(`inst/${set}`);
+    expect(await subscriber.receives(1)).toEqual(['first']);
+    await world.storedCount(0, 'inst/#');
+  });
+
+  it('two names side by side: each message is stored once, removing one leaves the other', async () => {
+    const { world } = stage;
+    await install('offline-messages', ['inst/#']);
+    await install('offline-messages', ['inst/both/#', 'north/#'], 'north');
+    await world.publish('inst/both/1', 'twice told');
+    await world.publish('north/1', 'north');
+    await world.storedCount(2);
+    await world.quiet();
+    for (const change of await installer.planRemoval('north', null)) await change.carryOut();
+    await world.publish('north/2', 'no rule any more');
+    await world.publish('inst/2', 'still there');
+    await world.storedCount(3);
+    await world.quiet();
+    expect((await world.stored()).map(({ topic }) => topic).sort()).toEqual(['inst/2', 'inst/both/1', 'north/1']);
+  });
+}
