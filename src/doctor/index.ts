@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { openBackends, type Backends } from '../server/backends';
 import type { Config } from '../config/config';
 import { oldFormat } from '../embedded/environment';
-import { EmqxV5 } from '../emqx/v5';
+import { openEmqx } from '../emqx/open';
 import { errorText, SettingError } from '../base/errors';
 import type { Logger } from '../base/log';
 import { checkBroker } from './broker';
@@ -24,7 +24,7 @@ export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Fin
   yield* checkSettings(config);
   yield* checkBackends(config, log);
   if (config.emqx.credentials === null) return;
-  const emqx = new EmqxV5({ url: config.emqx.url, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
+  const emqx = openEmqx(config.emqx.version, { url: config.emqx.url, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
   try {
     yield* checkBroker(emqx, config);
   } finally {
