@@ -7,7 +7,8 @@ import { checkAvailable } from './config/available';
 import type { Config } from './config/config';
 import { ConfigError, loadConfig } from './config/load';
 import type { ServiceUrl } from './config/url';
-import { ruleDefaults, ruleNames, ruleTemplate } from './emqx/rules';
+import { ruleDefaults, ruleNames } from './emqx/rules';
+import { ruleFor } from './emqx/rules-v4';
 import { errorText, SettingError } from './base/errors';
 import { diagnose, lineOf } from './doctor';
 import { createLogger } from './base/log';
@@ -19,14 +20,15 @@ import { Secrets } from './ops/secrets';
 import { NO_API_KEY } from './ops/status';
 import { Server } from './server/server';
 
-const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to URL [--dry-run] [--force]] | backup FILE | doctor | rules [NAME] [--url URL] [--topic FILTER]...
+const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to URL [--dry-run] [--force]] | backup FILE | doctor | rules [NAME] [--emqx 4|5] [--url URL] [--topic FILTER]...
   serve    run the server
   migrate  create or upgrade the tables of STORE_URL, HISTORY_URLS and QUEUE_URL, then exit;
            with --from and --to move what the embedded store in DATA_DIR holds to the store of that URL: stop the server first.
            --dry-run only counts; --force moves although accepted events still wait in the queue
   backup   copy the embedded database in DATA_DIR, as it is now, to a file that does not exist yet; the server may run
   doctor   check settings, queue, store, EMQX and its rules, one line each with what to do; exits with 1 when there is a problem
-  rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN
+  rules    print a rule for EMQX 5 (${ruleNames.join(', ')}) with the server's URL, your topics and INGEST_TOKEN;
+           with --emqx 4 for EMQX 4.4: a second --url is the server that EMQX 4 falls back to, see docs/emqx4.md
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
 
 /** sysexits.h: what a service manager should not restart. */
@@ -95,11 +97,16 @@ function banner(config: Config, url: string): string {
   const lines = [
     `emqx-offline-store listens on ${url}`,
     `data: store ${config.store}, queue ${config.queue}${usesEmbedded(config) ? `, embedded database in ${resolve(config.dataDir)}` : ''}`,
-    'import the rule into EMQX 5 (KEY:SECRET is an API key of EMQX):',
-    `  curl -u KEY:SECRET -X PUT '${config.emqx.url}/configs?mode=merge' -H 'Content-Type: text/plain' --data-binary @${RULE_FILE}`,
+    ...importLines(config),
   ];
   if (config.emqx.credentials === null) lines.push(`WARNING: ${NO_API_KEY}`);
   return `${lines.join('\n')}\n`;
+}
+
+function importLines({ emqx }: Config): string[] {
+  if (emqx.version === 4) return ['import the rule into EMQX 4 as docs/emqx4.md says: emqx-offline-store rules --emqx 4 prints it'];
+  const command = `  curl -u KEY:SECRET -X PUT '${emqx.url}/configs?mode=merge' -H 'Content-Type: text/plain' --data-binary @${RULE_FILE}`;
+  return ['import the rule into EMQX 5 (KEY:SECRET is an API key of EMQX):', command];
 }
 
 function usesEmbedded({ store, queue }: Config): boolean {
@@ -115,16 +122,12 @@ async function backup(config: Config, args: string[]): Promise<void> {
 }
 
 function printRule(args: string[]): void {
-  const options = { url: { type: 'string' }, topic: { type: 'string', multiple: true } } as const;
+  const options = { emqx: { type: 'string', default: '5' }, url: { type: 'string', multiple: true }, topic: { type: 'string', multiple: true } } as const;
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   const name = ruleNames.find((each) => each === (positionals[0] ?? 'offline-messages'));
   if (name === undefined || positionals.length > 1) throw new SettingError('rules', `must name one of ${ruleNames.join(', ')}`);
   const { INGEST_TOKEN: token = '' } = process.env;
-  const rule = ruleTemplate(name, {
-    url: values.url ?? ruleDefaults.url,
-    topics: values.topic ?? ruleDefaults.topics,
-    ...(token !== '' && { token }),
-  });
+  const rule = ruleFor(values.emqx, name, values.url ?? [ruleDefaults.url], { topics: values.topic ?? ruleDefaults.topics, ...(token !== '' && { token }) });
   process.stdout.write(`${JSON.stringify(rule, null, 2)}\n`);
 }
 

@@ -63,7 +63,7 @@ interface Rule {
 /** All rules share it: importing a second file leaves it as it is. */
 const CONNECTOR = 'offline_store';
 
-const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
+export const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
   'offline-messages': 'Keeps published messages, delivers them when a client subscribes, removes them when it acknowledges',
   'client-state': 'Keeps who is connected and subscribed to what',
   'offline-only': 'Keeps messages that nobody received, delivers them when a client subscribes, removes them when it acknowledges',
@@ -72,7 +72,7 @@ const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
 
 /** What `rules/emqx5/{name}.json` holds, with the operator's address, topics and token. Throws SettingError for what EMQX could misread. */
 export function ruleTemplate(name: RuleName, options: RuleOptions = ruleDefaults): RuleTemplate {
-  const id = `offline_${name.replace(/^offline-/, '').replace('-', '_')}`;
+  const id = idOf(name);
   return {
     connectors: { http: { [CONNECTOR]: connectorOf(options) } },
     actions: { http: { [id]: actionOf(name) } },
@@ -80,6 +80,11 @@ export function ruleTemplate(name: RuleName, options: RuleOptions = ruleDefaults
       rules: { [id]: { enable: true, description: DESCRIPTIONS[name], sql: ruleSql(name, options.topics), actions: [`http:${id}`] } },
     },
   };
+}
+
+/** Of the rule, in EMQX. */
+export function idOf(name: RuleName): string {
+  return `offline_${name.replace(/^offline-/, '').replace('-', '_')}`;
 }
 
 function connectorOf({ url, token }: RuleOptions): Connector {
@@ -121,7 +126,7 @@ function actionOf(name: RuleName): Action {
   };
 }
 
-function checkedUrl(text: string): string {
+export function checkedUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:') || `${url.username}${url.password}${url.search}${url.hash}` !== '') {
     throw new SettingError('--url', `must be this server's address as EMQX reaches it, like ${ruleDefaults.url}, with nothing behind the path`);
@@ -130,7 +135,7 @@ function checkedUrl(text: string): string {
 }
 
 /** As config/schema.ts: what fits into a header. Beyond that, EMQX reads header values as templates. */
-function checkedToken(token: string): string {
+export function checkedToken(token: string): string {
   if (!/^[\x21-\x7e]+$/.test(token) || token.includes('${')) {
     throw new SettingError('INGEST_TOKEN', "must be printable ASCII without spaces, and without ${, which EMQX would replace");
   }
