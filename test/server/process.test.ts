@@ -117,7 +117,7 @@ describe('the server as a process, on real servers', () => {
 
 /** The guard is the await of the queue's add before the 202 (Lanes.add): answering first loses what is in memory. */
 async function killAndCount(environment: Record<string, string>): Promise<void> {
-  const server = await ServerProcess.serve({ ...environment, ...more });
+  const server = await ServerProcess.serve(environment);
   const accepted: string[] = [];
   let killed = false;
   const answers = Array.from({ length: 400 }, async (_, i) => {
@@ -132,7 +132,7 @@ async function killAndCount(environment: Record<string, string>): Promise<void> 
   await Promise.all(answers);
   expect(killed).toBe(true);
 
-  const again = await ServerProcess.serve({ ...environment, ...more });
+  const again = await ServerProcess.serve(environment);
   try {
     // A job that was in hand is free again when the lock of the dead process is over (WORKER_OPTIONS).
     const stored = await waitFor(
