@@ -1,4 +1,5 @@
 import { answerClients } from './clients';
+import { answerV4 } from './rest-v4';
 import { answerRetainer } from './retainer';
 import { answerRules, merged, NOTHING_INSTALLED } from './rules-api';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -10,6 +11,9 @@ export interface RestOptions {
   readonly secret: string;
   /** PUT /configs. */
   readonly configure: (config: Record<string, unknown>) => void;
+  readonly version: 4 | 5;
+  /** POST /resources and POST /rules of EMQX 4. */
+  readonly install: (kind: 'resources' | 'rules', body: Record<string, unknown>) => void;
 }
 
 /**
@@ -100,10 +104,12 @@ export class Rest {
     }
     if (body.length > MAX_BODY) return { status: 500 };
     if ((request.url ?? '').length > MAX_URL) return { status: 414 };
-    const [url = '', query = ''] = (request.url ?? '').replace('/api/v5', '').split('?');
+    const base = `/api/v${this.options.version}`;
+    const [url = '', query = ''] = (request.url ?? '').replace(base, '').split('?');
     const path = withoutDots(url);
     const route = `${request.method} ${path}`;
     this.before(route);
+    if (this.options.version === 4) return this.answerV4(route, body);
     const uptime = Date.now() - this.broker.startedAt;
     if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9', uptime }] };
     const retainer = answerRetainer(this.broker, route, new URLSearchParams(query));
@@ -118,6 +124,16 @@ export class Rest {
     const [, clientid = '', action] = /^POST \/clients\/([^/]+)\/(subscribe|unsubscribe)(?:\/bulk)?$/.exec(route) ?? [];
     if (action !== undefined) return this[action as 'subscribe' | 'unsubscribe'](decodeURIComponent(clientid), parse(body));
     return { status: 404, body: { code: 'NOT_FOUND', message: 'Request Path Not Found' } };
+  }
+
+  private answerV4(route: string, body: Buffer): Answer {
+    const subscribed = (clientid: string, entries: { topic: string; qos?: number }[]) => void this.subscribes.push({ clientid, entries });
+    const published = (entry: Json, delivered: boolean) => {
+      this.publishes.push(entry);
+      this.published(entry, delivered);
+    };
+    const answer = answerV4({ broker: this.broker, published, subscribed, install: this.options.install }, route, body.length === 0 ? null : parse(body));
+    return answer === null ? { status: 404 } : { status: 200, body: answer };
   }
 
   private configure(request: IncomingMessage, body: Buffer): Answer {
