@@ -32,6 +32,7 @@ const USAGE = `usage: emqx-offline-store serve | migrate [--from embedded: --to 
   rules    print a rule set for EMQX 5 and 6 (--set: ${ruleNames.join(', ')}) with the server's URL as EMQX reaches it, your topics and INGEST_TOKEN;
            --install puts it into EMQX, after showing what changes, and waits until an event arrives; --remove takes out what --install made;
            --name (default offline) begins the names of connector, action and rule: give each server on one EMQX its own. --yes: don't ask
+           with --emqx 4 they are printed for EMQX 4.4: a second --url is the server that EMQX 4 falls back to, see docs/emqx4.md
 Settings come from the environment, or from the YAML file that CONFIG_FILE names; see README.md.`;
 
 /** sysexits.h: what a service manager should not restart. */
@@ -99,11 +100,17 @@ function banner(config: Config, url: string): string {
   const lines = [
     `emqx-offline-store listens on ${url}`,
     `data: store ${config.store}, queue ${config.queue}${usesEmbedded(config) ? `, embedded database in ${resolve(config.dataDir)}` : ''}`,
-    `put the rule into EMQX, with the same settings as this server${config.emqx.credentials === null ? ' and EMQX_API_KEY and EMQX_API_SECRET' : ''}:`,
-    `  ${installCommand({ ...config, port: config.port === 0 ? Number(new URL(url).port) : config.port })}`,
+    ...importLines(config, url),
   ];
   if (config.emqx.credentials === null) lines.push(`WARNING: ${NO_API_KEY}`);
   return `${lines.join('\n')}\n`;
+}
+
+function importLines(config: Config, url: string): string[] {
+  if (config.emqx.version === 4) return ['import the rules into EMQX 4 as docs/emqx4.md says; emqx-offline-store rules --emqx 4 prints them'];
+  const keys = config.emqx.credentials === null ? ' and EMQX_API_KEY and EMQX_API_SECRET' : '';
+  const port = config.port === 0 ? Number(new URL(url).port) : config.port;
+  return [`put the rule into EMQX, with the same settings as this server${keys}:`, `  ${installCommand({ ...config, port })}`];
 }
 
 function usesEmbedded({ store, queue }: Config): boolean {

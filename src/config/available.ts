@@ -2,7 +2,11 @@ import { SettingError } from '../base/errors';
 import type { Config } from './config';
 import { ConfigError } from './load';
 
-/** Refuses settings of the contract that this release can't keep yet: nothing is ignored in silence. @throws ConfigError */
-export function checkAvailable({ emqx }: Config): void {
-  if (emqx.version !== 5) throw new ConfigError([new SettingError('EMQX_URL', 'this release works with EMQX 5 and 6 (/api/v5) only')]);
+/** Refuses settings that the EMQX of EMQX_URL can't keep: nothing is ignored in silence. @throws ConfigError */
+export function checkAvailable({ emqx, policies }: Config): void {
+  if (emqx.version !== 4) return;
+  const errors = policies.flatMap(({ retain }, i) =>
+    retain === 'restore' ? [new SettingError(`POLICIES[${i}].retain`, '"restore" needs EMQX 5 or later; with EMQX 4 (EMQX_URL ends with /api/v4) use "store" or "off"')] : [],
+  );
+  if (errors.length > 0) throw new ConfigError(errors);
 }

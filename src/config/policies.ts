@@ -19,6 +19,8 @@ export interface Policy {
   readonly window: number;
   /** A QoS 0 subscriber sends no ack (promise 16): `settle`: delivered is enough; `keep`: stays stored; `skip`: not delivered. */
   readonly qos0: 'settle' | 'keep' | 'skip';
+  /** `delivered`: a message is done when EMQX has taken it, for an EMQX that does not tell of acknowledgements. */
+  readonly settle: 'acknowledged' | 'delivered';
   /** Whether messages published with QoS 0 are stored. */
   readonly storeQos0: boolean;
   readonly retain: 'off' | 'store' | 'restore';

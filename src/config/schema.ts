@@ -62,6 +62,7 @@ const policySchema = {
     },
     window: { type: 'integer', minimum: 1, maximum: 65_535, default: 100 },
     qos0: { type: 'string', enum: ['settle', 'keep', 'skip'], default: 'settle' },
+    settle: { type: 'string', enum: ['acknowledged', 'delivered'], default: 'acknowledged' },
     storeQos0: { type: 'boolean', default: false },
     retain: { type: 'string', enum: ['off', 'store', 'restore'], default: 'off' },
   },

@@ -2,7 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { openBackends, type Backends } from '../server/backends';
 import type { Config } from '../config/config';
 import { oldFormat } from '../embedded/environment';
-import { EmqxV5 } from '../emqx/v5';
+import { openEmqx } from '../emqx/open';
 import { errorText, SettingError } from '../base/errors';
 import type { Logger } from '../base/log';
 import { REFUSED_TOKENS } from '../ops/status';
@@ -23,7 +23,7 @@ export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Fin
   yield* checkBackends(config, log);
   yield* await checkOwnServer(config);
   if (config.emqx.credentials === null) return;
-  const emqx = new EmqxV5({ url: config.emqx.url, ca: config.emqx.ca, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
+  const emqx = openEmqx(config.emqx.version, { url: config.emqx.url, ca: config.emqx.ca, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
   try {
     yield* checkBroker(emqx, config);
   } finally {

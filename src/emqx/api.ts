@@ -5,7 +5,7 @@ import type { Inspection } from './inspection';
 import type { RetainerApi } from './retainer';
 
 /**
- * What we ask of the broker's REST API; one implementation per EMQX generation (v5.ts). `publish` and `subscribe` throw
+ * What we ask of the broker's REST API; one implementation per EMQX generation (v5.ts, v4.ts). `publish` and `subscribe` throw
  * RetryableError for a transient trouble once their own retries are used up, AuthError when the key is refused, and
  * ClosedError after close(), which ends calls under way too; with an aborted signal they throw its reason.
  */
@@ -61,6 +61,8 @@ export interface Delivery {
   readonly retain: boolean;
   readonly payload: Buffer;
   readonly properties: DeliveryProperties;
+  /** For whose subscription it is sent: EMQX 4 is asked whether this client is there. Absent: for nobody in particular. */
+  readonly clientid?: string;
 }
 
 export interface DeliveryProperties {
@@ -76,9 +78,9 @@ export interface DeliveryProperties {
 }
 
 export type PublishOutcome =
-  /** `id`: EMQX's own of what it published, as its events and its lists name it; null: the answer has none. */
+  /** `id`: EMQX's own of what it published, as its events and its lists name it; null: EMQX 4 does not tell it. */
   | { readonly result: 'delivered'; readonly id: string | null }
-  /** EMQX's reason 16: nobody is subscribed; EMQX kept nothing (but a retained message). */
+  /** EMQX 5's reason 16: nobody is subscribed; EMQX kept nothing (but a retained message). EMQX 4: the client is not there, and nothing was published. */
   | { readonly result: 'no-subscribers' }
   /** EMQX will never take this message; `reason` is what it said. */
   | { readonly result: 'refused'; readonly reason: string }

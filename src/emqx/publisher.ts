@@ -11,6 +11,8 @@ export interface PublisherDeps {
   /** Whether EMQX is well apart from what was just sent. */
   readonly isHealthy: (signal: AbortSignal) => Promise<boolean>;
   readonly backoff: Backoff;
+  /** Default: as EMQX 5 takes it. */
+  readonly encode?: (message: Delivery) => EncodedMessage;
 }
 
 /** EMQX answered 500 with an empty body: its handler crashed. */
@@ -29,7 +31,7 @@ export class Publisher {
   /** Trouble after the first bulk does not hide what became of the others: every message has its outcome then. */
   async publish(messages: readonly Delivery[], signal: AbortSignal): Promise<PublishOutcome[]> {
     const outcomes: PublishOutcome[] = [];
-    for (const bulk of bulksOf(messages)) {
+    for (const bulk of bulksOf(messages, this.deps.encode)) {
       const items = bulk.map((message): Item => ({ message, outcome: null }));
       const trouble = await this.settle(items, signal).then(() => null, asRetryable);
       if (trouble === null) {
@@ -84,7 +86,7 @@ export class Publisher {
       throw new CrashedError('EMQX answered 500 with an empty body');
     }
     for (const [i, item] of open.entries()) item.outcome = answer.outcomes[i] ?? null;
-    if (open.some(({ outcome }) => outcome === null)) throw new RetryableError('EMQX answered 503: failed_to_dispatch');
+    if (open.some(({ outcome }) => outcome === null)) throw new RetryableError(answer.trouble ?? 'EMQX answered 503: failed_to_dispatch');
     return null;
   }
 }

@@ -3,7 +3,7 @@ import { plainFilterProblem } from '../mqtt/validity';
 
 export const ruleNames = ['offline-messages', 'client-state', 'offline-only', 'full'] as const;
 
-/** One of the rules we ship: a file in rules/emqx5 each. */
+/** One of the rules we ship: a file in rules/emqx5 and one in rules/emqx4 each. */
 export type RuleName = (typeof ruleNames)[number];
 
 /** Where deliveries to one client go (promise 7); their acks must come through whatever the rule's topics. */

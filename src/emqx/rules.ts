@@ -76,7 +76,7 @@ export const ruleId = (set: RuleName, name: string): string => `${name}_${set.re
 /** What the connector's description begins with: the mark by which a connector is known to be made from here. */
 export const OURS = 'emqx-offline-store';
 
-const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
+export const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
   'offline-messages': 'Keeps published messages, delivers them when a client subscribes, removes them when it acknowledges',
   'client-state': 'Keeps who is connected and subscribed to what',
   'offline-only': 'Keeps messages that nobody received, delivers them when a client subscribes, removes them when it acknowledges',
@@ -140,7 +140,7 @@ export function checkedName(name: string): string {
   return name;
 }
 
-function checkedUrl(text: string): string {
+export function checkedUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:') || `${url.username}${url.password}${url.search}${url.hash}` !== '') {
     throw new SettingError('--url', `must be this server's address as EMQX reaches it, like ${ruleDefaults.url}, with nothing behind the path`);
@@ -149,7 +149,7 @@ function checkedUrl(text: string): string {
 }
 
 /** As config/schema.ts: what fits into a header. Beyond that, EMQX reads header values as templates. */
-function checkedToken(token: string): string {
+export function checkedToken(token: string): string {
   if (!/^[\x21-\x7e]+$/.test(token) || token.includes('${')) {
     throw new SettingError('INGEST_TOKEN', "must be printable ASCII without spaces, and without ${, which EMQX would replace");
   }

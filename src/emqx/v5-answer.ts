@@ -5,8 +5,8 @@ import type { HttpAnswer } from './http';
 
 /** What EMQX 5 answered to a publish of one or several messages. */
 export type PublishAnswer =
-  /** One per message; null: matched, but EMQX could not hand it over (503 failed_to_dispatch), so it must be sent again. */
-  | { readonly kind: 'outcomes'; readonly outcomes: readonly (PublishOutcome | null)[] }
+  /** One per message; null: matched, but EMQX could not hand it over (503 failed_to_dispatch, or `trouble` says why), so it must be sent again. */
+  | { readonly kind: 'outcomes'; readonly outcomes: readonly (PublishOutcome | null)[]; readonly trouble?: string }
   /** Nothing was published: one bad entry makes the whole bulk a 400. */
   | { readonly kind: 'refused'; readonly reason: string }
   /** 500 with an empty body: too large, or something that made EMQX's handler crash. */

@@ -68,7 +68,7 @@ export class BulkSubscriber {
   }
 }
 
-function* pagesOf<T extends object>(entries: readonly T[]): Generator<T[]> {
+export function* pagesOf<T extends object>(entries: readonly T[]): Generator<T[]> {
   let page: T[] = [];
   let bytes = 0;
   for (const entry of entries) {

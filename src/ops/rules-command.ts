@@ -3,6 +3,7 @@ import type { Config } from '../config/config';
 import { ownUrl } from '../config/own-url';
 import type { Change, RuleInstaller, Wanted } from '../emqx/installer';
 import { ruleTemplate, type RuleName } from '../emqx/rules';
+import { ruleV4Template } from '../emqx/rules-v4';
 import { InstallerV5 } from '../emqx/v5-installer';
 import { rulesOptions, type RulesOptions } from './rules-options';
 import { changeLines, doneLine } from './rules-text';
@@ -42,21 +43,22 @@ export async function rulesCommand(args: string[], io: RulesIo): Promise<number>
 type Say = (...lines: string[]) => void;
 
 function print(options: RulesOptions, version: 4 | 5, config: Config, { write }: RulesIo): number {
-  if (version !== 5) throw new SettingError('--emqx', 'this release has rules for EMQX 5 and 6 only');
-  const { set, ...wanted } = wantedOf(options, config);
-  write(`${JSON.stringify(ruleTemplate(set, wanted), null, 2)}\n`);
+  const { set, ...wanted } = wantedOf(options, config, version);
+  const rule = version === 4 ? ruleV4Template(set, { ...wanted, urls: [wanted.url, ...options.urls.slice(1)] }) : ruleTemplate(set, wanted);
+  write(`${JSON.stringify(rule, null, 2)}\n`);
   return 0;
 }
 
 /** The one place that knows which generations of EMQX there are. */
-function openInstaller({ emqx: { url, version, credentials } }: Config): RuleInstaller {
-  if (version !== 5) throw new SettingError('EMQX_URL', 'this release has rules for EMQX 5 and 6 (/api/v5) only');
+function openInstaller({ emqx: { url, ca, version, credentials } }: Config): RuleInstaller {
+  if (version !== 5) throw new SettingError('EMQX_URL', 'is that of EMQX 4, into which the rules are put by hand: see docs/emqx4.md');
   if (credentials === null) throw new SettingError('EMQX_API_KEY', "is not set, nor EMQX_API_SECRET: make an API key in EMQX's dashboard (System → API Key) and set both");
-  return new InstallerV5({ url, ...credentials });
+  return new InstallerV5({ url, ca, ...credentials });
 }
 
-function wantedOf({ set, name, topics, url }: RulesOptions, config: Config): Wanted {
-  const address = url ?? ownUrl(config);
+function wantedOf({ set, name, topics, urls }: RulesOptions, config: Config, version: 4 | 5 = 5): Wanted {
+  const [address = ownUrl(config), ...others] = urls;
+  if (version === 5 && others.length > 0) throw new SettingError('--url', 'is given twice: EMQX 5 retries by itself and takes one address');
   if (address === null) throw new SettingError('--url', `is missing: HOST is ${config.host}, so give the address at which EMQX reaches this server, like http://store.example:${config.port}`);
   const { ingestToken: token } = config;
   return { set: set ?? DEFAULT_SET, name, topics, url: address, ...(token !== null && { token }) };

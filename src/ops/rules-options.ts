@@ -9,8 +9,8 @@ export interface RulesOptions {
   readonly set: RuleName | null;
   readonly name: string;
   readonly topics: readonly string[];
-  /** This server's address as EMQX reaches it; null: that of the settings. */
-  readonly url: string | null;
+  /** This server's address as EMQX reaches it; for EMQX 4 also that of a second server to fall back to. Empty: that of the settings. */
+  readonly urls: readonly string[];
   /** null: the version that EMQX_URL is for. */
   readonly emqx: 4 | 5 | null;
   readonly yes: boolean;
@@ -18,7 +18,7 @@ export interface RulesOptions {
 
 const OPTIONS = {
   emqx: { type: 'string' },
-  url: { type: 'string' },
+  url: { type: 'string', multiple: true },
   topic: { type: 'string', multiple: true },
   set: { type: 'string' },
   name: { type: 'string' },
@@ -43,7 +43,7 @@ export function rulesOptions(args: string[]): RulesOptions {
     set: known ?? null,
     name: checkedName(values.name ?? DEFAULT_NAME),
     topics: values.topic ?? ruleDefaults.topics,
-    url: values.url ?? null,
+    urls: values.url ?? [],
     emqx: emqx === undefined ? null : emqx === '4' ? 4 : 5,
     yes: values.yes,
   };

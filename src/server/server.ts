@@ -5,7 +5,7 @@ import { openBackends, type Backends } from './backends';
 import type { Config } from '../config/config';
 import { Core } from './core';
 import type { EmqxApi } from '../emqx/api';
-import { EmqxV5 } from '../emqx/v5';
+import { openEmqx } from '../emqx/open';
 import { errorText, UnavailableError } from '../base/errors';
 import { createApp } from '../http/app';
 import { createListener } from '../door/listener';
@@ -51,7 +51,7 @@ export class Server {
   ) {
     this.secrets = new Secrets().learn(config);
     const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
-    this.emqx = emqx.credentials === null ? null : new EmqxV5({ url: emqx.url, ca: emqx.ca, ...emqx.credentials });
+    this.emqx = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, ...emqx.credentials });
     this.refusedTokens = new RefusedTokens(log, now);
     const { refusedTokens } = this;
     const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, refusedTokens, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS, now });

@@ -160,6 +160,7 @@ test.each<[NodeJS.ProcessEnv, RegExp]>([
   [POLICIES({ filter: '#', fetch: { limit: 0 } }), /^POLICIES\[0\]\.fetch\.limit: must be >= 1/],
   [POLICIES({ filter: '#', ttl: 7 }), /^POLICIES\[0\]\.ttl: must be string/],
   [POLICIES({ filter: '#', retain: 'on' }), /^POLICIES\[0\]\.retain: must be one of off, store, restore/],
+  [POLICIES({ filter: '#', settle: 'sent' }), /^POLICIES\[0\]\.settle: must be one of acknowledged, delivered/],
   [POLICIES({ filter: '#', storeQos0: 'yes' }), /^POLICIES\[0\]\.storeQos0: must be boolean/],
 ])('%j', (env, message) => {
   expect(errors(env)).toEqual([expect.stringMatching(message)]);

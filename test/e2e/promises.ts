@@ -214,15 +214,17 @@ function tests(stage: Stage): void {
   // What each database refuses: test/stores.
   it('promise 13: a message that EMQX refuses is set aside, and its neighbours are delivered', async () => {
     const { world } = stage;
+    // EMQX 4's REST API doesn't look at the size.
+    const isOld = world.emqx.version === 4;
     await world.publish('t/13', 'before');
-    await world.post(publishEvent({ topic: 't/13', id: newId(), payload: Buffer.alloc(1_048_576) }));
+    await world.post(publishEvent(isOld ? { topic: 't/13/a,t/13', id: newId() } : { topic: 't/13', id: newId(), payload: Buffer.alloc(1_048_576) }));
     await world.publish('t/13', 'after');
     await world.storedCount(3);
     const subscriber = await world.subscriber('c13');
-    await subscriber.subscribe('t/13');
+    await subscriber.subscribe(isOld ? 't/13/#' : 't/13');
     expect(await subscriber.receives(2)).toEqual(['before', 'after']);
     await world.storedCount(0);
-    expect(await letters()).toContainEqual(expect.stringContaining('packet_too_large'));
+    expect(await letters()).toContainEqual(expect.stringContaining(isOld ? 'the topic has a comma' : 'packet_too_large'));
   });
 
   // The guards: the retry of the same job (Workers.process) and the release of the leases in Sender.publish. Store and queue: outage.test.ts.

@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly rules?: Rules;
   /** The imported rules post over so many connections, whatever the order: the stand-in sends one request at a time on each, EMQX up to 100. */
   readonly connections?: number;
+  /** Of the EMQX that is stood in for; default 5. */
+  readonly version?: 4 | 5;
 }
 
 export interface Stored {
@@ -50,8 +52,8 @@ export class World {
     private readonly clock: Clock,
   ) {}
 
-  static async start({ env = {}, limits = {}, rules = ['offline-messages'], connections }: WorldOptions): Promise<World> {
-    const emqx = await EmqxStandIn.start(limits);
+  static async start({ env = {}, limits = {}, rules = ['offline-messages'], connections, version }: WorldOptions): Promise<World> {
+    const emqx = await EmqxStandIn.start(limits, version);
     const settings = { EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, PORT: '0', ...env };
     const clock = new Clock();
     const server = await startServer(settings, clock.now);
@@ -143,6 +145,7 @@ export class World {
 
   /** As the README says it, with our URL in the file. */
   async importRule(name: string, connections?: number): Promise<Action> {
+    if (this.emqx.version === 4) return this.importRuleV4(name);
     const shipped = readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
     const pool = `"pool_type": "random", "pool_size": ${connections ?? 0}`;
     const file = connections === undefined ? shipped : shipped.replace(/"pool_type": "hash",\s*"pool_size": 8/, pool);
@@ -152,6 +155,23 @@ export class World {
       body: file,
     });
     if (answer.status !== 200) throw new Error(`the import answered ${answer.status}`);
+    return this.emqx.actions.at(-1) as Action;
+  }
+
+  /** As docs/emqx4.md says it, with our URL in the file. */
+  private async importRuleV4(name: string): Promise<Action> {
+    const file = readFileSync(join(__dirname, `../../rules/emqx4/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
+    const { resources, rules } = JSON.parse(file) as { resources: object[]; rules: object[] };
+    for (const [path, entries] of [['resources', resources], ['rules', rules]] as const) {
+      for (const entry of entries) {
+        const answer = await fetch(`${this.emqx.apiUrl}/${path}`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', authorization: `Basic ${Buffer.from(`${this.emqx.apiKey}:${this.emqx.apiSecret}`).toString('base64')}` },
+          body: JSON.stringify(entry),
+        });
+        if (((await answer.json()) as { code: number }).code !== 0) throw new Error(`POST /${path} failed`);
+      }
+    }
     return this.emqx.actions.at(-1) as Action;
   }
 

@@ -44,3 +44,8 @@ export function flaws(body: unknown): string[] {
   }
   return [];
 }
+
+/** What a real EMQX 4.4.19 sent; `rule`: SELECT *, or the SQL of rules/emqx5/offline-messages.json, which runs there unchanged. */
+export const FIXTURES_V4 = (
+  JSON.parse(readFileSync(join(__dirname, '..', 'fixtures', 'events-4.4.19.json'), 'utf8')) as { events: { rule: string; body: Record<string, unknown> }[] }
+).events;

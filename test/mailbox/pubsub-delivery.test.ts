@@ -100,6 +100,14 @@ describe('delivery in pubsub mode', () => {
     expect((await world.store.getPositions('c', ['t'])).flatMap(({ receipts }) => receipts.filter((each) => !each.startsWith('@')))).toEqual([]);
   });
 
+  it('counts what EMQX has taken with settle: delivered', async () => {
+    const { world, subscribe } = await subject({ settle: 'delivered' });
+    await subscribe('c');
+    const [position] = await world.store.getPositions('c', ['t']);
+    expect((position?.receipts ?? []).filter((each) => !each.startsWith('@'))).toEqual(['A', 'B', 'C']);
+    expect(await world.out('c')).toEqual([]);
+  });
+
   // Promise 16.
   it.each([
     ['settle', ['A', 'B', 'C']],

@@ -86,3 +86,49 @@ describe('a QoS 0 subscriber', () => {
     expect(world.store.messages.size).toBe(0);
   });
 });
+
+/** For an EMQX that does not tell of acknowledgements: EMQX having taken a message is enough. */
+describe('with settle: delivered', () => {
+  const subject = async (fields: ConstructorParameters<typeof Simulation>[0] = {}) => {
+    const world = new Simulation({ settle: 'delivered', ...fields });
+    const texts = await world.fill('t', 250);
+    await world.arrive(world.subscribed('c', 't', 1));
+    return { world, texts, client: world.broker.session('c') };
+  };
+
+  // The guards: awaitsAck in sender.ts, without which 100 come and the run waits, and in settling.ts.
+  it('each message is sent once at its QoS and removed, though nothing is ever acknowledged', async () => {
+    const { world, texts, client } = await subject();
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual(texts);
+    expect(new Set(client.delivered.map(({ qos }) => qos))).toEqual(new Set([1]));
+    expect([world.store.messages.size, world.delayed]).toEqual([0, []]);
+    await world.arrive(world.subscribed('c', 't', 1));
+    await world.pass(MINUTE);
+    expect(client.texts).toHaveLength(250);
+  });
+
+  it('not all at once: EMQX would drop what its session queue has no room for', async () => {
+    const { world, client } = await subject();
+    expect(client.texts.length).toBeLessThanOrEqual(100);
+    await world.pass(100);
+    expect(client.texts.length).toBeLessThanOrEqual(200);
+  });
+
+  it('an acknowledgement that is told all the same changes nothing', async () => {
+    const { world, texts, client } = await subject();
+    await world.acknowledge(client, 50);
+    await world.pass(MINUTE);
+    expect(client.texts).toEqual(texts);
+    expect(world.store.messages.size).toBe(0);
+  });
+
+  it('what qos0 says of QoS 0 holds', async () => {
+    const world = new Simulation({ settle: 'delivered', qos0: 'keep' });
+    await world.fill('t', 3);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't', 0));
+    await world.pass(MINUTE);
+    expect([client.texts.length, world.store.messages.size]).toEqual([3, 3]);
+  });
+});

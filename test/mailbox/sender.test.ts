@@ -127,6 +127,23 @@ describe('what EMQX answers', () => {
     expect(await claimOn(world, 'M')).toBe(clientKey('c'));
   });
 
+  it.each([['delivered', []], ['no-subscribers', ['M']], ['unknown', ['M']]] as const)('with settle: delivered removes only what EMQX has taken: %s', async (result, stored) => {
+    const world = await subject({ settle: 'delivered' });
+    world.outcome = () => (result === 'delivered' ? { result, id: null } : { result });
+    await world.handle([deliver('c', 't')]);
+    expect([[...world.store.messages.keys()], await world.out('c')]).toEqual([stored, []]);
+  });
+
+  it('has no id: EMQX has it, and what comes after it does not wait for its acknowledgement', async () => {
+    const world = await subject();
+    await world.stored('u', 'U');
+    world.outcome = () => ({ result: 'delivered', id: null });
+    await world.handle([deliver('c', 't')]);
+    expect([...((await world.mailbox('c'))?.out.values() ?? [])]).toMatchObject([{ emqxId: '' }]);
+    await world.handle([deliver('c', 'u')]);
+    expect(world.published).toEqual(['t M', 'u U']);
+  });
+
   it('that nobody is there: the run is over, and the next one gets it at once', async () => {
     const world = await subject();
     world.outcome = () => ({ result: 'no-subscribers' });

@@ -13,8 +13,8 @@ describe('the server as a process, on the embedded default', () => {
   const directory = temporaryDirectory();
   const environment = { DATA_DIR: directory.path };
   const running: ServerProcess[] = [];
-  const serve = async () => {
-    const server = await ServerProcess.serve(environment);
+  const serve = async (more: Record<string, string> = {}) => {
+    const server = await ServerProcess.serve({ ...environment, ...more });
     running.push(server);
     return server;
   };
@@ -66,7 +66,22 @@ describe('the server as a process, on the embedded default', () => {
     expect(server.output).toContain('\\"a/#\\", \\"b/+\\"');
   });
 
+  it('prints a rule for EMQX 4, with a server to fall back to', async () => {
+    const server = await ServerProcess.run({}, 'rules', 'full', '--emqx', '4', '--url', 'http://a:8480', '--url', 'http://b:8480');
+    expect(await server.exitCode).toBe(0);
+    const { resources, rules } = JSON.parse(server.output) as { resources: { config: { url: string } }[]; rules: { actions: unknown[] }[] };
+    expect(resources.map(({ config }) => config.url)).toEqual(['http://a:8480', 'http://b:8480']);
+    expect(rules[0]?.actions).toMatchObject([{ fallbacks: [{ name: 'data_to_webserver' }] }]);
+  });
+
+  it('works with EMQX 4, and names its documentation', async () => {
+    const server = await serve({ EMQX_URL: 'http://127.0.0.1:1/api/v4', EMQX_API_KEY: 'k', EMQX_API_SECRET: 's' });
+    expect(server.output).toContain('import the rule into EMQX 4 as docs/emqx4.md says');
+    expect(server.output).not.toContain('curl');
+  });
+
   it.each([
+    [{ EMQX_URL: 'http://127.0.0.1:8081/api/v4', POLICIES: '[{"filter":"#","retain":"restore"}]' }, /^POLICIES\[0\]\.retain: "restore" needs EMQX 5/m],
     [{ STORE_URL: 'mysql://localhost' }, /^STORE_URL: names no database/m],
     [{ STORE_URL: 'cassandra://localhost/offline' }, /^STORE_URL: .*dc/m],
     [{ STORE_URL: 'redis://localhost?tsl=true' }, /^STORE_URL: unknown parameter tsl/m],

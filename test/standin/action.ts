@@ -9,6 +9,10 @@ export interface ActionOptions {
   readonly headers?: Readonly<Record<string, string>>;
   readonly poolType: 'random' | 'hash';
   readonly poolSize?: number;
+  /** false: as EMQX 4, which tries each event once. */
+  readonly retries?: boolean;
+  /** EMQX 4: where an event goes that has failed. */
+  readonly fallback?: Pick<ActionOptions, 'url' | 'headers'>;
 }
 
 interface Entry {
@@ -81,10 +85,10 @@ export class Action {
     this.idle[index] = false;
     while (entries[0] !== undefined && !this.stopping.signal.aborted) {
       const { event, body } = entries[0];
-      const status = await this.post(event.event, body).catch(() => 0);
+      const status = await this.tried(event.event, body);
       if (status !== 0) this.statuses.push(status);
       this.answered(event, status);
-      if (status === 0 || status === 429 || status === 503) {
+      if (this.options.retries !== false && (status === 0 || status === 429 || status === 503)) {
         await sleep(RETRY_MS, undefined, { signal: this.stopping.signal }).catch(() => undefined);
         continue;
       }
@@ -94,11 +98,19 @@ export class Action {
     this.idle[index] = true;
   }
 
-  private post(name: string, body: string): Promise<number> {
+  /** 0: no answer. */
+  private async tried(name: string, body: string): Promise<number> {
+    const { fallback, ...own } = this.options;
+    const status = await this.post(own, name, body).catch(() => 0);
+    if (fallback === undefined || (status >= 200 && status < 300) || this.stopping.signal.aborted) return status;
+    return this.post(fallback, name, body).catch(() => 0);
+  }
+
+  private post(to: Pick<ActionOptions, 'url' | 'headers'>, name: string, body: string): Promise<number> {
     return new Promise((resolve, reject) => {
-      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...this.options.headers };
+      const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), ...to.headers };
       const options = { agent: this.agent, method: 'POST', headers, signal: this.stopping.signal };
-      const sent = request(new URL(`/v1/events/${name}`, this.options.url), options, (response) => {
+      const sent = request(new URL(`/v1/events/${name}`, to.url), options, (response) => {
         response.resume();
         response.on('end', () => resolve(response.statusCode ?? 0));
         response.on('error', reject);

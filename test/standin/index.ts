@@ -20,8 +20,14 @@ interface Config {
   readonly rule_engine: { readonly rules: Record<string, { sql: string; actions: string[]; enable?: boolean }> };
 }
 
+/** As rules/emqx4 has it. */
+interface ActionV4 {
+  readonly params: { readonly $resource: string; readonly headers: Record<string, string> };
+  readonly fallbacks: readonly ActionV4[];
+}
+
 /**
- * Stands in for EMQX 5.8.9, which can't be had where these tests run: a broker for real MQTT clients (3.1.1 and 5), its REST API, and rules
+ * Stands in for EMQX 5.8.9 (or, with the differences of facts.md, 4.4.19), which can't be had where these tests run: a broker for real MQTT clients (3.1.1 and 5), its REST API, and rules
  * that post to an HTTP action, as facts.md measured them. aedes was no basis: it has no MQTT 5 and neither EMQX's queue nor its events.
  */
 export class EmqxStandIn {
@@ -35,15 +41,22 @@ export class EmqxStandIn {
   /** `id` and `name` of those that are configured: of the rule, of the action. */
   private routes: { rule: Rule; action: Action; id?: string; name?: string }[] = [];
 
-  private constructor(limits: Limits) {
+  /** EMQX 4's, by their id. */
+  private readonly resources = new Map<string, { url: string; pool_size: number }>();
+
+  private constructor(
+    limits: Limits,
+    readonly version: 4 | 5,
+  ) {
     this.broker = new Broker(limits);
     this.broker.on('event', (event) => this.fire(event));
     this.rest = new Rest(this.broker, {
-      ...{ key: this.apiKey, secret: this.apiSecret },
+      ...{ key: this.apiKey, secret: this.apiSecret, version },
       configure: (config) => this.configure(config as unknown as Config),
       reinstall: (before, after) => this.reinstall(before, after),
       counts: (name) => this.countsOf(name),
       testRule: (id, context) => this.testRule(id, context),
+      install: (kind, body) => this.install(kind, body),
     });
     this.mqtt = createServer((socket) => {
       this.sockets.add(socket);
@@ -52,8 +65,8 @@ export class EmqxStandIn {
     });
   }
 
-  static async start(limits: Partial<Limits> = {}): Promise<EmqxStandIn> {
-    const standIn = new EmqxStandIn({ ...LIMITS, ...limits });
+  static async start(limits: Partial<Limits> = {}, version: 4 | 5 = 5): Promise<EmqxStandIn> {
+    const standIn = new EmqxStandIn({ ...LIMITS, ...limits }, version);
     await Promise.all([standIn.mqtt, standIn.rest.server].map((server) => once(server.listen(0, '127.0.0.1'), 'listening')));
     return standIn;
   }
@@ -64,7 +77,7 @@ export class EmqxStandIn {
 
   /** EMQX_URL. */
   get apiUrl(): string {
-    return `http://127.0.0.1:${portOf(this.rest.server)}/api/v5`;
+    return `http://127.0.0.1:${portOf(this.rest.server)}/api/v${this.version}`;
   }
 
   get actions(): readonly Action[] {
@@ -157,7 +170,22 @@ export class EmqxStandIn {
     return sent.some(({ body }) => body !== null);
   }
 
-  private fire(event: BrokerEvent): void {
+  /** EMQX 4: a resource, or a rule whose actions name resources. */
+  private install(kind: 'resources' | 'rules', body: Record<string, unknown>): void {
+    if (kind === 'resources') return void this.resources.set(String(body['id']), body['config'] as { url: string; pool_size: number });
+    for (const action of body['actions'] as ActionV4[]) this.addRule(new Rule(String(body['rawsql'])), { poolType: 'hash', ...this.optionsOf(action) });
+  }
+
+  /** Nothing is retried: an event that fails goes to the fallback, where there is one. */
+  private optionsOf({ params, fallbacks }: ActionV4): Omit<ActionOptions, 'poolType'> {
+    const resource = this.resources.get(params.$resource);
+    if (resource === undefined) throw new Error(`no resource ${params.$resource}`);
+    const [fallback] = fallbacks.map((each) => this.optionsOf(each));
+    return { url: resource.url, headers: params.headers, poolSize: resource.pool_size, retries: false, ...(fallback !== undefined && { fallback }) };
+  }
+
+  private fire(fired: BrokerEvent): void {
+    const event = this.version === 4 ? asV4(fired) : fired;
     this.events.push(event);
     for (const { rule, action } of this.routes) {
       const body = rule.apply(event);
@@ -181,6 +209,14 @@ function partOf({ connectors, actions, rules }: Installed, id: string): Config |
   if (rule === undefined || used.some((name) => connectors[name] === undefined)) return null;
   const only = (all: Record<string, unknown>, wanted: string[]) => Object.fromEntries(wanted.map((name) => [name, all[name]]));
   return { connectors: { http: only(connectors, used) }, actions: { http: only(actions, names) }, rule_engine: { rules: { [id]: rule } } } as unknown as Config;
+}
+
+/** EMQX 4 has no client_attrs, and pub_props has only what there is. */
+function asV4({ client_attrs: _none, ...event }: BrokerEvent): BrokerEvent {
+  const properties = event['pub_props'] as { 'User-Property'?: object } | undefined;
+  if (properties === undefined || Object.keys(properties['User-Property'] ?? {}).length > 0) return event as BrokerEvent;
+  const { 'User-Property': _empty, ...rest } = properties;
+  return { ...event, pub_props: rest } as BrokerEvent;
 }
 
 function portOf(server: Server): number {

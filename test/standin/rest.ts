@@ -1,4 +1,5 @@
 import { answerClients } from './clients';
+import { answerV4 } from './rest-v4';
 import { answerRetainer } from './retainer';
 import { withRealStatus } from './reachable';
 import { answerRules, merged, NOTHING_INSTALLED, type Counts, type Installed } from './rules-api';
@@ -18,6 +19,9 @@ export interface RestOptions {
   readonly counts: (action: string) => Counts;
   /** POST /rules/{id}/test. false: the rule does not take such an event. */
   readonly testRule: (id: string, context: Record<string, unknown>) => boolean;
+  readonly version: 4 | 5;
+  /** POST /resources and POST /rules of EMQX 4. */
+  readonly install: (kind: 'resources' | 'rules', body: Record<string, unknown>) => void;
 }
 
 /**
@@ -114,10 +118,12 @@ export class Rest {
     }
     if (body.length > MAX_BODY) return { status: 500 };
     if ((request.url ?? '').length > MAX_URL) return { status: 414 };
-    const [url = '', query = ''] = (request.url ?? '').replace('/api/v5', '').split('?');
+    const base = `/api/v${this.options.version}`;
+    const [url = '', query = ''] = (request.url ?? '').replace(base, '').split('?');
     const path = withoutDots(url);
     const route = `${request.method} ${path}`;
     this.before(route);
+    if (this.options.version === 4) return this.answerV4(route, body);
     const uptime = Date.now() - this.broker.startedAt;
     if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9', uptime }] };
     const retainer = answerRetainer(this.broker, route, new URLSearchParams(query));
@@ -159,6 +165,16 @@ export class Rest {
     if (this.installed.rules[id] === undefined) return { status: 404, body: { code: 'RULE_NOT_FOUND', message: 'The rule could not be found' } };
     if (this.options.testRule(id, context as Json)) return { status: 200, body: {} };
     return { status: 412, body: { code: 'NOT_MATCH', message: 'SQL Not Match' } };
+  }
+
+  private answerV4(route: string, body: Buffer): Answer {
+    const subscribed = (clientid: string, entries: { topic: string; qos?: number }[]) => void this.subscribes.push({ clientid, entries });
+    const published = (entry: Json, delivered: boolean) => {
+      this.publishes.push(entry);
+      this.published(entry, delivered);
+    };
+    const answer = answerV4({ broker: this.broker, published, subscribed, install: this.options.install }, route, body.length === 0 ? null : parse(body));
+    return answer === null ? { status: 404 } : { status: 200, body: answer };
   }
 
   private configure(request: IncomingMessage, body: Buffer): Answer {

@@ -12,6 +12,7 @@ export function policy(fields: Partial<Policy> = {}): Policy {
     fetch: { limit: null, maxAgeMs: null },
     window: 100,
     qos0: 'settle',
+    settle: 'acknowledged',
     storeQos0: false,
     retain: 'off',
     ...fields,

@@ -1,7 +1,7 @@
 import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS } from '../times';
 import { isRun, type Fact, type Stepped } from './fact';
-import { isGroup, MOST_DOUBLINGS, START, type Again, type Copy, type Mailbox, type Run } from './mailbox';
+import { isGroup, MOST_DOUBLINGS, START, UNTOLD, type Again, type Copy, type Mailbox, type Run } from './mailbox';
 
 /** The same copy would be dropped again: it has expired, or this client can't have it. Others may. */
 const FOR_GOOD = new Set(['expired', 'too_large', 'no_local']);
@@ -14,11 +14,16 @@ const LOST_AT_ONCE = 50;
 export function dropped(mailbox: Mailbox, { id, reason, copyId }: Extract<Fact, { kind: 'dropped' }>, now: number): Stepped {
   const copy = mailbox.out.get(id);
   // Only what is out counts: an event may come twice, when another copy was sent, or after the acknowledgement of one.
-  if (copy === undefined || (copyId ?? copy.emqxId) !== (copy.emqxId ?? copyId)) return { mailbox, freed: [] };
+  if (copy === undefined || isAnother(copy, copyId)) return { mailbox, freed: [] };
   const out = new Map(mailbox.out);
   out.delete(id);
   const again = FOR_GOOD.has(reason) ? mailbox.again : withAgain(mailbox, [[id, copy]]);
   return { mailbox: nextTry({ ...mailbox, out, again }, now), freed: [id] };
+}
+
+/** The event is about another copy of the message. */
+function isAnother({ emqxId }: Copy, copyId: string | null | undefined): boolean {
+  return copyId !== null && copyId !== undefined && emqxId !== null && emqxId !== UNTOLD && copyId !== emqxId;
 }
 
 /** With nothing out no acknowledgement will ask for more: one is tried after a while, and after some vain tries no more. */

@@ -54,6 +54,9 @@ export interface Session {
   readonly filters: readonly string[];
 }
 
+/** EMQX 4 does not tell the ids of what it publishes. */
+export const UNTOLD = '';
+
 export interface Copy {
   readonly topic: string;
   readonly qos: QoS;
@@ -62,7 +65,7 @@ export interface Copy {
   readonly filter: string;
   /** ms, our clock. */
   readonly sentAt: number;
-  /** EMQX's id of the copy; null: EMQX's answer was lost, it may not have it at all. */
+  /** EMQX's id of the copy; UNTOLD: EMQX has it; null: EMQX's answer was lost, it may not have it at all. */
   readonly emqxId: string | null;
   /** EMQX did not have it when it was asked last. */
   readonly isMissing: boolean;

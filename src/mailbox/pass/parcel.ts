@@ -16,7 +16,7 @@ export interface Parcel {
 export interface Delivered {
   /** Now unacknowledged in EMQX, or perhaps. */
   readonly copies: readonly [string, Copy][];
-  /** EMQX has them, and nobody will acknowledge them (QoS 0). */
+  /** EMQX has them, and no acknowledgement is waited for (QoS 0, or settle: delivered). */
   readonly unclocked: readonly Message[];
   /** Somebody else is being sent some of them. */
   readonly isBlocked: boolean;
@@ -43,6 +43,11 @@ export interface Load {
 
 export function isAcked({ qos }: Message, run: Run): boolean {
   return Math.min(qos, run.qos) > 0;
+}
+
+/** Whether the copy is out until its acknowledgement is told: at QoS 0, and under the policy `settle: delivered`, EMQX having taken it is enough. */
+export function awaitsAck(message: Message, run: Run, { settle }: Policy): boolean {
+  return settle === 'acknowledged' && isAcked(message, run);
 }
 
 /** What fails for one mailbox fails for it alone. */

@@ -8,7 +8,7 @@ import { taken } from '../box/plan';
 import { GRACE_MS } from '../times';
 import { PageSize, RunReader, type Reading, type ReaderDeps } from './reader';
 import type { Seat } from './seat';
-import type { Delivered, Parcel } from './parcel';
+import { awaitsAck, type Delivered, type Parcel } from './parcel';
 import type { Sender } from './sender';
 
 /** Runs that are read at a time: a page has about a megabyte at most. */
@@ -18,7 +18,7 @@ const FLUSH_MESSAGES = 500;
 const FLUSH_BYTES = 8 * 1024 * 1024;
 /** A pass sends for so long at most; what is left comes in another one, behind what has arrived meanwhile (budget). ms. */
 const PASS_MS = 1_000;
-/** QoS 0 is not acknowledged: so many messages or bytes go at once, and the next ones after a pause: about 1,000 a second, far below what fills EMQX's session queue. */
+/** QoS 0 is not acknowledged, and under `settle: delivered` no acknowledgement is waited for: so many messages or bytes go at once, and the next ones after a pause: about 1,000 a second, far below what fills EMQX's session queue. */
 const UNCLOCKED = 100;
 const UNCLOCKED_BYTES = 1024 * 1024;
 export const PAUSE_MS = 100;
@@ -31,7 +31,7 @@ export interface RoundsDeps extends ReaderDeps {
 /** A seat's work of this pass. */
 interface Work {
   reader: { readonly run: string; readonly reader: RunReader } | null;
-  /** Sent at QoS 0. */
+  /** Sent without waiting for an acknowledgement. */
   messages: number;
   bytes: number;
   /** It has read enough for this pass. */
@@ -174,10 +174,11 @@ function roomAtQos0({ messages, bytes }: Work, { window }: Policy): number {
 /** What nobody acknowledges is cut off where it becomes too much for one time. */
 function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
   let { bytes } = work;
-  const count = parcel.messages.findIndex(({ qos, payload }) => {
+  const count = parcel.messages.findIndex((message) => {
     const isFull = bytes >= UNCLOCKED_BYTES;
-    if (Math.min(qos, parcel.run.qos) === 0) bytes += payload.length;
-    return isFull && Math.min(qos, parcel.run.qos) === 0;
+    const isUnclocked = !awaitsAck(message, parcel.run, parcel.policy);
+    if (isUnclocked) bytes += message.payload.length;
+    return isFull && isUnclocked;
   });
   const last = parcel.messages[count - 1];
   if (count < 1 || last === undefined) return { parcel, cursor };

@@ -2,7 +2,7 @@ import type { Delivery, PublishOutcome } from '../../emqx/api';
 import { RetryableError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
 import { inboxTopic, splitShare } from '../../mqtt/topic';
-import { isGroup, type Copy, type Run } from '../box/mailbox';
+import { isGroup, UNTOLD, type Copy, type Run } from '../box/mailbox';
 import type { Claims } from '../claims';
 import { deliveryOf } from '../delivery';
 import type { RetainedIds } from '../retained/retained-ids';
@@ -10,7 +10,7 @@ import type { Address } from '../signature';
 import { GRACE_MS } from '../times';
 import { Claiming } from './claiming';
 import type { SenderDeps } from './deps';
-import { isAcked, type Delivered, type Load, type Parcel } from './parcel';
+import { awaitsAck, type Delivered, type Load, type Parcel } from './parcel';
 import type { Seat } from './seat';
 import { Settling } from './settling';
 
@@ -80,15 +80,15 @@ export class Sender {
 
   private async note(load: Load, outcomes: readonly PublishOutcome[], sentAt: number, results: Map<Parcel, Delivered>): Promise<void> {
     const { parcel, due, once } = load;
-    const { run, seat } = parcel;
+    const { run, seat, policy } = parcel;
     const of = (result: PublishOutcome['result']) => due.filter((_, i) => outcomes[i]?.result === result);
     try {
       const delivered = of('delivered');
-      const unclocked = delivered.filter((message) => !isAcked(message, run));
+      const unclocked = delivered.filter((message) => !awaitsAck(message, run, policy));
       const copies = due.flatMap((message, i): [string, Copy][] => {
         const outcome = outcomes[i];
-        if (!isAcked(message, run) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
-        return [[message.id, copyOf(message, run, sentAt, outcome.result === 'delivered' ? outcome.id : null)]];
+        if (!awaitsAck(message, run, policy) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
+        return [[message.id, copyOf(message, run, sentAt, outcome.result === 'delivered' ? (outcome.id ?? UNTOLD) : null)]];
       });
       results.set(parcel, { ...emptyResult(load), copies, unclocked, isOver: load.isOver || of('no-subscribers').length > 0 });
       this.deps.metrics.messagesDelivered.inc(delivered.length);
@@ -109,7 +109,7 @@ export class Sender {
     const topic = toInbox ? inboxTopic(run.clientid, message.topic) : message.topic;
     // Others may be subscribed to the topic with a greater QoS; EMQX takes the lesser of both for each of them.
     const qos = toInbox ? (Math.min(message.qos, run.qos) as Message['qos']) : message.qos;
-    return deliveryOf(message, { topic, qos, now }, this.deps.signer, addressOf(seat, run, toInbox));
+    return { ...deliveryOf(message, { topic, qos, now }, this.deps.signer, addressOf(seat, run, toInbox)), clientid: run.clientid };
   }
 
 }

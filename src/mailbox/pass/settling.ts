@@ -6,9 +6,9 @@ import type { Claims } from '../claims';
 import type { RetainedIds } from '../retained/retained-ids';
 import { TOMBSTONE_MS } from '../times';
 import type { SenderDeps } from './deps';
-import { isAcked, type Parcel } from './parcel';
+import { awaitsAck, isAcked, type Parcel } from './parcel';
 
-/** What is done when nobody will acknowledge a message: at QoS 0, or since EMQX refuses it. */
+/** What is done when nobody will acknowledge a message: at QoS 0, under `settle: delivered`, or because EMQX refuses it. */
 export class Settling {
   constructor(
     private readonly deps: SenderDeps,
@@ -17,8 +17,8 @@ export class Settling {
   ) {}
 
   /** The topic's retained message where nobody acknowledges it: EMQX sent it on the subscription. Whoever acknowledges is asked by waiting (RunReader). */
-  async sentByEmqx({ messages, run }: Parcel): Promise<Message | null> {
-    const unacknowledged = messages.filter((message) => message.retain && !isAcked(message, run));
+  async sentByEmqx({ messages, run, policy }: Parcel): Promise<Message | null> {
+    const unacknowledged = messages.filter((message) => message.retain && !awaitsAck(message, run, policy));
     const [first] = unacknowledged;
     if (first === undefined || splitShare(run.filter).group !== null) return null;
     const newest = await this.retained.idOf(first.topic);
@@ -36,9 +36,10 @@ export class Settling {
     }
   }
 
-  /** Nobody acknowledges a QoS 0 delivery: under this policy EMQX having taken it is enough (promise 16). */
-  async settle({ seat, run, policy }: Parcel, messages: readonly Message[]): Promise<void> {
-    if (policy.qos0 !== 'settle' || messages.length === 0) return;
+  /** Nobody acknowledges a QoS 0 delivery: under this policy EMQX having taken it is enough (promise 16). Under `settle: delivered` it is for all others. */
+  async settle({ seat, run, policy }: Parcel, taken: readonly Message[]): Promise<void> {
+    const messages = taken.filter((message) => policy.qos0 === 'settle' || isAcked(message, run));
+    if (messages.length === 0) return;
     const filters = [splitShare(run.filter).filter].filter(isWildcard);
     if (policy.mode === 'pubsub') await seat.read(messages.map(({ topic, id }) => ({ topic, id, filters })));
     else await this.remove(messages, this.deps.now() + TOMBSTONE_MS);

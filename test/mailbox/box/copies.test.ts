@@ -1,4 +1,5 @@
 import { GRACE_MS, ON_ITS_WAY_MS } from '../../../src/mailbox/times';
+import { UNTOLD } from '../../../src/mailbox/box/mailbox';
 import { Box, NOW, acked, again, connected, copy, disconnected, dropped, due, gated, mailbox, outOf, resent, run, sent, session, subscribed, told, unsubscribed, view } from './build';
 
 const done = { cursor: null } as const;
@@ -113,6 +114,11 @@ describe('a copy that EMQX drops', () => {
     const unknown = new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: null })]]) }));
     expect(unknown.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'any' }).ids).toEqual([]);
     expect(new Box(mailbox({ out: outOf('1') })).learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: null }).ids).toEqual([]);
+  });
+
+  it('may be any of which EMQX did not tell the id (EMQX 4)', () => {
+    const box = new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: UNTOLD })]]) }));
+    expect(box.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'any' }).ids).toEqual([]);
   });
 
   it.each(['expired', 'too_large', 'no_local'])('for good (%s) is not sent again', (reason) => {
