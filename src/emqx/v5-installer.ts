@@ -100,8 +100,9 @@ export class InstallerV5 implements RuleInstaller {
       what: label(piece),
       fields,
       carryOut: async () => {
-        const body = piece.body(present);
-        await (present === null ? this.resources.create(kind, name, body) : this.resources.update(kind, name, body));
+        if (present === null) await this.resources.create(kind, name, piece.body(null));
+        // Read once more: what the operator has changed beside it, while the command waited for an answer, stays.
+        else await this.resources.update(kind, name, piece.body((await this.resources.get(kind, name)) ?? present));
         const [wrong] = piece.differences(await this.resources.get(kind, name));
         if (wrong !== undefined) throw new RefusedError(`EMQX took the ${label(piece)} and has not kept it so: ${wrong.path} is ${wrong.from ?? 'not set'}, and not ${wrong.to ?? 'absent'}`);
       },

@@ -29,7 +29,7 @@ export class ResourcesV5 {
   /** null: EMQX has none of this name. */
   get(kind: Kind, name: string): Promise<Json | null> {
     return this.read(pathOf(kind, name), (answer) => {
-      if (answer.status === 404 && codeOf(answer.body) === 'NOT_FOUND') return null;
+      if (answer.status === 404 && codeOf(answer.body) === 'NOT_FOUND' && !isUnknownPath(answer)) return null;
       return objectIn(answer, this.http.shownUrl);
     });
   }
@@ -117,9 +117,15 @@ function pathOf(kind: Kind, name: string): string {
   return `/${kind}s/${pathSegment(kind === 'rule' ? name : `http:${name}`)}`;
 }
 
+/** EMQX gives a path that it does not have the same code as a resource that it does not have (emqx_dashboard_not_found). */
+function isUnknownPath({ status, body }: HttpAnswer): boolean {
+  const json = parseJson(body);
+  return status === 404 && isObject(json) && json['message'] === 'Request Path Not Found';
+}
+
 function objectIn(answer: HttpAnswer, url: string): Json {
   const json = parseJson(answer.body);
-  if (answer.status === 404 && codeOf(answer.body) !== 'NOT_FOUND') throw new RefusedError(`${url} has no connectors and actions: this needs EMQX 5.4 or later`);
+  if (isUnknownPath(answer)) throw new RefusedError(`${url} has no connectors and actions: this needs EMQX 5.4 or later`);
   if (answer.status !== 200 || !isObject(json)) throw rejected(answer, url);
   return json;
 }

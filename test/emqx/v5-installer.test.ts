@@ -81,6 +81,15 @@ describe('the installer for EMQX 5', () => {
     expect(await installer.plan(wanted({ token: TOKEN }))).toEqual([]);
   });
 
+  it('keeps what the operator changes while the command waits for an answer', async () => {
+    await install();
+    const changes = await installer.plan(wanted({ url: 'http://elsewhere:8480' }));
+    const { connectors, actions, rules } = emqx.rest.installed;
+    emqx.rest.installed = { connectors: { offline_store: { ...connectors['offline_store'], pool_size: 64 } }, actions, rules };
+    await carryOut(changes);
+    expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({ url: 'http://elsewhere:8480', pool_size: 64 });
+  });
+
   it('sees a token that has changed, never shows it, and keeps one that it is not given', async () => {
     await install();
     const first = await installer.plan(wanted({ token: TOKEN }));
@@ -183,7 +192,7 @@ describe('the installer for EMQX 5', () => {
   });
 
   it('needs EMQX 5.4', async () => {
-    emqx.rest.spoiled = { route: /connectors/, outage: 404 };
+    emqx.rest.hasConnectors = false;
     await expect(installer.plan(wanted())).rejects.toThrow('this needs EMQX 5.4 or later');
   });
 

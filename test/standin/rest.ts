@@ -52,6 +52,8 @@ export class Rest {
   lost: Record<string, number> = {};
   /** Whether the status of connectors and actions is looked up; otherwise each is connected. */
   checksConnectors = false;
+  /** EMQX before 5.4 has neither connectors nor actions. */
+  hasConnectors = true;
   /** EMQX before 5.7 has no POST /rules/{id}/test. */
   testsRules = true;
   /** A request by method and path that is answered well and has no effect, as EMQX 6.2 answers PUT /configs with JSON. */
@@ -132,7 +134,7 @@ export class Rest {
     if (clients !== null) return clients;
     const rules = answerRules(this.installed, query === '' ? route : `${route}?${query}`, (action) => this.countsOf(action));
     if (rules !== null) return rules;
-    const one = answerOne(this.installed, route, () => parse(body) as Json);
+    const one = this.hasConnectors ? answerOne(this.installed, route, () => parse(body) as Json) : null;
     if (one !== null) return this.write(route, one);
     const [, tested] = /^POST \/rules\/([^/]+)\/test$/.exec(route) ?? [];
     if (tested !== undefined && this.testsRules) return this.testRule(decodeURIComponent(tested), parse(body) as Json);
