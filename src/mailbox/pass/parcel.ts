@@ -41,8 +41,15 @@ export interface Load {
   isOver: boolean;
 }
 
-export function isAcked({ qos }: Message, run: Run): boolean {
-  return Math.min(qos, run.qos) > 0;
+/** What tells that the client has the message: its acknowledgement, or where there will be none, what the policy says of QoS 0. */
+export function fateOf({ qos }: Message, { seat, run, policy }: Pick<Parcel, 'seat' | 'run' | 'policy'>): 'acknowledged' | Policy['qos0'] {
+  if (Math.min(qos, run.qos) === 0) return policy.qos0;
+  // EMQX has it on disk for the client, and never tells of the acknowledgement.
+  return seat.mailbox.session?.isDurable === true ? 'settle' : 'acknowledged';
+}
+
+export function isAcked(message: Message, parcel: Pick<Parcel, 'seat' | 'run' | 'policy'>): boolean {
+  return fateOf(message, parcel) === 'acknowledged';
 }
 
 /** What fails for one mailbox fails for it alone. */

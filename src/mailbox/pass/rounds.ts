@@ -8,7 +8,7 @@ import { taken } from '../box/plan';
 import { GRACE_MS } from '../times';
 import { PageSize, RunReader, type Reading, type ReaderDeps } from './reader';
 import type { Seat } from './seat';
-import type { Delivered, Parcel } from './parcel';
+import { isAcked, type Delivered, type Parcel } from './parcel';
 import type { Sender } from './sender';
 
 /** Runs that are read at a time: a page has about a megabyte at most. */
@@ -174,10 +174,11 @@ function roomAtQos0({ messages, bytes }: Work, { window }: Policy): number {
 /** What nobody acknowledges is cut off where it becomes too much for one time. */
 function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
   let { bytes } = work;
-  const count = parcel.messages.findIndex(({ qos, payload }) => {
+  const count = parcel.messages.findIndex((message) => {
     const isFull = bytes >= UNCLOCKED_BYTES;
-    if (Math.min(qos, parcel.run.qos) === 0) bytes += payload.length;
-    return isFull && Math.min(qos, parcel.run.qos) === 0;
+    if (isAcked(message, parcel)) return false;
+    bytes += message.payload.length;
+    return isFull;
   });
   const last = parcel.messages[count - 1];
   if (count < 1 || last === undefined) return { parcel, cursor };

@@ -84,10 +84,10 @@ export class Sender {
     const of = (result: PublishOutcome['result']) => due.filter((_, i) => outcomes[i]?.result === result);
     try {
       const delivered = of('delivered');
-      const unclocked = delivered.filter((message) => !isAcked(message, run));
+      const unclocked = delivered.filter((message) => !isAcked(message, parcel));
       const copies = due.flatMap((message, i): [string, Copy][] => {
         const outcome = outcomes[i];
-        if (!isAcked(message, run) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
+        if (!isAcked(message, parcel) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
         return [[message.id, copyOf(message, run, sentAt, outcome.result === 'delivered' ? outcome.id : null)]];
       });
       results.set(parcel, { ...emptyResult(load), copies, unclocked, isOver: load.isOver || of('no-subscribers').length > 0 });
