@@ -122,6 +122,6 @@ function timeOf(json: Record<string, unknown>, key: string): number {
 const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
 
 /** Its placeholders are filled in; null, '' or the string "undefined" where there is none. */
-function mountpointOf({ mountpoint }: Record<string, unknown>): { mountpoint?: string } {
+export function mountpointOf({ mountpoint }: Record<string, unknown>): { mountpoint?: string } {
   return typeof mountpoint === 'string' && mountpoint !== '' && mountpoint !== 'undefined' ? { mountpoint } : {};
 }

@@ -57,5 +57,6 @@ function wildcardProblem(filter: string): string | null {
 
 /** @returns what is wrong with the text as a filter of topics (no `$share/...`), or null. */
 export function plainFilterProblem(filter: string): string | null {
+  if (filter.startsWith('$exclusive/')) return 'must not be an exclusive subscription: leave $exclusive/ out';
   return filter.startsWith('$share/') ? 'must not be a shared subscription: leave $share/{group}/ out' : filterProblem(filter);
 }

@@ -1,4 +1,6 @@
 import type { IClientOptions } from 'mqtt';
+import { publishEvent } from '../support/events';
+import { newId } from '../support/messages';
 import { waitFor } from '../support/wait';
 import type { Stage, Suite } from './stage';
 
@@ -12,7 +14,7 @@ export const brokers: Suite = {
 function tests(stage: Stage): void {
   const texts = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
   const publish = async (topic: string, count: number) => {
-    for (const text of texts(count)) await stage.world.publish(topic, text);
+    await stage.world.post(texts(count).map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) })));
     await stage.world.storedCount(count);
   };
   const idOf = (name: string) => name.replace(/\W/g, '-');
@@ -112,7 +114,7 @@ function tests(stage: Stage): void {
       await world.quiet();
       await world.timePasses();
       expect([world.delivered, await world.stored('t/jobs')]).toMatchObject([[], [{}, {}, {}]]);
-      expect(await (await world.request('GET', '/v1/dead-letters')).json()).toMatchObject({ dead_letters: [] });
+      expect(await (await world.request('GET', '/v1/dead-letters')).json()).toMatchObject({ letters: [] });
     });
   });
 
