@@ -78,7 +78,7 @@ describe('the watch over what EMQX retains', () => {
 
   it('is done by one of several processes', async () => {
     const { watch, steps } = subject();
-    const all = ['one', 'two', 'three'].map(watch);
+    const all = ['one', 'two', 'three'].map((owner) => watch(owner));
     for (let i = 0; i < 3; i++) await Promise.all(all.map((each) => each.check()));
     expect(steps).toHaveLength(2);
   });
