@@ -26,7 +26,7 @@ function tests(stage: Stage): void {
     const CLEAN: IClientOptions = { protocolVersion: 5, clean: true, properties: { sessionExpiryInterval: 300 } };
     const PERSISTENT: IClientOptions = { ...CLEAN, clean: false };
 
-    // The guards: mayBeDurable in freshness.ts (the first), fateOf in parcel.ts.
+    // The guards: mayBeDurable in freshness.ts (of the first), fateOf in parcel.ts.
     it.each([
       ['a new session', CLEAN, 't/durable/new'],
       ['a session that is asked for', PERSISTENT, 't/durable/asked'],
@@ -86,7 +86,7 @@ function tests(stage: Stage): void {
     expect(refusals).toBeLessThan(0);
   });
 
-  // The guard: NotDispatchedError in Publisher.
+  // Within one bulk the guard is NotDispatchedError in Publisher (publish.test.ts); a lane's jobs are told apart by Consumer.
   it('promise 20: a client whose connection takes nothing holds up nobody', async () => {
     const { world } = stage;
     for (const topic of ['t/stuck/1', 't/stuck/2']) await world.publish(topic, topic);
@@ -105,6 +105,7 @@ function tests(stage: Stage): void {
   });
 
   describe("EMQX 6's message queues", () => {
+    // The guard: the look for `$queue/` in events.ts.
     it('where they run the name of a queue is left alone', async () => {
       const { world } = stage;
       await publish('t/jobs', 3);
