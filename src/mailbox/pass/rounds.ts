@@ -175,9 +175,8 @@ function roomAtQos0({ messages, bytes }: Work, { window }: Policy): number {
 function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
   let { bytes } = work;
   const count = parcel.messages.findIndex((message) => {
-    const isFull = bytes >= UNCLOCKED_BYTES;
-    if (isAcked(message, parcel)) return false;
-    bytes += message.payload.length;
+    const isFull = bytes >= UNCLOCKED_BYTES && !isAcked(message, parcel);
+    if (!isAcked(message, parcel)) bytes += message.payload.length;
     return isFull;
   });
   const last = parcel.messages[count - 1];
