@@ -475,7 +475,7 @@ export interface components {
             timestamp: components["schemas"]["Time"];
         };
         /**
-         * @description A client connected; `connected_at`, or else `timestamp`, says when. `clean_start`, `expiry_interval` and `rule_set` may hold
+         * @description A client connected; `connected_at`, or else `timestamp`, says when. `clean_start`, `expiry_interval`, `mountpoint` and `rule_set` may hold
          *     anything: a value that is not one of those described counts as absent, and the event is accepted all the same.
          */
         ClientConnected: {
@@ -501,6 +501,13 @@ export interface components {
              * @example undefined
              */
             expiry_interval?: unknown;
+            /**
+             * @description A string, what EMQX's listener puts before the client's topic filters, placeholders filled in; "undefined" when it has none. When
+             *     the property is absent, EMQX is asked before subscriptions are made again.
+             * @example undefined
+             * @example site-7/
+             */
+            mountpoint?: unknown;
             /**
              * @description The shipped rule that sent the event, a constant in its SQL. From `offline-messages` and `offline-only` the event tells about the
              *     session only; from any other, and when it is absent (`SELECT *`), it also means client state and subscriptions that are made again.

@@ -1,5 +1,5 @@
 import type { Config } from '../config/config';
-import type { EmqxApi } from '../emqx/api';
+import { ForbiddenError, NoSuchPathError, type EmqxApi } from '../emqx/api';
 import type { Inspection } from '../emqx/inspection';
 import { isOurs, reviewRule, reviewTogether, shippedAs, type Flaw, type ReviewContext } from '../emqx/rule-review';
 import { tokenPrint } from '../emqx/token-print';
@@ -16,13 +16,47 @@ export async function* checkBroker(emqx: EmqxApi, config: Config): AsyncGenerato
   if (!isOk) return yield problem('emqx', detail, 'nothing can be delivered until then; messages stay stored');
   yield ok('emqx', detail);
   if (emqx.inspection === undefined) return;
-  for (const check of [checkClock(emqx.inspection), checkRules(emqx.inspection, config), checkRetainer(emqx, config)]) {
+  const { inspection } = emqx;
+  const checks: readonly [string, () => Promise<Finding[]>][] = [
+    ['clock', () => checkClock(inspection)],
+    ['rules', () => checkRules(inspection, config)],
+    ['retainer', () => checkRetainer(emqx, config)],
+    ['clients', () => checkClients(inspection, config)],
+    ['queues', () => checkQueues(emqx)],
+  ];
+  for (const [about, check] of checks) {
     try {
-      yield* await check;
+      yield* await check();
     } catch (error) {
-      yield problem('emqx', errorText(error), 'the API key needs the role administrator; EMQX 5.4 or later');
+      yield failureOf(about, error);
     }
   }
+}
+
+/** Deliveries need few paths of EMQX's REST API; that this one is closed, or not there, says nothing against them. */
+function failureOf(about: string, error: unknown): Finding {
+  const isClosed = error instanceof ForbiddenError || error instanceof NoSuchPathError;
+  if (!isClosed) return problem('emqx', errorText(error), 'the API key needs the role administrator; EMQX 5.4 or later');
+  return warning(about, `can't be looked at: ${errorText(error)}`, 'run the doctor with a key of the role administrator, where EMQX has one; deliveries do not need it');
+}
+
+/** What EMQX does with some clients' sessions and topics, and does not tell of. */
+async function checkClients(inspection: Inspection, { policies }: Config): Promise<Finding[]> {
+  const { count, durable, mounted } = await inspection.clients();
+  const inboxes = policies.some(({ mode, deliverTo }) => mode !== 'off' && deliverTo === 'inbox');
+  return [
+    ...(durable > 0
+      ? [warning('clients', `${durable} of ${count} have a durable session: EMQX tells of no acknowledgement, so what EMQX has taken for them counts as delivered`, 'use rules/emqx5/offline-only.json for their topics (docs/semantics.md)')]
+      : []),
+    ...(mounted !== null && inboxes
+      ? [problem('clients', `EMQX puts ${JSON.stringify(mounted.mountpoint)} before the topics of ${JSON.stringify(mounted.clientid)}: nothing that is sent to the inbox of such a client arrives`, 'set deliverTo to topic for their topics, or take the mountpoint from the listener')]
+      : []),
+  ];
+}
+
+async function checkQueues(emqx: EmqxApi): Promise<Finding[]> {
+  if ((await emqx.messageQueues?.()) !== true) return [];
+  return [warning('queues', "EMQX's message queues run: what this server delivers reaches no queue, and a subscription to $queue/... starts no delivery", 'let the topics of queues match no policy (mode off), since EMQX keeps their messages')];
 }
 
 async function checkClock(inspection: Inspection): Promise<Finding[]> {

@@ -39,6 +39,11 @@ export interface EmqxApi {
   /** Absent: this broker's REST API can't tell which rules there are. */
   readonly inspection?: Inspection;
   /**
+   * Whether EMQX 6's message queues run: `$queue/{name}` is then the name of a queue, and no shared subscription. Absent: this broker has none. May be a
+   * minute old.
+   */
+  messageQueues?(signal?: AbortSignal): Promise<boolean>;
+  /**
    * Any number of subscriptions for one client, in bulks of a bounded size; otherwise as `subscribe`. What EMQX will never make is named
    * in `refused`, and the others are made. Harmless when done twice.
    */
@@ -102,6 +107,8 @@ export interface SessionView {
   /** How many messages wait, and how many are sent and not acknowledged. EMQX 6: both may be up to 15 s old. */
   readonly queued: number;
   readonly inflight: number;
+  /** What EMQX puts before the client's topics and topic filters, those that REST subscribes for it included; absent: nothing. */
+  readonly mountpoint?: string;
 }
 
 export type HeldView =
@@ -135,4 +142,14 @@ export interface SubscribeResult {
 /** EMQX refuses our key. Retryable, since an operator repairs it (or EMQX restores it) without us; the message never holds the secret. */
 export class AuthError extends RetryableError {
   override readonly name: string = 'AuthError';
+}
+
+/** A 403: EMQX knows the key, and its role, scopes or namespace do not allow this one path. Others may be allowed. */
+export class ForbiddenError extends AuthError {
+  override readonly name: string = 'ForbiddenError';
+}
+
+/** A 404 without a code that we know: EMQX_URL is wrong, or this EMQX does not have the path (EMQX Serverless has few). */
+export class NoSuchPathError extends RetryableError {
+  override readonly name: string = 'NoSuchPathError';
 }

@@ -28,6 +28,8 @@ export interface HttpAnswer {
   readonly body: string;
   /** The header. */
   readonly date?: string;
+  /** What it answers, for messages: `GET /nodes`. */
+  readonly request?: string;
 }
 
 /** EMQX drops idle connections after 60 s; we drop them first, or a publish would be sent into a closing one. */

@@ -5,6 +5,18 @@ export interface Inspection {
 
   /** Every rule with an HTTP action, with what the action and its connector do. */
   rules(): Promise<InstalledRule[]>;
+
+  /** A look at some clients. */
+  clients(): Promise<ClientsView>;
+}
+
+export interface ClientsView {
+  /** How many were looked at: 1,000 at most. */
+  readonly count: number;
+  /** How many of them have a durable session. */
+  readonly durable: number;
+  /** One that EMQX puts a mountpoint before the topics of; null: there is none. */
+  readonly mounted: { readonly clientid: string; readonly mountpoint: string } | null;
 }
 
 export interface InstalledRule {

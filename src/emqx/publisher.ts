@@ -18,6 +18,9 @@ export interface PublisherDeps {
 /** EMQX answered 500 with an empty body: its handler crashed. */
 class CrashedError extends RetryableError {}
 
+/** EMQX has published what it could, and could not hand the others over to anybody: their clients are overloaded or just ending. */
+class NotDispatchedError extends RetryableError {}
+
 /** A message on its way, its outcome filled in as answers come. */
 interface Item {
   readonly message: EncodedMessage;
@@ -31,9 +34,18 @@ export class Publisher {
   /** Trouble after the first bulk does not hide what became of the others: every message has its outcome then. */
   async publish(messages: readonly Delivery[], signal: AbortSignal): Promise<PublishOutcome[]> {
     const outcomes: PublishOutcome[] = [];
+    const stuck = new Map<string, RetryableError>();
     for (const bulk of bulksOf(messages, this.deps.encode)) {
-      const items = bulk.map((message): Item => ({ message, outcome: null }));
+      const from = outcomes.length;
+      const topicOf = (i: number): string => messages[from + i]?.topic ?? '';
+      const items = bulk.map((message, i): Item => ({ message, outcome: unsentIf(stuck.get(topicOf(i))) }));
       const trouble = await this.settle(items, signal).then(() => null, asRetryable);
+      if (trouble instanceof NotDispatchedError) {
+        // The clients of these topics alone have to wait. What follows of a topic must not overtake what is unsent (promise 6).
+        for (const [i, { outcome }] of items.entries()) if (outcome === null) stuck.set(topicOf(i), trouble);
+        outcomes.push(...items.map(({ outcome }) => outcome ?? { result: 'unsent' as const, error: trouble }));
+        continue;
+      }
       if (trouble === null) {
         outcomes.push(...items.flatMap(({ outcome }) => outcome ?? []));
         continue;
@@ -48,6 +60,7 @@ export class Publisher {
   }
 
   private async settle(items: readonly Item[], signal: AbortSignal): Promise<void> {
+    if (items.every(({ outcome }) => outcome !== null)) return;
     const refusal = await this.send(items, signal);
     if (refusal === null) return;
     const rest = items.filter(({ outcome }) => outcome === null);
@@ -86,7 +99,7 @@ export class Publisher {
       throw new CrashedError('EMQX answered 500 with an empty body');
     }
     for (const [i, item] of open.entries()) item.outcome = answer.outcomes[i] ?? null;
-    if (open.some(({ outcome }) => outcome === null)) throw new RetryableError(answer.trouble ?? 'EMQX answered 503: failed_to_dispatch');
+    if (open.some(({ outcome }) => outcome === null)) throw new NotDispatchedError(answer.trouble ?? 'EMQX answered 503: failed_to_dispatch');
     return null;
   }
 }
@@ -95,4 +108,8 @@ export class Publisher {
 function asRetryable(error: unknown): RetryableError {
   if (error instanceof RetryableError) return error;
   throw error;
+}
+
+function unsentIf(error: RetryableError | undefined): PublishOutcome | null {
+  return error === undefined ? null : { result: 'unsent', error };
 }

@@ -29,7 +29,7 @@ export function ruleSql(name: RuleName, topics: readonly string[]): string {
       return clientStateSql();
     case 'full':
       return messageSql(name, 'message.publish', topics, {
-        columns: ['node', 'disconnected_at'],
+        columns: ['node', 'disconnected_at', 'mountpoint'],
         sources: ['$events/session_unsubscribed', '$events/client_disconnected'],
         events: ['session.unsubscribed', 'client.disconnected'],
       });
@@ -84,7 +84,7 @@ function messageSql(name: RuleName, kept: Kept, filters: readonly string[], more
 }
 
 function clientStateSql(): string {
-  const columns = ['event', 'clientid', 'username', 'topic', 'qos', 'node', ...SESSION, 'disconnected_at', 'timestamp', ruleSet('client-state')];
+  const columns = ['event', 'clientid', 'username', 'topic', 'qos', 'node', ...SESSION, 'disconnected_at', 'mountpoint', 'timestamp', ruleSet('client-state')];
   const sources = ['client_connected', 'client_disconnected', 'session_subscribed', 'session_unsubscribed'];
   return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"$events/${source}"`).join(', ')}`;
 }

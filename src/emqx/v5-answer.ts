@@ -1,6 +1,6 @@
 import { RetryableError } from '../base/errors';
 import type { Health } from '../base/health';
-import { AuthError, type PublishOutcome } from './api';
+import { AuthError, ForbiddenError, NoSuchPathError, type PublishOutcome } from './api';
 import type { HttpAnswer } from './http';
 
 /** What EMQX 5 answered to a publish of one or several messages. */
@@ -13,6 +13,8 @@ export type PublishAnswer =
   | { readonly kind: 'crashed' };
 
 const NO_MATCHING_SUBSCRIBERS = 16;
+
+const WRONG_BASE = "is it EMQX 5's REST base (http://host:18083/api/v5)?";
 
 /** Reasons go into logs and dead letters; EMQX quotes what it could not read, payloads included. */
 const MAX_REASON = 300;
@@ -80,15 +82,21 @@ export function readNodesAnswer(answer: HttpAnswer, url: string): Health {
 
 /** The error for an answer that settles nothing: the key is refused, or the same request may succeed later. */
 export function rejected(answer: HttpAnswer, url: string): RetryableError {
-  const { status } = answer;
+  const { status, request } = answer;
   if (status === 401 || status === 403) {
-    const advice = status === 401 ? "compare both with System > API Key in EMQX's dashboard" : 'the key needs the role administrator';
-    return new AuthError(`EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX (${status} ${codeOf(answer.body) ?? 'no code'}); ${advice}`);
+    const refused = `EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX (${status} ${codeOf(answer.body) ?? 'no code'})`;
+    if (status === 401) return new AuthError(`${refused}; compare both with System > API Key in EMQX's dashboard`);
+    return new ForbiddenError(`${refused} for ${request ?? 'this request'}; give the key a role, and scopes, that allow it`);
   }
-  if (status === 404 || (status >= 300 && status < 400)) {
-    return new RetryableError(`EMQX_URL: ${url} answered ${status}: is it EMQX 5's REST base (http://host:18083/api/v5)?`);
-  }
+  if (status === 404) return new NoSuchPathError(`EMQX_URL: ${url} answered 404${request === undefined ? '' : ` to ${request}`}: ${WRONG_BASE}`);
+  if (status >= 300 && status < 400) return new RetryableError(`EMQX_URL: ${url} answered ${status}: ${WRONG_BASE}`);
   return new RetryableError(`EMQX answered ${status}: ${reasonOf(answer)}`);
+}
+
+/** A request as messages show it: client ids and topics are nobody else's business, and may be long. */
+export function shownRequest(method: string, path: string): string {
+  const [plain = ''] = path.split('?');
+  return `${method} ${plain.replace(/^\/clients\/[^/]+/, '/clients/{clientid}').replace(/^(\/mqtt\/retainer\/message|\/actions)\/[^/]+/, '$1/{name}')}`;
 }
 
 /** EMQX's own name for an error, and nothing else: never a text that could quote what we sent. */

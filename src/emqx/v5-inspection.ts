@@ -1,9 +1,11 @@
 import type { HttpAnswer } from './http';
-import type { InstalledAction, InstalledConnector, InstalledRule, Inspection } from './inspection';
+import type { ClientsView, InstalledAction, InstalledConnector, InstalledRule, Inspection } from './inspection';
 import { printIn } from './token-print';
 import { isObject, parseJson, rejected } from './v5-answer';
+import { mountpointOf } from './v5-sessions';
 
 const PAGE = 100;
+const CLIENTS = 1_000;
 
 export interface InspectionV5Deps {
   /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that settles nothing. */
@@ -35,6 +37,13 @@ export class InspectionV5 implements Inspection {
     }
     const rules = (await this.allRules()).map((rule) => ruleOf(rule, actions));
     return rules.filter((rule) => rule.actions.length > 0);
+  }
+
+  async clients(): Promise<ClientsView> {
+    const all = await this.list(`/clients?limit=${CLIENTS}`);
+    const mounted = all.map((json) => ({ clientid: text(json['clientid']), ...mountpointOf(json) })).find(({ mountpoint }) => mountpoint !== undefined);
+    const durable = all.filter((json) => json['durable'] === true).length;
+    return { count: all.length, durable, mounted: mounted?.mountpoint === undefined ? null : { clientid: mounted.clientid, mountpoint: mounted.mountpoint } };
   }
 
   private async allRules(): Promise<Json[]> {

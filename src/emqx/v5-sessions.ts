@@ -95,6 +95,7 @@ export class SessionsV5 {
       durable: json['durable'] === true,
       queued: numberOf(json['mqueue_len']),
       inflight: numberOf(json['inflight_cnt']),
+      ...mountpointOf(json),
     };
   }
 }
@@ -119,3 +120,8 @@ function timeOf(json: Record<string, unknown>, key: string): number {
 }
 
 const numberOf = (value: unknown): number => (typeof value === 'number' ? value : 0);
+
+/** Its placeholders are filled in; null, '' or the string "undefined" where there is none. */
+export function mountpointOf({ mountpoint }: Record<string, unknown>): { mountpoint?: string } {
+  return typeof mountpoint === 'string' && mountpoint !== '' && mountpoint !== 'undefined' ? { mountpoint } : {};
+}

@@ -11,7 +11,8 @@ import { BulkSubscriber } from './v5-bulk';
 import { InspectionV5 } from './v5-inspection';
 import { RetainerV5 } from './v5-retainer';
 import { SessionsV5 } from './v5-sessions';
-import { readNodesAnswer, readPublishAnswer, readSubscribeAnswer } from './v5-answer';
+import { readPublishAnswer, readSubscribeAnswer, rejected, shownRequest } from './v5-answer';
+import { healthOf } from './v5-health';
 
 export interface EmqxV5Options extends HttpOptions {
   /** For one request; default 10 s. */
@@ -26,6 +27,8 @@ export interface EmqxV5Options extends HttpOptions {
 const TIMEOUT_MS = 10_000;
 const HEALTH_TIMEOUT_MS = 3_000;
 const SESSION_TIMEOUT_MS = 2_000;
+/** EMQX's operator seldom turns its message queues on. */
+const QUEUES_AGE_MS = 60_000;
 
 /** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid} and what is under it, GET /nodes, and /mqtt/retainer. */
 export class EmqxV5 implements EmqxApi {
@@ -37,6 +40,7 @@ export class EmqxV5 implements EmqxApi {
   private readonly publisher: Publisher;
   private readonly bulk: BulkSubscriber;
   private readonly sessions: SessionsV5;
+  private queues = { run: false, at: -Infinity };
 
   constructor(private readonly options: EmqxV5Options) {
     this.http = new HttpConnection(options);
@@ -50,7 +54,7 @@ export class EmqxV5 implements EmqxApi {
         const answer = await this.post(messages.length === 1 ? '/publish' : '/publish/bulk', requestBody(messages), signal);
         return readPublishAnswer(answer, messages.length, this.http.shownUrl);
       },
-      isHealthy: async (signal) => (await this.nodes(signal)).ok,
+      isHealthy: async (signal) => (await this.state(signal)).ok,
     });
     this.bulk = new BulkSubscriber({ backoff: this.backoff, post: this.post.bind(this), shownUrl: this.http.shownUrl });
     const sessionTimeoutMs = options.sessionTimeoutMs ?? SESSION_TIMEOUT_MS;
@@ -96,9 +100,21 @@ export class EmqxV5 implements EmqxApi {
     return this.scope.run(signal, (running) => this.bulk.unsubscribe(clientid, filters, running));
   }
 
+  /** EMQX 6: 200 where queues run, 503 where they are not enabled; older versions do not have the path (its source). Where the key may not look, none are expected. */
+  async messageQueues(signal?: AbortSignal): Promise<boolean> {
+    if (Date.now() - this.queues.at < QUEUES_AGE_MS) return this.queues.run;
+    const run = await this.scope.run(signal, async (running) => {
+      const answer = await this.ask('GET', '/message_queues/queues?limit=1', this.options.timeoutMs ?? TIMEOUT_MS, running);
+      if (![200, 400, 403, 404, 503].includes(answer.status)) throw rejected(answer, this.http.shownUrl);
+      return answer.status === 200;
+    });
+    this.queues = { run, at: Date.now() };
+    return run;
+  }
+
   async health(): Promise<Health> {
     try {
-      return await this.scope.run(undefined, (running) => this.nodes(running));
+      return await this.scope.run(undefined, (running) => this.state(running));
     } catch (error) {
       return { ok: false, detail: errorText(error) };
     }
@@ -116,17 +132,20 @@ export class EmqxV5 implements EmqxApi {
 
   /** `timeoutMs` is for each attempt. */
   private getWithin<T>(timeoutMs: number, path: string, read: (answer: HttpAnswer) => T, signal: AbortSignal): Promise<T> {
-    return withRetries(this.backoff, signal, async () => read(await this.http.exchange({ method: 'GET', path, timeoutMs, signal })));
+    return withRetries(this.backoff, signal, async () => read(await this.ask('GET', path, timeoutMs, signal)));
   }
 
   private post(path: string, body: string, signal: AbortSignal): Promise<HttpAnswer> {
-    return this.http.exchange({ method: 'POST', path, body, timeoutMs: this.options.timeoutMs ?? TIMEOUT_MS, signal });
+    return this.ask('POST', path, this.options.timeoutMs ?? TIMEOUT_MS, signal, body);
   }
 
-  /** GET /nodes needs the key, tells the version and touches no client; /status needs no key and so says nothing about it. */
-  private async nodes(signal: AbortSignal): Promise<Health> {
+  private async ask(method: 'GET' | 'POST', path: string, timeoutMs: number, signal: AbortSignal, body?: string): Promise<HttpAnswer> {
+    const answer = await this.http.exchange({ method, path, timeoutMs, signal, ...(body !== undefined && { body }) });
+    return { ...answer, request: shownRequest(method, path) };
+  }
+
+  private state(signal: AbortSignal): Promise<Health> {
     const timeoutMs = this.options.healthTimeoutMs ?? HEALTH_TIMEOUT_MS;
-    const answer = await this.http.exchange({ method: 'GET', path: '/nodes', timeoutMs, signal });
-    return readNodesAnswer(answer, this.http.shownUrl);
+    return healthOf({ get: (path, running) => this.ask('GET', path, timeoutMs, running), shownUrl: this.http.shownUrl }, signal);
   }
 }

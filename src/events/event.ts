@@ -79,6 +79,8 @@ export interface ConnectedEvent extends SessionNews {
   readonly node: string | null;
   /** connected_at */
   readonly at: number;
+  /** What EMQX puts before the client's topics and topic filters; null: nothing; absent: the event does not say. */
+  readonly mountpoint?: string | null;
 }
 
 /** What client.connected says of the client's session. */

@@ -27,12 +27,13 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
   }),
   'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({ type: 'subscribed', clientid, filter: topic, qos: clampQos(qos), at: timestamp }),
   'session.unsubscribed': ({ clientid, topic, timestamp }) => ({ type: 'unsubscribed', clientid, filter: topic, at: timestamp }),
-  'client.connected': ({ clientid, node, connected_at, timestamp, clean_start, expiry_interval, rule_set }) => ({
+  'client.connected': ({ clientid, node, connected_at, timestamp, mountpoint, clean_start, expiry_interval, rule_set }) => ({
     type: 'connected',
     clientid,
     node: given(node) ?? null,
     at: firstTime({ connected_at, timestamp }),
     ...sessionNews({ clean_start, expiry_interval, rule_set }),
+    ...mountpointOf(mountpoint),
   }),
   'client.disconnected': ({ clientid, node, connected_at, disconnected_at, timestamp }) => ({
     type: 'disconnected',
@@ -42,6 +43,12 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
     at: firstTime({ disconnected_at, timestamp }),
   }),
 };
+
+/** Takes any JSON, as sessionNews does: EMQX can be asked. */
+function mountpointOf(mountpoint: unknown): { mountpoint?: string | null } {
+  if (typeof mountpoint === 'string') return { mountpoint: mountpoint === '' || mountpoint === 'undefined' ? null : mountpoint };
+  return mountpoint === null ? { mountpoint } : {};
+}
 
 function publish(body: Schemas['PublishedMessage']): PublishEvent {
   const properties = messageProperties(given(body.pub_props) ?? {}, given(body.correlation_data_base64));

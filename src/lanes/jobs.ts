@@ -41,6 +41,8 @@ export type ClientChange = { readonly clientid: string; readonly at: number } & 
       readonly expiryMs?: number | null;
       /** The event tells of the session alone: neither the client's state is kept nor are its subscriptions made again. */
       readonly sessionOnly?: boolean;
+      /** What EMQX puts before the client's topic filters; null: nothing; absent: unknown. */
+      readonly mountpoint?: string | null;
     }
   | { readonly kind: 'disconnected'; readonly node: string | null; readonly connectedAt: number | null }
   | { readonly kind: 'subscribed'; readonly filter: string; readonly qos: QoS }

@@ -29,12 +29,28 @@ export interface SharedFilter {
   readonly filter: string;
 }
 
-/** Takes `$share/{group}/{filter}` apart, and EMQX's `$queue/{filter}`, a group of its own. */
+const EXCLUSIVE = '$exclusive/';
+
+/**
+ * Takes `$share/{group}/{filter}` apart, and EMQX's `$queue/{filter}`, a group of its own. `$exclusive/{filter}` matches what the filter matches: EMQX removes
+ * the prefix before it tells of a subscription, so that only an operator writes it.
+ */
 export function splitShare(filter: string): SharedFilter {
   const share = /^\$share\/([^/]+)\/(.+)$/s.exec(filter);
   if (share !== null) return { group: share[1] ?? '', filter: share[2] ?? '' };
   if (filter.startsWith('$queue/')) return { group: '$queue', filter: filter.slice('$queue/'.length) };
-  return { group: null, filter };
+  return { group: null, filter: filter.startsWith(EXCLUSIVE) ? filter.slice(EXCLUSIVE.length) : filter };
+}
+
+/** Whether the other one is what EMQX's events call this exclusive subscription. */
+export function isExclusiveOf(exclusive: string, filter: string): boolean {
+  return exclusive === `${EXCLUSIVE}${filter}`;
+}
+
+/** A topic filter as EMQX's events tell it, without what EMQX's listener has put before it: EMQX puts it there again when REST subscribes. */
+export function unmounted(filter: string, mountpoint: string): string {
+  const [, share = '', plain = ''] = /^(\$share\/[^/]+\/|\$queue\/)?(.*)$/s.exec(filter) ?? [];
+  return plain.startsWith(mountpoint) && plain !== mountpoint ? `${share}${plain.slice(mountpoint.length)}` : filter;
 }
 
 export function isWildcard(filter: string): boolean {

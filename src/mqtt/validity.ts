@@ -31,7 +31,7 @@ export function filterProblem(filter: string): string | null {
   const problem = stringProblem(filter);
   if (problem !== null) return problem;
   if (filter.startsWith('$share/')) return shareProblem(filter);
-  if (filter.startsWith('$queue/')) return wildcardProblem(filter.slice('$queue/'.length));
+  for (const prefix of ['$queue/', '$exclusive/']) if (filter.startsWith(prefix)) return wildcardProblem(filter.slice(prefix.length));
   return wildcardProblem(filter);
 }
 
@@ -46,7 +46,7 @@ function shareProblem(filter: string): string | null {
 }
 
 function wildcardProblem(filter: string): string | null {
-  if (filter === '') return 'must have a topic filter after the group';
+  if (filter === '') return 'must have a topic filter after its prefix';
   const levels = filter.split('/');
   for (const [index, level] of levels.entries()) {
     if (level.includes('#') && (level !== '#' || index < levels.length - 1)) return 'must have # only as its last level, alone';
@@ -57,5 +57,6 @@ function wildcardProblem(filter: string): string | null {
 
 /** @returns what is wrong with the text as a filter of topics (no `$share/...`), or null. */
 export function plainFilterProblem(filter: string): string | null {
+  if (filter.startsWith('$exclusive/')) return 'must not be an exclusive subscription: leave $exclusive/ out';
   return filter.startsWith('$share/') ? 'must not be a shared subscription: leave $share/{group}/ out' : filterProblem(filter);
 }

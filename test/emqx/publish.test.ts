@@ -211,6 +211,15 @@ describe('a bulk that EMQX does not take', () => {
     expect(published).toEqual(['t/0', 't/2']);
   });
 
+  // EMQX Serverless has no GET /nodes, and a key may not be allowed to read it: without the second question such a message was tried for ever.
+  test.each([
+    ['has no GET /nodes', { status: 404, body: { code: 'NOT_FOUND' } }, { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } }],
+    ['allows the key to publish alone', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }, { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }],
+  ])('refuses it also where EMQX %s', async (_, nodes, client) => {
+    const { emqx } = await start(({ path }) => (path.endsWith('/nodes') ? nodes : path.includes('/clients/') ? client : { status: 500 }));
+    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'refused', reason: 'EMQX answered 500 with an empty body, each time' }]);
+  });
+
   test('refuses nothing while EMQX crashes on everything', async () => {
     const { emqx } = await start({ status: 500 });
     await expect(emqx.publish([delivery('t/0'), delivery('t/1')])).rejects.toThrow(RetryableError);
@@ -281,6 +290,29 @@ describe('a transient trouble', () => {
     expect(pauses).toEqual([200]);
   });
 
+  // NotDispatchedError in Publisher: thrown, it would have everybody wait for one client whose connection takes no more.
+  test('what EMQX can not dispatch for good is unsent, alone: others are published, and nothing of its topic overtakes it', async () => {
+    const topics = Array.from({ length: 1_001 }, (_, i) => (i % 2 === 0 ? 't/well' : 't/stuck'));
+    const published: string[] = [];
+    const { emqx } = await start((request) => {
+      const entries = topicsOf(request).map((topic) => (topic === 't/stuck' ? NOT_DISPATCHED : DELIVERED));
+      published.push(...topicsOf(request).filter((topic) => topic === 't/well'));
+      const body = Array.isArray(request.json) ? entries : entries[0];
+      return { status: entries.includes(NOT_DISPATCHED as never) ? 503 : 200, body };
+    });
+    const outcomes = await emqx.publish(topics.map((topic) => delivery(topic)));
+    expect(outcomes.map(({ result }) => result)).toEqual(topics.map((topic) => (topic === 't/well' ? 'delivered' : 'unsent')));
+    expect(published).toHaveLength(501);
+    // The second bulk did not ask for the stuck topic at all.
+    expect(on.stub.seen.slice(4).flatMap(topicsOf)).not.toContain('t/stuck');
+  });
+
+  test('one message that EMQX can not dispatch is unsent', async () => {
+    const { emqx, pauses } = await start({ status: 503, body: NOT_DISPATCHED });
+    expect(await emqx.publish([delivery('t/1')])).toMatchObject([{ result: 'unsent', error: { message: 'EMQX answered 503: failed_to_dispatch' } }]);
+    expect(pauses).toEqual([200, 400, 800]);
+  });
+
   test('an answer that is not for our messages settles nothing', async () => {
     const { emqx } = await start({ status: 200, body: [DELIVERED] }, { status: 200, body: '<html>sign in</html>' }, { status: 200, body: [DELIVERED, DELIVERED] });
     expect(await emqx.publish([delivery('t/0'), delivery('t/1')])).toEqual([{ result: 'delivered', id: DELIVERED.id }, { result: 'delivered', id: DELIVERED.id }]);
@@ -289,7 +321,7 @@ describe('a transient trouble', () => {
 
   test('a wrong EMQX_URL is named', async () => {
     const { emqx } = await start({ status: 404, body: '' });
-    await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(/^EMQX_URL: .* answered 404: is it EMQX 5's REST base/);
+    await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(/^EMQX_URL: .* answered 404 to POST \/publish: is it EMQX 5's REST base/);
   });
 });
 

@@ -32,6 +32,7 @@ describe('session', () => {
     [{ connected: true, expiry_interval: 60, is_persistent: false, clean_start: true }, { connected: true, persistent: true }],
     [{ expiry_interval: 0, is_persistent: true }, { persistent: false }],
     [{ expiry_interval: undefined, is_persistent: true }, { persistent: true }],
+    [{ mountpoint: 'users/u1/' }, { mountpoint: 'users/u1/' }],
     [{ durable: true, mqueue_len: null, inflight_cnt: undefined }, { durable: true, queued: 0, inflight: 0 }],
   ])('%j means %j', async (fields, view) => {
     const emqx = await start({ status: 200, body: { ...client, ...fields } });
@@ -176,5 +177,25 @@ describe('held', () => {
     await on.stub.received(1);
     stop.abort(new Error('shutting down'));
     await failed;
+  });
+});
+
+describe('message queues', () => {
+  // EMQX 6's own answers (its source): 503 where they are not enabled.
+  test.each([
+    ['run', { status: 200, body: { data: [], meta: { hasnext: false } } }, true],
+    ['are not enabled', { status: 503, body: { code: 'SERVICE_UNAVAILABLE', message: 'Not enabled' } }, false],
+    ['are unknown to EMQX 5', { status: 404, body: { code: 'NOT_FOUND' } }, false],
+    ['are not for this key', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }, false],
+  ])('%s: asked once a minute', async (_, answer, run) => {
+    const emqx = await start(answer);
+    expect([await emqx.messageQueues(), await emqx.messageQueues()]).toEqual([run, run]);
+    expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/message_queues/queues?limit=1']);
+  });
+
+  test('an EMQX that is away is an error, and is asked again', async () => {
+    const emqx = await start({ status: 502 }, { status: 200, body: { data: [] } });
+    await expect(emqx.messageQueues()).rejects.toThrow(RetryableError);
+    expect(await emqx.messageQueues()).toBe(true);
   });
 });

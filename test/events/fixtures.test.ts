@@ -112,6 +112,7 @@ describe('what a real EMQX 5.8.9 sends', () => {
       cleanStart: true,
       expiryMs: 0,
       sessionOnly: false,
+      mountpoint: null,
     });
     expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({ clientid: 'pers5', cleanStart: false, expiryMs: 300_000 });
     expect(parseEvent(fixture('client.disconnected', 'normal'))).toEqual({

@@ -78,3 +78,15 @@ describe('an odd value does not cost the event', () => {
     }
   });
 });
+
+// Absent: the rule does not select it, and EMQX is asked before subscriptions are made again.
+test.each([
+  [{}, undefined],
+  [{ mountpoint: 'undefined' }, null],
+  [{ mountpoint: null }, null],
+  [{ mountpoint: '' }, null],
+  [{ mountpoint: 'users/u1/' }, 'users/u1/'],
+  [{ mountpoint: 7 }, undefined],
+])('client.connected with %j has the mountpoint %j', (more, mountpoint) => {
+  expect(connected(more).mountpoint).toBe(mountpoint);
+});

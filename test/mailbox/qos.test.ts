@@ -96,7 +96,7 @@ describe('with settle: delivered', () => {
     return { world, texts, client: world.broker.session('c') };
   };
 
-  // The guards: awaitsAck in sender.ts, without which 100 come and the run waits, and in settling.ts.
+  // The guards: fateOf in parcel.ts, without which 100 come and the run waits, and in settling.ts.
   it('each message is sent once at its QoS and removed, though nothing is ever acknowledged', async () => {
     const { world, texts, client } = await subject();
     await world.pass(MINUTE);

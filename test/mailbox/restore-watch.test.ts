@@ -1,4 +1,5 @@
 import { RestoreWatch } from '../../src/mailbox/retained/restore-watch';
+import { ForbiddenError, NoSuchPathError } from '../../src/emqx/api';
 import { createLogger } from '../../src/base/log';
 import type { RestoreStep } from '../../src/lanes/jobs';
 import { policy } from '../support/policies';
@@ -8,12 +9,16 @@ const START = 1_000_000;
 function subject({ oldest = null as number | null, kept = null as number | null } = {}) {
   const values = new Map<string, string>(kept === null ? [] : [['retained-looked-at', String(kept)]]);
   const steps: RestoreStep[] = [];
-  const broker = { startedAt: START as number | null, oldest };
+  const broker = { startedAt: START as number | null, oldest, failure: null as Error | null };
   let leased = false;
   const hooks = { beforeLease: async (_owner: string): Promise<void> => undefined };
-  const watch = (owner = 'one') =>
+  const startedAt = async () => {
+    if (broker.failure !== null) throw broker.failure;
+    return broker.startedAt;
+  };
+  const watch = (owner = 'one', warn: (fields: unknown) => void = () => undefined) =>
     new RestoreWatch({
-      retainer: { isOn: async () => true, idOf: async () => null, startedAt: async () => broker.startedAt, oldest: async () => broker.oldest },
+      retainer: { isOn: async () => true, idOf: async () => null, startedAt, oldest: async () => broker.oldest },
       state: {
         get: async (key) => values.get(key) ?? null,
         set: async (key, value) => void values.set(key, value),
@@ -27,7 +32,7 @@ function subject({ oldest = null as number | null, kept = null as number | null 
       },
       lanes: { restore: async (step) => void steps.push(step) },
       policies: [policy({ filter: 'a/#', retain: 'restore' }), policy({ filter: 'b/#', retain: 'store' }), policy({ filter: 'c', retain: 'restore' }), policy()],
-      log: createLogger({ level: 'silent' }),
+      log: Object.assign(createLogger({ level: 'silent' }), { warn }),
       owner,
     });
   return { watch, broker, steps, hooks };
@@ -73,7 +78,7 @@ describe('the watch over what EMQX retains', () => {
 
   it('is done by one of several processes', async () => {
     const { watch, steps } = subject();
-    const all = ['one', 'two', 'three'].map(watch);
+    const all = ['one', 'two', 'three'].map((owner) => watch(owner));
     for (let i = 0; i < 3; i++) await Promise.all(all.map((each) => each.check()));
     expect(steps).toHaveLength(2);
   });
@@ -87,6 +92,23 @@ describe('the watch over what EMQX retains', () => {
     hooks.beforeLease = async (owner) => (owner === 'two' ? one.check() : undefined);
     await two.check();
     expect(steps).toHaveLength(2);
+  });
+
+  // The guard is ForbiddenError in RestoreWatch.look: /readyz is ready with such a key, and nobody else would tell.
+  it.each([
+    ['refuses to say', new ForbiddenError('403 for GET /nodes')],
+    ['has no such path', new NoSuchPathError('404')],
+  ])('says once that nothing is restored by itself when EMQX %s', async (_, error) => {
+    jest.useFakeTimers();
+    const { watch, broker } = subject();
+    const warnings: unknown[] = [];
+    const one = watch('one', (fields) => void warnings.push(fields));
+    broker.failure = error;
+    one.start();
+    await jest.advanceTimersByTimeAsync(20_000);
+    await one.stop();
+    jest.useRealTimers();
+    expect(warnings).toEqual([{ reason: error.message }]);
   });
 
   it('does nothing when EMQX does not say when it started', async () => {

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { connectAsync } from 'mqtt';
 import { Client } from 'pg';
 import { loadConfig } from '../../src/config/load';
 import { EmqxV5 } from '../../src/emqx/v5';
@@ -111,6 +112,32 @@ describe('the doctor looks at EMQX', () => {
     expect(await findings({}, 'wrong')).toEqual([expect.stringMatching(/^problem  emqx: EMQX_API_KEY .*401/)]);
     emqx.rest.outage = 503;
     expect(await findings()).toEqual([expect.stringMatching(/^problem  emqx: .*503/)]);
+  });
+
+  it.each([
+    ['GET /nodes', /\/nodes/, [/^ok {7}emqx: EMQX answers; its version, .* unknown/, /^warning {2}clock: can't be looked at: .*403 DOWN\) for GET \/nodes/, /^ok {7}rule offline_full/]],
+    ['GET /rules', /\/rules/, [/^ok {7}emqx: EMQX 5/, /^warning {2}rules: can't be looked at: .*for GET \/rules/]],
+    ['GET /clients', /\/clients/, [/^warning {2}clients: can't be looked at: .*for GET \/clients/]],
+  ])('and says that it can not look where the key may not %s: no problem', async (_, route, lines) => {
+    await install(emqx, 'full');
+    emqx.rest.spoiled = { route, outage: 403 };
+    const found = await findings();
+    for (const line of lines) expect(found).toContainEqual(expect.stringMatching(line));
+    expect(found.filter((line) => line.startsWith('problem'))).toEqual([]);
+  });
+
+  it('and finds durable sessions, mountpoints and message queues', async () => {
+    await install(emqx, 'full');
+    emqx.broker.durableSessions = true;
+    emqx.broker.messageQueues = true;
+    emqx.broker.mountpointOf = () => 'mp/';
+    const client = await connectAsync(emqx.mqttUrl, { clientId: 'c', protocolVersion: 5, clean: true, properties: { sessionExpiryInterval: 60 } });
+    const lines = await findings({ POLICIES: '[{"filter":"#","deliverTo":"inbox"}]' });
+    await client.endAsync();
+    expect(lines).toContainEqual(expect.stringMatching(/^warning {2}clients: 1 of 1 have a durable session/));
+    expect(lines).toContainEqual(expect.stringMatching(/^problem {2}clients: EMQX puts "mp\/" before the topics of "c": nothing .* inbox/));
+    expect(lines).toContainEqual(expect.stringMatching(/^warning {2}queues: EMQX's message queues run/));
+    expect((await findings()).filter((line) => line.startsWith('problem'))).toEqual([]);
   });
 
   it('and finds a retainer that is off where it is needed', async () => {

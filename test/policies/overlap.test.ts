@@ -62,6 +62,9 @@ describe('what can reach a subscriber', () => {
     for (const filter of ['u/1', 'u/#', '$SYS/#']) expect([filter, canReach(some, filter)]).toEqual([filter, false]);
     for (const filter of ['t/off', 't/off/+', 't/off/#', '$share/g/t/off/1']) expect([filter, canReach(part, filter)]).toEqual([filter, false]);
     expect(canReach(none, 't/1')).toBe(false);
+    expect(['$exclusive/t/1', '$exclusive/u/1', '$exclusive/$offline/c/#'].map((filter) => canReach(some, filter))).toEqual([true, false, false]);
+    // Names of EMQX 6's queues and streams. With EMQX 5 they are ordinary topics, which only a policy of their own reaches.
+    expect(['$q/t/1', '$s/t/#'].map((filter) => canReach(all, filter))).toEqual([false, false]);
     for (const filter of ['$offline/c/#', '$share/g/$offline/c/#', '$queue/$offline/#', '$offline']) {
       expect(canReach([...all, policy({ filter: '$offline/#' })], filter)).toBe(false);
     }

@@ -22,6 +22,12 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   startedAt = Date.now();
   /** A test may make them later, or 0 for at once. */
   lateAcksMs = LATE_ACKS_MS;
+  /** durable_sessions.enable */
+  durableSessions = false;
+  /** EMQX 6's: `$queue/{name}` is no shared subscription then. */
+  messageQueues = false;
+  /** What a listener of that name puts before its clients' topics; a test makes it for a client id. */
+  mountpointOf: (clientid: string) => string | null = () => null;
   private round = 0;
 
   constructor(private limits: Limits) {
@@ -51,7 +57,7 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   connected(session: Session, columns: Record<string, unknown>): void {
     session.connectedAt = Date.now();
     const { clean, expiry } = session.connect;
-    const fixed = { keepalive: 60, receive_maximum: session.inflightMax, is_bridge: false, mountpoint: undefined };
+    const fixed = { keepalive: 60, receive_maximum: session.inflightMax, is_bridge: false, mountpoint: this.mountpointOf(session.clientid) ?? undefined };
     const own = { clean_start: clean, expiry_interval: expiry, connected_at: session.connectedAt };
     this.emitConnection('client.connected', session, { ...own, ...fixed, ...columns });
   }
@@ -76,7 +82,9 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     session.end();
   }
 
-  subscribe(session: Session, filter: string, qos: 0 | 1 | 2, noLocal = false): void {
+  /** The client's own word, or REST's for it: EMQX mounts both. `$exclusive/` is gone before its hooks run. */
+  subscribe(session: Session, asked: string, qos: 0 | 1 | 2, noLocal = false): void {
+    const filter = this.mounted(session, asked.replace(/^\$exclusive\//, ''));
     session.subscriptions.set(filter, qos);
     if (noLocal) session.noLocal.add(filter);
     else session.noLocal.delete(filter);
@@ -93,7 +101,14 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     this.emitFor('delivery.dropped', session, { message, retained, noLocal: false }, { reason: 'no_local' });
   }
 
-  unsubscribe(session: Session, filter: string): void {
+  private mounted({ clientid }: Session, filter: string): string {
+    const mountpoint = this.mountpointOf(clientid) ?? '';
+    const [, share = '', plain = ''] = /^(\$share\/[^/]+\/)?(.*)$/s.exec(filter) ?? [];
+    return `${share}${mountpoint}${plain}`;
+  }
+
+  unsubscribe(session: Session, asked: string): void {
+    const filter = this.mounted(session, asked.replace(/^\$exclusive\//, ''));
     const qos = session.subscriptions.get(filter);
     if (qos === undefined) return;
     session.subscriptions.delete(filter);
@@ -138,6 +153,8 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     this.lateAcksMs = LATE_ACKS_MS;
     this.retained.clear();
     this.retains = () => true;
+    [this.durableSessions, this.messageQueues] = [false, false];
+    this.mountpointOf = () => null;
     this.limits = limits;
   }
 
@@ -152,6 +169,7 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     const groups = new Map<string, Target[]>();
     for (const session of this.sessions.values()) {
       for (const [subscribed, qos] of session.subscriptions) {
+        if (this.messageQueues && /^\$(queue|q|s)\//.test(subscribed)) continue;
         const { group, filter } = splitShare(subscribed);
         if (!matches(filter, topic)) continue;
         const target = { session, qos, noLocal: session.noLocal.has(subscribed) };
@@ -181,6 +199,12 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
       from_username: message.username ?? undefined,
       ...columns,
     });
+  }
+
+  /** message.acked of a durable session: a new id, and nothing that says of what (facts.md). */
+  emitNameless(session: Session, qos: number): void {
+    const nothing = { id: newGuid(), topic: '', payload: Buffer.alloc(0), flags: {}, pub_props: { 'User-Property': {} }, publish_received_at: Date.now() };
+    this.emit('event', { event: 'message.acked', ...nothing, ...clientColumns(session), from_clientid: undefined, from_username: undefined, qos });
   }
 
   private emitClient(event: string, session: Session, columns: Record<string, unknown>): void {

@@ -4,23 +4,32 @@ import type { Pending } from './types';
 
 type Answer = { status: number; body?: unknown };
 
+const NOT_FOUND: Answer = { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
+
 /** GET /clients/{clientid} and the lists under it, after facts.md and EMQX's source (5.8); null for other routes. */
 export function answerClients(broker: Broker, route: string, query: URLSearchParams, listsSessions: boolean): Answer | null {
+  if (route === 'GET /clients') {
+    const limit = Number(query.get('limit') ?? 100);
+    const all = [...broker.sessions.values()].map((session) => viewOf(session, broker.mountpointOf(session.clientid)));
+    return { status: 200, body: { data: all.slice(0, limit), meta: { page: 1, limit, count: all.length, hasnext: all.length > limit } } };
+  }
   const [, clientid, list] = /^GET \/clients\/([^/]+)(?:\/(mqueue_messages|inflight_messages))?$/.exec(route) ?? [];
   if (clientid === undefined || (list !== undefined && !listsSessions)) return null;
   const session = broker.sessions.get(decodeURIComponent(clientid));
-  if (session === undefined) return { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
-  if (list === undefined) return { status: 200, body: viewOf(session) };
+  if (session === undefined) return NOT_FOUND;
+  if (list === undefined) return { status: 200, body: viewOf(session, broker.mountpointOf(session.clientid)) };
+  // A durable session's are not to be listed; of one that is away there is no process to ask.
+  if (session.durable) return session.outlet === null ? NOT_FOUND : { status: 501, body: { code: 'NOT_IMPLEMENTED', message: 'API not available for persistent sessions' } };
   return list === 'mqueue_messages' ? pageOf(session.queue, 'queue', query) : pageOf([...session.sent.values()], 'inflight', query);
 }
 
-function viewOf(session: Session): Record<string, unknown> {
+function viewOf(session: Session, mountpoint: string | null): Record<string, unknown> {
   const { clientid, connect, expiry, outlet, limits } = session;
   const connected = outlet !== null;
   return {
     ...{ clientid, username: connect.username, connected, clean_start: connect.clean, expiry_interval: expiry, is_expired: false },
     // EMQX sets it when the session begins (its source); a later connection may have changed the expiry.
-    ...{ is_persistent: session.persistentAtFirst, proto_name: 'MQTT', proto_ver: connect.version, keepalive: 60, mountpoint: null },
+    ...{ is_persistent: session.persistentAtFirst, proto_name: 'MQTT', proto_ver: connect.version, keepalive: 60, mountpoint, durable: session.durable },
     ...{ created_at: iso(session.createdAt), connected_at: iso(session.connectedAt) },
     ...(!connected && { disconnected_at: iso(session.disconnectedAt) }),
     ...{ mqueue_len: session.queue.length, mqueue_max: limits.queue, mqueue_dropped: session.droppedCount },

@@ -36,6 +36,8 @@ const MAX_URL = 7_980;
 /** mqtt.max_packet_size: the whole packet. */
 const MAX_PACKET = 1_048_576;
 
+const NOT_DISPATCHED = 131;
+
 type Json = Record<string, unknown>;
 type Answer = { status: number; body?: unknown };
 
@@ -63,6 +65,8 @@ export class Rest {
   outage: Outage = null;
   /** Only requests whose method and URL it matches meet an outage. */
   spoiled: { route: RegExp; outage: Outage } | null = null;
+  /** It has nobody who takes it: their connections are just ending, or overloaded. Asked for each entry of a publish. */
+  dispatches: (entry: Json) => boolean = () => true;
   /** EMQX before 5.7 doesn't list what a session holds. */
   listsSessions = true;
   /** Called before a request is answered: what a client does at that moment. */
@@ -88,6 +92,7 @@ export class Rest {
     this.outage = null;
     this.spoiled = null;
     this.listsSessions = true;
+    this.dispatches = () => true;
     this.before = () => undefined;
     this.hold = null;
   }
@@ -138,6 +143,7 @@ export class Rest {
     if (one !== null) return this.write(route, one);
     const [, tested] = /^POST \/rules\/([^/]+)\/test$/.exec(route) ?? [];
     if (tested !== undefined && this.testsRules) return this.testRule(decodeURIComponent(tested), parse(body) as Json);
+    if (route === 'GET /message_queues/queues' && this.broker.messageQueues) return { status: 200, body: { data: [], meta: { hasnext: false } } };
     if (route === 'POST /publish') return this.publish(parse(body));
     if (route === 'POST /publish/bulk') return this.publishBulk(parse(body));
     if (route === 'PUT /configs' && query === 'mode=merge') return this.configure(request, body);
@@ -191,7 +197,7 @@ export class Rest {
     const problem = flawOf(entry as Json);
     if (problem !== null) return { status: 400, body: problem };
     const result = this.send(entry as Json);
-    return 'id' in result ? { status: 200, body: result } : { status: 202, body: result };
+    return { status: statusOf([result]), body: result };
   }
 
   private publishBulk(entries: unknown): Answer {
@@ -200,10 +206,11 @@ export class Rest {
     // One bad entry and none is published.
     if (flaw !== undefined) return { status: 400, body: flaw };
     const results = (entries as Json[]).map((entry) => this.send(entry));
-    return { status: results.every((result) => 'id' in result) ? 200 : 202, body: results };
+    return { status: statusOf(results), body: results };
   }
 
   private send(entry: Json): Json {
+    if (!this.dispatches(entry)) return { reason_code: NOT_DISPATCHED, message: 'failed_to_dispatch' };
     this.publishes.push(entry);
     const properties = propertiesOf((entry['properties'] ?? {}) as Json);
     const text = String(entry['payload'] ?? '');
@@ -227,13 +234,21 @@ export class Rest {
 
   private subscribe(clientid: string, body: unknown): Answer {
     const session = this.broker.sessions.get(clientid);
-    if (session === undefined) return { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
+    // Of a durable session that is away there is no process that could be asked.
+    const isThere = session !== undefined && !(session.durable && session.outlet === null);
+    if (!isThere) return { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
     const entries = (Array.isArray(body) ? body : [body]) as { topic: string; qos?: 0 | 1 | 2 }[];
     this.subscribes.push({ clientid, entries });
     for (const { topic, qos } of entries) this.broker.subscribe(session, topic, qos ?? 0);
     const answers = entries.map(({ topic, qos }) => ({ clientid, topic, qos: qos ?? 0, node: 'emqx@127.0.0.1', nl: 0, rap: 0, rh: 0 }));
     return { status: 200, body: Array.isArray(body) ? answers : answers[0] };
   }
+}
+
+/** What EMQX could not hand over makes the answer a 503, although it has published the others (facts.md). */
+function statusOf(results: readonly Json[]): number {
+  if (results.some((result) => result['reason_code'] === NOT_DISPATCHED)) return 503;
+  return results.every((result) => 'id' in result) ? 200 : 202;
 }
 
 /** As cowboy's router does: `.` and `..` are dropped after the segments are decoded. */

@@ -41,6 +41,11 @@ export class Session {
     return this.expiry > 0;
   }
 
+  /** EMQX keeps on disk what outlives its connection, where that is on. */
+  get durable(): boolean {
+    return this.persistent && this.broker.durableSessions;
+  }
+
   get inflightMax(): number {
     return Math.min(this.limits.inflight, this.connect.receiveMaximum ?? Infinity);
   }
@@ -155,11 +160,12 @@ export class Session {
 
   private send(pending: Pending, messageId: number | undefined, dup = false): void {
     const { message, qos, retained } = pending;
-    this.broker.emitFor('message.delivered', this, pending, { qos }, dup);
+    if (!this.durable) this.broker.emitFor('message.delivered', this, pending, { qos }, dup);
     this.outlet?.send({ ...message, retain: retained }, qos, messageId, dup);
   }
 
   private acked(pending: Pending): void {
+    if (this.durable) return this.broker.emitNameless(this, pending.qos);
     const fire = (): void => this.broker.emitFor('message.acked', this, pending, { qos: pending.qos, puback_props: { 'User-Property': {} } });
     this.acks.acked(fire, pending.resumed, this.broker.lateAcksMs);
   }

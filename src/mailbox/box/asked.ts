@@ -34,9 +34,10 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   const isOver = isNewer || isYounger(view, mailbox);
   const { mailbox: next, freed } = isOver ? voided(before, view.createdAt - SAME_MOMENT_MS, Math.min(view.createdAt, view.connectedAt)) : { mailbox: before, freed: [] };
   if (!session.connected) return { mailbox: { ...next, doubtUntil: null }, freed };
+  if (view.durable) return ofDurable(next, freed);
   if (held === null) return { mailbox: { ...next, held: new Set() }, freed };
   // Of a session that is known to be new EMQX is asked because of another subscription of it, which may be of the same filter.
-  const isFirst = mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt;
+  const isFirst = mailbox.session?.isNew !== true || mailbox.session.isDurable === null || mailbox.session.connectedAt < view.connectedAt;
   return { mailbox: held.kind === 'list' ? compared(next, held, isFirst, now) : guessed(next, view, isFirst, now), freed };
 }
 
@@ -76,7 +77,13 @@ function sessionOf(mailbox: Mailbox, view: SessionView): Session {
     expiryMs: isSame && known.expiryMs !== null ? known.expiryMs : persistent ? null : 0,
     isTold: isSame && known.isTold,
     filters: isSame ? known.filters : filtersSince(mailbox, connectedAt - SAME_MOMENT_MS),
+    isDurable: view.durable,
   };
+}
+
+/** No acknowledgement will come: nothing is waited for. Copies from before this was known are still stored, and go out once more. */
+function ofDurable(mailbox: Mailbox, freed: readonly string[]): Stepped {
+  return { mailbox: { ...mailbox, out: new Map(), again: [], held: new Set(), budget: 0, retryAt: null, doubtUntil: null }, freed: [...freed, ...mailbox.out.keys()] };
 }
 
 type List = Extract<HeldView, { kind: 'list' }>;

@@ -16,6 +16,11 @@ export function needsAnswer(mailbox: Mailbox, { filter, at }: DeliveryRequest): 
   return session.filters.length >= MOST_FILTERS || session.filters.some((other) => meet(filter, other));
 }
 
+/** A session that outlives its connection may be a durable one; only EMQX's REST API tells. */
+export function mayBeDurable({ session }: Mailbox): boolean {
+  return session !== null && (session.isDurable ?? null) === null && session.expiryMs !== null && session.expiryMs > 0;
+}
+
 /** Whether a message can be the client's by two of its subscriptions of this connection. */
 export function hasOverlap({ session }: Mailbox): boolean {
   return doMeet(session?.filters ?? []);

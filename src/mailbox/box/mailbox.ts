@@ -52,6 +52,11 @@ export interface Session {
   readonly isTold: boolean;
   /** Topic filters that were subscribed in this connection. */
   readonly filters: readonly string[];
+  /**
+   * EMQX keeps the session on disk and tells of no acknowledgement: what it has taken for the client is delivered. Absent: unknown. null: unknown, and EMQX is
+   * asked for nothing else.
+   */
+  readonly isDurable?: boolean | null;
 }
 
 /** EMQX 4 does not tell the ids of what it publishes. */

@@ -2,9 +2,9 @@ import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS, STORM_MS } from '../times';
 import { presentAgain } from './connections';
 import { isRun, kept, type Of, type Stepped } from './fact';
-import { needsAnswer, rememberFilter } from './freshness';
+import { mayBeDurable, needsAnswer, rememberFilter } from './freshness';
 import { lost, marked, wanted, withoutTries } from './losses';
-import { isGroup, START, type Copy, type Left, type Mailbox, type Run } from './mailbox';
+import { isGroup, START, type Copy, type Left, type Mailbox, type Run, type Session } from './mailbox';
 
 /** What subscriptions do to a mailbox: runs begin and end. */
 
@@ -32,13 +32,21 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const runs = [...others.filter((each) => each.filter !== filter), run, ...ofFilter];
   // The run reads in its place what EMQX had dropped.
   const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
-  const isAsked = needsAnswer(mailbox, request);
+  const isInDoubt = needsAnswer(mailbox, request);
+  const isAsked = isInDoubt || (!isGroup(mailbox) && mayBeDurable(mailbox));
   const left = mailbox.left.filter((each) => !isRun(each, request));
-  const next: Mailbox = { ...mailbox, session: presentAgain(mailbox.session), runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null, budget: 0 }), ...(isAsked && { askAt: now, asks: 0 }) };
+  const next: Mailbox = { ...mailbox, session: askedFor(presentAgain(mailbox.session), isInDoubt, isAsked), runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null, budget: 0 }), ...(isAsked && { askAt: now, asks: 0 }) };
   if (!isGroup(mailbox)) return kept(rememberFilter(next, request));
   // What the group's other members have for longer than that is sent to this one.
   const isOld = (copy: Copy): boolean => copy.filter === filter && copy.sentAt < at - GRACE_MS;
   return lost({ ...next, out: marked(next.out, isOld) }, now);
+}
+
+/** Notes whether EMQX is asked only what kind of session it is: then its answer leaves nothing to be waited for. */
+function askedFor(session: Session | null, isInDoubt: boolean, isAsked: boolean): Session | null {
+  if (session === null || typeof session.isDurable === 'boolean' || !isAsked) return session;
+  const { isDurable, ...rest } = session;
+  return isInDoubt ? rest : { ...rest, isDurable: isDurable ?? null };
 }
 
 /** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */

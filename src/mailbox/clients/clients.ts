@@ -85,9 +85,10 @@ export class Clients {
     await flush();
     const connectedAt = state?.connected ? state.connectedAt : null;
     // Of the current connection: the event of one that is over asks for nothing. When the job runs again it does so again.
-    if (connectedAt === null || !changes.some(({ kind, at }) => kind === 'connected' && at === connectedAt)) return;
+    const connection = changes.find((change) => change.kind === 'connected' && change.at === connectedAt);
+    if (connectedAt === null || connection?.kind !== 'connected') return;
     const made = changes.flatMap((change) => (change.kind === 'subscribed' && change.at >= connectedAt ? [change.filter] : []));
-    await subscriptions.restore(clientid, connectedAt, new Set(made));
+    await subscriptions.restore(clientid, { since: connectedAt, except: new Set(made), mountpoint: connection.mountpoint });
   }
 }
 

@@ -1,22 +1,32 @@
-import type { EmqxApi } from '../../emqx/api';
+import { RefusedError } from '../../base/errors';
+import { ForbiddenError, type EmqxApi } from '../../emqx/api';
 import { filterProblem } from '../../mqtt/validity';
 import type { ClientChange } from '../../lanes/jobs';
 import type { SharedState } from '../../lanes/state';
 import type { Store, Subscription, SubscriptionRef } from '../../stores/store';
 import { groupBy } from '../../base/parallel';
 import { GRACE_MS } from '../times';
-import { isInbox, splitShare } from '../../mqtt/topic';
+import { isExclusiveOf, isInbox, splitShare, unmounted } from '../../mqtt/topic';
 import { afterAsking, afterEvent, isOff, type Subscribed, type Wish } from './wish';
 import { recallWishes, rememberWishes } from './wishes';
 
 export interface SubscriptionsDeps {
   readonly store: Pick<Store, 'putSubscriptions' | 'deleteSubscriptions' | 'listSubscriptions'>;
   /** null: no EMQX_API_KEY. */
-  readonly emqx: Pick<EmqxApi, 'subscribeAll' | 'unsubscribeAll'> | null;
+  readonly emqx: (Pick<EmqxApi, 'subscribeAll' | 'unsubscribeAll'> & Partial<Pick<EmqxApi, 'session' | 'messageQueues'>>) | null;
   readonly state: Pick<SharedState, 'getAll' | 'setAll'>;
   /** A subscription that EMQX will never make. */
   readonly setAside: (subscription: Subscription, reason: string) => Promise<void>;
   readonly now: () => number;
+}
+
+export interface Restoring {
+  /** When the client connected (ms, EMQX's clock). */
+  readonly since: number;
+  /** What it has subscribed to since. */
+  readonly except: ReadonlySet<string>;
+  /** null: it has none; undefined: unknown. */
+  readonly mountpoint?: string | null | undefined;
 }
 
 export type SubscriptionChange = Extract<ClientChange, { kind: 'subscribed' | 'unsubscribed' }>;
@@ -55,11 +65,11 @@ export class Subscriptions {
    * The client is connected, since then: EMQX is asked for what is stored, except what it has just subscribed to itself. EMQX fires session.subscribed for
    * each, and that delivers what is stored. A client that is gone meanwhile needs nothing.
    */
-  async restore(clientid: string, since: number, except: ReadonlySet<string>): Promise<void> {
+  async restore(clientid: string, { since, except, mountpoint }: Restoring): Promise<void> {
     if (this.deps.emqx === null) return;
     const stored = await this.deps.store.listSubscriptions(clientid);
-    const due = stored.filter(({ topic }) => !except.has(topic) && isRestorable(topic));
-    if (!(await this.subscribe(clientid, due))) return;
+    const due = await this.withoutQueues(stored.filter(({ topic }) => !except.has(topic) && isRestorable(topic) && !stored.some((other) => isExclusiveOf(other.topic, topic))));
+    if (!(await this.subscribe(clientid, due, mountpoint))) return;
     const wishes = await recallWishes(this.deps.state, due);
     const until = this.deps.now() + GRACE_MS;
     await rememberWishes(this.deps.state, due.map((ref, i) => ({ ref, wish: afterAsking(wishes[i] ?? null, { qos: ref.qos, since, until }) })));
@@ -84,16 +94,43 @@ export class Subscriptions {
   /** EMQX first: after a crash between the two the store still says what there was to do. */
   private async remove(clientid: string, filters: readonly string[]): Promise<void> {
     if (filters.length === 0) return;
-    await this.deps.emqx?.unsubscribeAll(clientid, filters);
+    await this.unsubscribe(clientid, filters);
     await this.deps.store.deleteSubscriptions(filters.map((topic) => ({ clientid, topic })));
   }
 
-  /** @returns false when the client is not connected. */
-  private async subscribe(clientid: string, subscriptions: readonly Subscription[]): Promise<boolean> {
-    if (this.deps.emqx === null || subscriptions.length === 0) return false;
-    const { connected, refused } = await this.deps.emqx.subscribeAll(clientid, subscriptions);
-    for (const { reason, subscription } of refused) await this.deps.setAside({ ...subscription, clientid }, `EMQX refused the subscription: ${reason}`);
+  /** @returns false when the client is not connected. `known`: the client's mountpoint; undefined: EMQX is asked. */
+  private async subscribe(clientid: string, subscriptions: readonly Subscription[], known?: string | null): Promise<boolean> {
+    const { emqx, setAside } = this.deps;
+    if (emqx === null || subscriptions.length === 0) return false;
+    const mountpoint = known === undefined ? await this.mountpointOf(clientid) : (known ?? '');
+    const { connected, refused } = await emqx.subscribeAll(clientid, subscriptions.map((each) => ({ ...each, topic: unmounted(each.topic, mountpoint) })));
+    for (const { reason, subscription } of refused) await setAside({ ...subscription, clientid }, `EMQX refused the subscription: ${reason}`);
     return connected;
+  }
+
+  private async unsubscribe(clientid: string, filters: readonly string[]): Promise<'unsubscribed' | 'not-connected'> {
+    const { emqx } = this.deps;
+    if (emqx === null) return 'not-connected';
+    const mountpoint = await this.mountpointOf(clientid);
+    return emqx.unsubscribeAll(clientid, filters.map((filter) => unmounted(filter, mountpoint)));
+  }
+
+  /** '': none, or EMQX can't tell. */
+  private async mountpointOf(clientid: string): Promise<string> {
+    try {
+      return (await this.deps.emqx?.session?.(clientid))?.mountpoint ?? '';
+    } catch (error) {
+      // A client id that no path can name, or a key that may not look.
+      if (error instanceof RefusedError || error instanceof ForbiddenError) return '';
+      throw error;
+    }
+  }
+
+  /** With EMQX 6's message queues `$queue/{name}` is no topic filter: the client alone knows whether it wants to take from a queue. */
+  private async withoutQueues<T extends { readonly topic: string }>(subscriptions: readonly T[]): Promise<readonly T[]> {
+    const isQueue = ({ topic }: T): boolean => topic.startsWith('$queue/');
+    if (!subscriptions.some(isQueue) || (await this.deps.emqx?.messageQueues?.()) !== true) return subscriptions;
+    return subscriptions.filter((each) => !isQueue(each));
   }
 
   /** Our subscription came after the client's unsubscribe, or has another QoS than it asked for meanwhile. */
@@ -102,7 +139,7 @@ export class Subscriptions {
     if (emqx === null || off.length === 0) return [];
     const unwanted = off.flatMap(({ filter, wish }) => (wish.wanted.qos === null ? [filter] : []));
     const wanted = off.flatMap(({ filter, wish: { wanted: { qos } } }) => (qos === null ? [] : [{ clientid, topic: filter, qos }]));
-    const left = unwanted.length === 0 || (await emqx.unsubscribeAll(clientid, unwanted)) === 'unsubscribed';
+    const left = unwanted.length === 0 || (await this.unsubscribe(clientid, unwanted)) === 'unsubscribed';
     const there = left && (wanted.length === 0 || (await this.subscribe(clientid, wanted)));
     const until = now() + GRACE_MS;
     return there ? off.map(({ filter, wish }) => [filter, afterAsking(wish, { qos: wish.wanted.qos, since: wish.made.at, until })]) : [];

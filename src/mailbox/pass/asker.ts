@@ -1,4 +1,4 @@
-import type { EmqxApi, SessionView } from '../../emqx/api';
+import { ForbiddenError, type EmqxApi, type SessionView } from '../../emqx/api';
 import { RefusedError } from '../../base/errors';
 import type { Fact } from '../box/fact';
 import { beganSession } from '../box/asked';
@@ -34,11 +34,12 @@ export class Asker {
     try {
       session = await this.emqx.session(clientid);
     } catch (error) {
-      // A client id that no path can name (`..`): nothing is known, as with an EMQX that can't tell.
-      if (error instanceof RefusedError) return { session: unknownSession(seat), held: { kind: 'unknown' } };
+      // A client id that no path can name (`..`), or a key that may publish and not look: nothing is known, as with an EMQX that can't tell.
+      if (error instanceof RefusedError || error instanceof ForbiddenError) return { session: unknownSession(seat), held: { kind: 'unknown' } };
       throw error;
     }
-    if (session === null || !session.connected) return { session, held: null };
+    // Of a durable session EMQX lists nothing (501), and nothing of it is ever acknowledged to us.
+    if (session === null || !session.connected || session.durable) return { session, held: null };
     // Of a session that has just begun, for a client of which nothing is on its way, there is nothing to ask.
     return { session, held: beganSession(session) && isFirst(seat, session.connectedAt) ? null : await this.emqx.held(clientid) };
   }
@@ -54,6 +55,8 @@ function unknownSession({ mailbox: { session, out } }: Seat): SessionView {
 /** The first subscriptions of a session that nothing was known of. */
 function isFirst({ mailbox }: Seat, connectedAt: number): boolean {
   const { session, runs, out, held } = mailbox;
-  if (session?.isNew === true || out.size > 0 || held.size > 0) return false;
+  // Then it is asked what kind of session it is, and nothing else.
+  if (session?.isNew === true) return session.isDurable === null;
+  if (out.size > 0 || held.size > 0) return false;
   return runs.every(({ requestedAt }) => requestedAt < connectedAt + GRACE_MS / 2) && !doMeet(runs.map(({ filter }) => filter));
 }

@@ -6,7 +6,7 @@ import { reachesInbox } from '../../policies/overlap';
 import type { Claims } from '../claims';
 import { STORM_MS } from '../times';
 import type { SenderDeps } from './deps';
-import { guarded, isAcked, type Load, type Parcel } from './parcel';
+import { fateOf, guarded, type Load, type Parcel } from './parcel';
 import type { Seat } from './seat';
 import type { Settling } from './settling';
 
@@ -37,10 +37,9 @@ export class Claiming {
     const wishes: Wish[] = [];
     await eachOf(parcels, PARALLEL, (parcel) =>
       guarded(parcel, async () => {
-        const { run, policy } = parcel;
         const sentByEmqx = await this.settling.sentByEmqx(parcel);
         if (sentByEmqx !== null) await this.settling.settle(parcel, [sentByEmqx]);
-        const messages = parcel.messages.filter((message) => message !== sentByEmqx && (isAcked(message, run) || policy.qos0 !== 'skip'));
+        const messages = parcel.messages.filter((message) => message !== sentByEmqx && fateOf(message, parcel) !== 'skip');
         wishes.push({ parcel, messages });
       }),
     );
@@ -49,7 +48,7 @@ export class Claiming {
 
   /** Claims what nobody else is being sent. */
   private async claim(wishes: readonly Wish[]): Promise<Load[]> {
-    const isKept = ({ run, policy }: Parcel, message: Message) => policy.qos0 === 'keep' && !isAcked(message, run);
+    const isKept = (parcel: Parcel, message: Message) => fateOf(message, parcel) === 'keep';
     const kept = wishes.map(({ parcel, messages }) => messages.filter((message) => isKept(parcel, message)).map(({ id }) => id));
     const onces = await this.claims.takeOnce(wishes.map(({ parcel: { seat, run } }, i) => ({ mailbox: seat.key, subscribedAt: run.at, ids: kept[i] ?? [] })));
     const candidates = wishes.map(({ parcel, messages }, i) => messages.filter((message) => !isKept(parcel, message) || onces[i]?.get(message.id) === 'granted'));

@@ -1,4 +1,5 @@
 import type { Policy } from '../../config/policies';
+import type { EmqxApi } from '../../emqx/api';
 import type { MailEvent } from '../../lanes/jobs';
 import { clientConsumer, consumerOf, mailboxKey } from '../../mqtt/consumer';
 import { splitShare } from '../../mqtt/topic';
@@ -25,14 +26,17 @@ export function consumerIn(event: MailEvent): string | null {
   }
 }
 
-/** What the seat's events say, but its acknowledgements (acks.ts) and drops (drops.ts). `delivers` false: there is no EMQX to deliver with. */
-export async function applyEvents(seat: Seat, policies: readonly Policy[], delivers: boolean, now: number): Promise<void> {
+/** What the seat's events say, but its acknowledgements (acks.ts) and drops (drops.ts). `emqx` null: there is none to deliver with. */
+export async function applyEvents(seat: Seat, policies: readonly Policy[], emqx: Pick<EmqxApi, 'messageQueues'> | null, now: number): Promise<void> {
+  const delivers = emqx !== null;
   for (const event of seat.events) {
     switch (event.kind) {
       case 'change':
         if (delivers) applyChange(seat, event.change, now);
         break;
       case 'deliver':
+        // The name of a queue of EMQX 6: nothing that is published by REST gets into one, and EMQX keeps its messages itself.
+        if (event.request.filter.startsWith('$queue/') && (await emqx?.messageQueues?.()) === true) break;
         await register(seat, event.request, policies);
         if (delivers) seat.learn({ kind: 'subscribed', request: event.request }, now);
         break;

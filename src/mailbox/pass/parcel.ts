@@ -41,13 +41,15 @@ export interface Load {
   isOver: boolean;
 }
 
-export function isAcked({ qos }: Message, run: Run): boolean {
-  return Math.min(qos, run.qos) > 0;
+/** What tells that the client has the message: its acknowledgement, or where there will be none, what the policy says of QoS 0. */
+export function fateOf({ qos }: Message, { seat, run, policy }: Pick<Parcel, 'seat' | 'run' | 'policy'>): 'acknowledged' | Policy['qos0'] {
+  if (Math.min(qos, run.qos) === 0) return policy.qos0;
+  // Of a durable session EMQX has it on disk for the client, and never tells of the acknowledgement.
+  return policy.settle === 'delivered' || seat.mailbox.session?.isDurable === true ? 'settle' : 'acknowledged';
 }
 
-/** Whether the copy is out until its acknowledgement is told: at QoS 0, and under the policy `settle: delivered`, EMQX having taken it is enough. */
-export function awaitsAck(message: Message, run: Run, { settle }: Policy): boolean {
-  return settle === 'acknowledged' && isAcked(message, run);
+export function isAcked(message: Message, parcel: Pick<Parcel, 'seat' | 'run' | 'policy'>): boolean {
+  return fateOf(message, parcel) === 'acknowledged';
 }
 
 /** What fails for one mailbox fails for it alone. */

@@ -95,7 +95,7 @@ export class MailPass {
     const settled: { seat: Seat; acks: { id: string; reader: string }[] }[] = [];
     await eachOf(seats, PARALLEL, (seat) =>
       guarded(seat, async () => {
-        await applyEvents(seat, policies, emqx !== null, now());
+        await applyEvents(seat, policies, emqx, now());
         const acked = seat.events.filter((event) => event.kind === 'acked');
         const { mail: forGroups, settled: acks } = await this.acks.apply(seat, acked, isRepeated);
         mail.push(...forGroups, ...(await this.drops.apply(seat)));

@@ -8,7 +8,7 @@ import { taken } from '../box/plan';
 import { GRACE_MS } from '../times';
 import { PageSize, RunReader, type Reading, type ReaderDeps } from './reader';
 import type { Seat } from './seat';
-import { awaitsAck, type Delivered, type Parcel } from './parcel';
+import { isAcked, type Delivered, type Parcel } from './parcel';
 import type { Sender } from './sender';
 
 /** Runs that are read at a time: a page has about a megabyte at most. */
@@ -175,10 +175,9 @@ function roomAtQos0({ messages, bytes }: Work, { window }: Policy): number {
 function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
   let { bytes } = work;
   const count = parcel.messages.findIndex((message) => {
-    const isFull = bytes >= UNCLOCKED_BYTES;
-    const isUnclocked = !awaitsAck(message, parcel.run, parcel.policy);
-    if (isUnclocked) bytes += message.payload.length;
-    return isFull && isUnclocked;
+    const isFull = bytes >= UNCLOCKED_BYTES && !isAcked(message, parcel);
+    if (!isAcked(message, parcel)) bytes += message.payload.length;
+    return isFull;
   });
   const last = parcel.messages[count - 1];
   if (count < 1 || last === undefined) return { parcel, cursor };

@@ -10,7 +10,7 @@ import type { Address } from '../signature';
 import { GRACE_MS } from '../times';
 import { Claiming } from './claiming';
 import type { SenderDeps } from './deps';
-import { awaitsAck, type Delivered, type Load, type Parcel } from './parcel';
+import { isAcked, type Delivered, type Load, type Parcel } from './parcel';
 import type { Seat } from './seat';
 import { Settling } from './settling';
 
@@ -80,14 +80,14 @@ export class Sender {
 
   private async note(load: Load, outcomes: readonly PublishOutcome[], sentAt: number, results: Map<Parcel, Delivered>): Promise<void> {
     const { parcel, due, once } = load;
-    const { run, seat, policy } = parcel;
+    const { run, seat } = parcel;
     const of = (result: PublishOutcome['result']) => due.filter((_, i) => outcomes[i]?.result === result);
     try {
       const delivered = of('delivered');
-      const unclocked = delivered.filter((message) => !awaitsAck(message, run, policy));
+      const unclocked = delivered.filter((message) => !isAcked(message, parcel));
       const copies = due.flatMap((message, i): [string, Copy][] => {
         const outcome = outcomes[i];
-        if (!awaitsAck(message, run, policy) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
+        if (!isAcked(message, parcel) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
         return [[message.id, copyOf(message, run, sentAt, outcome.result === 'delivered' ? (outcome.id ?? UNTOLD) : null)]];
       });
       results.set(parcel, { ...emptyResult(load), copies, unclocked, isOver: load.isOver || of('no-subscribers').length > 0 });

@@ -6,7 +6,7 @@ import type { Claims } from '../claims';
 import type { RetainedIds } from '../retained/retained-ids';
 import { TOMBSTONE_MS } from '../times';
 import type { SenderDeps } from './deps';
-import { awaitsAck, isAcked, type Parcel } from './parcel';
+import { fateOf, isAcked, type Parcel } from './parcel';
 
 /** What is done when nobody will acknowledge a message: at QoS 0, under `settle: delivered`, or because EMQX refuses it. */
 export class Settling {
@@ -17,8 +17,9 @@ export class Settling {
   ) {}
 
   /** The topic's retained message where nobody acknowledges it: EMQX sent it on the subscription. Whoever acknowledges is asked by waiting (RunReader). */
-  async sentByEmqx({ messages, run, policy }: Parcel): Promise<Message | null> {
-    const unacknowledged = messages.filter((message) => message.retain && !awaitsAck(message, run, policy));
+  async sentByEmqx(parcel: Parcel): Promise<Message | null> {
+    const { messages, run } = parcel;
+    const unacknowledged = messages.filter((message) => message.retain && !isAcked(message, parcel));
     const [first] = unacknowledged;
     if (first === undefined || splitShare(run.filter).group !== null) return null;
     const newest = await this.retained.idOf(first.topic);
@@ -36,9 +37,10 @@ export class Settling {
     }
   }
 
-  /** Nobody acknowledges a QoS 0 delivery: under this policy EMQX having taken it is enough (promise 16). Under `settle: delivered` it is for all others. */
-  async settle({ seat, run, policy }: Parcel, taken: readonly Message[]): Promise<void> {
-    const messages = taken.filter((message) => policy.qos0 === 'settle' || isAcked(message, run));
+  /** Nobody acknowledges a QoS 0 delivery (under this policy) or one to a durable session: EMQX having taken it is enough (promise 16). */
+  async settle(parcel: Parcel, all: readonly Message[]): Promise<void> {
+    const { seat, run, policy } = parcel;
+    const messages = all.filter((message) => fateOf(message, parcel) === 'settle');
     if (messages.length === 0) return;
     const filters = [splitShare(run.filter).filter].filter(isWildcard);
     if (policy.mode === 'pubsub') await seat.read(messages.map(({ topic, id }) => ({ topic, id, filters })));

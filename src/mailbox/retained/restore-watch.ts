@@ -1,6 +1,7 @@
 import type { Policy } from '../../config/policies';
 import type { RetainerApi } from '../../emqx/retainer';
 import { RetryableError } from '../../base/errors';
+import { ForbiddenError, NoSuchPathError } from '../../emqx/api';
 import type { Logger } from '../../base/log';
 import type { Lanes } from '../../lanes/lanes';
 import type { SharedState } from '../../lanes/state';
@@ -56,8 +57,11 @@ export class RestoreWatch {
     try {
       await this.check();
     } catch (error) {
+      if (this.stopped) return;
+      // /readyz is ready with such a key or EMQX: somebody has to say what does not work.
+      if (error instanceof ForbiddenError || error instanceof NoSuchPathError) return this.warnOnce(error.message);
       // An EMQX that is away is told by /readyz; the next look is soon.
-      if (this.stopped || error instanceof RetryableError) return;
+      if (error instanceof RetryableError) return;
       this.deps.log.error({ err: error }, 'what EMQX retains can not be seen: nothing is restored by itself');
       this.stopped = true;
     }
@@ -67,7 +71,7 @@ export class RestoreWatch {
   async check(): Promise<void> {
     const { retainer, state, owner } = this.deps;
     const started = await retainer.startedAt();
-    if (started === null) return this.warnOnce();
+    if (started === null) return this.warnOnce('GET /nodes has no uptime');
     // Two looks must see it: a broker that has just come up may still be loading.
     const settled = isSame(this.seen, started);
     this.seen = started;
@@ -93,8 +97,8 @@ export class RestoreWatch {
     await state.set(KEY, String(started), MEMORY_MS);
   }
 
-  private warnOnce(): void {
-    if (!this.warned) this.deps.log.warn('EMQX does not say when it started (GET /nodes, uptime): retained messages are restored by POST /v1/retained/restore only');
+  private warnOnce(reason: string): void {
+    if (!this.warned) this.deps.log.warn({ reason }, 'EMQX does not say when it started: retained messages are not restored by themselves (POST /v1/retained/restore)');
     this.warned = true;
   }
 

@@ -1,0 +1,4 @@
+import { brokers } from './brokers';
+import { onOneServer } from './stage';
+
+onOneServer('on the embedded default', () => ({}), [brokers]);
