@@ -60,6 +60,8 @@ function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies:
   if (policy === null) return [];
   const own = clientKey(clientid);
   const id = verified?.id ?? brokerId;
+  // Durable sessions have forgotten what it was, and without a topic no mark is believed.
+  if (id === null || topic === '') return [];
   const acked = { kind: 'acked', clientid, id, topic: original } as const;
   if (policy.mode === 'pubsub') {
     const ours = verified !== null && (verified.kind === 'group' || verified.mailbox === own);
