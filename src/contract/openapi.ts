@@ -869,7 +869,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is over the limit */
+        /** @description The body is over the limit. The beginning of an event is kept as a dead letter. */
         TooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -878,7 +878,10 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is not application/json in UTF-8 */
+        /**
+         * @description The body is not application/json in UTF-8. Events are read whatever their content type is, unless the request has an `Origin`, as those
+         *     of browsers have; one that is packed in a way that the server does not know is kept as a dead letter.
+         */
         UnsupportedMediaType: {
             headers: {
                 [name: string]: unknown;
