@@ -7,6 +7,7 @@ export interface Metrics {
   readonly eventsRejected: Counter<'reason'>;
   readonly httpDuration: Histogram<'method' | 'route' | 'status'>;
   readonly messagesStored: Counter;
+  readonly messagesNotStored: Counter<'reason'>;
   readonly messagesRemoved: Counter;
   readonly messagesTrimmed: Counter;
   readonly messagesExpired: Counter;
@@ -50,6 +51,12 @@ export function createMetrics(): Metrics {
       registers,
     }),
     messagesStored: counter('messages_stored', 'Messages written to the store'),
+    messagesNotStored: new Counter({
+      name: `${PREFIX}messages_not_stored_total`,
+      help: 'Published messages that were accepted and not stored, by reason: no_policy (no policy matches the topic), mode_off, qos0, expired (on arrival)',
+      labelNames: ['reason'],
+      registers,
+    }),
     messagesRemoved: counter('messages_removed', 'Messages removed: acknowledged, expired, trimmed or purged'),
     messagesTrimmed: counter('messages_trimmed', "Messages removed since their topic had more than its policy's maxStored; also in messages_removed"),
     messagesExpired: counter('messages_expired', 'Messages removed since they had expired; also in messages_removed'),

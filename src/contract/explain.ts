@@ -36,6 +36,8 @@ function describe(error: ErrorObject): Flaw | null {
       return at('is missing (EMQX writes "undefined" for what an event does not have)');
     case 'enum':
       return at(`must be one of ${(params['allowedValues'] as unknown[]).filter((value) => value !== null).join(', ')}`);
+    case 'minimum':
+      return at(error.schemaPath.endsWith('/EventTime/minimum') ? 'must be in ms since 1970 (13 digits; seconds are not taken)' : (error.message ?? 'is wrong'));
     case 'pattern':
       return at(`must match ${String(params['pattern'])}`);
     default:

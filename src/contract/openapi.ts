@@ -464,7 +464,7 @@ export interface components {
             topic: components["schemas"]["TopicFilter"];
             /** @description Outside of 0 to 2 it counts as the nearest of them. */
             qos: number;
-            timestamp: components["schemas"]["Time"];
+            timestamp: components["schemas"]["EventTime"];
         };
         /** @description A client unsubscribed. */
         SessionUnsubscribed: {
@@ -472,7 +472,7 @@ export interface components {
             event?: "session.unsubscribed" | "undefined";
             clientid: components["schemas"]["ClientId"];
             topic: components["schemas"]["TopicFilter"];
-            timestamp: components["schemas"]["Time"];
+            timestamp: components["schemas"]["EventTime"];
         };
         /**
          * @description A client connected; `connected_at`, or else `timestamp`, says when. `clean_start`, `expiry_interval`, `mountpoint` and `rule_set` may hold
@@ -483,8 +483,8 @@ export interface components {
             event?: "client.connected" | "undefined";
             clientid: components["schemas"]["ClientId"];
             node?: components["schemas"]["OptionalText"];
-            connected_at?: components["schemas"]["OptionalTime"];
-            timestamp?: components["schemas"]["OptionalTime"];
+            connected_at?: components["schemas"]["OptionalEventTime"];
+            timestamp?: components["schemas"]["OptionalEventTime"];
             /**
              * @description Boolean, MQTT's Clean Start; true when the client asked for a new session, "undefined" when the event does not say.
              * @example false
@@ -524,9 +524,9 @@ export interface components {
             event?: "client.disconnected" | "undefined";
             clientid: components["schemas"]["ClientId"];
             node?: components["schemas"]["OptionalText"];
-            connected_at?: components["schemas"]["OptionalTime"];
-            disconnected_at?: components["schemas"]["OptionalTime"];
-            timestamp?: components["schemas"]["OptionalTime"];
+            connected_at?: components["schemas"]["OptionalEventTime"];
+            disconnected_at?: components["schemas"]["OptionalEventTime"];
+            timestamp?: components["schemas"]["OptionalEventTime"];
         };
         /** @description Any other event that EMQX has; accepted and ignored. */
         OtherEvent: {
@@ -535,7 +535,8 @@ export interface components {
         /**
          * @description A message and its publisher. `payload_base64` wins over `payload`, which is text unless `payload_encoding` is `base64`: EMQX's
          *     JSON destroys a payload that is not UTF-8. `correlation_data_base64` wins over `pub_props.Correlation-Data` likewise.
-         *     `publish_received_at`, or else `timestamp`, says when.
+         *     `publish_received_at`, or else `timestamp`, says when. A `timestamp` that is more than a second later counts instead: it is when
+         *     EMQX published a message that was delayed (`$delayed/...`).
          */
         PublishedMessage: {
             id: components["schemas"]["MessageId"];
@@ -550,8 +551,8 @@ export interface components {
             payload_base64?: components["schemas"]["OptionalBase64"];
             correlation_data_base64?: components["schemas"]["OptionalBase64"];
             pub_props?: components["schemas"]["OptionalPublishProperties"];
-            publish_received_at?: components["schemas"]["OptionalTime"];
-            timestamp?: components["schemas"]["OptionalTime"];
+            publish_received_at?: components["schemas"]["OptionalEventTime"];
+            timestamp?: components["schemas"]["OptionalEventTime"];
         };
         /** @description Has a payload, which may be empty */
         PayloadCarrier: {
@@ -561,27 +562,39 @@ export interface components {
         };
         /**
          * @description A message on its way to a subscriber (`clientid`). Its payload is not looked at. `timestamp`, or else `publish_received_at`,
-         *     says when.
+         *     says when. Durable sessions give no `id`, or an empty one, and an empty `topic`: the signed mark in `pub_props` then names the
+         *     message; without a mark the event is accepted and ignored.
          */
         DeliveredMessage: {
-            id: components["schemas"]["MessageId"];
+            /**
+             * @description EMQX's id of what was delivered. Anything that is no message id counts as absent.
+             * @example 000660C033B654DCF49A0000049C0002
+             * @example
+             * @example undefined
+             */
+            id?: unknown;
             clientid: components["schemas"]["ClientId"];
-            topic: components["schemas"]["Topic"];
+            topic: components["schemas"]["NoTopic"] | components["schemas"]["Topic"];
             pub_props?: unknown;
-            publish_received_at?: components["schemas"]["OptionalTime"];
-            timestamp?: components["schemas"]["OptionalTime"];
+            publish_received_at?: components["schemas"]["OptionalEventTime"];
+            timestamp?: components["schemas"]["OptionalEventTime"];
         };
         /**
          * @description How EMQX writes what is absent
          * @enum {unknown}
          */
         Undefined: "undefined" | null;
-        /** @description EMQX writes 32 hexadecimal digits whose order is publish order. */
+        /** @description EMQX writes 32 hexadecimal digits, whose order is publish order, but for last wills (the id of the CONNECT) and delayed messages. */
         MessageId: string;
         /** Format: mqtt-string */
         ClientId: string;
         /** Format: mqtt-topic */
         Topic: string;
+        /**
+         * @description Durable sessions have forgotten it.
+         * @constant
+         */
+        NoTopic: "";
         /** Format: mqtt-topic-filter */
         TopicFilter: string;
         /** Format: mqtt-plain-filter */
@@ -590,7 +603,9 @@ export interface components {
         QoS: 0 | 1 | 2;
         /** @description Milliseconds since 1970 */
         Time: number;
-        OptionalTime: components["schemas"]["Undefined"] | components["schemas"]["Time"];
+        /** @description Milliseconds since 1970, not seconds. No event is from before 2001-09-09, so 13 digits at least. */
+        EventTime: number;
+        OptionalEventTime: components["schemas"]["Undefined"] | components["schemas"]["EventTime"];
         /** Format: storable */
         Text: string;
         OptionalText: components["schemas"]["Undefined"] | components["schemas"]["Text"];
@@ -608,7 +623,7 @@ export interface components {
             "Correlation-Data"?: string;
             "Payload-Format-Indicator"?: components["schemas"]["OptionalPayloadFormatIndicator"];
             "Message-Expiry-Interval"?: components["schemas"]["OptionalExpiryInterval"];
-            /** @description Loses duplicates and order; used when there is no `User-Property-Pairs`. */
+            /** @description Loses duplicates and order; used when there is no `User-Property-Pairs`, or one that is not made of whole pairs. */
             "User-Property"?: components["schemas"]["Undefined"] | components["schemas"]["UserPropertyMap"];
             "User-Property-Pairs"?: components["schemas"]["Undefined"] | components["schemas"]["UserPropertyPairs"];
         };
@@ -629,8 +644,8 @@ export interface components {
         UserPropertyPairs: components["schemas"]["UserPropertyPair"][];
         UserPropertyPair: {
             /** Format: storable */
-            key: string;
-            value: unknown;
+            key?: string;
+            value?: unknown;
         };
         Accepted: {
             accepted: number;
@@ -861,7 +876,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is over the limit */
+        /** @description The body is over the limit. The beginning of an event is kept as a dead letter. */
         TooLarge: {
             headers: {
                 [name: string]: unknown;
@@ -870,7 +885,10 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is not application/json in UTF-8 */
+        /**
+         * @description The body is not application/json in UTF-8. Events are read whatever their content type is, unless the request has an `Origin`, as those
+         *     of browsers have; one that is packed in a way that the server does not know is kept as a dead letter.
+         */
         UnsupportedMediaType: {
             headers: {
                 [name: string]: unknown;

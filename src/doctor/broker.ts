@@ -1,10 +1,11 @@
 import type { Config } from '../config/config';
 import { ForbiddenError, NoSuchPathError, type EmqxApi } from '../emqx/api';
 import type { Inspection } from '../emqx/inspection';
-import { isOurs, reviewRule, reviewTogether, shippedAs, type Flaw, type ReviewContext } from '../emqx/rule-review';
+import { isOurs, messageTopics, reviewRule, reviewTogether, shippedAs, type Flaw, type ReviewContext } from '../emqx/rule-review';
 import { tokenPrint } from '../emqx/token-print';
 import { installCommand } from '../ops/rules-text';
 import { errorText } from '../base/errors';
+import { covers } from '../policies/overlap';
 import { ok, problem, warning, type Finding } from './finding';
 
 /** EMQX's `date` has whole seconds. */
@@ -77,7 +78,8 @@ async function checkRules(inspection: Inspection, config: Config): Promise<Findi
     const fine = shipped === null ? 'of your own, nothing found' : `as shipped (${shipped})`;
     return flaws.length === 0 ? [ok(`rule ${rule.id}`, fine)] : flaws.map((flaw) => findingOf(`rule ${rule.id}`, flaw));
   });
-  return [...each, ...reviewTogether(own).map((flaw) => findingOf('rules', flaw))];
+  const uncovered = own.filter(({ enabled }) => enabled).flatMap(({ sql }) => messageTopics(sql)).filter((topic) => !policies.some(({ filter }) => covers(filter, topic)));
+  return [...each, ...reviewTogether(own).map((flaw) => findingOf('rules', flaw)), ...[...new Set(uncovered)].map(withoutPolicy)];
 }
 
 function contextOf(config: Config): ReviewContext {
@@ -91,6 +93,11 @@ async function checkRetainer({ retainer }: EmqxApi, { policies }: Config): Promi
   if (retainer === undefined || !policies.some(({ retain }) => retain === 'restore')) return [];
   if (await retainer.isOn()) return [ok('retainer', 'is on')];
   return [problem('retainer', "EMQX's retainer is off: nothing is restored", 'turn it on, or set retain to off or store')];
+}
+
+function withoutPolicy(topic: string): Finding {
+  const text = `a rule tells of messages of ${topic}, and no policy covers all of these topics: messages that no policy matches are not stored`;
+  return warning('policies', text, 'add a policy, for instance {"filter":"#"} as the last one; with mode off for what must not be stored');
 }
 
 function findingOf(about: string, { grave, text, remedy }: Flaw): Finding {

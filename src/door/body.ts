@@ -2,7 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { Problem } from './problem';
+import { Problem, type ProblemExtras, type ProblemKind } from './problem';
 
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?$/i;
 
@@ -11,19 +11,54 @@ const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?$/i;
  * so many times too large nobody waits.
  */
 const FLOOD = 4;
+const HEAD_BYTES = 64 * 1024;
 
-/** Reads a request's JSON body, unpacked, at most `limit` bytes of it. @throws Problem 413, 415 or, when it can't be unpacked or ends early, 400 */
-export function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
-  const type = req.headers['content-type'] ?? '';
+/** A body that was not taken. `head`: the beginning of what arrived; null: it broke off, and nobody waits for an answer. */
+export class BodyProblem extends Problem {
+  constructor(
+    kind: ProblemKind,
+    detail: string,
+    readonly head: Buffer | null,
+    extras: ProblemExtras = {},
+  ) {
+    super(kind, detail, extras);
+  }
+}
+
+/** @throws Problem 415 for what does not call itself JSON in UTF-8 */
+export function requireJson({ headers }: IncomingMessage): void {
+  const type = headers['content-type'] ?? '';
   if (type !== 'application/json' && !JSON_TYPE.test(type.trim())) {
     throw new Problem('unsupported-media-type', 'Send Content-Type: application/json (in UTF-8).');
   }
-  const packed = req.headers['content-encoding'];
-  if (packed !== undefined && packed.toLowerCase() !== 'identity') return collect(unpacked(req, packed.toLowerCase()), req, limit);
-  return collect(req, req, limit);
 }
 
-function unpacked(req: IncomingMessage, encoding: string): Readable {
+/**
+ * An event is read whatever its Content-Type says, because EMQX gives up what is refused, and sends JSON whatever an operator's header of its action says.
+ * A browser may send some types to any address without asking; with the type of JSON it has to ask, and is told no. It says Origin, which EMQX never does.
+ * @throws Problem 415
+ */
+export function refuseBrowsers(req: IncomingMessage): void {
+  if (req.headers.origin !== undefined) requireJson(req);
+}
+
+/** Reads a request's body, unpacked, at most `limit` bytes of it. Rejects with BodyProblem 413, 415 or, when it can't be unpacked or ends early, 400. */
+export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
+  const packed = req.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
+  if (packed === 'identity' || packed === '') return collect(req, req, limit);
+  const source = unpacked(req, packed);
+  if (source !== null) return collect(source, req, limit);
+  throw new BodyProblem('unsupported-media-type', 'The Content-Encoding is not supported.', await collect(req, req, limit));
+}
+
+/** A request's JSON, where another Content-Type is refused: see refuseBrowsers. @throws Problem 400, 413, 415 */
+export async function readJson(req: IncomingMessage, limit: number): Promise<unknown> {
+  requireJson(req);
+  return parseJson(await readBody(req, limit));
+}
+
+/** null: it is packed in a way that nobody knows. */
+function unpacked(req: IncomingMessage, encoding: string): Readable | null {
   switch (encoding) {
     case 'gzip':
     case 'x-gzip':
@@ -33,25 +68,26 @@ function unpacked(req: IncomingMessage, encoding: string): Readable {
     case 'br':
       return req.pipe(createBrotliDecompress());
     default:
-      throw new Problem('unsupported-media-type', 'The Content-Encoding is not supported.');
+      return null;
   }
 }
 
 function collect(source: Readable, req: IncomingMessage, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     // The rest of the body is still on its way; nobody reads it.
-    const tooLarge = (detail: string) => reject(new Problem('too-large', detail, { headers: { Connection: 'close' } }));
+    const tooLarge = (detail: string) => reject(new BodyProblem('too-large', detail, head(), { headers: { Connection: 'close' } }));
+    const head = () => Buffer.concat(chunks);
     const flood = () => tooLarge('The body is far over the limit.');
-    if (Number(req.headers['content-length'] ?? 0) > limit * FLOOD) return flood();
-    let chunks: Buffer[] = [];
+    const chunks: Buffer[] = [];
     let [received, kept] = [0, 0];
+    if (Number(req.headers['content-length'] ?? 0) > limit * FLOOD) return flood();
     source.on('data', (chunk: Buffer) => {
       received += chunk.length;
       if (received <= limit) {
         chunks.push(chunk);
         kept += chunk.length;
       } else {
-        chunks = [];
+        if (received - chunk.length <= limit) chunks.splice(0, chunks.length, beginningOf([...chunks, chunk]));
         if (received > limit * FLOOD) flood();
       }
     });
@@ -61,13 +97,19 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
     });
     const broken = () => {
       // The rest of the body is read and dropped, because it stands before the connection's next request.
-      if (source !== req) req.unpipe().resume();
-      reject(new Problem('malformed', 'The body cannot be read.'));
+      req.unpipe().resume();
+      reject(new BodyProblem('malformed', 'The body cannot be unpacked.', head()));
     };
-    source.once('error', broken);
-    if (source !== req) req.once('error', broken);
-    req.once('close', () => req.complete || broken());
+    const brokenOff = () => reject(new BodyProblem('malformed', 'The body broke off.', null));
+    source.once('error', source === req ? brokenOff : broken);
+    if (source !== req) req.once('error', brokenOff);
+    req.once('close', () => req.complete || brokenOff());
   });
+}
+
+/** A copy: a view would keep all of a body that is too large in memory. */
+function beginningOf(chunks: readonly Buffer[]): Buffer {
+  return Buffer.concat(chunks, Math.min(HEAD_BYTES, chunks.reduce((sum, { length }) => sum + length, 0)));
 }
 
 /** Where one may be left out. */
@@ -80,12 +122,17 @@ export function parseJson(body: Buffer): unknown {
   if (!isUtf8(body)) throw new Problem('malformed', 'The body is not UTF-8.');
   let json: unknown;
   try {
-    json = JSON.parse(body.toString('utf8'));
+    json = JSON.parse(body.toString('utf8', hasByteOrderMark(body) ? 3 : 0));
   } catch {
     throw new Problem('malformed', body.length === 0 ? 'The body is empty.' : 'The body is not JSON.');
   }
   if (!isShallow(json, MAX_DEPTH)) throw new Problem('malformed', `The body is nested more than ${MAX_DEPTH} levels deep.`);
   return json;
+}
+
+/** Some programs begin every text in UTF-8 with U+FEFF. */
+function hasByteOrderMark(body: Buffer): boolean {
+  return body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf;
 }
 
 /** EMQX's own events have four. What is stored is written as JSON again, and that is recursive in Node and in the databases. */

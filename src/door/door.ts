@@ -4,7 +4,7 @@ import type { DeadLetters } from '../dead-letters/letters';
 import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
 import type { Guard } from './auth';
-import { parseJson, readBody } from './body';
+import { BodyProblem, parseJson, readBody, refuseBrowsers } from './body';
 import { failureAnswer, pathOf } from './failure';
 import { Problem, PROTECTIVE_HEADERS, toProblem } from './problem';
 import type { Ingest } from './ingest';
@@ -23,6 +23,8 @@ export interface DoorDeps {
 }
 
 const EVENTS = '/v1/events';
+/** EMQX gives up an event that gets one of these. */
+const FINAL = new Set([400, 413, 415]);
 const ANSWER_HEADERS = { ...PROTECTIVE_HEADERS, 'Content-Type': 'application/json; charset=utf-8' };
 
 /**
@@ -53,9 +55,9 @@ export class Door {
     let isOfOne = false;
     try {
       this.deps.guard(req.headers.authorization);
-      const name = nameOf(pathOf(req));
-      isOfOne = name !== undefined;
-      const events = await this.read(req, name);
+      isOfOne = pathOf(req).length > EVENTS.length + 1;
+      refuseBrowsers(req);
+      const events = await this.read(req);
       if (events.length > 0) await this.deps.ingest.accept(events.map(({ event }) => event));
       for (const { name: each } of events) this.count(metricLabel(each));
       accept(res, events.length);
@@ -66,15 +68,17 @@ export class Door {
     this.timer(isOfOne ? `${EVENTS}/*event` : EVENTS, res.statusCode).observe((performance.now() - begun) / 1_000);
   }
 
-  private async read(req: IncomingMessage, name: string | undefined): Promise<NamedEvent[]> {
-    const body = await readBody(req, this.deps.bodyLimit);
+  private async read(req: IncomingMessage): Promise<NamedEvent[]> {
+    let body: Buffer | null = null;
     try {
-      const json = parseJson(body);
+      body = await readBody(req, this.deps.bodyLimit);
+      const [name, json] = [nameOf(pathOf(req)), parseJson(body)];
       return Array.isArray(json) && name === undefined ? readEvents(json) : [readEvent(json, name)];
     } catch (error) {
       const problem = toProblem(error, 'unavailable');
-      // Promise 13's other half: what is refused at the door is set aside too. Anything but a 400 will be sent again.
-      if (problem.status === 400) await this.refusals.record(problem.message, body, `POST ${pathOf(req)}`);
+      const arrived = problem instanceof BodyProblem ? problem.head : body;
+      // Promise 13's other half: what is refused at the door is set aside too. Anything but these EMQX will send again.
+      if (FINAL.has(problem.status) && arrived !== null) await this.refusals.record(problem.message, arrived, `POST ${pathOf(req)}`);
       throw error;
     }
   }

@@ -1,10 +1,11 @@
+import type { Metrics } from '../base/metrics';
 import type { Policy } from '../config/policies';
 import type { OfflineEvent } from '../events/event';
 import type { Item } from '../lanes/jobs';
 import type { Lanes } from '../lanes/lanes';
 import type { AcceptedAcks } from '../mailbox/accepted-acks';
 import type { EventLag } from '../mailbox/event-lag';
-import { route } from './route';
+import { reasonNotStored, route } from './route';
 import type { Signer } from '../mailbox/signature';
 
 /** The way of an event from the door into the queue. */
@@ -15,6 +16,7 @@ export class Ingest {
     private readonly signer: Signer,
     private readonly acks: Pick<AcceptedAcks, 'note' | 'forget'>,
     private readonly lag: Pick<EventLag, 'note'>,
+    private readonly metrics: Pick<Metrics, 'messagesNotStored'>,
   ) {}
 
   /**
@@ -24,7 +26,15 @@ export class Ingest {
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     for (const event of events) if (event.type === 'acked') this.lag.note(event.at, Date.now());
     const items = events.flatMap((event) => route(event, this.policies, this.signer));
-    if (items.length === 0) return;
+    if (items.length > 0) await this.put(items);
+    // EMQX sends what was not accepted again: only now is it counted.
+    for (const event of events) {
+      const reason = reasonNotStored(event, this.policies, this.signer, Date.now());
+      if (reason !== null) this.metrics.messagesNotStored.inc({ reason });
+    }
+  }
+
+  private async put(items: Item[]): Promise<void> {
     const acks = items.flatMap(acksOf);
     if (acks.length === 0) return this.lanes.put(items);
     const [put, noted] = await Promise.allSettled([this.lanes.put(items), Promise.all(acks.map(({ id, reader }) => this.acks.note(id, reader)))]);

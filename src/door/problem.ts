@@ -26,7 +26,7 @@ export const PROTECTIVE_HEADERS = { 'Cache-Control': 'no-store', 'X-Content-Type
 
 const RETRY_AFTER_SECONDS = { overloaded: '1', unavailable: '5' };
 
-interface ProblemExtras {
+export interface ProblemExtras {
   readonly flaws?: readonly Flaw[];
   readonly headers?: Readonly<Record<string, string>>;
 }

@@ -4,7 +4,7 @@ import type { ClientChange, Item, MailEvent } from '../lanes/jobs';
 import { requestsOf } from '../mailbox/positions/readers';
 import { clientKey, consumerOf, mailboxKey } from '../mqtt/consumer';
 import { canReach } from '../policies/overlap';
-import { expiryOf, isStored, policyFor, retainOf } from '../policies/policy';
+import { expiryOf, isCovered, isStored, policyFor, retainOf } from '../policies/policy';
 import type { Signer, VerifiedMark } from '../mailbox/signature';
 import { isInbox, splitShare, stripInbox } from '../mqtt/topic';
 
@@ -37,9 +37,25 @@ export function changed({ type: _, ...change }: ClientChange & { readonly type?:
   return { mail: { to: clientKey(change.clientid), kind: 'change', change: change as ClientChange } };
 }
 
-/** Our own deliveries fire the rule again, as does what reaches an inbox: neither is stored (promise 8). */
-function routePublish({ message, mark }: PublishEvent, policies: readonly Policy[], signer: Signer): Item[] {
-  if (isInbox(message.topic) || signer.verified(mark, message.topic) !== null) return [];
+/** Why a published message is not stored; null: it is, or it is a delivery of the server's own. `now`: ms */
+export function reasonNotStored(event: OfflineEvent, policies: readonly Policy[], signer: Signer, now: number): 'no_policy' | 'mode_off' | 'qos0' | 'expired' | null {
+  if (event.type !== 'publish' || isOwn(event, signer)) return null;
+  const { message } = event;
+  const policy = policyFor(policies, message.topic);
+  if (policy === null) return isCovered(policies, message.topic) ? 'mode_off' : 'no_policy';
+  if (!isStored(policy, message)) return 'qos0';
+  return expiryOf(policy, message) <= now ? 'expired' : null;
+}
+
+/** The server's own deliveries fire the rule again, as does what reaches an inbox. */
+function isOwn({ message, mark }: PublishEvent, signer: Signer): boolean {
+  return isInbox(message.topic) || signer.verified(mark, message.topic) !== null;
+}
+
+/** What is the server's own is not stored (promise 8). */
+function routePublish(event: PublishEvent, policies: readonly Policy[], signer: Signer): Item[] {
+  if (isOwn(event, signer)) return [];
+  const { message } = event;
   const policy = policyFor(policies, message.topic);
   const stored = policy !== null && isStored(policy, message) ? { ...message, expiresAt: expiryOf(policy, message) } : null;
   const retained = message.retain && retainOf(policies, message.topic) !== 'off';
@@ -60,6 +76,8 @@ function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies:
   if (policy === null) return [];
   const own = clientKey(clientid);
   const id = verified?.id ?? brokerId;
+  // Durable sessions have forgotten what it was, and without a topic no mark is believed.
+  if (id === null || topic === '') return [];
   const acked = { kind: 'acked', clientid, id, topic: original } as const;
   if (policy.mode === 'pubsub') {
     const ours = verified !== null && (verified.kind === 'group' || verified.mailbox === own);

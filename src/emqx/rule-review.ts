@@ -36,10 +36,15 @@ export function isOurs({ path, connector }: InstalledAction): boolean {
 
 /** The shipped rule that this one is, with other topics at most. */
 export function shippedAs(sql: string): RuleName | null {
+  const topics = messageTopics(sql);
+  return ruleNames.find((name) => squeeze(shippedSql(name, topics)) === squeeze(sql)) ?? null;
+}
+
+/** The topic filters of the messages that a rule tells of. */
+export function messageTopics(sql: string): string[] {
   const parsed = parse(sql);
   const matched = [...parsed.where.matchAll(/topic\s*=~\s*'([^']*)'/g)].map(([, topic]) => topic ?? '');
-  const topics = [...new Set([...topicsOf(parsed), ...matched])].filter((topic) => !topic.startsWith('$offline'));
-  return ruleNames.find((name) => squeeze(shippedSql(name, topics)) === squeeze(sql)) ?? null;
+  return [...new Set([...topicsOf(parsed), ...matched])].filter((topic) => !topic.startsWith('$offline'));
 }
 
 /** Of one rule that posts to us, and of its actions. */

@@ -34,8 +34,9 @@ export interface PublishEvent {
 /** The broker got the client's PUBACK or PUBCOMP. */
 export interface AckedEvent {
   readonly type: 'acked';
-  /** EMQX's id of what was acknowledged: of the original publish, or of our REST publish (then `mark` names the stored one). */
-  readonly id: string;
+  /** EMQX's id of what was acknowledged: of the original publish, or of the server's REST publish (then `mark` names the stored one). null: durable sessions lose it. */
+  readonly id: string | null;
+  /** '': durable sessions lose it. */
   readonly topic: string;
   /** The subscriber. */
   readonly clientid: string;

@@ -5,7 +5,7 @@ import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent } fro
 import { isBase64 } from '../contract/formats';
 import { invalid } from './invalid';
 import { HANDLED, type HandledName } from './names';
-import { given, markOf, messageProperties, userProperties } from './properties';
+import { given, isMessageId, markOf, messageProperties, userProperties } from './properties';
 import { sessionNews } from './session';
 import { isStorable } from '../mqtt/validity';
 
@@ -55,7 +55,7 @@ function publish(body: Schemas['PublishedMessage']): PublishEvent {
   if (!(properties.userProperties ?? []).every(({ key, value }) => isStorable(key) && isStorable(value))) {
     throw invalid('/pub_props/User-Property', 'must hold only well-formed Unicode without U+0000');
   }
-  const publishReceivedAt = firstTime({ publish_received_at: body.publish_received_at, timestamp: body.timestamp });
+  const publishReceivedAt = publishedAt(body);
   const { messageExpiryInterval: seconds } = properties;
   const message: WireMessage = {
     id: body.id,
@@ -72,6 +72,19 @@ function publish(body: Schemas['PublishedMessage']): PublishEvent {
   return { type: 'publish', message, mark: markOf(properties.userProperties ?? []) };
 }
 
+/** EMQX's two times of an event that is not delayed are a few ms apart. ms */
+const AT_ONCE_MS = 1_000;
+
+/**
+ * When the message came into being for subscribers. EMQX leaves a delayed message the time at which it was handed in as publish_received_at, and only
+ * `timestamp` says when it was due. Example: a message that was delayed for 8 days must not have outlived its ttl of 7 days when it comes.
+ */
+function publishedAt({ publish_received_at, timestamp }: Schemas['PublishedMessage']): number {
+  const received = firstTime({ publish_received_at, timestamp });
+  const at = given(timestamp) ?? received;
+  return at > received + AT_ONCE_MS ? at : received;
+}
+
 /** A payload "undefined" is text: a rule that selects `payload` from message.publish always has one. */
 function payloadOf(body: Schemas['PublishedMessage']): string {
   const base64 = given(body.payload_base64);
@@ -82,12 +95,13 @@ function payloadOf(body: Schemas['PublishedMessage']): string {
   return text;
 }
 
+/** An acknowledgement that is refused costs more than one whose id is wrong: the message would come again until its ttl. */
 function delivery(body: Schemas['DeliveredMessage']): Omit<AckedEvent, 'type'> {
   const { id, topic, clientid, timestamp, publish_received_at } = body;
-  return { id, topic, clientid, mark: markOf(userProperties(body.pub_props)), at: firstTime({ timestamp, publish_received_at }) };
+  return { id: isMessageId(id) ? id : null, topic, clientid, mark: markOf(userProperties(body.pub_props)), at: firstTime({ timestamp, publish_received_at }) };
 }
 
-type OptionalTime = Schemas['OptionalTime'] | undefined;
+type OptionalTime = Schemas['OptionalEventTime'] | undefined;
 
 /** The first that the event has. Never our own clock: events arrive late and out of order (facts.md). */
 function firstTime(times: Readonly<Record<string, OptionalTime>>): number {

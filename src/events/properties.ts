@@ -1,6 +1,7 @@
 import type { components } from '../contract/openapi';
 import type { MessageProperties, UserProperty } from '../mqtt/message';
 import type { Mark } from './event';
+import { invalid } from './invalid';
 
 type PublishProperties = components['schemas']['PublishProperties'];
 
@@ -18,6 +19,8 @@ export function messageProperties(props: PublishProperties, correlationBase64: s
   const correlationData = correlationBase64 ?? (correlationText === undefined ? undefined : Buffer.from(correlationText).toString('base64'));
   const payloadFormatIndicator = given(props['Payload-Format-Indicator']);
   const messageExpiryInterval = given(props['Message-Expiry-Interval']);
+  const half = isRecord(props['User-Property']) ? null : halfPair(props);
+  if (half !== null) throw invalid(`/pub_props/User-Property-Pairs/${half}`, 'is missing, and there is no User-Property to take instead');
   const properties = userProperties(props);
   return {
     ...(props['Content-Type'] !== undefined && { contentType: props['Content-Type'] }),
@@ -32,13 +35,29 @@ export function messageProperties(props: PublishProperties, correlationBase64: s
 /** Takes any JSON: of an acknowledgement nothing but the mark is looked at, and a strange property must not cost us the ack. */
 export function userProperties(props: unknown): UserProperty[] {
   const { 'User-Property-Pairs': pairs, 'User-Property': map } = asRecord(props);
-  // The list keeps order and duplicates, the map neither.
-  if (Array.isArray(pairs)) return pairs.map(asRecord).flatMap(({ key, value }) => (typeof key === 'string' ? { key, value: toText(value) } : []));
+  // The list keeps order and duplicates, the map neither. EMQX's test of a rule sends a list of half pairs and a map that is right.
+  if (Array.isArray(pairs) && (halfPair(props) === null || !isRecord(map))) {
+    return pairs.map(asRecord).flatMap(({ key, value }) => (typeof key === 'string' ? { key, value: toText(value) } : []));
+  }
   return Object.entries(asRecord(map)).flatMap(([key, value]) => (Array.isArray(value) ? value : [value]).map((each) => ({ key, value: toText(each) })));
 }
 
+/** Where in User-Property-Pairs a pair lacks its key or its value, as a path; null: nowhere. */
+function halfPair(props: unknown): string | null {
+  const { 'User-Property-Pairs': pairs } = asRecord(props);
+  if (!Array.isArray(pairs)) return null;
+  for (const [i, pair] of pairs.entries()) {
+    for (const half of ['key', 'value']) if (asRecord(pair)[half] === undefined) return `${i}/${half}`;
+  }
+  return null;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 function asRecord(value: unknown): Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  return isRecord(value) ? value : {};
 }
 
 /** MQTT has strings only. Sent back as a number it would crash every MQTT 5 subscriber's connection (facts.md). */
@@ -49,8 +68,13 @@ function toText(value: unknown): string {
 /** What could be an id of ours; anything else is no mark, whoever wrote it (promise 18). */
 const ID = /^[0-9A-Za-z_-]{1,64}$/;
 
+/** "undefined" is how EMQX says that there is none. */
+export function isMessageId(id: unknown): id is string {
+  return typeof id === 'string' && id !== 'undefined' && ID.test(id);
+}
+
 export function markOf(properties: readonly UserProperty[]): Mark | null {
   const last = (name: string): string | undefined => properties.findLast(({ key }) => key === name)?.value;
   const id = last('offline-msgid');
-  return id === undefined || !ID.test(id) ? null : { id, signature: last('offline-sig') ?? '' };
+  return !isMessageId(id) ? null : { id, signature: last('offline-sig') ?? '' };
 }

@@ -74,8 +74,8 @@ export interface Acknowledged {
 export interface Dropped extends MessageRef {
   readonly kind: 'dropped';
   readonly clientid: string;
-  /** EMQX's id of the copy. */
-  readonly copyId: string;
+  /** EMQX's id of the copy; null: the event did not say. */
+  readonly copyId: string | null;
   /** EMQX's: queue_full, expired, too_large, no_local, ... */
   readonly reason: string;
   /** It was sent for a group in pubsub mode (this is its mailbox's key), of which the client may be a member. */

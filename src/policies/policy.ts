@@ -8,6 +8,11 @@ export function policyFor(policies: readonly Policy[], topic: string): Policy | 
   return policy === undefined || policy.mode === 'off' ? null : policy;
 }
 
+/** Whether any policy says something about the topic, `mode: off` included. */
+export function isCovered(policies: readonly Policy[], topic: string): boolean {
+  return policies.some(({ filter }) => matches(filter, topic));
+}
+
 /** What becomes of the topic's retained message; `mode` is about the others, so `off` there does not matter. */
 export function retainOf(policies: readonly Policy[], topic: string): Policy['retain'] {
   return policies.find(({ filter }) => matches(filter, topic))?.retain ?? 'off';

@@ -62,7 +62,7 @@ export class Core {
     const retainer = emqx?.retainer;
     this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: this.owner });
     this.acks = new AcceptedAcks(queue.shared ? state : null);
-    this.ingest = new Ingest(lanes, policies, signer, this.acks, this.lag);
+    this.ingest = new Ingest(lanes, policies, signer, this.acks, this.lag, metrics);
     this.letters = new Letters({
       ...{ box, ingest: this.ingest, metrics, now },
       parse: (event, name) => readEvent(event, name).event,

@@ -98,14 +98,23 @@ export interface ClientStore {
   purgeSubscriptions(before: number, limit: number): Promise<Purged>;
 }
 
-/** Retained messages. */
+/**
+ * Retained messages. Which of a topic's messages is newer is decided by publishReceivedAt, and by the id where that is the same: ids alone do not tell,
+ * because a last will has the id of its client's CONNECT, and a delayed message that of the time when it was handed in.
+ */
 export interface RetainedStore {
-  /** Keeps the retained message with the greatest id of its topic: an older one that arrives late changes nothing. */
+  /** Keeps the newest message of its topic: an older one that arrives late changes nothing. */
   putRetained(messages: readonly Message[]): Promise<Refusal[]>;
-  /** Removes the topic's retained message unless its id is greater than the given one. */
-  deleteRetained(refs: readonly MessageRef[]): Promise<void>;
+  /** Removes the topic's retained message unless it is newer than the given one. */
+  deleteRetained(refs: readonly RetainedRef[]): Promise<void>;
   /** Retained messages whose topic matches the filter, by ascending topic, greater than `after` only. */
   listRetained(query: TopicQuery): Promise<Message[]>;
+}
+
+/** What says which retained message of a topic is newer. */
+export interface RetainedRef extends MessageRef {
+  /** ms */
+  readonly publishReceivedAt: number;
 }
 
 export interface Capabilities {

@@ -1,3 +1,4 @@
+import { createMetrics } from '../../src/base/metrics';
 import { OverloadedError, UnavailableError } from '../../src/base/errors';
 import { Ingest } from '../../src/door/ingest';
 import type { Policy } from '../../src/config/policies';
@@ -13,8 +14,9 @@ import { policy } from '../support/policies';
 import { message } from '../support/messages';
 
 const EVENT = { type: 'publish', message: toWire(message({ topic: 't' })), mark: null } as const;
+const metrics = createMetrics();
 const ACKS: Pick<AcceptedAcks, 'note' | 'forget'> = { note: async () => undefined, forget: async () => undefined };
-const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode'] = 'queue') => new Ingest(lanes, [policy({ mode })], new Signer('key'), acks, new EventLag());
+const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode'] = 'queue') => new Ingest(lanes, [policy({ mode })], new Signer('key'), acks, new EventLag(), metrics);
 
 // The guard is Batcher.look: one write of the queue may wait 10 s for another one before it fails.
 test('a queue that does not answer is an error before EMQX gives up the request', async () => {
@@ -54,6 +56,27 @@ test('of several events that find no room none is taken, and none is forgotten',
   expect(added.map(({ data }) => data.events.length)).toEqual([3]);
   process.off('unhandledRejection', listen);
   expect(unheard).toEqual([]);
+});
+
+// The guard is reasonNotStored: "accepted and nowhere to be found" must have a number that an operator can look at.
+test('what is accepted and not stored is counted by its reason, once the queue has the rest', async () => {
+  const policies = [policy({ filter: 'off/#', mode: 'off' }), policy({ filter: 't/#', ttlMs: 60_000 })];
+  const counting = createMetrics();
+  const signer = new Signer('key');
+  const publish = (fields: Parameters<typeof message>[0], signature = '') =>
+    ({ type: 'publish', message: toWire(message(fields)), mark: signature === '' ? null : { id: 'M', signature } }) as const;
+  const events = [
+    ...[publish({ topic: 't/1' }), publish({ topic: 'u' }), publish({ topic: 'u/1' }), publish({ topic: 'off/1' }), publish({ topic: 't/1', qos: 0 })],
+    ...[publish({ topic: 't/1', publishReceivedAt: Date.now() - 61_000 }), publish({ topic: '$offline/c/u' })],
+    publish({ topic: 'u', clientid: 'http_api' }, signer.sign('M', 'u', { mailbox: 'c', kind: 'own' })),
+    { type: 'acked', id: 'A', topic: 'u', clientid: 'c', mark: null, at: 1 } as const,
+  ];
+  const reasons = async () => (await counting.messagesNotStored.get()).values.map(({ labels, value }) => [labels.reason, value]);
+  const into = (put: () => Promise<void>) => new Ingest({ put }, policies, signer, ACKS, new EventLag(), counting);
+  await expect(into(() => Promise.reject(new UnavailableError('away'))).accept(events)).rejects.toThrow(UnavailableError);
+  expect(await reasons()).toEqual([]);
+  await into(async () => undefined).accept(events);
+  expect(await reasons()).toEqual([['no_policy', 2], ['mode_off', 1], ['qos0', 1], ['expired', 1]]);
 });
 
 describe('an accepted acknowledgement', () => {

@@ -124,6 +124,33 @@ describe('what an event asks for', () => {
   });
 });
 
+// Durable sessions: EMQX gives an empty id, in some versions an empty topic.
+describe('without an id of EMQX', () => {
+  it('an acknowledgement with a right mark removes the stored message', () => {
+    for (const topic of ['t/1', '$offline/c/t/1']) expect(to(acked({ id: null, topic, mark: marked(topic) }))[0]).toEqual({ write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c' } });
+    expect(to(acked({ id: null, mark: marked() }), { mode: 'pubsub' })).toMatchObject([{ mail: { kind: 'acked', id: 'M', ours: true } }]);
+  });
+
+  it('an acknowledgement without one, or with a wrong one, asks for nothing', () => {
+    for (const mark of [null, marked('t/2'), { ...marked(), signature: 'x' }]) {
+      for (const mode of ['queue', 'pubsub'] as const) expect(to(acked({ id: null, mark }), { mode })).toEqual([]);
+    }
+    // An empty topic is a key that some stores can't hold.
+    expect(to(acked({ topic: '', mark: marked() }))).toEqual([]);
+  });
+
+  it('a dropped copy is known by its mark', () => {
+    const dropped = (fields: Partial<DeliveryDroppedEvent>): DeliveryDroppedEvent => ({ ...acked({ id: null }), type: 'delivery-dropped', qos: 1, reason: 'queue_full', ...fields });
+    expect(to(dropped({ mark: marked() }))).toMatchObject([{ mail: { kind: 'dropped', id: 'M', copyId: null } }]);
+    expect(to(dropped({}))).toEqual([]);
+  });
+});
+
+// EMQX's topic rewrite changes what the server publishes, too: the mark says a/c/d, the acknowledgement a/d.
+it('an acknowledgement under a topic that EMQX has rewritten removes nothing that is stored', () => {
+  expect(to(acked({ topic: 'a/d', id: 'COPY', mark: marked('a/c/d') }))).toEqual([{ write: { kind: 'ack', id: 'COPY', topic: 'a/d', clientid: 'c' } }]);
+});
+
 describe('an acknowledgement', () => {
   const write = (id: string) => ({ write: { kind: 'ack', id, topic: 't/1', clientid: 'c' } });
   const mail = (fields: object) => ({ mail: { kind: 'acked', clientid: 'c', topic: 't/1', to: clientKey('c'), ...fields } });

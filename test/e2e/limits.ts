@@ -40,6 +40,17 @@ function tests(stage: Stage): void {
     expect(subscriber.texts).toEqual(['alive']);
   });
 
+  // EMQX leaves a $delayed/... message the publish_received_at of its publish; its timestamp is when it was due.
+  it('promise 12: a message that was delayed for longer than its ttl is kept from when it was due', async () => {
+    const { world } = stage;
+    await world.post({ ...event('t/12/ttl', 'delayed', ago(4_000)), timestamp: Date.now() - 1_000 });
+    const subscriber = await world.subscriber('c12 delayed');
+    await subscriber.subscribe('t/12/ttl');
+    await subscriber.receives(1);
+    await world.storedCount(0);
+    expect(subscriber.texts).toEqual(['delayed']);
+  });
+
   // It is not expired when it is stored: the store itself must leave it out.
   it('promise 12: what expires while it is stored is neither delivered nor shown', async () => {
     const { world } = stage;

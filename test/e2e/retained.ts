@@ -37,6 +37,23 @@ function tests(stage: Stage): void {
     expect(await list(`${topic}/#`)).toMatchObject([{ topic: `${topic}/a`, retain: true, text: 'two' }]);
   });
 
+  // A retained last will has the id of its client's CONNECT. With ids alone a restore would bring a dead device back to life.
+  it("a last will takes the place of what its client published after the CONNECT, whichever event comes first", async () => {
+    const { world } = stage;
+    const at = Date.now() - 600_000;
+    const [willId, birthId] = [newId(), newId()];
+    const event = (name: string, id: string, text: string, publishReceivedAt: number) =>
+      publishEvent({ topic: `${topic}/${name}`, id: `${id.slice(0, 31)}${name}`, payload: Buffer.from(text), retain: true, publishReceivedAt });
+    const [birth, will] = [(name: string) => event(name, birthId, 'online', at), (name: string) => event(name, willId, 'offline', at + 600_000)];
+    await world.post(birth('A'));
+    await world.post(will('A'));
+    await world.post(will('B'));
+    await world.post(birth('B'));
+    await texts(`${topic}/#`, ['offline', 'offline']);
+    // Ordinary copies stand in the order of their ids (semantics.md).
+    expect((await world.stored(`${topic}/#`)).map(({ text }) => text)).toEqual(['offline', 'online', 'offline', 'online']);
+  });
+
   it('are published back into an empty broker, with all their properties, once, and stored no second time', async () => {
     const { world } = stage;
     await world.useRules(null);

@@ -20,9 +20,12 @@ export function fixture(event: string, name: string): Record<string, unknown> {
   return found.body;
 }
 
+/** ms */
+export const AT = 1_795_228_477_838;
+
 /** The smallest message.publish. */
 export function publishBody(more: Record<string, unknown> = {}): Record<string, unknown> {
-  return { event: 'message.publish', id: 'A1', clientid: 'pub', topic: 't/1', qos: 1, payload: 'x', timestamp: 1000, ...more };
+  return { event: 'message.publish', id: 'A1', clientid: 'pub', topic: 't/1', qos: 1, payload: 'x', timestamp: AT, ...more };
 }
 
 export function without(body: Record<string, unknown>, ...keys: string[]): Record<string, unknown> {

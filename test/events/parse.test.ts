@@ -4,7 +4,7 @@ import { publishBody as written } from '../../src/dead-letters/publish-body';
 import type { PublishEvent } from '../../src/events/event';
 import { fromWire } from '../../src/mqtt/message';
 import { metricLabel } from '../../src/events/names';
-import { flaws, parseEvent, publishBody, without } from './bodies';
+import { AT, flaws, parseEvent, publishBody, without } from './bodies';
 
 const message = (more: Record<string, unknown> = {}) => fromWire((parseEvent(publishBody(more)) as PublishEvent).message);
 
@@ -17,15 +17,15 @@ describe('the string "undefined" is how EMQX says absent', () => {
         username: null,
         retain: false,
         properties: {},
-        publishReceivedAt: 1000,
+        publishReceivedAt: AT,
       });
     }
-    expect(parseEvent({ event: 'client.disconnected', clientid: 'c', node: 'undefined', connected_at: 'undefined', timestamp: 5 })).toEqual({
+    expect(parseEvent({ event: 'client.disconnected', clientid: 'c', node: 'undefined', connected_at: 'undefined', timestamp: AT })).toEqual({
       type: 'disconnected',
       clientid: 'c',
       node: null,
       connectedAt: null,
-      at: 5,
+      at: AT,
     });
   });
 
@@ -41,10 +41,17 @@ describe('the string "undefined" is how EMQX says absent', () => {
     });
   });
 
-  test('and never an id', () => {
-    for (const event of ['message.publish', 'message.acked', 'message.delivered', 'delivery.dropped']) {
-      expect(flaws(publishBody({ event, id: 'undefined' }))).toEqual(['/id']);
-      expect(flaws(without(publishBody({ event }), 'id'))).toEqual(['/id']);
+  test('and never the id of a publish', () => {
+    expect(flaws(publishBody({ id: 'undefined' }))).toEqual(['/id']);
+    expect(flaws(without(publishBody(), 'id'))).toEqual(['/id']);
+  });
+
+  // Durable sessions: EMQX gives an empty id, and in some versions an empty topic.
+  test('what EMQX lost of a delivery is absent', () => {
+    for (const event of ['message.acked', 'message.delivered', 'delivery.dropped']) {
+      for (const id of ['', 'undefined', null, 5, 'a b']) expect(parseEvent(publishBody({ event, id }))).toMatchObject({ id: null, topic: 't/1' });
+      expect(parseEvent(without(publishBody({ event, topic: '' }), 'id'))).toMatchObject({ id: null, topic: '' });
+      expect(flaws(without(publishBody({ event }), 'topic'))).toEqual(['/topic']);
     }
   });
 });
@@ -89,9 +96,27 @@ describe('what is required', () => {
   });
 
   test('a time: publish_received_at, or else timestamp', () => {
-    expect(message({ publish_received_at: 7 }).publishReceivedAt).toBe(7);
+    expect(message({ publish_received_at: AT - 7 }).publishReceivedAt).toBe(AT - 7);
     expect(flaws(without(publishBody(), 'timestamp'))).toEqual(['/publish_received_at']);
-    for (const time of [-1, 1.5, '1000', 1e15]) expect(flaws(publishBody({ timestamp: time }))).toEqual(['/timestamp']);
+    for (const time of [-1, AT + 0.5, String(AT), 1e15]) expect(flaws(publishBody({ timestamp: time }))).toEqual(['/timestamp']);
+  });
+
+  // The guard is Time's minimum: a message of seconds was one of January 1970, and over its ttl before it was stored.
+  test.each([0, 1, 1000, 1_795_228_477, 17_952_284_778, 179_522_847_783, 999_999_999_999])('%d is no time in ms', (time) => {
+    expect(() => parseEvent(publishBody({ timestamp: time }))).toThrow(/timestamp must be in ms since 1970/);
+    for (const event of ['message.acked', 'delivery.dropped', 'session.subscribed', 'session.unsubscribed', 'client.connected', 'client.disconnected']) {
+      expect(flaws(publishBody({ event, timestamp: time }))).toEqual(['/timestamp']);
+    }
+    for (const name of ['connected_at', 'disconnected_at']) expect(flaws(publishBody({ event: 'client.disconnected', [name]: time }))).toEqual([`/${name}`]);
+    expect(flaws(publishBody({ publish_received_at: time }))).toEqual(['/publish_received_at']);
+  });
+
+  // Measured: $delayed/... has the publish_received_at of its publish, and the timestamp of when it is due.
+  test('a delayed message is published when it is due, and its expiry counts from then', () => {
+    const pub_props = { 'Message-Expiry-Interval': 60 };
+    expect(message({ publish_received_at: AT - 691_200_000, pub_props })).toMatchObject({ publishReceivedAt: AT, expiresAt: AT + 60_000 });
+    expect(message({ publish_received_at: AT - 1_000, pub_props })).toMatchObject({ publishReceivedAt: AT - 1_000, expiresAt: AT + 59_000 });
+    expect(message({ publish_received_at: AT + 5_000 }).publishReceivedAt).toBe(AT + 5_000);
   });
 
   test.each([3, -1, '1', 0.5, null])('qos %j is refused', (qos) => {
@@ -99,8 +124,8 @@ describe('what is required', () => {
   });
 
   test.each([[3, 2], [-1, 0], [128, 2], [1, 1]])('of a subscription QoS %j counts as %j', (qos, clamped) => {
-    expect(parseEvent({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: 1, qos })).toMatchObject({ type: 'subscribed', qos: clamped });
-    for (const wrong of ['1', 0.5, null]) expect(flaws({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: 1, qos: wrong })).toEqual(['/qos']);
+    expect(parseEvent({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: AT, qos })).toMatchObject({ type: 'subscribed', qos: clamped });
+    for (const wrong of ['1', 0.5, null]) expect(flaws({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: AT, qos: wrong })).toEqual(['/qos']);
   });
 
   test.each(['', 'a b', 'ä', 'x'.repeat(65), 'a\n', 5])('id %j is refused', (id) => {
@@ -139,7 +164,7 @@ describe('other events', () => {
   });
 
   test('delivery.dropped comes with its reason', () => {
-    const dropped = { type: 'delivery-dropped', id: 'A1', topic: 't/1', clientid: 'pub', mark: null, at: 1000, qos: 1 };
+    const dropped = { type: 'delivery-dropped', id: 'A1', topic: 't/1', clientid: 'pub', mark: null, at: AT, qos: 1 };
     expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full' }))).toEqual({ ...dropped, reason: 'queue_full' });
     expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full', qos: 'undefined' }))).toEqual({ ...dropped, reason: 'queue_full' });
     expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full', qos: 2 }))).toMatchObject({ qos: 2 });

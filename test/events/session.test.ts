@@ -1,13 +1,13 @@
 import fc from 'fast-check';
 import type { ConnectedEvent } from '../../src/events/event';
-import { fixture, parseEvent, publishBody } from './bodies';
+import { AT, fixture, parseEvent, publishBody } from './bodies';
 
 const connected = (more: Record<string, unknown> = {}): ConnectedEvent =>
-  parseEvent({ event: 'client.connected', clientid: 'c', connected_at: 5, ...more }) as ConnectedEvent;
+  parseEvent({ event: 'client.connected', clientid: 'c', connected_at: AT, ...more }) as ConnectedEvent;
 
 describe('what client.connected says of a session', () => {
   test('nothing: it is not known', () => {
-    const unknown = { type: 'connected', clientid: 'c', node: null, at: 5, cleanStart: null, expiryMs: null, sessionOnly: false };
+    const unknown = { type: 'connected', clientid: 'c', node: null, at: AT, cleanStart: null, expiryMs: null, sessionOnly: false };
     expect(connected()).toEqual(unknown);
     for (const absent of ['undefined', null]) expect(connected({ clean_start: absent, expiry_interval: absent, rule_set: absent })).toEqual(unknown);
   });
@@ -50,7 +50,7 @@ describe('an odd value does not cost the event', () => {
 
   test.each(HOSTILE.map((value) => [value]))('%j', (value) => {
     const odd = connected({ clean_start: value, expiry_interval: value, rule_set: value });
-    expect(odd).toEqual({ type: 'connected', clientid: 'c', node: null, at: 5, cleanStart: null, expiryMs: null, sessionOnly: false });
+    expect(odd).toEqual({ type: 'connected', clientid: 'c', node: null, at: AT, cleanStart: null, expiryMs: null, sessionOnly: false });
   });
 
   test('whatever JSON it is', () => {
@@ -59,7 +59,7 @@ describe('an odd value does not cost the event', () => {
         const { cleanStart, expiryMs, at } = connected({ clean_start, expiry_interval, rule_set });
         expect([true, false, null]).toContain(cleanStart);
         expect(expiryMs === null || (Number.isSafeInteger(expiryMs) && expiryMs >= 0)).toBe(true);
-        expect(at).toBe(5);
+        expect(at).toBe(AT);
       }),
     );
   });
@@ -68,9 +68,9 @@ describe('an odd value does not cost the event', () => {
     const columns = { rule_set: 'offline-messages', clean_start: 'undefined', expiry_interval: 'undefined', connected_at: 'undefined', reason: 'undefined' };
     const bodies = [
       ...['message.publish', 'message.acked', 'delivery.dropped'].map((event) => publishBody({ event })),
-      { event: 'session.subscribed', clientid: 'c', topic: 't', qos: 1, timestamp: 1 },
-      { event: 'session.unsubscribed', clientid: 'c', topic: 't', timestamp: 1 },
-      { event: 'client.disconnected', clientid: 'c', timestamp: 1 },
+      { event: 'session.subscribed', clientid: 'c', topic: 't', qos: 1, timestamp: AT },
+      { event: 'session.unsubscribed', clientid: 'c', topic: 't', timestamp: AT },
+      { event: 'client.disconnected', clientid: 'c', timestamp: AT },
     ];
     for (const body of bodies) {
       expect(parseEvent({ ...body, ...columns })).toEqual(parseEvent(body));

@@ -66,11 +66,45 @@ describe('accepted', () => {
     expect((await post([])).body).toEqual({ accepted: 0 });
   });
 
-  test('charset utf-8, other letter cases and gzip are fine', async () => {
-    for (const type of ['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"', 'application/json;']) {
-      expect((await send(JSON.stringify(publishBody()), '/v1/events', { 'Content-Type': type })).status).toBe(202);
+  // EMQX gives up what is refused, and sends JSON in UTF-8 whatever header an operator gave the action.
+  test.each([
+    ...['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"', 'application/json;', 'application/json;charset=utf-8;v=1', 'application/json; charset=iso-8859-1'],
+    ...['application/cloudevents+json', 'application/octet-stream', 'text/plain', 'text/html', 'application/x-www-form-urlencoded', ''],
+  ])('whatever the content type says: %j, with a byte order mark and packed, too', async (type) => {
+    const body = Buffer.from(JSON.stringify(publishBody({ payload: 'ä😀' })));
+    const marked = Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), body]);
+    for (const each of [body, marked]) {
+      expect((await send(each, '/v1/events', { 'Content-Type': type })).status).toBe(202);
+      expect((await send(gzipSync(each), '/v1/events', { 'Content-Type': type, 'Content-Encoding': 'GZIP' })).status).toBe(202);
     }
-    expect((await send(gzipSync(JSON.stringify(publishBody())), '/v1/events', { 'Content-Encoding': 'gzip' })).status).toBe(202);
+    expect(fakes.accepted).toHaveLength(4);
+    for (const event of fakes.accepted) expect(event).toMatchObject({ message: { payload: Buffer.from('ä😀').toString('base64') } });
+  });
+
+  test('without a content type', async () => {
+    const server = createServer(fakes.app()).listen(0);
+    const { port } = server.address() as AddressInfo;
+    const status = await new Promise((resolve, reject) => {
+      const sent = httpRequest({ port, path: '/v1/events', method: 'POST' }, (response) => response.resume().once('end', () => resolve(response.statusCode)));
+      sent.once('error', reject).end(JSON.stringify(publishBody()));
+    });
+    server.close();
+    expect(status).toBe(202);
+  });
+
+  // What EMQX's "Start Test" of a rule sends (emqx_rule_events), its half pairs included.
+  test("EMQX's test of a rule", async () => {
+    const pub_props = {
+      ...{ 'Payload-Format-Indicator': 0, 'Message-Expiry-Interval': 30, 'User-Property': { foo: 'bar' } },
+      'User-Property-Pairs': [{ key: 'foo' }, { value: 'bar' }],
+    };
+    const at = Date.now();
+    const common = { id: '0005E27C1D24E44FF440000017520000', topic: 't/a', qos: 1, flags: {}, publish_received_at: at, timestamp: at, pub_props, client_attrs: { test: 'example' } };
+    const publish = { ...common, clientid: 'c_emqx', username: 'u_emqx', payload: '{"msg":"hello"}' };
+    for (const event of [{ ...publish, event: 'message.publish' }, { ...publish, event: 'message.dropped', reason: 'no_subscribers' }, { ...common, event: 'message.acked', clientid: 'c' }]) {
+      expect((await post(event)).status).toBe(202);
+    }
+    expect(fakes.accepted[0]).toMatchObject({ message: { properties: { userProperties: [{ key: 'foo', value: 'bar' }] } } });
   });
 
   test('they are counted by name', async () => {
@@ -103,6 +137,10 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
     ['bad base64', publishBody({ payload_base64: 'AP8' }), '/payload_base64'],
     ['bad correlation data', publishBody({ correlation_data_base64: '*' }), '/correlation_data_base64'],
     ['no time', without(publishBody(), 'timestamp'), '/publish_received_at'],
+    ['a time in seconds', publishBody({ timestamp: 1_795_728_270 }), '/timestamp'],
+    ['a subscription at a time in seconds', { event: 'session.subscribed', clientid: 'c', topic: 't', qos: 1, timestamp: 1_795_728_270 }, '/timestamp'],
+    ['a connection at a time in seconds', { event: 'client.connected', clientid: 'c', connected_at: 1_795_728_270 }, '/connected_at'],
+    ['half pairs of user properties, and nothing else', publishBody({ pub_props: { 'User-Property-Pairs': [{ key: 'a', value: 'b' }, { key: 'foo' }] } }), '/pub_props/User-Property-Pairs/1/value'],
     ['a bad filter', publishBody({ event: 'session.subscribed', topic: 'a#' }), '/topic'],
     ['a share without a group', publishBody({ event: 'session.subscribed', topic: '$share//t' }), '/topic'],
     ['an unknown event', { event: 'message.published' }, '/event'],
@@ -151,6 +189,34 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
     expect(String(fakes.recorded[0]?.event)).not.toContain('\0');
   });
 
+  test('a malformed percent-encoding in the path', async () => {
+    await refused(await post(publishBody(), '/v1/events/%zz'), 'malformed');
+    expect(fakes.recorded[0]?.event).toBe(JSON.stringify(publishBody()));
+  });
+
+  test('a body that cannot be unpacked', async () => {
+    await refused(await send('no gzip', '/v1/events', { 'Content-Encoding': 'gzip' }), 'malformed');
+  });
+
+  test('an unknown content encoding is 415', async () => {
+    expectProblem(await send('{"event":"client.ping"}', '/v1/events', { 'Content-Encoding': 'zip' }), 415, 'unsupported-media-type');
+    expect(fakes.recorded).toMatchObject([{ event: '{"event":"client.ping"}', reason: expect.stringMatching(/Content-Encoding/) as string }]);
+  });
+
+  test('a body over the limit is 413, a packed one by what it unpacks to; its beginning is kept', async () => {
+    const large = JSON.stringify(publishBody({ payload: 'x'.repeat(2000) }));
+    const limited = (body: string | Buffer, headers: Record<string, string>) =>
+      request(fakes.app({ bodyLimit: 1000 }))
+        .post('/v1/events')
+        .set({ 'Content-Type': 'application/json', ...headers })
+        .serialize((each: unknown) => each as string)
+        .send(body);
+    expectProblem(await limited(large, {}), 413, 'too-large');
+    expectProblem(await limited(gzipSync(large), { 'Content-Encoding': 'gzip' }), 413, 'too-large');
+    expectProblem(await limited('x'.repeat(5_000), {}), 413, 'too-large');
+    expect(fakes.recorded.map(({ event }) => event)).toEqual([large, large, '']);
+  });
+
   test('a large body is cut to 64 KB', async () => {
     await refused(await send('é'.repeat(100_000)), 'malformed');
     expect(Buffer.byteLength(String(fakes.recorded[0]?.event))).toBe(65_536);
@@ -168,13 +234,24 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
 describe('not taken, and no dead letter', () => {
   afterEach(() => expect([fakes.accepted, fakes.recorded]).toEqual([[], []]));
 
-  test.each(['text/plain', 'application/json; charset=latin1', 'application/jsonp', 'application/x-www-form-urlencoded', ''])(
-    'content type %j is 415',
-    async (type) => expectProblem(await send(JSON.stringify(publishBody()), '/v1/events', { 'Content-Type': type }), 415, 'unsupported-media-type'),
-  );
+  // Any web page may have a browser post these without asking. The guard is refuseBrowsers.
+  test.each(['text/plain', 'application/json; charset=latin1', 'application/x-www-form-urlencoded', ''])('what a page in a browser posts as %j is 415', async (type) => {
+    const headers = { 'Content-Type': type, Origin: 'https://evil.example' };
+    expectProblem(await send(JSON.stringify(publishBody()), '/v1/events', headers), 415, 'unsupported-media-type');
+  });
 
-  test('an unknown content encoding is 415', async () => {
-    expectProblem(await send('{}', '/v1/events', { 'Content-Encoding': 'zip' }), 415, 'unsupported-media-type');
+  // EMQX sends it again.
+  test('a body that breaks off', async () => {
+    const server = createServer(fakes.app()).listen(0);
+    const { port } = server.address() as AddressInfo;
+    for (const headers of [{}, { 'content-encoding': 'gzip' }]) {
+      const sent = httpRequest({ port, path: '/v1/events', method: 'POST', headers: { 'content-length': 100, ...headers } });
+      sent.once('error', () => undefined).write('content-encoding' in headers ? gzipSync('{"event":"client.ping"}').subarray(0, 20) : '{"event":');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      sent.destroy();
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    server.close();
   });
 
   // The guard is unpipe().resume() in collect (body.ts): the rest of the body stood before the connection's next request, which was never read.
@@ -198,22 +275,6 @@ describe('not taken, and no dead letter', () => {
       fakes.accepted.length = 0;
       fakes.recorded.length = 0;
     }
-  });
-
-  test('a body over the limit is 413, a packed one by what it unpacks to', async () => {
-    const large = JSON.stringify(publishBody({ payload: 'x'.repeat(2000) }));
-    const limited = (body: string | Buffer, headers: Record<string, string>) =>
-      request(fakes.app({ bodyLimit: 1000 }))
-        .post('/v1/events')
-        .set({ 'Content-Type': 'application/json', ...headers })
-        .serialize((each: unknown) => each as string)
-        .send(body);
-    expectProblem(await limited(large, {}), 413, 'too-large');
-    expectProblem(await limited(gzipSync(large), { 'Content-Encoding': 'gzip' }), 413, 'too-large');
-  });
-
-  test('a malformed percent-encoding in the path is 400', async () => {
-    expectProblem(await post(publishBody(), '/v1/events/%zz'), 400, 'malformed');
   });
 
   test('EMQX loses an event that gets a 500: whatever goes wrong is 503 or 429, with Retry-After', async () => {

@@ -1,3 +1,4 @@
+import { message } from '../support/messages';
 import { Simulation } from './simulation';
 import type { Session } from './simulation/broker';
 
@@ -249,6 +250,23 @@ describe('fetch', () => {
     await world.pass(20_000);
     expect(await subscribe(world)).toEqual(texts);
     expect(world.store.messages.size).toBe(3);
+  });
+
+  // A last will has the id of its client's CONNECT. The guards are isBehind and skipOlder in reader.ts.
+  it.each<[string, Partial<ConstructorParameters<typeof Simulation>[0]>]>([
+    ['whatever it is published after', { window: 1 }],
+    ['under maxAge, behind 3,000 messages that are too old', { fetch: { limit: null, maxAgeMs: 60_000 } }],
+  ])('a last will is delivered though its id is old: %s', async (_, fields) => {
+    const world = new Simulation(fields);
+    const id = (n: number) => `${(BigInt(world.now) * 1_000n + BigInt(n)).toString(16).padStart(16, '0').toUpperCase()}F49A0000049C0001`;
+    const isOld = fields.fetch !== undefined;
+    const stored = (n: number, text: string, publishReceivedAt: number) => message({ topic: 't', id: id(n), payload: Buffer.from(text), publishReceivedAt });
+    const old = Array.from({ length: isOld ? 3_000 : 0 }, (_, i) => stored(i, 'old', world.now));
+    const [will, own] = [stored(4_000, 'will', world.now + 100_000), Array.from({ length: 3 }, (_, i) => stored(5_000 + i, `m${i}`, world.now + (isOld ? 100_000 : 1)))];
+    await world.store.saveMessages([...old, will, ...own]);
+    // Without maxAge the subscription is from before the will, and EMQX delivers that itself.
+    await world.pass(isOld ? 100_001 : 1_000);
+    expect(await subscribe(world)).toEqual([...(isOld ? ['will'] : []), 'm0', 'm1', 'm2']);
   });
 
   it('maxAge counts from the subscription, not from a look for it', async () => {

@@ -57,6 +57,14 @@ describe('the doctor looks at EMQX', () => {
     ]);
   });
 
+  // The guard is `uncovered` in checkRules.
+  it('and names the topics of a rule that no policy covers', async () => {
+    await install(emqx, 'offline-messages');
+    const told = async (...policies: object[]) => (await findings({ POLICIES: JSON.stringify(policies) })).filter((line) => line.includes(' policies: '));
+    expect(await told({ filter: 't/+/1' }, { filter: 'u/#' })).toEqual([expect.stringMatching(/^warning  policies: a rule tells of messages of t\/#, and no policy covers all/)]);
+    for (const filter of ['#', '+/#', 't/#']) expect(await told({ filter: 't/1', mode: 'off' }, { filter })).toEqual([]);
+  });
+
   it('and says how to import a rule where there is none', async () => {
     expect(await findings()).toContainEqual(expect.stringMatching(/^problem  rules: no rule .*: nothing is stored → npx emqx-offline-store rules --install --url http:\/\/127\.0\.0\.1:8480$/));
   });

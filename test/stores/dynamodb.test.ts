@@ -56,7 +56,7 @@ describe('dynamodb', () => {
         await store.putRetained([second]);
         await store.putRetained([first]);
         expect(await parts()).toBe(3);
-        await store.deleteRetained([{ topic, id: newId() }]);
+        await store.deleteRetained([{ topic, id: newId(), publishReceivedAt: Date.now() }]);
         expect(await parts()).toBe(0);
       });
 

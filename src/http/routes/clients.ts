@@ -5,7 +5,7 @@ import { isInbox, splitShare } from '../../mqtt/topic';
 import type { Subscription } from '../../stores/store';
 import { compareText } from '../../stores/shared/order';
 import type { AppOptions } from '../options';
-import { parseJson, readBody } from '../../door/body';
+import { readJson } from '../../door/body';
 import { decodeText, encodeText } from '../cursor';
 import type { components } from '../../contract/openapi';
 import { Problem, validationProblem } from '../../door/problem';
@@ -75,7 +75,7 @@ export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: Ap
       path: `${path}/subscriptions`,
       async handle(req, res) {
         const clientid = clientId(req);
-        await clients.assign(clientid, wantedOf(parseJson(await readBody(req, bodyLimit))));
+        await clients.assign(clientid, wantedOf(await readJson(req, bodyLimit)));
         res.status(202).json({ accepted: 1 });
       },
     },

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Request, Response } from 'express';
 import { isStorable } from '../../mqtt/validity';
 import type { AppOptions } from '../options';
-import { hasBody, parseJson, readBody } from '../../door/body';
+import { hasBody, readJson } from '../../door/body';
 import { decodePosition, encodePosition } from '../cursor';
 import { Problem } from '../../door/problem';
 import { queryReader } from '../query';
@@ -67,7 +67,7 @@ export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: A
       method: 'post',
       path: '/v1/dead-letters/:id/retry',
       async handle(req, res) {
-        const edited = hasBody(req) ? parseJson(await readBody(req, bodyLimit)) : undefined;
+        const edited = hasBody(req) ? await readJson(req, bodyLimit) : undefined;
         if (!(await deadLetters.retry(letterId(req), edited))) throw absent();
         res.status(202).json({ accepted: 1 });
       },

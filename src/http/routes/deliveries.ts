@@ -1,6 +1,6 @@
 import { contract } from '../../contract/contract';
 import type { AppOptions } from '../options';
-import { parseJson, readBody } from '../../door/body';
+import { readJson } from '../../door/body';
 import type { components } from '../../contract/openapi';
 import { validationProblem } from '../../door/problem';
 import type { Route } from '../route';
@@ -14,7 +14,7 @@ export function deliveryRoutes({ deliveries }: HttpServices, { bodyLimit }: AppO
       method: 'post',
       path: '/v1/deliveries',
       async handle(req, res) {
-        const body = parseJson(await readBody(req, bodyLimit));
+        const body = await readJson(req, bodyLimit);
         const flaws = validate(body);
         if (flaws.length > 0) throw validationProblem(flaws);
         const { clientid, topic } = body as components['schemas']['DeliveryRequest'];

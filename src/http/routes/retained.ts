@@ -1,7 +1,7 @@
 import { contract } from '../../contract/contract';
 import { matches } from '../../mqtt/topic';
 import type { AppOptions } from '../options';
-import { hasBody, parseJson, readBody } from '../../door/body';
+import { hasBody, readJson } from '../../door/body';
 import { browseRetained } from '../browse-retained';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { messageView } from '../message-view';
@@ -31,7 +31,7 @@ export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, n
       path: '/v1/retained/restore',
       async handle(req, res) {
         // Without a body: all of them.
-        const body = hasBody(req) ? parseJson(await readBody(req, bodyLimit)) : {};
+        const body = hasBody(req) ? await readJson(req, bodyLimit) : {};
         const flaws = validate(body);
         if (flaws.length > 0) throw validationProblem(flaws);
         await retained.restore((body as components['schemas']['RestoreRequest']).filter ?? '#');

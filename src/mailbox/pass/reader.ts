@@ -1,6 +1,7 @@
 import type { Policy } from '../../config/policies';
 import type { Message } from '../../mqtt/message';
 import { isWildcard, splitShare } from '../../mqtt/topic';
+import { timeOf } from '../../mqtt/message-id';
 import { policyFor } from '../../policies/policy';
 import type { Store } from '../../stores/store';
 import { isGroup, START, type Cursor, type Run } from '../box/mailbox';
@@ -13,6 +14,8 @@ import type { Seat } from './seat';
 const TOPICS = 64;
 /** A run that has made so many reads in one pass goes on in another one: others wait for the lane (budget). */
 const READS = 64;
+/** Messages that are too old for the run and are passed over with one read. */
+const SKIPPED = 1_000;
 /** About what one read brings into memory; messages may have 1 MB each. */
 const PAGE_BYTES = 1024 * 1024;
 const [LEAST_PAGE, MOST_PAGE] = [2, 128];
@@ -31,7 +34,7 @@ export interface Page {
 export type Reading = Page | { readonly stop: 'full' | 'tired'; readonly cursor: Cursor } | { readonly stop: 'end' };
 
 export interface ReaderDeps {
-  readonly store: Pick<Store, 'listTopics' | 'listMessages'>;
+  readonly store: Pick<Store, 'listTopics' | 'listMessages' | 'listRefs'>;
   readonly policies: readonly Policy[];
   readonly retained: Pick<RetainedIds, 'idOf'>;
 }
@@ -98,17 +101,29 @@ export class RunReader {
       const messages = await this.deps.store.listMessages({ topic: from.topic, after, limit: most, now });
       this.size.learn(messages);
       const last = messages.at(-1);
-      // Ids are in publish order: behind one that is too young there are only younger ones.
-      const atEnd = messages.length < most || last === undefined || last.publishReceivedAt > run.at;
+      const atEnd = messages.length < most || last === undefined || isBehind(last, run.at);
       const isDue = (message: Message): boolean =>
         message.publishReceivedAt <= run.at && message.publishReceivedAt >= oldest && !out.has(message.id) && !held.has(message.id) && read?.has(message) !== true;
       const due = messages.filter(isDue);
       const own = run.leavesRetained ? await this.withoutRetained(from.topic, due) : due;
       if (own.length > 0) return { policy, messages: own, cursor: { topic: from.topic, id: last?.id ?? after }, readAt: now };
       if (atEnd) break;
-      after = skipTo(oldest, last.id);
+      after = last.publishReceivedAt < oldest ? await this.skipOlder(from.topic, last.id, oldest, now) : last.id;
     }
     return { policy, messages: [], cursor: from, readAt: now };
+  }
+
+  /** Passes over messages that are too old, without reading them. Looked at one by one: an old id may be that of a last will that was sent just now. */
+  private async skipOlder(topic: string, after: string, oldest: number, now: number): Promise<string> {
+    let last = after;
+    for (; this.reads < READS; this.reads++) {
+      const refs = await this.deps.store.listRefs({ topic, after: last, limit: SKIPPED, now });
+      const due = refs.findIndex(({ publishReceivedAt }) => publishReceivedAt >= oldest);
+      if (due >= 0) return refs[due - 1]?.id ?? last;
+      last = refs.at(-1)?.id ?? last;
+      if (refs.length < SKIPPED) break;
+    }
+    return last;
   }
 
   private async readSet(topic: string): Promise<ReadSet> {
@@ -136,9 +151,10 @@ export class RunReader {
   }
 }
 
-/** EMQX's ids begin with the microseconds since 1970 as 16 hex digits: too old ones are skipped without reading them. */
-function skipTo(oldest: number, lastId: string): string {
-  if (!/^[0-9A-F]{32}$/.test(lastId) || !(oldest > 0)) return lastId;
-  const floor = (BigInt(Math.floor(oldest)) * 1000n).toString(16).toUpperCase().padStart(16, '0');
-  return floor > lastId ? floor : lastId;
+/**
+ * Whether only younger messages come behind this one. Ids sort by the time when they were made: a last will has the id of its client's CONNECT, so its own
+ * time says nothing of those behind it. Example: a will that was sent after the subscription stands before 40 messages from before it.
+ */
+function isBehind({ id, publishReceivedAt }: Message, at: number): boolean {
+  return publishReceivedAt > at && (timeOf(id) ?? Infinity) > at;
 }

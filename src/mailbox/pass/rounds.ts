@@ -24,7 +24,7 @@ const UNCLOCKED_BYTES = 1024 * 1024;
 export const PAUSE_MS = 100;
 
 export interface RoundsDeps extends ReaderDeps {
-  readonly store: Pick<Store, 'listTopics' | 'listMessages' | 'getMessage'>;
+  readonly store: Pick<Store, 'listTopics' | 'listMessages' | 'listRefs' | 'getMessage'>;
   readonly now: () => number;
 }
 

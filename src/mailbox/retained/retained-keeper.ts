@@ -1,6 +1,6 @@
 import type { Lanes } from '../../lanes/lanes';
-import type { Store } from '../../stores/store';
-import type { Message, MessageRef } from '../../mqtt/message';
+import type { RetainedRef, Store } from '../../stores/store';
+import type { Message } from '../../mqtt/message';
 import { retainedExpiryOf } from '../../policies/policy';
 import type { RestoredCopies } from './restored-copies';
 import type { RetainedIds } from './retained-ids';
@@ -13,7 +13,7 @@ export interface RetainedKeeperDeps {
   readonly setAside: (message: Message, reason: string) => Promise<void>;
 }
 
-/** Keeps each topic's retained message in the store: the newest by id, whatever order events come in. */
+/** Keeps each topic's retained message in the store: the newest by its time, whatever order events come in. */
 export class RetainedKeeper {
   constructor(private readonly deps: RetainedKeeperDeps) {}
 
@@ -39,12 +39,12 @@ export class RetainedKeeper {
    * Looked up after the put: a message whose deletion came first is gone from the store, which would take it again. What is known of the
    * newest publish takes it out.
    */
-  private async cleared(messages: readonly Message[]): Promise<MessageRef[]> {
-    const own = messages.filter(({ payload }) => payload.length === 0).map(({ topic, id }) => ({ topic, id }));
+  private async cleared(messages: readonly Message[]): Promise<RetainedRef[]> {
+    const own = messages.filter(({ payload }) => payload.length === 0).map(({ topic, id, publishReceivedAt }) => ({ topic, id, publishReceivedAt }));
     const known = await Promise.all(
       topicsOf(messages).map(async (topic) => {
         const newest = await this.deps.ids.newest(topic);
-        return newest === null || newest.kept ? [] : [{ topic, id: newest.id }];
+        return newest === null || newest.kept ? [] : [{ topic, id: newest.id, publishReceivedAt: newest.publishReceivedAt }];
       }),
     );
     return [...own, ...known.flat()];

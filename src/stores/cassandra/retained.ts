@@ -1,16 +1,15 @@
-import type { Message, MessageRef } from '../../mqtt/message';
-import { compareText } from '../shared/order';
-import { newestMessages } from '../shared/newest';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Message } from '../../mqtt/message';
+import { isNewer, newestMessages } from '../shared/newest';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
-import { COLUMNS, contentOf, toMessage, type MessageRow } from './rows';
+import { COLUMNS, contentOf, toMessage, toNumber, type MessageRow } from './rows';
 import { TopicIndex } from './topic-index';
 
-type Current = Pick<MessageRow, 'msgid'>;
+type Current = Pick<MessageRow, 'msgid' | 'published_at'>;
 
 /**
- * retain. The message with the greatest id must win over one that comes at the same time, and ids are not times: all its writes are
- * lightweight transactions on what was read before.
+ * retain. The newest message must win over one that comes at the same time, and Cassandra's own timestamps know nothing of what is newer: all its
+ * writes are lightweight transactions on what was read before.
  */
 export class RetainedTable implements RetainedStore {
   private readonly topicIndex: TopicIndex<Message>;
@@ -34,31 +33,32 @@ export class RetainedTable implements RetainedStore {
   }
 
   private async replace(message: Message): Promise<void> {
-    for (let current = (await this.current(message.topic))?.msgid ?? null; current === null || compareText(current, message.id) <= 0; ) {
+    for (let current = await this.current(message.topic); current === null || !isNewerThan(current, message); ) {
       const refused = await this.db.conditionally<Current>(
         `UPDATE retain SET msgid = ?, sender = ?, username = ?, qos = ?, payload = ?, payload_bin = ?, properties = ?, arrived = ?,
-           published_at = ?, expires_at = ? WHERE topic = ? IF msgid = ?`,
-        [message.id, ...contentOf(message, null), message.topic, current],
+           published_at = ?, expires_at = ? WHERE topic = ? IF msgid = ? AND published_at = ?`,
+        [message.id, ...contentOf(message, null), message.topic, current?.msgid ?? null, current?.published_at ?? null],
       );
       if (refused === null) return;
-      current = refused.msgid ?? null;
+      current = refused.msgid === undefined ? null : (refused as Current);
     }
   }
 
-  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
     await this.db.wave(refs, (ref) => this.remove(ref));
   }
 
-  private async remove({ topic, id }: MessageRef): Promise<void> {
-    for (let current = await this.current(topic); current !== null && compareText(current.msgid ?? '', id) <= 0; ) {
-      const refused = await this.db.conditionally<Current>('DELETE FROM retain WHERE topic = ? IF msgid = ?', [topic, current.msgid]);
+  private async remove(ref: RetainedRef): Promise<void> {
+    for (let current = await this.current(ref.topic); current !== null && !isNewerThan(current, ref); ) {
+      const expected = [ref.topic, current.msgid, current.published_at];
+      const refused = await this.db.conditionally<Current>('DELETE FROM retain WHERE topic = ? IF msgid = ? AND published_at = ?', expected);
       if (refused === null) return;
-      current = refused.msgid === undefined ? null : { msgid: refused.msgid };
+      current = refused.msgid === undefined ? null : (refused as Current);
     }
   }
 
   private async current(topic: string): Promise<Current | null> {
-    const [row] = await this.db.rows<Current>('SELECT msgid FROM retain WHERE topic = ?', [topic]);
+    const [row] = await this.db.rows<Current>('SELECT msgid, published_at FROM retain WHERE topic = ?', [topic]);
     return row ?? null;
   }
 
@@ -73,4 +73,8 @@ export class RetainedTable implements RetainedStore {
       return row === undefined || row.msgid === null || row.published_at === null ? null : toMessage(row, true);
     });
   }
+}
+
+function isNewerThan({ msgid, published_at }: Current, ref: RetainedRef): boolean {
+  return isNewer({ id: msgid ?? '', publishReceivedAt: toNumber(published_at) ?? 0 }, ref);
 }

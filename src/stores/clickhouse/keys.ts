@@ -22,6 +22,10 @@ export interface KeyState extends MessageRef {
 
 /** In microseconds: everything that was stored before is gone. */
 export const COVERED = 'greatest(removed_at, until * 1000)';
+/** ms since 1970 of a row of mqtt_retain. A deletion that an older version wrote has no time but that of its id. */
+const RETAINED_AT = `ifNull(published_at, if(match(msgid, '^[0-9A-F]{32}$'), toInt64(intDiv(reinterpretAsUInt64(reverse(unhex(substring(msgid, 1, 16)))), 1000)), toInt64(0)))`;
+/** Of a topic's rows in mqtt_retain the greatest counts: the newest, of the same time that with the greatest id, of the same id the one that deletes. All times have 15 digits. */
+export const RETAINED_RANK = `concat(toString(100000000000000 + ${RETAINED_AT}), msgid, unhex('00'), toString(deleted))`;
 /** A whole topic is grouped on disk rather than in memory. */
 export const ON_DISK: Settings = { max_bytes_before_external_group_by: 200_000_000 };
 

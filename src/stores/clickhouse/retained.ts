@@ -1,15 +1,12 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
-import { isOneOf } from './keys';
+import { isOneOf, RETAINED_RANK as RANK } from './keys';
 import { COLUMNS, toMessage, toRow, type MessageRow } from './rows';
 import { matchingTopics } from './topics';
-
-/** The greatest id counts; of the same id the row that deletes. U+0000 sorts before everything that an id is made of. */
-const RANK = `concat(msgid, unhex('00'), toString(deleted))`;
 
 interface Candidate {
   readonly topic: string;
@@ -17,7 +14,7 @@ interface Candidate {
   readonly gone: number;
 }
 
-/** mqtt_retain. Of each topic the row with the greatest id counts, whatever came when; a deletion is a row too. */
+/** mqtt_retain. Of each topic the newest row counts (RETAINED_RANK), whatever came when; a deletion is a row too. */
 export class RetainedTable implements RetainedStore {
   constructor(private readonly db: Client) {}
 
@@ -27,8 +24,8 @@ export class RetainedTable implements RetainedStore {
     });
   }
 
-  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
-    const rows = newestMessages(refs).map(({ topic, id }) => ({ topic, msgid: id, deleted: 1, version: tick() }));
+  async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
+    const rows = newestMessages(refs).map(({ topic, id, publishReceivedAt: at }) => ({ topic, msgid: id, arrived: at, published_at: at, deleted: 1, version: tick() }));
     await this.db.insert('mqtt_retain', rows);
   }
 

@@ -1,6 +1,6 @@
 import type { MessageRef } from '../../mqtt/message';
 import type { Client } from './client';
-import { COVERED } from './keys';
+import { COVERED, RETAINED_RANK as RANK } from './keys';
 import { identifier, number } from './literal';
 import type { Removals } from './removals';
 
@@ -30,7 +30,6 @@ const OLD = 60 * MINUTE;
 const TOPICS_EVERY = 10 * MINUTE;
 
 const MESSAGE = 'cityHash64(topic, msgid)';
-const RANK = `concat(msgid, unhex('00'), toString(deleted))`;
 
 /**
  * Gives back the disk space of what is removed already. Deleting rows rewrites the parts that they are in (a mutation, in the background

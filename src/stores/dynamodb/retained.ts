@@ -1,7 +1,7 @@
 import { RefusedError } from '../../base/errors';
-import type { Message, MessageRef } from '../../mqtt/message';
+import type { Message } from '../../mqtt/message';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
 import { isPlainKey, keyText } from './keys';
@@ -9,11 +9,14 @@ import { incomplete, partsOf, partWrites, readParts, removeParts, retainedOwner 
 import { pooled } from './pool';
 import { partsIn, toMessage, toRow } from './rows';
 import { TopicList } from './topic-list';
-import { text, textOf, type Item } from './values';
+import { number, text, textOf, type Item } from './values';
 
 const TABLE = 'mqtt_retain';
 const PAYLOAD_CONCURRENCY = 4;
-const NOT_NEWER = { condition: 'attribute_not_exists(msgid) OR msgid <= :id' };
+const notNewerThan = ({ id, publishReceivedAt }: RetainedRef) => ({
+  condition: 'attribute_not_exists(msgid) OR attribute_not_exists(published_at) OR published_at < :at OR (published_at = :at AND msgid <= :id)',
+  values: { ':id': text(id), ':at': number(publishReceivedAt) },
+});
 
 const keyOf = (topic: string): Item => ({ topic: text(keyText(topic)) });
 
@@ -38,8 +41,7 @@ export class Retained implements RetainedStore {
       const owner = retainedOwner(message.id);
       await writeAll(this.client, partWrites(owner, outside));
       const full: Item = isPlainKey(message.topic) ? {} : { topic_full: text(message.topic) };
-      const on = { ...NOT_NEWER, values: { ':id': text(message.id) } };
-      const old = await this.client.put(TABLE, { ...item, ...keyOf(message.topic), ...full }, on);
+      const old = await this.client.put(TABLE, { ...item, ...keyOf(message.topic), ...full }, notNewerThan(message));
       // Parts of what was not taken, or was replaced by another message.
       if (old === false) await removeParts(this.client, [{ owner, count: partsIn(item) }]);
       else if (old !== null && textOf(old['msgid']) !== message.id) await this.removePartsOf(old);
@@ -50,9 +52,9 @@ export class Retained implements RetainedStore {
     }
   }
 
-  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
-    await pooled(refs, async ({ topic, id }) => {
-      const old = await this.client.delete(TABLE, keyOf(topic), { ...NOT_NEWER, values: { ':id': text(id) } });
+  async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
+    await pooled(refs, async (ref) => {
+      const old = await this.client.delete(TABLE, keyOf(ref.topic), notNewerThan(ref));
       if (old !== null && old !== false) await this.removePartsOf(old);
     });
     await this.topicList.leave(

@@ -1,11 +1,11 @@
 import { numberKey, NUMBER_BYTES, readNumber } from '../../embedded/keys';
 import type { Table } from '../../embedded/table';
-import type { Message, MessageRef } from '../../mqtt/message';
-import { newestMessages } from '../shared/newest';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Message } from '../../mqtt/message';
+import { isNewer, newestMessages } from '../shared/newest';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import type { Meta } from './meta';
-import { bodyOf, toBytes, toMessage } from './rows';
+import { bodyOf, publishReceivedAt, toBytes, toMessage } from './rows';
 import { TopicIndex } from './topic-index';
 
 /** Retained messages: by topic a number and the message's id, by number the message. Who looks for topics reads no payloads. */
@@ -22,29 +22,35 @@ export class Retained implements RetainedStore {
   }
 
   async putRetained(messages: readonly Message[]): Promise<Refusal[]> {
-    const rows = newestMessages(messages).map((message) => ({ topic: Buffer.from(message.topic), id: Buffer.from(message.id), bytes: toBytes(message) }));
+    const rows = newestMessages(messages).map((message) => ({ message, topic: Buffer.from(message.topic), bytes: toBytes(message) }));
     await this.db.write(() => {
-      for (const { topic, id, bytes } of rows) {
+      for (const { message, topic, bytes } of rows) {
         const before = this.index.table.get(topic);
-        if (before !== undefined && Buffer.compare(before.subarray(NUMBER_BYTES), id) > 0) continue;
+        if (before !== undefined && this.holdsNewer(before, message)) continue;
         const number = numberKey(before === undefined ? this.meta.nextNumber() : readNumber(before));
-        this.index.table.put(topic, Buffer.concat([number, id]));
+        this.index.table.put(topic, Buffer.concat([number, Buffer.from(message.id)]));
         this.table.put(number, bytes);
       }
     });
     return [];
   }
 
-  deleteRetained(refs: readonly MessageRef[]): Promise<void> {
+  deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
     return this.db.write(() => {
-      for (const { topic, id } of refs) {
-        const key = Buffer.from(topic);
+      for (const ref of refs) {
+        const key = Buffer.from(ref.topic);
         const value = this.index.table.get(key);
-        if (value === undefined || Buffer.compare(value.subarray(NUMBER_BYTES), Buffer.from(id)) > 0) continue;
+        if (value === undefined || this.holdsNewer(value, ref)) continue;
         this.index.table.remove(key);
         this.table.remove(value.subarray(0, NUMBER_BYTES));
       }
     });
+  }
+
+  /** `value`: what the index has. */
+  private holdsNewer(value: Buffer, ref: RetainedRef): boolean {
+    const bytes = this.table.get(value.subarray(0, NUMBER_BYTES));
+    return bytes !== undefined && isNewer({ id: value.toString('utf8', NUMBER_BYTES), publishReceivedAt: publishReceivedAt(bytes) }, ref);
   }
 
   async listRetained(query: TopicQuery): Promise<Message[]> {

@@ -24,7 +24,7 @@ interface SubscriptionDocument extends Document {
   readonly qos?: number | Long | null;
 }
 
-const CLIENTS = { collection: 'mqtt_client', key: 'client_key', version: 'changed_at' };
+const CLIENTS = { collection: 'mqtt_client', key: 'client_key', versions: ['changed_at'] };
 
 /** mqtt_client and mqtt_sub. */
 export class ClientCollections implements ClientStore {
@@ -33,9 +33,10 @@ export class ClientCollections implements ClientStore {
   saveClientStates(states: readonly ClientState[]): Promise<void> {
     const versions = newestStates(states).map((state) => ({
       key: keyOf(state.clientid),
-      version: new Date(state.at),
+      notNewer: { changed_at: { $lte: new Date(state.at) } },
+      isNewer: (stored: Document) => stored['changed_at'] > new Date(state.at),
       fields: {
-        ...{ clientid: state.clientid, state: state.connected ? 1 : 0, node: state.node, seen_at: new Date(state.at) },
+        ...{ clientid: state.clientid, state: state.connected ? 1 : 0, node: state.node, seen_at: new Date(state.at), changed_at: new Date(state.at) },
         // What the event does not tell stays as it was.
         ...(state.connectedAt !== null && { online_at: new Date(state.connectedAt) }),
         ...(state.disconnectedAt !== null && { offline_at: new Date(state.disconnectedAt) }),

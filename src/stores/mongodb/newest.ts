@@ -1,21 +1,22 @@
 import type { Document } from 'mongodb';
 import { RefusedError, RetryableError } from '../../base/errors';
-import { compareText } from '../shared/order';
 import type { Database, Write } from './database';
 
 /** A document of which the newest version counts. */
 export interface Version {
   /** Its unique key. */
   readonly key: string;
-  readonly version: string | Date;
+  /** Finds the stored document unless it is newer. */
+  readonly notNewer: Document;
+  readonly isNewer: (stored: Document) => boolean;
   readonly fields: Document;
 }
 
 export interface VersionNames {
   readonly collection: string;
-  /** The field with the unique key, and the one that must grow. */
+  /** The field with the unique key, and those that tell which version is newer. */
   readonly key: string;
-  readonly version: string;
+  readonly versions: readonly string[];
 }
 
 /**
@@ -34,23 +35,19 @@ export async function putNewest(db: Database, names: VersionNames, versions: rea
 }
 
 /** updateMany, as for tombstones. */
-function toOperation(names: VersionNames, { key, version, fields }: Version): Write {
-  const filter = { [names.key]: key, [names.version]: { $lte: version } };
-  return { updateMany: { filter, update: { $set: { ...fields, [names.version]: version } }, upsert: true } };
+function toOperation(names: VersionNames, { key, notNewer, fields }: Version): Write {
+  return { updateMany: { filter: { [names.key]: key, ...notNewer }, update: { $set: fields }, upsert: true } };
 }
 
 async function withoutOlder(db: Database, names: VersionNames, versions: readonly Version[]): Promise<Version[]> {
   const found = await db.find<Document>(
     names.collection,
     { [names.key]: { $in: versions.map(({ key }) => key) } },
-    { projection: { _id: 0, [names.key]: 1, [names.version]: 1 } },
+    { projection: { _id: 0, ...Object.fromEntries([names.key, ...names.versions].map((name) => [name, 1])) } },
   );
-  const stored = new Map(found.map((each) => [each[names.key] as string, each[names.version] as string | Date | undefined]));
-  return versions.filter(({ key, version }) => !isOlder(version, stored.get(key)));
-}
-
-function isOlder(version: string | Date, stored: string | Date | undefined): boolean {
-  if (stored === undefined) return false;
-  if (version instanceof Date || stored instanceof Date) return version < stored;
-  return compareText(version, stored) < 0;
+  const stored = new Map(found.map((each) => [each[names.key] as string, each]));
+  return versions.filter(({ key, isNewer }) => {
+    const other = stored.get(key);
+    return other === undefined || !isNewer(other);
+  });
 }

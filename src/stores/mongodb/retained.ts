@@ -1,14 +1,16 @@
-import type { Message, MessageRef } from '../../mqtt/message';
+import type { Document } from 'mongodb';
+import type { Message } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
+import { isNewer, newestMessages } from '../shared/newest';
 import { compareText } from '../shared/order';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { keyOf } from './keys';
 import { putNewest } from './newest';
 import { toDocument, toMessage, type MessageDocument } from './rows';
 import { TopicIndex } from './topic-index';
 
-const NAMES = { collection: 'mqtt_retain', key: 'topic_key', version: 'msgid' };
+const NAMES = { collection: 'mqtt_retain', key: 'topic_key', versions: ['msgid', 'arrived'] };
 const BY_TOPIC = 'mqtt_retain_topic_key';
 
 /** mqtt_retain. */
@@ -20,16 +22,16 @@ export class RetainedCollection implements RetainedStore {
   }
 
   putRetained(messages: readonly Message[]): Promise<Refusal[]> {
-    return saveOrBisect(newestByTopic(messages), (batch) =>
-      putNewest(this.db, NAMES, batch.map((message) => ({ key: keyOf(message.topic), version: message.id, fields: fieldsOf(message) }))),
+    return saveOrBisect(newestMessages(messages), (batch) =>
+      putNewest(this.db, NAMES, batch.map((message) => ({ key: keyOf(message.topic), ...orderOf(message), fields: fieldsOf(message) }))),
     );
   }
 
-  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
     if (refs.length === 0) return;
     await this.db.bulk(
       'mqtt_retain',
-      refs.map(({ topic, id }) => ({ deleteOne: { filter: { topic_key: keyOf(topic), msgid: { $lte: id } } } })),
+      refs.map((ref) => ({ deleteOne: { filter: { topic_key: keyOf(ref.topic), ...orderOf(ref).notNewer } } })),
     );
   }
 
@@ -48,8 +50,11 @@ function fieldsOf(message: Message) {
   return { username: null, properties: null, expires_at: null, ...fields };
 }
 
-function newestByTopic(messages: readonly Message[]): Message[] {
-  const newest = new Map<string, Message>();
-  for (const message of messages) if (compareText(newest.get(message.topic)?.id ?? '', message.id) <= 0) newest.set(message.topic, message);
-  return [...newest.values()];
+/** A document of EMQX's own may have another kind of time, or none: it is the older one. */
+function orderOf(ref: RetainedRef) {
+  const at = new Date(ref.publishReceivedAt);
+  const notNewer = { $or: [{ arrived: { $lt: at } }, { arrived: at, msgid: { $lte: ref.id } }, { arrived: { $not: { $type: 'date' } } }] };
+  const newer = ({ msgid, arrived }: Document): boolean =>
+    arrived instanceof Date && isNewer({ id: String(msgid), publishReceivedAt: arrived.getTime() }, ref);
+  return { notNewer, isNewer: newer };
 }

@@ -1,15 +1,17 @@
-import type { Message, MessageRef } from '../../mqtt/message';
+import type { Message } from '../../mqtt/message';
 import { newestMessages } from '../shared/newest';
 import { compareText } from '../shared/order';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { hashOf } from './keys';
 import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
 import { TopicIndex } from './topic-index';
 
-/** Assigned from left to right: the id, which all conditions look at, comes last. */
-const REPLACED = ['topic', 'sender', 'username', 'qos', 'payload', 'properties', 'published_at', 'expires_at', 'arrived', 'msgid'];
-const NEWER = `COALESCE(mqtt_retain.msgid, '') <= VALUES(msgid)`;
+/** Assigned from left to right: what all conditions look at comes last, the time behind the id, which counts only where the times are the same. */
+const REPLACED = ['topic', 'sender', 'username', 'qos', 'payload', 'properties', 'expires_at', 'arrived', 'msgid', 'published_at'];
+const notNewer = (at: string, id: string): string =>
+  `(COALESCE(mqtt_retain.published_at, 0) < ${at} OR (COALESCE(mqtt_retain.published_at, 0) = ${at} AND COALESCE(mqtt_retain.msgid, '') <= ${id}))`;
+const NEWER = notNewer('VALUES(published_at)', 'VALUES(msgid)');
 
 /** mqtt_retain. */
 export class RetainedTable implements RetainedStore {
@@ -30,11 +32,11 @@ export class RetainedTable implements RetainedStore {
     });
   }
 
-  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
     if (refs.length === 0) return;
     await this.db.rows(
-      `DELETE FROM mqtt_retain WHERE ${refs.map(() => `(topic_hash = ? AND COALESCE(msgid, '') <= ?)`).join(' OR ')}`,
-      refs.flatMap(({ topic, id }) => [hashOf(topic), id]),
+      `DELETE FROM mqtt_retain WHERE ${refs.map(() => `(topic_hash = ? AND ${notNewer('?', '?')})`).join(' OR ')}`,
+      refs.flatMap(({ topic, id, publishReceivedAt: at }) => [hashOf(topic), at, at, id]),
     );
   }
 

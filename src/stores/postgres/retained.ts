@@ -1,7 +1,7 @@
-import type { Message, MessageRef } from '../../mqtt/message';
+import type { Message } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { COLUMNS, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { KEY, TopicIndex } from './topic-index';
@@ -25,17 +25,18 @@ export class RetainedTable implements RetainedStore {
          ON CONFLICT (mqtt_key(topic)) DO UPDATE SET msgid = excluded.msgid, sender = excluded.sender, qos = excluded.qos,
            payload = excluded.payload, arrived = excluded.arrived, payload_bin = excluded.payload_bin, username = excluded.username,
            properties = excluded.properties, published_at = excluded.published_at, expires_at = excluded.expires_at
-         WHERE coalesce(r.msgid, '') COLLATE "C" <= excluded.msgid`,
+         WHERE (coalesce(r.published_at, 0), coalesce(r.msgid, '') COLLATE "C") <= (excluded.published_at, excluded.msgid)`,
         toColumns(batch),
       );
     });
   }
 
-  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
+  async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
     await this.db.rows(
-      `DELETE FROM mqtt_retain USING unnest(:topics::text[], :ids::text[]) AS gone(topic, msgid)
-       WHERE mqtt_key(mqtt_retain.topic) = mqtt_key(gone.topic) AND coalesce(mqtt_retain.msgid, '') COLLATE "C" <= gone.msgid`,
-      { topics: refs.map(({ topic }) => topic), ids: refs.map(({ id }) => id) },
+      `DELETE FROM mqtt_retain AS r USING unnest(:topics::text[], :ids::text[], :times::bigint[]) AS gone(topic, msgid, published_at)
+       WHERE mqtt_key(r.topic) = mqtt_key(gone.topic)
+         AND (coalesce(r.published_at, 0), coalesce(r.msgid, '') COLLATE "C") <= (gone.published_at, gone.msgid)`,
+      { topics: refs.map(({ topic }) => topic), ids: refs.map(({ id }) => id), times: refs.map(({ publishReceivedAt }) => publishReceivedAt) },
     );
   }
 

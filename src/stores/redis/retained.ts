@@ -1,6 +1,6 @@
-import type { Message, MessageRef } from '../../mqtt/message';
+import type { Message } from '../../mqtt/message';
 import { newestMessages } from '../shared/newest';
-import type { Refusal, RetainedStore, TopicQuery } from '../store';
+import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import type { Keys } from './keys';
 import { fromPairs } from './messages';
@@ -21,13 +21,13 @@ export class Retained implements RetainedStore {
 
   async putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages);
-    await this.db.all(newest.map((message) => ['EVAL', RETAIN, 1, this.keys.retained(message.topic), message.id, ...toFields(message)]));
+    await this.db.all(newest.map((message) => ['EVAL', RETAIN, 1, this.keys.retained(message.topic), message.publishReceivedAt, message.id, ...toFields(message)]));
     await this.topicIndex.add(newest.map(({ topic }) => topic));
     return [];
   }
 
-  async deleteRetained(refs: readonly MessageRef[]): Promise<void> {
-    await this.db.all(refs.map(({ topic, id }) => ['EVAL', FORGET, 1, this.keys.retained(topic), id]));
+  async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
+    await this.db.all(refs.map(({ topic, id, publishReceivedAt }) => ['EVAL', FORGET, 1, this.keys.retained(topic), publishReceivedAt, id]));
     await this.topicIndex.removeEmpty(refs.map(({ topic }) => topic));
   }
 

@@ -9,16 +9,19 @@ return 1`;
 /** KEYS[1]: a tombstone. ARGV: until when, and how long that is (ms). */
 export const BURY = `if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end return 1`;
 
-/** KEYS[1]: a retained message's hash. ARGV: its id, then fields. Kept unless the stored one is newer. */
-export const RETAIN = `local held = redis.call('HGET', KEYS[1], 'id')
-if held and held > ARGV[1] then return 0 end
+/** KEYS[1]: a retained message's hash. ARGV: time and id of another one. Ends the script when the stored one is newer. */
+const UNLESS_NEWER = `local held = redis.call('HMGET', KEYS[1], 'id', 'ts')
+local at, time = tonumber(held[2] or '0') or 0, tonumber(ARGV[1])
+if held[1] and (at > time or (at == time and held[1] > ARGV[2])) then return 0 end`;
+
+/** KEYS[1]: a retained message's hash. ARGV: its time and id, then fields. Kept unless the stored one is newer. */
+export const RETAIN = `${UNLESS_NEWER}
 redis.call('DEL', KEYS[1])
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('HSET', KEYS[1], unpack(ARGV, 3))
 return 1`;
 
-/** KEYS[1]: a retained message's hash. ARGV: an id. Deleted unless the stored one is newer. */
-export const FORGET = `local held = redis.call('HGET', KEYS[1], 'id')
-if held and held > ARGV[1] then return 0 end
+/** KEYS[1]: a retained message's hash. ARGV: a time and an id. Deleted unless the stored one is newer. */
+export const FORGET = `${UNLESS_NEWER}
 return redis.call('DEL', KEYS[1])`;
 
 /**

@@ -1,5 +1,5 @@
-import type { MessageRef } from '../../mqtt/message';
-import type { ClientState, Position, Subscription } from '../store';
+import type { ClientState, Position, RetainedRef, Subscription } from '../store';
+import { compareText } from './order';
 import { versionOf } from './versions';
 
 /**
@@ -11,9 +11,15 @@ export function newestStates(states: readonly ClientState[]): ClientState[] {
   return newest(states, ({ clientid }) => clientid, (kept, next) => kept.at <= next.at);
 }
 
-/** One for each topic, that with the greatest id. */
-export function newestMessages<M extends MessageRef>(messages: readonly M[]): M[] {
-  return newest(messages, ({ topic }) => topic, (kept, next) => kept.id <= next.id);
+/** One for each topic: see RetainedStore. */
+export function newestMessages<M extends RetainedRef>(messages: readonly M[]): M[] {
+  return newest(messages, ({ topic }) => topic, (kept, next) => !isNewer(kept, next));
+}
+
+/** Whether the retained message is newer than the other one. */
+export function isNewer(message: Omit<RetainedRef, 'topic'>, other: Omit<RetainedRef, 'topic'>): boolean {
+  if (message.publishReceivedAt !== other.publishReceivedAt) return message.publishReceivedAt > other.publishReceivedAt;
+  return compareText(message.id, other.id) > 0;
 }
 
 export function lastSubscriptions(subscriptions: readonly Subscription[]): Subscription[] {

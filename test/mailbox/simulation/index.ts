@@ -60,7 +60,7 @@ export class Simulation {
     const { policies, metrics, signer, steps } = this;
     const [state, store, emqx, lanes] = [steps.of(this.state), steps.of(this.store.asStore()), steps.of(this.broker.asApi()), steps.of(this.queue.asLanes())];
     const acks = new AcceptedAcks(null);
-    this.ingest = new Ingest({ put: async (items) => this.queue.put(items) }, policies, signer, acks, new EventLag());
+    this.ingest = new Ingest({ put: async (items) => this.queue.put(items) }, policies, signer, acks, new EventLag(), createMetrics());
     const common = { store, state, policies, lanes, metrics, acks, setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
     this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });

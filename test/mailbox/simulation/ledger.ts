@@ -55,7 +55,7 @@ export class Ledger {
   onEvent(event: OfflineEvent): void {
     this.accepted++;
     if (event.type === 'acked') {
-      const id = event.mark?.id ?? event.id;
+      const id = event.mark?.id ?? event.id ?? '';
       const acked = of(this.acked, this.reader(event.clientid), Map<string, number>);
       if (!acked.has(id)) acked.set(id, this.accepted);
     }

@@ -86,10 +86,32 @@ export function clients(subject: Subject): void {
       const topic = uniqueTopic();
       const [older, retained] = [newId(), message({ topic, retain: true })];
       await subject.store.putRetained([retained]);
-      await subject.store.deleteRetained([{ topic, id: older }]);
+      await subject.store.deleteRetained([{ topic, id: older, publishReceivedAt: retained.publishReceivedAt }]);
       expect(await list(topic)).toHaveLength(1);
-      await subject.store.deleteRetained([{ topic, id: newId() }]);
+      await subject.store.deleteRetained([{ topic, id: newId(), publishReceivedAt: retained.publishReceivedAt }]);
       expect(await list(topic)).toEqual([]);
+    });
+
+    // A last will has the id of its client's CONNECT: ten minutes later it is newer than what the client published in between.
+    it('are newer by their time, whatever their ids are', async () => {
+      const topic = uniqueTopic();
+      const at = Date.now() - 600_000;
+      const [willId, laterId] = [newId(), newId()];
+      const online = message({ topic, retain: true, id: laterId, publishReceivedAt: at, payload: Buffer.from('online') });
+      const will = message({ topic, retain: true, id: willId, publishReceivedAt: at + 600_000, payload: Buffer.from('offline') });
+      await subject.store.putRetained([online]);
+      await subject.store.putRetained([will]);
+      expect(await list(topic)).toEqual([will]);
+      await subject.store.putRetained([online]);
+      await subject.store.deleteRetained([online]);
+      expect(await list(topic)).toEqual([will]);
+      await subject.store.putRetained([message({ topic, retain: true, publishReceivedAt: at + 1 })]);
+      expect(await list(topic)).toEqual([will]);
+      await subject.store.deleteRetained([{ topic, id: willId, publishReceivedAt: at + 600_001 }]);
+      expect(await list(topic)).toEqual([]);
+      const [first, second] = [will, online].map((each) => ({ ...each, topic: `${topic}/together` }));
+      await subject.store.putRetained([first!, second!]);
+      expect(await list(`${topic}/together`)).toEqual([first]);
     });
 
     it.each(anyText())('are kept under any topic, %p', async (_, text) => {
