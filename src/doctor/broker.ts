@@ -78,7 +78,7 @@ async function checkRules(inspection: Inspection, config: Config): Promise<Findi
     const fine = shipped === null ? 'of your own, nothing found' : `as shipped (${shipped})`;
     return flaws.length === 0 ? [ok(`rule ${rule.id}`, fine)] : flaws.map((flaw) => findingOf(`rule ${rule.id}`, flaw));
   });
-  const uncovered = own.filter(({ enabled }) => enabled).flatMap(({ sql }) => messageTopics(sql)).filter((topic) => !policies.some(({ filter }) => covers(filter, topic)));
+  const uncovered = own.filter(({ enabled }) => enabled).flatMap(({ sql }) => messageTopics(sql)).filter((topic) => !config.policies.some(({ filter }) => covers(filter, topic)));
   return [...each, ...reviewTogether(own).map((flaw) => findingOf('rules', flaw)), ...[...new Set(uncovered)].map(withoutPolicy)];
 }
 
