@@ -61,7 +61,8 @@ describe('emqx-offline-store rules', () => {
     ['a topic that would become SQL', ['--install', '--topic', "t/'"], {}, /^--topic: /],
     ['an address that is none', ['--install', '--url', 'store:8480'], {}, /^--url: must be this server's address/],
     ['another EMQX than that of EMQX_URL', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, and EMQX_URL ends with \/api\/v5/],
-    ['an EMQX that it has no rules for', ['--emqx', '4'], {}, /^--emqx: this release has rules for EMQX 5 and 6 only/],
+    ['to install the rules of another EMQX', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, and EMQX_URL ends with \/api\/v5/],
+    ['two addresses for EMQX 5', ['--url', 'http://a:1', '--url', 'http://b:1'], {}, /^--url: is given twice/],
     ['a version that there is not', ['--emqx', '3'], {}, /^--emqx: must be 4 or 5/],
     ['no key', ['--install'], { EMQX_API_KEY: '', EMQX_API_SECRET: '' }, /^EMQX_API_KEY: is not set, nor EMQX_API_SECRET/],
     ['an address that only the operator knows', ['--install'], { HOST: '0.0.0.0', INGEST_TOKEN: 'x', ADMIN_TOKEN: 'y' }, /^--url: is missing: HOST is 0\.0\.0\.0/],
@@ -69,6 +70,13 @@ describe('emqx-offline-store rules', () => {
   ])('refuses %s', async (_what, args, settings, message) => {
     await expect(run(args, { ...key, ...settings })).rejects.toThrow(expect.objectContaining({ name: 'SettingError', message: expect.stringMatching(message) as string }) as Error);
     expect(named()).toEqual([]);
+  });
+
+  it('prints the rules of EMQX 4, with a server to fall back to', async () => {
+    const { code, lines } = await run(['--emqx', '4', '--url', 'http://a:8480', '--url', 'http://b:8480', '--name', 'north'], key);
+    expect(code).toBe(0);
+    const { resources } = JSON.parse(lines.join('\n')) as { resources: { id: string; config: { url: string } }[] };
+    expect(resources.map(({ id, config }) => [id, config.url])).toEqual([['north_store', 'http://a:8480'], ['north_store_fallback', 'http://b:8480']]);
   });
 
   it('prints the rule for the settings of the server', async () => {
