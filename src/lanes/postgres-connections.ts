@@ -50,7 +50,8 @@ class WatchedClient extends Client {
     private readonly onSilence: () => void,
   ) {
     const { stream: _listening, ...own } = config;
-    super(own);
+    // A pool hides the password from copies of its options.
+    super({ ...own, ...(config.password !== undefined && { password: config.password }) });
     // Where BullMQ has it in hand nobody else listens, and the process would end; whoever asks next hears of it.
     this.on('error', () => undefined);
     const query = this.query.bind(this) as Query;

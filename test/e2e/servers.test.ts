@@ -6,7 +6,7 @@ import { EVERYWHERE } from './suites';
 
 /** Queues other than the embedded one and a single Redis (on-store.ts), and a Redis Cluster (redis-cluster.test.ts). */
 describe('the queue in', () => {
-  withBackends(['postgres', 'redis-sentinel', 'redis-tls'], (urls) => {
+  withBackends(['postgres', 'redis-sentinel', 'redis-tls', 'redis-sentinel-tls', 'redis-cluster-tls'], (urls) => {
     let store = '';
     beforeAll(async () => {
       store = await emptyDatabase(urls.postgres, 'offline_e2e');
@@ -15,5 +15,7 @@ describe('the queue in', () => {
     onOneServer('postgres', () => ({ STORE_URL: store, QUEUE_URL: store }), EVERYWHERE, 'short');
     onOneServer('Redis Sentinel', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel'] }), [mainFlow], 'short');
     onOneServer('Redis with TLS', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-tls'] }), [mainFlow], 'short');
+    onOneServer('Redis Sentinel with TLS and a password', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel-tls'] }), [mainFlow], 'short');
+    onOneServer('Redis Cluster with TLS, a password and names', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster-tls'] }), [mainFlow], 'short');
   });
 });

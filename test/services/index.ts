@@ -11,7 +11,9 @@ import { opentsdb } from './opentsdb';
 import { postgres } from './postgres';
 import { redis } from './redis';
 import { redisCluster } from './redis-cluster';
+import { redisClusterTls } from './redis-cluster-tls';
 import { redisSentinel } from './redis-sentinel';
+import { redisSentinelTls } from './redis-sentinel-tls';
 import { redisTls } from './redis-tls';
 import type { Service } from './service';
 import { strace } from './strace';
@@ -19,6 +21,6 @@ import { timescale } from './timescale';
 
 /** Each file of this folder that describes a server has its line here. */
 export const SERVICES: readonly Service[] = [
-  postgres, redis, redisTls, redisCluster, redisSentinel, mariadb, mysql, timescale, mongodb, cassandra, dynamodb, clickhouse, clickhouseCurrent, influxdb, opentsdb,
+  postgres, redis, redisTls, redisCluster, redisClusterTls, redisSentinel, redisSentinelTls, mariadb, mysql, timescale, mongodb, cassandra, dynamodb, clickhouse, clickhouseCurrent, influxdb, opentsdb,
   mosquitto, strace,
 ];

@@ -7,7 +7,7 @@ import { message, newId } from '../support/messages';
 import { keysOf, redisUrl, removeKeys, withRedis } from '../support/redis';
 import { conformance } from './conformance';
 
-describe.each(['redis', 'redis-tls', 'redis-cluster', 'redis-sentinel'] as const)('%s', (name) => {
+describe.each(['redis', 'redis-tls', 'redis-cluster', 'redis-sentinel', 'redis-cluster-tls', 'redis-sentinel-tls'] as const)('%s', (name) => {
   withBackends([name], ({ [name]: server }) => {
     const prefix = `conformance-${process.pid}`;
     const open = () => Promise.resolve(new RedisStore(redisUrl(server, { prefix })));

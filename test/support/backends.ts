@@ -26,6 +26,8 @@ export const BACKENDS = {
   'redis-cluster': 'TEST_REDIS_CLUSTER_URL',
   'redis-sentinel': 'TEST_REDIS_SENTINEL_URL',
   'redis-tls': 'TEST_REDIS_TLS_URL',
+  'redis-cluster-tls': 'TEST_REDIS_CLUSTER_TLS_URL',
+  'redis-sentinel-tls': 'TEST_REDIS_SENTINEL_TLS_URL',
 } as const;
 
 export type BackendName = keyof typeof BACKENDS;
