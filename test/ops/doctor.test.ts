@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { loadConfig } from '../../src/config/load';
+import { openEmqx } from '../../src/emqx/open';
 import { EmqxV5 } from '../../src/emqx/v5';
 import { checkBroker } from '../../src/doctor/broker';
 import { lineOf, type Finding } from '../../src/doctor/finding';
@@ -53,6 +54,18 @@ describe('the doctor looks at EMQX', () => {
       "ok       clock: EMQX's agrees with ours to within 2 s",
       'ok       rule offline_messages: as shipped (offline-messages)',
     ]);
+  });
+
+  it('and says of EMQX 4 that it does not retry', async () => {
+    const old = await EmqxStandIn.start({}, 4);
+    const config = loadConfig({ EMQX_URL: old.apiUrl, EMQX_API_KEY: old.apiKey, EMQX_API_SECRET: old.apiSecret });
+    const client = openEmqx(config.emqx.version, { url: config.emqx.url, apiKey: old.apiKey, apiSecret: old.apiSecret });
+    expect(await all(checkBroker(client, config))).toEqual([
+      'ok       emqx: EMQX 4.4.19',
+      expect.stringMatching(/^warning  events: EMQX 4 does not retry: .* is lost; .* → .*--url A --url B/),
+    ]);
+    await client.close();
+    await old.stop();
   });
 
   it('and says how to import a rule where there is none', async () => {
