@@ -11,11 +11,18 @@ import { ok, problem, warning, type Finding } from './finding';
 /** EMQX's `date` has whole seconds. */
 const TOLERATED_SKEW_MS = 2_000;
 
+const NOT_RETRIED = warning(
+  'events',
+  'EMQX 4 does not retry: what it posts while this server is away, or answers with an error, is lost; its clock and rules are not checked',
+  'import the rule with two addresses of servers on one queue (emqx-offline-store rules --emqx 4 --url A --url B), or move to EMQX 5; see docs/emqx4.md',
+);
+
 /** EMQX's REST API, its clock, its rules, its retainer. */
 export async function* checkBroker(emqx: EmqxApi, config: Config): AsyncGenerator<Finding> {
   const { ok: isOk, detail } = await emqx.health();
   if (!isOk) return yield problem('emqx', detail, 'nothing can be delivered until then; messages stay stored');
   yield ok('emqx', detail);
+  if (config.emqx.version === 4) yield NOT_RETRIED;
   if (emqx.inspection === undefined) return;
   const { inspection } = emqx;
   const checks: readonly [string, () => Promise<Finding[]>][] = [

@@ -1,5 +1,6 @@
 import { limits } from './limits';
 import { mainFlow } from './main-flow';
+import { offlineOnly } from './offline-only';
 import { promises } from './promises';
 import { pubsub } from './pubsub';
 import { resuming } from './resuming';
@@ -33,6 +34,25 @@ function own(stage: Stage): void {
     await world.storedCount(0);
   });
 
+  it('what is published for a client that is there and has unsubscribed stays stored until it subscribes again', async () => {
+    const { world } = stage;
+    await world.publish('t/unsubscribed', 'a');
+    await world.storedCount(1);
+    const subscriptions = world.emqx.action.hold(({ event }) => event === 'session.subscribed');
+    const subscriber = await world.subscriber('stays');
+    await subscriber.subscribe('t/unsubscribed');
+    await subscriber.client.unsubscribeAsync('t/unsubscribed');
+    subscriptions.release();
+    await world.quiet();
+    expect([world.delivered, (await world.stored()).length]).toEqual([['a'], 1]);
+    await world.timePasses();
+    await subscriber.subscribe('t/unsubscribed');
+    await world.quiet();
+    await world.timePasses(60_000);
+    expect(await subscriber.receives(1)).toEqual(['a']);
+    await world.storedCount(0);
+  });
+
   it('with settle: delivered a message is gone although no acknowledgement is told', async () => {
     const { world } = stage;
     const acks = world.emqx.action.hold(({ event }) => event === 'message.acked');
@@ -63,4 +83,4 @@ function own(stage: Stage): void {
 }
 
 /** The main flow, wildcards and inboxes (promises), read positions, resumed sessions and limits, with an EMQX 4.4. */
-onOneServer('with EMQX 4.4, on the embedded default', () => ({}), [mainFlow, promises, pubsub, limits, resuming, special], 'whole', 4);
+onOneServer('with EMQX 4.4, on the embedded default', () => ({}), [mainFlow, promises, pubsub, limits, resuming, offlineOnly, special], 'whole', 4);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import { Client } from 'pg';
 import { loadConfig } from '../../src/config/load';
+import { openEmqx } from '../../src/emqx/open';
 import { EmqxV5 } from '../../src/emqx/v5';
 import { InstallerV5 } from '../../src/emqx/v5-installer';
 import { checkBroker } from '../../src/doctor/broker';
@@ -63,6 +64,18 @@ describe('the doctor looks at EMQX', () => {
     const told = async (...policies: object[]) => (await findings({ POLICIES: JSON.stringify(policies) })).filter((line) => line.includes(' policies: '));
     expect(await told({ filter: 't/+/1' }, { filter: 'u/#' })).toEqual([expect.stringMatching(/^warning  policies: a rule tells of messages of t\/#, and no policy covers all/)]);
     for (const filter of ['#', '+/#', 't/#']) expect(await told({ filter: 't/1', mode: 'off' }, { filter })).toEqual([]);
+  });
+
+  it('and says of EMQX 4 that it does not retry', async () => {
+    const old = await EmqxStandIn.start({}, 4);
+    const config = loadConfig({ EMQX_URL: old.apiUrl, EMQX_API_KEY: old.apiKey, EMQX_API_SECRET: old.apiSecret });
+    const client = openEmqx(config.emqx.version, { url: config.emqx.url, apiKey: old.apiKey, apiSecret: old.apiSecret });
+    expect(await all(checkBroker(client, config))).toEqual([
+      'ok       emqx: EMQX 4.4.19',
+      expect.stringMatching(/^warning  events: EMQX 4 does not retry: .* is lost; .* → .*--url A --url B/),
+    ]);
+    await client.close();
+    await old.stop();
   });
 
   it('and says how to import a rule where there is none', async () => {
