@@ -183,6 +183,31 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(client.texts.slice(10, 12)).toEqual(texts.slice(0, 2));
   });
 
+  // Promise 6. The guard is `late` in Sender.publish: what is sent again is read one by one.
+  it('keeps its order when the process stands still while it reads', async () => {
+    const world = new Simulation({ window: 10 });
+    const texts = await world.fill('t', 10);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    for (let i = 0; i < 9; i++) world.broker.drop(client, 'queue_full');
+    await world.tell();
+    const getMessage = world.store.getMessage.bind(world.store);
+    let reads = 0;
+    world.store.getMessage = async (id) => {
+      const message = await getMessage(id);
+      if (++reads === 1) world.now += 6_000;
+      return message;
+    };
+    for (let i = 0; i < 60; i++) {
+      await world.acknowledge(client, 1);
+      await world.pass(1_000);
+    }
+    const again = client.texts.slice(10);
+    expect(reads).toBeGreaterThan(1);
+    expect(again).toEqual(texts.filter((text) => again.includes(text)));
+    expect(again).toHaveLength(9);
+  });
+
   it('comes back slowly: two for each acknowledgement', async () => {
     const world = new Simulation({ window: 10 });
     await world.fill('t', 10);

@@ -54,13 +54,14 @@ export class Sender {
   private async publish(loads: readonly Load[], results: Map<Parcel, Delivered>): Promise<void> {
     const { now, emqx } = this.deps;
     const sentAt = now();
-    const late = loads.filter(({ parcel }) => sentAt - parcel.readAt > FRESH_MS);
-    for (const { parcel, due, once } of late) {
+    // Of a mailbox with several parcels none is sent: what is newer must not overtake what is read again (promise 6).
+    const late = new Set(loads.filter(({ parcel }) => sentAt - parcel.readAt > FRESH_MS).map(({ parcel }) => parcel.seat));
+    const ready = loads.filter(({ parcel }) => !late.has(parcel.seat));
+    for (const { parcel, due, once } of loads.filter((load) => !ready.includes(load))) {
       await this.claiming.free(parcel, due, once);
       results.delete(parcel);
-      parcel.seat.error = new RetryableError(`what was read ${sentAt - parcel.readAt} ms ago is read again`);
+      parcel.seat.error = new RetryableError(`what was read more than ${FRESH_MS} ms ago is read again`);
     }
-    const ready = loads.filter((load) => !late.includes(load));
     if (ready.length === 0) return;
     const items = ready.flatMap(({ parcel, due }) => due.map((message) => this.deliveryOf(message, parcel, sentAt)));
     let outcomes: readonly PublishOutcome[];
