@@ -49,7 +49,7 @@ function explainSentinels(message: string): string {
     return `the sentinel wants a password (${text}): give it as sentinelPassword= (and sentinelUser=), where it is not that of the data nodes`;
   }
   if (isUntrusted(text)) return `no trust between us and the sentinel (${text}): check tls=, ca= and the name that the certificate has`;
-  return `cannot connect to a sentinel that knows the master (${text}): check hosts, the master's name, and tls=`;
+  return `cannot connect to a sentinel that knows the master (${text}): check hosts, tls= and the master's name`;
 }
 
 const isUntrusted = (text: string): boolean => /cert|self-signed|SSL|TLS|EPROTO|issuer/i.test(text);
