@@ -100,14 +100,13 @@ function banner(config: Config, url: string): string {
   const lines = [
     `emqx-offline-store listens on ${url}`,
     `data: store ${config.store}, queue ${config.queue}${usesEmbedded(config) ? `, embedded database in ${resolve(config.dataDir)}` : ''}`,
-    ...importLines(config, url),
+    ...installLines(config, url),
   ];
   if (config.emqx.credentials === null) lines.push(`WARNING: ${NO_API_KEY}`);
   return `${lines.join('\n')}\n`;
 }
 
-function importLines(config: Config, url: string): string[] {
-  if (config.emqx.version === 4) return ['import the rules into EMQX 4 as docs/emqx4.md says; emqx-offline-store rules --emqx 4 prints them'];
+function installLines(config: Config, url: string): string[] {
   const keys = config.emqx.credentials === null ? ' and EMQX_API_KEY and EMQX_API_SECRET' : '';
   const port = config.port === 0 ? Number(new URL(url).port) : config.port;
   return [`put the rule into EMQX, with the same settings as this server${keys}:`, `  ${installCommand({ ...config, port })}`];

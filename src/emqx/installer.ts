@@ -4,6 +4,8 @@ import type { RuleName, RuleOptions } from './rules';
 export interface Wanted extends RuleOptions {
   readonly set: RuleName;
   readonly name: string;
+  /** EMQX 4 gives it the events that the server did not take: another server on the same queue. */
+  readonly fallbackUrl?: string;
 }
 
 /**

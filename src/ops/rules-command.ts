@@ -4,6 +4,7 @@ import { ownUrl } from '../config/own-url';
 import type { Change, RuleInstaller, Wanted } from '../emqx/installer';
 import { ruleTemplate, type RuleName } from '../emqx/rules';
 import { ruleV4Template } from '../emqx/rules-v4';
+import { InstallerV4 } from '../emqx/v4-installer';
 import { InstallerV5 } from '../emqx/v5-installer';
 import { rulesOptions, type RulesOptions } from './rules-options';
 import { changeLines, doneLine } from './rules-text';
@@ -34,7 +35,7 @@ export async function rulesCommand(args: string[], io: RulesIo): Promise<number>
   const installer = openInstaller(config);
   const say = (...lines: string[]): void => lines.forEach((line) => io.write(`${io.hide(line)}\n`));
   try {
-    return options.action === 'remove' ? await remove(installer, options, io, say) : await install(installer, wantedOf(options, config), options, io, say);
+    return options.action === 'remove' ? await remove(installer, options, io, say) : await install(installer, wantedOf(options, config, version), options, io, say);
   } finally {
     installer.close();
   }
@@ -51,9 +52,8 @@ function print(options: RulesOptions, version: 4 | 5, config: Config, { write }:
 
 /** The one place that knows which generations of EMQX there are. */
 function openInstaller({ emqx: { url, ca, version, credentials } }: Config): RuleInstaller {
-  if (version !== 5) throw new SettingError('EMQX_URL', 'is that of EMQX 4, into which the rules are put by hand: see docs/emqx4.md');
   if (credentials === null) throw new SettingError('EMQX_API_KEY', "is not set, nor EMQX_API_SECRET: make an API key in EMQX's dashboard (System → API Key) and set both");
-  return new InstallerV5({ url, ca, ...credentials });
+  return version === 4 ? new InstallerV4({ url, ca, ...credentials }) : new InstallerV5({ url, ca, ...credentials });
 }
 
 function wantedOf({ set, name, topics, urls }: RulesOptions, config: Config, version: 4 | 5 = 5): Wanted {
@@ -61,7 +61,8 @@ function wantedOf({ set, name, topics, urls }: RulesOptions, config: Config, ver
   if (version === 5 && others.length > 0) throw new SettingError('--url', 'is given twice: EMQX 5 retries by itself and takes one address');
   if (address === null) throw new SettingError('--url', `is missing: HOST is ${config.host}, so give the address at which EMQX reaches this server, like http://store.example:${config.port}`);
   const { ingestToken: token } = config;
-  return { set: set ?? DEFAULT_SET, name, topics, url: address, ...(token !== null && { token }) };
+  const [fallbackUrl] = others;
+  return { set: set ?? DEFAULT_SET, name, topics, url: address, ...(token !== null && { token }), ...(fallbackUrl !== undefined && { fallbackUrl }) };
 }
 
 async function install(installer: RuleInstaller, wanted: Wanted, options: RulesOptions, io: RulesIo, say: Say): Promise<number> {

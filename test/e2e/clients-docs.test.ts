@@ -31,7 +31,7 @@ it('docs/clients.md: what is printed is what is answered, and what it says happe
   const directory = temporaryDirectory();
   const world = await World.start({ rules: ['offline-messages', 'client-state'], env: { DATA_DIR: directory.path } });
   try {
-    expect(PAGE).toContain('@rules/emqx5/client-state.json');
+    expect(PAGE).toContain('rules --install --set client-state');
     const subscriber = await world.subscriber('device-1');
     await subscriber.subscribe('t/1');
     await world.quiet();

@@ -79,6 +79,20 @@ describe('emqx-offline-store rules', () => {
     expect(resources.map(({ id, config }) => [id, config.url])).toEqual([['north_store', 'http://a:8480'], ['north_store_fallback', 'http://b:8480']]);
   });
 
+  it('installs the rules in EMQX 4.4, and removes them', async () => {
+    const old = await EmqxStandIn.start({}, 4);
+    try {
+      const settings = { EMQX_URL: old.apiUrl, EMQX_API_KEY: old.apiKey, EMQX_API_SECRET: old.apiSecret };
+      const installed = await run(['--install', '--yes', '--url', 'http://a:8480', '--url', 'http://b:8480'], settings);
+      expect(installed.code).toBe(0);
+      expect(installed.lines).toEqual(expect.arrayContaining(['added: resource offline_store_fallback', 'added: rule offline_messages', 'connected: EMQX reaches the server at http://a:8480']));
+      expect((await run(['--remove', '--yes'], settings)).code).toBe(0);
+      expect(old.rulesV4.installed('resources')).toEqual([]);
+    } finally {
+      await old.stop();
+    }
+  });
+
   it('prints the rule for the settings of the server', async () => {
     const { code, lines } = await run(['--set', 'full', '--topic', 'a/#', '--name', 'north'], { ...key, PORT: '9000', HOST: '::1', INGEST_TOKEN: TOKEN });
     expect(code).toBe(0);

@@ -74,9 +74,9 @@ describe('the server as a process, on the embedded default', () => {
     expect(rules[0]?.actions).toMatchObject([{ fallbacks: [{ name: 'data_to_webserver' }] }]);
   });
 
-  it('works with EMQX 4, and names its documentation', async () => {
+  it('works with EMQX 4, and prints the command that installs the rule there', async () => {
     const server = await serve({ EMQX_URL: 'http://127.0.0.1:1/api/v4', EMQX_API_KEY: 'k', EMQX_API_SECRET: 's' });
-    expect(server.output).toContain('import the rules into EMQX 4 as docs/emqx4.md says');
+    expect(server.output).toContain('rules --install --url http://127.0.0.1:');
     expect(server.output).not.toContain('curl');
   });
 

@@ -7,6 +7,7 @@ import { Broker, type BrokerEvent } from './broker';
 import { Connection } from './connection';
 import { Rest } from './rest';
 import { Rule } from './rule';
+import { RulesV4 } from './rules-v4';
 import { NOTHING_INSTALLED, type Counts, type Installed } from './rules-api';
 import type { Limits } from './types';
 
@@ -18,12 +19,6 @@ interface Config {
   readonly connectors: { readonly http: Record<string, { url: string; pool_type: 'random' | 'hash'; pool_size: number; headers?: Record<string, string> }> };
   readonly actions: { readonly http: Record<string, { connector: string }> };
   readonly rule_engine: { readonly rules: Record<string, { sql: string; actions: string[]; enable?: boolean }> };
-}
-
-/** As rules/emqx4 has it. */
-interface ActionV4 {
-  readonly params: { readonly $resource: string; readonly headers: Record<string, string> };
-  readonly fallbacks: readonly ActionV4[];
 }
 
 /**
@@ -41,8 +36,10 @@ export class EmqxStandIn {
   /** `id` and `name` of those that are configured: of the rule, of the action. */
   private routes: { rule: Rule; action: Action; id?: string; name?: string }[] = [];
 
-  /** EMQX 4's, by their id. */
-  private readonly resources = new Map<string, { url: string; pool_size: number }>();
+  readonly rulesV4 = new RulesV4(
+    (rule, options) => this.addRule(rule, options),
+    (actions) => this.removeActions(actions),
+  );
 
   private constructor(
     limits: Limits,
@@ -56,7 +53,7 @@ export class EmqxStandIn {
       reinstall: (before, after) => this.reinstall(before, after),
       counts: (name) => this.countsOf(name),
       testRule: (id, context) => this.testRule(id, context),
-      install: (kind, body) => this.install(kind, body),
+      rulesV4: { install: (kind, body) => this.rulesV4.install(kind, body), uninstall: (kind, id) => this.rulesV4.uninstall(kind, id), installed: (kind) => this.rulesV4.installed(kind) },
     });
     this.mqtt = createServer((socket) => {
       this.sockets.add(socket);
@@ -106,6 +103,7 @@ export class EmqxStandIn {
   removeRules(): void {
     for (const { action } of this.routes.splice(0)) action.stop();
     this.rest.installed = NOTHING_INSTALLED;
+    this.rulesV4.clear();
   }
 
   /** As if it were started for the first time, but that connections, addresses and rules stay. */
@@ -170,18 +168,9 @@ export class EmqxStandIn {
     return sent.some(({ body }) => body !== null);
   }
 
-  /** EMQX 4: a resource, or a rule whose actions name resources. */
-  private install(kind: 'resources' | 'rules', body: Record<string, unknown>): void {
-    if (kind === 'resources') return void this.resources.set(String(body['id']), body['config'] as { url: string; pool_size: number });
-    for (const action of body['actions'] as ActionV4[]) this.addRule(new Rule(String(body['rawsql'])), { poolType: 'hash', ...this.optionsOf(action) });
-  }
-
-  /** Nothing is retried: an event that fails goes to the fallback, where there is one. */
-  private optionsOf({ params, fallbacks }: ActionV4): Omit<ActionOptions, 'poolType'> {
-    const resource = this.resources.get(params.$resource);
-    if (resource === undefined) throw new Error(`no resource ${params.$resource}`);
-    const [fallback] = fallbacks.map((each) => this.optionsOf(each));
-    return { url: resource.url, headers: params.headers, poolSize: resource.pool_size, retries: false, ...(fallback !== undefined && { fallback }) };
+  private removeActions(actions: readonly Action[]): void {
+    for (const action of actions) action.stop();
+    this.routes = this.routes.filter(({ action }) => !actions.includes(action));
   }
 
   private fire(fired: BrokerEvent): void {

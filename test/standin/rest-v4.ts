@@ -4,6 +4,8 @@ import type { Session } from './session';
 
 type Json = Record<string, unknown>;
 
+export type KindV4 = 'resources' | 'rules';
+
 /** EMQX 4.4's REST API, with the answers of facts.md: HTTP 200 for nearly everything, and a code. */
 export interface RestV4Deps {
   readonly broker: Broker;
@@ -11,7 +13,10 @@ export interface RestV4Deps {
   readonly published: (entry: Json, delivered: boolean) => void;
   readonly subscribed: (clientid: string, entries: { topic: string; qos?: number }[]) => void;
   /** POST /resources and POST /rules. */
-  readonly install: (kind: 'resources' | 'rules', body: Json) => void;
+  readonly install: (kind: KindV4, body: Json) => Json;
+  /** DELETE of one of them. */
+  readonly uninstall: (kind: KindV4, id: string) => Json;
+  readonly installed: (kind: KindV4) => readonly Json[];
 }
 
 const OK = 0;
@@ -29,11 +34,8 @@ export function answerV4(deps: RestV4Deps, route: string, body: unknown): Json |
   if (route === 'POST /mqtt/subscribe') return single(subscribe(deps, body as Json));
   if (route === 'POST /mqtt/subscribe_batch') return batch(body, (entry) => subscribe(deps, entry));
   if (route === 'POST /mqtt/unsubscribe_batch') return batch(body, (entry) => unsubscribe(deps, entry));
-  const [, install] = /^POST \/(resources|rules)$/.exec(route) ?? [];
-  if (install !== undefined) {
-    deps.install(install as 'resources' | 'rules', body as Json);
-    return { code: OK, data: body as Json };
-  }
+  const [, method, kind, id] = /^(POST|GET|DELETE) \/(resources|rules)(?:\/([^/]+))?$/.exec(route) ?? [];
+  if (kind === 'resources' || kind === 'rules') return { code: OK, data: method === 'GET' ? deps.installed(kind) : method === 'POST' ? deps.install(kind, body as Json) : deps.uninstall(kind, id ?? '') };
   const [, clientid] = /^GET \/clients\/([^/]+)$/.exec(route) ?? [];
   if (clientid === undefined) return null;
   const session = deps.broker.sessions.get(decodeURIComponent(clientid));

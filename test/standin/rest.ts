@@ -1,5 +1,5 @@
 import { answerClients } from './clients';
-import { answerV4 } from './rest-v4';
+import { answerV4, type RestV4Deps } from './rest-v4';
 import { answerRetainer } from './retainer';
 import { withRealStatus } from './reachable';
 import { answerRules, merged, NOTHING_INSTALLED, type Counts, type Installed } from './rules-api';
@@ -21,7 +21,7 @@ export interface RestOptions {
   readonly testRule: (id: string, context: Record<string, unknown>) => boolean;
   readonly version: 4 | 5;
   /** POST /resources and POST /rules of EMQX 4. */
-  readonly install: (kind: 'resources' | 'rules', body: Record<string, unknown>) => void;
+  readonly rulesV4: Pick<RestV4Deps, 'install' | 'uninstall' | 'installed'>;
 }
 
 /**
@@ -181,7 +181,7 @@ export class Rest {
       this.publishes.push(entry);
       this.published(entry, delivered);
     };
-    const answer = answerV4({ broker: this.broker, published, subscribed, install: this.options.install }, route, body.length === 0 ? null : parse(body));
+    const answer = answerV4({ broker: this.broker, published, subscribed, ...this.options.rulesV4 }, route, body.length === 0 ? null : parse(body));
     return answer === null ? { status: 404 } : { status: 200, body: answer };
   }
 
