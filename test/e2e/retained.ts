@@ -50,6 +50,7 @@ function tests(stage: Stage): void {
     await world.post(will('B'));
     await world.post(birth('B'));
     await texts(`${topic}/#`, ['offline', 'offline']);
+    await waitFor('all four', async () => (await world.stored(`${topic}/#`)).length === 4);
     // Ordinary copies stand in the order of their ids (semantics.md).
     expect((await world.stored(`${topic}/#`)).map(({ text }) => text)).toEqual(['offline', 'online', 'offline', 'online']);
   });
