@@ -28,13 +28,37 @@ export interface WriterDeps {
 
 /** Applies a message lane's events to the store: one write per batch for what is published, one for what is acknowledged. */
 export class Writer {
+  /** Ends when the batch before is in the store. */
+  private saving: Promise<void> = Promise.resolve();
+
   constructor(private readonly deps: WriterDeps) {}
 
   /** Publishes first: an ack in the same batch belongs to a message of it or of an earlier one, or comes first (promise 3). */
   async apply(events: readonly MessageEvent[], takenOver = false): Promise<void> {
+    const { before, done } = this.turn();
+    try {
+      await this.applyBehind(before, events, takenOver);
+    } finally {
+      done();
+    }
+  }
+
+  /**
+   * Batches are stored in the order of their lane. A run that found a later message without the one before it would send them in the wrong order (promise 6).
+   */
+  private turn(): { readonly before: Promise<void>; readonly done: () => void } {
+    const before = this.saving;
+    let done = (): void => undefined;
+    this.saving = new Promise((resolve) => (done = resolve));
+    return { before, done };
+  }
+
+  private async applyBehind(before: Promise<void>, events: readonly MessageEvent[], takenOver: boolean): Promise<void> {
     const published = events.flatMap((event) => (event.kind === 'publish' ? [{ message: fromWire(event.message), retained: event.retained }] : []));
     if (published.length > 0) await this.deps.retained.note(published.map(({ message }) => message));
     await this.deps.keeper.apply(published.flatMap(({ message, retained }) => (retained === undefined ? [] : [message])));
+    await before;
+    await before;
     await this.save(published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])), takenOver);
     const acks = events.filter((event) => event.kind === 'ack');
     if (acks.length > 0) await this.acknowledge(acks);

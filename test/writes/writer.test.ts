@@ -54,6 +54,22 @@ describe('the writer', () => {
     expect(calls).toEqual(['retain b,c', 'save a,b']);
   });
 
+  // The guard is `turn`. A lane that is behind has two batches at work.
+  it('stores batches in their order, whichever is ready first, and goes on behind one that fails', async () => {
+    const { writer, calls } = subject((id) => (id === 'bad' ? 'away' : null));
+    const { retained } = (writer as unknown as { deps: { retained: { note: () => Promise<void> } } }).deps;
+    let isFirst = true;
+    retained.note = async () => {
+      const waits = isFirst;
+      isFirst = false;
+      if (waits) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    await Promise.all([writer.apply([publish('a')]), writer.apply([publish('b')])]);
+    expect(calls).toEqual(['save a', 'save b']);
+    const outcomes = await Promise.allSettled([writer.apply([publish('bad')]), writer.apply([publish('c')])]);
+    expect([outcomes.map(({ status }) => status), calls]).toEqual([['rejected', 'fulfilled'], ['save a', 'save b', 'save c']]);
+  });
+
   it('writes a batch with one save and one remove, and tells the other processes when the store shows it', async () => {
     const { writer, calls } = subject();
     await writer.apply([publish('a'), ack('a'), publish('b'), ack('x')]);
