@@ -129,7 +129,7 @@ export class Checker {
       const isPersistent = this.audience.partOf(record.identity.topic).manner.isPersistent ?? false;
       const cause = causeOf({ reading, earlier: receipts.slice(0, -1), before, receipt, isAlone, isPersistent, faultBetween: this.faultBetween });
       this.duplicates.set(cause, (this.duplicates.get(cause) ?? 0) + 1);
-    } else if (isAlone && !record.isDropped) this.order.first(subscriber, record.identity, ours, { sentAt: reading.sends[0], acceptedAt: record.acceptedAt, at: now });
+    } else if (isAlone && !record.isDropped) this.order.first(subscriber, record.identity, ours, reading.sends[0], now);
   }
 
   /** Of a topic: published, and not acknowledged by everybody who must (as the server has accepted it). */

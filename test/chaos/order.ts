@@ -8,14 +8,6 @@ export interface OrderBreak {
   readonly at: number;
 }
 
-/** ms, performance.now(). */
-export interface Times {
-  readonly sentAt?: number | undefined;
-  /** null: not yet. */
-  readonly acceptedAt: number | null;
-  readonly at: number;
-}
-
 /**
  * Order: what the server sends must not come before an earlier message of the same publisher and topic that the subscriber has not got yet.
  * A repeat may come at any time. What EMQX delivers itself, at once, comes before what was stored: that is as MQTT has it.
@@ -27,10 +19,8 @@ export class Order {
    * before the server knew of it. A session that ends with its connection has no order beyond it.
    */
   lostWithConnection = 0;
-  /** The server accepted the event of the earlier one only after it had sent the later one: it knew nothing of it (promise 5). */
-  acceptedLater = 0;
-  /** By subscriber and stream: the greatest that came from the server, when the subscription that it came through was made, and when the server first sent it. */
-  private readonly highest = new Map<string, { readonly sequence: number; readonly since: number; readonly sentAt: number }>();
+  /** By subscriber and stream: the greatest that came from the server, and when the subscription that it came through was made. */
+  private readonly highest = new Map<string, { readonly sequence: number; readonly since: number }>();
   /** By subscriber. */
   private readonly subscribedAt = new Map<string, number>();
 
@@ -39,14 +29,13 @@ export class Order {
     this.subscribedAt.set(subscriber, performance.now());
   }
 
-  /** The subscriber gets it for the first time. @param sentAt when the server first sent it. @param acceptedAt when the server accepted its event. */
-  first(subscriber: string, identity: Identity, ours: boolean, { sentAt = Infinity, acceptedAt, at }: Times): void {
+  /** The subscriber gets it for the first time. @param sentAt when the server first sent it. */
+  first(subscriber: string, identity: Identity, ours: boolean, sentAt: number | undefined, at: number): void {
     const key = `${subscriber} ${streamOf(identity)}`;
     const highest = this.highest.get(key);
     if (highest === undefined || identity.sequence > highest.sequence) {
-      if (ours) this.highest.set(key, { sequence: identity.sequence, since: this.subscribedAt.get(subscriber) ?? Infinity, sentAt });
-    } else if (sentAt < highest.since) this.lostWithConnection++;
-    else if ((acceptedAt ?? Infinity) > highest.sentAt) this.acceptedLater++;
+      if (ours) this.highest.set(key, { sequence: identity.sequence, since: this.subscribedAt.get(subscriber) ?? Infinity });
+    } else if ((sentAt ?? Infinity) < highest.since) this.lostWithConnection++;
     else this.breaks.push({ subscriber, identity, overtakenBy: highest.sequence, at });
   }
 }

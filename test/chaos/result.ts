@@ -26,7 +26,6 @@ export interface Result {
   readonly afterAnothers: number;
   readonly orderBreaks: number;
   readonly lostWithConnection: number;
-  readonly acceptedLater: number;
   readonly duplicates: ReadonlyMap<string, number>;
   /** EMQX delivered what it held for a session, and so did the server. */
   readonly both: number;
@@ -83,7 +82,7 @@ export function resultOf(findings: Findings): Result {
   const result = {
     ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts(), scenes: schedule.sceneCounts() },
     deliveries: [...checker.records.values()].flatMap(({ readings }) => [...readings.values()]).reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
-    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.order.breaks.length, lostWithConnection: checker.order.lostWithConnection, acceptedLater: checker.order.acceptedLater },
+    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.order.breaks.length, lostWithConnection: checker.order.lostWithConnection },
     ...{ both: checker.duplicates.get(BOTH) ?? 0, holes: holes.length, stills: stills?.all ?? [] },
     longestWaitMs: options.configuration.isHostile ? Math.max(0, ...waits.all.map(({ ms }) => ms)) : null,
     ...{ duplicates: checker.duplicates, maxMegabytes, growth, longestStopMs, publishedMs, durationMs },

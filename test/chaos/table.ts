@@ -18,8 +18,8 @@ export function table(results: readonly Result[]): string {
 }
 
 /** What the table has no room for. */
-export function details({ name, faults, scenes, stills, deliveries, duplicates, lostWithConnection, acceptedLater, failures }: Result): string {
+export function details({ name, faults, scenes, stills, deliveries, duplicates, lostWithConnection, failures }: Result): string {
   const list = (counts: ReadonlyMap<string, number>) => [...counts].sort(([, a], [, b]) => b - a).map(([what, count]) => `${count} × ${what}`).join(', ') || 'none';
   const standstills = stills.map(({ server, looked, notStored, sentLate, waiting }) => `${server} (${looked} looked at, ${notStored} not stored, ${sentLate} sent in its last seconds, ${waiting} subscribers waiting)`);
-  return [`${name}: faults: ${list(faults)}; scenes: ${list(scenes)}`, ...(standstills.length > 0 ? [`  stood still: ${standstills.join(', ')}`] : []), `  ${deliveries} deliveries; duplicates: ${list(duplicates)}; repeated behind later ones after a connection broke: ${lostWithConnection}; accepted after a later one was sent: ${acceptedLater}`, ...failures.map((failure) => `  FAILED: ${failure}`)].join('\n');
+  return [`${name}: faults: ${list(faults)}; scenes: ${list(scenes)}`, ...(standstills.length > 0 ? [`  stood still: ${standstills.join(', ')}`] : []), `  ${deliveries} deliveries; duplicates: ${list(duplicates)}; repeated behind later ones after a connection broke: ${lostWithConnection}`, ...failures.map((failure) => `  FAILED: ${failure}`)].join('\n');
 }
