@@ -1,5 +1,5 @@
 import { SettingError } from '../base/errors';
-import { ruleSql, type RuleName } from './rule-sql';
+import { ruleNames, ruleSql, type RuleName } from './rule-sql';
 
 export { ruleNames, type RuleName } from './rule-sql';
 
@@ -72,6 +72,12 @@ export const connectorName = (name: string): string => `${name}_store`;
 
 /** The id of the set's rule, and the name of its action. */
 export const ruleId = (set: RuleName, name: string): string => `${name}_${set.replace(/^offline-/, '').replace('-', '_')}`;
+
+/** Two sets that tell the server the same events. `full` has all that the others have; `client-state` goes beside the first two. */
+export function conflicts(set: RuleName): RuleName[] {
+  const together = (other: RuleName): boolean => set !== 'full' && other !== 'full' && (set === 'client-state' || other === 'client-state');
+  return ruleNames.filter((other) => other !== set && !together(other));
+}
 
 /** What the connector's description begins with: the mark by which a connector is known to be made from here. */
 export const OURS = 'emqx-offline-store';

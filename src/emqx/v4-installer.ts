@@ -4,9 +4,8 @@ import { DEFAULT_BACKOFF, withRetries } from './backoff';
 import { HttpConnection, type HttpRequest } from './http';
 import type { Change, Connection, FieldChange, FirstEvent, RuleInstaller, Wanted } from './installer';
 import { differences, type Json, type Paths } from './resource-diff';
-import { connectorName, OURS, ruleId, ruleNames, type RuleName } from './rules';
+import { conflicts, connectorName, OURS, ruleId, ruleNames, type RuleName } from './rules';
 import { ruleV4Template } from './rules-v4';
-import { conflicts } from './v5-pieces';
 import type { ResourceOptions } from './v5-resources';
 import { codeText, readReply, verdictOf } from './v4-answer';
 
@@ -87,13 +86,13 @@ export class InstallerV4 implements RuleInstaller {
     return {
       kind: 'add',
       what,
-      fields: differences(before, wanted, COMPARED[kind]),
+      fields: differences(before, wanted, COMPARED[kind]).map(withoutToken),
       carryOut: async () => {
         await this.write({ method: 'POST', path: `/${kind}s`, body: JSON.stringify(wanted) }, what);
         const present = (await this.list(kind)).find(({ id }) => id === wanted['id']) ?? null;
         // `enabled` is told by connection().
         const kept = COMPARED[kind].filter((path) => path !== 'enabled');
-        const [wrong] = differences(kind === 'rule' ? shownRule(present) : present, wanted, kept);
+        const [wrong] = differences(kind === 'rule' ? shownRule(present) : present, wanted, kept).map(withoutToken);
         if (wrong !== undefined) throw new RefusedError(`EMQX took the ${what} and has not kept it so: ${wrong.path} is ${wrong.from ?? 'not set'}, and not ${wrong.to ?? 'absent'}`);
       },
     };
@@ -134,6 +133,12 @@ function own(all: readonly Json[], wanted: Json, kind: Kind): Json | null {
 
 function usesOurs({ actions }: Json, name: string): boolean {
   return Array.isArray(actions) && (actions as Json[]).some(({ params }) => isOurs({ id: (params as Json | undefined)?.['$resource'] }, name));
+}
+
+/** An action has its token in its headers: neither the new one nor an older one is shown. */
+function withoutToken({ path, from, to }: FieldChange): FieldChange {
+  const hidden = (text: string | null): string | null => text?.replace(/("authorization":)"[^"]*"/gi, '$1"(hidden)"') ?? null;
+  return { path, from: hidden(from), to: hidden(to) };
 }
 
 /** EMQX shows more of an action than it was given: its id and its metrics. */

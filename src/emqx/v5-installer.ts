@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../base/errors';
 import type { Change, Connection, FirstEvent, RuleInstaller, Wanted } from './installer';
 import type { Json } from './resource-diff';
-import { connectorName, ruleId, ruleNames, type RuleName } from './rules';
-import { conflicts, isMade, lastSight, piecesOf, type Piece } from './v5-pieces';
+import { conflicts, connectorName, ruleId, ruleNames, type RuleName } from './rules';
+import { isMade, lastSight, piecesOf, type Piece } from './v5-pieces';
 import { labelOf, ResourcesV5, type Kind, type ResourceOptions } from './v5-resources';
 import { isObject, reasonOf } from './v5-answer';
 

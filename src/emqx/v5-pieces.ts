@@ -1,6 +1,6 @@
 import type { FieldChange, Wanted } from './installer';
 import { differences, merged, picked, valueAt, type Json, type Paths } from './resource-diff';
-import { connectorName, OURS, ruleId, ruleNames, ruleTemplate, type RuleName } from './rules';
+import { connectorName, OURS, ruleId, ruleTemplate } from './rules';
 import { describeConnector, printIn, tokenPrint } from './token-print';
 import type { Kind } from './v5-resources';
 import { isObject } from './v5-answer';
@@ -41,12 +41,6 @@ export function piecesOf(wanted: Wanted): readonly Piece[] {
     plainPiece('action', id, { ...actions.http[id] }),
     plainPiece('rule', id, { ...rule_engine.rules[id] }),
   ];
-}
-
-/** Two sets that tell the server the same events. `full` has all that the others have; `client-state` goes beside the first two. */
-export function conflicts(set: RuleName): RuleName[] {
-  const together = (other: RuleName): boolean => set !== 'full' && other !== 'full' && (set === 'client-state' || other === 'client-state');
-  return ruleNames.filter((other) => other !== set && !together(other));
 }
 
 /** Whether a resource that has one of our names was made by us. */

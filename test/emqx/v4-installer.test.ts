@@ -43,6 +43,15 @@ describe('the installer for EMQX 4.4', () => {
     expect(await install({ url: TWO, topics: ['u/#'], set: 'full' })).toEqual(['add rule offline_full', 'remove rule offline_messages']);
   });
 
+  // The guard is withoutToken. The token that is there may be an older one, which nothing else knows to hide.
+  it('changes the token, and shows neither', async () => {
+    await install({ token: 'the-old-token' });
+    const changes = await installer.plan(wanted({ token: 'the-new-token' }));
+    expect(texts(changes)).toEqual(['remove rule offline_messages', 'add rule offline_messages']);
+    expect(JSON.stringify(changes)).toContain('(hidden)');
+    expect(JSON.stringify(changes)).not.toMatch(/the-(old|new)-token/);
+  });
+
   it('says so when EMQX could not reach the server, and repairs it', async () => {
     emqx.rulesV4.unreachable = ONE;
     await install();
