@@ -25,11 +25,14 @@ export class Ingest {
    */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     for (const event of events) if (event.type === 'acked') this.lag.note(event.at, Date.now());
-    const items = events.flatMap((event) => route(event, this.policies, this.signer));
-    if (items.length > 0) await this.put(items);
+    const routed = events.map((event) => ({ event, items: route(event, this.policies, this.signer) }));
+    const all = routed.flatMap(({ items }) => items);
+    if (all.length > 0) await this.put(all);
     // EMQX sends what was not accepted again: only now is it counted.
-    for (const event of events) {
-      const reason = reasonNotStored(event, this.policies, this.signer, Date.now());
+    const now = Date.now();
+    for (const { event, items } of routed) {
+      // Most are stored: why others are not is looked up for those alone.
+      const reason = items.some((item) => isStored(item, now)) ? null : reasonNotStored(event, this.policies, this.signer, now);
       if (reason !== null) this.metrics.messagesNotStored.inc({ reason });
     }
   }
@@ -42,6 +45,12 @@ export class Ingest {
     if (put.status === 'rejected') await this.acks.forget(acks);
     for (const result of [put, noted]) if (result.status === 'rejected') throw result.reason;
   }
+}
+
+/** A message that is stored until somebody acknowledges it. `now`: ms */
+function isStored(item: Item, now: number): boolean {
+  if (!('write' in item) || item.write.kind !== 'publish' || item.write.retained === 'only') return false;
+  return (item.write.message.expiresAt ?? Infinity) > now;
 }
 
 /** null: whoever acknowledged it, it is done (queue mode). */

@@ -1,4 +1,5 @@
-import { ClosedError } from '../base/errors';
+import { ClosedError, errorText } from '../base/errors';
+import type { Health } from '../base/health';
 
 /** The calls under way: each ends when its caller aborts it, and all of them end at close(). */
 export class Scope {
@@ -18,6 +19,15 @@ export class Scope {
     } finally {
       signal?.removeEventListener('abort', forward);
       this.calls.delete(call);
+    }
+  }
+
+  /** Never throws: what is in the way is the detail. */
+  async health(check: (signal: AbortSignal) => Promise<Health>): Promise<Health> {
+    try {
+      return await this.run(undefined, check);
+    } catch (error) {
+      return { ok: false, detail: errorText(error) };
     }
   }
 

@@ -1,4 +1,4 @@
-import { errorText, RefusedError } from '../base/errors';
+import { RefusedError } from '../base/errors';
 import type { Health } from '../base/health';
 import type { ApiSubscription, Delivery, EmqxApi, HeldView, PublishOutcome, SessionView, SubscribeResult } from './api';
 import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
@@ -92,12 +92,8 @@ export class EmqxV4 implements EmqxApi {
     return this.scope.run(signal, (running) => this.subscriber.unsubscribe(clientid, filters, running));
   }
 
-  async health(): Promise<Health> {
-    try {
-      return await this.scope.run(undefined, (running) => this.nodes(running));
-    } catch (error) {
-      return { ok: false, detail: errorText(error) };
-    }
+  health(): Promise<Health> {
+    return this.scope.health((running) => this.nodes(running));
   }
 
   close(): Promise<void> {

@@ -1,4 +1,4 @@
-import { errorText, RefusedError, RetryableError } from '../base/errors';
+import { RefusedError, RetryableError } from '../base/errors';
 import type { Health } from '../base/health';
 import type { ApiSubscription, Delivery, EmqxApi, HeldView, PublishOutcome, SessionView, SubscribeResult } from './api';
 import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
@@ -112,12 +112,8 @@ export class EmqxV5 implements EmqxApi {
     return run;
   }
 
-  async health(): Promise<Health> {
-    try {
-      return await this.scope.run(undefined, (running) => this.state(running));
-    } catch (error) {
-      return { ok: false, detail: errorText(error) };
-    }
+  health(): Promise<Health> {
+    return this.scope.health((running) => this.state(running));
   }
 
   close(): Promise<void> {

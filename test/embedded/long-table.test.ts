@@ -1,7 +1,6 @@
 import fc from 'fast-check';
-import { Environment } from '../../src/embedded/environment';
 import type { SortedMap } from '../../src/embedded/table';
-import { temporaryDirectory } from '../support/temp';
+import { temporaryEnvironment } from '../support/environment';
 
 /** As a table must be: keys as hex, which sorts as the bytes do. */
 class Model {
@@ -24,15 +23,7 @@ const command = fc.oneof(
 const reading = fc.record({ from: bound, to: bound, reverse: fc.boolean(), limit: fc.constantFrom(1, 3, 1_000) });
 
 describe('a table with keys of any length', () => {
-  const directory = temporaryDirectory();
-  let environment: Environment;
-  beforeAll(async () => {
-    environment = await Environment.open(directory.path);
-  });
-  afterAll(async () => {
-    await environment.close();
-    directory.remove();
-  });
+  const { get } = temporaryEnvironment();
 
   const read = (map: SortedMap, from: string | undefined, to: string | undefined, reverse: boolean, limit: number): string[] => {
     const bounds = { ...(from !== undefined && { from: Buffer.from(from, 'hex') }), ...(to !== undefined && { to: Buffer.from(to, 'hex') }) };
@@ -44,9 +35,9 @@ describe('a table with keys of any length', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { maxLength: 40 }), fc.array(reading, { minLength: 1, maxLength: 6 }), async (commands, readings) => {
         const name = `${kind}${tables++ % 8}`;
-        const map = kind === 'long' ? environment.longTable(name) : environment.table(name);
+        const map = kind === 'long' ? get().longTable(name) : get().table(name);
         const model = new Model();
-        await environment.write(() => {
+        await get().write(() => {
           for (const each of [...map.entries()]) map.remove(each.key);
           for (const each of commands.filter((one) => kind === 'long' || one.key.length <= 1_000)) {
             const bytes = Buffer.from(each.key, 'hex');
@@ -74,12 +65,12 @@ describe('a table with keys of any length', () => {
   });
 
   it('leaves nothing behind when all keys are removed', async () => {
-    const map = environment.longTable('emptied');
+    const map = get().longTable('emptied');
     const keys = Array.from({ length: 20 }, (_, i) => Buffer.from('x'.repeat(i * 300) + i));
-    await environment.write(() => keys.forEach((each) => map.put(each, each)));
+    await get().write(() => keys.forEach((each) => map.put(each, each)));
     expect([...map.entries()]).toHaveLength(20);
-    await environment.write(() => keys.forEach((each) => map.remove(each)));
+    await get().write(() => keys.forEach((each) => map.remove(each)));
     // The number of the node that was made last is not used again.
-    expect(environment.table('emptied').count).toBe(1);
+    expect(get().table('emptied').count).toBe(1);
   });
 });

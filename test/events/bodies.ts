@@ -52,3 +52,15 @@ export function flaws(body: unknown): string[] {
 export const FIXTURES_V4 = (
   JSON.parse(readFileSync(join(__dirname, '..', 'fixtures', 'events-4.4.19.json'), 'utf8')) as { events: { rule: string; body: Record<string, unknown> }[] }
 ).events;
+
+/** What the server makes of EMQX's events, by their names. */
+export const TYPES: Readonly<Record<string, string>> = {
+  'message.publish': 'publish',
+  'message.dropped': 'publish',
+  'message.delivered': 'delivered',
+  'message.acked': 'acked',
+  'session.subscribed': 'subscribed',
+  'session.unsubscribed': 'unsubscribed',
+  'client.connected': 'connected',
+  'client.disconnected': 'disconnected',
+};

@@ -1,6 +1,6 @@
 import { fromWire } from '../../src/mqtt/message';
 import type { PublishEvent } from '../../src/events/event';
-import { FIXTURES_V4, parseEvent } from './bodies';
+import { FIXTURES_V4, parseEvent, TYPES } from './bodies';
 
 const bodies = FIXTURES_V4.map(({ rule, body }) => ({ isShipped: rule !== 'SELECT *', body }));
 const find = (isShipped: boolean, fields: Record<string, unknown>, more: (body: Record<string, unknown>) => boolean = () => true) => {
@@ -11,17 +11,6 @@ const find = (isShipped: boolean, fields: Record<string, unknown>, more: (body: 
 const hasProperties = ({ pub_props: props }: Record<string, unknown>) => Object.keys(props as object).length > 0;
 
 describe('what a real EMQX 4.4.19 sends', () => {
-  const TYPES: Record<string, string> = {
-    'message.publish': 'publish',
-    'message.dropped': 'publish',
-    'message.delivered': 'delivered',
-    'message.acked': 'acked',
-    'session.subscribed': 'subscribed',
-    'session.unsubscribed': 'unsubscribed',
-    'client.connected': 'connected',
-    'client.disconnected': 'disconnected',
-  };
-
   test.each(FIXTURES_V4.map(({ rule, body }, i) => [i, rule.slice(0, 8), String(body['event']), body] as const))('%i (%s): %s is understood', (_, _rule, event, body) => {
     expect(parseEvent(body).type).toBe(TYPES[event]);
   });

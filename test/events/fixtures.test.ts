@@ -1,21 +1,10 @@
 import type { AckedEvent, PublishEvent } from '../../src/events/event';
-import { fixture, FIXTURES, parseEvent } from './bodies';
+import { fixture, FIXTURES, parseEvent, TYPES } from './bodies';
 import { fromWire } from '../../src/mqtt/message';
 
 const publish = (name: string) => fromWire((parseEvent(fixture('message.publish', name)) as PublishEvent).message);
 
 describe('what a real EMQX 5.8.9 sends', () => {
-  const TYPES: Record<string, string> = {
-    'message.publish': 'publish',
-    'message.dropped': 'publish',
-    'message.delivered': 'delivered',
-    'message.acked': 'acked',
-    'session.subscribed': 'subscribed',
-    'session.unsubscribed': 'unsubscribed',
-    'client.connected': 'connected',
-    'client.disconnected': 'disconnected',
-  };
-
   test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))('%s (%s) is understood', (event, _, body) => {
     expect(parseEvent(body).type).toBe(TYPES[event]);
   });

@@ -5,7 +5,8 @@ import type { Config } from '../../src/config/config';
 import { loadConfig } from '../../src/config/load';
 import { diagnose, lineOf } from '../../src/doctor';
 import { checkFiles } from '../../src/doctor/files';
-import { Environment } from '../../src/embedded/environment';
+import type { Environment } from '../../src/embedded/environment';
+import { temporaryEnvironment } from '../support/environment';
 import { temporaryDirectory } from '../support/temp';
 
 async function diagnosed(config: Config): Promise<string[]> {
@@ -15,19 +16,12 @@ async function diagnosed(config: Config): Promise<string[]> {
 }
 
 describe('the doctor looks at the embedded files', () => {
-  const directory = temporaryDirectory();
-  let environment: Environment;
-  beforeAll(async () => {
-    environment = await Environment.open(directory.path);
-  });
-  afterAll(async () => {
-    await environment.close();
-    directory.remove();
-  });
+  const { path, get } = temporaryEnvironment();
 
-  const lines = async (free: number, total: number, open: Environment | null = environment) => (await checkFiles(directory.path, open, async () => ({ free, total }))).map(lineOf);
+  const lines = async (free: number, total: number, open: Environment | null = get()) => (await checkFiles(path, open, async () => ({ free, total }))).map(lineOf);
 
   it('and tells how large they are, and what is free in them when nobody else has them open', async () => {
+    const environment = get();
     const table = environment.table('large');
     const keys = Array.from({ length: 5_000 }, (_, i) => Buffer.from(String(i)));
     await environment.write(() => keys.forEach((key) => table.put(key, Buffer.alloc(1_500))));
@@ -66,7 +60,7 @@ describe('the doctor looks at the embedded files', () => {
   });
 
   it('and says what is wrong with a directory that it cannot use', async () => {
-    const file = join(directory.path, 'file');
+    const file = join(path, 'file');
     writeFileSync(file, '');
     const found = await diagnosed(loadConfig({ DATA_DIR: file, PORT: '1' }));
     expect(found).toContainEqual(expect.stringMatching(/^problem  embedded: DATA_DIR: /));
