@@ -36,7 +36,8 @@ export class Ownership {
 
   /** The next process need not wait until the time is over. */
   async release(): Promise<void> {
-    if (performance.now() < this.heldUntil) await this.save(this.version, '', 1, 0);
+    // The record lasts: one that expired between the load and the save of the next owner would refuse that save.
+    if (performance.now() < this.heldUntil) await this.save(this.version, '', TTL_MS, 0);
     this.heldUntil = -Infinity;
   }
 

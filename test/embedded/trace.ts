@@ -54,7 +54,7 @@ export class Trace {
   readonly printed: Printed[] = [];
   /** When each process had opened the file. */
   readonly opened: number[] = [];
-  /** A process was killed while it wrote to the file: what the file had then is not known. */
+  /** A process was killed while it wrote to the file: the write did not return, or it was interrupted (EINTR, or a part written), and what the file had then is not known. */
   isCutOff = false;
 
   private constructor(lines: readonly string[], file: string) {
@@ -71,15 +71,15 @@ export class Trace {
       } else if (name === 'write' && descriptor.startsWith('1<')) {
         this.printed.push({ called, returned, text: textsOf(args)[0]?.toString() ?? '' });
       } else if (descriptor.endsWith(`<${path}>`)) {
-        if (Number.isNaN(result)) {
+        if (Number.isNaN(result) || (name.includes('write') && result !== written(call).length)) {
           this.isCutOff ||= name.includes('write');
           continue;
         }
         const isSynced = synced.has(descriptor);
         if (name === 'lseek') positions.set(descriptor, result);
         else if (name === 'fdatasync' || name === 'fsync') this.syncs.push({ called, returned });
-        else if (name === 'pwrite64') this.writes.push({ called, returned, isSynced, data: whole(call), offset: Number(/, (\d+)$/.exec(args)?.[1]) });
-        else if (name === 'writev') this.writes.push({ called, returned, isSynced, data: whole(call), offset: positions.get(descriptor) ?? NaN });
+        else if (name === 'pwrite64') this.writes.push({ called, returned, isSynced, data: written(call), offset: Number(/, (\d+)$/.exec(args)?.[1]) });
+        else if (name === 'writev') this.writes.push({ called, returned, isSynced, data: written(call), offset: positions.get(descriptor) ?? NaN });
         else throw new Error(`the file was changed with ${name}, which nothing here repeats`);
       }
     }
@@ -140,11 +140,9 @@ function callOf(name: string, text: string, called: number, returned: number): C
   return { name, called, returned, args, descriptor, result: Number(end?.[1]), resultPath: (end?.[2] ?? '').replace(HEX, '') };
 }
 
-/** What the call wrote: all that it was given. */
-function whole({ name, args, result }: Call): Buffer {
-  const data = Buffer.concat(textsOf(args));
-  if (data.length !== result) throw new Error(`${name} wrote ${result} bytes of ${data.length}`);
-  return data;
+/** What the call was to write: all of it, if it returned the length. */
+function written({ args }: Call): Buffer {
+  return Buffer.concat(textsOf(args));
 }
 
 function textsOf(args: string): Buffer[] {

@@ -1,5 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from '../../src/lanes/backend';
 import { Ownership } from '../../src/lanes/ownership';
+import type { SharedState } from '../../src/lanes/state';
 import { onEachQueue } from './queue/kinds';
 import type { Kind } from './queue/world';
 
@@ -63,6 +65,15 @@ function suite(kind: Kind): void {
     // Twice, and by one who does not have it, changes nothing.
     await one.release();
     expect(await processOf('third').hold()).toBe(false);
+  });
+
+  it('is taken over at once also where the database takes some time to answer', async () => {
+    const { state } = backends[0] as QueueBackend;
+    const slow: Pick<SharedState, 'load' | 'save'> = { load: (keys) => state.load(keys), save: async (records) => (await sleep(20), state.save(records)) };
+    const one = processOf('one');
+    await one.hold();
+    await one.release();
+    expect(await new Ownership(slow, lane, 'other').hold()).toBe(true);
   });
 
   it('a process that starts anew under its own name has it still', async () => {
