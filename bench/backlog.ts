@@ -33,7 +33,9 @@ async function fill(url: string, from: number, to: number): Promise<void> {
   const store = await openStore(parseServiceUrl(url, ['postgres']), null);
   await store.migrate();
   for (let i = from; i < to; i += BATCH) {
-    const own = Array.from({ length: Math.min(BATCH, to - i) }, (_, k) => message({ topic: `t/${(i + k) % TOPICS}`, payload: PAYLOAD, expiresAt: Date.now() + 86_400_000 }));
+    const own = Array.from({ length: Math.min(BATCH, to - i) }, (_, k) =>
+      message({ topic: `t/${(i + k) % TOPICS}`, payload: PAYLOAD, expiresAt: Date.now() + 86_400_000 }),
+    );
     await store.saveMessages(own);
   }
   await store.close();
@@ -94,7 +96,13 @@ async function main(): Promise<void> {
   if (postgres === null || redis === null) throw new Error('npm run services -- postgres redis');
   const url = await emptyDatabase(postgres, 'offline_backlog');
   const emqx = await EmqxStandIn.start();
-  const env = { STORE_URL: url, QUEUE_URL: `${redis}/14`, EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret };
+  const env = {
+    STORE_URL: url,
+    QUEUE_URL: `${redis}/14`,
+    EMQX_URL: emqx.apiUrl,
+    EMQX_API_KEY: emqx.apiKey,
+    EMQX_API_SECRET: emqx.apiSecret,
+  };
   const topics = (offset: number): string[] => Array.from({ length: ROUNDS }, (_, i) => `t/${offset + i}`);
   await fill(url, 0, FEW);
   const few = await measure(env, emqx, topics(0));
@@ -102,10 +110,15 @@ async function main(): Promise<void> {
   const many = await measure(env, emqx, topics(500));
   const waiting = await startWithWaiting(env);
   console.log(`| | ${FEW} messages stored | ${MANY} | ratio |\n| --- | --- | --- | --- |`);
-  for (const [name, key] of [['process start to ready', 'start'], ['SUBSCRIBE to the first message', 'one']] as const) {
+  for (const [name, key] of [
+    ['process start to ready', 'start'],
+    ['SUBSCRIBE to the first message', 'one'],
+  ] as const) {
     console.log(`| ${name} | ${few[key].toFixed(0)} ms | ${many[key].toFixed(0)} ms | ${(many[key] / few[key]).toFixed(2)} |`);
   }
-  console.log(`| process start to ready, ${WAITING} events waiting in the queue | - | ${waiting.toFixed(0)} ms | ${(waiting / few.start).toFixed(2)} |`);
+  console.log(
+    `| process start to ready, ${WAITING} events waiting in the queue | - | ${waiting.toFixed(0)} ms | ${(waiting / few.start).toFixed(2)} |`,
+  );
   await emqx.stop();
 }
 

@@ -24,9 +24,12 @@ async function main(args: readonly string[]): Promise<void> {
   const kind = args.find((each): each is Kind => kinds.includes(each as Kind)) ?? 'servers';
   const names = args.filter((each) => each !== kind);
   const unknown = names.filter((name) => !(name in MEASUREMENTS));
-  if (unknown.length > 0) throw new Error(`unknown: ${unknown.join(', ')}; there are ${[...kinds, ...Object.keys(MEASUREMENTS)].join(', ')}`);
+  if (unknown.length > 0)
+    throw new Error(`unknown: ${unknown.join(', ')}; there are ${[...kinds, ...Object.keys(MEASUREMENTS)].join(', ')}`);
   const rounds = setting('ROUNDS', 3);
-  process.stdout.write(`\n${kind}, medians of ${rounds} rounds; ${cpus().length} cores, load average ${loadavg()[0]?.toFixed(1)} at the start\n\n`);
+  process.stdout.write(
+    `\n${kind}, medians of ${rounds} rounds; ${cpus().length} cores, load average ${loadavg()[0]?.toFixed(1)} at the start\n\n`,
+  );
   const double = await RemoteDouble.start();
   try {
     const table = new Table();

@@ -104,7 +104,12 @@ async function compare(targets: ReadonlyMap<string, () => Promise<Target>>, shap
     }
   }
   const pick = (figures: readonly Figures[], key: keyof Figures) => median(figures.map((each) => each[key]));
-  return new Map([...all].map(([name, figures]) => [name, { accepted: pick(figures, 'accepted'), stored: pick(figures, 'stored'), cpu: pick(figures, 'cpu') }]));
+  return new Map(
+    [...all].map(([name, figures]) => [
+      name,
+      { accepted: pick(figures, 'accepted'), stored: pick(figures, 'stored'), cpu: pick(figures, 'cpu') },
+    ]),
+  );
 }
 
 async function settings(): Promise<Record<string, string>> {
@@ -123,11 +128,15 @@ async function main(kinds: readonly string[]): Promise<void> {
     const figures = await compare(targets, shape);
     const base = figures.get('bare') as Figures;
     const ratio = (value: number, of: number) => `${value.toFixed(0)} (${(value / of).toFixed(2)})`;
-    process.stdout.write(`\n${shape.connections * shape.pipelining} requests under way on ${shape.connections} connections; in brackets the ratio to bare\n`);
+    process.stdout.write(
+      `\n${shape.connections * shape.pipelining} requests under way on ${shape.connections} connections; in brackets the ratio to bare\n`,
+    );
     process.stdout.write('| | accepted per second | stored per second | CPU per event, microseconds |\n| --- | --- | --- | --- |\n');
     for (const [name, { accepted, stored, cpu }] of figures) {
       const written = name === 'bare' ? '-' : ratio(stored, base.accepted);
-      process.stdout.write(`| ${name} | ${ratio(accepted, base.accepted)} | ${written} | ${cpu.toFixed(0)} (${(cpu / base.cpu).toFixed(2)}) |\n`);
+      process.stdout.write(
+        `| ${name} | ${ratio(accepted, base.accepted)} | ${written} | ${cpu.toFixed(0)} (${(cpu / base.cpu).toFixed(2)}) |\n`,
+      );
     }
   }
 }

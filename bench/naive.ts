@@ -10,7 +10,8 @@ const { QUEUE_URL = '', STORE_URL = '' } = process.env;
 const connection = () => new Redis(QUEUE_URL, { maxRetriesPerRequest: null });
 const pool = new Pool({ connectionString: STORE_URL });
 const queue = new Queue('naive', { connection: connection() });
-const INSERT = 'INSERT INTO naive_msg (msgid, topic, sender, qos, payload, arrived) VALUES ($1, $2, $3, $4, $5, now()) ON CONFLICT DO NOTHING';
+const INSERT =
+  'INSERT INTO naive_msg (msgid, topic, sender, qos, payload, arrived) VALUES ($1, $2, $3, $4, $5, now()) ON CONFLICT DO NOTHING';
 
 async function store({ data }: { data: Record<string, string> }): Promise<void> {
   await pool.query(INSERT, [data['id'], data['topic'], data['clientid'], data['qos'], Buffer.from(data['payload_base64'] ?? '', 'base64')]);
@@ -29,7 +30,9 @@ app.get('/waiting', async (_request, response) => {
 });
 
 async function main(): Promise<void> {
-  await pool.query('CREATE TABLE IF NOT EXISTS naive_msg (msgid text PRIMARY KEY, topic text, sender text, qos int, payload bytea, arrived timestamptz)');
+  await pool.query(
+    'CREATE TABLE IF NOT EXISTS naive_msg (msgid text PRIMARY KEY, topic text, sender text, qos int, payload bytea, arrived timestamptz)',
+  );
   new Worker('naive', store, { connection: connection(), concurrency: 16 });
   const server = app.listen(0, '127.0.0.1', () => process.send?.((server.address() as AddressInfo).port));
 }

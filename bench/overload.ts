@@ -85,7 +85,8 @@ async function checkHealth(tally: Tally): Promise<void> {
   tally.health.push(performance.now() - begun);
 }
 
-const percentile = (sorted: readonly number[], share: number): string => `${(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN).toFixed(0)} ms`;
+const percentile = (sorted: readonly number[], share: number): string =>
+  `${(sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN).toFixed(0)} ms`;
 
 async function settings(kind: string): Promise<Record<string, string>> {
   if (kind === 'embedded') return {};
@@ -107,7 +108,10 @@ async function main(kind: string): Promise<void> {
   const sampling = setInterval(() => {
     memory.push(server.anonymous);
     void checkHealth(tally);
-    void server.backlog().then((jobs) => (backlog = Math.max(backlog, jobs)), () => undefined);
+    void server.backlog().then(
+      (jobs) => (backlog = Math.max(backlog, jobs)),
+      () => undefined,
+    );
   }, 1_000);
   const offered = await offer(rate * FACTOR, SECONDS, tally);
   const recovery = await server.drained();
@@ -122,7 +126,10 @@ async function main(kind: string): Promise<void> {
     ['accepted and not stored', String(accepted - stored)],
     ['time to the 202', `median ${percentile(sorted, 0.5)}, 99 % ${percentile(sorted, 0.99)}, longest ${percentile(sorted, 1)}`],
     ['a new connection and its first answer', `median ${percentile(health, 0.5)}, longest ${percentile(health, 1)}`],
-    ['memory (RssAnon)', `idle ${idle.toFixed(0)} MB, highest ${Math.max(...memory).toFixed(0)} MB, at the end ${server.anonymous.toFixed(0)} MB`],
+    [
+      'memory (RssAnon)',
+      `idle ${idle.toFixed(0)} MB, highest ${Math.max(...memory).toFixed(0)} MB, at the end ${server.anonymous.toFixed(0)} MB`,
+    ],
     ['jobs in the lanes, most', String(backlog)],
     ['recovered after', `${(recovery / 1_000).toFixed(1)} s`],
   ];

@@ -28,7 +28,9 @@ const row = (message: Message) => {
 async function postgres(url: string): Promise<Plain> {
   const client = new PgClient({ connectionString: url.replace(/^timescale/, 'postgres') });
   await client.connect();
-  await client.query(`CREATE TABLE ${TABLE} (msgid text, topic text, sender text, qos int, retain int, payload text, arrived bigint, expires_at bigint)`);
+  await client.query(
+    `CREATE TABLE ${TABLE} (msgid text, topic text, sender text, qos int, retain int, payload text, arrived bigint, expires_at bigint)`,
+  );
   return {
     insert: (messages) =>
       client.query(
@@ -41,8 +43,13 @@ async function postgres(url: string): Promise<Plain> {
 
 async function mysql(url: string): Promise<Plain> {
   const pool = createPool(url);
-  await pool.query(`CREATE TABLE ${TABLE} (msgid varchar(64), topic text, sender text, qos int, retain int, payload longblob, arrived bigint, expires_at bigint)`);
-  return { insert: (messages) => pool.query(`INSERT INTO ${TABLE} VALUES ?`, [messages.map((message) => [...values(message)])]), close: () => pool.end() };
+  await pool.query(
+    `CREATE TABLE ${TABLE} (msgid varchar(64), topic text, sender text, qos int, retain int, payload longblob, arrived bigint, expires_at bigint)`,
+  );
+  return {
+    insert: (messages) => pool.query(`INSERT INTO ${TABLE} VALUES ?`, [messages.map((message) => [...values(message)])]),
+    close: () => pool.end(),
+  };
 }
 
 async function redis(url: string): Promise<Plain> {
@@ -69,26 +76,46 @@ async function cassandra(url: string): Promise<Plain> {
   const { hosts, path: keyspace, params } = parseServiceUrl(url, ['cassandra']);
   const contactPoints = hosts.map(({ host, port }) => `${host}:${port ?? 9042}`);
   const client = new CassandraClient({ contactPoints, keyspace, localDataCenter: params['dc'] ?? '' });
-  await client.execute(`CREATE TABLE ${TABLE} (msgid text PRIMARY KEY, topic text, sender text, qos int, retain int, payload blob, arrived bigint, expires_at bigint)`);
+  await client.execute(
+    `CREATE TABLE ${TABLE} (msgid text PRIMARY KEY, topic text, sender text, qos int, retain int, payload blob, arrived bigint, expires_at bigint)`,
+  );
   const insert = `INSERT INTO ${TABLE} (msgid, topic, sender, qos, retain, payload, arrived, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
   return {
-    insert: (messages) => concurrent.executeConcurrent(client, insert, messages.map((message) => [...values(message)]), { concurrencyLevel: 256 }),
+    insert: (messages) =>
+      concurrent.executeConcurrent(
+        client,
+        insert,
+        messages.map((message) => [...values(message)]),
+        { concurrencyLevel: 256 },
+      ),
     close: () => client.shutdown(),
   };
 }
 
 async function clickhouse(url: string): Promise<Plain> {
   const { hosts, user, password, path: database } = parseServiceUrl(url, ['clickhouse']);
-  const client = createClient({ url: `http://${hosts[0]!.host}:${hosts[0]!.port}`, username: user ?? '', password: password ?? '', database });
+  const client = createClient({
+    url: `http://${hosts[0]!.host}:${hosts[0]!.port}`,
+    username: user ?? '',
+    password: password ?? '',
+    database,
+  });
   await client.command({
     query: `CREATE TABLE ${TABLE} (msgid String, topic String, sender String, qos Int8, retain Int8, payload String, arrived Int64, expires_at Int64) ENGINE = MergeTree ORDER BY msgid`,
   });
-  return { insert: (messages) => client.insert({ table: TABLE, values: messages.map(row), format: 'JSONEachRow' }), close: () => client.close() };
+  return {
+    insert: (messages) => client.insert({ table: TABLE, values: messages.map(row), format: 'JSONEachRow' }),
+    close: () => client.close(),
+  };
 }
 
 async function dynamodb(url: string): Promise<Plain> {
   const { params } = parseServiceUrl(url, ['dynamodb']);
-  const db = new DynamoDB({ region: 'us-east-1', endpoint: params['endpoint']!, credentials: { accessKeyId: 'test', secretAccessKey: 'test' } });
+  const db = new DynamoDB({
+    region: 'us-east-1',
+    endpoint: params['endpoint']!,
+    credentials: { accessKeyId: 'test', secretAccessKey: 'test' },
+  });
   const table = `${params['prefix']}${TABLE}`;
   await db.createTable({
     TableName: table,
@@ -97,7 +124,14 @@ async function dynamodb(url: string): Promise<Plain> {
     KeySchema: [{ AttributeName: 'msgid', KeyType: 'HASH' }],
   });
   const put = (message: Message) => ({
-    PutRequest: { Item: Object.fromEntries(Object.entries(row(message)).map(([name, value]) => [name, typeof value === 'number' ? { N: String(value) } : { S: String(value) }])) },
+    PutRequest: {
+      Item: Object.fromEntries(
+        Object.entries(row(message)).map(([name, value]) => [
+          name,
+          typeof value === 'number' ? { N: String(value) } : { S: String(value) },
+        ]),
+      ),
+    },
   });
   return {
     insert: (messages) => {
@@ -109,5 +143,16 @@ async function dynamodb(url: string): Promise<Plain> {
 }
 
 export const PLAIN: Partial<Record<StoreName, (url: string) => Promise<Plain>>> = {
-  ...{ postgres, timescale: postgres, mysql, mariadb: mysql, redis, mongodb, cassandra, clickhouse, 'clickhouse-current': clickhouse, dynamodb },
+  ...{
+    postgres,
+    timescale: postgres,
+    mysql,
+    mariadb: mysql,
+    redis,
+    mongodb,
+    cassandra,
+    clickhouse,
+    'clickhouse-current': clickhouse,
+    dynamodb,
+  },
 };

@@ -28,7 +28,9 @@ async function bench(name: StoreName, store: Store): Promise<void> {
   const ids: string[] = [];
   const stored = await timed(async () => {
     for (let i = 0; i < COUNT; i += BATCH) {
-      const own = Array.from({ length: BATCH }, () => message({ topic: TOPIC, payload: PAYLOAD, publishReceivedAt: published, expiresAt: 9e12 }));
+      const own = Array.from({ length: BATCH }, () =>
+        message({ topic: TOPIC, payload: PAYLOAD, publishReceivedAt: published, expiresAt: 9e12 }),
+      );
       await store.saveMessages(own);
       ids.push(...own.map(({ id }) => id));
     }
@@ -50,26 +52,33 @@ async function bench(name: StoreName, store: Store): Promise<void> {
     }
   });
 
-  const sequence = { progress: async (lanes: readonly string[]) => new Map(lanes.map((lane) => [lane, { tail: 0, oldest: null, waiting: null }])) };
+  const sequence = {
+    progress: async (lanes: readonly string[]) => new Map(lanes.map((lane) => [lane, { tail: 0, oldest: null, waiting: null }])),
+  };
   const purger = new ReadPurger({ store, sequence, lanes: { messages: ['m'], clients: ['c'] }, policies: POLICIES, now: Date.now });
   let removed = 0;
   const purged = await timed(async () => {
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const run = await purger.run();
       removed += run.removed;
       ({ more } = run);
     }
   });
   const rate = (count: number, seconds: number) => Math.round(count / seconds);
-  console.log(`| ${[name, rate(COUNT, stored), rate(COUNT, read), Math.round(written.bytes / COUNT), written.largest, rate(removed, purged), COUNT - removed].join(' | ')} |`);
+  console.log(
+    `| ${[name, rate(COUNT, stored), rate(COUNT, read), Math.round(written.bytes / COUNT), written.largest, rate(removed, purged), COUNT - removed].join(' | ')} |`,
+  );
 }
 
 async function main(): Promise<void> {
-  console.log('| store | stored/s | acknowledged/s | bytes written for each | largest row | removed/s | left |\n| --- | --- | --- | --- | --- | --- | --- |');
+  console.log(
+    '| store | stored/s | acknowledged/s | bytes written for each | largest row | removed/s | left |\n| --- | --- | --- | --- | --- | --- | --- |',
+  );
   const wanted = process.argv.slice(2);
   for (const name of Object.keys(EMPTY_STORES) as StoreName[]) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    if (!(await withEmptyStore(name, (store) => bench(name, store)))) console.log(`| ${name} | not there: npm run services -- ${name} | | | | | |`);
+    if (!(await withEmptyStore(name, (store) => bench(name, store))))
+      console.log(`| ${name} | not there: npm run services -- ${name} | | | | | |`);
   }
 }
 

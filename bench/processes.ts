@@ -23,7 +23,8 @@ async function measure(count: number): Promise<{ stored: number; cpu: number }> 
   const env = { STORE_URL: await emptyDatabase(postgres, 'offline_bench_processes'), QUEUE_URL: `${redis}/15` };
   const servers: BenchServer[] = [];
   for (const port of PORTS.slice(0, count)) servers.push(await BenchServer.start(port, env));
-  const load = (seconds: number) => Promise.all(servers.map(({ port }) => offerLoad({ port, connections: 64 / count, pipelining: 2, seconds, topics: 100 })));
+  const load = (seconds: number) =>
+    Promise.all(servers.map(({ port }) => offerLoad({ port, connections: 64 / count, pipelining: 2, seconds, topics: 100 })));
   await load(2);
   const cpu = () => servers.reduce((sum, { pid }) => sum + cpuMicros(pid), 0);
   const [before, start] = [cpu(), performance.now()];
@@ -41,11 +42,18 @@ async function main(): Promise<void> {
     one?.push(await measure(1));
     two?.push(await measure(2));
   }
-  const of = (all: { stored: number; cpu: number }[] = []) => ({ stored: median(all.map(({ stored }) => stored)), cpu: median(all.map(({ cpu }) => cpu)) });
+  const of = (all: { stored: number; cpu: number }[] = []) => ({
+    stored: median(all.map(({ stored }) => stored)),
+    cpu: median(all.map(({ cpu }) => cpu)),
+  });
   const [single, both] = [of(one), of(two)];
   console.log('| | one process | two | ratio |\n| --- | --- | --- | --- |');
-  console.log(`| stored per second | ${single.stored.toFixed(0)} | ${both.stored.toFixed(0)} | ${(both.stored / single.stored).toFixed(2)} |`);
-  console.log(`| CPU per event, all processes, microseconds | ${single.cpu.toFixed(0)} | ${both.cpu.toFixed(0)} | ${(both.cpu / single.cpu).toFixed(2)} |`);
+  console.log(
+    `| stored per second | ${single.stored.toFixed(0)} | ${both.stored.toFixed(0)} | ${(both.stored / single.stored).toFixed(2)} |`,
+  );
+  console.log(
+    `| CPU per event, all processes, microseconds | ${single.cpu.toFixed(0)} | ${both.cpu.toFixed(0)} | ${(both.cpu / single.cpu).toFixed(2)} |`,
+  );
 }
 
 void main();

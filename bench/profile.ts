@@ -27,7 +27,7 @@ function partOf({ functionName, url }: Profile['nodes'][number]['callFrame']): s
   const ofPackage = /node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(url)?.[1];
   if (ofPackage !== undefined) return ofPackage;
   const own = /\/dist\/(?:([^/]+)\/)?[^/]*$/.exec(url.replace(/(\/dist\/[^/]+)\/.*\//, '$1/'));
-  return own === null ? url.replace(/^node:(internal\/)?/, 'node:').split('/')[0] ?? url : `src/${own[1] ?? ''}`;
+  return own === null ? (url.replace(/^node:(internal\/)?/, 'node:').split('/')[0] ?? url) : `src/${own[1] ?? ''}`;
 }
 
 function summarize(profile: Profile, events: number): string {
@@ -39,7 +39,12 @@ function summarize(profile: Profile, events: number): string {
   });
   const total = [...times.values()].reduce((sum, each) => sum + each, 0);
   const rows = [...times].sort(([, a], [, b]) => b - a).slice(0, SAMPLES_SHOWN);
-  return ['| part | microseconds per event |', '| --- | --- |', ...rows.map(([name, time]) => `| ${name} | ${(time / events).toFixed(1)} |`), `| all | ${(total / events).toFixed(1)} |`].join('\n');
+  return [
+    '| part | microseconds per event |',
+    '| --- | --- |',
+    ...rows.map(([name, time]) => `| ${name} | ${(time / events).toFixed(1)} |`),
+    `| all | ${(total / events).toFixed(1)} |`,
+  ].join('\n');
 }
 
 async function main(): Promise<void> {

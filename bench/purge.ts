@@ -21,7 +21,9 @@ const PAYLOAD = Buffer.alloc(100, 'x');
 
 async function fill(store: Store, from: number, to: number): Promise<void> {
   for (let i = from; i < to; i += BATCH) {
-    const own = Array.from({ length: Math.min(BATCH, to - i) }, (_, k) => message({ topic: `bench/${(i + k) % TOPICS}`, payload: PAYLOAD, expiresAt: 9e12 }));
+    const own = Array.from({ length: Math.min(BATCH, to - i) }, (_, k) =>
+      message({ topic: `bench/${(i + k) % TOPICS}`, payload: PAYLOAD, expiresAt: 9e12 }),
+    );
     await store.saveMessages(own);
   }
 }
@@ -51,12 +53,19 @@ async function costs(store: Store): Promise<number[]> {
   });
   const policies = [policy({ filter: 'bench/#', mode: 'pubsub' })];
   const sequence = { progress: async () => new Map() };
-  const read = await median(3, () => timed(() => new ReadPurger({ store, sequence, lanes: { messages: [], clients: [] }, policies, now: () => NOW }).run()));
+  const read = await median(3, () =>
+    timed(() => new ReadPurger({ store, sequence, lanes: { messages: [], clients: [] }, policies, now: () => NOW }).run()),
+  );
   return [idle, expired, trimmed, read];
 }
 
 async function bench(name: StoreName, store: Store): Promise<void> {
-  const positions = new Positions({ store, state: { raise: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => NOW });
+  const positions = new Positions({
+    store,
+    state: { raise: async () => undefined },
+    policies: [policy({ mode: 'pubsub' })],
+    now: () => NOW,
+  });
   const own = positions.open('consumer');
   for (let i = 0; i < TOPICS; i++) await own.subscribed(`bench/${i}`, 0);
   await own.save(1);
@@ -69,11 +78,14 @@ async function bench(name: StoreName, store: Store): Promise<void> {
 }
 
 async function main(): Promise<void> {
-  console.log(`ms, with ${FEW} → ${MANY} messages stored\n| store | nothing expired | 1,000 expired | trim | read by all |\n| --- | --- | --- | --- | --- |`);
+  console.log(
+    `ms, with ${FEW} → ${MANY} messages stored\n| store | nothing expired | 1,000 expired | trim | read by all |\n| --- | --- | --- | --- | --- |`,
+  );
   const wanted = process.argv.slice(2);
   for (const name of Object.keys(EMPTY_STORES) as StoreName[]) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
-    if (!(await withEmptyStore(name, (store) => bench(name, store)))) console.log(`| ${name} | not there: npm run services -- ${name} | | | |`);
+    if (!(await withEmptyStore(name, (store) => bench(name, store))))
+      console.log(`| ${name} | not there: npm run services -- ${name} | | | |`);
   }
 }
 

@@ -18,7 +18,8 @@ const PAYLOAD = Buffer.alloc(200, 'x');
 const MANY = Number(process.env['BENCH_MANY'] ?? 100_000);
 
 let made = 0;
-const batch = (): Message[] => Array.from({ length: BATCH }, () => message({ topic: `bench/${made++ % TOPICS}`, payload: PAYLOAD, expiresAt: 9e12 }));
+const batch = (): Message[] =>
+  Array.from({ length: BATCH }, () => message({ topic: `bench/${made++ % TOPICS}`, payload: PAYLOAD, expiresAt: 9e12 }));
 
 /** @returns rows and seconds of one turn. */
 async function turn(insert: (messages: readonly Message[]) => Promise<unknown>): Promise<{ rows: number; seconds: number }> {
@@ -37,7 +38,10 @@ async function insertRates(store: Store, plain: Plain): Promise<{ ours: number; 
   await store.saveMessages(batch());
   await plain.insert(batch());
   for (let i = 0; i < TURNS; i++) {
-    for (const [name, insert] of [['ours', (messages: readonly Message[]) => store.saveMessages(messages)] as const, ['plain', (messages: readonly Message[]) => plain.insert(messages)] as const]) {
+    for (const [name, insert] of [
+      ['ours', (messages: readonly Message[]) => store.saveMessages(messages)] as const,
+      ['plain', (messages: readonly Message[]) => plain.insert(messages)] as const,
+    ]) {
       const { rows, seconds } = await turn(insert);
       totals[name].rows += rows;
       totals[name].seconds += seconds;
@@ -59,7 +63,8 @@ async function fetchTime(store: Store): Promise<number> {
 }
 
 async function fetchRatio(store: Store): Promise<{ few: number; many: number; stored: number }> {
-  for (let i = 0; i < 4; i++) await store.saveMessages(Array.from({ length: 250 }, () => message({ topic: 'fetched', payload: PAYLOAD, expiresAt: 9e12 })));
+  for (let i = 0; i < 4; i++)
+    await store.saveMessages(Array.from({ length: 250 }, () => message({ topic: 'fetched', payload: PAYLOAD, expiresAt: 9e12 })));
   const few = await fetchTime(store);
   let stored = 1_000;
   for (; stored < MANY; stored += BATCH) await store.saveMessages(batch());
@@ -67,7 +72,9 @@ async function fetchRatio(store: Store): Promise<{ few: number; many: number; st
 }
 
 async function main(): Promise<void> {
-  console.log('| store | saved/s | plain insert/s | ratio | fetch of 100, ms: 1,000 stored | many stored | ratio |\n| --- | --- | --- | --- | --- | --- | --- |');
+  console.log(
+    '| store | saved/s | plain insert/s | ratio | fetch of 100, ms: 1,000 stored | many stored | ratio |\n| --- | --- | --- | --- | --- | --- | --- |',
+  );
   const wanted = process.argv.slice(2);
   for (const [name, makePlain] of Object.entries(PLAIN)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
@@ -76,7 +83,15 @@ async function main(): Promise<void> {
       const plain = await makePlain(url);
       const rates = await insertRates(store, plain);
       await plain.close();
-      const cells = [name, rates.ours.toFixed(0), rates.plain.toFixed(0), (rates.ours / rates.plain).toFixed(2), few.toFixed(1), `${many.toFixed(1)} (${stored})`, (many / few).toFixed(2)];
+      const cells = [
+        name,
+        rates.ours.toFixed(0),
+        rates.plain.toFixed(0),
+        (rates.ours / rates.plain).toFixed(2),
+        few.toFixed(1),
+        `${many.toFixed(1)} (${stored})`,
+        (many / few).toFixed(2),
+      ];
       console.log(`| ${cells.join(' | ')} |`);
     });
     if (!isThere) console.log(`| ${name} | not there: npm run services -- ${name} | | | | | |`);

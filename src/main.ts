@@ -135,11 +135,22 @@ async function rules(args: string[]): Promise<void> {
   };
   const isTerminal = process.stdin.isTTY && process.stdout.isTTY;
   const write = (text: string): void => void process.stdout.write(text);
-  process.exitCode = await rulesCommand(args, { config: () => configuration(), write, hide: (text) => secrets.hide(text), ask: isTerminal ? ask : null });
+  process.exitCode = await rulesCommand(args, {
+    config: () => configuration(),
+    write,
+    hide: (text) => secrets.hide(text),
+    ask: isTerminal ? ask : null,
+  });
 }
 
 async function migrateOrMove(args: string[]): Promise<void> {
-  const options = { from: { type: 'string' }, to: { type: 'string' }, 'dry-run': { type: 'boolean', default: false }, force: { type: 'boolean', default: false }, help: { type: 'boolean' } } as const;
+  const options = {
+    from: { type: 'string' },
+    to: { type: 'string' },
+    'dry-run': { type: 'boolean', default: false },
+    force: { type: 'boolean', default: false },
+    help: { type: 'boolean' },
+  } as const;
   const { values } = parseArgs({ args, options });
   const { from, to, 'dry-run': dryRun, force, help } = values;
   if (help === true) return void process.stdout.write(`${USAGE}\n`);

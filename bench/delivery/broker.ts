@@ -97,7 +97,8 @@ export class BrokerDouble {
     let sent = 0;
     let before: { id: string; at: number }[] = [];
     const acknowledge = () => {
-      for (const { id, at } of before) answered.push(this.send(acked(clientid, { id, topic, userProperties: {}, publishReceivedAt: at, from: publisher })));
+      for (const { id, at } of before)
+        answered.push(this.send(acked(clientid, { id, topic, userProperties: {}, publishReceivedAt: at, from: publisher })));
       before = [];
     };
     for (let now = 0; now < seconds * 1_000; now = performance.now() - start) {

@@ -1,7 +1,11 @@
 /** The process of the broker double. It tells its port, then does what it is asked; an error ends it. */
 import { BrokerDouble } from './broker';
 
-export type Call = { readonly seq: number; readonly name: 'aim' | 'begin' | 'subscribe' | 'outcome' | 'live'; readonly args: readonly unknown[] };
+export type Call = {
+  readonly seq: number;
+  readonly name: 'aim' | 'begin' | 'subscribe' | 'outcome' | 'live';
+  readonly args: readonly unknown[];
+};
 
 const double = new BrokerDouble();
 

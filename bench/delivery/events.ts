@@ -37,7 +37,13 @@ export function published(clientid: string, topic: string): { id: string; event:
 
 /** A clean session that ends with its connection, as the rule `offline-messages` tells of it. */
 export function connected(clientid: string): BrokerEvent {
-  return event(clientid, 'client.connected', { clean_start: true, expiry_interval: 0, connected_at: Date.now(), node: 'emqx@127.0.0.1', rule_set: 'offline-messages' });
+  return event(clientid, 'client.connected', {
+    clean_start: true,
+    expiry_interval: 0,
+    connected_at: Date.now(),
+    node: 'emqx@127.0.0.1',
+    rule_set: 'offline-messages',
+  });
 }
 
 export function subscribed(clientid: string, topic: string): BrokerEvent {

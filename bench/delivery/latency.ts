@@ -25,7 +25,10 @@ async function tries(double: RemoteDouble, name: string): Promise<number[]> {
   return times;
 }
 
-const figuresOf = (times: readonly number[], name: string): Figures => ({ [`${name}Median`]: percentile(times, 0.5), [`${name}P99`]: percentile(times, 0.99) });
+const figuresOf = (times: readonly number[], name: string): Figures => ({
+  [`${name}Median`]: percentile(times, 0.5),
+  [`${name}P99`]: percentile(times, 0.99),
+});
 
 /** SUBSCRIBE to the first message in a quiet system, with nothing else stored and with much. The plain side publishes when it hears of the SUBSCRIBE. */
 export async function latency({ kind, double, rounds, table }: Context): Promise<void> {
@@ -45,7 +48,10 @@ export async function latency({ kind, double, rounds, table }: Context): Promise
         await tries(double, 'warm-up');
         await fill(target, topicsOf('few'));
         const few = await tries(double, 'few');
-        await fill(target, Array.from({ length: BACKLOG }, (_, i) => `backlog/${i % OTHER_TOPICS}`));
+        await fill(
+          target,
+          Array.from({ length: BACKLOG }, (_, i) => `backlog/${i % OTHER_TOPICS}`),
+        );
         await fill(target, topicsOf('much'));
         const much = await tries(double, 'much');
         return { ...figuresOf(few, 'few'), ...figuresOf(much, 'much') };

@@ -39,7 +39,11 @@ export class PlainServer {
   ) {}
 
   /** The double's events go to it while `work` runs. `handle` is given the server and each event. */
-  static async with<T>(double: RemoteDouble, handle: (server: PlainServer, event: PlainEvent) => void, work: (server: PlainServer) => Promise<T>): Promise<T> {
+  static async with<T>(
+    double: RemoteDouble,
+    handle: (server: PlainServer, event: PlainEvent) => void,
+    work: (server: PlainServer) => Promise<T>,
+  ): Promise<T> {
     const plain: PlainServer = new PlainServer(double.port, (event) => handle(plain, event));
     await new Promise<void>((resolve) => plain.server.listen(0, '127.0.0.1', resolve));
     await double.call('aim', (plain.server.address() as { port: number }).port);
@@ -55,12 +59,18 @@ export class PlainServer {
   /** One POST /publish/bulk with a message for each topic. */
   publish(topics: readonly string[]): Promise<void> {
     const body = `[${topics.map(entry).join(',')}]`;
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), authorization: 'Basic YmVuY2g6YmVuY2g=' };
+    const headers = {
+      'content-type': 'application/json',
+      'content-length': Buffer.byteLength(body),
+      authorization: 'Basic YmVuY2g6YmVuY2g=',
+    };
     const options = { agent: this.agent, host: '127.0.0.1', port: this.emqxPort, method: 'POST', path: '/api/v5/publish/bulk', headers };
     return new Promise((resolve, reject) => {
       const sent = request(options, (response) => {
         response.resume();
-        response.on('end', () => (response.statusCode === 200 ? resolve() : reject(new Error(`the double answered ${response.statusCode}`))));
+        response.on('end', () =>
+          response.statusCode === 200 ? resolve() : reject(new Error(`the double answered ${response.statusCode}`)),
+        );
       });
       sent.on('error', reject);
       sent.end(body);

@@ -35,7 +35,10 @@ export class PositionsProbe {
     if (url === null) return null;
     const client = new Client({ connectionString: url });
     await client.connect();
-    const columns = await client.query<{ name: string }>('SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped', [TABLE]);
+    const columns = await client.query<{ name: string }>(
+      'SELECT quote_ident(attname) AS name FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped',
+      [TABLE],
+    );
     const size = columns.rows.map(({ name }) => `coalesce(pg_column_size(${name}), 0)`).join(' + ');
     const probe = new PositionsProbe(client, `SELECT max(${size}) AS bytes FROM ${TABLE}`, await writesOf(client));
     probe.sampling = probe.sample();
@@ -63,6 +66,9 @@ export class PositionsProbe {
 }
 
 async function writesOf(client: Client): Promise<number> {
-  const { rows } = await client.query<Writes>('SELECT n_tup_ins + n_tup_upd AS writes FROM pg_stat_user_tables WHERE relid = to_regclass($1)', [TABLE]);
+  const { rows } = await client.query<Writes>(
+    'SELECT n_tup_ins + n_tup_upd AS writes FROM pg_stat_user_tables WHERE relid = to_regclass($1)',
+    [TABLE],
+  );
   return Number(rows[0]?.writes ?? NaN);
 }

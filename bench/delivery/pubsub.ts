@@ -37,12 +37,22 @@ async function measured({ kind, double }: Context, rate: number): Promise<Figure
     const micros = (cpuMicros(server.pid) - cpu) / (rate * SECONDS);
     const written = await probe?.stop();
     const early = await double.call('outcome', 0, 0);
-    await fill(target, Array.from({ length: UNREAD }, () => CONSUMER.topic));
+    await fill(
+      target,
+      Array.from({ length: UNREAD }, () => CONSUMER.topic),
+    );
     await sleep(AFTER_A_STORM_MS);
     await double.call('subscribe', [CONSUMER]);
     const { messages, forgotten } = await double.call('outcome', Number.MAX_SAFE_INTEGER, QUIET_MS);
     const bytes = { writes: written?.writesPerSecond ?? NaN, bytes: written?.bytesPerSecond ?? NaN, row: written?.rowBytes ?? NaN };
-    return { rate: (rate * SECONDS) / Math.max(answered, seconds), cpu: micros, early: early.copies, forgotten, unseen: UNREAD - (messages - forgotten), ...bytes };
+    return {
+      rate: (rate * SECONDS) / Math.max(answered, seconds),
+      cpu: micros,
+      early: early.copies,
+      forgotten,
+      unseen: UNREAD - (messages - forgotten),
+      ...bytes,
+    };
   });
 }
 
@@ -52,15 +62,23 @@ export async function pubsub(context: Context): Promise<void> {
     const { double, rounds, table } = context;
     const figures = await compare(rounds, {
       plain: () =>
-        PlainServer.with(double, () => undefined, async () => {
-          const before = ownCpu();
-          const seconds = await traffic(double, rate);
-          return { rate: (rate * SECONDS) / seconds, cpu: (ownCpu() - before) / (rate * SECONDS) };
-        }),
+        PlainServer.with(
+          double,
+          () => undefined,
+          async () => {
+            const before = ownCpu();
+            const seconds = await traffic(double, rate);
+            return { rate: (rate * SECONDS) / seconds, cpu: (ownCpu() - before) / (rate * SECONDS) };
+          },
+        ),
       server: () => measured(context, rate),
     });
     const columns = [
-      { key: 'rate', title: `pubsub: ${rate} messages per second for ${SECONDS} s, published and acknowledged, per second`, goal: '5,000 per second' },
+      {
+        key: 'rate',
+        title: `pubsub: ${rate} messages per second for ${SECONDS} s, published and acknowledged, per second`,
+        goal: '5,000 per second',
+      },
       { key: 'cpu', title: 'pubsub: CPU per message, microseconds' },
     ];
     const notes = [

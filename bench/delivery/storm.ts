@@ -10,7 +10,8 @@ const CLIENTS = setting('CLIENTS', 1_000);
 const MANY_CLIENTS = setting('MANY_CLIENTS', 10_000);
 const BULK = 100;
 
-const subscribers = (count: number): Subscriber[] => Array.from({ length: count }, (_, i) => ({ clientid: `client-${i}`, topic: `cmd/client-${i}` }));
+const subscribers = (count: number): Subscriber[] =>
+  Array.from({ length: count }, (_, i) => ({ clientid: `client-${i}`, topic: `cmd/client-${i}` }));
 
 /** One message for each, then the next for each: as a fleet's commands come in. */
 const topicsOf = (clients: readonly Subscriber[]): string[] => Array.from({ length: EACH }, () => clients.map(({ topic }) => topic)).flat();
@@ -64,14 +65,18 @@ export async function many(context: Context): Promise<void> {
   const topics = topicsOf(clients);
   const figures = await compare(rounds, {
     plain: () =>
-      PlainServer.with(double, () => undefined, async (server) => {
-        await double.call('subscribe', clients);
-        const before = ownCpu();
-        await double.call('begin');
-        for (let i = 0; i < topics.length; i += BULK) await server.publish(topics.slice(i, i + BULK));
-        const outcome = await double.call('outcome', topics.length, PATIENCE_MS);
-        return { ...figuresOf(outcome, topics.length), cpu: (ownCpu() - before) / topics.length };
-      }),
+      PlainServer.with(
+        double,
+        () => undefined,
+        async (server) => {
+          await double.call('subscribe', clients);
+          const before = ownCpu();
+          await double.call('begin');
+          for (let i = 0; i < topics.length; i += BULK) await server.publish(topics.slice(i, i + BULK));
+          const outcome = await double.call('outcome', topics.length, PATIENCE_MS);
+          return { ...figuresOf(outcome, topics.length), cpu: (ownCpu() - before) / topics.length };
+        },
+      ),
     server: () => stampede(context, clients),
   });
   const columns = [

@@ -20,7 +20,12 @@ export interface Target {
 }
 
 /** A server with nothing in it, to which the double's events go while `work` runs. `env`: more settings. */
-export async function withServer<T>(kind: Kind, double: RemoteDouble, env: Readonly<Record<string, string>>, work: (target: Target) => Promise<T>): Promise<T> {
+export async function withServer<T>(
+  kind: Kind,
+  double: RemoteDouble,
+  env: Readonly<Record<string, string>>,
+  work: (target: Target) => Promise<T>,
+): Promise<T> {
   const backends = await settings(kind);
   const emqx = { EMQX_URL: `http://127.0.0.1:${double.port}/api/v5`, EMQX_API_KEY: 'bench', EMQX_API_SECRET: 'bench' };
   const server = await BenchServer.start(PORT, { ...backends, ...emqx, ...env });

@@ -24,7 +24,8 @@ export interface Prepared {
 /** Does all that needs no transaction. @throws Error for what this backend does not have */
 export function prepare({ job, jobId, parentKeyOpts = {} }: NewJob): Prepared {
   const { opts } = job;
-  if (job.parent !== undefined || job.parentKey !== undefined || parentKeyOpts.addToWaitingChildren === true) throw unsupported('a job with a parent or children');
+  if (job.parent !== undefined || job.parentKey !== undefined || parentKeyOpts.addToWaitingChildren === true)
+    throw unsupported('a job with a parent or children');
   if (opts.priority !== undefined && opts.priority > 0) throw unsupported('a job with a priority');
   if (job.deduplicationId !== undefined || opts.deduplication !== undefined) throw unsupported('a job with deduplication');
   if (job.repeatJobKey !== undefined) throw unsupported('a job that repeats');

@@ -84,7 +84,8 @@ export function sweepStalled(queue: StoredQueue, head: Head, now: number, maxSta
     const isTooMuch = counted.stalledCounter > maxStalledCount;
     toFront(queue, head, placed, isTooMuch ? withMore(counted, { deferredFailure: 'job stalled more than allowable limit' }) : counted);
   }
-  for (const placed of active) if (placed.lock?.isMarked === false) queue.places.update(placed, placed.course, { ...placed.lock, isMarked: true });
+  for (const placed of active)
+    if (placed.lock?.isMarked === false) queue.places.update(placed, placed.course, { ...placed.lock, isMarked: true });
   return stalled.map(({ course }) => idOf(course));
 }
 
@@ -97,4 +98,3 @@ function toFront(queue: StoredQueue, head: Head, placed: Placed, course: Course)
   queue.places.remove(head, placed);
   queue.places.prepend(head, course);
 }
-

@@ -1,4 +1,14 @@
-import { ErrorCode, type IQueueBackend, type JobJson, type JobProgress, type KeepJobs, type MinimalJob, type MoveToDelayedOpts, type ParentKeyOpts, type RetryJobOpts } from 'bullmq';
+import {
+  ErrorCode,
+  type IQueueBackend,
+  type JobJson,
+  type JobProgress,
+  type KeepJobs,
+  type MinimalJob,
+  type MoveToDelayedOpts,
+  type ParentKeyOpts,
+  type RetryJobOpts,
+} from 'bullmq';
 import { add, prepare, type NewJob } from './add';
 import { changeDelay, delay, giveBack, promoteOne, retry, sweepStalled } from './back';
 import { drain, obliterate } from './bulk';
@@ -43,13 +53,38 @@ export class LmdbBackend extends Reading implements IQueueBackend {
     return { token, name, lockDuration: this.options.lockDuration ?? 0 };
   }
 
-  async moveToCompleted<T, R, N extends string>(job: Job<T, R, N>, returnValue: R, removeOnComplete: boolean | number | KeepJobs | undefined, token: string, fetchNext = false) {
+  async moveToCompleted<T, R, N extends string>(
+    job: Job<T, R, N>,
+    returnValue: R,
+    removeOnComplete: boolean | number | KeepJobs | undefined,
+    token: string,
+    fetchNext = false,
+  ) {
     const returnvalue = (JSON.stringify(returnValue) as string | undefined) ?? 'null';
-    return this.finish({ job, state: 'completed', token, more: { returnvalue }, keep: keepOf(removeOnComplete, this.options.removeOnComplete) }, fetchNext);
+    return this.finish(
+      { job, state: 'completed', token, more: { returnvalue }, keep: keepOf(removeOnComplete, this.options.removeOnComplete) },
+      fetchNext,
+    );
   }
 
-  async moveToFailed<T, R, N extends string>(job: Job<T, R, N>, failedReason: string, removeOnFail: boolean | number | KeepJobs | undefined, token: string, fetchNext = false, fieldsToUpdate?: Fields) {
-    return this.finish({ job, state: 'failed', token, more: { ...moreOf(fieldsToUpdate), failedReason }, keep: keepOf(removeOnFail, this.options.removeOnFail) }, fetchNext);
+  async moveToFailed<T, R, N extends string>(
+    job: Job<T, R, N>,
+    failedReason: string,
+    removeOnFail: boolean | number | KeepJobs | undefined,
+    token: string,
+    fetchNext = false,
+    fieldsToUpdate?: Fields,
+  ) {
+    return this.finish(
+      {
+        job,
+        state: 'failed',
+        token,
+        more: { ...moreOf(fieldsToUpdate), failedReason },
+        keep: keepOf(removeOnFail, this.options.removeOnFail),
+      },
+      fetchNext,
+    );
   }
 
   private async finish(given: Omit<Finish, 'now' | 'next'>, fetchNext: boolean): Promise<{ result: Next | []; finishedOn: number }> {
@@ -63,7 +98,13 @@ export class LmdbBackend extends Reading implements IQueueBackend {
     return fetchNext && this.closing === undefined ? this.taker(token, this.options.name) : null;
   }
 
-  async moveToDelayed(jobId: string, timestamp: number, ms: number, token = NO_LOCK, { skipAttempt = false, fieldsToUpdate, fetchNext = false }: MoveToDelayedOpts = {}): Promise<unknown[]> {
+  async moveToDelayed(
+    jobId: string,
+    timestamp: number,
+    ms: number,
+    token = NO_LOCK,
+    { skipAttempt = false, fieldsToUpdate, fetchNext = false }: MoveToDelayedOpts = {},
+  ): Promise<unknown[]> {
     const next = this.nextTaker(fetchNext, token);
     const given = { id: jobId, token, now: timestamp, delay: ms, skipAttempt, more: moreOf(fieldsToUpdate), next };
     return unlessRefused(await this.queue.write((head) => delay(this.queue, head, given)), jobId, 'moveToDelayed', 'active');

@@ -15,7 +15,10 @@ export async function drain(queue: StoredQueue, withDelayed: boolean): Promise<v
 }
 
 /** Removes up to `count` jobs, and the queue when none is left. @returns 0: the queue is gone; 1: not yet. */
-export async function obliterate(queue: StoredQueue, { force, count }: { readonly force: boolean; readonly count: number }): Promise<0 | 1> {
+export async function obliterate(
+  queue: StoredQueue,
+  { force, count }: { readonly force: boolean; readonly count: number },
+): Promise<0 | 1> {
   const answer = await queue.write((head) => {
     if (!head.paused) return 'Cannot obliterate non-paused queue';
     if (head.active > 0 && !force) return 'Cannot obliterate queue with active jobs';

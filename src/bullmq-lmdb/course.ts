@@ -31,7 +31,15 @@ const LENGTH_BYTES = 4;
 const COUNTS_BYTES = 12 + NUMBER_BYTES;
 
 export function newCourse(counter: number, ownId: string | null, more: More = NOTHING): Course {
-  return { number: 2 * counter + (ownId === null ? 0 : 1), ownId, attemptsStarted: 0, attemptsMade: 0, stalledCounter: 0, processedOn: 0, more };
+  return {
+    number: 2 * counter + (ownId === null ? 0 : 1),
+    ownId,
+    attemptsStarted: 0,
+    attemptsMade: 0,
+    stalledCounter: 0,
+    processedOn: 0,
+    more,
+  };
 }
 
 export function idOf({ number, ownId }: Course): string {

@@ -39,7 +39,11 @@ export function keepOf(ofJob: boolean | number | KeepJobs | undefined, ofWorker:
 }
 
 /** Ends an active job. @returns the next one where it is asked for; nothing: there is none. */
-export function finish(queue: StoredQueue, head: Head, { job: { id = '' }, state, token, now, more, keep, next }: Finish): Next | [] | Refusal {
+export function finish(
+  queue: StoredQueue,
+  head: Head,
+  { job: { id = '' }, state, token, now, more, keep, next }: Finish,
+): Next | [] | Refusal {
   const placed = owned(queue, head, id, token, now);
   if (typeof placed === 'number') return placed;
   queue.places.remove(head, placed);
@@ -57,7 +61,8 @@ function finished({ course }: Placed, more: More): Course {
 }
 
 function trim(queue: StoredQueue, head: Head, state: 'completed' | 'failed', now: number, { age, count, limit = MOST_AGED }: Keep): void {
-  if (age !== undefined) for (const placed of [...queue.places.before(head, state, now - age * 1_000 + 1, limit)]) remove(queue, head, placed);
+  if (age !== undefined)
+    for (const placed of [...queue.places.before(head, state, now - age * 1_000 + 1, limit)]) remove(queue, head, placed);
   if (count === undefined || count <= 0) return;
   let excess = head[state] - count;
   if (excess <= 0) return;

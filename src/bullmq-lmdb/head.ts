@@ -22,7 +22,19 @@ const NUMBERS = ['queue', 'counter', 'takes', 'waiting', 'moved', 'active', 'del
 const NUMBER_BYTES = 8;
 
 export function newHead(queue: number): Head {
-  return { queue, counter: 0, takes: 0, waiting: 0, moved: 0, active: 0, delayed: 0, completed: 0, failed: 0, paused: false, concurrency: null };
+  return {
+    queue,
+    counter: 0,
+    takes: 0,
+    waiting: 0,
+    moved: 0,
+    active: 0,
+    delayed: 0,
+    completed: 0,
+    failed: 0,
+    paused: false,
+    concurrency: null,
+  };
 }
 
 export function encodeHead(head: Head): Buffer {

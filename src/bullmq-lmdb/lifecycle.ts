@@ -3,10 +3,14 @@ import type { StoredQueue, Tables } from './queue';
 import { RefusingBackend } from './refused';
 
 /** What a backend uses of the options of a queue or a worker. */
-export type BackendOptions = Pick<Partial<WorkerOptions>, 'lockDuration' | 'maxStalledCount' | 'stalledInterval' | 'removeOnComplete' | 'removeOnFail' | 'name'>;
+export type BackendOptions = Pick<
+  Partial<WorkerOptions>,
+  'lockDuration' | 'maxStalledCount' | 'stalledInterval' | 'removeOnComplete' | 'removeOnFail' | 'name'
+>;
 
 type Names = 'qualifiedName' | 'keys' | 'toKey' | 'parseNodeKey' | 'clientName' | 'setName' | 'getClientList';
-type Life = 'waitUntilReady' | 'close' | 'closing' | 'disconnect' | 'minimumBlockTimeout' | 'waitForJob' | 'disconnectBlocking' | 'reconnectBlocking';
+type Life =
+  'waitUntilReady' | 'close' | 'closing' | 'disconnect' | 'minimumBlockTimeout' | 'waitForJob' | 'disconnectBlocking' | 'reconnectBlocking';
 
 /** What a backend is called, how it begins and ends, and how it waits for jobs. */
 export class Lifecycle extends RefusingBackend implements Pick<IQueueBackend, Names | Life> {

@@ -87,7 +87,11 @@ export class Places {
   }
 
   find(head: Head, number: number): Placed | undefined {
-    return this.at(numbered(head, 'active', number)) ?? this.at(ownPlace(head, number)) ?? this.at(this.table.get(numbered(head, 'moved', number)));
+    return (
+      this.at(numbered(head, 'active', number)) ??
+      this.at(ownPlace(head, number)) ??
+      this.at(this.table.get(numbered(head, 'moved', number)))
+    );
   }
 
   findActive(head: Head, number: number): Placed | undefined {
@@ -125,10 +129,18 @@ export class Places {
     return undefined;
   }
 
-  private entries(head: Head, state: State, { from, to, ...range }: { from?: number; to?: number; reverse?: boolean; limit?: number }): Iterable<Entry> {
+  private entries(
+    head: Head,
+    state: State,
+    { from, to, ...range }: { from?: number; to?: number; reverse?: boolean; limit?: number },
+  ): Iterable<Entry> {
     const prefix = prefixOf(head, state);
     if (to === undefined) return prefixed(this.table, prefix, range);
-    return this.table.entries({ from: from === undefined ? prefix : Buffer.concat([prefix, numberKey(from)]), to: Buffer.concat([prefix, numberKey(to)]), ...range });
+    return this.table.entries({
+      from: from === undefined ? prefix : Buffer.concat([prefix, numberKey(from)]),
+      to: Buffer.concat([prefix, numberKey(to)]),
+      ...range,
+    });
   }
 }
 

@@ -6,7 +6,8 @@ import { counts, ranges, stateOf } from './reads';
 import { jobOf } from './record';
 
 type Reads = 'getJobData' | 'getState' | 'isJobInState' | 'isFinished' | 'isMaxed' | 'getCounts' | 'getRanges';
-type MetaNames = 'setQueueMeta' | 'getQueueMetaField' | 'getQueueMetaFields' | 'getQueueMeta' | 'removeQueueMetaFields' | 'hasQueueMetaField';
+type MetaNames =
+  'setQueueMeta' | 'getQueueMetaField' | 'getQueueMetaFields' | 'getQueueMeta' | 'removeQueueMetaFields' | 'hasQueueMetaField';
 
 /** What is asked of a queue, and its fields. */
 export class Reading extends Lifecycle implements Pick<IQueueBackend, Reads | MetaNames> {

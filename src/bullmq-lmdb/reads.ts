@@ -5,7 +5,14 @@ import type { Placed, State } from './places';
 import type { StoredQueue } from './queue';
 
 /** BullMQ's states that jobs of this backend can be in; in all others there are none. */
-const STATES: Partial<Record<JobType | 'wait', State>> = { waiting: 'waiting', wait: 'waiting', active: 'active', delayed: 'delayed', completed: 'completed', failed: 'failed' };
+const STATES: Partial<Record<JobType | 'wait', State>> = {
+  waiting: 'waiting',
+  wait: 'waiting',
+  active: 'active',
+  delayed: 'delayed',
+  completed: 'completed',
+  failed: 'failed',
+};
 
 export function stateOf(type: string): State | undefined {
   return STATES[type as JobType];
@@ -15,7 +22,8 @@ export function counts(queue: StoredQueue, types: readonly JobType[], delayedBef
   const head = queue.head();
   return types.map((type) => {
     const state = stateOf(type);
-    if (state === 'delayed' && delayedBefore !== undefined) return [...queue.places.before(head, state, delayedBefore, head.delayed)].length;
+    if (state === 'delayed' && delayedBefore !== undefined)
+      return [...queue.places.before(head, state, delayedBefore, head.delayed)].length;
     return state === undefined ? 0 : head[state];
   });
 }
@@ -42,7 +50,10 @@ function ids(queue: StoredQueue, head: Head, state: State, start: number, end: n
   const from = Math.max(0, start < 0 ? size + start : start);
   const to = Math.min(size - 1, end < 0 ? size + end : end);
   if (from > to) return [];
-  if (state === 'active') return byTake(queue, head).slice(from, to + 1).map(({ course }) => idOf(course));
+  if (state === 'active')
+    return byTake(queue, head)
+      .slice(from, to + 1)
+      .map(({ course }) => idOf(course));
   // From the end that is nearer.
   const isTurned = size - 1 - to < from;
   const [skip, last] = isTurned ? [size - 1 - to, size - 1 - from] : [from, to];

@@ -3,7 +3,14 @@ import type { IQueueBackend } from 'bullmq';
 import { unsupported } from './errors';
 
 const REFUSED = [
-  ...(['addFlow', 'moveToWaitingChildren', 'removeUnprocessedChildren', 'removeChildDependency', 'getDependencyCounts', 'getDependencies'] as const),
+  ...([
+    'addFlow',
+    'moveToWaitingChildren',
+    'removeUnprocessedChildren',
+    'removeChildDependency',
+    'getDependencyCounts',
+    'getDependencies',
+  ] as const),
   ...(['getProcessedChildrenValues', 'getIgnoredChildrenFailures', 'paginate'] as const),
   ...(['addJobScheduler', 'updateJobSchedulerNextMillis', 'removeJobScheduler', 'getJobScheduler', 'isJobScheduler'] as const),
   ...(['getJobSchedulerData', 'getJobSchedulersRange', 'getJobSchedulersCount'] as const),
@@ -15,7 +22,8 @@ const REFUSED = [
 ] as const;
 
 class Refusing extends EventEmitter {}
-for (const operation of REFUSED) Object.defineProperty(Refusing.prototype, operation, { value: () => Promise.reject(unsupported(operation)) });
+for (const operation of REFUSED)
+  Object.defineProperty(Refusing.prototype, operation, { value: () => Promise.reject(unsupported(operation)) });
 
 /** An emitter that has the operations which this backend does not: each rejects with an error that names it. */
 export const RefusingBackend = Refusing as unknown as new () => EventEmitter & Pick<IQueueBackend, (typeof REFUSED)[number]>;

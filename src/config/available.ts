@@ -6,7 +6,14 @@ import { ConfigError } from './load';
 export function checkAvailable({ emqx, policies }: Config): void {
   if (emqx.version !== 4) return;
   const errors = policies.flatMap(({ retain }, i) =>
-    retain === 'restore' ? [new SettingError(`POLICIES[${i}].retain`, '"restore" needs EMQX 5 or later; with EMQX 4 (EMQX_URL ends with /api/v4) use "store" or "off"')] : [],
+    retain === 'restore'
+      ? [
+          new SettingError(
+            `POLICIES[${i}].retain`,
+            '"restore" needs EMQX 5 or later; with EMQX 4 (EMQX_URL ends with /api/v4) use "store" or "off"',
+          ),
+        ]
+      : [],
   );
   if (errors.length > 0) throw new ConfigError(errors);
 }

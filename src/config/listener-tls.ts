@@ -20,7 +20,8 @@ export function listenerTls(settings: Readonly<Record<string, unknown>>, readFil
   const key = read('TLS_KEY_FILE', keyFile, readFile);
   const certificate = new X509Certificate(cert);
   const privateKey = attempt('TLS_KEY_FILE', `${keyFile} holds no private key in PEM without a passphrase`, () => createPrivateKey(key));
-  if (!certificate.checkPrivateKey(privateKey)) throw new SettingError('TLS_KEY_FILE', `${keyFile} is not the key of the certificate in ${certFile}`);
+  if (!certificate.checkPrivateKey(privateKey))
+    throw new SettingError('TLS_KEY_FILE', `${keyFile} is not the key of the certificate in ${certFile}`);
   attempt('TLS_CERT_FILE', `${certFile} and ${keyFile} can't be used for TLS`, () => createSecureContext({ cert, key }));
   return { cert, key };
 }

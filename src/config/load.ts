@@ -149,7 +149,10 @@ function emqxSettings(settings: Record<string, unknown>): Omit<EmqxSettings, 'ca
   }
   const version = /\/api\/v([45])\/*$/.exec(url.pathname)?.[1];
   if (version === undefined || url.search !== '' || url.hash !== '') {
-    throw new SettingError('EMQX_URL', 'must end with /api/v5 (EMQX 5 and 6), such as http://127.0.0.1:18083/api/v5, or with /api/v4 (EMQX 4.4), such as http://127.0.0.1:8081/api/v4');
+    throw new SettingError(
+      'EMQX_URL',
+      'must end with /api/v5 (EMQX 5 and 6), such as http://127.0.0.1:18083/api/v5, or with /api/v4 (EMQX 4.4), such as http://127.0.0.1:8081/api/v4',
+    );
   }
   const credentials = typeof apiKey === 'string' && typeof apiSecret === 'string' ? { apiKey, apiSecret } : null;
   return { url: url.href.replace(/\/+$/, ''), version: version === '4' ? 4 : 5, credentials };

@@ -47,7 +47,8 @@ export function parseStatement(name: StatementName, text: string): Statement {
     if (quoted && part.includes('${')) throw problem(`\${...} must not stand in quotes: its value is bound, not written (${part})`);
     if (!quoted && part.includes(';')) throw problem('takes one statement');
     return part.replace(/\?/g, '\\?').replace(/\$\{\s*([^}]*?)\s*\}/g, (_, variable: string) => {
-      if (!known.includes(variable)) throw problem(`unknown variable \${${variable}}; known are ${known.map((each) => `\${${each}}`).join(', ')}`);
+      if (!known.includes(variable))
+        throw problem(`unknown variable \${${variable}}; known are ${known.map((each) => `\${${each}}`).join(', ')}`);
       used.push(variable);
       return '?';
     });

@@ -13,7 +13,8 @@ export interface TlsOptions {
  */
 export function tlsOf({ params }: ServiceUrl, setting: string): TlsOptions | null {
   const { tls, ca } = params;
-  if (tls !== undefined && tls !== 'true' && tls !== 'false') throw new SettingError(setting, `tls=${tls} is unknown; write tls=true or tls=false`);
+  if (tls !== undefined && tls !== 'true' && tls !== 'false')
+    throw new SettingError(setting, `tls=${tls} is unknown; write tls=true or tls=false`);
   if (tls === 'false' && ca !== undefined) throw new SettingError(setting, 'tls=false and ca= contradict each other');
   if (ca !== undefined) return { ca: readPem(ca, 'ca', setting) };
   return tls === 'true' ? {} : null;

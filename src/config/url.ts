@@ -95,7 +95,10 @@ export function parseServiceUrl(text: string, schemes: readonly string[]): Servi
   }
   const at = groups['authority'].lastIndexOf('@');
   const [user, password] = parseUserinfo(at < 0 ? null : groups['authority'].slice(0, at));
-  const hosts = groups['authority'].slice(at + 1).split(',').map(parseHost);
+  const hosts = groups['authority']
+    .slice(at + 1)
+    .split(',')
+    .map(parseHost);
   const parts = { scheme, hosts, user, path: decode(groups['path']?.slice(1) ?? ''), params: parseParams(groups['query'] ?? '') };
   return new ServiceUrl(text, parts, password);
 }

@@ -7,7 +7,6 @@ import type { Flaw } from './flaw';
 import { explain } from './explain';
 import { FORMATS } from './formats';
 
-
 export type SchemaName = keyof components['schemas'];
 
 /** @returns what is wrong; empty when nothing is. */

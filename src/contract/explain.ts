@@ -37,7 +37,11 @@ function describe(error: ErrorObject): Flaw | null {
     case 'enum':
       return at(`must be one of ${(params['allowedValues'] as unknown[]).filter((value) => value !== null).join(', ')}`);
     case 'minimum':
-      return at(error.schemaPath.endsWith('/EventTime/minimum') ? 'must be in ms since 1970 (13 digits; seconds are not taken)' : (error.message ?? 'is wrong'));
+      return at(
+        error.schemaPath.endsWith('/EventTime/minimum')
+          ? 'must be in ms since 1970 (13 digits; seconds are not taken)'
+          : (error.message ?? 'is wrong'),
+      );
     case 'pattern':
       return at(`must match ${String(params['pattern'])}`);
     default:
@@ -48,7 +52,9 @@ function describe(error: ErrorObject): Flaw | null {
 /** "Either this property or that" is a flaw of its own; any other `anyOf` has its reason in a branch. */
 function alternatives(error: ErrorObject): Flaw | null {
   const names = (error.schema as { required?: string[] }[]).flatMap(({ required }) => required ?? []);
-  return names.length === 0 ? null : { path: `${error.instancePath}/${names[0] ?? ''}`, message: `is missing; ${names.join(' or ')} must be there` };
+  return names.length === 0
+    ? null
+    : { path: `${error.instancePath}/${names[0] ?? ''}`, message: `is missing; ${names.join(' or ')} must be there` };
 }
 
 function escape(key: string): string {

@@ -43,12 +43,20 @@ export class Letters {
 
   /** A subscription that EMQX refuses whenever its client connects; recorded once. Not an event: an operator removes it or repairs EMQX. */
   async setAsideSubscription(subscription: Subscription, reason: string): Promise<void> {
-    const key = createHash('sha256').update(JSON.stringify([subscription.clientid, subscription.topic])).digest('hex');
+    const key = createHash('sha256')
+      .update(JSON.stringify([subscription.clientid, subscription.topic]))
+      .digest('hex');
     await this.put(reason, { subscription }, null, `subscription-${key}`);
   }
 
   /** Oldest first; `after` is a `next` of an earlier answer, null starts at the beginning. A page may be shorter than its limit. */
-  async list({ after, limit }: { after: LetterPosition | null; limit: number }): Promise<{ letters: readonly DeadLetter[]; next: LetterPosition | null }> {
+  async list({
+    after,
+    limit,
+  }: {
+    after: LetterPosition | null;
+    limit: number;
+  }): Promise<{ letters: readonly DeadLetter[]; next: LetterPosition | null }> {
     const { letters, more } = await this.deps.box.list(after, limit);
     const last = letters.at(-1);
     return { letters, next: more && last !== undefined ? { at: last.at, id: last.id } : null };
@@ -66,7 +74,13 @@ export class Letters {
     const letter = await this.deps.box.get(id);
     if (letter === null) return false;
     const { parse, ingest, metrics, box } = this.deps;
-    const again = edited === undefined ? retryOf(letter, this.deps) : ((event) => () => ingest.accept([event]))(parse(edited));
+    const again =
+      edited === undefined
+        ? retryOf(letter, this.deps)
+        : (
+            (event) => () =>
+              ingest.accept([event])
+          )(parse(edited));
     const held = await box.hold(letter);
     if (held === null) return false;
     try {

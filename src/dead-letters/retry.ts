@@ -25,9 +25,11 @@ export function retryOf({ event, source, at }: Pick<DeadLetter, 'event' | 'sourc
     const { id, topic, clientid } = record as { id: string; topic: string; clientid: string };
     return accept([{ type: 'acked', id, topic, clientid, mark: null, at }]);
   }
-  if ('subscription' in record) throw new RefusedError('it is a subscription that EMQX refused; EMQX is asked again whenever the client connects');
+  if ('subscription' in record)
+    throw new RefusedError('it is a subscription that EMQX refused; EMQX is asked again whenever the client connects');
   if ('change' in record) throw new RefusedError("it was an operator's request about a client: make the request again");
-  if ('data' in record && 'name' in record) throw new RefusedError("it was a job of the queue, not an event: the client's next subscription does the same");
+  if ('data' in record && 'name' in record)
+    throw new RefusedError("it was a job of the queue, not an event: the client's next subscription does the same");
   return accept([parsed(event, deps)]);
 }
 

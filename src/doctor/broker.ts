@@ -45,7 +45,11 @@ export async function* checkBroker(emqx: EmqxApi, config: Config): AsyncGenerato
 function failureOf(about: string, error: unknown): Finding {
   const isClosed = error instanceof ForbiddenError || error instanceof NoSuchPathError;
   if (!isClosed) return problem('emqx', errorText(error), 'the API key needs the role administrator; EMQX 5.4 or later');
-  return warning(about, `can't be looked at: ${errorText(error)}`, 'run the doctor with a key of the role administrator, where EMQX has one; deliveries do not need it');
+  return warning(
+    about,
+    `can't be looked at: ${errorText(error)}`,
+    'run the doctor with a key of the role administrator, where EMQX has one; deliveries do not need it',
+  );
 }
 
 /** What EMQX does with some clients' sessions and topics, and does not tell of. */
@@ -54,22 +58,41 @@ async function checkClients(inspection: Inspection, { policies }: Config): Promi
   const inboxes = policies.some(({ mode, deliverTo }) => mode !== 'off' && deliverTo === 'inbox');
   return [
     ...(durable > 0
-      ? [warning('clients', `${durable} of ${count} have a durable session: EMQX tells of no acknowledgement, so what EMQX has taken for them counts as delivered`, 'use rules/emqx5/offline-only.json for their topics (docs/semantics.md)')]
+      ? [
+          warning(
+            'clients',
+            `${durable} of ${count} have a durable session: EMQX tells of no acknowledgement, so what EMQX has taken for them counts as delivered`,
+            'use rules/emqx5/offline-only.json for their topics (docs/semantics.md)',
+          ),
+        ]
       : []),
     ...(mounted !== null && inboxes
-      ? [problem('clients', `EMQX puts ${JSON.stringify(mounted.mountpoint)} before the topics of ${JSON.stringify(mounted.clientid)}: nothing that is sent to the inbox of such a client arrives`, 'set deliverTo to topic for their topics, or take the mountpoint from the listener')]
+      ? [
+          problem(
+            'clients',
+            `EMQX puts ${JSON.stringify(mounted.mountpoint)} before the topics of ${JSON.stringify(mounted.clientid)}: nothing that is sent to the inbox of such a client arrives`,
+            'set deliverTo to topic for their topics, or take the mountpoint from the listener',
+          ),
+        ]
       : []),
   ];
 }
 
 async function checkQueues(emqx: EmqxApi): Promise<Finding[]> {
   if ((await emqx.messageQueues?.()) !== true) return [];
-  return [warning('queues', "EMQX's message queues run: what this server delivers reaches no queue, and a subscription to $queue/... starts no delivery", 'let the topics of queues match no policy (mode off), since EMQX keeps their messages')];
+  return [
+    warning(
+      'queues',
+      "EMQX's message queues run: what this server delivers reaches no queue, and a subscription to $queue/... starts no delivery",
+      'let the topics of queues match no policy (mode off), since EMQX keeps their messages',
+    ),
+  ];
 }
 
 async function checkClock(inspection: Inspection): Promise<Finding[]> {
   const ahead = await inspection.clockAhead();
-  if (ahead === null) return [warning('clock', "EMQX's answers have no date: its clock can't be compared", 'keep both clocks together (NTP)')];
+  if (ahead === null)
+    return [warning('clock', "EMQX's answers have no date: its clock can't be compared", 'keep both clocks together (NTP)')];
   const seconds = `${(Math.abs(ahead) / 1000).toFixed(1)} s ${ahead > 0 ? 'ahead of' : 'behind'} ours`;
   if (Math.abs(ahead) <= TOLERATED_SKEW_MS) return [ok('clock', "EMQX's agrees with ours to within 2 s")];
   return [problem('clock', `EMQX's is ${seconds}: messages come twice, late or out of order`, 'keep both clocks together (NTP)')];
@@ -85,14 +108,23 @@ async function checkRules(inspection: Inspection, config: Config): Promise<Findi
     const fine = shipped === null ? 'of your own, nothing found' : `as shipped (${shipped})`;
     return flaws.length === 0 ? [ok(`rule ${rule.id}`, fine)] : flaws.map((flaw) => findingOf(`rule ${rule.id}`, flaw));
   });
-  const uncovered = own.filter(({ enabled }) => enabled).flatMap(({ sql }) => messageTopics(sql)).filter((topic) => !config.policies.some(({ filter }) => covers(filter, topic)));
+  const uncovered = own
+    .filter(({ enabled }) => enabled)
+    .flatMap(({ sql }) => messageTopics(sql))
+    .filter((topic) => !config.policies.some(({ filter }) => covers(filter, topic)));
   return [...each, ...reviewTogether(own).map((flaw) => findingOf('rules', flaw)), ...[...new Set(uncovered)].map(withoutPolicy)];
 }
 
 function contextOf(config: Config): ReviewContext {
   const { policies, ingestToken, previousIngestToken, port, tls } = config;
   const [print, previous] = [ingestToken, previousIngestToken].map((token) => (token === null ? null : tokenPrint(token)));
-  const server = { tls: tls !== null, port, tokenPrint: print ?? null, previousTokenPrint: previous ?? null, remedy: installCommand(config) };
+  const server = {
+    tls: tls !== null,
+    port,
+    tokenPrint: print ?? null,
+    previousTokenPrint: previous ?? null,
+    remedy: installCommand(config),
+  };
   return { inboxes: policies.some(({ mode, deliverTo }) => mode !== 'off' && deliverTo === 'inbox'), token: ingestToken !== null, server };
 }
 

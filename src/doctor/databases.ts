@@ -14,7 +14,9 @@ export async function* checkDatabases({ queue, store, history }: Backends, store
   yield* checkStore(store, storeUrl);
   for (const sink of history) {
     const { ok: isOk, detail } = await sink.health();
-    yield isOk ? ok(`history ${sink.name}`, detail) : problem(`history ${sink.name}`, detail, 'start it, correct HISTORY_URLS, or run emqx-offline-store migrate');
+    yield isOk
+      ? ok(`history ${sink.name}`, detail)
+      : problem(`history ${sink.name}`, detail, 'start it, correct HISTORY_URLS, or run emqx-offline-store migrate');
   }
 }
 
@@ -27,14 +29,25 @@ async function* checkQueue(queue: QueueBackend): AsyncGenerator<Finding> {
 
 async function* checkStore(store: Store, url: ServiceUrl): AsyncGenerator<Finding> {
   const { ok: isOk, detail } = await store.health();
-  if (!isOk) return yield problem('store', detail, 'start it, correct STORE_URL, or run emqx-offline-store migrate; until then events wait in the queue');
+  if (!isOk)
+    return yield problem(
+      'store',
+      detail,
+      'start it, correct STORE_URL, or run emqx-offline-store migrate; until then events wait in the queue',
+    );
   try {
     await probeStore(store);
   } catch (error) {
-    return yield problem('store', `${detail}, but a message can't be written, read and removed: ${errorText(error)}`, 'give the user of STORE_URL these rights');
+    return yield problem(
+      'store',
+      `${detail}, but a message can't be written, read and removed: ${errorText(error)}`,
+      'give the user of STORE_URL these rights',
+    );
   }
   const weaknesses = url.scheme.startsWith('redis') ? await redisWeaknesses(url) : [];
-  yield* weaknesses.length === 0 ? [ok('store', `${detail}; a message was written, read and removed`)] : warningsOf('store', detail, weaknesses);
+  yield* weaknesses.length === 0
+    ? [ok('store', `${detail}; a message was written, read and removed`)]
+    : warningsOf('store', detail, weaknesses);
 }
 
 async function redisWeaknesses(url: ServiceUrl): Promise<Weakness[]> {

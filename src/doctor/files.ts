@@ -14,7 +14,11 @@ export interface Disk {
 }
 
 /** The embedded database's file, and its disk. `environment`: null where a running server has it open; then nobody else knows what is free in the file. */
-export async function checkFiles(directory: string, environment: Pick<Environment, 'size'> | null, diskOf: (directory: string) => Promise<Disk> = diskAt): Promise<Finding[]> {
+export async function checkFiles(
+  directory: string,
+  environment: Pick<Environment, 'size'> | null,
+  diskOf: (directory: string) => Promise<Disk> = diskAt,
+): Promise<Finding[]> {
   const size = environment?.size() ?? { file: fileSize(directory), free: null };
   if (size.file === null) return [];
   const free = size.free === null ? '' : `, ${bytesText(size.free)} of it free for what comes next`;
@@ -24,7 +28,11 @@ export async function checkFiles(directory: string, environment: Pick<Environmen
 function findingOf({ total, free }: Disk): Finding {
   const text = `the one of DATA_DIR has ${bytesText(free)} free (${Math.floor((100 * free) / total)} %)`;
   if (free >= LEAST_BYTES && free >= LEAST_SHARE * total) return ok('disk', text);
-  return problem('disk', `${text}: when it is full, every event gets 503 and waits in EMQX`, 'make room on it, or stop the server and move DATA_DIR to a larger one');
+  return problem(
+    'disk',
+    `${text}: when it is full, every event gets 503 and waits in EMQX`,
+    'make room on it, or stop the server and move DATA_DIR to a larger one',
+  );
 }
 
 async function diskAt(directory: string): Promise<Disk> {

@@ -23,7 +23,13 @@ export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Fin
   yield* checkBackends(config, log);
   yield* await checkOwnServer(config);
   if (config.emqx.credentials === null) return;
-  const emqx = openEmqx(config.emqx.version, { url: config.emqx.url, ca: config.emqx.ca, ...config.emqx.credentials, timeoutMs: TIMEOUT_MS, backoff: { retries: 0 } });
+  const emqx = openEmqx(config.emqx.version, {
+    url: config.emqx.url,
+    ca: config.emqx.ca,
+    ...config.emqx.credentials,
+    timeoutMs: TIMEOUT_MS,
+    backoff: { retries: 0 },
+  });
   try {
     yield* checkBroker(emqx, config);
   } finally {
@@ -35,7 +41,10 @@ async function* checkBackends(config: Config, log: Logger): AsyncGenerator<Findi
   const backends = await opened(config, log);
   if ('error' in backends) {
     // Where it can't be read the error says so.
-    const isReadable = await access(config.dataDir, constants.R_OK | constants.X_OK).then(() => true, () => false);
+    const isReadable = await access(config.dataDir, constants.R_OK | constants.X_OK).then(
+      () => true,
+      () => false,
+    );
     const old = isReadable ? oldFormat(config.dataDir) : null;
     if (old !== null) return yield problem('embedded', old.text, old.remedy);
     yield* await askServer(config, backends.error);
@@ -64,8 +73,16 @@ async function askServer(config: Config, { message }: SettingError): Promise<Fin
   try {
     const { checks } = await readinessOf(config);
     const own = checks.filter(({ name }) => name !== 'emqx' && name !== REFUSED_TOKENS);
-    return own.map(({ name, ok: isOk, detail }) => (isOk ? ok(name, `${detail} (says the running server)`) : problem(name, detail, "see the server's log")));
+    return own.map(({ name, ok: isOk, detail }) =>
+      isOk ? ok(name, `${detail} (says the running server)`) : problem(name, detail, "see the server's log"),
+    );
   } catch (error) {
-    return [problem('embedded', `${message}; and ${readyzUrl(config)} does not answer: ${errorText(error)}`, 'stop that process, or give the HOST and PORT that it listens on')];
+    return [
+      problem(
+        'embedded',
+        `${message}; and ${readyzUrl(config)} does not answer: ${errorText(error)}`,
+        'stop that process, or give the HOST and PORT that it listens on',
+      ),
+    ];
   }
 }

@@ -19,13 +19,26 @@ export function checkSettings({ emqx, policies }: Config): Finding[] {
 function checkPolicy({ filter, mode, deliverTo, window }: Policy, earlier: readonly Policy[]): Finding[] {
   const about = `policy ${filter}`;
   const hider = earlier.find((each) => covers(each.filter, filter));
-  if (hider !== undefined) return [warning(about, `is never used: ${hider.filter} comes first and matches all of it`, 'put it before that one')];
+  if (hider !== undefined)
+    return [warning(about, `is never used: ${hider.filter} comes first and matches all of it`, 'put it before that one')];
   return [
     ...(mode === 'pubsub' && deliverTo === 'topic'
-      ? [warning(about, 'mode pubsub with deliverTo topic: what is sent to one client reaches everybody who is subscribed', 'set deliverTo to inbox')]
+      ? [
+          warning(
+            about,
+            'mode pubsub with deliverTo topic: what is sent to one client reaches everybody who is subscribed',
+            'set deliverTo to inbox',
+          ),
+        ]
       : []),
     ...(mode !== 'off' && window >= SESSION_QUEUE
-      ? [warning(about, `window ${window}: EMQX drops what exceeds its session queue (mqtt.max_mqueue_len, ${SESSION_QUEUE} by default)`, 'make it smaller than that')]
+      ? [
+          warning(
+            about,
+            `window ${window}: EMQX drops what exceeds its session queue (mqtt.max_mqueue_len, ${SESSION_QUEUE} by default)`,
+            'make it smaller than that',
+          ),
+        ]
       : []),
   ];
 }

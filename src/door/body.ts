@@ -109,7 +109,13 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
 
 /** A copy: a view would keep all of a body that is too large in memory. */
 function beginningOf(chunks: readonly Buffer[]): Buffer {
-  return Buffer.concat(chunks, Math.min(HEAD_BYTES, chunks.reduce((sum, { length }) => sum + length, 0)));
+  return Buffer.concat(
+    chunks,
+    Math.min(
+      HEAD_BYTES,
+      chunks.reduce((sum, { length }) => sum + length, 0),
+    ),
+  );
 }
 
 /** Where one may be left out. */

@@ -87,7 +87,8 @@ export class Door {
   private timer(route: string, status: number): { observe(seconds: number): void } {
     const key = `${status} ${route}`;
     let timer = this.timers.get(key);
-    if (timer === undefined) this.timers.set(key, (timer = this.deps.metrics.httpDuration.labels({ method: 'POST', route, status: String(status) })));
+    if (timer === undefined)
+      this.timers.set(key, (timer = this.deps.metrics.httpDuration.labels({ method: 'POST', route, status: String(status) })));
     return timer;
   }
 

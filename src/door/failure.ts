@@ -12,9 +12,15 @@ export function pathOf(req: IncomingMessage & { readonly originalUrl?: string })
  * Answers a request whose work failed, and logs what an operator should know.
  * `unexpected`: see toProblem. `count` hears of each.
  */
-export function failureAnswer(unexpected: 'internal' | 'unavailable', log: Logger, count: (kind: Problem['kind']) => void = () => undefined) {
+export function failureAnswer(
+  unexpected: 'internal' | 'unavailable',
+  log: Logger,
+  count: (kind: Problem['kind']) => void = () => undefined,
+) {
   // While the queue is away every event fails, some thousand a second: the log needs to know once.
-  const warn = atMostEvery(1000, (fields: object, unlogged: number) => log.warn({ ...fields, unlogged }, 'request refused: something that it needs is away'));
+  const warn = atMostEvery(1000, (fields: object, unlogged: number) =>
+    log.warn({ ...fields, unlogged }, 'request refused: something that it needs is away'),
+  );
   return (error: unknown, req: IncomingMessage, res: ServerResponse): void => {
     const problem = toProblem(error, unexpected);
     count(problem.kind);

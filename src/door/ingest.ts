@@ -40,7 +40,10 @@ export class Ingest {
   private async put(items: Item[]): Promise<void> {
     const acks = items.flatMap(acksOf);
     if (acks.length === 0) return this.lanes.put(items);
-    const [put, noted] = await Promise.allSettled([this.lanes.put(items), Promise.all(acks.map(({ id, reader }) => this.acks.note(id, reader)))]);
+    const [put, noted] = await Promise.allSettled([
+      this.lanes.put(items),
+      Promise.all(acks.map(({ id, reader }) => this.acks.note(id, reader))),
+    ]);
     // What the queue has not taken must not keep anything from being sent.
     if (put.status === 'rejected') await this.acks.forget(acks);
     for (const result of [put, noted]) if (result.status === 'rejected') throw result.reason;

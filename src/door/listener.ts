@@ -44,9 +44,14 @@ export function createListener(app: RequestListener, { tls, log, limits: over = 
     keepAliveTimeout: limits.idleMs,
   };
   const listener = inTurns(app);
-  const server = tls === null ? createServer(options, listener) : createTlsServer({ ...options, ...tls, handshakeTimeout: limits.handshakeMs }, listener);
+  const server =
+    tls === null
+      ? createServer(options, listener)
+      : createTlsServer({ ...options, ...tls, handshakeTimeout: limits.handshakeMs }, listener);
   server.maxConnections = limits.connections;
-  const warn = atMostEvery(1000, (fields: object, unlogged: number) => log.warn({ ...fields, unlogged }, 'a connection over the limit was closed'));
+  const warn = atMostEvery(1000, (fields: object, unlogged: number) =>
+    log.warn({ ...fields, unlogged }, 'a connection over the limit was closed'),
+  );
   server.on('drop', () => warn({ connections: limits.connections }));
   answerBadRequests(server);
   return server;

@@ -72,7 +72,10 @@ export function toProblem(error: unknown, unexpected: 'internal' | 'unavailable'
 function fromExpress(error: unknown): Problem | null {
   switch ((error as { status?: unknown } | null)?.status) {
     case 400:
-      return new Problem('malformed', error instanceof URIError ? 'The path has a malformed percent-encoding.' : 'The body cannot be read.');
+      return new Problem(
+        'malformed',
+        error instanceof URIError ? 'The path has a malformed percent-encoding.' : 'The body cannot be read.',
+      );
     case 413:
       // The rest of the body is still on its way; nobody reads it.
       return new Problem('too-large', 'The body is over the limit.', { headers: { Connection: 'close' } });

@@ -38,7 +38,12 @@ export function changed({ type: _, ...change }: ClientChange & { readonly type?:
 }
 
 /** Why a published message is not stored; null: it is, or it is a delivery of the server's own. `now`: ms */
-export function reasonNotStored(event: OfflineEvent, policies: readonly Policy[], signer: Signer, now: number): 'no_policy' | 'mode_off' | 'qos0' | 'expired' | null {
+export function reasonNotStored(
+  event: OfflineEvent,
+  policies: readonly Policy[],
+  signer: Signer,
+  now: number,
+): 'no_policy' | 'mode_off' | 'qos0' | 'expired' | null {
   if (event.type !== 'publish' || isOwn(event, signer)) return null;
   const { message } = event;
   const policy = policyFor(policies, message.topic);
@@ -88,7 +93,11 @@ function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies:
 }
 
 /** EMQX gave up a copy: of ours the mailbox must know; any other message stays stored until the client subscribes again. */
-function routeDropped({ id: copyId, topic, clientid, reason, mark }: DeliveryDroppedEvent, policies: readonly Policy[], signer: Signer): Item[] {
+function routeDropped(
+  { id: copyId, topic, clientid, reason, mark }: DeliveryDroppedEvent,
+  policies: readonly Policy[],
+  signer: Signer,
+): Item[] {
   const verified = signer.verified(mark, topic);
   const original = stripInbox(topic)?.topic ?? topic;
   if (verified === null || policyFor(policies, original) === null) return [];

@@ -17,7 +17,8 @@ export function prepareDataFile(path: string): void {
   const { bytes, header } = beginningOf(path);
   if (bytes === 0) return;
   const isOwn = header.length >= MAGIC.at + 4 && header.readUInt32LE(MAGIC.at) === MAGIC.value;
-  const isUnsynced = bytes <= PAGES_BEFORE_SYNC * PAGE_BYTES && (isOwn || isZero(header)) && isZero(header.subarray(SYNCED.from, SYNCED.to));
+  const isUnsynced =
+    bytes <= PAGES_BEFORE_SYNC * PAGE_BYTES && (isOwn || isZero(header)) && isZero(header.subarray(SYNCED.from, SYNCED.to));
   if (isUnsynced) rmSync(path);
   else if (!isOwn || bytes < 2 * PAGE_BYTES) throw new Error('it is damaged, or no database of this server');
 }

@@ -55,18 +55,29 @@ export class Environment {
     try {
       refuseOldFormat(directory);
       prepareDataFile(join(directory, FILE));
-      const root = open<Buffer, Buffer>({ path: join(directory, FILE), encoding: 'binary', keyEncoding: 'binary', maxDbs: MOST_TABLES, ...GROUPING, ...START });
+      const root = open<Buffer, Buffer>({
+        path: join(directory, FILE),
+        encoding: 'binary',
+        keyEncoding: 'binary',
+        maxDbs: MOST_TABLES,
+        ...GROUPING,
+        ...START,
+      });
       return new Environment(directory, root, lock);
     } catch (error) {
       lock.release();
       if (error instanceof SettingError) throw error;
-      throw new SettingError('DATA_DIR', `${join(directory, FILE)} cannot be opened (${errorText(error)}): restore a backup of it or choose another directory`);
+      throw new SettingError(
+        'DATA_DIR',
+        `${join(directory, FILE)} cannot be opened (${errorText(error)}): restore a backup of it or choose another directory`,
+      );
     }
   }
 
   table(name: string): Table {
     let table = this.tables.get(name);
-    if (table === undefined) this.tables.set(name, (table = new Table(this.root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }))));
+    if (table === undefined)
+      this.tables.set(name, (table = new Table(this.root.openDB<Buffer, Buffer>({ name, encoding: 'binary', keyEncoding: 'binary' }))));
     return table;
   }
 
@@ -186,5 +197,6 @@ function refuseOldFormat(directory: string): void {
 /** For who only reads: open() makes a database where there is none. @throws SettingError */
 export function requireDatabase(directory: string): void {
   refuseOldFormat(directory);
-  if (fileSize(directory) === null) throw new SettingError('DATA_DIR', `there is no ${join(directory, FILE)}: give the directory that the server had`);
+  if (fileSize(directory) === null)
+    throw new SettingError('DATA_DIR', `there is no ${join(directory, FILE)}: give the directory that the server had`);
 }

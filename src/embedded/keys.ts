@@ -19,7 +19,9 @@ const END = Buffer.from([0]);
 
 /** A key of several parts: texts end with a zero byte, buffers and numbers have a known length. */
 export function keyOf(...parts: readonly (string | number | Buffer)[]): Buffer {
-  return Buffer.concat(parts.flatMap((part) => (typeof part === 'string' ? [Buffer.from(part), END] : [typeof part === 'number' ? numberKey(part) : part])));
+  return Buffer.concat(
+    parts.flatMap((part) => (typeof part === 'string' ? [Buffer.from(part), END] : [typeof part === 'number' ? numberKey(part) : part])),
+  );
 }
 
 /** The texts of a key, from `offset` on. */

@@ -89,7 +89,10 @@ export class DirectoryLock {
       const winner = others.find(({ name, state }) => state === 'holding' || (state === 'starting' && name < this.name));
       const blocker = winner ?? (Date.now() > end ? others[0] : undefined);
       if (blocker !== undefined) {
-        throw new SettingError('DATA_DIR', `${this.folder.directory} is in use by ${blocker.who}: stop that server or choose another directory`);
+        throw new SettingError(
+          'DATA_DIR',
+          `${this.folder.directory} is in use by ${blocker.who}: stop that server or choose another directory`,
+        );
       }
     }
     this.state = 'holding';
@@ -125,7 +128,8 @@ class SocketFolder {
       throw new SettingError('DATA_DIR', `cannot create ${directory} (${errorText(error)}): create it or choose another directory`);
     }
     if (Buffer.byteLength(join(directory, 'starting-0123456789abcdef.sock')) <= MOST_PATH_BYTES) return new SocketFolder(directory, null);
-    if (process.platform !== 'linux') throw new SettingError('DATA_DIR', `the path ${directory} is too long: choose a directory with a shorter one`);
+    if (process.platform !== 'linux')
+      throw new SettingError('DATA_DIR', `the path ${directory} is too long: choose a directory with a shorter one`);
     try {
       return new SocketFolder(directory, openSync(directory, 'r'));
     } catch (error) {
@@ -200,7 +204,9 @@ function ask(name: string, path: string): Promise<Other | null> {
 
 function unusable(directory: string, error: unknown): SettingError {
   const isForbidden = ['EACCES', 'EPERM', 'EROFS'].includes(codeOf(error) ?? '');
-  const remedy = isForbidden ? 'make it writable for the user of the server or choose another directory' : 'choose a directory on a local file system';
+  const remedy = isForbidden
+    ? 'make it writable for the user of the server or choose another directory'
+    : 'choose a directory on a local file system';
   return new SettingError('DATA_DIR', `${directory} cannot be locked (${errorText(error)}): ${remedy}`);
 }
 

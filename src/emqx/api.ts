@@ -22,11 +22,7 @@ export interface EmqxApi {
    * Subscribes a connected client from outside. It bypasses EMQX's ACL and fires session.subscribed. Throws RefusedError for a
    * subscription that EMQX will never make, and for a client id that its REST API can't name.
    */
-  subscribe(
-    clientid: string,
-    subscriptions: readonly ApiSubscription[],
-    signal?: AbortSignal,
-  ): Promise<'subscribed' | 'not-connected'>;
+  subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<'subscribed' | 'not-connected'>;
 
   /** What EMQX knows of a client's session, also of one that outlived its connection; null: it knows none. */
   session(clientid: string, signal?: AbortSignal): Promise<SessionView | null>;

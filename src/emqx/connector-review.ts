@@ -24,11 +24,31 @@ export function reviewConnector({ name, url: text, hasToken, tokenPrint }: Insta
   const knownToken = hasToken && tokenPrint !== undefined && server.tokenPrint !== null;
   const isPrevious = knownToken && tokenPrint === server.previousTokenPrint;
   return [
-    ...flawIf(samePort && server.tls && url.protocol === 'http:', true, `${about} posts to ${text}, and the server speaks HTTPS there (TLS_CERT_FILE): no event arrives`, remedy),
-    ...flawIf(samePort && !server.tls && url.protocol === 'https:', true, `${about} posts to ${text}, and the server speaks plain HTTP there (TLS_CERT_FILE is not set): no event arrives`, remedy),
+    ...flawIf(
+      samePort && server.tls && url.protocol === 'http:',
+      true,
+      `${about} posts to ${text}, and the server speaks HTTPS there (TLS_CERT_FILE): no event arrives`,
+      remedy,
+    ),
+    ...flawIf(
+      samePort && !server.tls && url.protocol === 'https:',
+      true,
+      `${about} posts to ${text}, and the server speaks plain HTTP there (TLS_CERT_FILE is not set): no event arrives`,
+      remedy,
+    ),
     // On another machine a proxy, or a port that Docker publishes, may stand between them.
-    ...flawIf(!samePort, false, `${about} posts to port ${port} (${text}), and PORT is ${server.port}`, isHere ? remedy : `is there a proxy between them? otherwise: ${remedy}`),
+    ...flawIf(
+      !samePort,
+      false,
+      `${about} posts to port ${port} (${text}), and PORT is ${server.port}`,
+      isHere ? remedy : `is there a proxy between them? otherwise: ${remedy}`,
+    ),
     ...flawIf(isPrevious, false, `${about} still sends INGEST_TOKEN_PREVIOUS`, remedy),
-    ...flawIf(knownToken && !isPrevious && tokenPrint !== server.tokenPrint, true, `${about} sends another token than INGEST_TOKEN: every event is answered 401 and lost`, remedy),
+    ...flawIf(
+      knownToken && !isPrevious && tokenPrint !== server.tokenPrint,
+      true,
+      `${about} sends another token than INGEST_TOKEN: every event is answered 401 and lost`,
+      remedy,
+    ),
   ];
 }

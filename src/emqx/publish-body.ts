@@ -11,7 +11,14 @@ export interface EncodedMessage {
 }
 
 export function encodeMessage({ topic, qos, retain, payload, properties }: Delivery): EncodedMessage {
-  return encodedAs({ topic, qos, retain, payload_encoding: 'base64', payload: payload.toString('base64'), properties: propertiesOf(properties) });
+  return encodedAs({
+    topic,
+    qos,
+    retain,
+    payload_encoding: 'base64',
+    payload: payload.toString('base64'),
+    properties: propertiesOf(properties),
+  });
 }
 
 export function encodedAs(entry: object): EncodedMessage {

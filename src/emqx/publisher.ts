@@ -52,7 +52,9 @@ export class Publisher {
       }
       const isLost = trouble instanceof LostAnswerError;
       if (!isLost && outcomes.length === 0 && items.every(({ outcome }) => outcome === null)) throw trouble;
-      outcomes.push(...items.map(({ outcome }) => outcome ?? (isLost ? { result: 'unknown' as const } : { result: 'unsent' as const, error: trouble })));
+      outcomes.push(
+        ...items.map(({ outcome }) => outcome ?? (isLost ? { result: 'unknown' as const } : { result: 'unsent' as const, error: trouble })),
+      );
       while (outcomes.length < messages.length) outcomes.push({ result: 'unsent', error: trouble });
       return outcomes;
     }
@@ -79,7 +81,12 @@ export class Publisher {
   private async send(items: readonly Item[], signal: AbortSignal): Promise<string | null> {
     try {
       // What EMQX may have published may be acknowledged by now: whoever sends it again must look first.
-      return await withRetries(this.deps.backoff, signal, () => this.sendOnce(items, signal), (error) => error instanceof LostAnswerError);
+      return await withRetries(
+        this.deps.backoff,
+        signal,
+        () => this.sendOnce(items, signal),
+        (error) => error instanceof LostAnswerError,
+      );
     } catch (error) {
       // Promise 13: what makes a healthy EMQX crash every time must not hold back what is behind it for ever.
       if (error instanceof CrashedError && (await this.deps.isHealthy(signal))) return `${error.message}, each time`;
@@ -90,7 +97,10 @@ export class Publisher {
   private async sendOnce(items: readonly Item[], signal: AbortSignal): Promise<string | null> {
     // After a 503 only what reached nobody goes again: the others are not doubled.
     const open = items.filter(({ outcome }) => outcome === null);
-    const answer = await this.deps.send(open.map(({ message }) => message), signal);
+    const answer = await this.deps.send(
+      open.map(({ message }) => message),
+      signal,
+    );
     if (answer.kind === 'refused') return answer.reason;
     if (answer.kind === 'crashed') {
       const tooLarge = open.some(({ message }) => message.bytes > MAX_BULK_BYTES);
@@ -99,7 +109,8 @@ export class Publisher {
       throw new CrashedError('EMQX answered 500 with an empty body');
     }
     for (const [i, item] of open.entries()) item.outcome = answer.outcomes[i] ?? null;
-    if (open.some(({ outcome }) => outcome === null)) throw new NotDispatchedError(answer.trouble ?? 'EMQX answered 503: failed_to_dispatch');
+    if (open.some(({ outcome }) => outcome === null))
+      throw new NotDispatchedError(answer.trouble ?? 'EMQX answered 503: failed_to_dispatch');
     return null;
   }
 }

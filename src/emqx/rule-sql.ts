@@ -84,7 +84,19 @@ function messageSql(name: RuleName, kept: Kept, filters: readonly string[], more
 }
 
 function clientStateSql(): string {
-  const columns = ['event', 'clientid', 'username', 'topic', 'qos', 'node', ...SESSION, 'disconnected_at', 'mountpoint', 'timestamp', ruleSet('client-state')];
+  const columns = [
+    'event',
+    'clientid',
+    'username',
+    'topic',
+    'qos',
+    'node',
+    ...SESSION,
+    'disconnected_at',
+    'mountpoint',
+    'timestamp',
+    ruleSet('client-state'),
+  ];
   const sources = ['client_connected', 'client_disconnected', 'session_subscribed', 'session_unsubscribed'];
   return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"$events/${source}"`).join(', ')}`;
 }
@@ -106,5 +118,7 @@ function checkedTopics(topics: readonly string[]): readonly string[] {
 
 function sqlProblem(topic: string): string | null {
   if (NOT_MESSAGES.test(topic)) return 'must not begin with a name that EMQX or this server uses: no messages are published there';
-  return /['"`\\\p{Cc}]/u.test(topic) ? "must not contain quotes, backslashes or control characters: it becomes a part of the rule's SQL" : null;
+  return /['"`\\\p{Cc}]/u.test(topic)
+    ? "must not contain quotes, backslashes or control characters: it becomes a part of the rule's SQL"
+    : null;
 }

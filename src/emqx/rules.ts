@@ -142,14 +142,25 @@ function actionOf(set: RuleName, connector: string): Action {
 }
 
 export function checkedName(name: string): string {
-  if (!NAME.test(name)) throw new SettingError('--name', `${JSON.stringify(name)} must begin with a letter or digit and have only letters, digits, _ and -, at most 200`);
+  if (!NAME.test(name))
+    throw new SettingError(
+      '--name',
+      `${JSON.stringify(name)} must begin with a letter or digit and have only letters, digits, _ and -, at most 200`,
+    );
   return name;
 }
 
 export function checkedUrl(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : null;
-  if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:') || `${url.username}${url.password}${url.search}${url.hash}` !== '') {
-    throw new SettingError('--url', `must be this server's address as EMQX reaches it, like ${ruleDefaults.url}, with nothing behind the path`);
+  if (
+    url === null ||
+    (url.protocol !== 'http:' && url.protocol !== 'https:') ||
+    `${url.username}${url.password}${url.search}${url.hash}` !== ''
+  ) {
+    throw new SettingError(
+      '--url',
+      `must be this server's address as EMQX reaches it, like ${ruleDefaults.url}, with nothing behind the path`,
+    );
   }
   return url.href.replace(/\/+$/, '');
 }
@@ -157,7 +168,7 @@ export function checkedUrl(text: string): string {
 /** As config/schema.ts: what fits into a header. Beyond that, EMQX reads header values as templates. */
 export function checkedToken(token: string): string {
   if (!/^[\x21-\x7e]+$/.test(token) || token.includes('${')) {
-    throw new SettingError('INGEST_TOKEN', "must be printable ASCII without spaces, and without ${, which EMQX would replace");
+    throw new SettingError('INGEST_TOKEN', 'must be printable ASCII without spaces, and without ${, which EMQX would replace');
   }
   return token;
 }

@@ -73,10 +73,14 @@ export function readNodesAnswerV4(answer: HttpAnswer, url: string): Health {
 export function rejectedV4(answer: HttpAnswer, url: string): RetryableError {
   const { status } = answer;
   if (status === 401 || status === 403) {
-    return new AuthError(`EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX (${status}); they are the AppID and AppSecret of an application in EMQX 4's dashboard`);
+    return new AuthError(
+      `EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX (${status}); they are the AppID and AppSecret of an application in EMQX 4's dashboard`,
+    );
   }
   if (status === 200 || status === 404 || (status >= 300 && status < 400)) {
-    return new RetryableError(`EMQX_URL: ${url} answered ${status}, and not as EMQX 4 does: is it EMQX 4's REST base (http://host:8081/api/v4)?`);
+    return new RetryableError(
+      `EMQX_URL: ${url} answered ${status}, and not as EMQX 4 does: is it EMQX 4's REST base (http://host:8081/api/v4)?`,
+    );
   }
   return new RetryableError(`EMQX answered ${status}: ${reasonOf(answer)}`);
 }

@@ -45,7 +45,10 @@ export class InstallerV4 implements RuleInstaller {
     const isStale = rule !== undefined && (stale.length > 0 || differences(shownRule(present), rule, COMPARED.rule).length > 0);
     return [
       ...(present !== null && isStale ? [this.removal('rule', present)] : []),
-      ...stale.map((part) => own(resources, part, 'resource')).filter((part) => part !== null).map((part) => this.removal('resource', part)),
+      ...stale
+        .map((part) => own(resources, part, 'resource'))
+        .filter((part) => part !== null)
+        .map((part) => this.removal('resource', part)),
       ...stale.map((part) => this.addition('resource', part, own(resources, part, 'resource'))),
       ...(rule !== undefined && isStale ? [this.addition('rule', rule, shownRule(present))] : []),
       ...gone.map((each) => this.removal('rule', each)),
@@ -58,7 +61,10 @@ export class InstallerV4 implements RuleInstaller {
     const gone = rules.filter((rule) => ids.includes(String(rule['id'])) && usesOurs(rule, name));
     const left = rules.filter((rule) => !gone.includes(rule) && usesOurs(rule, name));
     const foreign = left.filter(({ id }) => !ruleNames.some((each) => ruleId(each, name) === id));
-    if (foreign.length > 0) throw new RefusedError(`resource ${connectorName(name)} is used by rule ${foreign.map(({ id }) => String(id)).join(', ')}, which this command did not make: remove that first`);
+    if (foreign.length > 0)
+      throw new RefusedError(
+        `resource ${connectorName(name)} is used by rule ${foreign.map(({ id }) => String(id)).join(', ')}, which this command did not make: remove that first`,
+      );
     const free = left.length > 0 ? [] : resources.filter((each) => isOurs(each, name) && isMade(each));
     return [...gone.map((rule) => this.removal('rule', rule)), ...free.map((each) => this.removal('resource', each))];
   }
@@ -68,12 +74,19 @@ export class InstallerV4 implements RuleInstaller {
     for (const end = performance.now() + waitMs; ; await sleep(LOOK_MS)) {
       const rule = (await this.list('rule')).find(({ id }) => id === ruleId(set, name));
       if (rule?.['enabled'] === true) return { connected: true, detail: 'connected' };
-      if (performance.now() >= end) return { connected: false, detail: rule === undefined ? 'the rule is gone' : 'EMQX left the rule disabled; give the command again when the server runs' };
+      if (performance.now() >= end)
+        return {
+          connected: false,
+          detail: rule === undefined ? 'the rule is gone' : 'EMQX left the rule disabled; give the command again when the server runs',
+        };
     }
   }
 
   async firstEvent(): Promise<FirstEvent> {
-    return { outcome: 'unseen', detail: 'EMQX 4 cannot send one on request: publish a message to a topic of the rule, and look at GET /v1/messages' };
+    return {
+      outcome: 'unseen',
+      detail: 'EMQX 4 cannot send one on request: publish a message to a topic of the rule, and look at GET /v1/messages',
+    };
   }
 
   close(): void {
@@ -93,7 +106,10 @@ export class InstallerV4 implements RuleInstaller {
         // `enabled` is told by connection().
         const kept = COMPARED[kind].filter((path) => path !== 'enabled');
         const [wrong] = differences(kind === 'rule' ? shownRule(present) : present, wanted, kept).map(withoutToken);
-        if (wrong !== undefined) throw new RefusedError(`EMQX took the ${what} and has not kept it so: ${wrong.path} is ${wrong.from ?? 'not set'}, and not ${wrong.to ?? 'absent'}`);
+        if (wrong !== undefined)
+          throw new RefusedError(
+            `EMQX took the ${what} and has not kept it so: ${wrong.path} is ${wrong.from ?? 'not set'}, and not ${wrong.to ?? 'absent'}`,
+          );
       },
     };
   }
@@ -101,13 +117,21 @@ export class InstallerV4 implements RuleInstaller {
   private removal(kind: Kind, present: Json): Change {
     const what = labelOf(kind, present);
     const fields: FieldChange[] = differences(present, {}, kind === 'resource' ? ['config.url'] : ['rawsql']);
-    return { kind: 'remove', what, fields, carryOut: () => this.write({ method: 'DELETE', path: `/${kind}s/${String(present['id'])}` }, what) };
+    return {
+      kind: 'remove',
+      what,
+      fields,
+      carryOut: () => this.write({ method: 'DELETE', path: `/${kind}s/${String(present['id'])}` }, what),
+    };
   }
 
   private list(kind: Kind): Promise<readonly Json[]> {
     const { signal } = this.closing;
     return withRetries({ ...DEFAULT_BACKOFF, ...this.options.backoff }, signal, async () => {
-      const { code, data, message } = readReply(await this.http.exchange({ method: 'GET', path: `/${kind}s`, timeoutMs: TIMEOUT_MS, signal }), this.http.shownUrl);
+      const { code, data, message } = readReply(
+        await this.http.exchange({ method: 'GET', path: `/${kind}s`, timeoutMs: TIMEOUT_MS, signal }),
+        this.http.shownUrl,
+      );
       if (verdictOf(code) !== 'ok') throw new RefusedError(`EMQX does not list its ${kind}s: ${codeText(code, message)}`);
       return data;
     });
@@ -127,12 +151,15 @@ const isOurs = ({ id }: Json, name: string): boolean => [connectorName(name), `$
 /** null: there is none of this id. @throws RefusedError for one that somebody else made */
 function own(all: readonly Json[], wanted: Json, kind: Kind): Json | null {
   const present = all.find(({ id }) => id === wanted['id']) ?? null;
-  if (present !== null && kind === 'resource' && !isMade(present)) throw new RefusedError(`${labelOf(kind, present)} is there and was not made by this command: give another --name, or remove it`);
+  if (present !== null && kind === 'resource' && !isMade(present))
+    throw new RefusedError(`${labelOf(kind, present)} is there and was not made by this command: give another --name, or remove it`);
   return present;
 }
 
 function usesOurs({ actions }: Json, name: string): boolean {
-  return Array.isArray(actions) && (actions as Json[]).some(({ params }) => isOurs({ id: (params as Json | undefined)?.['$resource'] }, name));
+  return (
+    Array.isArray(actions) && (actions as Json[]).some(({ params }) => isOurs({ id: (params as Json | undefined)?.['$resource'] }, name))
+  );
 }
 
 /** An action has its token in its headers: neither the new one nor an older one is shown. */
@@ -143,6 +170,10 @@ function withoutToken({ path, from, to }: FieldChange): FieldChange {
 
 /** EMQX shows more of an action than it was given: its id and its metrics. */
 function shownRule(rule: Json | null): Json | null {
-  const shown = (action: Json): Json => ({ name: action['name'], params: action['params'], fallbacks: ((action['fallbacks'] ?? []) as Json[]).map(shown) });
+  const shown = (action: Json): Json => ({
+    name: action['name'],
+    params: action['params'],
+    fallbacks: ((action['fallbacks'] ?? []) as Json[]).map(shown),
+  });
   return rule === null ? null : { ...rule, actions: ((rule['actions'] ?? []) as Json[]).map(shown) };
 }

@@ -57,5 +57,8 @@ export class Presence {
 /** EMQX 4 would publish to each of the parts, which are other topics. */
 function impossible({ topic }: Delivery): PublishOutcome | null {
   if (!topic.includes(',')) return null;
-  return { result: 'refused', reason: "the topic has a comma, and EMQX 4's REST API takes a comma for the end of a topic; use another topic, or EMQX 5" };
+  return {
+    result: 'refused',
+    reason: "the topic has a comma, and EMQX 4's REST API takes a comma for the end of a topic; use another topic, or EMQX 5",
+  };
 }

@@ -22,11 +22,15 @@ export class SubscriberV4 {
 
   async subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal: AbortSignal): Promise<SubscribeResult> {
     const possible = subscriptions.filter(({ topic }) => !topic.includes(','));
-    const refused = subscriptions.filter(({ topic }) => topic.includes(',')).map((subscription): Refused => ({ subscription, reason: COMMA }));
+    const refused = subscriptions
+      .filter(({ topic }) => topic.includes(','))
+      .map((subscription): Refused => ({ subscription, reason: COMMA }));
     for (const page of pagesOf(possible.map(({ topic, qos }) => ({ topic, qos })))) {
       const codes = await this.codesOf('/mqtt/subscribe_batch', clientid, page, signal);
       if (codes.some((code) => verdictOf(code) === 'no-client')) return { connected: false, refused };
-      refused.push(...page.flatMap((subscription, i) => (verdictOf(codes[i]) === 'refused' ? [{ subscription, reason: codeText(codes[i]) }] : [])));
+      refused.push(
+        ...page.flatMap((subscription, i) => (verdictOf(codes[i]) === 'refused' ? [{ subscription, reason: codeText(codes[i]) }] : [])),
+      );
     }
     return { connected: true, refused };
   }
@@ -48,7 +52,8 @@ export class SubscriberV4 {
     return withRetries(backoff, signal, async () => {
       const { code, data, message } = readReply(await post(path, body, signal), shownUrl);
       if (verdictOf(code) === 'no-client') return page.map(() => code);
-      if (verdictOf(code) !== 'ok' || data.length !== page.length) throw new RetryableError(`EMQX answered ${codeText(code, message)} to ${path}`);
+      if (verdictOf(code) !== 'ok' || data.length !== page.length)
+        throw new RetryableError(`EMQX answered ${codeText(code, message)} to ${path}`);
       const codes = data.map((entry) => entry['code']);
       const failed = codes.find((each) => verdictOf(each) === 'failed');
       if (failed !== undefined) throw new RetryableError(`EMQX answered ${codeText(failed)} to ${path}`);

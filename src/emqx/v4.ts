@@ -68,7 +68,11 @@ export class EmqxV4 implements EmqxApi {
     return this.scope.run(signal, (running) => this.presence.publish(messages, running));
   }
 
-  async subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<'subscribed' | 'not-connected'> {
+  async subscribe(
+    clientid: string,
+    subscriptions: readonly ApiSubscription[],
+    signal?: AbortSignal,
+  ): Promise<'subscribed' | 'not-connected'> {
     const { connected, refused } = await this.subscribeAll(clientid, subscriptions, signal);
     const [first] = refused;
     if (first !== undefined) throw new RefusedError(`EMQX refused the subscription: ${first.reason}`);
@@ -119,5 +123,13 @@ export class EmqxV4 implements EmqxApi {
 }
 
 function encodeV4({ topic, qos, retain, payload, properties }: Delivery): EncodedMessage {
-  return encodedAs({ topic, clientid: PUBLISHER, qos, retain, encoding: 'base64', payload: payload.toString('base64'), properties: propertiesOf(properties) });
+  return encodedAs({
+    topic,
+    clientid: PUBLISHER,
+    qos,
+    retain,
+    encoding: 'base64',
+    payload: payload.toString('base64'),
+    properties: propertiesOf(properties),
+  });
 }

@@ -88,7 +88,8 @@ export function rejected(answer: HttpAnswer, url: string): RetryableError {
     if (status === 401) return new AuthError(`${refused}; compare both with System > API Key in EMQX's dashboard`);
     return new ForbiddenError(`${refused} for ${request ?? 'this request'}; give the key a role, and scopes, that allow it`);
   }
-  if (status === 404) return new NoSuchPathError(`EMQX_URL: ${url} answered 404${request === undefined ? '' : ` to ${request}`}: ${WRONG_BASE}`);
+  if (status === 404)
+    return new NoSuchPathError(`EMQX_URL: ${url} answered 404${request === undefined ? '' : ` to ${request}`}: ${WRONG_BASE}`);
   if (status >= 300 && status < 400) return new RetryableError(`EMQX_URL: ${url} answered ${status}: ${WRONG_BASE}`);
   return new RetryableError(`EMQX answered ${status}: ${reasonOf(answer)}`);
 }

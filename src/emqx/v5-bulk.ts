@@ -38,7 +38,9 @@ export class BulkSubscriber {
     // We can have made none for it.
     if (segmentProblem(clientid) !== null) return 'not-connected';
     for (const page of pagesOf(filters.map((topic) => ({ topic })))) {
-      const result = await withRetries(backoff, signal, async () => readUnsubscribeAnswer(await this.post(clientid, 'unsubscribe', page, signal), shownUrl));
+      const result = await withRetries(backoff, signal, async () =>
+        readUnsubscribeAnswer(await this.post(clientid, 'unsubscribe', page, signal), shownUrl),
+      );
       if (result === 'not-connected') return result;
     }
     return 'unsubscribed';

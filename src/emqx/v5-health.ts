@@ -25,7 +25,10 @@ export async function healthOf({ get, shownUrl }: HealthV5Deps, signal: AbortSig
   }
   // EMQX's own 403 says that it knows the key, which may be one for publishing alone.
   if (client.status === 403 && codeOf(client.body) !== null) {
-    return { ok: true, detail: `EMQX answers; its version, its nodes and clients' sessions are unknown (${why}, GET /clients/{clientid}: 403), and whether the key may publish` };
+    return {
+      ok: true,
+      detail: `EMQX answers; its version, its nodes and clients' sessions are unknown (${why}, GET /clients/{clientid}: 403), and whether the key may publish`,
+    };
   }
   throw rejected(client.status === 403 || client.status === 404 ? nodes : client, shownUrl);
 }

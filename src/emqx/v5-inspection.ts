@@ -41,9 +41,15 @@ export class InspectionV5 implements Inspection {
 
   async clients(): Promise<ClientsView> {
     const all = await this.list(`/clients?limit=${CLIENTS}`);
-    const mounted = all.map((json) => ({ clientid: text(json['clientid']), ...mountpointOf(json) })).find(({ mountpoint }) => mountpoint !== undefined);
+    const mounted = all
+      .map((json) => ({ clientid: text(json['clientid']), ...mountpointOf(json) }))
+      .find(({ mountpoint }) => mountpoint !== undefined);
     const durable = all.filter((json) => json['durable'] === true).length;
-    return { count: all.length, durable, mounted: mounted?.mountpoint === undefined ? null : { clientid: mounted.clientid, mountpoint: mounted.mountpoint } };
+    return {
+      count: all.length,
+      durable,
+      mounted: mounted?.mountpoint === undefined ? null : { clientid: mounted.clientid, mountpoint: mounted.mountpoint },
+    };
   }
 
   private async allRules(): Promise<Json[]> {
@@ -101,7 +107,13 @@ function actionOf(json: Json, connector: InstalledConnector | null, lost: number
 
 function connectorOf(json: Json): InstalledConnector {
   const print = printIn(text(json['description']));
-  const own = { name: text(json['name']), enabled: json['enable'] !== false, url: text(json['url']), poolType: text(json['pool_type']), hasToken: hasToken(json) };
+  const own = {
+    name: text(json['name']),
+    enabled: json['enable'] !== false,
+    url: text(json['url']),
+    poolType: text(json['pool_type']),
+    hasToken: hasToken(json),
+  };
   return { ...own, ...(print !== null && { tokenPrint: print }) };
 }
 

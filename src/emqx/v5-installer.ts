@@ -10,7 +10,13 @@ import { isObject, reasonOf } from './v5-answer';
 const LOOK_MS = 250;
 
 /** No policy's `#` matches what begins with $, and no message is published there: the server answers 202 and does nothing. */
-const CHECK = { event_type: 'session_subscribed', clientid: 'emqx-offline-store-check', username: 'undefined', topic: '$SYS/emqx-offline-store/check', qos: 0 };
+const CHECK = {
+  event_type: 'session_subscribed',
+  clientid: 'emqx-offline-store-check',
+  username: 'undefined',
+  topic: '$SYS/emqx-offline-store/check',
+  qos: 0,
+};
 
 /** EMQX 5.4 and later, and EMQX 6. */
 export class InstallerV5 implements RuleInstaller {
@@ -25,7 +31,8 @@ export class InstallerV5 implements RuleInstaller {
     const changes: Change[] = [];
     for (const piece of piecesOf(wanted)) {
       const present = await this.own(piece.kind, piece.name, wanted.name);
-      if (present === 'foreign') throw new RefusedError(`${label(piece)} is there and was not made by this command: give another --name, or remove it`);
+      if (present === 'foreign')
+        throw new RefusedError(`${label(piece)} is there and was not made by this command: give another --name, or remove it`);
       const fields = piece.differences(present);
       if (fields.length > 0) changes.push(this.put(piece, present, fields));
     }
@@ -40,18 +47,26 @@ export class InstallerV5 implements RuleInstaller {
     const present = await this.own('connector', connector, name);
     if (present === null || present === 'foreign') return changes;
     const removed = new Set(changes.map(({ what }) => what));
-    const users = (await this.resources.actions()).filter((action) => action['connector'] === connector).map(({ name: action }) => `action http:${String(action)}`);
+    const users = (await this.resources.actions())
+      .filter((action) => action['connector'] === connector)
+      .map(({ name: action }) => `action http:${String(action)}`);
     const others = users.filter((user) => !removed.has(user));
     const isSetOfOurs = (user: string): boolean => ruleNames.some((each) => user === `action http:${ruleId(each, name)}`);
     const foreign = others.filter((user) => !isSetOfOurs(user));
-    if (foreign.length > 0) throw new RefusedError(`connector http:${connector} is used by ${foreign.join(', ')}, which this command did not make: remove that first, or give it another connector`);
+    if (foreign.length > 0)
+      throw new RefusedError(
+        `connector http:${connector} is used by ${foreign.join(', ')}, which this command did not make: remove that first, or give it another connector`,
+      );
     return others.length > 0 ? changes : [...changes, this.removal('connector', connector, present)];
   }
 
   async connection({ set, name }: Wanted, waitMs: number): Promise<Connection> {
     const end = performance.now() + waitMs;
     for (;;) {
-      const [connector, action] = [await this.resources.get('connector', connectorName(name)), await this.resources.get('action', ruleId(set, name))];
+      const [connector, action] = [
+        await this.resources.get('connector', connectorName(name)),
+        await this.resources.get('action', ruleId(set, name)),
+      ];
       const troubles = [...troublesOf('connector', connector), ...troublesOf('action', action)];
       if (troubles.length === 0) return { connected: true, detail: 'connected' };
       if (performance.now() >= end) return { connected: false, detail: troubles.join('; ') };
@@ -63,13 +78,20 @@ export class InstallerV5 implements RuleInstaller {
     const id = ruleId(set, name);
     const before = await this.resources.metrics(id);
     const answer = await this.resources.testRule(id, CHECK);
-    if (answer.status === 404) return { outcome: 'unseen', detail: 'this EMQX cannot send one on request (5.7 and later can): subscribe a client, and look at the metrics of the action' };
+    if (answer.status === 404)
+      return {
+        outcome: 'unseen',
+        detail: 'this EMQX cannot send one on request (5.7 and later can): subscribe a client, and look at the metrics of the action',
+      };
     if (answer.status !== 200) return { outcome: 'unseen', detail: `EMQX did not send one: ${reasonOf(answer)}` };
     for (const end = performance.now() + waitMs; ; await sleep(LOOK_MS)) {
       const { success, failed } = await this.resources.metrics(id);
-      if (success > before.success) return { outcome: 'arrived', detail: 'EMQX sent a test event through the rule, and the server accepted it' };
-      if (failed > before.failed) return { outcome: 'refused', detail: 'EMQX sent a test event through the rule, and the server did not accept it' };
-      if (performance.now() >= end) return { outcome: 'unseen', detail: 'EMQX sent a test event through the rule, and has no answer to it yet' };
+      if (success > before.success)
+        return { outcome: 'arrived', detail: 'EMQX sent a test event through the rule, and the server accepted it' };
+      if (failed > before.failed)
+        return { outcome: 'refused', detail: 'EMQX sent a test event through the rule, and the server did not accept it' };
+      if (performance.now() >= end)
+        return { outcome: 'unseen', detail: 'EMQX sent a test event through the rule, and has no answer to it yet' };
     }
   }
 
@@ -83,8 +105,13 @@ export class InstallerV5 implements RuleInstaller {
     const changes: Change[] = [];
     if (isObject(rule)) changes.push(this.removal('rule', id, rule));
     if (!isObject(action)) return changes;
-    const users = (await this.resources.rules()).filter(({ id: other, actions }) => other !== id && Array.isArray(actions) && actions.includes(`http:${id}`));
-    if (users.length > 0) throw new RefusedError(`action http:${id} is used by rule ${users.map((each) => String(each['id'])).join(', ')}, which this command did not make: take the action out of it first`);
+    const users = (await this.resources.rules()).filter(
+      ({ id: other, actions }) => other !== id && Array.isArray(actions) && actions.includes(`http:${id}`),
+    );
+    if (users.length > 0)
+      throw new RefusedError(
+        `action http:${id} is used by rule ${users.map((each) => String(each['id'])).join(', ')}, which this command did not make: take the action out of it first`,
+      );
     return [...changes, this.removal('action', id, action)];
   }
 
@@ -104,7 +131,10 @@ export class InstallerV5 implements RuleInstaller {
         // Read once more: what the operator has changed beside it, while the command waited for an answer, stays.
         else await this.resources.update(kind, name, piece.body((await this.resources.get(kind, name)) ?? present));
         const [wrong] = piece.differences(await this.resources.get(kind, name));
-        if (wrong !== undefined) throw new RefusedError(`EMQX took the ${label(piece)} and has not kept it so: ${wrong.path} is ${wrong.from ?? 'not set'}, and not ${wrong.to ?? 'absent'}`);
+        if (wrong !== undefined)
+          throw new RefusedError(
+            `EMQX took the ${label(piece)} and has not kept it so: ${wrong.path} is ${wrong.from ?? 'not set'}, and not ${wrong.to ?? 'absent'}`,
+          );
       },
     };
   }
@@ -117,7 +147,8 @@ export class InstallerV5 implements RuleInstaller {
       fields: lastSight(kind, present),
       carryOut: async () => {
         await this.resources.remove(kind, name);
-        if ((await this.resources.get(kind, name)) !== null) throw new RefusedError(`EMQX answered that the ${what} is removed, and still has it`);
+        if ((await this.resources.get(kind, name)) !== null)
+          throw new RefusedError(`EMQX answered that the ${what} is removed, and still has it`);
       },
     };
   }

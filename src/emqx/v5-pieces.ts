@@ -18,7 +18,13 @@ export interface Piece {
 /** What the rule cannot work without; everything else is set when the resource is made, and is the operator's from then on. */
 const REQUIRED = {
   connector: ['enable', 'url', 'pool_type', 'ssl.enable'],
-  action: ['enable', 'connector', ...['method', 'path', 'headers.content-type', 'body'].map((key) => `parameters.${key}`), 'resource_opts.query_mode', 'resource_opts.request_ttl'],
+  action: [
+    'enable',
+    'connector',
+    ...['method', 'path', 'headers.content-type', 'body'].map((key) => `parameters.${key}`),
+    'resource_opts.query_mode',
+    'resource_opts.request_ttl',
+  ],
   rule: ['enable', 'sql', 'actions'],
 } satisfies Record<Kind, Paths>;
 

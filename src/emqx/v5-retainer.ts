@@ -63,7 +63,9 @@ export class RetainerV5 implements RetainerApi {
     return this.get(`/mqtt/retainer/messages?page=${page}&limit=${PAGE}`, (json, answer) => {
       const { data, meta } = json;
       if (!Array.isArray(data)) throw this.unusable(answer);
-      const entries = data.filter(isObject).map((entry) => ({ topic: String(entry['topic']), at: Date.parse(String(entry['publish_at'])) }));
+      const entries = data
+        .filter(isObject)
+        .map((entry) => ({ topic: String(entry['topic']), at: Date.parse(String(entry['publish_at'])) }));
       // A time that we can't read could hide that the broker kept what it had.
       if (entries.some(({ at }) => Number.isNaN(at))) throw new RetryableError('EMQX lists a retained message without a time (publish_at)');
       const more = isObject(meta) && typeof meta['hasnext'] === 'boolean' ? meta['hasnext'] : data.length === PAGE;

@@ -18,7 +18,8 @@ export interface SessionsV5Deps {
 type List = 'mqueue_messages' | 'inflight_messages';
 type Page =
   /** `next`: where the following page begins; null: this was the last. */
-  { readonly kind: 'page'; readonly messages: readonly HeldMessage[]; readonly next: string | null } | { readonly kind: 'no-client' | 'unknown' };
+  | { readonly kind: 'page'; readonly messages: readonly HeldMessage[]; readonly next: string | null }
+  | { readonly kind: 'no-client' | 'unknown' };
 
 /** GET /clients/{clientid}, and what EMQX 5.7 and later lists of its session: /mqueue_messages and /inflight_messages. */
 export class SessionsV5 {
@@ -45,7 +46,12 @@ export class SessionsV5 {
   }
 
   /** Adds to `messages` what the list has. */
-  private async readList(clientid: string, list: List, messages: HeldMessage[], signal: AbortSignal): Promise<'read' | 'too-many' | 'no-client' | 'unknown'> {
+  private async readList(
+    clientid: string,
+    list: List,
+    messages: HeldMessage[],
+    signal: AbortSignal,
+  ): Promise<'read' | 'too-many' | 'no-client' | 'unknown'> {
     let position: string | null = null;
     do {
       // One more than MOST_HELD in all: it tells that there are too many.
@@ -102,7 +108,8 @@ export class SessionsV5 {
 
 /** An entry without its id could be any message: no list is better than one that hides something. */
 function heldMessage(entry: unknown): HeldMessage {
-  if (!isObject(entry) || typeof entry['msgid'] !== 'string') throw new RetryableError('EMQX lists a message of a session without its id (msgid)');
+  if (!isObject(entry) || typeof entry['msgid'] !== 'string')
+    throw new RetryableError('EMQX lists a message of a session without its id (msgid)');
   return { id: entry['msgid'], topic: String(entry['topic'] ?? ''), from: String(entry['from_clientid'] ?? '') };
 }
 

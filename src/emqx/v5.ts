@@ -68,7 +68,11 @@ export class EmqxV5 implements EmqxApi {
     return this.scope.run(signal, (running) => this.publisher.publish(messages, running));
   }
 
-  async subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<'subscribed' | 'not-connected'> {
+  async subscribe(
+    clientid: string,
+    subscriptions: readonly ApiSubscription[],
+    signal?: AbortSignal,
+  ): Promise<'subscribed' | 'not-connected'> {
     const entries = subscriptions.map(({ topic, qos }) => ({ topic, qos }));
     if (entries.length === 0) return 'subscribed';
     const one = entries.length === 1;

@@ -16,7 +16,9 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
   'message.publish': publish,
   // The schema asks for a whole message only with this reason; with others there may be none.
   'message.dropped': (body) =>
-    body.reason === 'no_subscribers' ? publish(body as unknown as Schemas['PublishedMessage']) : { type: 'ignored', event: 'message.dropped' },
+    body.reason === 'no_subscribers'
+      ? publish(body as unknown as Schemas['PublishedMessage'])
+      : { type: 'ignored', event: 'message.dropped' },
   'message.delivered': (body) => ({ type: 'delivered', ...delivery(body), qos: body.qos }),
   'message.acked': (body) => ({ type: 'acked', ...delivery(body) }),
   'delivery.dropped': (body): DeliveryDroppedEvent => ({
@@ -25,7 +27,13 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
     qos: given(body.qos) ?? 1,
     reason: given(body.reason) ?? 'unknown',
   }),
-  'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({ type: 'subscribed', clientid, filter: topic, qos: clampQos(qos), at: timestamp }),
+  'session.subscribed': ({ clientid, topic, qos, timestamp }) => ({
+    type: 'subscribed',
+    clientid,
+    filter: topic,
+    qos: clampQos(qos),
+    at: timestamp,
+  }),
   'session.unsubscribed': ({ clientid, topic, timestamp }) => ({ type: 'unsubscribed', clientid, filter: topic, at: timestamp }),
   'client.connected': ({ clientid, node, connected_at, timestamp, mountpoint, clean_start, expiry_interval, rule_set }) => ({
     type: 'connected',
@@ -98,7 +106,13 @@ function payloadOf(body: Schemas['PublishedMessage']): string {
 /** An acknowledgement that is refused costs more than one whose id is wrong: the message would come again until its ttl. */
 function delivery(body: Schemas['DeliveredMessage']): Omit<AckedEvent, 'type'> {
   const { id, topic, clientid, timestamp, publish_received_at } = body;
-  return { id: isMessageId(id) ? id : null, topic, clientid, mark: markOf(userProperties(body.pub_props)), at: firstTime({ timestamp, publish_received_at }) };
+  return {
+    id: isMessageId(id) ? id : null,
+    topic,
+    clientid,
+    mark: markOf(userProperties(body.pub_props)),
+    at: firstTime({ timestamp, publish_received_at }),
+  };
 }
 
 type OptionalTime = Schemas['OptionalEventTime'] | undefined;

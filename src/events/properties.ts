@@ -16,7 +16,8 @@ export function given<T>(value: T | 'undefined' | null | undefined): Exclude<T, 
  */
 export function messageProperties(props: PublishProperties, correlationBase64: string | undefined): MessageProperties {
   const correlationText = props['Correlation-Data'];
-  const correlationData = correlationBase64 ?? (correlationText === undefined ? undefined : Buffer.from(correlationText).toString('base64'));
+  const correlationData =
+    correlationBase64 ?? (correlationText === undefined ? undefined : Buffer.from(correlationText).toString('base64'));
   const payloadFormatIndicator = given(props['Payload-Format-Indicator']);
   const messageExpiryInterval = given(props['Message-Expiry-Interval']);
   const half = isRecord(props['User-Property']) ? null : halfPair(props);
@@ -39,7 +40,9 @@ export function userProperties(props: unknown): UserProperty[] {
   if (Array.isArray(pairs) && (halfPair(props) === null || !isRecord(map))) {
     return pairs.map(asRecord).flatMap(({ key, value }) => (typeof key === 'string' ? { key, value: toText(value) } : []));
   }
-  return Object.entries(asRecord(map)).flatMap(([key, value]) => (Array.isArray(value) ? value : [value]).map((each) => ({ key, value: toText(each) })));
+  return Object.entries(asRecord(map)).flatMap(([key, value]) =>
+    (Array.isArray(value) ? value : [value]).map((each) => ({ key, value: toText(each) })),
+  );
 }
 
 /** Where in User-Property-Pairs a pair lacks its key or its value, as a path; null: nowhere. */

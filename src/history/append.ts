@@ -31,7 +31,14 @@ export async function appendPoints<P>(messages: readonly Message[], writer: Poin
   let bytes = 0;
   const flush = async (): Promise<void> => {
     const points = page;
-    refusals.push(...(await saveOrBisect([...points.keys()], (batch) => writer.write(batch.flatMap((each) => points.get(each) ?? []), batch))));
+    refusals.push(
+      ...(await saveOrBisect([...points.keys()], (batch) =>
+        writer.write(
+          batch.flatMap((each) => points.get(each) ?? []),
+          batch,
+        ),
+      )),
+    );
     [page, bytes] = [new Map(), 0];
   };
   for (const message of messages) {
@@ -79,5 +86,7 @@ export function renderMessage<T, P>(
   }
   if (points.length > 0) return { points, bytes };
   const filters = entries.map(({ filter }) => `"${filter ?? '#'}"`).join(', ');
-  throw new RefusedError(`makes no data point: ${source.isJson ? `the payload has no value for the template of ${filters}` : 'the payload is not JSON'}`);
+  throw new RefusedError(
+    `makes no data point: ${source.isJson ? `the payload has no value for the template of ${filters}` : 'the payload is not JSON'}`,
+  );
 }

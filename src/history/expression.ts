@@ -29,7 +29,8 @@ function compilePath([first, ...keys]: readonly unknown[], at: string): Expressi
 }
 
 function compileStep(key: unknown, at: string): Step {
-  if (typeof key !== 'string') throw new RangeError(`${at}: ${JSON.stringify(key)} is no key; keys are texts, "$0" is all elements of an array, "$1" its first`);
+  if (typeof key !== 'string')
+    throw new RangeError(`${at}: ${JSON.stringify(key)} is no key; keys are texts, "$0" is all elements of an array, "$1" its first`);
   if (key === '$0') return { all: true };
   return /^\$[1-9]\d*$/.test(key) ? { nth: Number(key.slice(1)) } : { key };
 }

@@ -57,7 +57,10 @@ export function parseTemplates<T>(text: string, compile: Compile<T>): Templates<
     if (problem !== null) throw new RangeError(`"${filter}" is no topic filter: it ${problem}`);
     const list = Array.isArray(points) ? points : [points];
     if (list.length === 0) throw new RangeError(`"${filter}": is an empty list`);
-    return list.map((point: unknown, i) => ({ filter, template: compilePoint(point, Array.isArray(points) ? `"${filter}"[${i}]` : `"${filter}"`, compile) }));
+    return list.map((point: unknown, i) => ({
+      filter,
+      template: compilePoint(point, Array.isArray(points) ? `"${filter}"[${i}]` : `"${filter}"`, compile),
+    }));
   });
   if (entries.length === 0) throw new RangeError('has no template: nothing would be stored');
   return new Templates(entries);
@@ -80,13 +83,17 @@ function parseObject(text: string): JsonObject {
   }
   // JSON.parse would keep the last of two templates for the same filter, in silence. What is JSON is YAML, too.
   const twice = parseDocument(text).errors.find(({ code }) => code === 'DUPLICATE_KEY');
-  if (twice !== undefined) throw new RangeError(`line ${twice.linePos?.[0].line}: this key is there already; several templates for one filter are a list: [{...}, {...}]`);
+  if (twice !== undefined)
+    throw new RangeError(
+      `line ${twice.linePos?.[0].line}: this key is there already; several templates for one filter are a list: [{...}, {...}]`,
+    );
   return asObject(json, 'the file');
 }
 
 /** @throws RangeError */
 export function asObject(json: unknown, at: string): JsonObject {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) throw new RangeError(`${at}: is ${nameOf(json)}, not an object {...}`);
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new RangeError(`${at}: is ${nameOf(json)}, not an object {...}`);
   return json as JsonObject;
 }
 

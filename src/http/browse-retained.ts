@@ -27,7 +27,7 @@ export async function browseRetained(store: Pick<HttpServices['store'], 'listRet
   const messages: Message[] = [];
   let bytes = 0;
   let after = query.after;
-  for (let seen = 0; seen < MAX_TOPICS; ) {
+  for (let seen = 0; seen < MAX_TOPICS;) {
     const read = await store.listRetained({ filter, after, limit: Math.min(READ, limit + 1 - messages.length) });
     // A shorter read is not the end: what it began with may have gone meanwhile.
     if (read.length === 0) return { messages, next: null };

@@ -37,7 +37,7 @@ class PageBuilder {
   /** Adds the topic's messages. @returns false when the page is full and there is at least one more. */
   async add(topic: string, after: string): Promise<boolean> {
     const { limit, now } = this.query;
-    for (let [from, size] = [after, FIRST_READ]; ; ) {
+    for (let [from, size] = [after, FIRST_READ]; ;) {
       // One more than needed: whether there is a next page is known without asking again.
       const count = Math.min(size, limit + 1 - this.messages.length);
       const read = await this.store.listMessages({ topic, after: from, limit: count, now });
@@ -69,7 +69,7 @@ export async function browseFilter(store: Readable, filter: string, query: Brows
   let topic = query.after?.topic ?? '';
   const begun = query.after?.id ?? null;
   if (begun !== null && !(await builder.add(topic, begun))) return builder.page(true);
-  for (let seen = 0; seen < MAX_TOPICS; ) {
+  for (let seen = 0; seen < MAX_TOPICS;) {
     const topics = await store.listTopics({ filter, after: topic, limit: TOPICS });
     for (topic of topics) if (!(await builder.add(topic, ''))) return builder.page(true);
     if (topics.length < TOPICS) return builder.page(false);
@@ -81,7 +81,7 @@ export async function browseFilter(store: Readable, filter: string, query: Brows
 /** Removes every message whose topic matches, in pages. @returns how many there were. */
 export async function purge(store: Purgeable, filter: string, tombstoneUntil: number): Promise<number> {
   let removed = 0;
-  for (let topic = ''; ; ) {
+  for (let topic = ''; ;) {
     const topics = await store.listTopics({ filter, after: topic, limit: TOPICS });
     for (topic of topics) removed += await purgeTopic(store, topic, tombstoneUntil);
     if (topics.length < TOPICS) return removed;
@@ -90,7 +90,7 @@ export async function purge(store: Purgeable, filter: string, tombstoneUntil: nu
 
 async function purgeTopic(store: Purgeable, topic: string, tombstoneUntil: number): Promise<number> {
   let removed = 0;
-  for (let [after, size] = ['', FIRST_READ]; ; ) {
+  for (let [after, size] = ['', FIRST_READ]; ;) {
     // At time 0 nothing has expired: what has, but is still there, goes too.
     const messages = await store.listMessages({ topic, after, limit: size, now: 0 });
     const last = messages.at(-1);

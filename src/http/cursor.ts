@@ -30,7 +30,8 @@ export function encodeText(text: string): string {
 /** @throws Problem 400 */
 export function decodeText(cursor: string): string {
   const text = Buffer.from(cursor, 'base64url').toString('utf8');
-  if (encodeText(text) !== cursor || stringProblem(text) !== null) throw validationProblem([{ path: 'after', message: 'must be the next of the page before' }]);
+  if (encodeText(text) !== cursor || stringProblem(text) !== null)
+    throw validationProblem([{ path: 'after', message: 'must be the next of the page before' }]);
   return text;
 }
 

@@ -9,7 +9,14 @@ export interface HttpServices {
   readonly ingest: Pick<Ingest, 'accept'>;
   readonly store: Pick<
     Store,
-    'getMessage' | 'listTopics' | 'listMessages' | 'removeMessages' | 'getClientState' | 'listSubscriptions' | 'listPositions' | 'listRetained'
+    | 'getMessage'
+    | 'listTopics'
+    | 'listMessages'
+    | 'removeMessages'
+    | 'getClientState'
+    | 'listSubscriptions'
+    | 'listPositions'
+    | 'listRetained'
   >;
   readonly clients: Pick<ClientDesk, 'assign' | 'withdraw' | 'delivery'>;
   readonly deliveries: Deliveries;

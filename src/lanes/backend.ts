@@ -6,7 +6,20 @@ import type { JobSource } from './source';
 import type { SharedState } from './state';
 
 /** What the rest of the server uses of BullMQ's queues, whichever database they are on. */
-export type JobQueue = Pick<Queue, 'name' | 'add' | 'addBulk' | 'getJob' | 'getJobs' | 'getRanges' | 'getJobCounts' | 'setGlobalConcurrency' | 'removeGlobalConcurrency' | 'remove' | 'close'>;
+export type JobQueue = Pick<
+  Queue,
+  | 'name'
+  | 'add'
+  | 'addBulk'
+  | 'getJob'
+  | 'getJobs'
+  | 'getRanges'
+  | 'getJobCounts'
+  | 'setGlobalConcurrency'
+  | 'removeGlobalConcurrency'
+  | 'remove'
+  | 'close'
+>;
 
 /** Few lanes make large batches: one write to the store for all that waits. A lane's consumer has two batches at work when it is behind. */
 export const LANES: LaneCounts = { messages: 1, clients: 2 };

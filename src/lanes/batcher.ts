@@ -36,7 +36,8 @@ export class Budget {
    */
   take(items: number, bytes: number): void {
     const { items: held, bytes: waiting } = this.used;
-    if (held > 0 && (held >= this.most.items || waiting + bytes > this.most.bytes)) throw new OverloadedError('too many events are waiting for the queue');
+    if (held > 0 && (held >= this.most.items || waiting + bytes > this.most.bytes))
+      throw new OverloadedError('too many events are waiting for the queue');
     this.used = { items: held + items, bytes: waiting + bytes };
   }
 

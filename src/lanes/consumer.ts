@@ -152,7 +152,8 @@ export class Consumer<J extends LaneJob> {
     // About as many as there were the last time: each that is asked for in vain costs the queue as much as one that is there.
     let asked = Math.max(1, this.tookBefore - 1);
     let [events, bytes] = [0, 0];
-    const count = ({ job: { data } }: Taken) => [events, bytes] = [events + countOf(data as J['data']), bytes + ((data as { bytes?: number }).bytes ?? 0)];
+    const count = ({ job: { data } }: Taken) =>
+      ([events, bytes] = [events + countOf(data as J['data']), bytes + ((data as { bytes?: number }).bytes ?? 0)]);
     count(first);
     while (events < maxEvents && bytes < maxBytes && !this.isStopping) {
       const room = Math.min((maxEvents - events) / (events / taken.length), (maxBytes - bytes) / (bytes / taken.length || 1));
@@ -243,7 +244,9 @@ export class Consumer<J extends LaneJob> {
     const inHand = [...this.inHand].flat();
     if (inHand.length === 0) return;
     // What is lost is done by another process, too: twice has the effect of once.
-    await Promise.all([this.source.renew(inHand), this.options.ownership?.renew()]).catch((error: unknown) => this.options.onRetry(this.source.name, asError(error), 1));
+    await Promise.all([this.source.renew(inHand), this.options.ownership?.renew()]).catch((error: unknown) =>
+      this.options.onRetry(this.source.name, asError(error), 1),
+    );
   }
 
   private async pause(ms: number): Promise<void> {

@@ -13,7 +13,8 @@ export class EmbeddedState implements SharedState {
   private readonly leases: ExpiringTable;
 
   constructor(private readonly environment: Environment) {
-    const expiring = (name: string) => new ExpiringTable(environment.longTable(`state-${name}`), environment.longTable(`state-${name}-expiry`));
+    const expiring = (name: string) =>
+      new ExpiringTable(environment.longTable(`state-${name}`), environment.longTable(`state-${name}-expiry`));
     [this.values, this.records, this.leases] = [expiring('values'), expiring('records'), expiring('leases')];
   }
 
@@ -58,18 +59,22 @@ export class EmbeddedState implements SharedState {
 
   async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
     const now = Date.now();
-    return new Map(keys.flatMap((key) => {
-      const held = this.values.get(Buffer.from(key), now);
-      return held === undefined ? [] : [[key, held.toString()]];
-    }));
+    return new Map(
+      keys.flatMap((key) => {
+        const held = this.values.get(Buffer.from(key), now);
+        return held === undefined ? [] : [[key, held.toString()]];
+      }),
+    );
   }
 
   async load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>> {
     const now = Date.now();
-    return new Map(keys.flatMap((key) => {
-      const held = this.records.get(Buffer.from(key), now);
-      return held === undefined ? [] : [[key, { version: readNumber(held), value: held.toString('utf8', NUMBER_BYTES) }]];
-    }));
+    return new Map(
+      keys.flatMap((key) => {
+        const held = this.records.get(Buffer.from(key), now);
+        return held === undefined ? [] : [[key, { version: readNumber(held), value: held.toString('utf8', NUMBER_BYTES) }]];
+      }),
+    );
   }
 
   async save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>> {

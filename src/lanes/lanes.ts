@@ -46,7 +46,14 @@ export class Lanes {
     this.histories = sinks.map((sink) => backend.queue(historyLane(sink)));
     this.queues = new Map(this.all().map((queue) => [queue.name, queue]));
     const flush = (items: Item[]) => this.flush(items);
-    this.incoming = new Batcher({ flush, maxItems: MAX_ADD_ITEMS, maxBytes: MAX_ADD_BYTES, budget, patienceMs: PATIENCE_MS, late: tooLate });
+    this.incoming = new Batcher({
+      flush,
+      maxItems: MAX_ADD_ITEMS,
+      maxBytes: MAX_ADD_BYTES,
+      budget,
+      patienceMs: PATIENCE_MS,
+      late: tooLate,
+    });
   }
 
   /**
@@ -62,7 +69,11 @@ export class Lanes {
 
   /** All of them or none is taken. A delivery starts when all that was accepted before it, in every lane that its filter can match, is in the store (promise 4). */
   async put(items: readonly Item[]): Promise<void> {
-    if (items.length > 0) await this.incoming.add(items, items.reduce((sum, item) => sum + sizeOf(item), 0));
+    if (items.length > 0)
+      await this.incoming.add(
+        items,
+        items.reduce((sum, item) => sum + sizeOf(item), 0),
+      );
   }
 
   /** What mailboxes tell each other. */
@@ -123,7 +134,12 @@ export class Lanes {
 
   /** The writes first: deliveries are behind the writes that came with them. */
   private async flush(items: readonly Item[]): Promise<void> {
-    await this.add(writeJobs(items.flatMap((item) => ('write' in item ? [item.write] : [])), this.laneCounts));
+    await this.add(
+      writeJobs(
+        items.flatMap((item) => ('write' in item ? [item.write] : [])),
+        this.laneCounts,
+      ),
+    );
     await this.mail(items.flatMap((item) => ('mail' in item ? [item.mail] : [])));
   }
 
@@ -178,7 +194,9 @@ function writeJobs(events: readonly MessageEvent[], counts: LaneCounts): NewJob[
 function mailJobs(events: readonly MailEvent[], counts: LaneCounts): NewJob[] {
   const byLane = groupBy(events, ({ to }) => clientLane(laneOf(to, counts.clients)));
   return [...byLane].flatMap(([lane, own]) => {
-    const parts = Array.from({ length: Math.ceil(own.length / MAX_MAIL_EVENTS) }, (_, i) => own.slice(i * MAX_MAIL_EVENTS, (i + 1) * MAX_MAIL_EVENTS));
+    const parts = Array.from({ length: Math.ceil(own.length / MAX_MAIL_EVENTS) }, (_, i) =>
+      own.slice(i * MAX_MAIL_EVENTS, (i + 1) * MAX_MAIL_EVENTS),
+    );
     return parts.map((part) => ({ lane, name: 'mail' satisfies MailJob['name'], data: { events: part } satisfies MailJob['data'] }));
   });
 }
@@ -209,7 +227,11 @@ function fill(jobs: NewJob[], fillings: Map<number, Filling>, lane: number, even
 }
 
 const writeJob = (lane: number, filling: Filling): NewJob => ({ lane: messageLane(lane), name: 'events', data: filling });
-const historyJob = (lane: string, messages: readonly Message[]): NewJob => ({ lane, name: 'history', data: { events: messages.map(toWire) } });
+const historyJob = (lane: string, messages: readonly Message[]): NewJob => ({
+  lane,
+  name: 'history',
+  data: { events: messages.map(toWire) },
+});
 
 function topicOf(event: MessageEvent): string {
   return event.kind === 'publish' ? event.message.topic : event.topic;
@@ -219,7 +241,8 @@ function topicOf(event: MessageEvent): string {
 function sizeOf(item: Item): number {
   if ('write' in item && item.write.kind === 'publish') return OVERHEAD_BYTES + item.write.message.payload.length;
   // An operator may assign thousands of subscriptions.
-  if ('mail' in item && item.mail.kind === 'change' && item.mail.change.kind === 'assigned') return OVERHEAD_BYTES * (1 + item.mail.change.subscriptions.length);
+  if ('mail' in item && item.mail.kind === 'change' && item.mail.change.kind === 'assigned')
+    return OVERHEAD_BYTES * (1 + item.mail.change.subscriptions.length);
   return OVERHEAD_BYTES;
 }
 

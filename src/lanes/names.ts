@@ -8,7 +8,8 @@ export interface LaneCounts {
 
 export const messageLane = (lane: number): string => `messages-${lane}`;
 /** `sink` is the history's name: its lane is the same wherever it stands in HISTORY_URLS. */
-export const historyLane = (sink: string): string => `history-${/^\w*/.exec(sink)?.[0] ?? ''}-${createHash('sha256').update(sink).digest('hex').slice(0, 8)}`;
+export const historyLane = (sink: string): string =>
+  `history-${/^\w*/.exec(sink)?.[0] ?? ''}-${createHash('sha256').update(sink).digest('hex').slice(0, 8)}`;
 export const clientLane = (lane: number): string => `clients-${lane}`;
 
 /** FNV-1a over UTF-16 units: the same topic or client id is always in the same lane, in every process. */

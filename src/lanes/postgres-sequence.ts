@@ -9,11 +9,22 @@ export class PostgresSequence implements Sequence {
   async progress(lanes: readonly string[]): Promise<ReadonlyMap<string, LaneProgress>> {
     if (lanes.length === 0) return new Map();
     try {
-      const { rows } = await this.pool.query<{ lane: string; tail: string; waiting: string | null; active: string | null }>(PROGRESS, [lanes]);
-      return new Map(rows.map(({ lane, tail, waiting, active }) => {
-        const left = [waiting, active].filter((number) => number !== null).map(Number);
-        return [lane, { tail: Number(tail), oldest: left.length === 0 ? null : Math.min(...left), waiting: waiting === null ? null : Number(waiting) }];
-      }));
+      const { rows } = await this.pool.query<{ lane: string; tail: string; waiting: string | null; active: string | null }>(PROGRESS, [
+        lanes,
+      ]);
+      return new Map(
+        rows.map(({ lane, tail, waiting, active }) => {
+          const left = [waiting, active].filter((number) => number !== null).map(Number);
+          return [
+            lane,
+            {
+              tail: Number(tail),
+              oldest: left.length === 0 ? null : Math.min(...left),
+              waiting: waiting === null ? null : Number(waiting),
+            },
+          ];
+        }),
+      );
     } catch (error) {
       throw new RetryableError(`the queue's database: ${errorText(error)}`);
     }

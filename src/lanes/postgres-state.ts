@@ -69,7 +69,12 @@ export class PostgresState implements SharedState {
     if (records.length === 0) return new Set();
     const now = Date.now();
     const column = <T>(of: (record: SavedRecord) => T): T[] => records.map(of);
-    const values = [column(({ key }) => key), column(({ value }) => value), column(({ version }) => version), column(({ before }) => before)];
+    const values = [
+      column(({ key }) => key),
+      column(({ value }) => value),
+      column(({ version }) => version),
+      column(({ before }) => before),
+    ];
     const { rows } = await this.query<{ key: string }>(SAVE, [...values, column(({ ttlMs }) => now + ttlMs), now]);
     const saved = new Set(rows.map(({ key }) => key));
     return new Set(records.map(({ key }) => key).filter((key) => !saved.has(key)));
@@ -103,7 +108,10 @@ export class PostgresState implements SharedState {
   }
 
   private async holders(names: readonly string[]): Promise<Map<string, string>> {
-    const { rows } = await this.query<{ msgid: string; owner: string }>(`SELECT msgid, owner FROM offline_queue.delivery_lease WHERE msgid = ANY($1::text[])`, [names]);
+    const { rows } = await this.query<{ msgid: string; owner: string }>(
+      `SELECT msgid, owner FROM offline_queue.delivery_lease WHERE msgid = ANY($1::text[])`,
+      [names],
+    );
     return new Map(rows.map(({ msgid, owner }) => [msgid, owner]));
   }
 

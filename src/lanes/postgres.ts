@@ -1,13 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  createPostgresBackend,
-  Queue,
-  runMigrations,
-  Worker,
-  type PostgresConnectionOptions,
-  type PostgresQueueBackend,
-} from 'bullmq';
+import { createPostgresBackend, Queue, runMigrations, Worker, type PostgresConnectionOptions, type PostgresQueueBackend } from 'bullmq';
 import { Client, Pool, type ClientConfig } from 'pg';
 import type { EventEmitter } from 'node:events';
 import { RetryableError } from '../base/errors';
@@ -159,8 +152,13 @@ export class PostgresQueue implements QueueBackend {
   }
 
   async weaknesses(): Promise<Weakness[]> {
-    const { rows } = await this.pool.query<{ name: string }>(`SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'`);
-    return rows.map(({ name }) => ({ text: `${name} is off: what was confirmed in the last moment is lost when its machine dies`, remedy: `set ${name} to on` }));
+    const { rows } = await this.pool.query<{ name: string }>(
+      `SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'`,
+    );
+    return rows.map(({ name }) => ({
+      text: `${name} is off: what was confirmed in the last moment is lost when its machine dies`,
+      remedy: `set ${name} to on`,
+    }));
   }
 
   async close(): Promise<void> {

@@ -38,10 +38,12 @@ export class RedisSequence implements Sequence {
     const answer = (await this.redis.eval(PROGRESS, keys.length, ...keys, LOOKED_AT).catch((error: unknown) => {
       throw new RetryableError(`the queue's Redis: ${errorText(error)}`);
     })) as number[];
-    return new Map(lanes.map((lane, i) => {
-      const [tail = 0, active = -1, waiting = -1] = answer.slice(3 * i, 3 * i + 3);
-      const left = [active, waiting].filter((number) => number >= 0);
-      return [lane, { tail, oldest: left.length === 0 ? null : Math.min(...left), waiting: waiting < 0 ? null : waiting }];
-    }));
+    return new Map(
+      lanes.map((lane, i) => {
+        const [tail = 0, active = -1, waiting = -1] = answer.slice(3 * i, 3 * i + 3);
+        const left = [active, waiting].filter((number) => number >= 0);
+        return [lane, { tail, oldest: left.length === 0 ? null : Math.min(...left), waiting: waiting < 0 ? null : waiting }];
+      }),
+    );
   }
 }

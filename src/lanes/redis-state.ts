@@ -43,10 +43,12 @@ export class RedisState implements SharedState {
 
   async load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>> {
     const found = await this.getAll(keys.map(recordKey));
-    return new Map(keys.flatMap((key) => {
-      const held = found.get(recordKey(key));
-      return held === undefined ? [] : [[key, recordOf(held)]];
-    }));
+    return new Map(
+      keys.flatMap((key) => {
+        const held = found.get(recordKey(key));
+        return held === undefined ? [] : [[key, recordOf(held)]];
+      }),
+    );
   }
 
   async save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>> {
@@ -64,7 +66,9 @@ export class RedisState implements SharedState {
   async lease(claims: readonly Claim[], ttlMs: number): Promise<readonly Leased[]> {
     if (claims.length === 0) return [];
     const keys = claims.map(({ name }) => this.leaseKey(name));
-    const answers = (await this.try(() => this.redis.eval(LEASE, keys.length, ...keys, ttlMs, ...claims.map(({ owner }) => owner)))) as number[];
+    const answers = (await this.try(() =>
+      this.redis.eval(LEASE, keys.length, ...keys, ttlMs, ...claims.map(({ owner }) => owner)),
+    )) as number[];
     return answers.map((answer) => LEASED[answer] ?? 'held');
   }
 

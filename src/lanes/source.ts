@@ -1,7 +1,10 @@
 import type { IQueueBackend, Job, Worker } from 'bullmq';
 
 /** What is used of a worker, whichever database it is on. */
-type TakingWorker = Pick<Worker, 'id' | 'name' | 'waitUntilReady' | 'startStalledCheckTimer' | 'getNextJob' | 'extendJobLocks' | 'pause' | 'close'> & {
+type TakingWorker = Pick<
+  Worker,
+  'id' | 'name' | 'waitUntilReady' | 'startStalledCheckTimer' | 'getNextJob' | 'extendJobLocks' | 'pause' | 'close'
+> & {
   getBackend(): Pick<IQueueBackend, 'disconnectBlocking'>;
 };
 
@@ -65,7 +68,11 @@ export class JobSource {
 
   /** Keeps the jobs for this process; must be called more often than LOCK_MS. @returns the ids of those that are lost: another process may work on them. */
   async renew(taken: readonly Taken[]): Promise<string[]> {
-    return this.worker.extendJobLocks(taken.map(({ job }) => job.id ?? ''), taken.map(({ token }) => token), LOCK_MS);
+    return this.worker.extendJobLocks(
+      taken.map(({ job }) => job.id ?? ''),
+      taken.map(({ token }) => token),
+      LOCK_MS,
+    );
   }
 
   /** No more jobs: a `next` that waits gives up. Jobs in hand can still be completed or given back. */

@@ -14,7 +14,12 @@ const SETTLED_MS = 30_000;
 const FORGOTTEN_MS = 1;
 /** Whoever posted has waited for the queue already, and EMQX gives up after 10 s. ms. */
 const FORGET_WITHIN_MS = 500;
-const BATCH = { maxItems: 2_048, maxBytes: Infinity, patienceMs: 8_500, late: () => new UnavailableError("the queue's database has not taken an acknowledgement in time") };
+const BATCH = {
+  maxItems: 2_048,
+  maxBytes: Infinity,
+  patienceMs: 8_500,
+  late: () => new UnavailableError("the queue's database has not taken an acknowledgement in time"),
+};
 /** A client id may have 65,535 bytes. */
 const LONG = 64;
 
@@ -63,7 +68,10 @@ export class AcceptedAcks {
 
   /** The store shows their effect now. */
   async settled(acks: readonly Ack[]): Promise<void> {
-    await this.share(acks.map(({ id, reader }) => keyOf(id, reader)), SETTLED_MS);
+    await this.share(
+      acks.map(({ id, reader }) => keyOf(id, reader)),
+      SETTLED_MS,
+    );
   }
 
   /** Whether this process has it. */
@@ -81,7 +89,11 @@ export class AcceptedAcks {
   }
 
   private async share(keys: readonly string[], ttlMs: number): Promise<void> {
-    if (keys.length > 0) await this.state?.setAll(keys.map((key) => ({ key: sharedKey(key), value: '' })), ttlMs);
+    if (keys.length > 0)
+      await this.state?.setAll(
+        keys.map((key) => ({ key: sharedKey(key), value: '' })),
+        ttlMs,
+      );
   }
 }
 

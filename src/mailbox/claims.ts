@@ -35,7 +35,11 @@ export class Claims {
   }
 
   async giveUpOnce(mailbox: string, subscribedAt: number, ids: readonly string[]): Promise<void> {
-    if (ids.length > 0) await this.state.release(ids.map((id) => onceName(mailbox, subscribedAt, id)), mailbox);
+    if (ids.length > 0)
+      await this.state.release(
+        ids.map((id) => onceName(mailbox, subscribedAt, id)),
+        mailbox,
+      );
   }
 
   /** Whether the consumer's refusal of a message is told for the first time in a day. */
@@ -46,10 +50,17 @@ export class Claims {
 
   async giveUp(mailbox: string, ids: readonly string[]): Promise<void> {
     if (ids.length === 0) return;
-    await this.state.release([...ids.map((id) => nameOf(mailbox, 'queue', id)), ...ids.map((id) => nameOf(mailbox, 'pubsub', id))], mailbox);
+    await this.state.release(
+      [...ids.map((id) => nameOf(mailbox, 'queue', id)), ...ids.map((id) => nameOf(mailbox, 'pubsub', id))],
+      mailbox,
+    );
   }
 
-  private async named<T extends { mailbox: string; ids: readonly string[] }>(all: readonly T[], name: (of: T, id: string) => string, ttlMs: number): Promise<Map<string, Leased>[]> {
+  private async named<T extends { mailbox: string; ids: readonly string[] }>(
+    all: readonly T[],
+    name: (of: T, id: string) => string,
+    ttlMs: number,
+  ): Promise<Map<string, Leased>[]> {
     const claims = all.flatMap((each) => each.ids.map((id): Claim => ({ name: name(each, id), owner: each.mailbox })));
     const leased = claims.length === 0 ? [] : await this.state.lease(claims, ttlMs);
     let next = 0;

@@ -6,7 +6,7 @@ const INBOX = '$offline';
 export function matches(filter: string, topic: string): boolean {
   if (topic.startsWith('$') && (filter.startsWith('+') || filter.startsWith('#'))) return false;
   // Every event is matched with every policy: level by level in place, without an array of levels.
-  for (let [f, t] = [0, 0]; ; ) {
+  for (let [f, t] = [0, 0]; ;) {
     if (filter[f] === '#') return true;
     const filterEnd = endOfLevel(filter, f);
     const topicEnd = endOfLevel(topic, t);

@@ -23,7 +23,10 @@ export function stringProblem(text: string): string | null {
 
 /** @returns what is wrong with the text as a topic to publish to, or null. */
 export function topicProblem(topic: string): string | null {
-  return stringProblem(topic) ?? (/[+#]/.test(topic) ? 'must not contain the wildcards + and #: nothing can be published to a topic filter' : null);
+  return (
+    stringProblem(topic) ??
+    (/[+#]/.test(topic) ? 'must not contain the wildcards + and #: nothing can be published to a topic filter' : null)
+  );
 }
 
 /** @returns what is wrong with the text as a topic filter to subscribe to (`$share/...` included), or null. */

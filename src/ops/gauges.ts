@@ -4,7 +4,9 @@ import { within } from '../base/deadline';
 
 /** What is asked for at each scrape. A rejection makes the gauge NaN, or leaves it out: a queue that is away must not take the other metrics with it. */
 export interface GaugeSources {
-  readonly lanes: () => Promise<readonly { readonly name: string; readonly waiting: number; readonly active: number; readonly delayed: number }[]>;
+  readonly lanes: () => Promise<
+    readonly { readonly name: string; readonly waiting: number; readonly active: number; readonly delayed: number }[]
+  >;
   readonly deadLetters: () => Promise<number>;
   /** Events that wait in memory for the queue, and their bytes. */
   readonly waiting: () => { readonly items: number; readonly bytes: number };
@@ -34,7 +36,12 @@ export function registerGauges(registry: Registry, sources: GaugeSources): void 
   gauge('dead_letters', 'Dead letters that are kept', [], async (own) => own.set(await sources.deadLetters()));
   gauge('ingest_waiting_events', 'Events that wait in memory for the queue', [], async (own) => own.set(sources.waiting().items));
   gauge('ingest_waiting_bytes', 'About what these take', [], async (own) => own.set(sources.waiting().bytes));
-  gauge('anonymous_memory_bytes', 'Memory that the kernel cannot take back, on Linux: process_resident_memory_bytes has pages of the embedded database, too', [], async (own) => own.set(await anonymousMemory()));
+  gauge(
+    'anonymous_memory_bytes',
+    'Memory that the kernel cannot take back, on Linux: process_resident_memory_bytes has pages of the embedded database, too',
+    [],
+    async (own) => own.set(await anonymousMemory()),
+  );
 }
 
 /** bytes; NaN where the kernel does not tell. */

@@ -54,7 +54,11 @@ export class Maintenance {
       ['messages that everybody has read', () => this.purgeRead()],
       ['messages beyond maxStored', () => trimmer.sweep()],
       ['old subscriptions', () => this.repeat(() => store.purgeSubscriptions(unseen, CHUNK))],
-      ['old client states', () => this.repeat(() => store.purgeClientStates({ disconnected: unseen, connected: Math.min(unseen, now() - CONNECTED_MS) }, CHUNK))],
+      [
+        'old client states',
+        () =>
+          this.repeat(() => store.purgeClientStates({ disconnected: unseen, connected: Math.min(unseen, now() - CONNECTED_MS) }, CHUNK)),
+      ],
       ['old read positions', () => this.repeat(() => store.purgePositions(unseen, CHUNK))],
       ['shared state', () => this.repeat(async () => ({ more: await state.purge(CHUNK) }))],
       ['dead letters', async () => metrics.deadLettersDiscarded.inc(await letters.purge(now()))],
@@ -78,7 +82,7 @@ export class Maintenance {
 
   private async purgeRead(): Promise<void> {
     const start = performance.now();
-    for (let more = true; more && !this.stopped && performance.now() < start + READ_MS; ) {
+    for (let more = true; more && !this.stopped && performance.now() < start + READ_MS;) {
       const purged = await this.deps.readPurger.run(() => this.stopped);
       this.deps.metrics.messagesRemoved.inc(purged.removed);
       ({ more } = purged);

@@ -40,10 +40,14 @@ interface LeftBehind {
 export function checkMove(from: string | undefined, to: string | undefined): ServiceUrl {
   if (from === undefined || to === undefined) {
     const [missing, given] = from === undefined ? ['--from', '--to'] : ['--to', '--from'];
-    throw new SettingError(missing, `is missing, while ${given} is given: a move needs both, such as --from embedded: --to postgres://user:password@host/database`);
+    throw new SettingError(
+      missing,
+      `is missing, while ${given} is given: a move needs both, such as --from embedded: --to postgres://user:password@host/database`,
+    );
   }
   const [source, target] = [parseStoreUrl('--from', from), parseStoreUrl('--to', to)];
-  if (source.scheme !== 'embedded') throw new SettingError('--from', `must be embedded:, not ${source.scheme}:// (only the embedded store can be moved)`);
+  if (source.scheme !== 'embedded')
+    throw new SettingError('--from', `must be embedded:, not ${source.scheme}:// (only the embedded store can be moved)`);
   if (target.scheme === 'embedded') throw new SettingError('--to', 'is the same as --from: name another store');
   return target;
 }
@@ -72,7 +76,9 @@ async function move(environment: Environment, { to, statements, dryRun, now, onP
     return await copyAll(source, target, { now, onProgress });
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error;
-    throw new RetryableError(`--to: ${errorText(error)}; when that is over, give the same command again: it completes what was begun`, { cause: error });
+    throw new RetryableError(`--to: ${errorText(error)}; when that is over, give the same command again: it completes what was begun`, {
+      cause: error,
+    });
   } finally {
     await target.close();
   }

@@ -28,15 +28,28 @@ export function moveLines({ moved, jobs, deadLetters }: MoveReport, { dataDir, t
     `${title} from ${dataDir} to ${to} (${past}):`,
     ...KINDS.map((kind) => `  ${kind}: ${counts[kind]}`),
     ...(expired > 0 ? [`left out, as they have expired: ${expired} messages`] : []),
-    ...(refused > 0 ? [`refused by the new store: ${refused}${refused > refusals.length ? `, the first ${refusals.length} of them` : ''}`] : []),
+    ...(refused > 0
+      ? [`refused by the new store: ${refused}${refused > refusals.length ? `, the first ${refusals.length} of them` : ''}`]
+      : []),
     ...refusals.map(({ id, reason }) => `  ${id}: ${reason}`),
-    ...(deadLetters > 0 ? [`dead letters that stay in ${dataDir}, with the queue: ${deadLetters}; GET /v1/dead-letters/export has them while QUEUE_URL is embedded:`] : []),
-    ...(jobs > 0 ? [`jobs that wait in the queue of ${dataDir}: ${jobs}; ${dryRun ? 'without --force nothing is moved while there are any' : 'keep QUEUE_URL and DATA_DIR as they are until they are done'}`] : []),
+    ...(deadLetters > 0
+      ? [
+          `dead letters that stay in ${dataDir}, with the queue: ${deadLetters}; GET /v1/dead-letters/export has them while QUEUE_URL is embedded:`,
+        ]
+      : []),
+    ...(jobs > 0
+      ? [
+          `jobs that wait in the queue of ${dataDir}: ${jobs}; ${dryRun ? 'without --force nothing is moved while there are any' : 'keep QUEUE_URL and DATA_DIR as they are until they are done'}`,
+        ]
+      : []),
     ...(dryRun ? [] : next(to, queue)),
   ];
 }
 
 function next(to: ServiceUrl, queue: ServiceUrl): string[] {
   const stays = queue.scheme === 'embedded' ? 'may stay embedded:, or move, too, when all lanes in /v1/stats are empty' : 'stays as it is';
-  return [`now set STORE_URL=${to} (with its password) and start the server; QUEUE_URL ${stays}`, 'once the server has worked on the new store, do not move again: what it has removed there would be back'];
+  return [
+    `now set STORE_URL=${to} (with its password) and start the server; QUEUE_URL ${stays}`,
+    'once the server has worked on the new store, do not move again: what it has removed there would be back',
+  ];
 }

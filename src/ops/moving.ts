@@ -46,7 +46,13 @@ export async function copyAll(source: EmbeddedStore, target: Store | null, optio
 }
 
 class Copy {
-  private readonly counts: Record<Kind, number> = { 'retained messages': 0, 'client states': 0, subscriptions: 0, 'read positions': 0, messages: 0 };
+  private readonly counts: Record<Kind, number> = {
+    'retained messages': 0,
+    'client states': 0,
+    subscriptions: 0,
+    'read positions': 0,
+    messages: 0,
+  };
   /** Messages that were found, expired ones left out. */
   private found = 0;
   private expiredRetained = 0;
@@ -62,14 +68,41 @@ class Copy {
   async run(all: Export): Promise<void> {
     const { target } = this;
     const retained = this.living(itemsOf((after) => all.retained(after, BATCH_ITEMS)));
-    await this.put('retained messages', retained, (batch) => target?.putRetained(batch), ({ id }) => id, sizeOf);
+    await this.put(
+      'retained messages',
+      retained,
+      (batch) => target?.putRetained(batch),
+      ({ id }) => id,
+      sizeOf,
+    );
     const states = itemsOf((after) => all.clientStates(after, BATCH_ITEMS));
-    await this.put('client states', states, (batch) => target?.saveClientStates(batch), ({ clientid }) => clientid);
+    await this.put(
+      'client states',
+      states,
+      (batch) => target?.saveClientStates(batch),
+      ({ clientid }) => clientid,
+    );
     const subscriptions = itemsOf((after) => all.subscriptions(after, BATCH_ITEMS));
-    await this.put('subscriptions', subscriptions, (batch) => target?.putSubscriptions(batch), ({ clientid, topic }) => `${clientid} ${topic}`);
+    await this.put(
+      'subscriptions',
+      subscriptions,
+      (batch) => target?.putSubscriptions(batch),
+      ({ clientid, topic }) => `${clientid} ${topic}`,
+    );
     const positions = itemsOf((after) => all.positions(after, BATCH_ITEMS));
-    await this.put('read positions', positions, (batch) => target?.putPositions(batch), ({ consumer, topic }) => `${consumer} ${topic}`);
-    await this.put('messages', this.messages(all), (batch) => target?.saveMessages(batch), ({ id }) => id, sizeOf);
+    await this.put(
+      'read positions',
+      positions,
+      (batch) => target?.putPositions(batch),
+      ({ consumer, topic }) => `${consumer} ${topic}`,
+    );
+    await this.put(
+      'messages',
+      this.messages(all),
+      (batch) => target?.saveMessages(batch),
+      ({ id }) => id,
+      sizeOf,
+    );
   }
 
   private async *living(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
@@ -90,7 +123,13 @@ class Copy {
     }
   }
 
-  private async put<T>(kind: Kind, items: AsyncIterable<T>, save: Save<T>, nameOf: (item: T) => string, size: (item: T) => number = () => 0): Promise<void> {
+  private async put<T>(
+    kind: Kind,
+    items: AsyncIterable<T>,
+    save: Save<T>,
+    nameOf: (item: T) => string,
+    size: (item: T) => number = () => 0,
+  ): Promise<void> {
     for await (const batch of batchesOf(items, size)) {
       const refused = await this.save(batch, save, nameOf);
       this.counts[kind] += batch.length - refused.length;

@@ -28,7 +28,9 @@ export class Rates {
 
   private async sample(): Promise<Sample> {
     const { eventsAccepted, messagesStored, messagesDelivered, messagesRemoved } = this.metrics;
-    const [accepted, stored, delivered, removed] = await Promise.all([eventsAccepted, messagesStored, messagesDelivered, messagesRemoved].map(total));
+    const [accepted, stored, delivered, removed] = await Promise.all(
+      [eventsAccepted, messagesStored, messagesDelivered, messagesRemoved].map(total),
+    );
     return { at: this.now(), values: { accepted: accepted ?? 0, stored: stored ?? 0, delivered: delivered ?? 0, removed: removed ?? 0 } };
   }
 }

@@ -31,11 +31,14 @@ export async function rulesCommand(args: string[], io: RulesIo): Promise<number>
   const config = io.config();
   const version = options.emqx ?? config.emqx.version;
   if (options.action === 'print') return print(options, version, config, io);
-  if (version !== config.emqx.version) throw new SettingError('--emqx', `is ${version}, and EMQX_URL ends with /api/v${config.emqx.version}`);
+  if (version !== config.emqx.version)
+    throw new SettingError('--emqx', `is ${version}, and EMQX_URL ends with /api/v${config.emqx.version}`);
   const installer = openInstaller(config);
   const say = (...lines: string[]): void => lines.forEach((line) => io.write(`${io.hide(line)}\n`));
   try {
-    return options.action === 'remove' ? await remove(installer, options, io, say) : await install(installer, wantedOf(options, config, version), options, io, say);
+    return options.action === 'remove'
+      ? await remove(installer, options, io, say)
+      : await install(installer, wantedOf(options, config, version), options, io, say);
   } finally {
     installer.close();
   }
@@ -52,37 +55,58 @@ function print(options: RulesOptions, version: 4 | 5, config: Config, { write }:
 
 /** The one place that knows which generations of EMQX there are. */
 function openInstaller({ emqx: { url, ca, version, credentials } }: Config): RuleInstaller {
-  if (credentials === null) throw new SettingError('EMQX_API_KEY', "is not set, nor EMQX_API_SECRET: make an API key in EMQX's dashboard (System → API Key) and set both");
+  if (credentials === null)
+    throw new SettingError(
+      'EMQX_API_KEY',
+      "is not set, nor EMQX_API_SECRET: make an API key in EMQX's dashboard (System → API Key) and set both",
+    );
   return version === 4 ? new InstallerV4({ url, ca, ...credentials }) : new InstallerV5({ url, ca, ...credentials });
 }
 
 function wantedOf({ set, name, topics, urls }: RulesOptions, config: Config, version: 4 | 5 = 5): Wanted {
   const [address = ownUrl(config), ...others] = urls;
   if (version === 5 && others.length > 0) throw new SettingError('--url', 'is given twice: EMQX 5 retries by itself and takes one address');
-  if (address === null) throw new SettingError('--url', `is missing: HOST is ${config.host}, so give the address at which EMQX reaches this server, like http://store.example:${config.port}`);
+  if (address === null)
+    throw new SettingError(
+      '--url',
+      `is missing: HOST is ${config.host}, so give the address at which EMQX reaches this server, like http://store.example:${config.port}`,
+    );
   const { ingestToken: token } = config;
   const [fallbackUrl] = others;
-  return { set: set ?? DEFAULT_SET, name, topics, url: address, ...(token !== null && { token }), ...(fallbackUrl !== undefined && { fallbackUrl }) };
+  return {
+    set: set ?? DEFAULT_SET,
+    name,
+    topics,
+    url: address,
+    ...(token !== null && { token }),
+    ...(fallbackUrl !== undefined && { fallbackUrl }),
+  };
 }
 
 async function install(installer: RuleInstaller, wanted: Wanted, options: RulesOptions, io: RulesIo, say: Say): Promise<number> {
   // What is wrong with the options must be said before EMQX is asked for anything.
   ruleTemplate(wanted.set, wanted);
   const changes = await installer.plan(wanted);
-  if (changes.length === 0) say(`nothing to change: ${wanted.set} is installed as ${wanted.name}, with this address, these topics and this token`);
+  if (changes.length === 0)
+    say(`nothing to change: ${wanted.set} is installed as ${wanted.name}, with this address, these topics and this token`);
   else if (!(await carriedOut(changes, options, io, say))) return 1;
 
   const waitMs = io.waitMs ?? WAIT_MS;
   const { connected, detail } = await installer.connection(wanted, waitMs);
   if (!connected) {
-    say(`NOT CONNECTED: EMQX does not reach the server at ${wanted.url}: ${detail}`, 'The rule is installed, and events wait in EMQX. Is the server running, and is --url its address as EMQX sees it?');
+    say(
+      `NOT CONNECTED: EMQX does not reach the server at ${wanted.url}: ${detail}`,
+      'The rule is installed, and events wait in EMQX. Is the server running, and is --url its address as EMQX sees it?',
+    );
     return 1;
   }
   say(`connected: EMQX reaches the server at ${wanted.url}`);
   const event = await installer.firstEvent(wanted, waitMs);
   say(`first event: ${event.detail}`);
   if (event.outcome !== 'refused') return 0;
-  say("Every event is lost until this is repaired. Is INGEST_TOKEN the server's, and does --url lead to it? The server's log and /readyz say more.");
+  say(
+    "Every event is lost until this is repaired. Is INGEST_TOKEN the server's, and does --url lead to it? The server's log and /readyz say more.",
+  );
   return 1;
 }
 

@@ -31,13 +31,16 @@ const OPTIONS = {
 export function rulesOptions(args: string[]): RulesOptions {
   const { values, positionals } = parsed(args);
   const { install, remove, set = positionals[0], emqx } = values;
-  if (positionals.length > 1 || (positionals[0] !== undefined && positionals[0] !== set)) throw new SettingError('rules', 'takes one rule set: --set NAME');
+  if (positionals.length > 1 || (positionals[0] !== undefined && positionals[0] !== set))
+    throw new SettingError('rules', 'takes one rule set: --set NAME');
   if (install && remove) throw new SettingError('rules', 'takes one of --install and --remove');
   if (values.yes && !install && !remove) throw new SettingError('--yes', 'is for --install and --remove');
-  if (remove && (values.url !== undefined || values.topic !== undefined)) throw new SettingError('--remove', 'goes by --name and --set: leave out --url and --topic');
+  if (remove && (values.url !== undefined || values.topic !== undefined))
+    throw new SettingError('--remove', 'goes by --name and --set: leave out --url and --topic');
   if (emqx !== undefined && emqx !== '4' && emqx !== '5') throw new SettingError('--emqx', 'must be 4 or 5 (5 is for EMQX 6, too)');
   const known = ruleNames.find((each) => each === set);
-  if (set !== undefined && known === undefined) throw new SettingError('--set', `${JSON.stringify(set)} must be one of ${ruleNames.join(', ')}`);
+  if (set !== undefined && known === undefined)
+    throw new SettingError('--set', `${JSON.stringify(set)} must be one of ${ruleNames.join(', ')}`);
   return {
     action: install ? 'install' : remove ? 'remove' : 'print',
     set: known ?? null,

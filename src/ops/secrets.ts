@@ -17,7 +17,15 @@ export class Secrets {
     const { ingestToken, previousIngestToken, adminToken, signingKey, emqx, store, queue, history } = config;
     const urls = [store, queue, ...history, ...others];
     const known = new Set(urls.flatMap(namesOf));
-    const values = [ingestToken, previousIngestToken, adminToken, signingKey, emqx.credentials?.apiSecret, config.tls?.key, ...urls.flatMap(secretsOf)];
+    const values = [
+      ingestToken,
+      previousIngestToken,
+      adminToken,
+      signingKey,
+      emqx.credentials?.apiSecret,
+      config.tls?.key,
+      ...urls.flatMap(secretsOf),
+    ];
     const secrets = values.filter((value): value is string => typeof value === 'string' && value.length >= MIN_LENGTH && !known.has(value));
     // The longest first: one may be a part of another.
     this.spellings = [...new Set(secrets.flatMap(spellingsOf))].sort((a, b) => b.length - a.length);

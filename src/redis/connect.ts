@@ -55,7 +55,10 @@ export function connectRedis(url: ServiceUrl, setting: string, options: RedisCli
   }
 }
 
-type SentinelOptions = Pick<RedisOptions, 'sentinelCommandTimeout' | 'enableTLSForSentinelMode' | 'sentinelTLS' | 'Connector' | 'sentinelUsername' | 'sentinelPassword'>;
+type SentinelOptions = Pick<
+  RedisOptions,
+  'sentinelCommandTimeout' | 'enableTLSForSentinelMode' | 'sentinelTLS' | 'Connector' | 'sentinelUsername' | 'sentinelPassword'
+>;
 
 /** ioredis encrypts the way to the sentinels only with `sentinelTLS`, and the way to the master only with `enableTLSForSentinelMode`. */
 function sentinelOptions({ params }: ServiceUrl, tls: TlsOptions | null, { socketTimeout }: RedisClientOptions): SentinelOptions {
@@ -100,7 +103,10 @@ export function connected(client: RedisConnection, timeoutMs: number): Promise<v
       finish();
     };
     const ready = done(resolve);
-    const timer = setTimeout(done(() => reject(trouble)), timeoutMs);
+    const timer = setTimeout(
+      done(() => reject(trouble)),
+      timeoutMs,
+    );
     client.once('ready', ready);
   });
 }

@@ -8,7 +8,9 @@ export async function weaknessesOf(connection: RedisConnection): Promise<Weaknes
   const masters = connection instanceof Cluster ? connection.nodes('master') : [connection];
   const infos = await Promise.all(masters.map(async (node) => `${await node.info('persistence')}\n${await node.info('memory')}`));
   const all = infos.flatMap((info) => [
-    ...(infoField(info, 'aof_enabled') === '0' ? [{ text: 'no append-only file: what was confirmed since the last snapshot is lost when Redis dies', remedy: 'set appendonly yes' }] : []),
+    ...(infoField(info, 'aof_enabled') === '0'
+      ? [{ text: 'no append-only file: what was confirmed since the last snapshot is lost when Redis dies', remedy: 'set appendonly yes' }]
+      : []),
     ...evictionOf(info),
   ]);
   return all.filter(({ text }, i) => all.findIndex((each) => each.text === text) === i);
@@ -17,5 +19,10 @@ export async function weaknessesOf(connection: RedisConnection): Promise<Weaknes
 function evictionOf(info: string): Weakness[] {
   const policy = evictionPolicy((name) => infoField(info, name));
   if (policy === null) return [];
-  return [{ text: `maxmemory-policy ${policy}: Redis may throw away what is waiting when its memory is full`, remedy: 'set maxmemory-policy noeviction' }];
+  return [
+    {
+      text: `maxmemory-policy ${policy}: Redis may throw away what is waiting when its memory is full`,
+      remedy: 'set maxmemory-policy noeviction',
+    },
+  ];
 }

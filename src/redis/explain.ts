@@ -60,7 +60,9 @@ export function isWrongDatabase(error: unknown): boolean {
 
 /** Messages of the client that only tell of waiting. */
 function isWaiting(error: unknown): boolean {
-  return /max retries per request|Command timed out|Connection is closed|Failed to refresh slots|None of startup nodes/i.test(errorText(error));
+  return /max retries per request|Command timed out|Connection is closed|Failed to refresh slots|None of startup nodes/i.test(
+    errorText(error),
+  );
 }
 
 function firstOf(error: unknown): unknown {

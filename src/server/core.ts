@@ -69,9 +69,20 @@ export class Core {
       append: (sink, messages) => lanes.historyOf(sink, messages),
     });
     this.clients = new ClientDesk({ lanes, state, now });
-    this.trimmer = new Trimmer({ store, policies, metrics, onError: (err) => log.warn({ err }, 'a topic could not be trimmed to maxStored; it is looked at again') });
+    this.trimmer = new Trimmer({
+      store,
+      policies,
+      metrics,
+      onError: (err) => log.warn({ err }, 'a topic could not be trimmed to maxStored; it is looked at again'),
+    });
     const { laneCounts, sequence } = queue;
-    const readPurger = new ReadPurger({ store, sequence, lanes: { messages: namesOf(laneCounts.messages, messageLane), clients: namesOf(laneCounts.clients, clientLane) }, policies, now });
+    const readPurger = new ReadPurger({
+      store,
+      sequence,
+      lanes: { messages: namesOf(laneCounts.messages, messageLane), clients: namesOf(laneCounts.clients, clientLane) },
+      policies,
+      now,
+    });
     this.maintenance = new Maintenance({ store, state, letters: box, readPurger, trimmer: this.trimmer, policies, metrics, log, now });
   }
 
@@ -81,7 +92,11 @@ export class Core {
     await queue.prepare();
     const key = deps.config.signingKey ?? (await queue.state.getOrSet('signing-key', newSigningKey()));
     const budget = new Budget(MAX_WAITING);
-    const lanes = new Lanes(queue, budget, deps.backends.history.map(({ name }) => name));
+    const lanes = new Lanes(
+      queue,
+      budget,
+      deps.backends.history.map(({ name }) => name),
+    );
     await lanes.prepare();
     for (const { text, remedy } of await queue.weaknesses()) deps.log.warn(`QUEUE_URL: ${text}; ${remedy}`);
     const box = new LetterBox(queue, DEAD_LETTERS);
@@ -119,7 +134,9 @@ export class Core {
     return {
       messages: namesOf(laneCounts.messages, messageLane).map((lane) => this.consumer(lane, messageWork(parts, lane), MAX_JOB_EVENTS)),
       others: [
-        ...namesOf(laneCounts.clients, clientLane).map((lane) => this.consumer(lane, clientWork(parts, lane), MAX_MAIL_EVENTS, this.ownership(lane))),
+        ...namesOf(laneCounts.clients, clientLane).map((lane) =>
+          this.consumer(lane, clientWork(parts, lane), MAX_MAIL_EVENTS, this.ownership(lane)),
+        ),
         ...backends.history.map((sink) => this.consumer(historyLane(sink.name), historyWork(parts, sink), 1)),
       ],
     };
@@ -161,7 +178,8 @@ export class Core {
   async requestRestore(filter: string): Promise<void> {
     const { emqx } = this.deps;
     if (emqx === null) throw new RefusedError(NO_API_KEY);
-    if (emqx.retainer === undefined) throw new RefusedError("this EMQX's REST API can't tell what it retains: nothing can be restored safely");
+    if (emqx.retainer === undefined)
+      throw new RefusedError("this EMQX's REST API can't tell what it retains: nothing can be restored safely");
     await this.lanes.restore({ filter, before: null, after: '' });
   }
 

@@ -54,7 +54,16 @@ export class Server {
     this.emqx = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, ...emqx.credentials });
     this.refusedTokens = new RefusedTokens(log, now);
     const { refusedTokens } = this;
-    const app = createApp(this.services(), { ingestToken, previousIngestToken, adminToken, log, refusedTokens, bodyLimit: MAX_BODY_BYTES, tombstoneMs: TOMBSTONE_MS, now });
+    const app = createApp(this.services(), {
+      ingestToken,
+      previousIngestToken,
+      adminToken,
+      log,
+      refusedTokens,
+      bodyLimit: MAX_BODY_BYTES,
+      tombstoneMs: TOMBSTONE_MS,
+      now,
+    });
     this.http = createListener(app, { tls, log });
   }
 
@@ -125,7 +134,14 @@ export class Server {
       deadLetters: opened(() => this.opened().letters),
       stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
       readiness: async () => {
-        const checks = await readiness({ store, history, queue, emqx, refusedTokens: this.refusedTokens.detail(), waitingFor: this.waitingFor });
+        const checks = await readiness({
+          store,
+          history,
+          queue,
+          emqx,
+          refusedTokens: this.refusedTokens.detail(),
+          waitingFor: this.waitingFor,
+        });
         return checks.map((check) => ({ ...check, detail: this.secrets.hide(check.detail) }));
       },
     };
@@ -160,9 +176,11 @@ export class Server {
 
 /** An object whose methods are those of another one, which is there only later: until then they reject with what `get` throws. */
 function opened<T extends object>(get: () => T): T {
-  const call = (name: string | symbol) => async (...args: unknown[]) => {
-    const target = get() as Record<string | symbol, (...args: unknown[]) => unknown>;
-    return target[name]?.(...args);
-  };
+  const call =
+    (name: string | symbol) =>
+    async (...args: unknown[]) => {
+      const target = get() as Record<string | symbol, (...args: unknown[]) => unknown>;
+      return target[name]?.(...args);
+    };
   return new Proxy({} as T, { get: (_, name) => call(name) });
 }

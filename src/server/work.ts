@@ -20,7 +20,18 @@ import { Writer } from '../writes/writer';
 import type { Failed, LaneWork } from '../lanes/consumer';
 import { groupBy } from '../base/parallel';
 import { Gate } from '../lanes/gate';
-import { isClientJob, isMailJob, isMessageJob, type ClientJob, type HistoryJob, type LaneJob, type MailEvent, type MailJob, type MessageJob, type RetainedJob } from '../lanes/jobs';
+import {
+  isClientJob,
+  isMailJob,
+  isMessageJob,
+  type ClientJob,
+  type HistoryJob,
+  type LaneJob,
+  type MailEvent,
+  type MailJob,
+  type MessageJob,
+  type RetainedJob,
+} from '../lanes/jobs';
 import type { Lanes } from '../lanes/lanes';
 import { historyLane } from '../lanes/names';
 import { splitHistory, splitMessages } from '../lanes/split';
@@ -53,7 +64,10 @@ export function messageWork(parts: WorkParts, lane: string): LaneWork<MessageJob
   return {
     knows: isMessageJob,
     async handle(jobs, again) {
-      await writer.apply(jobs.flatMap(({ data }) => data.events), again);
+      await writer.apply(
+        jobs.flatMap(({ data }) => data.events),
+        again,
+      );
       return [];
     },
     split: splitMessages,
@@ -78,19 +92,24 @@ export function clientWork(parts: WorkParts, lane: string): LaneWork<ClientJob> 
   return {
     knows: isClientJob,
     async handle(jobs, again) {
-      const failures = await pass.handle(jobs.filter(isMailJob).flatMap(({ data }) => data.events), again);
+      const failures = await pass.handle(
+        jobs.filter(isMailJob).flatMap(({ data }) => data.events),
+        again,
+      );
       // What failed before by itself goes on counting.
       const tries = jobs.length === 1 ? jobs[0]?.data.tries : undefined;
       const failed = failures.map(({ events, error }): Failed<ClientJob> => ({ part: mailJob(events, tries), error }));
       for (const job of jobs) if (!isMailJob(job)) await restoring(job);
       return failed;
     },
-    split: (job) => (isMailJob(job) ? [...groupBy(job.data.events, ({ to }) => to).values()].map((events) => mailJob(events, job.data.tries)) : [job]),
+    split: (job) =>
+      isMailJob(job) ? [...groupBy(job.data.events, ({ to }) => to).values()].map((events) => mailJob(events, job.data.tries)) : [job],
     isAway: async () => (await isStoreAway(parts)) || !(await backends.queue.health()).ok || (emqx !== null && !(await emqx.health()).ok),
     postpone: (part, delayMs) => lanes.again(lane, part, delayMs),
     async setAside(job, reason) {
       const events = isMailJob(job) ? job.data.events : [];
-      for (const event of events) if (event.kind === 'change') await letters.record({ reason, event: changeBody(event.change), source: 'worker' });
+      for (const event of events)
+        if (event.kind === 'change') await letters.record({ reason, event: changeBody(event.change), source: 'worker' });
       const others = events.filter(({ kind }) => kind !== 'change' && kind !== 'wake');
       if (!isMailJob(job)) await letters.record({ reason, event: jobOf(job), source: 'worker' });
       else if (others.length > 0) await letters.record({ reason, event: jobOf(mailJob(others)), source: 'worker' });
@@ -108,7 +127,15 @@ function passOf(parts: WorkParts): MailPass {
   const shared = common(parts);
   const subscriptions = new Subscriptions({ ...shared, emqx, setAside: letters.setAsideSubscription.bind(letters) });
   const { sequence, laneCounts } = backends.queue;
-  return new MailPass({ ...shared, clients: new Clients({ ...shared, subscriptions }), emqx, sequence, laneCounts, signer, lag: parts.lag });
+  return new MailPass({
+    ...shared,
+    clients: new Clients({ ...shared, subscriptions }),
+    emqx,
+    sequence,
+    laneCounts,
+    signer,
+    lag: parts.lag,
+  });
 }
 
 /** Retained messages that are published back: behind the writes. */

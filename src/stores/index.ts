@@ -17,7 +17,10 @@ export async function openStore(url: ServiceUrl, environment: Environment | null
     case 'postgres':
     case 'timescale': {
       const { PostgresStore } = await import('./postgres/index.js');
-      return operated(new PostgresStore(connectionOf(url, 'STORE_URL'), url.scheme === 'timescale' ? { product: 'TimescaleDB' } : {}), statements);
+      return operated(
+        new PostgresStore(connectionOf(url, 'STORE_URL'), url.scheme === 'timescale' ? { product: 'TimescaleDB' } : {}),
+        statements,
+      );
     }
     case 'mysql': {
       const { MysqlStore } = await import('./mysql/index.js');

@@ -11,7 +11,9 @@ const LIFE_MS = 60_000;
  */
 export async function probeStore(store: Pick<Store, 'saveMessages' | 'getMessage' | 'removeMessages'>): Promise<void> {
   const now = Date.now();
-  const random = Math.floor(Math.random() * 2 ** 32).toString(16).padStart(16, '0');
+  const random = Math.floor(Math.random() * 2 ** 32)
+    .toString(16)
+    .padStart(16, '0');
   const id = `${(BigInt(now) * 1000n).toString(16).padStart(16, '0')}${random}`.toUpperCase();
   const message: Message = {
     ...{ id, topic: PROBE_TOPIC, clientid: PROBE_TOPIC, username: null, qos: 1, retain: false, payload: Buffer.from('probe') },

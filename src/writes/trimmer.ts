@@ -95,7 +95,7 @@ export class Trimmer {
   async sweep(budgetMs = SWEEP_MS): Promise<void> {
     this.work();
     const end = performance.now() + budgetMs;
-    for (let rounds = 0; rounds < this.policies.length; ) {
+    for (let rounds = 0; rounds < this.policies.length;) {
       const policy = this.policies[this.swept.policy % this.policies.length] as Policy;
       const topics = await this.deps.store.listTopics({ filter: policy.filter, after: this.swept.after, limit: SWEEP_PAGE });
       for (const topic of topics) {

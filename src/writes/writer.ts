@@ -54,12 +54,17 @@ export class Writer {
   }
 
   private async applyBehind(before: Promise<void>, events: readonly MessageEvent[], takenOver: boolean): Promise<void> {
-    const published = events.flatMap((event) => (event.kind === 'publish' ? [{ message: fromWire(event.message), retained: event.retained }] : []));
+    const published = events.flatMap((event) =>
+      event.kind === 'publish' ? [{ message: fromWire(event.message), retained: event.retained }] : [],
+    );
     if (published.length > 0) await this.deps.retained.note(published.map(({ message }) => message));
     await this.deps.keeper.apply(published.flatMap(({ message, retained }) => (retained === undefined ? [] : [message])));
     await before;
     await before;
-    await this.save(published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])), takenOver);
+    await this.save(
+      published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])),
+      takenOver,
+    );
     const acks = events.filter((event) => event.kind === 'ack');
     if (acks.length > 0) await this.acknowledge(acks);
   }

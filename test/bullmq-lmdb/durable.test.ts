@@ -27,7 +27,14 @@ type Adding = Pick<Queue, 'add' | 'addBulk'>;
 describe('a job that is added', () => {
   it.each([
     ['add', (queue: Adding) => queue.add('job', {})],
-    ['addBulk', (queue: Adding) => queue.addBulk([{ name: 'job', data: {} }, { name: 'job', data: {} }])],
+    [
+      'addBulk',
+      (queue: Adding) =>
+        queue.addBulk([
+          { name: 'job', data: {} },
+          { name: 'job', data: {} },
+        ]),
+    ],
     ['add with a delay', (queue: Adding) => queue.add('job', {}, { delay: 60_000 })],
   ])('is confirmed when the disk has it (%s)', async (_, add) => {
     const directory = temporaryDirectory();

@@ -36,7 +36,12 @@ const id = fc.oneof(fc.constantFrom(...IDS), fc.integer({ min: 1, max: 12 }).map
 /** Mostly. */
 const right = fc.integer({ min: 0, max: 4 }).map((number) => number > 0);
 
-function operation<T extends unknown[]>(name: string, arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> }, run: (side: Side, ...values: NoInfer<T>) => Promise<unknown>, pauseMs?: (...values: NoInfer<T>) => number): fc.Arbitrary<Operation> {
+function operation<T extends unknown[]>(
+  name: string,
+  arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> },
+  run: (side: Side, ...values: NoInfer<T>) => Promise<unknown>,
+  pauseMs?: (...values: NoInfer<T>) => number,
+): fc.Arbitrary<Operation> {
   return fc.tuple(...arbitraries).map((values) => ({
     name: `${name} ${JSON.stringify(values)}`,
     run: (side) => run(side, ...(values as T)),
@@ -45,19 +50,39 @@ function operation<T extends unknown[]>(name: string, arbitraries: { [K in keyof
 }
 
 const add = operation('add', [queue, job], async (side, q, { name, data, opts }) => (await side.queue(q).add(name, data, opts)).id);
-const addBulk = operation('addBulk', [queue, fc.array(job, { maxLength: 5 })], async (side, q, jobs) => (await side.queue(q).addBulk(jobs)).map((added) => added.id));
-const take = operation('take', [queue, fc.constantFrom(false, false, true)], (side, q, isShort) => side.take(q, isShort), (_q, isShort) => (isShort ? 2 * SHORT_LOCK_MS : 0));
-const complete = operation('complete', [index, right, fc.boolean()], (side, i, isRight, next) => side.withTaken(i, isRight, (taken, token) => taken.moveToCompleted({ i }, token, next), true));
+const addBulk = operation('addBulk', [queue, fc.array(job, { maxLength: 5 })], async (side, q, jobs) =>
+  (await side.queue(q).addBulk(jobs)).map((added) => added.id),
+);
+const take = operation(
+  'take',
+  [queue, fc.constantFrom(false, false, true)],
+  (side, q, isShort) => side.take(q, isShort),
+  (_q, isShort) => (isShort ? 2 * SHORT_LOCK_MS : 0),
+);
+const complete = operation('complete', [index, right, fc.boolean()], (side, i, isRight, next) =>
+  side.withTaken(i, isRight, (taken, token) => taken.moveToCompleted({ i }, token, next), true),
+);
 const fail = operation('fail', [index, right, fc.boolean()], (side, i, isRight, next) => {
   const error = Object.assign(new Error('no'), { stack: 'Error: no\n at a place' });
   return side.withTaken(i, isRight, (taken, token) => taken.moveToFailed(error, token, next), true);
 });
-const giveBack = operation('giveBack', [index, right], (side, i, isRight) => side.withTaken(i, isRight, (taken, token) => taken.moveToWait(token), true));
-const putOff = operation('putOff', [index, right, fc.constantFrom(0, 5)], (side, i, isRight, ms) => side.withTaken(i, isRight, (taken, token) => taken.moveToDelayed(Date.now() + ms, token), true));
-const extend = operation('extend', [index, right], (side, i, isRight) => side.withTaken(i, isRight, (taken, token) => taken.extendLock(token, TAKING.lockDuration)));
+const giveBack = operation('giveBack', [index, right], (side, i, isRight) =>
+  side.withTaken(i, isRight, (taken, token) => taken.moveToWait(token), true),
+);
+const putOff = operation('putOff', [index, right, fc.constantFrom(0, 5)], (side, i, isRight, ms) =>
+  side.withTaken(i, isRight, (taken, token) => taken.moveToDelayed(Date.now() + ms, token), true),
+);
+const extend = operation('extend', [index, right], (side, i, isRight) =>
+  side.withTaken(i, isRight, (taken, token) => taken.extendLock(token, TAKING.lockDuration)),
+);
 const extendAll = operation('extendAll', [fc.constant('')], (side, _) => side.extendAll());
 // Its interval is over before the next one.
-const sweep = operation('sweep', [queue], (side, q) => side.sweep(q), () => 3);
+const sweep = operation(
+  'sweep',
+  [queue],
+  (side, q) => side.sweep(q),
+  () => 3,
+);
 const remove = operation('remove', [queue, id], (side, q, jobId) => side.queue(q).remove(jobId));
 const get = operation('get', [queue, id], async (side, q, jobId) => {
   const found = await side.queue(q).getJob(jobId);
@@ -70,12 +95,23 @@ const update = operation('update', [queue, id], async (side, q, jobId) => {
   await side.queue(q).updateJobProgress(jobId, 5);
 });
 const promote = operation('promote', [queue, id], async (side, q, jobId) => (await side.queue(q).getJob(jobId))?.promote());
-const changeDelay = operation('changeDelay', [queue, id, fc.constantFrom(0, 4)], async (side, q, jobId, ms) => (await side.queue(q).getJob(jobId))?.changeDelay(ms));
+const changeDelay = operation('changeDelay', [queue, id, fc.constantFrom(0, 4)], async (side, q, jobId, ms) =>
+  (await side.queue(q).getJob(jobId))?.changeDelay(ms),
+);
 const pause = operation('pause', [queue, fc.boolean()], (side, q, isPause) => (isPause ? side.queue(q).pause() : side.queue(q).resume()));
-const limit = operation('limit', [queue, fc.constantFrom(0, 1, 2)], (side, q, most) => (most === 0 ? side.queue(q).removeGlobalConcurrency() : side.queue(q).setGlobalConcurrency(most)));
-const wait = operation('wait', [fc.constantFrom(4, 20)], async () => undefined, (ms) => ms);
+const limit = operation('limit', [queue, fc.constantFrom(0, 1, 2)], (side, q, most) =>
+  most === 0 ? side.queue(q).removeGlobalConcurrency() : side.queue(q).setGlobalConcurrency(most),
+);
+const wait = operation(
+  'wait',
+  [fc.constantFrom(4, 20)],
+  async () => undefined,
+  (ms) => ms,
+);
 const drain = operation('drain', [queue, fc.boolean()], (side, q, delayed) => side.queue(q).drain(delayed));
-const obliterate = operation('obliterate', [queue, fc.boolean(), fc.constantFrom(3, 1_000)], (side, q, force, count) => side.queue(q).obliterate({ force, count }));
+const obliterate = operation('obliterate', [queue, fc.boolean(), fc.constantFrom(3, 1_000)], (side, q, force, count) =>
+  side.queue(q).obliterate({ force, count }),
+);
 
 const operations = fc.array(
   fc.oneof(
@@ -117,8 +153,14 @@ describe('BullMQ on LMDB does what it does on Redis', () => {
         fc.asyncProperty(operations, async (steps) => {
           const names = Array.from({ length: QUEUES }, (_, i) => `q${run}-${i}`);
           run++;
-          const theirs = new Side(names.map((name) => new Queue(name, { connection, prefix: PREFIX, ...TAKING })), async (name) => (await sequence.progress([name])).get(name));
-          const ours = new Side(names.map((name) => new Queue(name, { connection: {}, ...TAKING }, factory) as unknown as Queue), factory.progress);
+          const theirs = new Side(
+            names.map((name) => new Queue(name, { connection, prefix: PREFIX, ...TAKING })),
+            async (name) => (await sequence.progress([name])).get(name),
+          );
+          const ours = new Side(
+            names.map((name) => new Queue(name, { connection: {}, ...TAKING }, factory) as unknown as Queue),
+            factory.progress,
+          );
           await Promise.all([...theirs.queues, ...ours.queues].map((each) => each.waitUntilReady()));
           try {
             for (const { name, run: act, pauseMs = 0 } of steps) {
@@ -128,7 +170,8 @@ describe('BullMQ on LMDB does what it does on Redis', () => {
               expect({ name, got: plain(got) }).toEqual({ name, got: plain(expected) });
               if (pauseMs > 0) await sleep(pauseMs);
               now += pauseMs;
-              for (let i = 0; i < QUEUES; i++) expect({ name, i, got: plain(await ours.look(i, now)) }).toEqual({ name, i, got: plain(await theirs.look(i, now)) });
+              for (let i = 0; i < QUEUES; i++)
+                expect({ name, i, got: plain(await ours.look(i, now)) }).toEqual({ name, i, got: plain(await theirs.look(i, now)) });
             }
           } finally {
             await Promise.all([...theirs.queues, ...ours.queues].map((each) => each.close()));

@@ -13,7 +13,10 @@ const ROUNDS = 10;
 
 /** Runs killed.ts, kills it at some instant, and returns what it has said. */
 async function killedRun(directory: string, first: number): Promise<string[]> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'test/bullmq-lmdb/killed.ts', directory, String(first)], { cwd: ROOT, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--import', 'tsx', 'test/bullmq-lmdb/killed.ts', directory, String(first)], {
+    cwd: ROOT,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
   await waitFor('a start', () => output.includes('added'), 30_000);
@@ -54,9 +57,18 @@ describe('a process that is killed', () => {
     expect(completed.size).toBeGreaterThan(ROUNDS);
 
     const environment = await Environment.open(directory.path);
-    const worker = new Worker('lane', null, { connection: {}, autorun: false, removeOnComplete: { count: 0 } }, createLmdbBackend(environment));
+    const worker = new Worker(
+      'lane',
+      null,
+      { connection: {}, autorun: false, removeOnComplete: { count: 0 } },
+      createLmdbBackend(environment),
+    );
     const done = new Set<number>();
-    for (let job = await worker.getNextJob('t', { block: false }); job !== undefined; job = await worker.getNextJob('t', { block: false })) {
+    for (
+      let job = await worker.getNextJob('t', { block: false });
+      job !== undefined;
+      job = await worker.getNextJob('t', { block: false })
+    ) {
       done.add((job.data as { n: number }).n);
       await job.moveToCompleted(null, 't', false);
     }

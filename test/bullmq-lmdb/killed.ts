@@ -11,7 +11,12 @@ async function main(): Promise<void> {
   const factory = createLmdbBackend(await Environment.open(process.argv[2] ?? ''));
   await factory.recover();
   const queue = new Queue('lane', { connection: {} }, factory);
-  const worker = new Worker('lane', null, { connection: {}, autorun: false, lockDuration: 60_000, removeOnComplete: { count: 0 } }, factory);
+  const worker = new Worker(
+    'lane',
+    null,
+    { connection: {}, autorun: false, lockDuration: 60_000, removeOnComplete: { count: 0 } },
+    factory,
+  );
   const say = (line: string) => process.stdout.write(`${line}\n`);
   let next = Number(process.argv[3]);
 
@@ -26,14 +31,18 @@ async function main(): Promise<void> {
 
   async function consume(): Promise<void> {
     for (let turn = 0; ; turn++) {
-      const jobs = (await Promise.all(Array.from({ length: 3 }, (_, i) => worker.getNextJob(`${turn}-${i}`, { block: i === 0 })))).filter((job) => job !== undefined);
-      await Promise.all(jobs.map(async (job) => {
-        if (Math.random() < 0.2) return job.moveToWait(job.token ?? '');
-        const { n } = job.data as { n: number };
-        say(`completing ${n}`);
-        await job.moveToCompleted(null, job.token ?? '', false);
-        return say(`completed ${n}`);
-      }));
+      const jobs = (await Promise.all(Array.from({ length: 3 }, (_, i) => worker.getNextJob(`${turn}-${i}`, { block: i === 0 })))).filter(
+        (job) => job !== undefined,
+      );
+      await Promise.all(
+        jobs.map(async (job) => {
+          if (Math.random() < 0.2) return job.moveToWait(job.token ?? '');
+          const { n } = job.data as { n: number };
+          say(`completing ${n}`);
+          await job.moveToCompleted(null, job.token ?? '', false);
+          return say(`completed ${n}`);
+        }),
+      );
       await sleep(2);
     }
   }

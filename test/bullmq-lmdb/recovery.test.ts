@@ -11,7 +11,8 @@ describe('a queue on LMDB after a start', () => {
   let worker: ReturnType<typeof source>;
 
   const open = () => new Queue('lane', { connection: {} }, factory);
-  const source = () => new Worker('lane', null, { connection: {}, autorun: false, lockDuration: 60_000, removeOnComplete: { count: 0 } }, factory);
+  const source = () =>
+    new Worker('lane', null, { connection: {}, autorun: false, lockDuration: 60_000, removeOnComplete: { count: 0 } }, factory);
 
   async function start(): Promise<void> {
     environment = await Environment.open(directory.path);

@@ -9,7 +9,13 @@ export const TAKING = { lockDuration: 3_600_000, maxStalledCount: 2, stalledInte
 export const SHORT_LOCK_MS = 5;
 
 const STATES: JobType[] = ['waiting', 'active', 'delayed', 'completed', 'failed'];
-const WINDOWS = [[0, -1], [0, 1], [2, 4], [-3, -2], [3, 1]] as const;
+const WINDOWS = [
+  [0, -1],
+  [0, 1],
+  [2, 4],
+  [-3, -2],
+  [3, 1],
+] as const;
 
 /** A job that was taken, and the token of its lock. */
 interface Taken {
@@ -70,7 +76,13 @@ export class Side {
     const results: unknown[] = [];
     for (const [index, queue] of this.queues.entries()) {
       const own = this.taken.filter((each) => each.queue === index);
-      results.push(await queue.getBackend().extendLocks(own.map(({ job }) => job.id ?? ''), own.map(({ token }) => token), TAKING.lockDuration));
+      results.push(
+        await queue.getBackend().extendLocks(
+          own.map(({ job }) => job.id ?? ''),
+          own.map(({ token }) => token),
+          TAKING.lockDuration,
+        ),
+      );
     }
     return results;
   }
@@ -84,10 +96,18 @@ export class Side {
     const [queue, backend] = [this.queue(index), this.backend(index)];
     const all = await backend.getRanges(STATES, 0, -1, false);
     const ids = all.flat();
-    const jobs = await Promise.all(ids.map(async (id) => {
-      const [job, state, finished] = await Promise.all([queue.getJob(id), queue.getJobState(id), backend.isFinished(id, true)]);
-      return { job: job && shown(job), state, finished, isDelayed: await backend.isJobInState('delayed', id), isWaiting: await backend.isJobInState('waiting', id) };
-    }));
+    const jobs = await Promise.all(
+      ids.map(async (id) => {
+        const [job, state, finished] = await Promise.all([queue.getJob(id), queue.getJobState(id), backend.isFinished(id, true)]);
+        return {
+          job: job && shown(job),
+          state,
+          finished,
+          isDelayed: await backend.isJobInState('delayed', id),
+          isWaiting: await backend.isJobInState('waiting', id),
+        };
+      }),
+    );
     const windows = WINDOWS.flatMap(([start, end]) => [true, false].map((asc) => [start, end, asc] as const));
     return {
       all,

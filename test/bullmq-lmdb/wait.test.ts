@@ -83,7 +83,10 @@ describe('waiting for a job', () => {
   it('ends when a job comes back, a place is free, or the queue goes on', async () => {
     const [queue, holder, worker] = [queueOf('lane'), workerOf('lane'), workerOf('lane')];
     await queue.setGlobalConcurrency(1);
-    await queue.addBulk([{ name: 'one', data: {} }, { name: 'two', data: {} }]);
+    await queue.addBulk([
+      { name: 'one', data: {} },
+      { name: 'two', data: {} },
+    ]);
     const one = await holder.getNextJob('holder');
     expect(await worker.getNextJob('t', { block: false })).toBeUndefined();
     const again = timed(worker.getNextJob('t'));

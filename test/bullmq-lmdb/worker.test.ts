@@ -67,7 +67,9 @@ describe('BullMQ’s classes on LMDB', () => {
     await queue.add('never', {}, { attempts: 5 });
     await waitFor('their end', async () => (await queue.getJobCountByTypes('completed', 'failed')) === 4);
     expect(Object.fromEntries(tries)).toEqual({ 'at-once': 3, later: 3, 'too-few': 2, never: 1 });
-    expect((await queue.getJobs(['completed'])).map(({ name, returnvalue, attemptsMade }) => ({ name, returnvalue, attemptsMade }))).toEqual([
+    expect(
+      (await queue.getJobs(['completed'])).map(({ name, returnvalue, attemptsMade }) => ({ name, returnvalue, attemptsMade })),
+    ).toEqual([
       { name: 'later', returnvalue: 'well', attemptsMade: 3 },
       { name: 'at-once', returnvalue: 'well', attemptsMade: 3 },
     ]);
@@ -86,7 +88,7 @@ describe('BullMQ’s classes on LMDB', () => {
 
   it('says what it does not have', async () => {
     const queue = queueOf('refused');
-    await expect(queue.add('job', {}, { priority: 1 })).rejects.toThrow('a job with a priority: BullMQ\'s backend on LMDB does not have it');
+    await expect(queue.add('job', {}, { priority: 1 })).rejects.toThrow("a job with a priority: BullMQ's backend on LMDB does not have it");
     await expect(queue.upsertJobScheduler('each', { every: 1_000 })).rejects.toThrow('does not have it');
     await expect(queue.setGlobalRateLimit(1, 1_000)).rejects.toThrow('a global rate limit');
     expect(() => workerOf('refused', null, { limiter: { max: 1, duration: 1_000 } })).toThrow('a rate limit');

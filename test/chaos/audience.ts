@@ -55,4 +55,5 @@ function pubsubAudience(cast: Cast): Audience {
   };
 }
 
-export const audienceOf = (mode: Policy['mode'] | undefined, cast: Cast): Audience => (mode === 'pubsub' ? pubsubAudience(cast) : queueAudience(cast));
+export const audienceOf = (mode: Policy['mode'] | undefined, cast: Cast): Audience =>
+  mode === 'pubsub' ? pubsubAudience(cast) : queueAudience(cast);

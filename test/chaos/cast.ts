@@ -40,7 +40,11 @@ export class Cast {
 
   static of({ kinds, groups, manners = {}, hostile = false, busy = false, isInbox = false }: CastOptions): Cast {
     const ordinary = GROUPS.flatMap((group: Group, kind) =>
-      (kinds as readonly string[]).includes(group.kind) ? Array.from({ length: groups }, (_, i) => ordinaryPart({ ...group, manner: manners[group.kind as KindName] ?? group.manner ?? {} }, groupName(kind, i))) : [],
+      (kinds as readonly string[]).includes(group.kind)
+        ? Array.from({ length: groups }, (_, i) =>
+            ordinaryPart({ ...group, manner: manners[group.kind as KindName] ?? group.manner ?? {} }, groupName(kind, i)),
+          )
+        : [],
     );
     return new Cast([...ordinary, ...(hostile ? hostileParts(isInbox) : []), ...(busy ? [BUSY] : [])]);
   }
@@ -55,5 +59,15 @@ export class Cast {
 function ordinaryPart({ kind, filtersOf, members, manner = {}, weight = 1 }: Group, name: string): Part {
   const filters = filtersOf(name);
   const isShared = filters.some((filter) => filter.startsWith('$share/'));
-  return { kind, name, topics: topicsOf(name), filters, members: Array.from({ length: members }, (_, i) => memberName(name, i)), isShared, manner, weight, isServed: true };
+  return {
+    kind,
+    name,
+    topics: topicsOf(name),
+    filters,
+    members: Array.from({ length: members }, (_, i) => memberName(name, i)),
+    isShared,
+    manner,
+    weight,
+    isServed: true,
+  };
 }

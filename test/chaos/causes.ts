@@ -61,5 +61,7 @@ function bothOf({ reading, earlier, receipt, isPersistent, faultBetween }: Copie
   const sides = faultBetween(Math.min(other.at, sentAt), receipt.at);
   if (sides.has('server')) return null;
   const isAckUnknown = reading.ackAcceptedAt === null || reading.ackAcceptedAt > sentAt;
-  return sides.has('database') && isAckUnknown ? 'EMQX delivered it and we did, too; its acknowledgement waited while queue or store was away' : BOTH;
+  return sides.has('database') && isAckUnknown
+    ? 'EMQX delivered it and we did, too; its acknowledgement waited while queue or store was away'
+    : BOTH;
 }

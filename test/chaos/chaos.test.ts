@@ -16,7 +16,15 @@ describe(`chaos, seed ${SEED}`, () => {
     const logs = join(directory.path, configuration.name);
     mkdirSync(logs);
     return runRound({
-      ...{ configuration, logs, seed: SEED, appendfsync: 'always', directory: join(__dirname, '../..'), command: ['--import', 'tsx', 'src/main.ts'], pauseMs: [300, 4_000] },
+      ...{
+        configuration,
+        logs,
+        seed: SEED,
+        appendfsync: 'always',
+        directory: join(__dirname, '../..'),
+        command: ['--import', 'tsx', 'src/main.ts'],
+        pauseMs: [300, 4_000],
+      },
       traffic: { messages, perSecond: 120, publishers: 8, groups: 1 },
       progress: () => undefined,
     });
@@ -27,13 +35,30 @@ describe(`chaos, seed ${SEED}`, () => {
   afterAll(() => rmSync(directory.path, { recursive: true, force: true }));
 
   it('nothing is lost, sent after its acknowledgement or overtaken: embedded', async () => {
-    expectPassed(await run({ name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx', 'backlog', 'resume'], share: 1 }, 700));
+    expectPassed(
+      await run(
+        { name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx', 'backlog', 'resume'], share: 1 },
+        700,
+      ),
+    );
   }, 240_000);
 
   // Says whether the machine has what the private servers need.
   withBackends(['postgres', 'redis'], () => {
     it('nothing is lost, sent after its acknowledgement or overtaken: Redis and PostgreSQL that die, too', async () => {
-      expectPassed(await run({ name: 'redis-postgres', queue: 'own-redis', store: 'own-postgres', servers: 1, faults: ['server', 'emqx', 'queue', 'store', 'backlog', 'resume'], share: 1 }, 700));
+      expectPassed(
+        await run(
+          {
+            name: 'redis-postgres',
+            queue: 'own-redis',
+            store: 'own-postgres',
+            servers: 1,
+            faults: ['server', 'emqx', 'queue', 'store', 'backlog', 'resume'],
+            share: 1,
+          },
+          700,
+        ),
+      );
     }, 240_000);
   });
 });

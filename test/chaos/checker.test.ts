@@ -48,7 +48,11 @@ describe('the checker', () => {
     expect(checker.open).toBe(2);
     arrives(checker, 'g4-0-1', '$offline/g4-0-1/t/g4-0/a', payload);
     acknowledged(checker, 'g4-0-1');
-    expect([checker.open, checker.lost(), checker.unacknowledged()]).toEqual([1, [{ identity, reader: 'g4-0-0' }], [{ identity, reader: 'g4-0-0' }]]);
+    expect([checker.open, checker.lost(), checker.unacknowledged()]).toEqual([
+      1,
+      [{ identity, reader: 'g4-0-0' }],
+      [{ identity, reader: 'g4-0-0' }],
+    ]);
     checker.sent('$offline/g4-0-0/t/g4-0/a', payload);
     expect(checker.afterAck).toEqual([]);
     checker.sent('$offline/g4-0-1/t/g4-0/a', payload);
@@ -66,7 +70,7 @@ describe('the checker', () => {
     expect([checker.afterAck, checker.afterAnothers]).toMatchObject([[], [{}]]);
   });
 
-  it('order is each subscriber\'s in pubsub mode, among several in queue mode there is none', () => {
+  it("order is each subscriber's in pubsub mode, among several in queue mode there is none", () => {
     for (const mode of ['queue', 'pubsub'] as const) {
       const checker = newChecker(mode);
       const [first, second] = [published(checker, 't/g4-0/a', 0), published(checker, 't/g4-0/a', 1)];
@@ -79,7 +83,7 @@ describe('the checker', () => {
     }
   });
 
-  it('what was sent for another client\'s inbox is a stranger', () => {
+  it("what was sent for another client's inbox is a stranger", () => {
     const checker = newChecker('pubsub');
     const { payload } = published(checker, 't/g4-0/a');
     arrives(checker, 'g4-0-1', '$offline/g4-0-0/t/g4-0/a', payload);

@@ -69,7 +69,8 @@ export class Checker {
       }
     }
     const [subscriber, topic] = [String(event['clientid']), String(event['topic'])];
-    if (event.event === 'session.subscribed' && this.audience.join(subscriber, topic)) this.open += this.joins.subscribed(subscriber, topic);
+    if (event.event === 'session.subscribed' && this.audience.join(subscriber, topic))
+      this.open += this.joins.subscribed(subscriber, topic);
     if (event.event === 'message.acked') {
       const reading = this.acknowledged(event);
       if (reading !== null) reading.ackedAt ??= performance.now();
@@ -84,14 +85,16 @@ export class Checker {
       if (record !== undefined) record.acceptedAt ??= performance.now();
     }
     const [subscriber, topic] = [String(event['clientid']), String(event['topic'])];
-    if (event.event === 'session.subscribed' && this.audience.hasJoined(subscriber, topic)) this.open += this.joins.accepted(subscriber, topic, performance.now());
+    if (event.event === 'session.subscribed' && this.audience.hasJoined(subscriber, topic))
+      this.open += this.joins.accepted(subscriber, topic, performance.now());
     if (event.event !== 'message.acked') return;
     const record = this.acknowledgedRecord(event);
     const reading = this.acknowledged(event);
     if (record === undefined || reading === null || reading.ackAcceptedAt !== null) return;
     reading.ackAcceptedAt = performance.now();
     if (reading.isOwed) this.open--;
-    if ([...record.readings.values()].every(({ isOwed, ackAcceptedAt }) => !isOwed || ackAcceptedAt !== null)) this.openIn(record.identity.topic).delete(record);
+    if ([...record.readings.values()].every(({ isOwed, ackAcceptedAt }) => !isOwed || ackAcceptedAt !== null))
+      this.openIn(record.identity.topic).delete(record);
   }
 
   /** The server published it through EMQX's API, to its topic or to a client's inbox. */
@@ -127,7 +130,15 @@ export class Checker {
     const isAlone = this.audience.isAlone(record.identity.topic);
     if (before !== undefined) {
       const isPersistent = this.audience.partOf(record.identity.topic).manner.isPersistent ?? false;
-      const cause = causeOf({ reading, earlier: receipts.slice(0, -1), before, receipt, isAlone, isPersistent, faultBetween: this.faultBetween });
+      const cause = causeOf({
+        reading,
+        earlier: receipts.slice(0, -1),
+        before,
+        receipt,
+        isAlone,
+        isPersistent,
+        faultBetween: this.faultBetween,
+      });
       this.duplicates.set(cause, (this.duplicates.get(cause) ?? 0) + 1);
     } else if (isAlone && !record.isDropped) this.order.first(subscriber, record.identity, ours, reading.sends[0], now);
   }

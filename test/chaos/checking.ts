@@ -8,7 +8,10 @@ import { payloadOf } from './message';
 
 /** For tests of the checker: everybody takes part, and events are accepted at once. */
 export const NO_FAULT: FaultBetween = () => new Set();
-export const faultOf = (side: Side): FaultBetween => () => new Set([side]);
+export const faultOf =
+  (side: Side): FaultBetween =>
+  () =>
+    new Set([side]);
 
 export function newChecker(mode: 'queue' | 'pubsub', { faultBetween = NO_FAULT, isInbox = false } = {}): Checker {
   return new Checker(audienceOf(mode, Cast.of({ kinds: ORDINARY, groups: 1, hostile: true, busy: true, isInbox })), faultBetween);

@@ -41,32 +41,103 @@ const PERSISTENT: readonly KindName[] = ['exact', 'persistent', 'resume'];
 /** Every message is read under it, and none is over it: it changes nothing but how the server counts. */
 const LIMITED = { fetch: { limit: 50_000 } } as const;
 /** They stay long enough to be kept waiting. */
-const PATIENT = { exact: { staysMs: [50, 12_000] }, wildcard: { staysMs: [50, 12_000] }, slow: { staysMs: [50, 12_000], slownessMs: 5 } } as const;
+const PATIENT = {
+  exact: { staysMs: [50, 12_000] },
+  wildcard: { staysMs: [50, 12_000] },
+  slow: { staysMs: [50, 12_000], slownessMs: 5 },
+} as const;
 /** Long in debt, and no other subscription that would bring what EMQX has dropped. */
-const STAYING = { burst: { awayUntil: 150, burstMs: [500, 2_000], stays: true }, crawl: { awayUntil: 150, slownessMs: 40, stays: true } } as const;
+const STAYING = {
+  burst: { awayUntil: 150, burstMs: [500, 2_000], stays: true },
+  crawl: { awayUntil: 150, slownessMs: 40, stays: true },
+} as const;
 const PRIVATE = { queue: 'own-redis', store: 'own-postgres' } as const;
 
 /** The long form. */
 export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx', ...SCENES], share: 1 },
-  { name: 'embedded-disk', queue: 'embedded', store: 'embedded', servers: 1, faults: ['disk', 'emqx', ...SCENES], share: 1, diskOf: 'embedded' },
+  {
+    name: 'embedded-disk',
+    queue: 'embedded',
+    store: 'embedded',
+    servers: 1,
+    faults: ['disk', 'emqx', ...SCENES],
+    share: 1,
+    diskOf: 'embedded',
+  },
   { name: 'redis-postgres', ...PRIVATE, servers: 1, faults: ALL, share: 3 },
   { name: 'outages', ...PRIVATE, servers: 1, faults: ['emqx', 'queue', 'store', ...SCENES], share: 2 },
   { name: 'redis-disk', ...PRIVATE, servers: 1, faults: ['disk', 'emqx', ...SCENES], share: 1, diskOf: 'queue' },
   { name: 'clock', ...PRIVATE, servers: 2, faults: ['clock', 'emqx', ...SCENES], share: 1 },
   { name: 'postgres', queue: 'own-postgres', store: 'own-postgres', servers: 1, faults: ALL, share: 2 },
   { name: 'several', ...PRIVATE, servers: 3, faults: ALL, share: 3 },
-  { name: 'several-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['server', 'emqx', 'store', ...SCENES], share: 2 },
-  { name: 'cluster', queue: 'own-redis-cluster', store: 'own-postgres', servers: 3, faults: ['server', 'emqx', 'queue', ...SCENES], share: 2 },
+  {
+    name: 'several-postgres',
+    queue: 'own-postgres',
+    store: 'own-postgres',
+    servers: 2,
+    faults: ['server', 'emqx', 'store', ...SCENES],
+    share: 2,
+  },
+  {
+    name: 'cluster',
+    queue: 'own-redis-cluster',
+    store: 'own-postgres',
+    servers: 3,
+    faults: ['server', 'emqx', 'queue', ...SCENES],
+    share: 2,
+  },
   { name: 'inbox', ...PRIVATE, servers: 2, faults: ALL, share: 2, policy: { deliverTo: 'inbox' } },
   { name: 'pubsub', ...PRIVATE, servers: 2, faults: ALL, share: 2, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
   { name: 'resume', ...PRIVATE, servers: 2, faults: ['emqx', 'resume'], share: 1, kinds: PERSISTENT },
   { name: 'drops', ...PRIVATE, servers: 2, faults: ['drops', ...SCENES], share: 1, manners: STAYING, perSecond: 200 },
-  { name: 'hostile', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 0.5, perSecond: 120, isHostile: true, manners: PATIENT, policy: LIMITED },
-  { name: 'hostile-inbox', ...PRIVATE, servers: 2, faults: ['hostile', ...SCENES], share: 0.5, perSecond: 120, isHostile: true, manners: PATIENT, policy: { ...LIMITED, deliverTo: 'inbox' } },
+  {
+    name: 'hostile',
+    ...PRIVATE,
+    servers: 2,
+    faults: ['hostile', ...SCENES],
+    share: 0.5,
+    perSecond: 120,
+    isHostile: true,
+    manners: PATIENT,
+    policy: LIMITED,
+  },
+  {
+    name: 'hostile-inbox',
+    ...PRIVATE,
+    servers: 2,
+    faults: ['hostile', ...SCENES],
+    share: 0.5,
+    perSecond: 120,
+    isHostile: true,
+    manners: PATIENT,
+    policy: { ...LIMITED, deliverTo: 'inbox' },
+  },
   { name: 'still', ...PRIVATE, servers: 2, faults: ['still', ...SCENES], share: 1, kinds: INDEBTED, manners: STAYING, perSecond: 150 },
-  { name: 'still-postgres', queue: 'own-postgres', store: 'own-postgres', servers: 2, faults: ['still', ...SCENES], share: 1, kinds: INDEBTED, manners: STAYING, perSecond: 150 },
-  { name: 'purge', ...PRIVATE, servers: 2, faults: ['purge'], share: 0.5, kinds: ['exact'], isBusy: true, isPurgeQuick: true, perSecond: 30, messages: 1_500, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
+  {
+    name: 'still-postgres',
+    queue: 'own-postgres',
+    store: 'own-postgres',
+    servers: 2,
+    faults: ['still', ...SCENES],
+    share: 1,
+    kinds: INDEBTED,
+    manners: STAYING,
+    perSecond: 150,
+  },
+  {
+    name: 'purge',
+    ...PRIVATE,
+    servers: 2,
+    faults: ['purge'],
+    share: 0.5,
+    kinds: ['exact'],
+    isBusy: true,
+    isPurgeQuick: true,
+    perSecond: 30,
+    messages: 1_500,
+    policy: { mode: 'pubsub', deliverTo: 'inbox' },
+  },
 ];
 
 /** By hand: a store that runs already (npm run services). */

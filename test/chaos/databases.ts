@@ -30,7 +30,11 @@ export interface OwnDatabase {
 }
 
 /** AOF, written and synced before each answer: what Redis has confirmed is there after a crash. `everysec` may lose the last moments. */
-export async function ownRedis(role: 'queue' | 'store', appendfsync: 'always' | 'everysec', directory: string | null = null): Promise<OwnDatabase> {
+export async function ownRedis(
+  role: 'queue' | 'store',
+  appendfsync: 'always' | 'everysec',
+  directory: string | null = null,
+): Promise<OwnDatabase> {
   const service = `chaos-redis-${role}-${process.pid}`;
   const port = await portBelow(16_900);
   const dispose = forget(service);
@@ -56,10 +60,22 @@ export async function ownRedisCluster(): Promise<OwnDatabase> {
   for (let from = 16_600; ports.length < services.length; from = (ports.at(-1) ?? from) - 20) ports.push(await portBelow(from));
   const start = (node: number) => {
     const port = ports[node] ?? 0;
-    const args = ['--dir', memoryOf(services[node] ?? ''), '--appendfsync', 'always', '--cluster-enabled', 'yes', '--cluster-port', String(port + 10), '--cluster-node-timeout', '2000'];
+    const args = [
+      '--dir',
+      memoryOf(services[node] ?? ''),
+      '--appendfsync',
+      'always',
+      '--cluster-enabled',
+      'yes',
+      '--cluster-port',
+      String(port + 10),
+      '--cluster-node-timeout',
+      '2000',
+    ];
     return eventually(START_MS, () => startRedis({ service: services[node] ?? '', port, args }));
   };
-  const isWhole = () => eventually(START_MS, () => Promise.all(ports.map((port) => expectAnswer(redisCli(port, 'CLUSTER', 'INFO'), /cluster_state:ok/))));
+  const isWhole = () =>
+    eventually(START_MS, () => Promise.all(ports.map((port) => expectAnswer(redisCli(port, 'CLUSTER', 'INFO'), /cluster_state:ok/))));
   const disposers = services.map(forget);
   await Promise.all(services.map((_, node) => start(node)));
   const addresses = ports.map((port) => `${HOST}:${port}`);
@@ -129,7 +145,10 @@ async function portBelow(first: number): Promise<number> {
   for (let port = first - (process.pid % 100); ; port--) {
     const server = createServer().listen(port, HOST);
     // Rejects at 'error'.
-    const isFree = await once(server, 'listening').then(() => true, () => false);
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
     if (!isFree) continue;
     server.close();
     await once(server, 'close');

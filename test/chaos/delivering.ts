@@ -6,7 +6,12 @@ import type { SupervisedServer } from './servers';
  * The server whose publish EMQX's API has just got and not answered yet: it is in the middle of a delivery, and is stopped there at once.
  * @returns null when nobody delivers for so long, or the machine has no /proc.
  */
-export function stopWhoDelivers(api: Server, servers: readonly SupervisedServer[], lookMs: number, stop: (server: SupervisedServer) => void): Promise<SupervisedServer | null> {
+export function stopWhoDelivers(
+  api: Server,
+  servers: readonly SupervisedServer[],
+  lookMs: number,
+  stop: (server: SupervisedServer) => void,
+): Promise<SupervisedServer | null> {
   return new Promise((resolve) => {
     const end = (server: SupervisedServer | null) => {
       clearTimeout(timer);
@@ -29,7 +34,9 @@ export function stopWhoDelivers(api: Server, servers: readonly SupervisedServer[
 function inodeOfPort(port: number): string | null {
   const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   // sl, local_address, rem_address, st, tx_queue:rx_queue, tr:tm->when, retrnsmt, uid, timeout, inode
-  const columns = readOr('/proc/net/tcp').split('\n').map((line) => line.trim().split(/\s+/));
+  const columns = readOr('/proc/net/tcp')
+    .split('\n')
+    .map((line) => line.trim().split(/\s+/));
   return columns.find(([, address = '']) => address.endsWith(local))?.[9] ?? null;
 }
 

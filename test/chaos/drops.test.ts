@@ -4,7 +4,8 @@ import type { BrokerMessage } from '../standin/message';
 import { dropSilently } from './drops';
 import { Random } from './random';
 
-const message = (ours: boolean) => ({ properties: ours ? { userProperties: [{ key: MSGID_PROPERTY, value: 'm' }] } : {} }) as unknown as BrokerMessage;
+const message = (ours: boolean) =>
+  ({ properties: ours ? { userProperties: [{ key: MSGID_PROPERTY, value: 'm' }] } : {} }) as unknown as BrokerMessage;
 
 interface FakeSession {
   readonly isConnected: boolean;
@@ -15,7 +16,11 @@ function brokerOf(...sessions: readonly FakeSession[]): { readonly broker: Broke
   const dropped: BrokerMessage[] = [];
   const fakes = sessions.map(({ isConnected, messages }, i): [string, unknown] => [
     String(i),
-    { queue: messages.map((each) => ({ message: each })), outlet: isConnected ? {} : null, dropSilently: (matches: (each: BrokerMessage) => boolean) => dropped.push(...messages.filter(matches)) },
+    {
+      queue: messages.map((each) => ({ message: each })),
+      outlet: isConnected ? {} : null,
+      dropSilently: (matches: (each: BrokerMessage) => boolean) => dropped.push(...messages.filter(matches)),
+    },
   ]);
   return { broker: { sessions: new Map(fakes) } as unknown as Broker, dropped };
 }
@@ -31,14 +36,20 @@ describe('EMQX drops without telling', () => {
 
   it('at the same time anything of a session whose client is away', async () => {
     const [ours, theirs] = [message(true), message(false)];
-    const { broker, dropped } = brokerOf({ isConnected: true, messages: [ours] }, ...Array.from({ length: 20 }, () => ({ isConnected: false, messages: [theirs] })));
+    const { broker, dropped } = brokerOf(
+      { isConnected: true, messages: [ours] },
+      ...Array.from({ length: 20 }, () => ({ isConnected: false, messages: [theirs] })),
+    );
     await dropSilently(broker, new Random(1), () => undefined);
     expect(dropped).toContain(theirs);
   });
 
   it('nothing where no connected client has anything of ours to lose', async () => {
     jest.spyOn(performance, 'now').mockReturnValueOnce(0).mockReturnValueOnce(0).mockReturnValue(60_000);
-    const { broker, dropped } = brokerOf({ isConnected: true, messages: [message(false)] }, { isConnected: false, messages: [message(true)] });
+    const { broker, dropped } = brokerOf(
+      { isConnected: true, messages: [message(false)] },
+      { isConnected: false, messages: [message(true)] },
+    );
     expect(await dropSilently(broker, new Random(1), () => undefined)).toBe(false);
     expect(dropped).toEqual([]);
     jest.restoreAllMocks();

@@ -16,7 +16,9 @@ const LOOK_EVERY_MS = 50;
  */
 export async function dropSilently(broker: Broker, random: Random, dropped: (message: BrokerMessage) => void): Promise<boolean> {
   for (const end = performance.now() + LOOK_MS; performance.now() < end; await sleep(LOOK_EVERY_MS)) {
-    const victims = [...broker.sessions.values()].map((session) => ({ session, losable: losableOf(session) })).filter(({ losable }) => losable.length > 0);
+    const victims = [...broker.sessions.values()]
+      .map((session) => ({ session, losable: losableOf(session) }))
+      .filter(({ losable }) => losable.length > 0);
     const connected = victims.filter(({ session }) => session.outlet !== null);
     if (connected.length === 0) continue;
     const away = victims.filter(({ session }) => session.outlet === null && random.chance(0.5));
@@ -31,5 +33,7 @@ export async function dropSilently(broker: Broker, random: Random, dropped: (mes
 }
 
 function losableOf({ queue, outlet }: Session): BrokerMessage[] {
-  return queue.map(({ message }) => message).filter(({ properties }) => outlet === null || (properties.userProperties ?? []).some(({ key }) => key === MSGID_PROPERTY));
+  return queue
+    .map(({ message }) => message)
+    .filter(({ properties }) => outlet === null || (properties.userProperties ?? []).some(({ key }) => key === MSGID_PROPERTY));
 }

@@ -127,7 +127,8 @@ function emqxFault(rest: Rest, outage: Exclude<Outage, null>): Fault {
 }
 
 function databaseFaults(name: 'queue' | 'store', database: OwnDatabase | null, link: FaultyProxy | null): Fault[] {
-  const killed: Fault[] = database === null ? [] : [{ kind: `${name} killed`, side: 'database', happen: (random) => database.crash(random.between(0, 3_000)) }];
+  const killed: Fault[] =
+    database === null ? [] : [{ kind: `${name} killed`, side: 'database', happen: (random) => database.crash(random.between(0, 3_000)) }];
   // As a server's: as often as two others.
   const faults = [...killed, ...killed];
   if (link === null) return faults;
@@ -167,7 +168,7 @@ function fullDisk({ disk, queue, store }: Targets): Fault {
 function fill(path: string): void {
   const file = openSync(path, 'w');
   try {
-    for (let size = 1024 * 1024; size >= 1; ) {
+    for (let size = 1024 * 1024; size >= 1;) {
       try {
         if (writeSync(file, Buffer.alloc(size)) < size) size >>= 1;
       } catch {

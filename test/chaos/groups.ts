@@ -36,7 +36,13 @@ export const GROUPS = [
   { kind: 'pair', filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 2 },
   { kind: 'shared', filtersOf: (group) => [`$share/${group}/t/${group}/#`], members: 2 },
   { kind: 'burst', filtersOf: (group) => [`t/${group}/#`], members: 1, weight: 4, manner: { awayUntil: BACKLOG, burstMs: [100, 800] } },
-  { kind: 'crawl', filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`], members: 1, weight: 4, manner: { awayUntil: BACKLOG, slownessMs: 10 } },
+  {
+    kind: 'crawl',
+    filtersOf: (group) => [`t/${group}/a`, `t/${group}/b`],
+    members: 1,
+    weight: 4,
+    manner: { awayUntil: BACKLOG, slownessMs: 10 },
+  },
   { kind: 'resume', filtersOf: (group) => [`t/${group}/+`], members: 1, weight: 2, manner: { isPersistent: true, burstMs: [100, 2_500] } },
 ] as const satisfies readonly Group[];
 

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 import type { Part } from './cast';
 
 /** Text that no compression makes short: keys of an index have a longest length. */
-const longText = (length: number): string => Array.from({ length: Math.ceil(length / 64) }, (_, i) => createHash('sha256').update(String(i)).digest('hex')).join('').slice(0, length);
+const longText = (length: number): string =>
+  Array.from({ length: Math.ceil(length / 64) }, (_, i) => createHash('sha256').update(String(i)).digest('hex'))
+    .join('')
+    .slice(0, length);
 
 /** What EMQX's API takes in a path, about. */
 export const LONGEST_ID = 7_900;

@@ -46,7 +46,9 @@ export class Joins {
   private purgeableAt({ publishedAt, readings }: Record, reader: string, time: 'ackedAt' | 'ackAcceptedAt'): number {
     const since = this.acceptedAt.get(reader) ?? Infinity;
     // Of what may have been removed before somebody came it is not known whether he could read it.
-    const others = [...readings].filter(([other, { isOwed }]) => isOwed && other !== reader && (this.acceptedAt.get(other) ?? Infinity) < since);
+    const others = [...readings].filter(
+      ([other, { isOwed }]) => isOwed && other !== reader && (this.acceptedAt.get(other) ?? Infinity) < since,
+    );
     return Math.max((publishedAt ?? Infinity) + GRACE_MS, ...others.map(([, reading]) => reading[time] ?? Infinity));
   }
 
@@ -63,7 +65,8 @@ export class Joins {
         const stream = streamOf(record.identity);
         const receipts = [...reading.receipts.values()].flat();
         if (receipts.some(({ ours }) => ours)) got.set(stream, Math.min(got.get(stream) ?? Infinity, at));
-        else if (receipts.length === 0 && (got.get(stream) ?? Infinity) + TOLERANCE_MS <= at) holes.push({ identity: record.identity, reader });
+        else if (receipts.length === 0 && (got.get(stream) ?? Infinity) + TOLERANCE_MS <= at)
+          holes.push({ identity: record.identity, reader });
       }
     }
     return holes;

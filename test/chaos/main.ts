@@ -31,10 +31,27 @@ const USAGE = `npm run chaos -- [--short] [--seed N] [--messages N] [--rate N] [
 async function main(): Promise<void> {
   const string = { type: 'string' } as const;
   const flag = { type: 'boolean', default: false } as const;
-  const { values } = parseArgs({ options: { seed: string, messages: string, rate: string, groups: string, only: string, store: string, faults: string, appendfsync: string, server: string, short: flag, source: flag, help: flag } });
+  const { values } = parseArgs({
+    options: {
+      seed: string,
+      messages: string,
+      rate: string,
+      groups: string,
+      only: string,
+      store: string,
+      faults: string,
+      appendfsync: string,
+      server: string,
+      short: flag,
+      source: flag,
+      help: flag,
+    },
+  });
   if (values.help) return void process.stdout.write(`${USAGE}\n`);
   const seed = Number(values.seed ?? Math.floor(Math.random() * 1_000_000));
-  const chosen = choose(values.only, values.store).map((configuration) => withFaults(configuration, values.faults)).filter(isPossible);
+  const chosen = choose(values.only, values.store)
+    .map((configuration) => withFaults(configuration, values.faults))
+    .filter(isPossible);
   if (chosen.length === 0) throw new Error('no configuration is left to run');
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
   const groups = Number(values.groups ?? (values.short ? 1 : 4));
@@ -50,7 +67,12 @@ async function main(): Promise<void> {
       appendfsync: values.appendfsync === 'everysec' ? 'everysec' : 'always',
       directory: values.server === undefined ? ROOT : resolve(values.server),
       command: values.source ? ['--import', 'tsx', 'src/main.ts'] : ['dist/main.js'],
-      traffic: { messages: share, perSecond: Math.min(Number(values.rate ?? 500), configuration.perSecond ?? Infinity, share / SHORTEST_S), publishers: 8 * groups, groups },
+      traffic: {
+        messages: share,
+        perSecond: Math.min(Number(values.rate ?? 500), configuration.perSecond ?? Infinity, share / SHORTEST_S),
+        publishers: 8 * groups,
+        groups,
+      },
       progress: (text) => process.stderr.write(`${configuration.name}: ${text}\n`),
     });
     process.stdout.write(`${details(result)}\n`);
@@ -61,7 +83,9 @@ async function main(): Promise<void> {
 }
 
 function withFaults(configuration: Configuration, groups: string | undefined): Configuration {
-  return groups === undefined ? configuration : { ...configuration, faults: configuration.faults.filter((group) => isOfTraffic(group) || groups.split(',').includes(group)) };
+  return groups === undefined
+    ? configuration
+    : { ...configuration, faults: configuration.faults.filter((group) => isOfTraffic(group) || groups.split(',').includes(group)) };
 }
 
 /** A configuration for which this machine lacks something, or that has none of the chosen groups, is left out. A line says so. */
@@ -72,7 +96,8 @@ function isPossible({ name, faults }: Configuration): boolean {
 }
 
 function lackOf(faults: readonly FaultGroup[]): string | null {
-  if (faults.every(isOfTraffic) && !faults.some((group) => group === 'hostile' || group === 'purge')) return 'one of the groups of --faults';
+  if (faults.every(isOfTraffic) && !faults.some((group) => group === 'hostile' || group === 'purge'))
+    return 'one of the groups of --faults';
   if (faults.includes('disk') && process.getuid?.() !== 0) return 'root, to mount a small disk';
   if (faults.includes('clock') && !existsSync(FAKETIME)) return 'libfaketime (apt-get install libfaketime)';
   return null;

@@ -27,7 +27,7 @@ export async function publish({ url, name, topics, messages, perSecond, random, 
   // A topic of more weight is picked more often.
   const picks = topics.flatMap(({ topic, weight }) => Array.from({ length: weight }, () => topic));
   try {
-    for (let count = 0; count < messages; ) {
+    for (let count = 0; count < messages;) {
       const wanted = ((perSecond * TICK_MS) / 1000) * random.between(0, 2);
       // Slow publishers have less than one a tick.
       const burst = Math.min(messages - count, Math.floor(wanted) + (random.chance(wanted % 1) ? 1 : 0));
@@ -47,7 +47,13 @@ async function untilNot(isFull: () => boolean): Promise<void> {
   }
 }
 
-async function publishNext(client: MqttClient, publisher: string, topic: string, sequences: Map<string, number>, checker: Checker): Promise<void> {
+async function publishNext(
+  client: MqttClient,
+  publisher: string,
+  topic: string,
+  sequences: Map<string, number>,
+  checker: Checker,
+): Promise<void> {
   const sequence = sequences.get(topic) ?? 0;
   sequences.set(topic, sequence + 1);
   const identity = { publisher, topic, sequence };

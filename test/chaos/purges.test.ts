@@ -17,14 +17,14 @@ describe('the purge', () => {
     await sleep(300);
     const before = seen;
     id = 'm2';
-    for (const end = Date.now() + 5_000; seen === 0 && Date.now() < end; ) await sleep(20);
+    for (const end = Date.now() + 5_000; seen === 0 && Date.now() < end;) await sleep(20);
     purges.stop();
     api.closeAllConnections();
     api.close();
     expect([before, seen]).toEqual([0, 1]);
   });
 
-  it("comes every few seconds, not every minute; other timers keep their time", () => {
+  it('comes every few seconds, not every minute; other timers keep their time', () => {
     const script = `const from = Date.now(); const timer = setInterval(() => { clearInterval(timer); console.log('minute', Date.now() - from < 10000); }, 60000); timer.unref(); timer.ref(); setTimeout(() => console.log('other', Date.now() - from < 1000), 100);`;
     const { stdout } = spawnSync(process.execPath, [...QUICK_PURGE, '-e', script], { timeout: 20_000 });
     expect(stdout.toString().trim().split('\n')).toEqual(['other true', 'minute true']);

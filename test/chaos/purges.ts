@@ -17,7 +17,13 @@ export class Purges {
 
   start(): void {
     // A server that is away is asked again.
-    this.timer = setInterval(() => (this.asking ??= this.ask().catch(() => undefined).finally(() => (this.asking = null))), EVERY_MS);
+    this.timer = setInterval(
+      () =>
+        (this.asking ??= this.ask()
+          .catch(() => undefined)
+          .finally(() => (this.asking = null))),
+      EVERY_MS,
+    );
   }
 
   stop(): void {

@@ -49,10 +49,21 @@ export const missingText = ({ identity, reader }: Missing): string => `${keyOf(i
 export const newReading = (isOwed: boolean): Reading => ({ isOwed, ackedAt: null, ackAcceptedAt: null, sends: [], receipts: new Map() });
 
 export function newRecord(identity: Identity, readers: readonly string[]): Record {
-  return { identity, id: null, publishedAt: null, acceptedAt: null, isDropped: false, readings: new Map(readers.map((reader) => [reader, newReading(true)])) };
+  return {
+    identity,
+    id: null,
+    publishedAt: null,
+    acceptedAt: null,
+    isDropped: false,
+    readings: new Map(readers.map((reader) => [reader, newReading(true)])),
+  };
 }
 
 /** Those that are owed, and that the condition holds for. */
 export function missing(records: Iterable<Record>, isMissing: (reading: Reading, record: Record) => boolean): Missing[] {
-  return [...records].flatMap((record) => [...record.readings].flatMap(([reader, reading]) => (reading.isOwed && isMissing(reading, record) ? [{ identity: record.identity, reader }] : [])));
+  return [...records].flatMap((record) =>
+    [...record.readings].flatMap(([reader, reading]) =>
+      reading.isOwed && isMissing(reading, record) ? [{ identity: record.identity, reader }] : [],
+    ),
+  );
 }

@@ -80,9 +80,24 @@ export function resultOf(findings: Findings): Result {
   const growth = growthOf(memory);
   const longestStopMs = Math.max(0, ...servers.flatMap(({ stops }) => stops));
   const result = {
-    ...{ name: options.configuration.name, seed: options.seed, messages: checker.records.size, faults: schedule.counts(), scenes: schedule.sceneCounts() },
-    deliveries: [...checker.records.values()].flatMap(({ readings }) => [...readings.values()]).reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
-    ...{ lost: lost.length, late: late.length, afterAck: checker.afterAck.length, afterAnothers: checker.afterAnothers.length, orderBreaks: checker.order.breaks.length, lostWithConnection: checker.order.lostWithConnection },
+    ...{
+      name: options.configuration.name,
+      seed: options.seed,
+      messages: checker.records.size,
+      faults: schedule.counts(),
+      scenes: schedule.sceneCounts(),
+    },
+    deliveries: [...checker.records.values()]
+      .flatMap(({ readings }) => [...readings.values()])
+      .reduce((sum, { receipts }) => sum + [...receipts.values()].flat().length, 0),
+    ...{
+      lost: lost.length,
+      late: late.length,
+      afterAck: checker.afterAck.length,
+      afterAnothers: checker.afterAnothers.length,
+      orderBreaks: checker.order.breaks.length,
+      lostWithConnection: checker.order.lostWithConnection,
+    },
     ...{ both: checker.duplicates.get(BOTH) ?? 0, holes: holes.length, stills: stills?.all ?? [] },
     longestWaitMs: options.configuration.isHostile ? Math.max(0, ...waits.all.map(({ ms }) => ms)) : null,
     ...{ duplicates: checker.duplicates, maxMegabytes, growth, longestStopMs, publishedMs, durationMs },
@@ -90,7 +105,10 @@ export function resultOf(findings: Findings): Result {
   return { ...result, failures: failuresOf(findings, { ...result, lostKeys: lost.map(missingText), holeKeys: holes.map(missingText) }) };
 }
 
-function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { readonly lostKeys: readonly string[]; readonly holeKeys: readonly string[] }): string[] {
+function failuresOf(
+  findings: Findings,
+  result: Omit<Result, 'failures'> & { readonly lostKeys: readonly string[]; readonly holeKeys: readonly string[] },
+): string[] {
   const { checker, schedule, waits, stills, servers, emqxLost, left, letters, problems } = findings;
   const crashes = servers.flatMap((server) => server.crashes).filter(({ at }) => !schedule.happened('full disk', at));
   const unaccepted = [...checker.records.values()].filter(({ acceptedAt }) => acceptedAt === null).length;
@@ -102,11 +120,17 @@ function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { rea
     [groups.length === 0, 'no fault was to happen'],
     [idle.length > 0, `no fault of these groups happened: ${idle.join(', ')}`],
     [result.lost > 0, `${result.lost} lost: ${few(result.lostKeys)}`],
-    [result.afterAck > 0, `${result.afterAck} sent after an accepted acknowledgement: ${few(checker.afterAck.map((each) => repeatText(each, schedule)))}`],
+    [
+      result.afterAck > 0,
+      `${result.afterAck} sent after an accepted acknowledgement: ${few(checker.afterAck.map((each) => repeatText(each, schedule)))}`,
+    ],
     [result.orderBreaks > 0, `${result.orderBreaks} overtaken: ${few(checker.order.breaks.map((each) => breakText(each, schedule)))}`],
     [result.both > 0, `${result.both} delivered by EMQX and by us`],
     [result.holes > 0, `${result.holes} removed before a new reader had them: ${few(result.holeKeys)}`],
-    [delayed.length > 0, `${delayed.length} waits of more than ${MAX_WAIT_MS} ms: ${few(delayed.map(({ subscriber, ms }) => `${short(subscriber)} ${Math.round(ms)} ms`))}`],
+    [
+      delayed.length > 0,
+      `${delayed.length} waits of more than ${MAX_WAIT_MS} ms: ${few(delayed.map(({ subscriber, ms }) => `${short(subscriber)} ${Math.round(ms)} ms`))}`,
+    ],
     [standstill.length > 0, few(standstill)],
     [groups.includes('still') && !result.stills.some(({ looked, isJudged }) => isJudged && looked > 0), 'no standstill could be judged'],
     [result.late > 0, `${result.late} needed another subscription: ${few(findings.late)}`],
@@ -116,11 +140,16 @@ function failuresOf(findings: Findings, result: Omit<Result, 'failures'> & { rea
     [emqxLost.length > 0, `EMQX gave up ${emqxLost.length} events: ${few(emqxLost)}`],
     [letters.length > 0, `${letters.length} dead letters: ${few(letters)}`],
     [checker.strangers.length > 0, `deliveries of nothing that was published: ${few(checker.strangers)}`],
-    [crashes.length > 0, `servers exited by themselves: ${few(crashes.map(({ text, at }) => `${text} (${schedule.around(at, 5_000).join(', ')})`))}`],
+    [
+      crashes.length > 0,
+      `servers exited by themselves: ${few(crashes.map(({ text, at }) => `${text} (${schedule.around(at, 5_000).join(', ')})`))}`,
+    ],
     [result.longestStopMs >= MAX_STOP_MS, `a stop took ${Math.round(result.longestStopMs)} ms`],
     [result.maxMegabytes > MAX_MEGABYTES, `a server took ${Math.round(result.maxMegabytes)} MB`],
     [(result.growth ?? 0) > MAX_GROWTH, `memory grows by ${result.growth?.toFixed(1)} MB a minute`],
-    ...(checker.duplicates.has('unexplained') ? [[true, `${checker.duplicates.get('unexplained')} duplicates are not explained`] as [boolean, string]] : []),
+    ...(checker.duplicates.has('unexplained')
+      ? [[true, `${checker.duplicates.get('unexplained')} duplicates are not explained`] as [boolean, string]]
+      : []),
   ];
   return [...problems, ...failures.flatMap(([failed, text]) => (failed ? [text] : []))];
 }

@@ -39,11 +39,21 @@ export async function runRound(options: RoundOptions): Promise<Result> {
   const { configuration } = options;
   const { policy, kinds = ORDINARY, manners = {}, isHostile = false, isBusy = false } = configuration;
   const isPubsub = policy?.mode === 'pubsub';
-  const cast = Cast.of({ kinds, manners, groups: options.traffic.groups, hostile: isHostile, busy: isBusy, isInbox: policy?.deliverTo === 'inbox' });
+  const cast = Cast.of({
+    kinds,
+    manners,
+    groups: options.traffic.groups,
+    hostile: isHostile,
+    busy: isBusy,
+    isInbox: policy?.deliverTo === 'inbox',
+  });
   const checker = new Checker(audienceOf(policy?.mode, cast), schedule.between);
   const waits = new Waits(schedule.between);
   const setting = await open(options);
-  const stills = configuration.servers > 1 ? new Stills(setting.targets.servers, setting.emqx.rest.server, setting.balancer, checker, waits, schedule.between) : null;
+  const stills =
+    configuration.servers > 1
+      ? new Stills(setting.targets.servers, setting.emqx.rest.server, setting.balancer, checker, waits, schedule.between)
+      : null;
   let traffic: Traffic | null = null;
   const purged = () => {
     schedule.note('purge', 'what everybody had read was removed');
@@ -57,10 +67,18 @@ export async function runRound(options: RoundOptions): Promise<Result> {
     const { emqx, targets } = setting;
     listen(emqx, checker);
     await allReady(setting);
-    traffic = new Traffic({ emqx, checker, cast, waits, random: random.fork(), note: (group, kind) => schedule.note(group, kind) }, options.traffic);
+    traffic = new Traffic(
+      { emqx, checker, cast, waits, random: random.fork(), note: (group, kind) => schedule.note(group, kind) },
+      options.traffic,
+    );
     // In pubsub mode a reader is somebody who has subscribed.
     if (isPubsub) await traffic.allCame();
-    schedule.start(configuration.faults, { ...targets, stills, droppedSilently: (message) => checker.droppedSilently(message.payload) }, random.fork(), pausesOf(options.traffic, options.pauseMs));
+    schedule.start(
+      configuration.faults,
+      { ...targets, stills, droppedSilently: (message) => checker.droppedSilently(message.payload) },
+      random.fork(),
+      pausesOf(options.traffic, options.pauseMs),
+    );
     await traffic.publishAll(() => emqx.action.pending > MAX_PENDING);
     await schedule.stop();
     const publishedMs = performance.now() - from;
@@ -76,10 +94,25 @@ export async function runRound(options: RoundOptions): Promise<Result> {
       await settled(checker, emqx);
     }
     // What everybody has read in pubsub mode is removed by and by.
-    const left = isPubsub || (await until(async () => (await storedCount(setting, cast)) === 0, 20_000)) ? 0 : await storedCount(setting, cast);
+    const left =
+      isPubsub || (await until(async () => (await storedCount(setting, cast)) === 0, 20_000)) ? 0 : await storedCount(setting, cast);
     const durationMs = performance.now() - from;
     const letters = await deadLetters(setting, cast);
-    return resultOf({ options, checker, schedule, waits, stills, servers: targets.servers, emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`), left, letters, late, problems, publishedMs, durationMs });
+    return resultOf({
+      options,
+      checker,
+      schedule,
+      waits,
+      stills,
+      servers: targets.servers,
+      emqxLost: emqx.action.lost.map(({ status, event }) => `${event.event} ${status}`),
+      left,
+      letters,
+      late,
+      problems,
+      publishedMs,
+      durationMs,
+    });
   } finally {
     clearInterval(timer);
     purges?.stop();
@@ -113,7 +146,9 @@ function watch({ emqx, targets }: Setting, checker: Checker, schedule: Schedule,
 async function note({ serverUrls, emqx }: Setting, checker: Checker, logs: string): Promise<void> {
   const parts = new Set(checker.unacknowledged().map(({ identity }) => checker.partOf(identity.topic)));
   const clientids = [...parts].flatMap(({ members }) => members).filter((clientid) => emqx.broker.sessions.has(clientid));
-  const texts = ['/v1/stats', ...clientids.map((clientid) => `/v1/clients/${encodeURIComponent(clientid)}`)].map(async (path) => `${path}: ${await (await fetch(`${serverUrls[0]}${path}`)).text()}\n`);
+  const texts = ['/v1/stats', ...clientids.map((clientid) => `/v1/clients/${encodeURIComponent(clientid)}`)].map(
+    async (path) => `${path}: ${await (await fetch(`${serverUrls[0]}${path}`)).text()}\n`,
+  );
   appendFileSync(join(logs, 'progress.log'), (await Promise.all(texts)).join(''));
 }
 

@@ -18,15 +18,50 @@ const AT_ONCE = { ...LATE, firstMs: [0, 0] } as const;
 
 /** Its faults are over at once. */
 const server = { restart: () => Promise.resolve(), freeze: () => Promise.resolve() } as unknown as SupervisedServer;
-const targets: Targets = { servers: [server], rest: {} as Rest, queue: null, store: null, queueLink: null, storeLink: null, disk: null, broker: new EventEmitter() as Broker, stills: null, droppedSilently: () => undefined };
+const targets: Targets = {
+  servers: [server],
+  rest: {} as Rest,
+  queue: null,
+  store: null,
+  queueLink: null,
+  storeLink: null,
+  disk: null,
+  broker: new EventEmitter() as Broker,
+  stills: null,
+  droppedSilently: () => undefined,
+};
 
 /** Why a round in which all messages arrive has failed: nothing but its faults can be the reason. */
 function failuresOf(schedule: Schedule, faults: readonly FaultGroup[]): readonly string[] {
   const configuration: Configuration = { name: 'x', queue: 'embedded', store: 'embedded', servers: 1, faults, share: 1 };
   const traffic = { messages: 1, perSecond: 1, publishers: 1, groups: 1 };
-  const options = { configuration, traffic, appendfsync: 'always', directory: '', command: [], logs: '', seed: 1, pauseMs: [0, 0], progress: () => undefined } as const;
+  const options = {
+    configuration,
+    traffic,
+    appendfsync: 'always',
+    directory: '',
+    command: [],
+    logs: '',
+    seed: 1,
+    pauseMs: [0, 0],
+    progress: () => undefined,
+  } as const;
   const checker = new Checker(audienceOf('queue', new Cast([])), schedule.between);
-  return resultOf({ options, checker, schedule, waits: new Waits(schedule.between), stills: null, servers: [], emqxLost: [], left: 0, letters: [], late: [], problems: [], publishedMs: 1, durationMs: 1 }).failures;
+  return resultOf({
+    options,
+    checker,
+    schedule,
+    waits: new Waits(schedule.between),
+    stills: null,
+    servers: [],
+    emqxLost: [],
+    left: 0,
+    letters: [],
+    late: [],
+    problems: [],
+    publishedMs: 1,
+    durationMs: 1,
+  }).failures;
 }
 
 describe('a round', () => {

@@ -65,7 +65,8 @@ export class Schedule {
     await Promise.all(this.running);
   }
 
-  readonly between: FaultBetween = (from, to) => new Set(this.past.filter((fault) => fault.from <= to && fault.to + AFTERMATH_MS >= from).map(({ side }) => side));
+  readonly between: FaultBetween = (from, to) =>
+    new Set(this.past.filter((fault) => fault.from <= to && fault.to + AFTERMATH_MS >= from).map(({ side }) => side));
 
   happened(kind: string, at: number): boolean {
     return this.past.some((fault) => fault.kind === kind && fault.from <= at && fault.to >= at);
@@ -100,6 +101,8 @@ export class Schedule {
 
   /** For a report: when, from the given time on, what. */
   around(at: number, beforeMs: number): string[] {
-    return this.past.filter(({ from, to }) => from <= at && to >= at - beforeMs).map(({ kind, from, to }) => `${kind} ${Math.round(from - at)}..${Math.round(to - at)}`);
+    return this.past
+      .filter(({ from, to }) => from <= at && to >= at - beforeMs)
+      .map(({ kind, from, to }) => `${kind} ${Math.round(from - at)}..${Math.round(to - at)}`);
   }
 }

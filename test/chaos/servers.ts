@@ -64,7 +64,10 @@ export class SupervisedServer {
 
   start(): void {
     const { environment, port, directory, command, clockFile } = this.options;
-    const clock = clockFile === null ? {} : { LD_PRELOAD: FAKETIME, FAKETIME_TIMESTAMP_FILE: clockFile, FAKETIME_CACHE_DURATION: '1', FAKETIME_DONT_FAKE_MONOTONIC: '1' };
+    const clock =
+      clockFile === null
+        ? {}
+        : { LD_PRELOAD: FAKETIME, FAKETIME_TIMESTAMP_FILE: clockFile, FAKETIME_CACHE_DURATION: '1', FAKETIME_DONT_FAKE_MONOTONIC: '1' };
     const env = { PATH: process.env['PATH'] ?? '', HOST: '127.0.0.1', PORT: String(port), ...clock, ...environment };
     const child = spawn(process.execPath, [...command, 'serve'], { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => this.log.write(chunk));

@@ -60,7 +60,11 @@ export async function open(options: SettingOptions): Promise<Setting> {
   }
 }
 
-async function build({ configuration, appendfsync, directory: serverDirectory, command: plainCommand, logs }: SettingOptions, closers: (() => unknown)[], close: () => Promise<void>): Promise<Setting> {
+async function build(
+  { configuration, appendfsync, directory: serverDirectory, command: plainCommand, logs }: SettingOptions,
+  closers: (() => unknown)[],
+  close: () => Promise<void>,
+): Promise<Setting> {
   const directory = temporaryDirectory();
   closers.push(directory.remove);
   const disk = configuration.diskOf === undefined ? null : join(directory.path, 'disk');
@@ -82,7 +86,12 @@ async function build({ configuration, appendfsync, directory: serverDirectory, c
   const emqx = await EmqxStandIn.start();
   closers.push(() => emqx.stop());
   const environment = {
-    ...{ EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, SIGNING_KEY: 'chaos-chaos-chaos-chaos-chaos-chaos' },
+    ...{
+      EMQX_URL: emqx.apiUrl,
+      EMQX_API_KEY: emqx.apiKey,
+      EMQX_API_SECRET: emqx.apiSecret,
+      SIGNING_KEY: 'chaos-chaos-chaos-chaos-chaos-chaos',
+    },
     DATA_DIR: join(disk !== null && configuration.diskOf === 'embedded' ? disk : directory.path, 'data'),
     ...(configuration.policy !== undefined && { POLICIES: JSON.stringify([{ filter: '#', ...configuration.policy }]) }),
     ...(queue !== null && { QUEUE_URL: queueLink?.url ?? queue.url }),
@@ -95,7 +104,15 @@ async function build({ configuration, appendfsync, directory: serverDirectory, c
     const port = await freePort();
     const name = `${configuration.name}-${i}`;
     const clockFile = configuration.faults.includes('clock') ? join(directory.path, `clock-${i}`) : null;
-    const server = new SupervisedServer({ name, port, environment, directory: serverDirectory, command, logFile: join(logs, `${name}.log`), clockFile });
+    const server = new SupervisedServer({
+      name,
+      port,
+      environment,
+      directory: serverDirectory,
+      command,
+      logFile: join(logs, `${name}.log`),
+      clockFile,
+    });
     server.start();
     closers.push(() => server.stop());
     servers.push(server);
@@ -104,7 +121,16 @@ async function build({ configuration, appendfsync, directory: serverDirectory, c
   const balancer = await Balancer.to(ports);
   closers.push(() => balancer.close());
   await importRule(emqx, join(serverDirectory, RULE), balancer.url, configuration.isHostile || configuration.isBusy ? '#' : 't/#');
-  const targets = { servers, rest: emqx.rest, queue, store: store.server, queueLink: queueLink?.proxy ?? null, storeLink: storeLink?.proxy ?? null, disk, broker: emqx.broker };
+  const targets = {
+    servers,
+    rest: emqx.rest,
+    queue,
+    store: store.server,
+    queueLink: queueLink?.proxy ?? null,
+    storeLink: storeLink?.proxy ?? null,
+    disk,
+    broker: emqx.broker,
+  };
   return { emqx, targets, balancer, serverUrls: ports.map((port) => `http://127.0.0.1:${port}`), close };
 }
 
@@ -130,7 +156,11 @@ interface StoreMakers {
 }
 
 /** `server`: what dies of it; null: it does not, or the queue dies with it. */
-async function openStore({ store, queue }: Configuration, queueServer: OwnDatabase | null, { own, redis, closers }: StoreMakers): Promise<Pick<SharedStore, 'server'> & { readonly url: string | null }> {
+async function openStore(
+  { store, queue }: Configuration,
+  queueServer: OwnDatabase | null,
+  { own, redis, closers }: StoreMakers,
+): Promise<Pick<SharedStore, 'server'> & { readonly url: string | null }> {
   if (store === 'embedded') return { url: null, server: null };
   if (store === 'own-postgres' && queue === 'own-postgres') return { url: queueServer?.url ?? null, server: null };
   if (store === 'own-postgres' || store === 'redis') {
@@ -145,14 +175,18 @@ async function openStore({ store, queue }: Configuration, queueServer: OwnDataba
 /** A proxy before the one address of the URL. Drivers that find further addresses themselves would go around it: null. */
 async function linkTo(url: string | null): Promise<{ readonly proxy: FaultyProxy; readonly url: string } | null> {
   // DynamoDB's endpoint is a parameter, and encoded.
-  const [, scheme = '', host = '', colon = '', port = ''] = /^([\w+]+):\/\/.*?(127\.0\.0\.1|localhost)(:|%3A)(\d+)(?!.*,)/.exec(url ?? '') ?? [];
+  const [, scheme = '', host = '', colon = '', port = ''] =
+    /^([\w+]+):\/\/.*?(127\.0\.0\.1|localhost)(:|%3A)(\d+)(?!.*,)/.exec(url ?? '') ?? [];
   if (url === null || host === '' || scheme === 'cassandra' || scheme.startsWith('redis+')) return null;
   const proxy = await FaultyProxy.to(host, Number(port));
   return { proxy, url: url.replace(`${host}${colon}${port}`, `${proxy.address.host}${colon}${proxy.address.port}`) };
 }
 
 async function importRule(emqx: EmqxStandIn, rule: string, url: string, topics: string): Promise<void> {
-  const shipped = readFileSync(rule, 'utf8').replaceAll('t/#', topics).replace('http://127.0.0.1:8480', url).replace(/"pool_size": \d+/, `"pool_size": ${CONNECTIONS}`);
+  const shipped = readFileSync(rule, 'utf8')
+    .replaceAll('t/#', topics)
+    .replace('http://127.0.0.1:8480', url)
+    .replace(/"pool_size": \d+/, `"pool_size": ${CONNECTIONS}`);
   const answer = await fetch(`${emqx.apiUrl}/configs?mode=merge`, {
     method: 'PUT',
     headers: { 'content-type': 'text/plain', authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}` },

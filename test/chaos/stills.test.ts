@@ -12,7 +12,15 @@ describe('a process that stands still', () => {
     const checker = newChecker('queue');
     const balancer = { avoid: jest.fn(), readmit: jest.fn() };
     // The other one does not answer: nothing is stored.
-    const servers = ['a', 'b'].map((name) => ({ name, port: 1, url: 'http://127.0.0.1:1', freeze: async (_ms: number, meanwhile: () => Promise<void>) => meanwhile() }) as unknown as SupervisedServer);
+    const servers = ['a', 'b'].map(
+      (name) =>
+        ({
+          name,
+          port: 1,
+          url: 'http://127.0.0.1:1',
+          freeze: async (_ms: number, meanwhile: () => Promise<void>) => meanwhile(),
+        }) as unknown as SupervisedServer,
+    );
     const waits = { longerThan: () => 2 } as unknown as Waits;
     const stills = new Stills(servers, new EventEmitter() as Server, balancer as unknown as Balancer, checker, waits, faultBetween, 1);
     return { checker, stills, balancer, happen: () => stills.happen(servers[0] as SupervisedServer, 1) };

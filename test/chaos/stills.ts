@@ -78,15 +78,27 @@ export class Stills {
     // Whatever has been acknowledged was stored, and may be gone.
     const notStored = sample.filter((record, i) => !found[i] && !this.checker.isAcknowledged(record)).length;
     const sides = this.faultBetween(from, performance.now());
-    this.all.push({ server: server.name, from, looked: sample.length, notStored, sentLate: sentLate(), waiting: this.waits.longerThan(PATIENCE_MS, performance.now()), isJudged: !sides.has('database'), canSend: !sides.has('emqx') });
+    this.all.push({
+      server: server.name,
+      from,
+      looked: sample.length,
+      notStored,
+      sentLate: sentLate(),
+      waiting: this.waits.longerThan(PATIENCE_MS, performance.now()),
+      isJudged: !sides.has('database'),
+      canSend: !sides.has('emqx'),
+    });
   }
 
   /** Why the others did not take over. */
   failures(): string[] {
     return this.all.flatMap(({ server, looked, notStored, sentLate, waiting, isJudged, canSend }) => {
       if (!isJudged) return [];
-      if (notStored > 0) return [`${server} stood still, and ${notStored} of ${looked} messages that the others had accepted were not stored`];
-      return canSend && sentLate === 0 && waiting > 0 ? [`${server} stood still, and nobody delivered anything: ${waiting} subscribers waited`] : [];
+      if (notStored > 0)
+        return [`${server} stood still, and ${notStored} of ${looked} messages that the others had accepted were not stored`];
+      return canSend && sentLate === 0 && waiting > 0
+        ? [`${server} stood still, and nobody delivered anything: ${waiting} subscribers waited`]
+        : [];
     });
   }
 }

@@ -43,7 +43,7 @@ export class Subscriber {
       if (!this.staying) await this.go(random.chance(0.5));
       // Now and then long enough for more than a window to pile up.
       if (!this.staying) await this.wait(random.chance(0.1) ? random.between(5_000, 20_000) : random.between(10, 3_000));
-      for (const { awayUntil = 0 } = part.manner; !this.staying && this.waiting < awayUntil; ) await sleep(50);
+      for (const { awayUntil = 0 } = part.manner; !this.staying && this.waiting < awayUntil;) await sleep(50);
     }
     if (this.client === null) await this.come();
   }
@@ -54,7 +54,7 @@ export class Subscriber {
   }
 
   private async wait(ms: number): Promise<void> {
-    for (const end = performance.now() + ms; performance.now() < end && !this.staying; ) await sleep(20);
+    for (const end = performance.now() + ms; performance.now() < end && !this.staying;) await sleep(20);
   }
 
   private get isBackForGood(): boolean {
@@ -92,7 +92,13 @@ export class Subscriber {
     // Before: the first messages may be there before the answer is.
     checker.order.subscribes(clientid);
     // Of a persistent session EMQX delivers what it holds; of several clients any may get it.
-    if (!isPersistent && part.members.length === 1) waits.subscribes(clientid, part.topics.flatMap((topic) => [...checker.openIn(topic)]), this.goneSince, performance.now());
+    if (!isPersistent && part.members.length === 1)
+      waits.subscribes(
+        clientid,
+        part.topics.flatMap((topic) => [...checker.openIn(topic)]),
+        this.goneSince,
+        performance.now(),
+      );
     const subscribed = this.subscribe();
     // SUBSCRIBE leaves in this turn; what EMQX delivers meanwhile is acknowledged later.
     await immediate();
@@ -105,7 +111,8 @@ export class Subscriber {
     const { part, note } = this.options;
     if (part.kind === 'hostile') note('hostile', `${part.name} comes`);
     if (part.manner.awayUntil !== undefined && this.waiting > BACKLOG) note('backlog', `more than a window waits: ${part.kind}`);
-    if (part.manner.isPersistent && this.connections > 1 && this.waiting > HELD) note('resume', 'EMQX holds messages of a session that subscribes');
+    if (part.manner.isPersistent && this.connections > 1 && this.waiting > HELD)
+      note('resume', 'EMQX holds messages of a session that subscribes');
   }
 
   /** Everything that the client writes waits in its socket meanwhile. */

@@ -66,7 +66,16 @@ export class Traffic {
         const own = topics.filter((_topic, n) => n % publishers === i || (n + 1) % publishers === i);
         const share = Math.floor(messages / publishers) + (i < messages % publishers ? 1 : 0);
         const name = `p${i}`;
-        return publish({ url: emqx.mqttUrl, name, topics: own, messages: share, perSecond: perSecond / publishers, random: random.fork(), checker, isFull });
+        return publish({
+          url: emqx.mqttUrl,
+          name,
+          topics: own,
+          messages: share,
+          perSecond: perSecond / publishers,
+          random: random.fork(),
+          checker,
+          isFull,
+        });
       }),
     );
     this.isOver = true;
@@ -83,7 +92,7 @@ export class Traffic {
     const busy = this.deps.cast.parts.find(({ kind }) => kind === 'busy');
     if (busy === undefined) return;
     for (let i = 0; i < JOIN.most; i++) {
-      for (const end = performance.now() + JOIN.everyMs; performance.now() < end && !this.isOver && !this.isHurried; ) await sleep(10);
+      for (const end = performance.now() + JOIN.everyMs; performance.now() < end && !this.isOver && !this.isHurried;) await sleep(10);
       this.isHurried = false;
       if (this.isOver) return;
       this.add(busy, joinerName(i));

@@ -25,7 +25,8 @@ export class Waits {
   subscribes(subscriber: string, open: readonly Record[], goneSince: number, now: number): void {
     const isStorm = now - (this.subscribedAt.get(subscriber) ?? -Infinity) < STORM_MS;
     this.subscribedAt.set(subscriber, now);
-    if (!isStorm && open.some(({ acceptedAt }) => acceptedAt !== null) && open.every((record) => isUntouched(record, goneSince))) this.since.set(subscriber, now);
+    if (!isStorm && open.some(({ acceptedAt }) => acceptedAt !== null) && open.every((record) => isUntouched(record, goneSince)))
+      this.since.set(subscriber, now);
   }
 
   /** How many have waited for longer than that, and still do. */

@@ -10,6 +10,9 @@ test.each([
   ['36500d', 3_153_600_000_000],
 ])('%s', (text, ms) => expect(parseDuration(text)).toBe(ms));
 
-test.each(['', '7', 'd', '7 d', '-1s', '1w', '1h30m', '7D', '0s', '0.1ms', '36501d', 'Infinityd'])('%j is refused and says how to write it', (text) => {
-  expect(() => parseDuration(text)).toThrow(RangeError);
-});
+test.each(['', '7', 'd', '7 d', '-1s', '1w', '1h30m', '7D', '0s', '0.1ms', '36501d', 'Infinityd'])(
+  '%j is refused and says how to write it',
+  (text) => {
+    expect(() => parseDuration(text)).toThrow(RangeError);
+  },
+);

@@ -111,7 +111,9 @@ POLICIES:
   });
 
   test('what is no settings file is said, without quoting it', () => {
-    expect(errors({}, 'INGEST_TOKEN: "hunter2\nPORT: [')).toEqual([expect.stringMatching(/^CONFIG_FILE: is not valid YAML \(\w+ in line \d\)$/)]);
+    expect(errors({}, 'INGEST_TOKEN: "hunter2\nPORT: [')).toEqual([
+      expect.stringMatching(/^CONFIG_FILE: is not valid YAML \(\w+ in line \d\)$/),
+    ]);
     expect(errors({}, '- hunter2')).toEqual(['CONFIG_FILE: settings.yaml must hold settings, one "KEY: value" a line']);
     expect(errors({ CONFIG_FILE: '/nonexistent/settings.yaml' })).toEqual(['CONFIG_FILE: cannot read /nonexistent/settings.yaml: ENOENT']);
   });
@@ -146,7 +148,10 @@ test.each<[NodeJS.ProcessEnv, RegExp]>([
   [{ PORT: '-1' }, /^PORT: must be integer/],
   [{ PORT: '65536' }, /^PORT: must be <= 65535/],
   [{ STORE_URL: 'influxdb://h' }, /^STORE_URL: .*allowed are embedded:, postgres:\/\/, timescale:\/\/, mysql:\/\/, redis.*dynamodb:\/\/$/],
-  [{ QUEUE_URL: 'mongodb://h' }, /^QUEUE_URL: .*allowed are embedded:, redis:\/\/, rediss:\/\/, redis\+cluster:\/\/, redis\+sentinel:\/\/, postgres:\/\/$/],
+  [
+    { QUEUE_URL: 'mongodb://h' },
+    /^QUEUE_URL: .*allowed are embedded:, redis:\/\/, rediss:\/\/, redis\+cluster:\/\/, redis\+sentinel:\/\/, postgres:\/\/$/,
+  ],
   [{ HISTORY_URLS: 'embedded:' }, /^HISTORY_URLS\[0\]: .*allowed are influxdb:\/\/, opentsdb:\/\/, timescale:\/\/, clickhouse:\/\/$/],
   [{ EMQX_URL: 'emqx:18083' }, /^EMQX_URL: must be an http/],
   [{ EMQX_URL: 'http://k:hunter2@emqx/api/v5' }, /^EMQX_URL: must not hold credentials/],
@@ -170,7 +175,10 @@ test.each<[NodeJS.ProcessEnv, RegExp]>([
 test('a HOST that others can reach needs both tokens', () => {
   for (const HOST of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) expect(errors({ HOST })).toEqual([]);
   for (const HOST of ['0.0.0.0', '::', '10.0.0.1', 'example.org', '127.0.0.1.example.org']) {
-    expect(errors({ HOST })).toEqual([expect.stringMatching(/^INGEST_TOKEN: is required/), expect.stringMatching(/^ADMIN_TOKEN: is required/)]);
+    expect(errors({ HOST })).toEqual([
+      expect.stringMatching(/^INGEST_TOKEN: is required/),
+      expect.stringMatching(/^ADMIN_TOKEN: is required/),
+    ]);
     expect(errors({ HOST, INGEST_TOKEN: 'a', ADMIN_TOKEN: 'b' })).toEqual([]);
   }
 });
@@ -186,11 +194,17 @@ test('secrets in URLs are in no error and not in what is printed of the configur
 test('STORE_SQL_*: checked with the store that they are for', () => {
   const sql = { STORE_SQL_SELECT_MESSAGE: 'select * from mqtt_msg where topic = ${topic}' };
   expect(load({ STORE_URL: 'mysql://h/d', ...sql }).storeSql.SELECT_MESSAGE?.sql).toBe('select * from mqtt_msg where topic = ?');
-  expect(errors({ STORE_URL: 'redis://h', ...sql })).toEqual([expect.stringMatching(/^STORE_SQL_SELECT_MESSAGE: is for STORE_URL with postgres:\/\/, timescale:\/\/, mysql:\/\/ only$/)]);
-  expect(errors({ STORE_URL: 'mysql://h/d', STORE_SQL_DELETE_MESSAGE: 'delete from m where id = ${msgid}' })[0]).toMatch(/^STORE_SQL_DELETE_MESSAGE: unknown variable/);
+  expect(errors({ STORE_URL: 'redis://h', ...sql })).toEqual([
+    expect.stringMatching(/^STORE_SQL_SELECT_MESSAGE: is for STORE_URL with postgres:\/\/, timescale:\/\/, mysql:\/\/ only$/),
+  ]);
+  expect(errors({ STORE_URL: 'mysql://h/d', STORE_SQL_DELETE_MESSAGE: 'delete from m where id = ${msgid}' })[0]).toMatch(
+    /^STORE_SQL_DELETE_MESSAGE: unknown variable/,
+  );
 });
 
 test('the token before stands beside the new one, never alone', () => {
   expect(load({ INGEST_TOKEN: 'new', INGEST_TOKEN_PREVIOUS: 'old' })).toMatchObject({ ingestToken: 'new', previousIngestToken: 'old' });
-  expect(errors({ INGEST_TOKEN_PREVIOUS: 'old' })).toEqual([expect.stringMatching(/^INGEST_TOKEN: is missing, while INGEST_TOKEN_PREVIOUS is set/)]);
+  expect(errors({ INGEST_TOKEN_PREVIOUS: 'old' })).toEqual([
+    expect.stringMatching(/^INGEST_TOKEN: is missing, while INGEST_TOKEN_PREVIOUS is set/),
+  ]);
 });

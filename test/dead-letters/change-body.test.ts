@@ -7,7 +7,16 @@ import { Signer } from '../../src/mailbox/signature';
 import { policy } from '../support/policies';
 
 const AT = 1_795_228_477_838;
-const connected = (fields: object): ClientChange => ({ kind: 'connected', clientid: 'c', node: 'n1', at: AT, cleanStart: null, expiryMs: null, sessionOnly: false, ...fields });
+const connected = (fields: object): ClientChange => ({
+  kind: 'connected',
+  clientid: 'c',
+  node: 'n1',
+  at: AT,
+  cleanStart: null,
+  expiryMs: null,
+  sessionOnly: false,
+  ...fields,
+});
 
 // What failed for one client goes to the dead letters as the event that it came from: tried again, it must mean the same.
 it.each<[string, ClientChange]>([

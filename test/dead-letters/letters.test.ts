@@ -52,7 +52,8 @@ function deadLetters(open: () => QueueBackend): void {
         },
       },
       parse: (event, name) => readEvent(event, name).event,
-      append: async (sink, messages: readonly Message[]) => sink === 'influxdb://h/db' && appended.push([sink, messages.map(({ id }) => id)]) > 0,
+      append: async (sink, messages: readonly Message[]) =>
+        sink === 'influxdb://h/db' && appended.push([sink, messages.map(({ id }) => id)]) > 0,
     });
   };
   const all = async () => (await letters.list({ after: null, limit: 1_000 })).letters;
@@ -65,7 +66,12 @@ function deadLetters(open: () => QueueBackend): void {
   beforeEach(async () => {
     backend = open();
     // Redis is not connected yet.
-    await waitFor('the queue', () => backend.prepare().then(() => true, () => false));
+    await waitFor('the queue', () =>
+      backend.prepare().then(
+        () => true,
+        () => false,
+      ),
+    );
     metrics = createMetrics();
     [accepted, appended, accepting] = [[], [], async () => undefined];
     start();
@@ -83,7 +89,7 @@ function deadLetters(open: () => QueueBackend): void {
       await letters.record({ reason: `r${i}`, event: {} });
     }
     const reasons: string[] = [];
-    for (let after: { at: number; id: string } | null = null; ; ) {
+    for (let after: { at: number; id: string } | null = null; ;) {
       const page: Awaited<ReturnType<Letters['list']>> = await letters.list({ after, limit: 7 });
       reasons.push(...page.letters.map(({ reason }) => reason));
       if (page.next === null) break;
@@ -158,20 +164,32 @@ function deadLetters(open: () => QueueBackend): void {
       const body = publishEvent({ topic: 't/1' });
       await letters.record({ reason: 'x', event: JSON.stringify(body), source: 'POST /v1/events' });
       await letters.record({ reason: 'x', event: JSON.stringify([body, body]), source: 'POST /v1/events' });
-      await letters.record({ reason: 'x', event: JSON.stringify({ ...body, event: undefined }), source: 'POST /v1/events/message.publish' });
+      await letters.record({
+        reason: 'x',
+        event: JSON.stringify({ ...body, event: undefined }),
+        source: 'POST /v1/events/message.publish',
+      });
       expect(await letters.retryAll()).toBe(3);
       expect(accepted.map(({ type }) => type)).toEqual(Array(4).fill('publish'));
     });
 
     it.each<[string, unknown, RegExp]>([
-      ['an event that is still wrong', { event: 'message.publish', id: 'A', clientid: 'c', topic: 't/#', qos: 1, payload: '', timestamp: 1 }, /still refused \(\/topic must not contain the wildcards.*send the repaired event/],
+      [
+        'an event that is still wrong',
+        { event: 'message.publish', id: 'A', clientid: 'c', topic: 't/#', qos: 1, payload: '', timestamp: 1 },
+        /still refused \(\/topic must not contain the wildcards.*send the repaired event/,
+      ],
       ['its text', '{"event":"nope"}', /still refused \(\/event must be an event that EMQX has/],
       ['text that is cut', '{"event":"message.publish","payload":"xxxx', /at most 64 KB.*not JSON.*send the repaired event/],
       ['text that lost bytes', '{"event":"client.connected","clientid":"\ufffd","timestamp":1}', /bytes of it could not be kept/],
       ['a subscription', { subscription: { clientid: 'c', topic: 't', qos: 1 } }, /whenever the client connects/],
       ['a request', { change: { kind: 'withdrawn' } }, /make the request again/],
       ['a job', { name: 'mail', data: { events: [] } }, /next subscription/],
-      ['a message of a history that is gone', { history: 'opentsdb://gone', message: publishEvent({ topic: 't' }) }, /opentsdb:\/\/gone is not among HISTORY_URLS/],
+      [
+        'a message of a history that is gone',
+        { history: 'opentsdb://gone', message: publishEvent({ topic: 't' }) },
+        /opentsdb:\/\/gone is not among HISTORY_URLS/,
+      ],
     ])('%s is not, and says why; all the others are', async (_, event, why) => {
       await letters.record({ reason: 'x', event, source: 'POST /v1/events' });
       const id = await only();

@@ -10,8 +10,20 @@ const DOCKER = join(ROOT, 'docker');
 
 /** The settings table of the contract. */
 const SETTINGS = [
-  'HOST', 'PORT', 'DATA_DIR', 'STORE_URL', 'HISTORY_URLS', 'QUEUE_URL', 'EMQX_URL', 'EMQX_API_KEY', 'EMQX_API_SECRET',
-  'INGEST_TOKEN', 'ADMIN_TOKEN', 'SIGNING_KEY', 'POLICIES', 'CONFIG_FILE',
+  'HOST',
+  'PORT',
+  'DATA_DIR',
+  'STORE_URL',
+  'HISTORY_URLS',
+  'QUEUE_URL',
+  'EMQX_URL',
+  'EMQX_API_KEY',
+  'EMQX_API_SECRET',
+  'INGEST_TOKEN',
+  'ADMIN_TOKEN',
+  'SIGNING_KEY',
+  'POLICIES',
+  'CONFIG_FILE',
 ];
 
 interface Service {
@@ -41,7 +53,10 @@ const environmentOf = (name: string): Readonly<Record<string, string>> => servic
 
 describe('Dockerfile', () => {
   const text = readFileSync(join(DOCKER, 'Dockerfile'), 'utf8');
-  const lines = text.replace(/\\\n\s*/g, '').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  const lines = text
+    .replace(/\\\n\s*/g, '')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'));
   const of = (word: string): string[] => lines.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
   const last = lines.slice(lines.findLastIndex((line) => line.startsWith('FROM ')));
 
@@ -73,16 +88,31 @@ describe('Dockerfile', () => {
 
   test('copies what exists and what dist/ reads beside itself', () => {
     const { files } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[] };
-    const copied = of('COPY').flatMap((line) => line.split(' ').filter((part) => !part.startsWith('--')).slice(0, -1));
+    const copied = of('COPY').flatMap((line) =>
+      line
+        .split(' ')
+        .filter((part) => !part.startsWith('--'))
+        .slice(0, -1),
+    );
     const names = copied.map((path) => path.replace(/^\/app\//, '')).filter((path) => path !== '.');
-    for (const name of names) if (name !== 'dist' && name !== 'node_modules') expect([name, existsSync(join(ROOT, name))]).toEqual([name, true]);
+    for (const name of names)
+      if (name !== 'dist' && name !== 'node_modules') expect([name, existsSync(join(ROOT, name))]).toEqual([name, true]);
     expect(names).toEqual(expect.arrayContaining([...files, 'node_modules', 'package.json']));
   });
 
   test('needs nothing that the ignore file keeps out', () => {
     const ignored = readFileSync(join(DOCKER, 'Dockerfile.dockerignore'), 'utf8').split('\n');
     expect(ignored).toEqual(expect.arrayContaining(['.git', 'node_modules', 'dist', '.env*']));
-    for (const needed of ['src', 'rules', 'migrations', 'openapi.yaml', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json']) {
+    for (const needed of [
+      'src',
+      'rules',
+      'migrations',
+      'openapi.yaml',
+      'package.json',
+      'package-lock.json',
+      'tsconfig.json',
+      'tsconfig.build.json',
+    ]) {
       expect(ignored).not.toContain(needed);
       expect(existsSync(join(ROOT, needed))).toBe(true);
     }
@@ -121,12 +151,19 @@ describe('compose.yaml', () => {
 
   test('gives PostgreSQL the account that the server uses', () => {
     const url = new URL(server['STORE_URL'] ?? '');
-    expect(environmentOf('postgres')).toEqual({ POSTGRES_USER: url.username, POSTGRES_PASSWORD: url.password, POSTGRES_DB: url.pathname.slice(1) });
+    expect(environmentOf('postgres')).toEqual({
+      POSTGRES_USER: url.username,
+      POSTGRES_PASSWORD: url.password,
+      POSTGRES_DB: url.pathname.slice(1),
+    });
   });
 
   test("gives EMQX the server's API key in its bootstrap file", () => {
     const target = environmentOf('emqx')['EMQX_API_KEY__BOOTSTRAP_FILE'];
-    const [source = ''] = service('emqx').volumes?.find((volume) => volume.split(':')[1] === target)?.split(':') ?? [];
+    const [source = ''] =
+      service('emqx')
+        .volumes?.find((volume) => volume.split(':')[1] === target)
+        ?.split(':') ?? [];
     const lines = readFileSync(resolve(DOCKER, source), 'utf8').trim().split('\n');
     expect(lines).toEqual([`${server['EMQX_API_KEY']}:${server['EMQX_API_SECRET']}`]);
   });
@@ -162,13 +199,25 @@ describe('compose.yaml', () => {
       INGEST_TOKEN: server['INGEST_TOKEN'],
     });
     expect(service('import-rule').volumes).toEqual(['../rules/emqx5:/rules:ro']);
-    const sent = runImport([...entrypoint, ...command.map((part) => part.replaceAll('$$', '$').replaceAll('/rules/', `${ROOT}/rules/emqx5/`))]);
+    const sent = runImport([
+      ...entrypoint,
+      ...command.map((part) => part.replaceAll('$$', '$').replaceAll('/rules/', `${ROOT}/rules/emqx5/`)),
+    ]);
     expect(JSON.parse(sent.body)).toEqual(
       ruleTemplate('offline-messages', { ...ruleDefaults, url: 'http://offline-store:8480', token: server['INGEST_TOKEN'] ?? '' }),
     );
     expect(sent.args).toEqual([
-      '-sS', '--fail-with-body', '-u', `${server['EMQX_API_KEY']}:${server['EMQX_API_SECRET']}`,
-      '-X', 'PUT', 'http://emqx:18083/api/v5/configs?mode=merge', '-H', 'Content-Type: text/plain', '--data-binary', '@-',
+      '-sS',
+      '--fail-with-body',
+      '-u',
+      `${server['EMQX_API_KEY']}:${server['EMQX_API_SECRET']}`,
+      '-X',
+      'PUT',
+      'http://emqx:18083/api/v5/configs?mode=merge',
+      '-H',
+      'Content-Type: text/plain',
+      '--data-binary',
+      '@-',
     ]);
   });
 

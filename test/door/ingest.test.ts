@@ -16,13 +16,17 @@ import { message } from '../support/messages';
 const EVENT = { type: 'publish', message: toWire(message({ topic: 't' })), mark: null } as const;
 const metrics = createMetrics();
 const ACKS: Pick<AcceptedAcks, 'note' | 'forget'> = { note: async () => undefined, forget: async () => undefined };
-const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode'] = 'queue') => new Ingest(lanes, [policy({ mode })], new Signer('key'), acks, new EventLag(), metrics);
+const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode'] = 'queue') =>
+  new Ingest(lanes, [policy({ mode })], new Signer('key'), acks, new EventLag(), metrics);
 
 // The guard is Batcher.look: one write of the queue may wait 10 s for another one before it fails.
 test('a queue that does not answer is an error before EMQX gives up the request', async () => {
   jest.useFakeTimers();
   try {
-    const backend = { laneCounts: { messages: 1, clients: 1 }, queue: (name: string) => ({ name, add: () => new Promise(() => undefined) }) } as unknown as QueueBackend;
+    const backend = {
+      laneCounts: { messages: 1, clients: 1 },
+      queue: (name: string) => ({ name, add: () => new Promise(() => undefined) }),
+    } as unknown as QueueBackend;
     const ingest = ingestInto(new Lanes(backend, new Budget({ items: 10, bytes: 1e6 })));
     const failed = expect(ingest.accept([EVENT])).rejects.toThrow(UnavailableError);
     await jest.advanceTimersByTimeAsync(1_000);
@@ -66,7 +70,13 @@ test('what is accepted and not stored is counted by its reason, once the queue h
   const publish = (fields: Parameters<typeof message>[0], signature = '') =>
     ({ type: 'publish', message: toWire(message(fields)), mark: signature === '' ? null : { id: 'M', signature } }) as const;
   const events = [
-    ...[publish({ topic: 't/1' }), publish({ topic: 'u' }), publish({ topic: 'u/1' }), publish({ topic: 'off/1' }), publish({ topic: 't/1', qos: 0 })],
+    ...[
+      publish({ topic: 't/1' }),
+      publish({ topic: 'u' }),
+      publish({ topic: 'u/1' }),
+      publish({ topic: 'off/1' }),
+      publish({ topic: 't/1', qos: 0 }),
+    ],
     ...[publish({ topic: 't/1', publishReceivedAt: Date.now() - 61_000 }), publish({ topic: '$offline/c/u' })],
     publish({ topic: 'u', clientid: 'http_api' }, signer.sign('M', 'u', { mailbox: 'c', kind: 'own' })),
     { type: 'acked', id: 'A', topic: 'u', clientid: 'c', mark: null, at: 1 } as const,
@@ -76,7 +86,12 @@ test('what is accepted and not stored is counted by its reason, once the queue h
   await expect(into(() => Promise.reject(new UnavailableError('away'))).accept(events)).rejects.toThrow(UnavailableError);
   expect(await reasons()).toEqual([]);
   await into(async () => undefined).accept(events);
-  expect(await reasons()).toEqual([['no_policy', 2], ['mode_off', 1], ['qos0', 1], ['expired', 1]]);
+  expect(await reasons()).toEqual([
+    ['no_policy', 2],
+    ['mode_off', 1],
+    ['qos0', 1],
+    ['expired', 1],
+  ]);
 });
 
 describe('an accepted acknowledgement', () => {
@@ -97,7 +112,10 @@ describe('an accepted acknowledgement', () => {
   it('is known while the queue takes it: a delivery that is under way must not send it', async () => {
     const acks = new AcceptedAcks(null);
     const during: boolean[] = [];
-    await ingestInto({ put: async () => void during.push(await new Promise((resolve) => setImmediate(() => resolve(acks.has('A', null))))) }, acks).accept([ACK]);
+    await ingestInto(
+      { put: async () => void during.push(await new Promise((resolve) => setImmediate(() => resolve(acks.has('A', null))))) },
+      acks,
+    ).accept([ACK]);
     expect(during).toEqual([true]);
   });
 
@@ -134,9 +152,14 @@ describe('an accepted acknowledgement', () => {
     jest.useFakeTimers();
     try {
       const silent = () => new Promise<never>(() => undefined);
-      const backend = { laneCounts: { messages: 1, clients: 1 }, queue: (name: string) => ({ name, add: silent }) } as unknown as QueueBackend;
+      const backend = {
+        laneCounts: { messages: 1, clients: 1 },
+        queue: (name: string) => ({ name, add: silent }),
+      } as unknown as QueueBackend;
       const acks = new AcceptedAcks({ setAll: silent, getAll: silent });
-      const failed = expect(ingestInto(new Lanes(backend, new Budget({ items: 10, bytes: 1e6 })), acks).accept([ACK])).rejects.toThrow(UnavailableError);
+      const failed = expect(ingestInto(new Lanes(backend, new Budget({ items: 10, bytes: 1e6 })), acks).accept([ACK])).rejects.toThrow(
+        UnavailableError,
+      );
       await jest.advanceTimersByTimeAsync(9_800);
       await failed;
       expect(acks.has('A', null)).toBe(false);

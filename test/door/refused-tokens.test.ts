@@ -29,7 +29,9 @@ describe('events that are refused for their token', () => {
     expect(JSON.parse(lines[0] ?? '')).toMatchObject({
       ...{ level: 'warn', path: '/v1/events/message.publish', hasToken: true, status: 401 },
       from: expect.stringContaining('127.0.0.1') as unknown,
-      msg: expect.stringMatching(/^event refused for its token\. EMQX loses .* Authorization of EMQX's connector \(offline_store.* rules --install/) as unknown,
+      msg: expect.stringMatching(
+        /^event refused for its token\. EMQX loses .* Authorization of EMQX's connector \(offline_store.* rules --install/,
+      ) as unknown,
     });
     expect(lines[0]).not.toContain('wrong-secret');
   });
@@ -41,7 +43,13 @@ describe('events that are refused for their token', () => {
     await post('Bearer wrong-secret');
     await post('Basic eDp5');
     const line = (await checks()).find(({ name }) => name === 'events');
-    expect(line).toEqual({ name: 'events', ok: true, detail: expect.stringMatching(/^2 events refused for a missing or wrong token \(last: 2026-11-27T00:00:00\.000Z, \/v1\/events\/message\.publish\)/) as unknown });
+    expect(line).toEqual({
+      name: 'events',
+      ok: true,
+      detail: expect.stringMatching(
+        /^2 events refused for a missing or wrong token \(last: 2026-11-27T00:00:00\.000Z, \/v1\/events\/message\.publish\)/,
+      ) as unknown,
+    });
     now += 16 * MINUTE;
     expect(tokens.detail()).toBeNull();
     await post('Bearer wrong-secret');

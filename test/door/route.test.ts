@@ -11,7 +11,10 @@ const to = (event: OfflineEvent, ...policies: Parameters<typeof policy>[0][]) =>
   route(event, policies.length === 0 ? [policy()] : policies.map(policy), signer);
 
 /** Of a delivery of ours of the stored message M. */
-const marked = (topic = 't/1', address: Address = { mailbox: clientKey('c'), kind: 'own' }): Mark => ({ id: 'M', signature: signer.sign('M', topic, address) });
+const marked = (topic = 't/1', address: Address = { mailbox: clientKey('c'), kind: 'own' }): Mark => ({
+  id: 'M',
+  signature: signer.sign('M', topic, address),
+});
 const publish = (fields: Parameters<typeof message>[0], mark: PublishEvent['mark'] = null): PublishEvent => ({
   type: 'publish',
   message: toWire(message(fields)),
@@ -38,7 +41,8 @@ describe('what an event asks for', () => {
   });
 
   it('keeps a retained message where the policy says so, whatever its QoS and the mode, and lives as long as it says itself', () => {
-    const retained = (fields: object, ...policies: Parameters<typeof policy>[0][]) => to(publish({ topic: 't/1', retain: true, ...fields }), ...policies);
+    const retained = (fields: object, ...policies: Parameters<typeof policy>[0][]) =>
+      to(publish({ topic: 't/1', retain: true, ...fields }), ...policies);
     expect(retained({})).toEqual([{ write: expect.not.objectContaining({ retained: expect.anything() as string }) as object }]);
     for (const retain of ['store', 'restore'] as const) {
       expect(retained({}, { retain })).toMatchObject([{ write: { kind: 'publish', retained: 'too' } }]);
@@ -53,7 +57,9 @@ describe('what an event asks for', () => {
   it('never keeps what it has published back itself (promise 8)', () => {
     const mark = marked('t/1', { mailbox: '', kind: 'retained' });
     expect(to(publish({ topic: 't/1', retain: true }, mark), { retain: 'restore' })).toEqual([]);
-    expect(to(publish({ topic: 't/1', retain: true }, { ...mark, signature: 'x' }), { retain: 'restore' })).toMatchObject([{ write: { retained: 'too' } }]);
+    expect(to(publish({ topic: 't/1', retain: true }, { ...mark, signature: 'x' }), { retain: 'restore' })).toMatchObject([
+      { write: { retained: 'too' } },
+    ]);
   });
 
   it('lets the first policy that matches decide', () => {
@@ -78,7 +84,9 @@ describe('what an event asks for', () => {
   it('stores what a client forwards to another topic with our mark still on it, as a message of its own', () => {
     const forwarded = publish({ topic: 't/elsewhere', id: 'F' }, marked('t/1'));
     expect(to(forwarded)).toMatchObject([{ write: { kind: 'publish', message: { id: 'F', topic: 't/elsewhere' } } }]);
-    expect(to(publish({ topic: 't/1', id: 'F' }, marked('$offline/c/t/1')))).toMatchObject([{ write: { kind: 'publish', message: { id: 'F' } } }]);
+    expect(to(publish({ topic: 't/1', id: 'F' }, marked('$offline/c/t/1')))).toMatchObject([
+      { write: { kind: 'publish', message: { id: 'F' } } },
+    ]);
   });
 
   // Stored is what some policy keeps; removed whatever is there, as policies change and operators have wishes of their own.
@@ -95,7 +103,9 @@ describe('what an event asks for', () => {
     const { clientid, qos, at } = subscribed(filter) as SubscribedEvent;
     const own = clientKey('c');
     const change = { mail: { to: own, kind: 'change', change: { kind: 'subscribed', clientid, filter, qos, at } } };
-    expect(to(subscribed(filter), ...policies)).toEqual(kept ? [change, { mail: { to: own, kind: 'deliver', request: { clientid, filter, qos, at } } }] : []);
+    expect(to(subscribed(filter), ...policies)).toEqual(
+      kept ? [change, { mail: { to: own, kind: 'deliver', request: { clientid, filter, qos, at } } }] : [],
+    );
     const left = { mail: { to: own, kind: 'change', change: { kind: 'unsubscribed', clientid, filter, at } } };
     expect(to({ type: 'unsubscribed', clientid, filter, at }, ...policies)).toEqual([left]);
   });
@@ -109,25 +119,39 @@ describe('what an event asks for', () => {
 
   it.each([[true], [false]])('tells the client’s mailbox of its connection (%p: for its session’s sake alone)', (sessionOnly) => {
     const news = { clientid: 'c', node: 'n1', at: 5, cleanStart: true, expiryMs: 7, sessionOnly };
-    expect(to({ type: 'connected', ...news })).toEqual([{ mail: { to: clientKey('c'), kind: 'change', change: { kind: 'connected', ...news } } }]);
+    expect(to({ type: 'connected', ...news })).toEqual([
+      { mail: { to: clientKey('c'), kind: 'change', change: { kind: 'connected', ...news } } },
+    ]);
     const end = { clientid: 'c', node: 'n1', at: 9, connectedAt: 5 };
-    expect(to({ type: 'disconnected', ...end })).toEqual([{ mail: { to: clientKey('c'), kind: 'change', change: { kind: 'disconnected', ...end } } }]);
+    expect(to({ type: 'disconnected', ...end })).toEqual([
+      { mail: { to: clientKey('c'), kind: 'change', change: { kind: 'disconnected', ...end } } },
+    ]);
   });
 
   it.each(['t/1', 't/+', '#', '$share/g/t/#'])('delivers to a subscriber of %s (promise 15)', (filter) => {
-    expect(to(subscribed(filter))).toContainEqual({ mail: { to: clientKey('c'), kind: 'deliver', request: { clientid: 'c', filter, qos: 1, at: 1 } } });
+    expect(to(subscribed(filter))).toContainEqual({
+      mail: { to: clientKey('c'), kind: 'deliver', request: { clientid: 'c', filter, qos: 1, at: 1 } },
+    });
   });
 
   it('delivers a shared subscription’s pubsub topics from its group’s mailbox, and its queue topics from the client’s', () => {
-    const requests = to(subscribed('$share/g/#'), { filter: 'p/#', mode: 'pubsub' }, {}).filter((item) => 'mail' in item && item.mail.kind === 'deliver');
-    expect(requests).toMatchObject([{ mail: { to: clientKey('c') } }, { mail: { to: mailboxKey('$share/g'), request: { clientid: 'c', consumer: '$share/g' } } }]);
+    const requests = to(subscribed('$share/g/#'), { filter: 'p/#', mode: 'pubsub' }, {}).filter(
+      (item) => 'mail' in item && item.mail.kind === 'deliver',
+    );
+    expect(requests).toMatchObject([
+      { mail: { to: clientKey('c') } },
+      { mail: { to: mailboxKey('$share/g'), request: { clientid: 'c', consumer: '$share/g' } } },
+    ]);
   });
 });
 
 // Durable sessions: EMQX gives an empty id, in some versions an empty topic.
 describe('without an id of EMQX', () => {
   it('an acknowledgement with a right mark removes the stored message', () => {
-    for (const topic of ['t/1', '$offline/c/t/1']) expect(to(acked({ id: null, topic, mark: marked(topic) }))[0]).toEqual({ write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c' } });
+    for (const topic of ['t/1', '$offline/c/t/1'])
+      expect(to(acked({ id: null, topic, mark: marked(topic) }))[0]).toEqual({
+        write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c' },
+      });
     expect(to(acked({ id: null, mark: marked() }), { mode: 'pubsub' })).toMatchObject([{ mail: { kind: 'acked', id: 'M', ours: true } }]);
   });
 
@@ -140,7 +164,13 @@ describe('without an id of EMQX', () => {
   });
 
   it('a dropped copy is known by its mark', () => {
-    const dropped = (fields: Partial<DeliveryDroppedEvent>): DeliveryDroppedEvent => ({ ...acked({ id: null }), type: 'delivery-dropped', qos: 1, reason: 'queue_full', ...fields });
+    const dropped = (fields: Partial<DeliveryDroppedEvent>): DeliveryDroppedEvent => ({
+      ...acked({ id: null }),
+      type: 'delivery-dropped',
+      qos: 1,
+      reason: 'queue_full',
+      ...fields,
+    });
     expect(to(dropped({ mark: marked() }))).toMatchObject([{ mail: { kind: 'dropped', id: 'M', copyId: null } }]);
     expect(to(dropped({}))).toEqual([]);
   });
@@ -148,7 +178,9 @@ describe('without an id of EMQX', () => {
 
 // EMQX's topic rewrite changes what the server publishes, too: the mark says a/c/d, the acknowledgement a/d.
 it('an acknowledgement under a topic that EMQX has rewritten removes nothing that is stored', () => {
-  expect(to(acked({ topic: 'a/d', id: 'COPY', mark: marked('a/c/d') }))).toEqual([{ write: { kind: 'ack', id: 'COPY', topic: 'a/d', clientid: 'c' } }]);
+  expect(to(acked({ topic: 'a/d', id: 'COPY', mark: marked('a/c/d') }))).toEqual([
+    { write: { kind: 'ack', id: 'COPY', topic: 'a/d', clientid: 'c' } },
+  ]);
 });
 
 describe('an acknowledgement', () => {
@@ -218,7 +250,9 @@ describe('a copy that EMQX gave up', () => {
     ...{ type: 'delivery-dropped', id: 'REST', topic: 't/1', clientid: 'c', mark: marked(), at: 1, qos: 1, reason: 'queue_full' },
     ...fields,
   });
-  const mail = (fields: object) => [{ mail: { kind: 'dropped', clientid: 'c', topic: 't/1', id: 'M', copyId: 'REST', reason: 'queue_full', ...fields } }];
+  const mail = (fields: object) => [
+    { mail: { kind: 'dropped', clientid: 'c', topic: 't/1', id: 'M', copyId: 'REST', reason: 'queue_full', ...fields } },
+  ];
 
   it('is told to the mailbox that it was sent from', () => {
     expect(to(dropped())).toEqual(mail({ to: clientKey('c') }));
@@ -228,7 +262,9 @@ describe('a copy that EMQX gave up', () => {
 
   it('of a group is told to the client’s mailbox, which knows whether it is a member', () => {
     const group = mailboxKey('$share/g');
-    expect(to(dropped({ mark: marked('t/1', { mailbox: group, kind: 'group' }) }), { mode: 'pubsub' })).toEqual(mail({ to: clientKey('c'), group }));
+    expect(to(dropped({ mark: marked('t/1', { mailbox: group, kind: 'group' }) }), { mode: 'pubsub' })).toEqual(
+      mail({ to: clientKey('c'), group }),
+    );
   });
 
   it('is nobody’s business where it is not ours, was made for another client, or belongs to another topic', () => {

@@ -7,7 +7,11 @@ import type { Stage, Suite } from './stage';
 /** Brokers that are set up in another way, of another version, or closed to our key in part. */
 export const brokers: Suite = {
   name: 'other brokers',
-  policies: [{ filter: 't/kept/#', qos0: 'keep' }, { filter: 't/skipped/#', qos0: 'skip' }, { filter: 't/each/#', mode: 'pubsub' }],
+  policies: [
+    { filter: 't/kept/#', qos0: 'keep' },
+    { filter: 't/skipped/#', qos0: 'skip' },
+    { filter: 't/each/#', mode: 'pubsub' },
+  ],
   tests,
 };
 
@@ -129,12 +133,21 @@ function tests(stage: Stage): void {
       const topic = `t/closed/${idOf(name)}`;
       await publish(topic, 3);
       world.emqx.rest.spoiled = { route, outage: 403 };
-      const subscriber = await world.subscriber(idOf(name), { protocolVersion: 5, clean: false, properties: { sessionExpiryInterval: 300 } });
+      const subscriber = await world.subscriber(idOf(name), {
+        protocolVersion: 5,
+        clean: false,
+        properties: { sessionExpiryInterval: 300 },
+      });
       await subscriber.subscribe(topic);
       expect(await subscriber.receives(3)).toEqual(texts(3));
       await world.storedCount(0);
-      const { checks } = (await (await world.request('GET', '/readyz')).json()) as { checks: { name: string; ok: boolean; detail: string }[] };
-      expect(checks.find((check) => check.name === 'emqx')).toMatchObject({ ok: true, detail: expect.stringMatching(/unknown \(GET \/nodes: 403/) });
+      const { checks } = (await (await world.request('GET', '/readyz')).json()) as {
+        checks: { name: string; ok: boolean; detail: string }[];
+      };
+      expect(checks.find((check) => check.name === 'emqx')).toMatchObject({
+        ok: true,
+        detail: expect.stringMatching(/unknown \(GET \/nodes: 403/),
+      });
       world.emqx.rest.spoiled = null;
     });
   });
@@ -187,7 +200,10 @@ function tests(stage: Stage): void {
         await world.quiet();
         await world.leave(subscriber);
       }
-      expect(world.emqx.rest.subscribes.map(({ entries }) => entries.map(({ topic }) => topic))).toEqual([['$exclusive/t/exclusive/1'], ['$exclusive/t/exclusive/1']]);
+      expect(world.emqx.rest.subscribes.map(({ entries }) => entries.map(({ topic }) => topic))).toEqual([
+        ['$exclusive/t/exclusive/1'],
+        ['$exclusive/t/exclusive/1'],
+      ]);
     });
   });
 }

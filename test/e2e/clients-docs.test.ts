@@ -7,10 +7,12 @@ import { World } from './world';
 const PAGE = readFileSync(join(__dirname, '../../docs/clients.md'), 'utf8');
 
 /** The page's requests to the server, each with the answer that is printed below it. */
-const EXAMPLES = [...PAGE.matchAll(/```sh\n(curl (?:(?!```).)*?127\.0\.0\.1:8480.*?)```(?:\n\n```json\n(.*?)```)?/gs)].map(([, command = '', answer]) => ({
-  command: command.replace(/\\\n\s*/g, ''),
-  answer: answer === undefined ? null : (JSON.parse(answer) as unknown),
-}));
+const EXAMPLES = [...PAGE.matchAll(/```sh\n(curl (?:(?!```).)*?127\.0\.0\.1:8480.*?)```(?:\n\n```json\n(.*?)```)?/gs)].map(
+  ([, command = '', answer]) => ({
+    command: command.replace(/\\\n\s*/g, ''),
+    answer: answer === undefined ? null : (JSON.parse(answer) as unknown),
+  }),
+);
 
 /** A curl command of the page, as a shell reads it. */
 function requestOf(command: string): { url: string; init: RequestInit } {
@@ -47,7 +49,10 @@ it('docs/clients.md: what is printed is what is answered, and what it says happe
       await waitFor('the events', () => world.emqx.actions.every(({ pending }) => pending === 0));
       results.push(inBroker());
     }
-    const [jobs, alerts] = [['$share/workers/jobs/+', 2], ['alerts/#', 1]];
+    const [jobs, alerts] = [
+      ['$share/workers/jobs/+', 2],
+      ['alerts/#', 1],
+    ];
     expect(results).toEqual([[['t/1', 1]], [['t/1', 1]], [jobs, alerts], [jobs], []]);
   } finally {
     await world.stop();

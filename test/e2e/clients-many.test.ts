@@ -17,7 +17,7 @@ it('a client with more subscriptions than a bulk takes gets them all', async () 
     expect(world.emqx.rest.subscribes.map(({ entries }) => entries.length)).toEqual([500, 10]);
     await world.quiet();
     const listed: unknown[] = [];
-    for (let next: string | null = ''; next !== null; ) {
+    for (let next: string | null = ''; next !== null;) {
       const answer = await world.request('GET', `/v1/clients/many/subscriptions?limit=400${next === '' ? '' : `&after=${next}`}`);
       const page = (await answer.json()) as { subscriptions: unknown[]; next: string | null };
       listed.push(...page.subscriptions);

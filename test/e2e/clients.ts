@@ -14,7 +14,10 @@ interface Client {
 /** Client state, and the subscriptions that the broker makes. */
 export const clients: Suite = {
   name: 'clients',
-  policies: [{ filter: 't/loop/off/#', mode: 'off' }, { filter: 't/loop/#', deliverTo: 'inbox' }],
+  policies: [
+    { filter: 't/loop/off/#', mode: 'off' },
+    { filter: 't/loop/#', deliverTo: 'inbox' },
+  ],
   rules: ['full'],
   tests,
 };
@@ -29,24 +32,35 @@ function tests(stage: Stage): void {
   };
   const inBroker = (clientid: string) => [...(stage.world.emqx.broker.sessions.get(clientid)?.subscriptions ?? [])].sort();
 
-  it.each(stage.form === 'short' ? ['dev/a+1'] : ['plain', 'dev/a+1', 'a#%2Fb?', '../c', 'клиент 😀'])('are known by any client id: %s', async (clientid) => {
-    const { world } = stage;
-    const subscriber = await world.subscriber(clientid);
-    await subscriber.subscribe('t/known/1');
-    await subscriber.subscribe('$share/g/t/known/#', 2);
-    await world.quiet();
-    expect(await client(clientid)).toMatchObject({ clientid, connected: true, node: 'emqx@127.0.0.1', disconnected_at: null });
-    await subscriber.disconnect();
-    await waitFor('the disconnect', async () => !(await client(clientid)).connected);
-    const again = await world.subscriber(clientid);
-    await waitFor('the subscriptions', () => inBroker(clientid).length === 2);
-    const shared = { topic: '$share/g/t/known/#', qos: 2 };
-    expect(inBroker(clientid)).toEqual([[shared.topic, 2], ['t/known/1', 1]]);
-    await world.publish('t/known/1', 'hello');
-    await again.receives(1);
-    await world.quiet();
-    expect(await client(clientid)).toMatchObject({ connected: true, subscription_count: 2, subscriptions: [shared, { topic: 't/known/1', qos: 1 }], delivery: null });
-  });
+  it.each(stage.form === 'short' ? ['dev/a+1'] : ['plain', 'dev/a+1', 'a#%2Fb?', '../c', 'клиент 😀'])(
+    'are known by any client id: %s',
+    async (clientid) => {
+      const { world } = stage;
+      const subscriber = await world.subscriber(clientid);
+      await subscriber.subscribe('t/known/1');
+      await subscriber.subscribe('$share/g/t/known/#', 2);
+      await world.quiet();
+      expect(await client(clientid)).toMatchObject({ clientid, connected: true, node: 'emqx@127.0.0.1', disconnected_at: null });
+      await subscriber.disconnect();
+      await waitFor('the disconnect', async () => !(await client(clientid)).connected);
+      const again = await world.subscriber(clientid);
+      await waitFor('the subscriptions', () => inBroker(clientid).length === 2);
+      const shared = { topic: '$share/g/t/known/#', qos: 2 };
+      expect(inBroker(clientid)).toEqual([
+        [shared.topic, 2],
+        ['t/known/1', 1],
+      ]);
+      await world.publish('t/known/1', 'hello');
+      await again.receives(1);
+      await world.quiet();
+      expect(await client(clientid)).toMatchObject({
+        connected: true,
+        subscription_count: 2,
+        subscriptions: [shared, { topic: 't/known/1', qos: 1 }],
+        delivery: null,
+      });
+    },
+  );
 
   if (stage.form === 'short') return;
 
@@ -91,7 +105,10 @@ function tests(stage: Stage): void {
     const subscriber = await world.subscriber('loop');
     for (const filter of ['t/loop/1', 't/loop/off/1', 't/loop/off/#', 't/loop/#']) await subscriber.subscribe(filter);
     await world.quiet();
-    expect(await subscriptions('loop')).toEqual([{ topic: 't/loop/#', qos: 1 }, { topic: 't/loop/1', qos: 1 }]);
+    expect(await subscriptions('loop')).toEqual([
+      { topic: 't/loop/#', qos: 1 },
+      { topic: 't/loop/1', qos: 1 },
+    ]);
     await world.leave(subscriber);
     await world.publish('t/loop/1', 'while away');
     await world.storedCount(1);
@@ -118,7 +135,10 @@ function tests(stage: Stage): void {
     expect(await subscriber.receives(1)).toEqual(['stored before']);
     await world.storedCount(0);
     await world.quiet();
-    expect(inBroker('decided')).toEqual([['$share/g/t/decided/s', 2], [wanted.topic, 1]]);
+    expect(inBroker('decided')).toEqual([
+      ['$share/g/t/decided/s', 2],
+      [wanted.topic, 1],
+    ]);
     await decide('DELETE', 'decided', undefined, `?topic=${encodeURIComponent('$share/g/t/decided/s')}`);
     await world.quiet();
     expect([inBroker('decided'), await subscriptions('decided')]).toEqual([[[wanted.topic, 1]], [wanted]]);

@@ -7,7 +7,14 @@ import { resuming } from './resuming';
 import { onOneServer, type Stage, type Suite } from './stage';
 
 /** What is another thing with EMQX 4. */
-const special: Suite = { name: 'of its own', policies: [{ filter: 't/settle', settle: 'delivered' }, { filter: 't/box/#', deliverTo: 'inbox' }], tests: own };
+const special: Suite = {
+  name: 'of its own',
+  policies: [
+    { filter: 't/settle', settle: 'delivered' },
+    { filter: 't/box/#', deliverTo: 'inbox' },
+  ],
+  tests: own,
+};
 
 function own(stage: Stage): void {
   it('says which EMQX it speaks to', async () => {
@@ -83,4 +90,10 @@ function own(stage: Stage): void {
 }
 
 /** The main flow, wildcards and inboxes (promises), read positions, resumed sessions and limits, with an EMQX 4.4. */
-onOneServer('with EMQX 4.4, on the embedded default', () => ({}), [mainFlow, promises, pubsub, limits, resuming, offlineOnly, special], 'whole', 4);
+onOneServer(
+  'with EMQX 4.4, on the embedded default',
+  () => ({}),
+  [mainFlow, promises, pubsub, limits, resuming, offlineOnly, special],
+  'whole',
+  4,
+);

@@ -13,7 +13,10 @@ describe('histories', () => {
     const topic = `t/history/${process.pid}`;
     /** The payloads in InfluxDB. */
     const appended = async (): Promise<string[]> => {
-      const query = new URLSearchParams({ db: new URL(influxdb).pathname.slice(1), q: `SELECT payload FROM mqtt_msg WHERE topic = '${topic}'` });
+      const query = new URLSearchParams({
+        db: new URL(influxdb).pathname.slice(1),
+        q: `SELECT payload FROM mqtt_msg WHERE topic = '${topic}'`,
+      });
       const answer = await fetch(`${influxdb.replace('influxdb:', 'http:').replace(/\/\w+$/, '')}/query?${query.toString()}`);
       const { results } = (await answer.json()) as { results: { series?: { values: [string, string][] }[] }[] };
       return results[0]?.series?.[0]?.values.map(([, payload]) => payload) ?? [];
@@ -47,7 +50,9 @@ describe('histories', () => {
       await world.publish(topic, '22');
       expect(await subscriber.receives(1)).toEqual(['22']);
       await world.storedCount(0, topic);
-      const ready = (await (await fetch(`${world.server.url}/readyz`)).json()) as { checks: { name: string; ok: boolean; detail: string }[] };
+      const ready = (await (await fetch(`${world.server.url}/readyz`)).json()) as {
+        checks: { name: string; ok: boolean; detail: string }[];
+      };
       const histories = ready.checks.filter(({ name }) => name.startsWith('history'));
       expect(histories.map(({ ok }) => ok)).toEqual([false, true]);
       expect(histories[0]!.detail).toMatch(/^HISTORY_URLS: InfluxDB at .*check port/);
@@ -63,7 +68,7 @@ describe('histories', () => {
       await world.publish(topic, 'no number');
       expect(await subscriber.receives(1)).toEqual(['no number']);
       const letters = async () =>
-        ((await (await fetch(`${world.server.url}/v1/dead-letters`)).json()) as { dead_letters?: unknown[]; letters?: unknown[] });
+        (await (await fetch(`${world.server.url}/v1/dead-letters`)).json()) as { dead_letters?: unknown[]; letters?: unknown[] };
       const found = await waitFor('the dead letter', async () => {
         const page = JSON.stringify(await letters());
         return page.includes('no number') || page.includes(Buffer.from('no number').toString('base64')) ? page : null;

@@ -20,20 +20,23 @@ function tests(stage: Stage): void {
     expect(await installer.firstEvent(wanted, 5_000)).toMatchObject({ outcome: 'arrived' });
   }
 
-  it.each(['offline-messages', 'offline-only', 'full'] as const)('%s: stores a message, delivers it on subscribe and removes it when it is acknowledged', async (set) => {
-    const { world } = stage;
-    await install(set, ['inst/#', 'other/+']);
-    // The test event has stored nothing, and subscribed nobody.
-    expect(await world.stored()).toEqual([]);
-    await world.publish(`inst/${set}`, 'first');
-    await world.publish('other/1', 'second');
-    await world.publish('foreign/1', 'not of the rule');
-    expect((await world.storedCount(2)).map(({ topic }) => topic).sort()).toEqual([`inst/${set}`, 'other/1']);
-    const subscriber = await world.subscriber(`inst ${set}`);
-    await subscriber.subscribe(`inst/${set}`);
-    expect(await subscriber.receives(1)).toEqual(['first']);
-    await world.storedCount(0, 'inst/#');
-  });
+  it.each(['offline-messages', 'offline-only', 'full'] as const)(
+    '%s: stores a message, delivers it on subscribe and removes it when it is acknowledged',
+    async (set) => {
+      const { world } = stage;
+      await install(set, ['inst/#', 'other/+']);
+      // The test event has stored nothing, and subscribed nobody.
+      expect(await world.stored()).toEqual([]);
+      await world.publish(`inst/${set}`, 'first');
+      await world.publish('other/1', 'second');
+      await world.publish('foreign/1', 'not of the rule');
+      expect((await world.storedCount(2)).map(({ topic }) => topic).sort()).toEqual([`inst/${set}`, 'other/1']);
+      const subscriber = await world.subscriber(`inst ${set}`);
+      await subscriber.subscribe(`inst/${set}`);
+      expect(await subscriber.receives(1)).toEqual(['first']);
+      await world.storedCount(0, 'inst/#');
+    },
+  );
 
   it('two names side by side: each message is stored once, removing one leaves the other', async () => {
     const { world } = stage;

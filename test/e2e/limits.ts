@@ -20,14 +20,19 @@ export const limits: Suite = {
 };
 
 function tests(stage: Stage): void {
-  const event = (topic: string, text: string, fields: Partial<Message> = {}) => publishEvent({ topic, id: newId(), payload: Buffer.from(text), ...fields });
+  const event = (topic: string, text: string, fields: Partial<Message> = {}) =>
+    publishEvent({ topic, id: newId(), payload: Buffer.from(text), ...fields });
   const ago = (seconds: number) => ({ publishReceivedAt: Date.now() - seconds * 1_000 });
   const textsOf = async (filter: string) => (await stage.world.stored(filter)).map(({ text }) => text);
 
   it('promise 12: what has expired is neither delivered nor shown, the rest with the time that remains', async () => {
     const { world } = stage;
     const expiring = (seconds: number) => ({ ...ago(100), properties: { messageExpiryInterval: seconds } });
-    await world.post([event('t/12/ttl', 'alive', expiring(300)), event('t/12/ttl', 'expired', expiring(50)), event('t/12/ttl', 'over its ttl', ago(3_700))]);
+    await world.post([
+      event('t/12/ttl', 'alive', expiring(300)),
+      event('t/12/ttl', 'expired', expiring(50)),
+      event('t/12/ttl', 'over its ttl', ago(3_700)),
+    ]);
     await world.quiet();
     expect(await textsOf('t/12/#')).toEqual(['alive']);
     const subscriber = await world.subscriber('c12', { protocolVersion: 5 });
@@ -103,17 +108,20 @@ function tests(stage: Stage): void {
     [2, 1, 1],
     [1, 2, 1],
     [1, 0, 0],
-  ] as const)('promise 16: a QoS %i message reaches a QoS %i subscription at QoS %i, and is removed', async (qos, subscription, delivered) => {
-    const { world } = stage;
-    const topic = `t/qos/${qos}${subscription}`;
-    await world.publish(topic, 'x', { qos });
-    await world.storedCount(1);
-    const subscriber = await world.subscriber(topic);
-    await subscriber.subscribe(topic, subscription);
-    await subscriber.receives(1);
-    await world.storedCount(0);
-    expect(subscriber.received.map((packet) => packet.qos)).toEqual([delivered]);
-  });
+  ] as const)(
+    'promise 16: a QoS %i message reaches a QoS %i subscription at QoS %i, and is removed',
+    async (qos, subscription, delivered) => {
+      const { world } = stage;
+      const topic = `t/qos/${qos}${subscription}`;
+      await world.publish(topic, 'x', { qos });
+      await world.storedCount(1);
+      const subscriber = await world.subscriber(topic);
+      await subscriber.subscribe(topic, subscription);
+      await subscriber.receives(1);
+      await world.storedCount(0);
+      expect(subscriber.received.map((packet) => packet.qos)).toEqual([delivered]);
+    },
+  );
 
   it.each([
     ['keep', 1, 1],

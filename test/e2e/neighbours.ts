@@ -22,8 +22,12 @@ export const neighbours: Suite = {
 };
 
 function tests(stage: Stage): void {
-  const letters = async () => ((await (await stage.world.request('GET', '/v1/dead-letters')).json()) as { letters: { reason: string }[] }).letters.map(({ reason }) => reason);
-  const store = (topic: string, texts: readonly string[]) => stage.world.post(texts.map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) })));
+  const letters = async () =>
+    ((await (await stage.world.request('GET', '/v1/dead-letters')).json()) as { letters: { reason: string }[] }).letters.map(
+      ({ reason }) => reason,
+    );
+  const store = (topic: string, texts: readonly string[]) =>
+    stage.world.post(texts.map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) })));
 
   // The guard: what clients name is a key of a Map, never of an object.
   it('promise 20: clients, topics and filters with names of JavaScript are served as others, and hide none', async () => {

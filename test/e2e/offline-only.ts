@@ -87,25 +87,28 @@ function tests(stage: Stage): void {
   });
 
   // A delivery that reaches nobody is a message.dropped too. The guards: the rule's filter, and verified(mark) in route.ts.
-  it.each(['with the shipped rule', 'without its filter'])('promise 8: a delivery that nobody was there for is not stored again, %s', async (which) => {
-    const { world } = stage;
-    if (which === 'without its filter') {
-      await world.useRules([]);
-      await world.importUnfiltered('offline-only');
-    }
-    await world.publish('t/only/8', 'x');
-    const [stored] = await world.storedCount(1);
-    // It is there, and has no such subscription.
-    await world.subscriber(`nobody ${which}`);
-    await world.request('POST', '/v1/deliveries', { clientid: `nobody ${which}`, topic: 't/only/8' });
-    await waitFor('the delivery', () => world.delivered.length === 1);
-    await world.quiet();
-    expect((await world.stored()).map(({ id }) => id)).toEqual([stored!.id]);
-    const subscriber = await world.subscriber(`only 8 ${which}`);
-    await subscriber.subscribe('t/only/8');
-    expect(await subscriber.receives(1)).toEqual(['x']);
-    await world.storedCount(0);
-  });
+  it.each(['with the shipped rule', 'without its filter'])(
+    'promise 8: a delivery that nobody was there for is not stored again, %s',
+    async (which) => {
+      const { world } = stage;
+      if (which === 'without its filter') {
+        await world.useRules([]);
+        await world.importUnfiltered('offline-only');
+      }
+      await world.publish('t/only/8', 'x');
+      const [stored] = await world.storedCount(1);
+      // It is there, and has no such subscription.
+      await world.subscriber(`nobody ${which}`);
+      await world.request('POST', '/v1/deliveries', { clientid: `nobody ${which}`, topic: 't/only/8' });
+      await waitFor('the delivery', () => world.delivered.length === 1);
+      await world.quiet();
+      expect((await world.stored()).map(({ id }) => id)).toEqual([stored!.id]);
+      const subscriber = await world.subscriber(`only 8 ${which}`);
+      await subscriber.subscribe('t/only/8');
+      expect(await subscriber.receives(1)).toEqual(['x']);
+      await world.storedCount(0);
+    },
+  );
 
   it('promise 11: keeps every byte', async () => {
     const { world } = stage;

@@ -45,31 +45,36 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
       };
       return taken;
     };
-    const ackedBy = (clientid: string) => world.emqx.events.filter((event) => event.event === 'message.acked' && event['clientid'] === clientid).length;
+    const ackedBy = (clientid: string) =>
+      world.emqx.events.filter((event) => event.event === 'message.acked' && event['clientid'] === clientid).length;
     afterEach(() => world.stop());
     afterAll(() => directory.remove());
 
     // The guard is the window in Sender.sendRun; sent at once, EMQX's queue of 1,000 drops the oldest.
-    it(`promise 10: ${many} messages reach a slow client that leaves in the middle, each once, in order, none dropped`, async () => {
-      await start({}, { connections: 32 });
-      const texts = await store('t/many', many);
-      const first = await world.subscriber('slow');
-      const taken = slow(first, many / 2);
-      await first.subscribe('t/many');
-      await waitFor('half of them', () => taken.length === many / 2 && ackedBy('slow') === many / 2, PATIENCE_MS);
-      await world.quiet();
-      first.client.end(true);
-      await waitFor('the end of its session', () => !world.emqx.broker.sessions.has('slow'));
-      expect(taken).toEqual(texts.slice(0, many / 2));
+    it(
+      `promise 10: ${many} messages reach a slow client that leaves in the middle, each once, in order, none dropped`,
+      async () => {
+        await start({}, { connections: 32 });
+        const texts = await store('t/many', many);
+        const first = await world.subscriber('slow');
+        const taken = slow(first, many / 2);
+        await first.subscribe('t/many');
+        await waitFor('half of them', () => taken.length === many / 2 && ackedBy('slow') === many / 2, PATIENCE_MS);
+        await world.quiet();
+        first.client.end(true);
+        await waitFor('the end of its session', () => !world.emqx.broker.sessions.has('slow'));
+        expect(taken).toEqual(texts.slice(0, many / 2));
 
-      const second = await world.subscriber('slow');
-      const rest = slow(second);
-      await second.subscribe('t/many');
-      await waitFor('the rest', () => rest.length >= many / 2, PATIENCE_MS);
-      await world.storedCount(0);
-      expect(rest).toEqual(texts.slice(many / 2));
-      expect(world.emqx.dropped()).toEqual([]);
-    }, 2 * PATIENCE_MS);
+        const second = await world.subscriber('slow');
+        const rest = slow(second);
+        await second.subscribe('t/many');
+        await waitFor('the rest', () => rest.length >= many / 2, PATIENCE_MS);
+        await world.storedCount(0);
+        expect(rest).toEqual(texts.slice(many / 2));
+        expect(world.emqx.dropped()).toEqual([]);
+      },
+      2 * PATIENCE_MS,
+    );
 
     // The guard is routeDropped with the source in rules/emqx5/full.json: without either the run stops at what was dropped.
     it('promise 10: what EMQX drops all the same comes again as the client takes others', async () => {

@@ -11,15 +11,21 @@ import type { Stage, Suite } from './stage';
  */
 export const promises: Suite = {
   name: 'promises',
-  policies: [{ filter: 't/7/#', deliverTo: 'inbox' }, { filter: 't/10/#', window: 8 }],
+  policies: [
+    { filter: 't/7/#', deliverTo: 'inbox' },
+    { filter: 't/10/#', window: 8 },
+  ],
   tests,
 };
 
 function tests(stage: Stage): void {
   const texts = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
-  const events = (topic: string, count: number) => texts(count).map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) }));
+  const events = (topic: string, count: number) =>
+    texts(count).map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) }));
   const letters = async () =>
-    ((await (await stage.world.request('GET', '/v1/dead-letters')).json()) as { letters: { reason: string }[] }).letters.map(({ reason }) => reason);
+    ((await (await stage.world.request('GET', '/v1/dead-letters')).json()) as { letters: { reason: string }[] }).letters.map(
+      ({ reason }) => reason,
+    );
 
   // After kill -9: test/server/process.test.ts.
   it('promise 1: what was accepted is worked on after a restart', async () => {
@@ -217,7 +223,9 @@ function tests(stage: Stage): void {
     // EMQX 4's REST API doesn't look at the size.
     const isOld = world.emqx.version === 4;
     await world.publish('t/13', 'before');
-    await world.post(publishEvent(isOld ? { topic: 't/13/a,t/13', id: newId() } : { topic: 't/13', id: newId(), payload: Buffer.alloc(1_048_576) }));
+    await world.post(
+      publishEvent(isOld ? { topic: 't/13/a,t/13', id: newId() } : { topic: 't/13', id: newId(), payload: Buffer.alloc(1_048_576) }),
+    );
     await world.publish('t/13', 'after');
     await world.storedCount(3);
     const subscriber = await world.subscriber('c13');

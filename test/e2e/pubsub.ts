@@ -39,7 +39,8 @@ function tests(stage: Stage): void {
     for (const clientid of [`all-1-${deliverTo}`, `all-2-${deliverTo}`]) expect(await visit(clientid, topic)).toEqual(['a', 'b', 'c']);
     await publish(topic, 'd');
     await world.storedCount(4);
-    for (const clientid of [`all-1-${deliverTo}`, `all-2-${deliverTo}`]) expect(await visit(clientid, `t/many/${deliverTo}/+`)).toEqual(['d']);
+    for (const clientid of [`all-1-${deliverTo}`, `all-2-${deliverTo}`])
+      expect(await visit(clientid, `t/many/${deliverTo}/+`)).toEqual(['d']);
     expect(await visit(`all-1-${deliverTo}`, topic)).toEqual([]);
   });
 
@@ -72,7 +73,9 @@ function tests(stage: Stage): void {
       return lanes.filter((lane) => lane.name.startsWith('clients')).reduce((sum, lane) => sum + lane.waiting, 0);
     };
     const { clients } = world.backends.queue.laneCounts;
-    const sameLane = Array.from({ length: 100 }, (_, i) => `turn-${i}`).find((each) => laneOf(each, clients) === laneOf('turn', clients)) as string;
+    const sameLane = Array.from({ length: 100 }, (_, i) => `turn-${i}`).find(
+      (each) => laneOf(each, clients) === laneOf('turn', clients),
+    ) as string;
     await publish('t/many/turn/other', 'stored');
     await world.storedCount(1);
     const live = await world.subscriber('turn');

@@ -14,6 +14,7 @@ describe('the queue in', () => {
 
     onOneServer('Redis Cluster', () => ({ STORE_URL: store, QUEUE_URL: cluster }), [mainFlow], 'short');
 
-    it('Redis Cluster, promise 6: several servers keep the order, repeat nothing, and one may go', () => severalServers(postgres, 'redis_cluster', cluster));
+    it('Redis Cluster, promise 6: several servers keep the order, repeat nothing, and one may go', () =>
+      severalServers(postgres, 'redis_cluster', cluster));
   });
 });

@@ -61,7 +61,9 @@ export function restoring(name: string, env: () => Record<string, string>): void
       for (const path of ['a', 'deleted', 'only-stored', 'z']) await world.publish(`${topic}/${path}`, path, { retain: true });
       await world.publish(`${topic}/deleted`, '', { retain: true });
       await texts(`${topic}/#`, ['a', 'only-stored', 'z']);
-      const looked = new Promise<void>((resolve) => (world.emqx.rest.before = (route) => void (route === 'GET /mqtt/retainer/messages' && resolve())));
+      const looked = new Promise<void>(
+        (resolve) => (world.emqx.rest.before = (route) => void (route === 'GET /mqtt/retainer/messages' && resolve())),
+      );
       await looked;
       await world.emqx.restart();
       expect(world.emqx.broker.retained.size).toBe(0);

@@ -12,7 +12,11 @@ export const resuming: Suite = { name: 'sessions that resume', policies: [], tes
 
 function tests(stage: Stage): void {
   const texts = Array.from({ length: COUNT }, (_, i) => `m${i}`);
-  const rules: [string, Rules][] = [['offline-messages', ['offline-messages']], ['full', ['full']], ['SELECT *', null]];
+  const rules: [string, Rules][] = [
+    ['offline-messages', ['offline-messages']],
+    ['full', ['full']],
+    ['SELECT *', null],
+  ];
 
   /** A client with a persistent session leaves, and EMQX queues the messages for it. */
   const away = async (clientid: string, topic: string, options: object = PERSISTENT) => {
@@ -42,15 +46,18 @@ function tests(stage: Stage): void {
   const odd = texts.filter((_, i) => i % 2 === 1);
 
   // The guards: Asker and `compared` in asked.ts. The acknowledgements of what EMQX sends arrive after the SUBSCRIBE (the stand-in's late acks).
-  it.each(stage.form === 'short' ? rules.slice(0, 1) : rules)('promise 19: what EMQX holds for a session comes once, with rule set %s', async (name, set) => {
-    const { world } = stage;
-    await world.useRules(set);
-    await away(`resume ${name}`, 't/19/held');
-    const again = await back(`resume ${name}`, 't/19/held');
-    await hasEachOnce(again);
-    expect(again.texts).toEqual(texts);
-    expect(world.delivered).toEqual([]);
-  });
+  it.each(stage.form === 'short' ? rules.slice(0, 1) : rules)(
+    'promise 19: what EMQX holds for a session comes once, with rule set %s',
+    async (name, set) => {
+      const { world } = stage;
+      await world.useRules(set);
+      await away(`resume ${name}`, 't/19/held');
+      const again = await back(`resume ${name}`, 't/19/held');
+      await hasEachOnce(again);
+      expect(again.texts).toEqual(texts);
+      expect(world.delivered).toEqual([]);
+    },
+  );
 
   // The guard is `lost`: what EMQX's list does not name is sent.
   it('promise 19: what EMQX has lost of it comes from us, and the rest from EMQX', async () => {

@@ -38,13 +38,22 @@ function tests(stage: Stage): void {
   });
 
   // A retained last will has the id of its client's CONNECT. With ids alone a restore would bring a dead device back to life.
-  it("a last will takes the place of what its client published after the CONNECT, whichever event comes first", async () => {
+  it('a last will takes the place of what its client published after the CONNECT, whichever event comes first', async () => {
     const { world } = stage;
     const at = Date.now() - 600_000;
     const [willId, birthId] = [newId(), newId()];
     const event = (name: string, id: string, text: string, publishReceivedAt: number) =>
-      publishEvent({ topic: `${topic}/${name}`, id: `${id.slice(0, 31)}${name}`, payload: Buffer.from(text), retain: true, publishReceivedAt });
-    const [birth, will] = [(name: string) => event(name, birthId, 'online', at), (name: string) => event(name, willId, 'offline', at + 600_000)];
+      publishEvent({
+        topic: `${topic}/${name}`,
+        id: `${id.slice(0, 31)}${name}`,
+        payload: Buffer.from(text),
+        retain: true,
+        publishReceivedAt,
+      });
+    const [birth, will] = [
+      (name: string) => event(name, birthId, 'online', at),
+      (name: string) => event(name, willId, 'offline', at + 600_000),
+    ];
     await world.post(birth('A'));
     await world.post(will('A'));
     await world.post(will('B'));
@@ -59,8 +68,12 @@ function tests(stage: Stage): void {
     const { world } = stage;
     await world.useRules(null);
     const properties = { contentType: 'text/plain', messageExpiryInterval: 600, userProperties: { a: '1' } };
-    for (let i = 0; i < 40; i++) await world.publish(`${topic}/${String(i).padStart(2, '0')}`, `m${i}`, { retain: true, qos: i % 2 === 0 ? 1 : 0, properties });
-    await texts(`${topic}/#`, Array.from({ length: 40 }, (_, i) => `m${i}`));
+    for (let i = 0; i < 40; i++)
+      await world.publish(`${topic}/${String(i).padStart(2, '0')}`, `m${i}`, { retain: true, qos: i % 2 === 0 ? 1 : 0, properties });
+    await texts(
+      `${topic}/#`,
+      Array.from({ length: 40 }, (_, i) => `m${i}`),
+    );
     const before = await list(`${topic}/#`);
     world.emqx.broker.retained.clear();
     await restore(`${topic}/#`);
@@ -75,7 +88,11 @@ function tests(stage: Stage): void {
     await subscriber.subscribe(`${topic}/00`);
     await subscriber.receives(1);
     const [packet] = subscriber.received;
-    expect(packet).toMatchObject({ retain: true, qos: 1, properties: { contentType: 'text/plain', userProperties: { a: '1', 'offline-msgid': before[0]!.id } } });
+    expect(packet).toMatchObject({
+      retain: true,
+      qos: 1,
+      properties: { contentType: 'text/plain', userProperties: { a: '1', 'offline-msgid': before[0]!.id } },
+    });
     expect(packet!.properties!.messageExpiryInterval).toBeLessThanOrEqual(600);
     // Its ack removes the ordinary copy; nothing is sent beside EMQX's own.
     await world.storedCount(19, `${topic}/#`);
@@ -107,7 +124,9 @@ function tests(stage: Stage): void {
     ['all of it twice', ['M1', 'D2', 'M3', 'D4'], ['M1', 'D2', 'M3', 'D4', 'M1', 'M3', 'D2'], []],
   ])('come in any order: %s', async (_, all, order, left) => {
     const { world } = stage;
-    const events = new Map(all.map((text) => [text, publishEvent({ topic, id: newId(), retain: true, payload: Buffer.from(text.startsWith('D') ? '' : text) })]));
+    const events = new Map(
+      all.map((text) => [text, publishEvent({ topic, id: newId(), retain: true, payload: Buffer.from(text.startsWith('D') ? '' : text) })]),
+    );
     for (const text of order) {
       await world.post(events.get(text));
       await world.quiet();
@@ -166,7 +185,13 @@ function tests(stage: Stage): void {
       const { world } = stage;
       const at = Date.now() - 10_000;
       const event = (path: string, seconds: number) =>
-        publishEvent({ topic: `${topic}/${path}`, id: newId(), retain: true, publishReceivedAt: at, properties: { messageExpiryInterval: seconds } });
+        publishEvent({
+          topic: `${topic}/${path}`,
+          id: newId(),
+          retain: true,
+          publishReceivedAt: at,
+          properties: { messageExpiryInterval: seconds },
+        });
       await world.post([event('alive', 100), event('expired', 5)]);
       await waitFor('it to be stored', async () => (await list(`${topic}/#`)).length === 1);
       await restore(`${topic}/#`);

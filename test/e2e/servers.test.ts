@@ -15,7 +15,17 @@ describe('the queue in', () => {
     onOneServer('postgres', () => ({ STORE_URL: store, QUEUE_URL: store }), EVERYWHERE, 'short');
     onOneServer('Redis Sentinel', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel'] }), [mainFlow], 'short');
     onOneServer('Redis with TLS', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-tls'] }), [mainFlow], 'short');
-    onOneServer('Redis Sentinel with TLS and a password', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel-tls'] }), [mainFlow], 'short');
-    onOneServer('Redis Cluster with TLS, a password and names', () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster-tls'] }), [mainFlow], 'short');
+    onOneServer(
+      'Redis Sentinel with TLS and a password',
+      () => ({ STORE_URL: store, QUEUE_URL: urls['redis-sentinel-tls'] }),
+      [mainFlow],
+      'short',
+    );
+    onOneServer(
+      'Redis Cluster with TLS, a password and names',
+      () => ({ STORE_URL: store, QUEUE_URL: urls['redis-cluster-tls'] }),
+      [mainFlow],
+      'short',
+    );
   });
 });

@@ -19,9 +19,13 @@ describe('several servers', () => {
       ['redis', 'saving', 'queue'],
       ['redis', 'saving', 'pubsub'],
       ['postgres', 'reading', 'pubsub'],
-    ] as const)('promise 21: on one queue (%s) one that stood still while %s repeats and overwrites nothing of what its successor did (%s)', async (kind, at, mode) => {
-      await emptyRedis(`${redis}/6`);
-      await standsStill(postgres, kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_still_queue'), at, mode);
-    }, 180_000);
+    ] as const)(
+      'promise 21: on one queue (%s) one that stood still while %s repeats and overwrites nothing of what its successor did (%s)',
+      async (kind, at, mode) => {
+        await emptyRedis(`${redis}/6`);
+        await standsStill(postgres, kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_still_queue'), at, mode);
+      },
+      180_000,
+    );
   });
 });

@@ -23,7 +23,13 @@ export interface Stage {
  * Runs the suites one after the other on one server and one stand-in for EMQX: starting both takes longer than most tests. `settings`
  * choose queue and store.
  */
-export function onOneServer(name: string, settings: () => Record<string, string>, suites: readonly Suite[], form: Stage['form'] = 'whole', version: 4 | 5 = 5): void {
+export function onOneServer(
+  name: string,
+  settings: () => Record<string, string>,
+  suites: readonly Suite[],
+  form: Stage['form'] = 'whole',
+  version: 4 | 5 = 5,
+): void {
   describe(name, () => {
     const directory = temporaryDirectory();
     const stage: { form: Stage['form']; world: World } = { form, world: undefined as unknown as World };

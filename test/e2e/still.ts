@@ -42,7 +42,11 @@ export async function standsStill(postgres: string, queue: string, at: StandsSti
     // Newer than what the first one knows. EMQX delivers them.
     for (const text of ['n0', 'n1', 'n2']) await world.publish(topic, text);
     await subscriber.receives(23);
-    await waitFor('the acknowledgements', async () => (await isDone()) && (mode === 'pubsub' || (await world.stored()).length === 0), PATIENCE_MS);
+    await waitFor(
+      'the acknowledgements',
+      async () => (await isDone()) && (mode === 'pubsub' || (await world.stored()).length === 0),
+      PATIENCE_MS,
+    );
     still.goOn();
     await world.quiet();
     await world.timePasses();
@@ -104,7 +108,8 @@ function holdSaves(server: Server): Still {
     }
     return save(records);
   });
-  const isPublished = async (): Promise<boolean> => server.metrics.messagesDelivered.get().then(({ values }) => values.some(({ value }) => value > 0));
+  const isPublished = async (): Promise<boolean> =>
+    server.metrics.messagesDelivered.get().then(({ values }) => values.some(({ value }) => value > 0));
   return still;
 }
 

@@ -134,7 +134,9 @@ export class World {
 
   /** The sum of a metric's values, whatever their labels. */
   async metric(name: string): Promise<number> {
-    const lines = (await (await this.request('GET', '/metrics')).text()).split('\n').filter((line) => line.startsWith(`emqx_offline_${name}`));
+    const lines = (await (await this.request('GET', '/metrics')).text())
+      .split('\n')
+      .filter((line) => line.startsWith(`emqx_offline_${name}`));
     return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
   }
 
@@ -146,12 +148,18 @@ export class World {
   /** As the README says it, with our URL in the file. */
   async importRule(name: string, connections?: number): Promise<Action> {
     if (this.emqx.version === 4) return this.importRuleV4(name);
-    const shipped = readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
+    const shipped = readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8').replace(
+      'http://127.0.0.1:8480',
+      this.server.url,
+    );
     const pool = `"pool_type": "random", "pool_size": ${connections ?? 0}`;
     const file = connections === undefined ? shipped : shipped.replace(/"pool_type": "hash",\s*"pool_size": 8/, pool);
     const answer = await fetch(`${this.emqx.apiUrl}/configs?mode=merge`, {
       method: 'PUT',
-      headers: { 'content-type': 'text/plain', authorization: `Basic ${Buffer.from(`${this.emqx.apiKey}:${this.emqx.apiSecret}`).toString('base64')}` },
+      headers: {
+        'content-type': 'text/plain',
+        authorization: `Basic ${Buffer.from(`${this.emqx.apiKey}:${this.emqx.apiSecret}`).toString('base64')}`,
+      },
       body: file,
     });
     if (answer.status !== 200) throw new Error(`the import answered ${answer.status}`);
@@ -162,11 +170,17 @@ export class World {
   private async importRuleV4(name: string): Promise<Action> {
     const file = readFileSync(join(__dirname, `../../rules/emqx4/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
     const { resources, rules } = JSON.parse(file) as { resources: object[]; rules: object[] };
-    for (const [path, entries] of [['resources', resources], ['rules', rules]] as const) {
+    for (const [path, entries] of [
+      ['resources', resources],
+      ['rules', rules],
+    ] as const) {
       for (const entry of entries) {
         const answer = await fetch(`${this.emqx.apiUrl}/${path}`, {
           method: 'POST',
-          headers: { 'content-type': 'application/json', authorization: `Basic ${Buffer.from(`${this.emqx.apiKey}:${this.emqx.apiSecret}`).toString('base64')}` },
+          headers: {
+            'content-type': 'application/json',
+            authorization: `Basic ${Buffer.from(`${this.emqx.apiKey}:${this.emqx.apiSecret}`).toString('base64')}`,
+          },
           body: JSON.stringify(entry),
         });
         if (((await answer.json()) as { code: number }).code !== 0) throw new Error(`POST /${path} failed`);
@@ -177,12 +191,16 @@ export class World {
 
   /** The shipped rule without the condition that keeps our own deliveries out: the server must not rely on it (promise 8). */
   async importUnfiltered(name: string): Promise<void> {
-    await this.importChanged(name, (sql) => sql.replace(" and (is_null(pub_props.'User-Property'.'offline-msgid') or clientid <> 'http_api')", ''));
+    await this.importChanged(name, (sql) =>
+      sql.replace(" and (is_null(pub_props.'User-Property'.'offline-msgid') or clientid <> 'http_api')", ''),
+    );
   }
 
   /** The shipped rule as an operator has changed it, or as it was. */
   async importChanged(name: string, change: (sql: string) => string): Promise<void> {
-    const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as { rule_engine: { rules: Record<string, { sql: string }> } };
+    const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as {
+      rule_engine: { rules: Record<string, { sql: string }> };
+    };
     for (const { sql } of Object.values(file.rule_engine.rules)) {
       this.emqx.addRule(new Rule(change(sql)), { url: this.server.url, poolType: 'hash' });
     }

@@ -36,7 +36,14 @@ describe('a data file', () => {
     const beginning = (await whole()).subarray(0, 2 * PAGE);
     beginning.fill(0, PAGE / 2, PAGE);
     const zeros = Buffer.alloc(PAGE);
-    for (const bytes of [zeros, Buffer.alloc(3 * PAGE), beginning, beginning.subarray(0, 512), beginning.subarray(0, PAGE), Buffer.concat([zeros, beginning.subarray(PAGE)])]) {
+    for (const bytes of [
+      zeros,
+      Buffer.alloc(3 * PAGE),
+      beginning,
+      beginning.subarray(0, 512),
+      beginning.subarray(0, PAGE),
+      Buffer.concat([zeros, beginning.subarray(PAGE)]),
+    ]) {
       writeFileSync(path, bytes);
       prepareDataFile(path);
       expect(existsSync(path)).toBe(false);
@@ -48,7 +55,9 @@ describe('a data file', () => {
     lost.fill(0, 0, PAGE);
     for (const bytes of [Buffer.from('a text'), Buffer.alloc(10 * PAGE, 7), Buffer.alloc(4 * PAGE), lost]) {
       writeFileSync(path, bytes);
-      await expect(Environment.open(directory.path)).rejects.toThrow(`DATA_DIR: ${path} cannot be opened (${REFUSAL}): restore a backup of it or choose another directory`);
+      await expect(Environment.open(directory.path)).rejects.toThrow(
+        `DATA_DIR: ${path} cannot be opened (${REFUSAL}): restore a backup of it or choose another directory`,
+      );
       expect(readFileSync(path).equals(bytes)).toBe(true);
     }
   });

@@ -49,7 +49,9 @@ describe('the lock of DATA_DIR', () => {
   it('is refused while another process has it, and free when that has released it', async () => {
     const lock = await DirectoryLock.acquire(directory.path);
     const second = await Holder.run(directory.path);
-    expect(second.output).toMatch(/^SettingError DATA_DIR: .* is in use by process \d+ on .*: stop that server or choose another directory/);
+    expect(second.output).toMatch(
+      /^SettingError DATA_DIR: .* is in use by process \d+ on .*: stop that server or choose another directory/,
+    );
     lock.release();
     expect(sockets()).toEqual([]);
     expect((await Holder.run(directory.path)).output).toBe('held\n');
@@ -92,7 +94,12 @@ describe('the lock of DATA_DIR', () => {
     const other = await Holder.run(directory.path, inside);
     expect(other.output).toMatch(/is in use by process/);
     await holder.end();
-    await waitFor('a free directory', () => DirectoryLock.acquire(directory.path).then((lock) => (lock.release(), true), () => false));
+    await waitFor('a free directory', () =>
+      DirectoryLock.acquire(directory.path).then(
+        (lock) => (lock.release(), true),
+        () => false,
+      ),
+    );
   });
 
   it('is refused while its holder is stopped', async () => {
@@ -145,7 +152,9 @@ describe('the lock of DATA_DIR', () => {
   (isRoot ? it : it.skip)('says what to do where its user may not write', async () => {
     chmodSync(directory.path, 0o555);
     const { output } = await Holder.run(directory.path, [], { uid: 65_534, gid: 65_534 });
-    expect(output).toMatch(/^SettingError DATA_DIR: .* cannot be locked \(.*EACCES.*\): make it writable for the user of the server or choose another directory/);
+    expect(output).toMatch(
+      /^SettingError DATA_DIR: .* cannot be locked \(.*EACCES.*\): make it writable for the user of the server or choose another directory/,
+    );
     chmodSync(directory.path, 0o755);
   });
 });

@@ -37,7 +37,7 @@ async function main([directory = '', steps = '', mode]: readonly string[]): Prom
   }
 
   // Another turn of the event loop is another transaction, also while the one before is synced.
-  for (let n = work.last + 1; ; ) {
+  for (let n = work.last + 1; ;) {
     for (let left = 1 + (n % 5); left > 0 && inFlight.size < MOST_IN_FLIGHT; left--) void make(n++);
     await sleep(1);
     if (n >= end && inFlight.size > SEVERAL) process.kill(process.pid, 'SIGKILL');

@@ -18,8 +18,12 @@ const MORE_STEPS = 12;
 const CHOICES: readonly (() => Choice)[] = [
   () => () => false,
   () => () => true,
-  () => ({ offset }) => offset < METAS,
-  () => ({ offset }) => offset >= METAS,
+  () =>
+    ({ offset }) =>
+      offset < METAS,
+  () =>
+    ({ offset }) =>
+      offset >= METAS,
   () => some((write) => write.called),
   () => some((write, offset) => `${write.called} ${Math.floor(offset / PAGE)}`),
   () => some((write, offset) => `${write.called} ${offset}`),
@@ -68,7 +72,9 @@ async function afterFailure(trace: Trace, instant: number, choice: Choice): Prom
   let environment = await Environment.open(directory.path);
   let work = new Work(environment);
   const { last } = work;
-  const lost = confirmedAt(trace, instant).filter((n) => n > last).map((n) => `${n} was confirmed and is lost`);
+  const lost = confirmedAt(trace, instant)
+    .filter((n) => n > last)
+    .map((n) => `${n} was confirmed and is lost`);
   const differences = work.differences();
   // What is free was kept right, too, if nothing is overwritten now.
   await Promise.all(Array.from({ length: MORE_STEPS }, (_, i) => environment.durably(() => work.step(last + 1 + i))));
@@ -106,7 +112,9 @@ describe('a power failure', () => {
       expect(trace.syncs.length).toBeGreaterThan(20);
       expect(confirmedAt(trace, Infinity).length).toBeGreaterThan(STEPS);
       // Transactions are written while others are synced.
-      expect(trace.syncs.filter((sync) => trace.writes.some(({ called }) => called > sync.called && called < sync.returned)).length).toBeGreaterThan(5);
+      expect(
+        trace.syncs.filter((sync) => trace.writes.some(({ called }) => called > sync.called && called < sync.returned)).length,
+      ).toBeGreaterThan(5);
     });
 
     it('undoes nothing that durably() has confirmed, and keeps a beginning of all that was written', async () => {
@@ -121,7 +129,12 @@ describe('a power failure', () => {
     it('does so while the first transactions after a start or a kill are written', async () => {
       for (const opened of trace.opened) {
         const first = trace.writes.filter(({ called }) => called > opened).slice(0, 15);
-        expect(await afterFailures(trace, first.map(({ called }) => called + 1))).toEqual([]);
+        expect(
+          await afterFailures(
+            trace,
+            first.map(({ called }) => called + 1),
+          ),
+        ).toEqual([]);
       }
     });
 

@@ -5,8 +5,34 @@ import { readFileSync } from 'node:fs';
 const ROOT = `${__dirname}/../..`;
 /** A disk takes some time to sync: transactions are committed meanwhile. */
 const SYNC_MICROSECONDS = 5_000;
-const CALLS = ['openat', 'pwrite64', 'pwritev', 'pwritev2', 'writev', 'write', 'lseek', 'fdatasync', 'fsync', 'msync', 'sync_file_range', 'ftruncate', 'fallocate'];
-const STRACE = [ '-f', '-y', '-xx', '-s', '10000000', '-e', `trace=${CALLS.join(',')}`, '-e', 'signal=none', '-e', `inject=fdatasync:delay_enter=${SYNC_MICROSECONDS}`];
+const CALLS = [
+  'openat',
+  'pwrite64',
+  'pwritev',
+  'pwritev2',
+  'writev',
+  'write',
+  'lseek',
+  'fdatasync',
+  'fsync',
+  'msync',
+  'sync_file_range',
+  'ftruncate',
+  'fallocate',
+];
+const STRACE = [
+  '-f',
+  '-y',
+  '-xx',
+  '-s',
+  '10000000',
+  '-e',
+  `trace=${CALLS.join(',')}`,
+  '-e',
+  'signal=none',
+  '-e',
+  `inject=fdatasync:delay_enter=${SYNC_MICROSECONDS}`,
+];
 
 const LINE = /^\d+ +(?:(\w+)\(|<\.\.\. (\w+) resumed>)(.*)$/;
 const PID = /^\d+/;
@@ -78,8 +104,10 @@ export class Trace {
         const isSynced = synced.has(descriptor);
         if (name === 'lseek') positions.set(descriptor, result);
         else if (name === 'fdatasync' || name === 'fsync') this.syncs.push({ called, returned });
-        else if (name === 'pwrite64') this.writes.push({ called, returned, isSynced, data: written(call), offset: Number(/, (\d+)$/.exec(args)?.[1]) });
-        else if (name === 'writev') this.writes.push({ called, returned, isSynced, data: written(call), offset: positions.get(descriptor) ?? NaN });
+        else if (name === 'pwrite64')
+          this.writes.push({ called, returned, isSynced, data: written(call), offset: Number(/, (\d+)$/.exec(args)?.[1]) });
+        else if (name === 'writev')
+          this.writes.push({ called, returned, isSynced, data: written(call), offset: positions.get(descriptor) ?? NaN });
         else throw new Error(`the file was changed with ${name}, which nothing here repeats`);
       }
     }

@@ -35,7 +35,10 @@ test('thousands go in pages of a bounded size, each once', async () => {
     expect(entries(request).length).toBeLessThanOrEqual(500);
     expect(request.text.length).toBeLessThanOrEqual(1024 * 1024 + 1);
   }
-  await emqx.unsubscribeAll('c', many(501).map(({ topic }) => topic));
+  await emqx.unsubscribeAll(
+    'c',
+    many(501).map(({ topic }) => topic),
+  );
   expect(on.stub.seen.slice(-2).map((request) => [request.path, entries(request).length])).toEqual([
     ['/api/v5/clients/c/unsubscribe/bulk', 500],
     ['/api/v5/clients/c/unsubscribe/bulk', 1],
@@ -52,8 +55,14 @@ test('a client that goes between two pages ends it', async () => {
 
 test.each([
   ['the whole bulk with 400', () => ({ status: 400, body: { code: 'BAD_REQUEST', message: 'bad' } })],
-  ['the entry inside a 200', () => ({ status: 200, body: { succeed: [], failed: [{ data: ['c', 'bad', {}], reason: 'invalid_topic_filter' }] } })],
-  ['the entry as early 5.0 says it', () => ({ status: 200, body: { success: 0, failed: 1, detail: [{ data: ['c', 'bad', {}], reason: 'invalid_topic_filter' }] } })],
+  [
+    'the entry inside a 200',
+    () => ({ status: 200, body: { succeed: [], failed: [{ data: ['c', 'bad', {}], reason: 'invalid_topic_filter' }] } }),
+  ],
+  [
+    'the entry as early 5.0 says it',
+    () => ({ status: 200, body: { success: 0, failed: 1, detail: [{ data: ['c', 'bad', {}], reason: 'invalid_topic_filter' }] } }),
+  ],
 ])('one that EMQX will never make is named and the others are made: %s', async (_, refusal) => {
   const made: string[] = [];
   const emqx = await start((request) => {

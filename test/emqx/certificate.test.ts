@@ -47,14 +47,18 @@ describe('EMQX’s HTTPS listener with a certificate authority of its own', () =
   it('is not talked to under a name that its certificate does not have', async () => {
     const { ok, detail } = await healthOf('127.0.0.1', CA);
     expect(ok).toBe(false);
-    expect(detail).toMatch(/^EMQX_URL: the certificate of https:\/\/127\.0\.0\.1:\d+\/api\/v5 is for another name \(.*127\.0\.0\.1.*\): write a name in EMQX_URL that the certificate has$/);
+    expect(detail).toMatch(
+      /^EMQX_URL: the certificate of https:\/\/127\.0\.0\.1:\d+\/api\/v5 is for another name \(.*127\.0\.0\.1.*\): write a name in EMQX_URL that the certificate has$/,
+    );
   });
 });
 
 it('https:// to a listener without TLS names the port', async () => {
   const stub = await Stub.start({ status: 200 });
   const { emqx } = clientOf(stub.url.replace('http:', 'https:'));
-  expect((await emqx.health()).detail).toMatch(/^EMQX_URL: https:.* speaks no TLS \(\w+\): write http:\/\/, or the port of EMQX's HTTPS listener \(18084\)$/);
+  expect((await emqx.health()).detail).toMatch(
+    /^EMQX_URL: https:.* speaks no TLS \(\w+\): write http:\/\/, or the port of EMQX's HTTPS listener \(18084\)$/,
+  );
   await emqx.close();
   await stub.stop();
 });

@@ -21,7 +21,10 @@ test('a healthy EMQX tells its version', async () => {
 });
 
 test('a cluster tells what runs', async () => {
-  const { health } = await healthWith({ status: 200, body: [node('5.8.9'), node('5.9.0', 'Running'), { node: 'x', node_status: 'stopped' }] });
+  const { health } = await healthWith({
+    status: 200,
+    body: [node('5.8.9'), node('5.9.0', 'Running'), { node: 'x', node_status: 'stopped' }],
+  });
   expect(health).toEqual({ ok: true, detail: 'EMQX 5.8.9 and 5.9.0, 2 of 3 nodes running' });
 });
 
@@ -44,14 +47,27 @@ test.each<[string, Answer, RegExp]>([
   expect(health.detail).toMatch(detail);
   expect(pauses).toEqual([]);
   // Behind a 404 there may be an EMQX that has no such path.
-  expect(seen.map(({ path }) => path.replace(/.*\/api\/v5/, ''))).toEqual(['/nodes', ...(detail.source.includes('404') ? ['/clients/emqx-offline-store-health'] : [])]);
+  expect(seen.map(({ path }) => path.replace(/.*\/api\/v5/, ''))).toEqual([
+    '/nodes',
+    ...(detail.source.includes('404') ? ['/clients/emqx-offline-store-health'] : []),
+  ]);
 });
 
 describe('an EMQX that does not let the key read GET /nodes', () => {
   const UNAUTHORIZED = { code: 'UNAUTHORIZED_ROLE', message: 'no' };
   test.each([
-    ['403', { status: 403, body: UNAUTHORIZED }, { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } }, 'EMQX answers; its version, and which of its nodes run, are unknown (GET /nodes: 403)'],
-    ['404, as Serverless', { status: 404, body: {} }, { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } }, 'EMQX answers; its version, and which of its nodes run, are unknown (GET /nodes: 404)'],
+    [
+      '403',
+      { status: 403, body: UNAUTHORIZED },
+      { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } },
+      'EMQX answers; its version, and which of its nodes run, are unknown (GET /nodes: 403)',
+    ],
+    [
+      '404, as Serverless',
+      { status: 404, body: {} },
+      { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } },
+      'EMQX answers; its version, and which of its nodes run, are unknown (GET /nodes: 404)',
+    ],
     [
       '403, nor clients (the role publisher)',
       { status: 403, body: UNAUTHORIZED },

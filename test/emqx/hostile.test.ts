@@ -22,38 +22,47 @@ afterEach(async () => {
   await stub.stop();
 });
 
-test.each([...HOSTILE, 'x'.repeat(7_800)].filter((text) => !UNREACHABLE.includes(text)))('a name is one segment of a path and stays itself: %p', async (text) => {
-  const { emqx } = client;
-  await emqx.subscribe(text, [INBOX]);
-  await emqx.subscribeAll(text, [INBOX]);
-  await emqx.unsubscribeAll(text, ['t']);
-  await emqx.retainer?.idOf(text);
-  expect(await emqx.session(text)).toBeNull();
-  await emqx.held(text);
-  const paths = stub.seen.map(({ path }) => path);
-  const [first = ''] = /(?<=^\/api\/v5\/clients\/)[^/?#]+(?=\/subscribe$)/.exec(paths[0] ?? '') ?? [];
-  expect(decodeURIComponent(first)).toBe(text);
-  expect(paths).toEqual([
-    `/api/v5/clients/${first}/subscribe`,
-    `/api/v5/clients/${first}/subscribe/bulk`,
-    `/api/v5/clients/${first}/unsubscribe/bulk`,
-    `/api/v5/mqtt/retainer/message/${first}`,
-    `/api/v5/clients/${first}`,
-    `/api/v5/clients/${first}/mqueue_messages?payload=none&limit=1000`,
-    `/api/v5/clients/${first}/inflight_messages?payload=none&limit=1000`,
-  ]);
-  // As any server along the way understands it.
-  expect(new URL(`http://emqx${paths[0]}`).pathname).toBe(paths[0]);
-});
+test.each([...HOSTILE, 'x'.repeat(7_800)].filter((text) => !UNREACHABLE.includes(text)))(
+  'a name is one segment of a path and stays itself: %p',
+  async (text) => {
+    const { emqx } = client;
+    await emqx.subscribe(text, [INBOX]);
+    await emqx.subscribeAll(text, [INBOX]);
+    await emqx.unsubscribeAll(text, ['t']);
+    await emqx.retainer?.idOf(text);
+    expect(await emqx.session(text)).toBeNull();
+    await emqx.held(text);
+    const paths = stub.seen.map(({ path }) => path);
+    const [first = ''] = /(?<=^\/api\/v5\/clients\/)[^/?#]+(?=\/subscribe$)/.exec(paths[0] ?? '') ?? [];
+    expect(decodeURIComponent(first)).toBe(text);
+    expect(paths).toEqual([
+      `/api/v5/clients/${first}/subscribe`,
+      `/api/v5/clients/${first}/subscribe/bulk`,
+      `/api/v5/clients/${first}/unsubscribe/bulk`,
+      `/api/v5/mqtt/retainer/message/${first}`,
+      `/api/v5/clients/${first}`,
+      `/api/v5/clients/${first}/mqueue_messages?payload=none&limit=1000`,
+      `/api/v5/clients/${first}/inflight_messages?payload=none&limit=1000`,
+    ]);
+    // As any server along the way understands it.
+    expect(new URL(`http://emqx${paths[0]}`).pathname).toBe(paths[0]);
+  },
+);
 
 // A RetryableError instead would be tried for ever: whoever connects as `..` would stop the lane of a quarter of all clients.
-test.each(UNREACHABLE.map((text) => [text.slice(0, 10), text]))('a name that no path can have is refused, and EMQX is not asked: %p', async (_, text) => {
-  const { emqx } = client;
-  await expect(emqx.subscribe(text, [INBOX])).rejects.toThrow(RefusedError);
-  expect(await emqx.subscribeAll(text, [INBOX])).toMatchObject({ connected: false, refused: [{ subscription: INBOX, reason: expect.stringContaining('no path') as string }] });
-  expect(await emqx.unsubscribeAll(text, ['t'])).toBe('not-connected');
-  await expect(emqx.retainer?.idOf(text)).rejects.toThrow(RefusedError);
-  await expect(emqx.session(text)).rejects.toThrow(RefusedError);
-  expect(await emqx.held(text)).toEqual({ kind: 'unknown' });
-  expect([stub.seen, client.pauses]).toEqual([[], []]);
-});
+test.each(UNREACHABLE.map((text) => [text.slice(0, 10), text]))(
+  'a name that no path can have is refused, and EMQX is not asked: %p',
+  async (_, text) => {
+    const { emqx } = client;
+    await expect(emqx.subscribe(text, [INBOX])).rejects.toThrow(RefusedError);
+    expect(await emqx.subscribeAll(text, [INBOX])).toMatchObject({
+      connected: false,
+      refused: [{ subscription: INBOX, reason: expect.stringContaining('no path') as string }],
+    });
+    expect(await emqx.unsubscribeAll(text, ['t'])).toBe('not-connected');
+    await expect(emqx.retainer?.idOf(text)).rejects.toThrow(RefusedError);
+    await expect(emqx.session(text)).rejects.toThrow(RefusedError);
+    expect(await emqx.held(text)).toEqual({ kind: 'unknown' });
+    expect([stub.seen, client.pauses]).toEqual([[], []]);
+  },
+);

@@ -172,7 +172,9 @@ describe('a bulk that EMQX does not take', () => {
     const published: string[] = [];
     const { emqx, pauses } = await start(emqxThatRefuses(bad, published, refusal));
     const outcomes = await emqx.publish(topics.map((topic) => delivery(topic)));
-    expect(outcomes).toEqual(topics.map((topic) => (bad.has(topic) ? { result: 'refused', reason } : { result: 'delivered', id: DELIVERED.id })));
+    expect(outcomes).toEqual(
+      topics.map((topic) => (bad.has(topic) ? { result: 'refused', reason } : { result: 'delivered', id: DELIVERED.id })),
+    );
     expect(published).toEqual(topics.filter((topic) => !bad.has(topic)));
     expect(pauses).toEqual([]);
     expect(on.stub.seen.length).toBeLessThan(40);
@@ -185,7 +187,9 @@ describe('a bulk that EMQX does not take', () => {
       published.push(...topicsOf(request));
       return { status: 200, body: topicsOf(request).map(() => DELIVERED) };
     });
-    expect(await emqx.publish(topics.map((topic) => delivery(topic)))).toEqual(topics.map(() => ({ result: 'delivered', id: DELIVERED.id })));
+    expect(await emqx.publish(topics.map((topic) => delivery(topic)))).toEqual(
+      topics.map(() => ({ result: 'delivered', id: DELIVERED.id })),
+    );
     expect(published).toEqual(topics);
     expect(pauses).toEqual([]);
   });
@@ -214,10 +218,16 @@ describe('a bulk that EMQX does not take', () => {
   // EMQX Serverless has no GET /nodes, and a key may not be allowed to read it: without the second question such a message was tried for ever.
   test.each([
     ['has no GET /nodes', { status: 404, body: { code: 'NOT_FOUND' } }, { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } }],
-    ['allows the key to publish alone', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }, { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }],
+    [
+      'allows the key to publish alone',
+      { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } },
+      { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } },
+    ],
   ])('refuses it also where EMQX %s', async (_, nodes, client) => {
     const { emqx } = await start(({ path }) => (path.endsWith('/nodes') ? nodes : path.includes('/clients/') ? client : { status: 500 }));
-    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'refused', reason: 'EMQX answered 500 with an empty body, each time' }]);
+    expect(await emqx.publish([delivery('t/1')])).toEqual([
+      { result: 'refused', reason: 'EMQX answered 500 with an empty body, each time' },
+    ]);
   });
 
   test('refuses nothing while EMQX crashes on everything', async () => {
@@ -242,19 +252,23 @@ describe('a transient trouble', () => {
   });
 
   // What EMQX may have published may be acknowledged by now. The guard is LostAnswerError in Publisher.send.
-  test.each(['reset', 'hang'] as const)('a lost or late answer (%s) is not tried again in here: the caller must look first', async (behaviour) => {
-    await start(behaviour, { status: 200, body: DELIVERED });
-    const { emqx, pauses } = clientOf(on.stub.url, { timeoutMs: 500 });
-    expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'unknown' }]);
-    expect(on.stub.seen).toHaveLength(1);
-    expect(pauses).toEqual([]);
-    await emqx.close();
-  });
+  test.each(['reset', 'hang'] as const)(
+    'a lost or late answer (%s) is not tried again in here: the caller must look first',
+    async (behaviour) => {
+      await start(behaviour, { status: 200, body: DELIVERED });
+      const { emqx, pauses } = clientOf(on.stub.url, { timeoutMs: 500 });
+      expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'unknown' }]);
+      expect(on.stub.seen).toHaveLength(1);
+      expect(pauses).toEqual([]);
+      await emqx.close();
+    },
+  );
 
   describe('in the second of three bulks', () => {
     const messages = Array.from({ length: 1_100 }, (_, i) => delivery(`t/${i}`));
     const good = (request: SeenRequest) => ({ status: 200, body: topicsOf(request).map(() => DELIVERED) });
-    const resultsOf = (outcomes: readonly { readonly result: string }[]) => [0, 500, 1_000].map((from) => [...new Set(outcomes.slice(from, from + 500).map(({ result }) => result))]);
+    const resultsOf = (outcomes: readonly { readonly result: string }[]) =>
+      [0, 500, 1_000].map((from) => [...new Set(outcomes.slice(from, from + 500).map(({ result }) => result))]);
 
     test('a lost answer hides nothing of the others: the first are delivered, the last not sent', async () => {
       const { emqx } = await start(good, 'reset', good);
@@ -309,13 +323,22 @@ describe('a transient trouble', () => {
 
   test('one message that EMQX can not dispatch is unsent', async () => {
     const { emqx, pauses } = await start({ status: 503, body: NOT_DISPATCHED });
-    expect(await emqx.publish([delivery('t/1')])).toMatchObject([{ result: 'unsent', error: { message: 'EMQX answered 503: failed_to_dispatch' } }]);
+    expect(await emqx.publish([delivery('t/1')])).toMatchObject([
+      { result: 'unsent', error: { message: 'EMQX answered 503: failed_to_dispatch' } },
+    ]);
     expect(pauses).toEqual([200, 400, 800]);
   });
 
   test('an answer that is not for our messages settles nothing', async () => {
-    const { emqx } = await start({ status: 200, body: [DELIVERED] }, { status: 200, body: '<html>sign in</html>' }, { status: 200, body: [DELIVERED, DELIVERED] });
-    expect(await emqx.publish([delivery('t/0'), delivery('t/1')])).toEqual([{ result: 'delivered', id: DELIVERED.id }, { result: 'delivered', id: DELIVERED.id }]);
+    const { emqx } = await start(
+      { status: 200, body: [DELIVERED] },
+      { status: 200, body: '<html>sign in</html>' },
+      { status: 200, body: [DELIVERED, DELIVERED] },
+    );
+    expect(await emqx.publish([delivery('t/0'), delivery('t/1')])).toEqual([
+      { result: 'delivered', id: DELIVERED.id },
+      { result: 'delivered', id: DELIVERED.id },
+    ]);
     expect(on.stub.seen).toHaveLength(3);
   });
 

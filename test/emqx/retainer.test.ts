@@ -27,7 +27,10 @@ test('the oldest retained message that is not its own, over pages', async () => 
     page([entry('t/1', '2026-11-21T10:00:00.250+01:00'), entry('t/2', '2026-11-21T09:00:00.100+00:00')], true),
   );
   expect(await retainer.oldest()).toBe(Date.UTC(2026, 10, 21, 9, 0, 0, 100));
-  expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/messages?page=1&limit=100', '/api/v5/mqtt/retainer/messages?page=2&limit=100']);
+  expect(on.stub.seen.map(({ path }) => path)).toEqual([
+    '/api/v5/mqtt/retainer/messages?page=1&limit=100',
+    '/api/v5/mqtt/retainer/messages?page=2&limit=100',
+  ]);
 });
 
 test('none but its own', async () => {
@@ -44,10 +47,16 @@ test('a time that can not be read is trouble, not emptiness', async () => {
 });
 
 test('what is retained for a topic, percent-encoded', async () => {
-  const retainer = await start({ status: 200, body: { ...entry('a/ü %', 'x'), msgid: 'ABC', payload: '' } }, { status: 404, body: { code: 'NOT_FOUND' } });
+  const retainer = await start(
+    { status: 200, body: { ...entry('a/ü %', 'x'), msgid: 'ABC', payload: '' } },
+    { status: 404, body: { code: 'NOT_FOUND' } },
+  );
   expect(await retainer.idOf('a/ü %')).toBe('ABC');
   expect(await retainer.idOf('b')).toBeNull();
-  expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/mqtt/retainer/message/a%2F%C3%BC%20%25', '/api/v5/mqtt/retainer/message/b']);
+  expect(on.stub.seen.map(({ path }) => path)).toEqual([
+    '/api/v5/mqtt/retainer/message/a%2F%C3%BC%20%25',
+    '/api/v5/mqtt/retainer/message/b',
+  ]);
 });
 
 test('whether its retainer is on', async () => {
@@ -63,5 +72,6 @@ test.each<[string, Answer, new (...args: never[]) => Error]>([
   ['another database', { status: 400, body: { code: 'BAD_REQUEST', message: 'This API only support built in database' } }, RefusedError],
 ])('%s is an error for every question', async (_, answer, kind) => {
   const retainer = await start(answer);
-  for (const ask of [() => retainer.idOf('t'), () => retainer.oldest(), () => retainer.isOn(), () => retainer.startedAt()]) await expect(ask()).rejects.toThrow(kind);
+  for (const ask of [() => retainer.idOf('t'), () => retainer.oldest(), () => retainer.isOn(), () => retainer.startedAt()])
+    await expect(ask()).rejects.toThrow(kind);
 });

@@ -8,7 +8,18 @@ const CONTEXT = { inboxes: true, token: false };
 
 function action(fields: Partial<InstalledAction> = {}): InstalledAction {
   const connector = { name: 'offline_store', enabled: true, url: 'http://127.0.0.1:8480', poolType: 'hash', hasToken: false };
-  return { name: 'a', enabled: true, status: 'connected', reason: '', path: '/v1/events/${event}', requestTtl: 'infinity', hasToken: false, lost: 0, connector, ...fields };
+  return {
+    name: 'a',
+    enabled: true,
+    status: 'connected',
+    reason: '',
+    path: '/v1/events/${event}',
+    requestTtl: 'infinity',
+    hasToken: false,
+    lost: 0,
+    connector,
+    ...fields,
+  };
 }
 
 function rule(sql: string, fields: Partial<InstalledRule> = {}): InstalledRule {
@@ -19,7 +30,9 @@ const texts = (sql: string): string[] => reviewRule(rule(sql), CONTEXT).map(({ g
 
 describe('a rule that posts to us', () => {
   it.each(ruleNames)('is recognized as shipped: %s', (name) => {
-    const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as { rule_engine: { rules: Record<string, { sql: string }> } };
+    const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as {
+      rule_engine: { rules: Record<string, { sql: string }> };
+    };
     const [{ sql } = { sql: '' }] = Object.values(file.rule_engine.rules);
     expect(shippedAs(sql)).toBe(name);
     // With the operator's topics, and as a dashboard may have laid it out.
@@ -29,8 +42,14 @@ describe('a rule that posts to us', () => {
 
   // Each was measured, or follows from what was (facts): the recipes that one finds.
   it.each([
-    ['SELECT *, base64_encode(payload) as payload_base64 FROM "t/#", "$events/session_subscribed"', /^grave base64_encode\(payload\) without CASE/],
-    [`SELECT * FROM "t/#", "$events/session_subscribed", "$events/message_acked" WHERE topic =~ 't/#'`, /^grave WHERE topic filters subscriptions/],
+    [
+      'SELECT *, base64_encode(payload) as payload_base64 FROM "t/#", "$events/session_subscribed"',
+      /^grave base64_encode\(payload\) without CASE/,
+    ],
+    [
+      `SELECT * FROM "t/#", "$events/session_subscribed", "$events/message_acked" WHERE topic =~ 't/#'`,
+      /^grave WHERE topic filters subscriptions/,
+    ],
     [`SELECT event FROM "$events/message_acked" WHERE topic =~ 't/#'`, /^grave acknowledgements of inbox deliveries/],
     ['SELECT * FROM "t/#"', /^slight no payload_base64/],
     ['SELECT * FROM "t/#"', /^slight no correlation_data_base64/],
@@ -63,7 +82,8 @@ describe('a rule that posts to us', () => {
     const needed = { inboxes: false, token: true };
     const sql = ruleSql('full', ['t/#']);
     expect(reviewRule(rule(sql), needed).map(({ text }) => text)).toEqual([expect.stringContaining('no token')]);
-    for (const fields of [{ hasToken: true }, { connector: { ...action().connector!, hasToken: true } }]) expect(reviewRule(rule(sql, { actions: [action(fields)] }), needed)).toEqual([]);
+    for (const fields of [{ hasToken: true }, { connector: { ...action().connector!, hasToken: true } }])
+      expect(reviewRule(rule(sql, { actions: [action(fields)] }), needed)).toEqual([]);
   });
 
   it('is known by its address', () => {
@@ -79,7 +99,9 @@ describe('rules together', () => {
   it('tell of messages, subscriptions, acknowledgements, sessions and drops', () => {
     expect(reviewed(ruleSql('offline-messages', ['t/#']), ruleSql('client-state', []))).toEqual([]);
     for (const name of ['offline-messages', 'offline-only', 'full'] as const) expect(reviewed(ruleSql(name, ['t/#']))).toEqual([]);
-    expect(reviewed(ruleSql('client-state', []))).toEqual(['of messages', 'of acknowledgements', 'of deliveries that EMQX drops'].map(containing));
+    expect(reviewed(ruleSql('client-state', []))).toEqual(
+      ['of messages', 'of acknowledgements', 'of deliveries that EMQX drops'].map(containing),
+    );
     expect(reviewed('SELECT * FROM "t/#"')).toEqual(['of subscriptions', 'of acknowledgements', ...MISSED].map(containing));
   });
 
@@ -95,9 +117,21 @@ describe('rules together', () => {
 
   it.each([
     ['as aliases of EMQX 5.9 and later', `SELECT * FROM ${SOURCES}, "$events/client/connected", "$events/message/delivery_dropped"`, []],
-    ['without the columns of the session', `SELECT event, connected_at FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`, MISSED.slice(0, 1)],
-    ['with one of the columns', `SELECT event, clean_start FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`, MISSED.slice(0, 1)],
-    ['with both columns', `SELECT event, clean_start, expiry_interval FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`, []],
+    [
+      'without the columns of the session',
+      `SELECT event, connected_at FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`,
+      MISSED.slice(0, 1),
+    ],
+    [
+      'with one of the columns',
+      `SELECT event, clean_start FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`,
+      MISSED.slice(0, 1),
+    ],
+    [
+      'with both columns',
+      `SELECT event, clean_start, expiry_interval FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`,
+      [],
+    ],
   ])('tell of sessions and drops %s', (_case, sql, missed) => {
     expect(reviewed(sql)).toEqual(missed.map(containing));
   });

@@ -15,7 +15,15 @@ const paths = () => on.stub.seen.map(({ method, path }) => `${method} ${path.rep
 describe('session', () => {
   const client = {
     ...{ clientid: 'c', connected: false, created_at: '2026-11-26T10:00:00.250+01:00', connected_at: '2026-11-26T10:00:05.000+01:00' },
-    ...{ clean_start: false, expiry_interval: 300, is_persistent: true, mqueue_len: 7, mqueue_max: 1000, inflight_cnt: 3, inflight_max: 32 },
+    ...{
+      clean_start: false,
+      expiry_interval: 300,
+      is_persistent: true,
+      mqueue_len: 7,
+      mqueue_max: 1000,
+      inflight_cnt: 3,
+      inflight_max: 32,
+    },
   };
 
   test('tells of a session that outlived its connection, its times in ms', async () => {
@@ -28,12 +36,21 @@ describe('session', () => {
   });
 
   test.each([
-    [{ connected: true, expiry_interval: 0, is_persistent: false }, { connected: true, persistent: false }],
-    [{ connected: true, expiry_interval: 60, is_persistent: false, clean_start: true }, { connected: true, persistent: true }],
+    [
+      { connected: true, expiry_interval: 0, is_persistent: false },
+      { connected: true, persistent: false },
+    ],
+    [
+      { connected: true, expiry_interval: 60, is_persistent: false, clean_start: true },
+      { connected: true, persistent: true },
+    ],
     [{ expiry_interval: 0, is_persistent: true }, { persistent: false }],
     [{ expiry_interval: undefined, is_persistent: true }, { persistent: true }],
     [{ mountpoint: 'users/u1/' }, { mountpoint: 'users/u1/' }],
-    [{ durable: true, mqueue_len: null, inflight_cnt: undefined }, { durable: true, queued: 0, inflight: 0 }],
+    [
+      { durable: true, mqueue_len: null, inflight_cnt: undefined },
+      { durable: true, queued: 0, inflight: 0 },
+    ],
   ])('%j means %j', async (fields, view) => {
     const emqx = await start({ status: 200, body: { ...client, ...fields } });
     expect(await emqx.session('c')).toMatchObject(view);
@@ -64,7 +81,13 @@ function emqxThatHolds(queued: number, inflight: number): (request: SeenRequest)
     const queue = url.pathname.endsWith('mqueue_messages');
     const from = Number((url.searchParams.get('position') ?? '-1').split('_')[0]) + 1;
     const to = Math.min(queue ? queued : inflight, from + Number(url.searchParams.get('limit')));
-    const data = Array.from({ length: to - from }, (_, i) => ({ msgid: `${queue ? 'Q' : 'I'}${from + i}`, topic: 't', qos: 1, from_clientid: 'p', inserted_at: '1' }));
+    const data = Array.from({ length: to - from }, (_, i) => ({
+      msgid: `${queue ? 'Q' : 'I'}${from + i}`,
+      topic: 't',
+      qos: 1,
+      from_clientid: 'p',
+      inserted_at: '1',
+    }));
     const end = queue ? `${to - 1}_0` : String(to - 1);
     return { status: 200, body: { data, meta: { start: queue ? '0_0' : '0', position: to === 0 ? 'none' : end } } };
   };
@@ -74,12 +97,23 @@ const idsOf = (held: HeldView): string[] => (held.kind === 'list' ? held.message
 
 describe('held', () => {
   test('names what waits and what is in flight, without payloads', async () => {
-    const entry = { msgid: 'A1', topic: 't/1', qos: 1, publish_at: 1795731080711, from_clientid: 'tr-pub', from_username: 'undefined', inserted_at: '1795731080711000000' };
+    const entry = {
+      msgid: 'A1',
+      topic: 't/1',
+      qos: 1,
+      publish_at: 1795731080711,
+      from_clientid: 'tr-pub',
+      from_username: 'undefined',
+      inserted_at: '1795731080711000000',
+    };
     const emqx = await start(
       { status: 200, body: { data: [{ ...entry, mqueue_priority: 0 }], meta: { start: '1_0', position: '1_0' } } },
       { status: 200, body: { data: [{ ...entry, msgid: 'B2', from_clientid: 'http_api' }], meta: { start: '1', position: '1' } } },
     );
-    const messages = [{ id: 'A1', topic: 't/1', from: 'tr-pub' }, { id: 'B2', topic: 't/1', from: 'http_api' }];
+    const messages = [
+      { id: 'A1', topic: 't/1', from: 'tr-pub' },
+      { id: 'B2', topic: 't/1', from: 'http_api' },
+    ];
     expect(await emqx.held('c')).toEqual({ kind: 'list', messages, complete: true });
     expect(on.client.pauses).toEqual([]);
   });

@@ -37,7 +37,12 @@ describe('the installer for EMQX 4.4', () => {
 
   it('makes again what differs: the rule goes before the resource that it uses', async () => {
     await install();
-    expect(await install({ url: TWO })).toEqual(['remove rule offline_messages', 'remove resource offline_store', 'add resource offline_store', 'add rule offline_messages']);
+    expect(await install({ url: TWO })).toEqual([
+      'remove rule offline_messages',
+      'remove resource offline_store',
+      'add resource offline_store',
+      'add rule offline_messages',
+    ]);
     expect(emqx.rulesV4.installed('resources')).toMatchObject([{ config: { url: TWO } }]);
     expect(await install({ url: TWO, topics: ['u/#'] })).toEqual(['remove rule offline_messages', 'add rule offline_messages']);
     expect(await install({ url: TWO, topics: ['u/#'], set: 'full' })).toEqual(['add rule offline_full', 'remove rule offline_messages']);
@@ -55,7 +60,10 @@ describe('the installer for EMQX 4.4', () => {
   it('says so when EMQX could not reach the server, and repairs it', async () => {
     emqx.rulesV4.unreachable = ONE;
     await install();
-    expect(await installer.connection(wanted(), 0)).toMatchObject({ connected: false, detail: expect.stringContaining('left the rule disabled') as string });
+    expect(await installer.connection(wanted(), 0)).toMatchObject({
+      connected: false,
+      detail: expect.stringContaining('left the rule disabled') as string,
+    });
     emqx.rulesV4.unreachable = null;
     expect(await install()).toEqual(['remove rule offline_messages', 'add rule offline_messages']);
     expect(await installer.connection(wanted(), 0)).toMatchObject({ connected: true });
@@ -63,11 +71,22 @@ describe('the installer for EMQX 4.4', () => {
 
   it('removes what it made under a name, and nothing else', async () => {
     emqx.rulesV4.install('resources', { id: 'theirs', type: 'web_hook', config: { url: TWO, pool_size: 1 } });
-    emqx.rulesV4.install('rules', { id: 'their_rule', rawsql: SQL, actions: [{ name: 'data_to_webserver', params: { $resource: 'theirs', headers: {} }, fallbacks: [] }] });
+    emqx.rulesV4.install('rules', {
+      id: 'their_rule',
+      rawsql: SQL,
+      actions: [{ name: 'data_to_webserver', params: { $resource: 'theirs', headers: {} }, fallbacks: [] }],
+    });
     await install();
     await install({ name: 'north', fallbackUrl: TWO });
-    expect(await carryOut(await installer.planRemoval('north', null))).toEqual(['remove rule north_messages', 'remove resource north_store', 'remove resource north_store_fallback']);
-    expect(ids()).toEqual([['theirs', 'offline_store'], ['their_rule', 'offline_messages']]);
+    expect(await carryOut(await installer.planRemoval('north', null))).toEqual([
+      'remove rule north_messages',
+      'remove resource north_store',
+      'remove resource north_store_fallback',
+    ]);
+    expect(ids()).toEqual([
+      ['theirs', 'offline_store'],
+      ['their_rule', 'offline_messages'],
+    ]);
     await carryOut(await installer.planRemoval('offline', null));
     expect(ids()).toEqual([['theirs'], ['their_rule']]);
   });
@@ -76,13 +95,19 @@ describe('the installer for EMQX 4.4', () => {
     emqx.rulesV4.install('resources', { id: 'offline_store', description: 'theirs', config: { url: ONE, pool_size: 1 } });
     await expect(installer.plan(wanted())).rejects.toThrow('was not made by this command');
     await install({ name: 'north' });
-    emqx.rulesV4.install('rules', { id: 'other', rawsql: SQL, actions: [{ name: 'data_to_webserver', params: { $resource: 'north_store', headers: {} }, fallbacks: [] }] });
+    emqx.rulesV4.install('rules', {
+      id: 'other',
+      rawsql: SQL,
+      actions: [{ name: 'data_to_webserver', params: { $resource: 'north_store', headers: {} }, fallbacks: [] }],
+    });
     await expect(installer.planRemoval('north', null)).rejects.toThrow('is used by rule other');
   });
 
   it('reads back what it wrote', async () => {
     const { install: keep } = emqx.rulesV4;
-    jest.spyOn(emqx.rulesV4, 'install').mockImplementation((kind, body) => keep.call(emqx.rulesV4, kind, kind === 'rules' ? { ...body, rawsql: SQL } : body));
+    jest
+      .spyOn(emqx.rulesV4, 'install')
+      .mockImplementation((kind, body) => keep.call(emqx.rulesV4, kind, kind === 'rules' ? { ...body, rawsql: SQL } : body));
     await expect(install()).rejects.toThrow('has not kept it so: rawsql');
   });
 });

@@ -10,7 +10,15 @@ type Reply = { readonly status?: number; readonly [key: string]: unknown };
 type Script = (request: SeenRequest) => Reply;
 
 const NOW = Date.UTC(2026, 10, 26, 12, 0, 0);
-const CLIENT = { clientid: 'c', connected: true, expiry_interval: 0, connected_at: '2026-11-26 13:00:05', created_at: '2026-11-26 13:00:05', mqueue_len: 7, inflight: 3 };
+const CLIENT = {
+  clientid: 'c',
+  connected: true,
+  expiry_interval: 0,
+  connected_at: '2026-11-26 13:00:05',
+  created_at: '2026-11-26 13:00:05',
+  mqueue_len: 7,
+  inflight: 3,
+};
 
 let stub: Stub;
 let emqx: EmqxV4;
@@ -56,17 +64,36 @@ test('EMQX_URL chooses the generation', async () => {
 describe('publish', () => {
   test('one message, as EMQX 4 takes it, by a publisher that the rules know', async () => {
     await start(there);
-    const properties = { userProperties: { 'offline-msgid': 'A' }, contentType: 'text/plain', responseTopic: 'r', messageExpiryInterval: 60 };
-    expect(await emqx.publish([delivery('t/1', { payload: Buffer.from([0, 255]), qos: 2, properties })])).toEqual([{ result: 'delivered', id: null }]);
+    const properties = {
+      userProperties: { 'offline-msgid': 'A' },
+      contentType: 'text/plain',
+      responseTopic: 'r',
+      messageExpiryInterval: 60,
+    };
+    expect(await emqx.publish([delivery('t/1', { payload: Buffer.from([0, 255]), qos: 2, properties })])).toEqual([
+      { result: 'delivered', id: null },
+    ]);
     expect(sent()).toEqual(['POST /mqtt/publish']);
     expect(stub.seen[0]?.json).toEqual({
       ...{ topic: 't/1', clientid: 'http_api', qos: 2, retain: false, encoding: 'base64', payload: 'AP8=' },
-      properties: { user_properties: { 'offline-msgid': 'A' }, content_type: 'text/plain', response_topic: 'r', message_expiry_interval: 60 },
+      properties: {
+        user_properties: { 'offline-msgid': 'A' },
+        content_type: 'text/plain',
+        response_topic: 'r',
+        message_expiry_interval: 60,
+      },
     });
   });
 
   test('of a batch bad entries fail alone', async () => {
-    await start(() => ({ code: 0, data: [{ topic: 'a', code: 0 }, { topic: 'b', code: 115 }, { topic: 'c', code: 0 }] }));
+    await start(() => ({
+      code: 0,
+      data: [
+        { topic: 'a', code: 0 },
+        { topic: 'b', code: 115 },
+        { topic: 'c', code: 0 },
+      ],
+    }));
     expect(await emqx.publish(['a', 'b', 'c'].map((topic) => delivery(topic)))).toEqual([
       { result: 'delivered', id: null },
       { result: 'refused', reason: 'bad topic (code 115)' },
@@ -82,15 +109,24 @@ describe('publish', () => {
 
   test('what EMQX did not take for a moment goes again, the others not', async () => {
     let calls = 0;
-    await start(({ json }) => ({ code: 0, data: (Array.isArray(json) ? json : [json]).map((_, i) => ({ code: calls++ < 3 && i === 1 ? 101 : 0 })) }));
-    expect(await emqx.publish(['a', 'b', 'c'].map((topic) => delivery(topic)))).toEqual(Array.from({ length: 3 }, () => ({ result: 'delivered', id: null })));
+    await start(({ json }) => ({
+      code: 0,
+      data: (Array.isArray(json) ? json : [json]).map((_, i) => ({ code: calls++ < 3 && i === 1 ? 101 : 0 })),
+    }));
+    expect(await emqx.publish(['a', 'b', 'c'].map((topic) => delivery(topic)))).toEqual(
+      Array.from({ length: 3 }, () => ({ result: 'delivered', id: null })),
+    );
     expect(stub.seen.map(({ json }) => [json].flat().map((entry) => (entry as Delivery).topic))).toEqual([['a', 'b', 'c'], ['b']]);
   });
 
   test.each<[string, Script, RegExp]>([
     ['a code that may pass', () => ({ code: 102, message: 'x' }), /^EMQX answered x \(code 102\)$/],
     ['a page of something else', () => ({ hello: 1 }), /^EMQX_URL: .*is it EMQX 4's REST base/],
-    ['another path', () => ({ status: 404 }), /^EMQX_URL: .*\/api\/v4 answered 404.*is it EMQX 4's REST base \(http:\/\/host:8081\/api\/v4\)\?$/],
+    [
+      'another path',
+      () => ({ status: 404 }),
+      /^EMQX_URL: .*\/api\/v4 answered 404.*is it EMQX 4's REST base \(http:\/\/host:8081\/api\/v4\)\?$/,
+    ],
   ])('%s is tried again, and then said', async (_, script, message) => {
     await start(script);
     await expect(emqx.publish([delivery('a')])).rejects.toThrow(message);
@@ -107,7 +143,10 @@ describe('publish', () => {
   test('a comma in the topic is refused for that message alone, and EMQX is not asked', async () => {
     await start(there);
     const outcomes = await emqx.publish([delivery('t/a,b'), delivery('t/c')]);
-    expect(outcomes).toEqual([{ result: 'refused', reason: expect.stringMatching(/^the topic has a comma, .*EMQX 5$/) }, { result: 'delivered', id: null }]);
+    expect(outcomes).toEqual([
+      { result: 'refused', reason: expect.stringMatching(/^the topic has a comma, .*EMQX 5$/) },
+      { result: 'delivered', id: null },
+    ]);
     expect(stub.seen.map(({ json }) => (json as Delivery).topic)).toEqual(['t/c']);
     expect((await emqx.publish([delivery(',')])).map(({ result }) => result)).toEqual(['refused']);
     expect(stub.seen).toHaveLength(1);
@@ -115,16 +154,32 @@ describe('publish', () => {
 });
 
 describe('who is there', () => {
-  const by = (clients: Record<string, Reply>): Script => (request) => {
-    const [, clientid] = /\/clients\/(.*)$/.exec(request.path) ?? [];
-    return clientid === undefined ? there(request) : (clients[decodeURIComponent(clientid)] ?? { code: 112, message: 'not_found' });
-  };
+  const by =
+    (clients: Record<string, Reply>): Script =>
+    (request) => {
+      const [, clientid] = /\/clients\/(.*)$/.exec(request.path) ?? [];
+      return clientid === undefined ? there(request) : (clients[decodeURIComponent(clientid)] ?? { code: 112, message: 'not_found' });
+    };
   const client = (fields: object): Reply => ({ code: 0, data: [{ ...CLIENT, ...fields }] });
 
   test('is asked once for each client, and a client that has gone is sent nothing', async () => {
-    await start(by({ here: client({}), left: client({ connected: false }), away: client({ connected: false, expiry_interval: 300 }), none: { code: 0, data: [] } }));
+    await start(
+      by({
+        here: client({}),
+        left: client({ connected: false }),
+        away: client({ connected: false, expiry_interval: 300 }),
+        none: { code: 0, data: [] },
+      }),
+    );
     const messages = ['here', 'left', 'away', 'none', 'unknown', 'here'].map((clientid, i) => to(clientid, `t/${i}`));
-    expect((await emqx.publish(messages)).map(({ result }) => result)).toEqual(['delivered', 'no-subscribers', 'delivered', 'no-subscribers', 'no-subscribers', 'delivered']);
+    expect((await emqx.publish(messages)).map(({ result }) => result)).toEqual([
+      'delivered',
+      'no-subscribers',
+      'delivered',
+      'no-subscribers',
+      'no-subscribers',
+      'delivered',
+    ]);
     expect(sent().filter((each) => each === 'GET /clients/here')).toHaveLength(1);
     expect([stub.seen.at(-1)?.json].flat().map((entry) => (entry as Delivery).topic)).toEqual(['t/0', 't/2', 't/5']);
   });
@@ -159,15 +214,25 @@ describe('who is there', () => {
 });
 
 describe('session', () => {
-  const session = (fields: object, brokers: object = { datetime: '2026-11-26 13:00:20' }): Script => ({ path }) =>
-    path.endsWith('/brokers') ? { code: 0, data: [brokers] } : { code: 0, data: [{ ...CLIENT, ...fields }] };
+  const session =
+    (fields: object, brokers: object = { datetime: '2026-11-26 13:00:20' }): Script =>
+    ({ path }) =>
+      path.endsWith('/brokers') ? { code: 0, data: [brokers] } : { code: 0, data: [{ ...CLIENT, ...fields }] };
   /** The stub's date header is of the time of day; EMQX's local time is an hour ahead of it. */
   const localNow = () => ({ datetime: new Date(Date.now() + 3_600_000).toISOString().slice(0, 19).replace('T', ' ') });
   const AT = Date.UTC(2026, 10, 26, 12, 0, 5);
 
   test('its times are local to EMQX, whose time zone GET /brokers tells', async () => {
     await start(session({}, localNow()));
-    expect(await emqx.session('c')).toEqual({ connected: true, connectedAt: AT, createdAt: AT, persistent: false, durable: false, queued: 7, inflight: 3 });
+    expect(await emqx.session('c')).toEqual({
+      connected: true,
+      connectedAt: AT,
+      createdAt: AT,
+      persistent: false,
+      durable: false,
+      queued: 7,
+      inflight: 3,
+    });
     await emqx.session('c');
     expect(sent()).toEqual(['GET /clients/c', 'GET /brokers', 'GET /clients/c']);
   });
@@ -207,7 +272,9 @@ describe('session', () => {
 });
 
 describe('subscribe', () => {
-  const codes = (...list: number[]): Script => ({ json }) => ({ code: 0, data: (json as object[]).map((_, i) => ({ code: list[i] ?? 0 })) });
+  const codes =
+    (...list: number[]): Script =>
+    ({ json }) => ({ code: 0, data: (json as object[]).map((_, i) => ({ code: list[i] ?? 0 })) });
   const INBOX = { topic: '$offline/c/#', qos: 2 as const };
 
   test('names the client in each entry', async () => {
@@ -215,7 +282,13 @@ describe('subscribe', () => {
     expect(await emqx.subscribe('c', [INBOX])).toBe('subscribed');
     expect(await emqx.unsubscribeAll('c', ['a', 'b'])).toBe('unsubscribed');
     expect(sent()).toEqual(['POST /mqtt/subscribe_batch', 'POST /mqtt/unsubscribe_batch']);
-    expect(stub.seen.map(({ json }) => json)).toEqual([[{ clientid: 'c', ...INBOX }], [{ clientid: 'c', topic: 'a' }, { clientid: 'c', topic: 'b' }]]);
+    expect(stub.seen.map(({ json }) => json)).toEqual([
+      [{ clientid: 'c', ...INBOX }],
+      [
+        { clientid: 'c', topic: 'a' },
+        { clientid: 'c', topic: 'b' },
+      ],
+    ]);
   });
 
   test('code 112: the client is not connected', async () => {

@@ -27,7 +27,11 @@ describe('the installer for EMQX 5', () => {
       let text = '';
       request.on('data', (chunk: Buffer) => (text += chunk.toString()));
       request.on('end', () => {
-        events.push({ path: request.url ?? '', authorization: request.headers.authorization, body: JSON.parse(text) as Record<string, unknown> });
+        events.push({
+          path: request.url ?? '',
+          authorization: request.headers.authorization,
+          body: JSON.parse(text) as Record<string, unknown>,
+        });
         response.writeHead(status).end('{}');
       });
     });
@@ -43,7 +47,8 @@ describe('the installer for EMQX 5', () => {
 
   const wanted = (more: Partial<Wanted> = {}): Wanted => ({ set: 'offline-messages', name: 'offline', topics: ['t/#'], url, ...more });
   const texts = (changes: readonly Change[]): string[] => changes.map(({ kind, what }) => `${kind} ${what}`);
-  const fields = (changes: readonly Change[]): string[] => changes.flatMap((change) => change.fields.map(({ path, from, to }) => `${path}: ${from} → ${to}`));
+  const fields = (changes: readonly Change[]): string[] =>
+    changes.flatMap((change) => change.fields.map(({ path, from, to }) => `${path}: ${from} → ${to}`));
   async function carryOut(changes: readonly Change[]): Promise<string[]> {
     for (const change of changes) await change.carryOut();
     return texts(changes);
@@ -51,10 +56,21 @@ describe('the installer for EMQX 5', () => {
   const install = async (more: Partial<Wanted> = {}) => carryOut(await installer.plan(wanted(more)));
 
   it('adds what is missing, and then has nothing to do', async () => {
-    expect(await install({ token: TOKEN })).toEqual(['add connector http:offline_store', 'add action http:offline_messages', 'add rule offline_messages']);
+    expect(await install({ token: TOKEN })).toEqual([
+      'add connector http:offline_store',
+      'add action http:offline_messages',
+      'add rule offline_messages',
+    ]);
     expect(await installer.plan(wanted({ token: TOKEN }))).toEqual([]);
-    expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({ url, pool_type: 'hash', headers: { authorization: `Bearer ${TOKEN}` } });
-    expect(emqx.rest.installed.actions['offline_messages']).toMatchObject({ connector: 'offline_store', resource_opts: { request_ttl: 'infinity' } });
+    expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({
+      url,
+      pool_type: 'hash',
+      headers: { authorization: `Bearer ${TOKEN}` },
+    });
+    expect(emqx.rest.installed.actions['offline_messages']).toMatchObject({
+      connector: 'offline_store',
+      resource_opts: { request_ttl: 'infinity' },
+    });
     expect(emqx.rest.installed.rules['offline_messages']).toMatchObject({ actions: ['http:offline_messages'] });
   });
 
@@ -62,21 +78,52 @@ describe('the installer for EMQX 5', () => {
     await install();
     const changes = await installer.plan(wanted({ url: 'http://elsewhere:8480', topics: ['t/#', 'u/+'] }));
     expect(texts(changes)).toEqual(['change connector http:offline_store', 'change rule offline_messages']);
-    expect(fields(changes)).toEqual([`url: ${url} → http://elsewhere:8480`, expect.stringMatching(/^sql: SELECT .*"t\/#".* → SELECT .*"t\/#", "u\/\+"/)]);
+    expect(fields(changes)).toEqual([
+      `url: ${url} → http://elsewhere:8480`,
+      expect.stringMatching(/^sql: SELECT .*"t\/#".* → SELECT .*"t\/#", "u\/\+"/),
+    ]);
     expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({ url });
   });
 
   it('repairs what makes the rule lose events, and leaves the settings of the operator', async () => {
     await install({ token: TOKEN });
     const { connectors, actions, rules } = emqx.rest.installed;
-    const connector = { ...connectors['offline_store'], pool_type: 'random', pool_size: 32, ssl: { enable: false, verify: 'verify_peer', cacertfile: 'ca.pem' } };
-    const action = { ...actions['offline_messages'], description: 'mine', resource_opts: { request_ttl: '45s', query_mode: 'async', max_buffer_bytes: '1GB' }, parameters: { path: '/v1/events/${event}', method: 'post', body: '${payload}', headers: { 'content-type': 'application/json', 'x-own': '1' } } };
+    const connector = {
+      ...connectors['offline_store'],
+      pool_type: 'random',
+      pool_size: 32,
+      ssl: { enable: false, verify: 'verify_peer', cacertfile: 'ca.pem' },
+    };
+    const action = {
+      ...actions['offline_messages'],
+      description: 'mine',
+      resource_opts: { request_ttl: '45s', query_mode: 'async', max_buffer_bytes: '1GB' },
+      parameters: {
+        path: '/v1/events/${event}',
+        method: 'post',
+        body: '${payload}',
+        headers: { 'content-type': 'application/json', 'x-own': '1' },
+      },
+    };
     emqx.rest.installed = { connectors: { offline_store: connector }, actions: { offline_messages: action }, rules };
     const changes = await installer.plan(wanted({ token: TOKEN }));
-    expect(fields(changes)).toEqual(['pool_type: random → hash', 'parameters.body: ${payload} → null', 'resource_opts.request_ttl: 45s → infinity']);
+    expect(fields(changes)).toEqual([
+      'pool_type: random → hash',
+      'parameters.body: ${payload} → null',
+      'resource_opts.request_ttl: 45s → infinity',
+    ]);
     await carryOut(changes);
-    expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({ pool_type: 'hash', pool_size: 32, ssl: { verify: 'verify_peer', cacertfile: 'ca.pem' }, headers: { authorization: `Bearer ${TOKEN}` } });
-    expect(emqx.rest.installed.actions['offline_messages']).toMatchObject({ description: 'mine', resource_opts: { request_ttl: 'infinity', max_buffer_bytes: '1GB' }, parameters: { headers: { 'x-own': '1' } } });
+    expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({
+      pool_type: 'hash',
+      pool_size: 32,
+      ssl: { verify: 'verify_peer', cacertfile: 'ca.pem' },
+      headers: { authorization: `Bearer ${TOKEN}` },
+    });
+    expect(emqx.rest.installed.actions['offline_messages']).toMatchObject({
+      description: 'mine',
+      resource_opts: { request_ttl: 'infinity', max_buffer_bytes: '1GB' },
+      parameters: { headers: { 'x-own': '1' } },
+    });
     expect(emqx.rest.installed.actions['offline_messages']).not.toHaveProperty('parameters.body');
     expect(await installer.plan(wanted({ token: TOKEN }))).toEqual([]);
   });
@@ -108,7 +155,10 @@ describe('the installer for EMQX 5', () => {
   it('takes over a rule that was imported from the shipped file', async () => {
     const authorization = `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}`;
     const body = JSON.stringify(ruleTemplate('offline-messages', { url, topics: ['t/#'] }));
-    expect((await fetch(`${emqx.apiUrl}/configs?mode=merge`, { method: 'PUT', headers: { authorization, 'content-type': 'text/plain' }, body })).status).toBe(200);
+    expect(
+      (await fetch(`${emqx.apiUrl}/configs?mode=merge`, { method: 'PUT', headers: { authorization, 'content-type': 'text/plain' }, body }))
+        .status,
+    ).toBe(200);
     expect(await installer.plan(wanted())).toEqual([]);
     expect(await install({ topics: ['u/#'] })).toEqual(['change rule offline_messages']);
     expect(emqx.actions).toHaveLength(1);
@@ -121,10 +171,20 @@ describe('the installer for EMQX 5', () => {
       rules: { other: { sql: 'SELECT * FROM "t/#"', actions: ['http:other'] } },
     };
     emqx.rest.installed = foreign;
-    await expect(installer.plan(wanted())).rejects.toThrow('connector http:offline_store is there and was not made by this command: give another --name');
+    await expect(installer.plan(wanted())).rejects.toThrow(
+      'connector http:offline_store is there and was not made by this command: give another --name',
+    );
     expect(await installer.planRemoval('offline', null)).toEqual([]);
-    expect(await install({ name: 'shop' })).toEqual(['add connector http:shop_store', 'add action http:shop_messages', 'add rule shop_messages']);
-    expect(await carryOut(await installer.planRemoval('shop', null))).toEqual(['remove rule shop_messages', 'remove action http:shop_messages', 'remove connector http:shop_store']);
+    expect(await install({ name: 'shop' })).toEqual([
+      'add connector http:shop_store',
+      'add action http:shop_messages',
+      'add rule shop_messages',
+    ]);
+    expect(await carryOut(await installer.planRemoval('shop', null))).toEqual([
+      'remove rule shop_messages',
+      'remove action http:shop_messages',
+      'remove connector http:shop_store',
+    ]);
     expect(emqx.rest.installed).toEqual(foreign);
   });
 
@@ -149,7 +209,12 @@ describe('the installer for EMQX 5', () => {
   it('replaces a set that tells the same, after it has put in the new one, and keeps client-state beside it', async () => {
     await install();
     expect(await install({ set: 'client-state' })).toEqual(['add action http:offline_client_state', 'add rule offline_client_state']);
-    expect(await install({ set: 'offline-only' })).toEqual(['add action http:offline_only', 'add rule offline_only', 'remove rule offline_messages', 'remove action http:offline_messages']);
+    expect(await install({ set: 'offline-only' })).toEqual([
+      'add action http:offline_only',
+      'add rule offline_only',
+      'remove rule offline_messages',
+      'remove action http:offline_messages',
+    ]);
     expect(Object.keys(emqx.rest.installed.rules)).toEqual(['offline_client_state', 'offline_only']);
     await install({ set: 'full' });
     expect(Object.keys(emqx.rest.installed.rules)).toEqual(['offline_full']);
@@ -158,8 +223,15 @@ describe('the installer for EMQX 5', () => {
   it('removes one set, and the connector with the last one', async () => {
     await install();
     await install({ set: 'client-state' });
-    expect(await carryOut(await installer.planRemoval('offline', 'client-state'))).toEqual(['remove rule offline_client_state', 'remove action http:offline_client_state']);
-    expect(await carryOut(await installer.planRemoval('offline', 'offline-messages'))).toEqual(['remove rule offline_messages', 'remove action http:offline_messages', 'remove connector http:offline_store']);
+    expect(await carryOut(await installer.planRemoval('offline', 'client-state'))).toEqual([
+      'remove rule offline_client_state',
+      'remove action http:offline_client_state',
+    ]);
+    expect(await carryOut(await installer.planRemoval('offline', 'offline-messages'))).toEqual([
+      'remove rule offline_messages',
+      'remove action http:offline_messages',
+      'remove connector http:offline_store',
+    ]);
     expect(await installer.planRemoval('offline', null)).toEqual([]);
   });
 
@@ -167,17 +239,29 @@ describe('the installer for EMQX 5', () => {
     await install();
     const { connectors, actions, rules } = emqx.rest.installed;
     emqx.rest.installed = { connectors, rules, actions: { ...actions, own: { connector: 'offline_store', parameters: { path: '/own' } } } };
-    await expect(installer.planRemoval('offline', null)).rejects.toThrow('connector http:offline_store is used by action http:own, which this command did not make');
-    emqx.rest.installed = { connectors, actions, rules: { ...rules, own: { sql: 'SELECT * FROM "x"', actions: ['http:offline_messages'] } } };
-    await expect(installer.planRemoval('offline', null)).rejects.toThrow('action http:offline_messages is used by rule own, which this command did not make');
+    await expect(installer.planRemoval('offline', null)).rejects.toThrow(
+      'connector http:offline_store is used by action http:own, which this command did not make',
+    );
+    emqx.rest.installed = {
+      connectors,
+      actions,
+      rules: { ...rules, own: { sql: 'SELECT * FROM "x"', actions: ['http:offline_messages'] } },
+    };
+    await expect(installer.planRemoval('offline', null)).rejects.toThrow(
+      'action http:offline_messages is used by rule own, which this command did not make',
+    );
   });
 
   it('reads back: an answer of 200 is not believed', async () => {
     await install();
     emqx.rest.ignores = /^PUT \/connectors/;
-    await expect(install({ url: 'http://elsewhere:8480' })).rejects.toThrow(`EMQX took the connector http:offline_store and has not kept it so: url is ${url}, and not http://elsewhere:8480`);
+    await expect(install({ url: 'http://elsewhere:8480' })).rejects.toThrow(
+      `EMQX took the connector http:offline_store and has not kept it so: url is ${url}, and not http://elsewhere:8480`,
+    );
     emqx.rest.ignores = /^DELETE \/rules/;
-    await expect(carryOut(await installer.planRemoval('offline', null))).rejects.toThrow('EMQX answered that the rule offline_messages is removed, and still has it');
+    await expect(carryOut(await installer.planRemoval('offline', null))).rejects.toThrow(
+      'EMQX answered that the rule offline_messages is removed, and still has it',
+    );
   });
 
   it('says what EMQX refuses, a wrong key, and that EMQX is away', async () => {
@@ -209,19 +293,34 @@ describe('the installer for EMQX 5', () => {
     expect(await installer.connection(wanted(), 10_000)).toMatchObject({ connected: true });
   });
 
-  it.each(['offline-messages', 'client-state', 'offline-only', 'full'] as const)('has EMQX send an event through %s that the server ignores', async (set) => {
-    await install({ set, token: TOKEN });
-    expect(await installer.firstEvent(wanted({ set }), 5_000)).toMatchObject({ outcome: 'arrived' });
-    expect(events).toEqual([{ path: '/v1/events/session.subscribed', authorization: `Bearer ${TOKEN}`, body: expect.objectContaining({ event: 'session.subscribed', topic: '$SYS/emqx-offline-store/check' }) as unknown }]);
-  });
+  it.each(['offline-messages', 'client-state', 'offline-only', 'full'] as const)(
+    'has EMQX send an event through %s that the server ignores',
+    async (set) => {
+      await install({ set, token: TOKEN });
+      expect(await installer.firstEvent(wanted({ set }), 5_000)).toMatchObject({ outcome: 'arrived' });
+      expect(events).toEqual([
+        {
+          path: '/v1/events/session.subscribed',
+          authorization: `Bearer ${TOKEN}`,
+          body: expect.objectContaining({ event: 'session.subscribed', topic: '$SYS/emqx-offline-store/check' }) as unknown,
+        },
+      ]);
+    },
+  );
 
   it('sees that the server does not accept the event', async () => {
     await install();
     status = 401;
     expect(await installer.firstEvent(wanted(), 5_000)).toMatchObject({ outcome: 'refused' });
     status = 503;
-    expect(await installer.firstEvent(wanted(), 300)).toMatchObject({ outcome: 'unseen', detail: expect.stringContaining('no answer to it yet') as unknown });
+    expect(await installer.firstEvent(wanted(), 300)).toMatchObject({
+      outcome: 'unseen',
+      detail: expect.stringContaining('no answer to it yet') as unknown,
+    });
     emqx.rest.testsRules = false;
-    expect(await installer.firstEvent(wanted(), 300)).toMatchObject({ outcome: 'unseen', detail: expect.stringContaining('5.7') as unknown });
+    expect(await installer.firstEvent(wanted(), 300)).toMatchObject({
+      outcome: 'unseen',
+      detail: expect.stringContaining('5.7') as unknown,
+    });
   });
 });

@@ -10,9 +10,8 @@ export interface Fixture {
 }
 
 /** What a real EMQX 5.8.9 sent, as it sent it. */
-export const FIXTURES = (
-  JSON.parse(readFileSync(join(__dirname, '..', 'fixtures', 'events-5.8.9.json'), 'utf8')) as { events: Fixture[] }
-).events;
+export const FIXTURES = (JSON.parse(readFileSync(join(__dirname, '..', 'fixtures', 'events-5.8.9.json'), 'utf8')) as { events: Fixture[] })
+  .events;
 
 export function fixture(event: string, name: string): Record<string, unknown> {
   const found = FIXTURES.find((each) => each.event === event && each.case.startsWith(name));
@@ -50,7 +49,9 @@ export function flaws(body: unknown): string[] {
 
 /** What a real EMQX 4.4.19 sent; `rule`: SELECT *, or the SQL of rules/emqx5/offline-messages.json, which runs there unchanged. */
 export const FIXTURES_V4 = (
-  JSON.parse(readFileSync(join(__dirname, '..', 'fixtures', 'events-4.4.19.json'), 'utf8')) as { events: { rule: string; body: Record<string, unknown> }[] }
+  JSON.parse(readFileSync(join(__dirname, '..', 'fixtures', 'events-4.4.19.json'), 'utf8')) as {
+    events: { rule: string; body: Record<string, unknown> }[];
+  }
 ).events;
 
 /** What the server makes of EMQX's events, by their names. */

@@ -4,16 +4,21 @@ import { FIXTURES_V4, parseEvent, TYPES } from './bodies';
 
 const bodies = FIXTURES_V4.map(({ rule, body }) => ({ isShipped: rule !== 'SELECT *', body }));
 const find = (isShipped: boolean, fields: Record<string, unknown>, more: (body: Record<string, unknown>) => boolean = () => true) => {
-  const found = bodies.find((each) => each.isShipped === isShipped && Object.entries(fields).every(([key, value]) => each.body[key] === value) && more(each.body));
+  const found = bodies.find(
+    (each) => each.isShipped === isShipped && Object.entries(fields).every(([key, value]) => each.body[key] === value) && more(each.body),
+  );
   if (found === undefined) throw new Error(`no fixture ${JSON.stringify(fields)}`);
   return parseEvent(found.body);
 };
 const hasProperties = ({ pub_props: props }: Record<string, unknown>) => Object.keys(props as object).length > 0;
 
 describe('what a real EMQX 4.4.19 sends', () => {
-  test.each(FIXTURES_V4.map(({ rule, body }, i) => [i, rule.slice(0, 8), String(body['event']), body] as const))('%i (%s): %s is understood', (_, _rule, event, body) => {
-    expect(parseEvent(body).type).toBe(TYPES[event]);
-  });
+  test.each(FIXTURES_V4.map(({ rule, body }, i) => [i, rule.slice(0, 8), String(body['event']), body] as const))(
+    '%i (%s): %s is understood',
+    (_, _rule, event, body) => {
+      expect(parseEvent(body).type).toBe(TYPES[event]);
+    },
+  );
 
   test('a publish becomes exactly this', () => {
     expect(find(true, { event: 'message.publish', clientid: 'pub4' })).toEqual({
@@ -34,7 +39,11 @@ describe('what a real EMQX 4.4.19 sends', () => {
       expiresAt: 1795731027276 + 60_000,
       properties: {
         ...{ contentType: 'text/plain', correlationData: Buffer.from([1, 2, 0xff]).toString('base64'), messageExpiryInterval: 60 },
-        userProperties: [{ key: 'a', value: '1' }, { key: 'b', value: 'x' }, { key: 'b', value: 'y' }],
+        userProperties: [
+          { key: 'a', value: '1' },
+          { key: 'b', value: 'x' },
+          { key: 'b', value: 'y' },
+        ],
       },
     });
   });
@@ -46,12 +55,25 @@ describe('what a real EMQX 4.4.19 sends', () => {
   });
 
   test('a connection tells of its session', () => {
-    expect(find(false, { event: 'client.connected', clientid: 'dev/a+1' })).toMatchObject({ cleanStart: true, expiryMs: 0, at: 1795731027244 });
-    expect(find(false, { event: 'client.connected', clientid: 'pers' })).toMatchObject({ cleanStart: expect.any(Boolean), expiryMs: expect.any(Number) });
+    expect(find(false, { event: 'client.connected', clientid: 'dev/a+1' })).toMatchObject({
+      cleanStart: true,
+      expiryMs: 0,
+      at: 1795731027244,
+    });
+    expect(find(false, { event: 'client.connected', clientid: 'pers' })).toMatchObject({
+      cleanStart: expect.any(Boolean),
+      expiryMs: expect.any(Number),
+    });
   });
 
   test('a subscription keeps its filter and time, and one of QoS 0 says so at the delivery (promise 16)', () => {
-    expect(find(true, { event: 'session.subscribed', topic: 't/9' })).toEqual({ type: 'subscribed', clientid: 'dev/a+1', filter: 't/9', qos: 1, at: 1795731027264 });
+    expect(find(true, { event: 'session.subscribed', topic: 't/9' })).toEqual({
+      type: 'subscribed',
+      clientid: 'dev/a+1',
+      filter: 't/9',
+      qos: 1,
+      at: 1795731027264,
+    });
     expect(find(false, { event: 'message.delivered', clientid: 'zero' })).toMatchObject({ qos: 0 });
   });
 });

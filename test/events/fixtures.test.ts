@@ -88,8 +88,17 @@ describe('what a real EMQX 5.8.9 sends', () => {
       qos: 1,
       at: 1795228477833,
     });
-    expect(parseEvent(fixture('session.unsubscribed', 'exact'))).toEqual({ type: 'unsubscribed', clientid: 'dev/a+1', filter: 't/1', at: 1795228478660 });
-    expect(parseEvent(fixture('session.subscribed', 'explicit column list'))).toMatchObject({ type: 'subscribed', filter: 't/1', at: 1795229874610 });
+    expect(parseEvent(fixture('session.unsubscribed', 'exact'))).toEqual({
+      type: 'unsubscribed',
+      clientid: 'dev/a+1',
+      filter: 't/1',
+      at: 1795228478660,
+    });
+    expect(parseEvent(fixture('session.subscribed', 'explicit column list'))).toMatchObject({
+      type: 'subscribed',
+      filter: 't/1',
+      at: 1795229874610,
+    });
   });
 
   test('connections come with their node and their times', () => {
@@ -103,7 +112,11 @@ describe('what a real EMQX 5.8.9 sends', () => {
       sessionOnly: false,
       mountpoint: null,
     });
-    expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({ clientid: 'pers5', cleanStart: false, expiryMs: 300_000 });
+    expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({
+      clientid: 'pers5',
+      cleanStart: false,
+      expiryMs: 300_000,
+    });
     expect(parseEvent(fixture('client.disconnected', 'normal'))).toEqual({
       type: 'disconnected',
       clientid: 'dev/a+1',

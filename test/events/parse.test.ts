@@ -20,7 +20,9 @@ describe('the string "undefined" is how EMQX says absent', () => {
         publishReceivedAt: AT,
       });
     }
-    expect(parseEvent({ event: 'client.disconnected', clientid: 'c', node: 'undefined', connected_at: 'undefined', timestamp: AT })).toEqual({
+    expect(
+      parseEvent({ event: 'client.disconnected', clientid: 'c', node: 'undefined', connected_at: 'undefined', timestamp: AT }),
+    ).toEqual({
       type: 'disconnected',
       clientid: 'c',
       node: null,
@@ -32,7 +34,12 @@ describe('the string "undefined" is how EMQX says absent', () => {
   test('but not for what a client chose: its id, topics, payloads, property texts', () => {
     const text = 'undefined';
     expect(
-      message({ clientid: text, topic: text, payload: text, pub_props: { 'Content-Type': text, 'Response-Topic': text, 'Correlation-Data': text } }),
+      message({
+        clientid: text,
+        topic: text,
+        payload: text,
+        pub_props: { 'Content-Type': text, 'Response-Topic': text, 'Correlation-Data': text },
+      }),
     ).toMatchObject({
       clientid: text,
       topic: text,
@@ -49,7 +56,8 @@ describe('the string "undefined" is how EMQX says absent', () => {
   // Durable sessions: EMQX gives an empty id, and in some versions an empty topic.
   test('what EMQX lost of a delivery is absent', () => {
     for (const event of ['message.acked', 'message.delivered', 'delivery.dropped']) {
-      for (const id of ['', 'undefined', null, 5, 'a b']) expect(parseEvent(publishBody({ event, id }))).toMatchObject({ id: null, topic: 't/1' });
+      for (const id of ['', 'undefined', null, 5, 'a b'])
+        expect(parseEvent(publishBody({ event, id }))).toMatchObject({ id: null, topic: 't/1' });
       expect(parseEvent(without(publishBody({ event, topic: '' }), 'id'))).toMatchObject({ id: null, topic: '' });
       expect(flaws(without(publishBody({ event }), 'topic'))).toEqual(['/topic']);
     }
@@ -104,10 +112,18 @@ describe('what is required', () => {
   // The guard is Time's minimum: a message of seconds was one of January 1970, and over its ttl before it was stored.
   test.each([0, 1, 1000, 1_795_228_477, 17_952_284_778, 179_522_847_783, 999_999_999_999])('%d is no time in ms', (time) => {
     expect(() => parseEvent(publishBody({ timestamp: time }))).toThrow(/timestamp must be in ms since 1970/);
-    for (const event of ['message.acked', 'delivery.dropped', 'session.subscribed', 'session.unsubscribed', 'client.connected', 'client.disconnected']) {
+    for (const event of [
+      'message.acked',
+      'delivery.dropped',
+      'session.subscribed',
+      'session.unsubscribed',
+      'client.connected',
+      'client.disconnected',
+    ]) {
       expect(flaws(publishBody({ event, timestamp: time }))).toEqual(['/timestamp']);
     }
-    for (const name of ['connected_at', 'disconnected_at']) expect(flaws(publishBody({ event: 'client.disconnected', [name]: time }))).toEqual([`/${name}`]);
+    for (const name of ['connected_at', 'disconnected_at'])
+      expect(flaws(publishBody({ event: 'client.disconnected', [name]: time }))).toEqual([`/${name}`]);
     expect(flaws(publishBody({ publish_received_at: time }))).toEqual(['/publish_received_at']);
   });
 
@@ -115,7 +131,10 @@ describe('what is required', () => {
   test('a delayed message is published when it is due, and its expiry counts from then', () => {
     const pub_props = { 'Message-Expiry-Interval': 60 };
     expect(message({ publish_received_at: AT - 691_200_000, pub_props })).toMatchObject({ publishReceivedAt: AT, expiresAt: AT + 60_000 });
-    expect(message({ publish_received_at: AT - 1_000, pub_props })).toMatchObject({ publishReceivedAt: AT - 1_000, expiresAt: AT + 59_000 });
+    expect(message({ publish_received_at: AT - 1_000, pub_props })).toMatchObject({
+      publishReceivedAt: AT - 1_000,
+      expiresAt: AT + 59_000,
+    });
     expect(message({ publish_received_at: AT + 5_000 }).publishReceivedAt).toBe(AT + 5_000);
   });
 
@@ -123,9 +142,18 @@ describe('what is required', () => {
     for (const event of ['message.publish', 'message.delivered']) expect(flaws(publishBody({ event, qos }))).toContain('/qos');
   });
 
-  test.each([[3, 2], [-1, 0], [128, 2], [1, 1]])('of a subscription QoS %j counts as %j', (qos, clamped) => {
-    expect(parseEvent({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: AT, qos })).toMatchObject({ type: 'subscribed', qos: clamped });
-    for (const wrong of ['1', 0.5, null]) expect(flaws({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: AT, qos: wrong })).toEqual(['/qos']);
+  test.each([
+    [3, 2],
+    [-1, 0],
+    [128, 2],
+    [1, 1],
+  ])('of a subscription QoS %j counts as %j', (qos, clamped) => {
+    expect(parseEvent({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: AT, qos })).toMatchObject({
+      type: 'subscribed',
+      qos: clamped,
+    });
+    for (const wrong of ['1', 0.5, null])
+      expect(flaws({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: AT, qos: wrong })).toEqual(['/qos']);
   });
 
   test.each(['', 'a b', 'ä', 'x'.repeat(65), 'a\n', 5])('id %j is refused', (id) => {
@@ -139,7 +167,8 @@ describe('what is required', () => {
   });
 
   test('promise 11: client ids may hold anything else', () => {
-    for (const clientid of ['dev/a+1', '#', ' ', '漢字😀', 'x'.repeat(65_535), '"\\\n']) expect(message({ clientid }).clientid).toBe(clientid);
+    for (const clientid of ['dev/a+1', '#', ' ', '漢字😀', 'x'.repeat(65_535), '"\\\n'])
+      expect(message({ clientid }).clientid).toBe(clientid);
   });
 
   test.each(['', '#', 'a/+', 'a#', 'a\0', '\ud800', 'x'.repeat(65_536)])('nothing can be published to %j', (topic) => {
@@ -166,19 +195,30 @@ describe('other events', () => {
   test('delivery.dropped comes with its reason', () => {
     const dropped = { type: 'delivery-dropped', id: 'A1', topic: 't/1', clientid: 'pub', mark: null, at: AT, qos: 1 };
     expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full' }))).toEqual({ ...dropped, reason: 'queue_full' });
-    expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full', qos: 'undefined' }))).toEqual({ ...dropped, reason: 'queue_full' });
+    expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full', qos: 'undefined' }))).toEqual({
+      ...dropped,
+      reason: 'queue_full',
+    });
     expect(parseEvent(publishBody({ event: 'delivery.dropped', reason: 'queue_full', qos: 2 }))).toMatchObject({ qos: 2 });
     expect(parseEvent(publishBody({ event: 'delivery.dropped' }))).toEqual({ ...dropped, reason: 'unknown' });
   });
 
-  test.each(['client.connack', 'client.ping', 'client.check_acl_complete', 'alarm.activated', 'schema.validation_failed', '$bridges/mqtt:a', '$sources/x/y'])(
-    'EMQX has %s: accepted and ignored',
-    (event) => expect(parseEvent({ event, anything: 1 })).toEqual({ type: 'ignored', event }),
-  );
+  test.each([
+    'client.connack',
+    'client.ping',
+    'client.check_acl_complete',
+    'alarm.activated',
+    'schema.validation_failed',
+    '$bridges/mqtt:a',
+    '$sources/x/y',
+  ])('EMQX has %s: accepted and ignored', (event) => expect(parseEvent({ event, anything: 1 })).toEqual({ type: 'ignored', event }));
 
-  test.each(['message.published', '$events/message_acked', 'MESSAGE.PUBLISH', 'constructor', '__proto__', '', 5])('EMQX has no %j', (event) => {
-    expect(() => parseEvent({ event })).toThrow(/message\.publish, message\.dropped, .*alarm\.deactivated/);
-  });
+  test.each(['message.published', '$events/message_acked', 'MESSAGE.PUBLISH', 'constructor', '__proto__', '', 5])(
+    'EMQX has no %j',
+    (event) => {
+      expect(() => parseEvent({ event })).toThrow(/message\.publish, message\.dropped, .*alarm\.deactivated/);
+    },
+  );
 
   test('the path can name the event, but not another one', () => {
     expect(readEvent(without(publishBody(), 'event'), 'message.publish').name).toBe('message.publish');

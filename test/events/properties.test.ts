@@ -15,7 +15,9 @@ describe('properties (promise 11)', () => {
       { key: 'n', value: '5' },
       { key: 't', value: 'true' },
     ]);
-    expect(properties({ 'User-Property': map, 'User-Property-Pairs': [{ key: 'z', value: '1' }] }).userProperties).toEqual([{ key: 'z', value: '1' }]);
+    expect(properties({ 'User-Property': map, 'User-Property-Pairs': [{ key: 'z', value: '1' }] }).userProperties).toEqual([
+      { key: 'z', value: '1' },
+    ]);
     expect(properties({ 'User-Property': map, 'User-Property-Pairs': 'undefined' }).userProperties).toHaveLength(5);
     expect(properties({ 'User-Property': {} })).toEqual({});
     expect(properties(JSON.parse('{"User-Property":{"__proto__":"p"}}')).userProperties).toEqual([{ key: '__proto__', value: 'p' }]);
@@ -72,7 +74,8 @@ describe('marks', () => {
   });
 
   test('promise 18: what cannot be an id of ours is no mark', () => {
-    for (const value of ['', 'a b', 'x'.repeat(65), 'a\0', '\ud800', ['A'], { a: 1 }]) expect(mark([pair('offline-msgid', value)])).toBeNull();
+    for (const value of ['', 'a b', 'x'.repeat(65), 'a\0', '\ud800', ['A'], { a: 1 }])
+      expect(mark([pair('offline-msgid', value)])).toBeNull();
   });
 
   test('a strange property does not cost us the ack', () => {

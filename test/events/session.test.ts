@@ -9,7 +9,8 @@ describe('what client.connected says of a session', () => {
   test('nothing: it is not known', () => {
     const unknown = { type: 'connected', clientid: 'c', node: null, at: AT, cleanStart: null, expiryMs: null, sessionOnly: false };
     expect(connected()).toEqual(unknown);
-    for (const absent of ['undefined', null]) expect(connected({ clean_start: absent, expiry_interval: absent, rule_set: absent })).toEqual(unknown);
+    for (const absent of ['undefined', null])
+      expect(connected({ clean_start: absent, expiry_interval: absent, rule_set: absent })).toEqual(unknown);
   });
 
   test.each([true, false])('clean_start %j', (clean_start) => {
@@ -41,12 +42,34 @@ describe('what client.connected says of a session', () => {
   });
 
   test('SELECT * has no rule_set: it counts as full', () => {
-    expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({ sessionOnly: false, cleanStart: false, expiryMs: 300_000 });
+    expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({
+      sessionOnly: false,
+      cleanStart: false,
+      expiryMs: 300_000,
+    });
   });
 });
 
 describe('an odd value does not cost the event', () => {
-  const HOSTILE = ['', 'true', '300', '4294967295', -1, 1.5, 1e300, -0.5, 2 ** 53, [], [true], ['offline-messages'], {}, { a: { b: 1 } }, 'a\0', '\ud800', 'x'.repeat(100_000)];
+  const HOSTILE = [
+    '',
+    'true',
+    '300',
+    '4294967295',
+    -1,
+    1.5,
+    1e300,
+    -0.5,
+    2 ** 53,
+    [],
+    [true],
+    ['offline-messages'],
+    {},
+    { a: { b: 1 } },
+    'a\0',
+    '\ud800',
+    'x'.repeat(100_000),
+  ];
 
   test.each(HOSTILE.map((value) => [value]))('%j', (value) => {
     const odd = connected({ clean_start: value, expiry_interval: value, rule_set: value });
@@ -65,7 +88,13 @@ describe('an odd value does not cost the event', () => {
   });
 
   test('a rule has these columns in its other events, too: there they mean nothing', () => {
-    const columns = { rule_set: 'offline-messages', clean_start: 'undefined', expiry_interval: 'undefined', connected_at: 'undefined', reason: 'undefined' };
+    const columns = {
+      rule_set: 'offline-messages',
+      clean_start: 'undefined',
+      expiry_interval: 'undefined',
+      connected_at: 'undefined',
+      reason: 'undefined',
+    };
     const bodies = [
       ...['message.publish', 'message.acked', 'delivery.dropped'].map((event) => publishBody({ event })),
       { event: 'session.subscribed', clientid: 'c', topic: 't', qos: 1, timestamp: AT },

@@ -5,14 +5,40 @@ test.each(['t/1', '/', 'a//b', '$SYS/x', ' ', '漢字', 'x'.repeat(65_535)])('%j
   expect(topicProblem(topic)).toBeNull();
 });
 
-test.each(['t/1', '#', '+', '/#', '+/+', 'a/+/b/#', '/', '$share/g/t/#', '$share/g//', '$share/g/+', '$queue/t/#', '$exclusive/t/#', '$share', '$SYS/#', 'x'.repeat(65_535)])(
-  '%j can be subscribed to',
-  (filter) => expect(filterProblem(filter)).toBeNull(),
-);
+test.each([
+  't/1',
+  '#',
+  '+',
+  '/#',
+  '+/+',
+  'a/+/b/#',
+  '/',
+  '$share/g/t/#',
+  '$share/g//',
+  '$share/g/+',
+  '$queue/t/#',
+  '$exclusive/t/#',
+  '$share',
+  '$SYS/#',
+  'x'.repeat(65_535),
+])('%j can be subscribed to', (filter) => expect(filterProblem(filter)).toBeNull());
 
 test.each([
   ...['', 'a#', '#/a', 'a/#/b', 'a+', '+a', 'a/b+/c', 'a\0', '\ud800', 'x'.repeat(65_536)],
-  ...['$share/', '$share/g', '$share/g/', '$share//t', '$share/+/t', '$share/a#/t', '$share/g/a#', '$share/g/$share/h/t', '$queue/', '$queue/a+', '$exclusive/', '$exclusive/a+'],
+  ...[
+    '$share/',
+    '$share/g',
+    '$share/g/',
+    '$share//t',
+    '$share/+/t',
+    '$share/a#/t',
+    '$share/g/a#',
+    '$share/g/$share/h/t',
+    '$queue/',
+    '$queue/a+',
+    '$exclusive/',
+    '$exclusive/a+',
+  ],
 ])('%j cannot be subscribed to', (filter) => {
   expect(filterProblem(filter)).toMatch(/^must /);
 });
@@ -39,4 +65,6 @@ test.each([
   ['t/1', 't/1'],
   ['mp/', 'mp/'],
   ['$share/mp/t', '$share/mp/t'],
-])('%s is %s without the mountpoint mp/', (filter, plain) => expect([unmounted(filter, 'mp/'), unmounted(filter, '')]).toEqual([plain, filter]));
+])('%s is %s without the mountpoint mp/', (filter, plain) =>
+  expect([unmounted(filter, 'mp/'), unmounted(filter, '')]).toEqual([plain, filter]),
+);

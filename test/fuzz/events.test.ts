@@ -17,7 +17,14 @@ const CASES = 2_000;
 /** The short form of `npm run fuzz`: everything up to the queue. The long form has the whole server, and looks at its memory. */
 test(`${CASES} fuzzed requests to /v1/events: no 500, no 503, nothing undocumented, nothing unhandled`, async () => {
   const fakes = new Fakes();
-  const ingest = new Ingest({ put: async (item) => void JSON.stringify(item) }, [policy({ retain: 'store' })], new Signer('key'), { note: async () => undefined, forget: async () => undefined }, new EventLag(), createMetrics());
+  const ingest = new Ingest(
+    { put: async (item) => void JSON.stringify(item) },
+    [policy({ retain: 'store' })],
+    new Signer('key'),
+    { note: async () => undefined, forget: async () => undefined },
+    new EventLag(),
+    createMetrics(),
+  );
   fakes.queueing = () => ingest.accept(fakes.accepted.splice(0));
   const server = createListener(fakes.app(), { tls: null, log: createLogger({ level: 'silent' }) });
   await once(server.listen(0, '127.0.0.1'), 'listening');

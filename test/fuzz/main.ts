@@ -64,7 +64,17 @@ async function start(directory: string, emqx: string): Promise<{ subject: Subjec
   const port = await freePort();
   const { STORE_URL = '', QUEUE_URL = '', PATH = '' } = process.env;
   const POLICIES = JSON.stringify([{ filter: '#', retain: 'store', storeQos0: true, maxStored: 1_000 }]);
-  const env = { PATH, PORT: String(port), DATA_DIR: directory, STORE_URL, QUEUE_URL, POLICIES, EMQX_URL: emqx, EMQX_API_KEY: 'k', EMQX_API_SECRET: 'secret' };
+  const env = {
+    PATH,
+    PORT: String(port),
+    DATA_DIR: directory,
+    STORE_URL,
+    QUEUE_URL,
+    POLICIES,
+    EMQX_URL: emqx,
+    EMQX_API_KEY: 'k',
+    EMQX_API_SECRET: 'secret',
+  };
   const options = { cwd: join(__dirname, '../..'), env, stdio: ['ignore', 'pipe', 'pipe'] as ['ignore', 'pipe', 'pipe'] };
   const subject = new Subject(spawn(process.execPath, ['--expose-gc', '--import', 'tsx', join(__dirname, 'server.ts'), 'serve'], options));
   await waitFor('the server', () => subject.output.includes('"msg":"ready"') || subject.exited !== null, 60_000);
@@ -82,7 +92,9 @@ function absentClients(): Promise<Stub> {
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { cases: { type: 'string', default: '100000' }, seed: { type: 'string', default: String(Date.now() % 2 ** 31) } } });
+  const { values } = parseArgs({
+    options: { cases: { type: 'string', default: '100000' }, seed: { type: 'string', default: String(Date.now() % 2 ** 31) } },
+  });
   const [count, seed] = [Number(values.cases), Number(values.seed)];
   const directory = temporaryDirectory();
   const emqx = await absentClients();
@@ -98,12 +110,13 @@ async function main(): Promise<void> {
       },
       (error) => `was not answered: ${String(error)}`,
     );
-    if (found !== null && flaws.length < 20) flaws.push(`${one.path} ${JSON.stringify(one.headers)} ${one.body.toString().slice(0, 500)}\n  ${found}`);
+    if (found !== null && flaws.length < 20)
+      flaws.push(`${one.path} ${JSON.stringify(one.headers)} ${one.body.toString().slice(0, 500)}\n  ${found}`);
   };
   console.log(`fuzz of POST /v1/events: ${count} cases, seed ${seed}`);
   const began = Date.now();
   let warm: Memory | null = null;
-  for (let done = 0; done < count && subject.exited === null; ) {
+  for (let done = 0; done < count && subject.exited === null;) {
     const batch = fc.sample(cases, { numRuns: Math.min(BATCH, count - done), seed: seed + done });
     const next = batch.values();
     await Promise.all(
@@ -112,13 +125,19 @@ async function main(): Promise<void> {
       }),
     );
     done += batch.length;
-    if (done % (10 * BATCH) === 0) console.log(`${done} cases, ${((Date.now() - began) / 1000).toFixed(0)} s, ${JSON.stringify((await subject.memory()).heapUsed / MEGABYTE | 0)} MB of heap`);
+    if (done % (10 * BATCH) === 0)
+      console.log(
+        `${done} cases, ${((Date.now() - began) / 1000).toFixed(0)} s, ${JSON.stringify(((await subject.memory()).heapUsed / MEGABYTE) | 0)} MB of heap`,
+      );
     if (warm === null && done >= count / 10) warm = await subject.memory();
   }
   const seconds = (Date.now() - began) / 1000;
   const end = subject.exited === null ? await subject.memory() : null;
   console.log(`answered in ${seconds.toFixed(0)} s (${(count / seconds).toFixed(0)} a second): ${JSON.stringify(statuses)}`);
-  for (const [name, memory] of [['after a tenth', warm], ['at the end', end]] as const) {
+  for (const [name, memory] of [
+    ['after a tenth', warm],
+    ['at the end', end],
+  ] as const) {
     const { rss = 0, heapUsed = 0, external = 0 } = memory ?? {};
     const mb = (bytes: number) => `${(bytes / MEGABYTE).toFixed(0)} MB`;
     console.log(`memory ${name}: RSS ${mb(rss)}, heap after gc ${mb(heapUsed)}, external ${mb(external)}`);

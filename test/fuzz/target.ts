@@ -22,11 +22,17 @@ export class Target {
 
   send({ path, headers, body }: Case): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const sent = request(`${this.url}/v1/events`, { path, method: 'POST', headers: { ...headers, 'content-length': body.length }, agent: this.agent }, (response) => {
-        let text = '';
-        response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-        response.once('error', reject).once('end', () => resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }));
-      });
+      const sent = request(
+        `${this.url}/v1/events`,
+        { path, method: 'POST', headers: { ...headers, 'content-length': body.length }, agent: this.agent },
+        (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+          response
+            .once('error', reject)
+            .once('end', () => resolve({ status: response.statusCode ?? 0, type: response.headers['content-type'] ?? '', text }));
+        },
+      );
       sent.once('error', reject).end(body);
     });
   }
@@ -36,7 +42,9 @@ export class Target {
     const [mediaType = ''] = type.split(';');
     if (status >= 500) return `answered ${status}: ${text}`;
     if (status === 404 && /^\/v1\/events\/+(\?|$)/.test(path)) return null;
-    const { responses } = contract.find(`/paths/${(path.startsWith('/v1/events/') ? '/v1/events/{event}' : '/v1/events').replaceAll('/', '~1')}/post`) as { responses: Record<string, Response> };
+    const { responses } = contract.find(
+      `/paths/${(path.startsWith('/v1/events/') ? '/v1/events/{event}' : '/v1/events').replaceAll('/', '~1')}/post`,
+    ) as { responses: Record<string, Response> };
     const documented = responses[String(status)];
     if (documented === undefined) return `answered ${status}, which is not documented`;
     const response = documented.$ref === undefined ? documented : (contract.find(documented.$ref.slice(1)) as Response);

@@ -23,7 +23,10 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       });
       const text = await answer.text();
       if (!answer.ok) throw new Error(text);
-      return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as Row);
+      return text
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => JSON.parse(line) as Row);
     }
     const stored = () => ask(`SELECT * FROM ${DATABASE}.mqtt_history FINAL ORDER BY msgid`);
     const appended = (messages: readonly Message[]) => withSink(url, (sink) => sink.append(messages));
@@ -38,7 +41,14 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
 
     it('stores every message as a row', async () => {
       const one = message({
-        ...{ topic: "a'\\\n\t/é😀", clientid: "c'; DROP TABLE x", username: 'u', qos: 2, retain: true, publishReceivedAt: 1_700_000_000_123 },
+        ...{
+          topic: "a'\\\n\t/é😀",
+          clientid: "c'; DROP TABLE x",
+          username: 'u',
+          qos: 2,
+          retain: true,
+          publishReceivedAt: 1_700_000_000_123,
+        },
         payload: Buffer.from('tëxt "q" \\ \0 \n'),
         properties: { contentType: 'text/plain', userProperties: [{ key: 'k', value: 'v' }] },
       });
@@ -63,16 +73,24 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
     });
 
     it('takes what MQTT allows: long topics, big payloads', async () => {
-      const batch = [message({ topic: '😀'.repeat(16_383) }), message({ topic: 't', payload: Buffer.alloc(1_000_000, 'x') }), message({ topic: 't', payload: Buffer.alloc(5_000_000, 255) })];
+      const batch = [
+        message({ topic: '😀'.repeat(16_383) }),
+        message({ topic: 't', payload: Buffer.alloc(1_000_000, 'x') }),
+        message({ topic: 't', payload: Buffer.alloc(5_000_000, 255) }),
+      ];
       expect(await appended(batch)).toEqual([]);
       expect(await stored()).toHaveLength(3);
     });
 
     it('refuses alone what a view of the operator’s refuses', async () => {
-      await ask(`CREATE MATERIALIZED VIEW ${DATABASE}.no_poison ENGINE = Memory AS SELECT throwIf(payload = 'poison') AS x FROM ${DATABASE}.mqtt_history`);
+      await ask(
+        `CREATE MATERIALIZED VIEW ${DATABASE}.no_poison ENGINE = Memory AS SELECT throwIf(payload = 'poison') AS x FROM ${DATABASE}.mqtt_history`,
+      );
       try {
         const batch = Array.from({ length: 10 }, (_, i) => message({ topic: 't', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }));
-        expect(await appended(batch)).toEqual([{ id: batch[4]?.id, reason: expect.stringMatching(/^ClickHouse: .*throwIf.*\(code 395\)$/) as string }]);
+        expect(await appended(batch)).toEqual([
+          { id: batch[4]?.id, reason: expect.stringMatching(/^ClickHouse: .*throwIf.*\(code 395\)$/) as string },
+        ]);
         expect((await stored()).filter(({ payload }) => payload === 'fine')).toHaveLength(9);
       } finally {
         await ask(`DROP TABLE ${DATABASE}.no_poison`);
@@ -81,7 +99,10 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
 
     it('is healthy', async () => {
       await withSink(url, async (sink) => {
-        expect(await sink.health()).toEqual({ ok: true, detail: expect.stringMatching(/^ClickHouse \d+\.\d+.*, database history_test$/) as string });
+        expect(await sink.health()).toEqual({
+          ok: true,
+          detail: expect.stringMatching(/^ClickHouse \d+\.\d+.*, database history_test$/) as string,
+        });
         expect(sink.name).toBe(`clickhouse://${host}/${DATABASE}`);
       });
     });
@@ -92,7 +113,10 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       await ask(`CREATE DATABASE ${other}`);
       const to = changed(server, { path: other });
       await withSink(to, async (sink) => {
-        expect(await sink.health()).toEqual({ ok: false, detail: expect.stringMatching(/^HISTORY_URLS: .*version 0.*run "emqx-offline-store migrate"$/) as string });
+        expect(await sink.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/^HISTORY_URLS: .*version 0.*run "emqx-offline-store migrate"$/) as string,
+        });
         await expect(sink.append([message({ topic: 't' })])).rejects.toThrow(RetryableError);
       });
       await Promise.all([withSink(to, (sink) => sink.migrate()), withSink(to, (sink) => sink.migrate())]);
@@ -110,7 +134,11 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
 
     it.each<[string, Parameters<typeof changed>[1], RegExp]>([
       ['a wrong password', { user: 'default:wrong' }, /^HISTORY_URLS: .*check user and password$/],
-      ['a host that is not there', { port: 1 }, /^HISTORY_URLS: cannot connect to ClickHouse at 127\.0\.0\.1:1 \(ECONNREFUSED\): check host and port$/],
+      [
+        'a host that is not there',
+        { port: 1 },
+        /^HISTORY_URLS: cannot connect to ClickHouse at 127\.0\.0\.1:1 \(ECONNREFUSED\): check host and port$/,
+      ],
       ['a database that is not there', { path: 'absent' }, /^HISTORY_URLS: .*create the database first$/],
     ])('names the setting for %s', async (_, changes, expected) => {
       await withSink(changed(url, changes), async (sink) => {
@@ -141,7 +169,9 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
         });
         expect((await stored()).map(({ msgid }) => msgid)).toEqual([one.id]);
         await withSink(changed(url, { port: proxy.port, params: { tls: 'true' } }), async (sink) => {
-          expect((await sink.health()).detail).toMatch(/^HISTORY_URLS: ClickHouse at .*: its certificate is not trusted \(\w+\): check ca= and the host's name$/);
+          expect((await sink.health()).detail).toMatch(
+            /^HISTORY_URLS: ClickHouse at .*: its certificate is not trusted \(\w+\): check ca= and the host's name$/,
+          );
         });
       } finally {
         await proxy.close();

@@ -22,16 +22,27 @@ const example = (name: string): string => {
 
 const AT = 1_700_000_000_123;
 const ID = `${(AT * 1_000 + 456).toString(16).padStart(16, '0').toUpperCase()}F49A0000049C0001`;
-const published = (payload: string) => message({ topic: 'sample', clientid: 'mqttjs_1', qos: 1, id: ID, publishReceivedAt: AT, payload: Buffer.from(payload) });
+const published = (payload: string) =>
+  message({ topic: 'sample', clientid: 'mqttjs_1', qos: 1, id: ID, publishReceivedAt: AT, payload: Buffer.from(payload) });
 
 describe('docs/databases/history.md', () => {
   it('shows what a template for InfluxDB makes', () => {
-    const rendered = renderMessage(published(example('influxdb-payload')), parseInflux(example('influxdb-template')), influxPoints, () => 1);
+    const rendered = renderMessage(
+      published(example('influxdb-payload')),
+      parseInflux(example('influxdb-template')),
+      influxPoints,
+      () => 1,
+    );
     expect(rendered?.points.map((point) => `${lineOf(point)}\n`).join('')).toBe(example('influxdb-points'));
   });
 
   it('shows what a template for OpenTSDB makes', () => {
-    const rendered = renderMessage(published(example('opentsdb-payload')), parseOpenTsdb(example('opentsdb-template')), openTsdbPoints, () => 1);
+    const rendered = renderMessage(
+      published(example('opentsdb-payload')),
+      parseOpenTsdb(example('opentsdb-template')),
+      openTsdbPoints,
+      () => 1,
+    );
     expect(rendered?.points).toEqual(JSON.parse(example('opentsdb-points')));
   });
 
@@ -49,7 +60,9 @@ describe('docs/databases/history.md', () => {
             expect(await sink.append([one])).toEqual([]);
           }),
         );
-        const { rows } = await client.query('SELECT floor(extract(epoch FROM time) * 1000)::float AS ms, location, temperature FROM sensor_data ORDER BY location');
+        const { rows } = await client.query(
+          'SELECT floor(extract(epoch FROM time) * 1000)::float AS ms, location, temperature FROM sensor_data ORDER BY location',
+        );
         expect(rows).toEqual(JSON.parse(example('timescale-rows')));
         await withSink(url, (sink) => sink.append([message({ topic: 'sample', payload: Buffer.from('now') })]));
         expect((await client.query(example('timescale-query'))).rows).toMatchObject([{ sender: 'publisher', payload: 'now' }]);
@@ -64,7 +77,11 @@ describe('docs/databases/history.md', () => {
       const { host, username, password } = new URL(urls[name]);
       const ask = async (query: string, database = 'default') => {
         const headers = { 'X-ClickHouse-User': username, 'X-ClickHouse-Key': password };
-        const answer = await fetch(`http://${host}/?database=${database}&default_format=JSONEachRow`, { method: 'POST', headers, body: query });
+        const answer = await fetch(`http://${host}/?database=${database}&default_format=JSONEachRow`, {
+          method: 'POST',
+          headers,
+          body: query,
+        });
         const text = await answer.text();
         if (!answer.ok) throw new Error(text);
         return text;

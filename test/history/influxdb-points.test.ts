@@ -8,7 +8,8 @@ import { message } from '../support/messages';
 const AT = 1_700_000_000_123;
 const ID = `${(AT * 1_000 + 456).toString(16).padStart(16, '0').toUpperCase()}F49A0000049C0001`;
 
-const published = (fields: Partial<Message>) => message({ topic: 'a/b', id: ID, clientid: 'c', publishReceivedAt: AT, payload: Buffer.from('{}'), ...fields });
+const published = (fields: Partial<Message>) =>
+  message({ topic: 'a/b', id: ID, clientid: 'c', publishReceivedAt: AT, payload: Buffer.from('{}'), ...fields });
 
 /** The lines that a message with this payload becomes. */
 function lines(template: object, payload: unknown, fields: Partial<Message> = {}): string[] {
@@ -19,7 +20,10 @@ function lines(template: object, payload: unknown, fields: Partial<Message> = {}
 }
 
 const field = (payload: unknown, type?: string) =>
-  lines({ fields: { f: ['$payload', 'v'] }, timestamp: 1, ...(type === undefined ? {} : { types: { f: type } }) }, payload)[0]?.replace(/^m f=(.*) 1000000000$/s, '$1');
+  lines({ fields: { f: ['$payload', 'v'] }, timestamp: 1, ...(type === undefined ? {} : { types: { f: type } }) }, payload)[0]?.replace(
+    /^m f=(.*) 1000000000$/s,
+    '$1',
+  );
 
 describe('a line', () => {
   const point: Point = { measurement: 'm', tags: [['t', 'v']], fields: [['f', 1.5]], time: 7n };
@@ -27,7 +31,16 @@ describe('a line', () => {
 
   it('has measurement, tags, fields and a time in ns', () => {
     expect(line({})).toBe('m,t=v f=1.5 7');
-    expect(line({ tags: [], fields: [['a', 'x'], ['b', 2n], ['c', true]] })).toBe('m a="x",b=2i,c=true 7');
+    expect(
+      line({
+        tags: [],
+        fields: [
+          ['a', 'x'],
+          ['b', 2n],
+          ['c', true],
+        ],
+      }),
+    ).toBe('m a="x",b=2i,c=true 7');
   });
 
   it('escapes what has a meaning', () => {
@@ -39,7 +52,15 @@ describe('a line', () => {
 
   it('replaces what tags cannot hold', () => {
     expect(line({ tags: [['t', 'a\nb\r\nc']] })).toBe('m,t=a\\nb\\r\\nc f=1.5 7');
-    expect(line({ tags: [['t', 'a\\'], ['u', '\\,'], ['w', '\\\\ ']] })).toBe('m,t=a\\_,u=\\_\\,,w=\\\\_\\  f=1.5 7');
+    expect(
+      line({
+        tags: [
+          ['t', 'a\\'],
+          ['u', '\\,'],
+          ['w', '\\\\ '],
+        ],
+      }),
+    ).toBe('m,t=a\\_,u=\\_\\,,w=\\\\_\\  f=1.5 7');
   });
 });
 
@@ -94,7 +115,14 @@ describe('a field', () => {
 
 describe('a point', () => {
   it('has its tags in order, without those that are empty', () => {
-    const tags = { z: '$clientid', a: '$username', m: ['$payload', 'none'], b: ['$payload', 'empty'], e: ['$payload', 'n'], h: '$peerhost' };
+    const tags = {
+      z: '$clientid',
+      a: '$username',
+      m: ['$payload', 'none'],
+      b: ['$payload', 'empty'],
+      e: ['$payload', 'n'],
+      h: '$peerhost',
+    };
     expect(lines({ tags, fields: { f: 1 }, timestamp: 1 }, { empty: '', n: 5 })).toEqual(['m,e=5,z=c f=1 1000000000']);
   });
 
@@ -118,7 +146,8 @@ describe('a point', () => {
   });
 
   it('has the time of the message, and its own ns where the series is the same', () => {
-    const times = (template: object, payload: unknown) => lines({ timestamp: '$timestamp', ...template }, payload).map((each) => BigInt(/(\d+)$/.exec(each)?.[1] ?? 0));
+    const times = (template: object, payload: unknown) =>
+      lines({ timestamp: '$timestamp', ...template }, payload).map((each) => BigInt(/(\d+)$/.exec(each)?.[1] ?? 0));
     const [first = 0n, second, third] = times({ fields: { f: ['$payload', '$0'] } }, [1, 1, 2]);
     expect(first / 1_000n).toBe(1_700_000_000_123_456n);
     expect([second, third]).toEqual([first + 1n, first + 2n]);
@@ -128,7 +157,12 @@ describe('a point', () => {
 
   it('has the device’s time as it is, in any unit', () => {
     const template = { fields: { f: ['$payload', '$0', 'v'] }, timestamp: ['$payload', '$0', 'at'] };
-    expect(lines(template, [{ v: 1, at: 1_700_000_000 }, { v: 2, at: '1700000000123' }])).toEqual(['m f=1 1700000000000000000', 'm f=2 1700000000123000000']);
+    expect(
+      lines(template, [
+        { v: 1, at: 1_700_000_000 },
+        { v: 2, at: '1700000000123' },
+      ]),
+    ).toEqual(['m f=1 1700000000000000000', 'm f=2 1700000000123000000']);
     expect(() => lines(template, [{ v: 1, at: 'noon' }])).toThrow('timestamp: "noon" is no time in s, ms, µs or ns');
     expect(() => lines(template, [{ v: 1 }])).toThrow('timestamp: is missing');
   });
@@ -138,7 +172,9 @@ describe('a point', () => {
     const templates = parseInflux(JSON.stringify({ '#': { measurement: 'm', fields: { f: ['$payload', '$0'], p: '$payload' } } }));
     let made = 0;
     const size = (line: Point) => (made++, lineOf(line).length);
-    expect(() => renderMessage(published({ payload: Buffer.from(payload) }), templates, influxPoints, size)).toThrow('makes more than 16 MB of data points');
+    expect(() => renderMessage(published({ payload: Buffer.from(payload) }), templates, influxPoints, size)).toThrow(
+      'makes more than 16 MB of data points',
+    );
     expect(made).toBeLessThan(100);
   });
 });
@@ -148,11 +184,28 @@ describe('without a template', () => {
 
   it('a message is one point', () => {
     const [point] = points({ payload: Buffer.from('21.5'), qos: 1, topic: '$app/x' });
-    expect(point).toMatchObject({ measurement: 'mqtt_msg', tags: [['clientid', 'c'], ['qos', '1'], ['topic', '$app/x']], fields: [['id', ID], ['payload', '21.5']] });
+    expect(point).toMatchObject({
+      measurement: 'mqtt_msg',
+      tags: [
+        ['clientid', 'c'],
+        ['qos', '1'],
+        ['topic', '$app/x'],
+      ],
+      fields: [
+        ['id', ID],
+        ['payload', '21.5'],
+      ],
+    });
   });
 
   it('bytes that are no text are base64', () => {
-    expect(points({ payload: Buffer.from([0xff, 0x00]) })[0]?.fields).toEqual([['id', ID], ['payload_base64', '/wA=']]);
-    expect(points({ payload: Buffer.alloc(0) })[0]?.fields).toEqual([['id', ID], ['payload', '']]);
+    expect(points({ payload: Buffer.from([0xff, 0x00]) })[0]?.fields).toEqual([
+      ['id', ID],
+      ['payload_base64', '/wA='],
+    ]);
+    expect(points({ payload: Buffer.alloc(0) })[0]?.fields).toEqual([
+      ['id', ID],
+      ['payload', ''],
+    ]);
   });
 });

@@ -18,7 +18,10 @@ describe('influxdb', () => {
   withBackends(['influxdb'], ({ influxdb }) => {
     const url = changed(influxdb, { path: DATABASE });
     const ask = async (q: string): Promise<Series[]> => {
-      const answer = await fetch(`http://${new URL(influxdb).host}/query?${new URLSearchParams({ db: DATABASE, q, epoch: 'ns' }).toString()}`, { method: 'POST' });
+      const answer = await fetch(
+        `http://${new URL(influxdb).host}/query?${new URLSearchParams({ db: DATABASE, q, epoch: 'ns' }).toString()}`,
+        { method: 'POST' },
+      );
       const { results } = (await answer.json()) as { results: { series?: Series[]; error?: string }[] };
       expect(results[0]?.error).toBeUndefined();
       return results[0]?.series ?? [];
@@ -27,7 +30,8 @@ describe('influxdb', () => {
       const [series] = await ask(`SELECT * FROM "${measurement}"`);
       return (series?.values ?? []).map((row) => Object.fromEntries(row.map((value, i) => [series?.columns[i] ?? '', value])));
     };
-    const appended = (messages: readonly Message[], params: Record<string, string> = {}) => withSink(changed(url, { params }), (sink) => sink.append(messages));
+    const appended = (messages: readonly Message[], params: Record<string, string> = {}) =>
+      withSink(changed(url, { params }), (sink) => sink.append(messages));
 
     beforeEach(async () => {
       await ask(`DROP DATABASE ${DATABASE}`);
@@ -66,7 +70,9 @@ describe('influxdb', () => {
     // The guard is the tie of timeOf(): without it one is left.
     it('keeps messages of one series and one microsecond apart', async () => {
       const { id, publishReceivedAt } = message({ topic: 't' });
-      const batch = Array.from({ length: 200 }, (_, i) => message({ topic: 't', id: `${id.slice(0, 28)}${(i + 10).toString(16).padStart(4, '0').toUpperCase()}`, publishReceivedAt }));
+      const batch = Array.from({ length: 200 }, (_, i) =>
+        message({ topic: 't', id: `${id.slice(0, 28)}${(i + 10).toString(16).padStart(4, '0').toUpperCase()}`, publishReceivedAt }),
+      );
       expect(await appended(batch)).toEqual([]);
       expect(await stored()).toHaveLength(200);
     });
@@ -75,26 +81,44 @@ describe('influxdb', () => {
     it('takes any text as tag and as field, whatever its neighbours are', async () => {
       const part = fc.constantFrom('\\', '"', ',', '=', ' ', '\n', '\r', '\t', '#', "'", 'a', '1i', 'é', '😀', '\u0001', '\ufffd');
       const text = fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''));
-      await withTemplates({ '#': { measurement: '$topic', tags: { a: ['$payload', 'a'], b: ['$payload', 'b'] }, fields: { f: ['$payload', 'a'], g: '$id' } } }, async (file) => {
-        const pairs = fc.sample(fc.tuple(text, text), 500);
-        const batch = pairs.map(([a, b]) => message({ topic: 'any', payload: Buffer.from(JSON.stringify({ a, b })) }));
-        expect(await appended(batch, { templates: file })).toEqual([]);
-        const rows = new Map((await stored('any')).map((row) => [row['g'], row]));
-        const shown = (tag: string) => tag.replace(/\n/g, '\\n').replace(/\r/g, '\\r').replace(/\\(?=[,= ]|$)/g, '\\_');
-        for (const [i, [a, b]] of pairs.entries()) expect(rows.get(batch[i]?.id)).toMatchObject({ a: shown(a), b: shown(b), f: a });
-      });
+      await withTemplates(
+        {
+          '#': { measurement: '$topic', tags: { a: ['$payload', 'a'], b: ['$payload', 'b'] }, fields: { f: ['$payload', 'a'], g: '$id' } },
+        },
+        async (file) => {
+          const pairs = fc.sample(fc.tuple(text, text), 500);
+          const batch = pairs.map(([a, b]) => message({ topic: 'any', payload: Buffer.from(JSON.stringify({ a, b })) }));
+          expect(await appended(batch, { templates: file })).toEqual([]);
+          const rows = new Map((await stored('any')).map((row) => [row['g'], row]));
+          const shown = (tag: string) =>
+            tag
+              .replace(/\n/g, '\\n')
+              .replace(/\r/g, '\\r')
+              .replace(/\\(?=[,= ]|$)/g, '\\_');
+          for (const [i, [a, b]] of pairs.entries()) expect(rows.get(batch[i]?.id)).toMatchObject({ a: shown(a), b: shown(b), f: a });
+        },
+      );
     });
 
     it('stores all that a template makes of a message', async () => {
       const template = {
         sample: {
           measurement: '$topic',
-          tags: { host: ['$payload', 'data', '$0', 'host'], region: ['$payload', 'data', '$0', 'region'], qos: '$qos', clientid: '$clientid', peer: '$peerhost' },
+          tags: {
+            host: ['$payload', 'data', '$0', 'host'],
+            region: ['$payload', 'data', '$0', 'region'],
+            qos: '$qos',
+            clientid: '$clientid',
+            peer: '$peerhost',
+          },
           fields: { temperature: ['$payload', 'data', '$0', 'temp'] },
           timestamp: '$timestamp',
         },
       };
-      const data = [{ temp: 1, host: 'serverA', region: 'hangzhou' }, { temp: 2.5, host: 'serverB', region: 'ningbo' }];
+      const data = [
+        { temp: 1, host: 'serverA', region: 'hangzhou' },
+        { temp: 2.5, host: 'serverB', region: 'ningbo' },
+      ];
       const one = message({ topic: 'sample', clientid: 'mqttjs_ebcc36079a', qos: 0, payload: Buffer.from(JSON.stringify({ data })) });
       const other = message({ topic: 'other' });
       await withTemplates(template, async (file) => expect(await appended([one, other], { templates: file })).toEqual([]));
@@ -116,7 +140,9 @@ describe('influxdb', () => {
         expect(batch.map(({ id }) => refusals.get(id) ?? null)).toEqual([
           null,
           null,
-          expect.stringMatching(/^InfluxDB: partial write: field type conflict: input field "v" .* is type string, already exists as type float/),
+          expect.stringMatching(
+            /^InfluxDB: partial write: field type conflict: input field "v" .* is type string, already exists as type float/,
+          ),
           'makes no data point: the payload has no value for the template of "#"',
           'makes no data point: the payload is not JSON',
           null,
@@ -129,7 +155,9 @@ describe('influxdb', () => {
 
     it('refuses a topic that is too long for a series', async () => {
       const [long, short] = [message({ topic: 'x'.repeat(65_535) }), message({ topic: 'short' })];
-      expect(await appended([long, short])).toEqual([{ id: long.id, reason: expect.stringContaining('max key length exceeded') as string }]);
+      expect(await appended([long, short])).toEqual([
+        { id: long.id, reason: expect.stringContaining('max key length exceeded') as string },
+      ]);
       expect((await stored()).map(({ topic }) => topic)).toEqual(['short']);
     });
 
@@ -145,16 +173,27 @@ describe('influxdb', () => {
     it('is healthy, and migrate has nothing to do', async () => {
       await withSink(url, async (sink) => {
         await sink.migrate();
-        expect(await sink.health()).toEqual({ ok: true, detail: expect.stringMatching(/^InfluxDB 1\.\d+.*, database history_test$/) as string });
+        expect(await sink.health()).toEqual({
+          ok: true,
+          detail: expect.stringMatching(/^InfluxDB 1\.\d+.*, database history_test$/) as string,
+        });
         expect(sink.name).toBe(`influxdb://${new URL(influxdb).host}/${DATABASE}`);
       });
       expect(await ask('SHOW MEASUREMENTS')).toEqual([]);
     });
 
     it.each<[string, Parameters<typeof changed>[1], RegExp]>([
-      ['a host that is not there', { port: 1 }, /^HISTORY_URLS: cannot connect to InfluxDB at 127\.0\.0\.1:1 \(ECONNREFUSED\): check host and port$/],
+      [
+        'a host that is not there',
+        { port: 1 },
+        /^HISTORY_URLS: cannot connect to InfluxDB at 127\.0\.0\.1:1 \(ECONNREFUSED\): check host and port$/,
+      ],
       ['a database that is not there', { path: 'absent' }, /^HISTORY_URLS: .*database not found: "absent": create the database first$/],
-      ['a retention policy that is not there', { params: { retentionPolicy: 'absent' } }, /^HISTORY_URLS: .*retention policy not found: absent: check retentionPolicy=$/],
+      [
+        'a retention policy that is not there',
+        { params: { retentionPolicy: 'absent' } },
+        /^HISTORY_URLS: .*retention policy not found: absent: check retentionPolicy=$/,
+      ],
       ['TLS that is not there', { params: { tls: 'true' } }, /^HISTORY_URLS: InfluxDB at .* doesn't answer in TLS .*check port and tls=$/],
     ])('names the setting for %s, and keeps the messages for later', async (_, changes, expected) => {
       await withSink(changed(url, changes), async (sink) => {
@@ -191,7 +230,11 @@ describe('influxdb', () => {
 
   describe('answers that InfluxDB gives elsewhere', () => {
     it.each<[number, string, RegExp]>([
-      [401, 'authorization failed', /^HISTORY_URLS: InfluxDB at .* refused the login \(401 authorization failed\): check user, password and rights$/],
+      [
+        401,
+        'authorization failed',
+        /^HISTORY_URLS: InfluxDB at .* refused the login \(401 authorization failed\): check user, password and rights$/,
+      ],
       [403, '"u" user is not authorized to write to database "d"', /refused the login \(403/],
       [503, 'out of memory', /is in trouble \(503 out of memory\)$/],
       [429, 'slow down', /is in trouble \(429/],
@@ -236,4 +279,3 @@ describe('influxdb', () => {
     expect((await sink.health()).ok).toBe(false);
   });
 });
-

@@ -11,7 +11,9 @@ const url = (text: string) => parseServiceUrl(text, ['influxdb', 'opentsdb', 'ti
 
 describe('opening the history', () => {
   it('opens a sink for each URL, and shows no secret in their names', async () => {
-    const sinks = await openHistory(['influxdb://u:secret@a/d', 'opentsdb://u:secret@[::1]:4242', 'timescale://u:secret@c:1/d', 'clickhouse://d:2/e'].map(url));
+    const sinks = await openHistory(
+      ['influxdb://u:secret@a/d', 'opentsdb://u:secret@[::1]:4242', 'timescale://u:secret@c:1/d', 'clickhouse://d:2/e'].map(url),
+    );
     expect(sinks.map(({ name }) => name)).toEqual(['influxdb://a/d', 'opentsdb://[::1]:4242', 'timescale://c:1/d', 'clickhouse://d:2/e']);
     for (const sink of sinks) await sink.close();
     expect(await openHistory([])).toEqual([]);
@@ -41,13 +43,22 @@ describe('opening the history', () => {
 
 it('says within 3 s that a server gives no answer', async () => {
   const sockets: Socket[] = [];
-  const server = createServer((socket) => void sockets.push(socket.unref().on('error', () => undefined))).unref().listen(0, '127.0.0.1');
+  const server = createServer((socket) => void sockets.push(socket.unref().on('error', () => undefined)))
+    .unref()
+    .listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
-  const sinks = await Promise.all(['influxdb', 'opentsdb', 'timescale', 'clickhouse'].map((scheme) => openSink(`${scheme}://127.0.0.1:${port}${scheme === 'opentsdb' ? '' : '/d'}`)));
+  const sinks = await Promise.all(
+    ['influxdb', 'opentsdb', 'timescale', 'clickhouse'].map((scheme) =>
+      openSink(`${scheme}://127.0.0.1:${port}${scheme === 'opentsdb' ? '' : '/d'}`),
+    ),
+  );
   const before = Date.now();
   for (const health of await Promise.all(sinks.map((sink) => sink.health()))) {
-    expect(health).toEqual({ ok: false, detail: expect.stringMatching(/^HISTORY_URLS: .* gives no answer: check host, port and tls=$/) as string });
+    expect(health).toEqual({
+      ok: false,
+      detail: expect.stringMatching(/^HISTORY_URLS: .* gives no answer: check host, port and tls=$/) as string,
+    });
   }
   expect(Date.now() - before).toBeLessThan(3_500);
   for (const socket of sockets) socket.destroy();
@@ -64,7 +75,10 @@ it.each<[string, string, number, number]>([
 ])('%s:// writes a batch in few requests', async (scheme, path, for16, for256) => {
   const stub = await Stub.start(() => [scheme === 'influxdb' ? 204 : 200]);
   await withSink(`${scheme}://${stub.host}${path}`, async (sink) => {
-    for (const [n, requests] of [[16, for16], [256, for256]] as const) {
+    for (const [n, requests] of [
+      [16, for16],
+      [256, for256],
+    ] as const) {
       stub.asked.length = 0;
       const batch = Array.from({ length: n }, () => message({ topic: 't', clientid: 'c', payload: Buffer.from('1') }));
       expect(await sink.append(batch)).toEqual([]);

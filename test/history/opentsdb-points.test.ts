@@ -28,7 +28,10 @@ describe('a data point', () => {
       value: ['$payload', 'data', '$0', 'temp'],
       timestamp: '$timestamp',
     };
-    const data = [{ temp: 1, host: 'serverA' }, { temp: 2.5, host: 'serverB' }];
+    const data = [
+      { temp: 1, host: 'serverA' },
+      { temp: 2.5, host: 'serverB' },
+    ];
     expect(points(template, { data })).toEqual([
       { metric: 'a/b', timestamp: AT, value: 1, tags: { host: 'serverA', qos: '1', clientid: 'c' } },
       { metric: 'a/b', timestamp: AT, value: 2.5, tags: { host: 'serverB', qos: '1', clientid: 'c' } },
@@ -62,7 +65,10 @@ describe('a data point', () => {
   });
 
   it('has only characters that OpenTSDB takes', () => {
-    const [point] = points({ measurement: ['$payload', 'm'], tags: { 'a b': ['$payload', 'm'] }, value: 1 }, { m: 'température °C/raum_1-2.x 日本 😀𝒳,=\n' });
+    const [point] = points(
+      { measurement: ['$payload', 'm'], tags: { 'a b': ['$payload', 'm'] }, value: 1 },
+      { m: 'température °C/raum_1-2.x 日本 😀𝒳,=\n' },
+    );
     const shown = 'température__C/raum_1-2.x_日本______';
     expect(point?.metric).toBe(shown);
     expect(point?.tags).toEqual({ a_b: shown });
@@ -82,7 +88,8 @@ describe('a data point', () => {
 });
 
 describe('without a template', () => {
-  const point = (payload: string | Buffer) => renderMessage(published(payload, { topic: '$app/t' }), DEFAULT, openTsdbPoints, () => 1)?.points[0];
+  const point = (payload: string | Buffer) =>
+    renderMessage(published(payload, { topic: '$app/t' }), DEFAULT, openTsdbPoints, () => 1)?.points[0];
 
   it('a number is one point', () => {
     expect(point(' 21.5\n')).toEqual({ metric: 'mqtt_msg', timestamp: AT, value: 21.5, tags: { topic: '_app/t', clientid: 'c' } });

@@ -32,12 +32,18 @@ describe('opentsdb', () => {
         const found = await stored(metric);
         return found.length >= series ? found : null;
       });
-    const appended = (messages: readonly Message[], params: Record<string, string> = {}) => withSink(changed(opentsdb, { params }), (sink) => sink.append(messages));
-    const number = (fields: Partial<Message> & Pick<Message, 'topic'>, value: unknown) => message({ payload: Buffer.from(JSON.stringify(value)), ...fields });
+    const appended = (messages: readonly Message[], params: Record<string, string> = {}) =>
+      withSink(changed(opentsdb, { params }), (sink) => sink.append(messages));
+    const number = (fields: Partial<Message> & Pick<Message, 'topic'>, value: unknown) =>
+      message({ payload: Buffer.from(JSON.stringify(value)), ...fields });
 
     it('stores numbers without a template, and refuses the rest alone', async () => {
       const clientid = newId();
-      const batch = [number({ topic: 'room 1/temp', clientid }, 21.5), number({ topic: 'x', clientid }, 'warm'), number({ topic: 'room 2/temp', clientid }, -3)];
+      const batch = [
+        number({ topic: 'room 1/temp', clientid }, 21.5),
+        number({ topic: 'x', clientid }, 'warm'),
+        number({ topic: 'room 2/temp', clientid }, -3),
+      ];
       expect(await appended(batch)).toEqual([{ id: batch[1]?.id, reason: 'value: "\\"warm\\"" is no number' }]);
       const found = await waitFor('both', async () => {
         const series = (await stored('mqtt_msg')).filter(({ metric }) => metric['clientid'] === clientid);
@@ -53,10 +59,19 @@ describe('opentsdb', () => {
       const measurement = unique();
       const template = {
         'sensor/+': [
-          { measurement, tags: { host: ['$payload', '$0', 'host'], qos: '$qos' }, value: ['$payload', '$0', 'temp'], timestamp: ['$payload', '$0', 'at'] },
+          {
+            measurement,
+            tags: { host: ['$payload', '$0', 'host'], qos: '$qos' },
+            value: ['$payload', '$0', 'temp'],
+            timestamp: ['$payload', '$0', 'at'],
+          },
         ],
       };
-      const one = number({ topic: 'sensor/1' }, [{ host: 'a', temp: 1, at: 1_700_000_000 }, { host: 'é', temp: 2.25, at: 1_700_000_000_123 }, { host: 'c' }]);
+      const one = number({ topic: 'sensor/1' }, [
+        { host: 'a', temp: 1, at: 1_700_000_000 },
+        { host: 'é', temp: 2.25, at: 1_700_000_000_123 },
+        { host: 'c' },
+      ]);
       await withTemplates(template, async (file) => {
         expect(await appended([one, number({ topic: 'other' }, 'ignored')], { templates: file })).toEqual([]);
       });
@@ -91,7 +106,10 @@ describe('opentsdb', () => {
 
     it('names the setting for a host that is not there, and for one that is something else', async () => {
       await withSink(changed(opentsdb, { port: 1 }), async (sink) => {
-        expect(await sink.health()).toEqual({ ok: false, detail: 'HISTORY_URLS: cannot connect to OpenTSDB at 127.0.0.1:1 (ECONNREFUSED): check host and port' });
+        expect(await sink.health()).toEqual({
+          ok: false,
+          detail: 'HISTORY_URLS: cannot connect to OpenTSDB at 127.0.0.1:1 (ECONNREFUSED): check host and port',
+        });
         await expect(sink.append([number({ topic: 't' }, 1)])).rejects.toThrow(RetryableError);
       });
       const stub = await Stub.start(() => [404, 'no such page']);
@@ -123,7 +141,9 @@ describe('opentsdb', () => {
   /** The server of the tests says nothing of this: the answers are those of OpenTSDB's documentation and source. */
   describe('answers of OpenTSDB itself', () => {
     const put = (answer: (values: number[]) => readonly [number, unknown?]) =>
-      Stub.start(({ path, body }) => (path === '/api/version' ? [200, { version: '2.4.1' }] : answer((JSON.parse(body) as { value: number }[]).map(({ value }) => value))));
+      Stub.start(({ path, body }) =>
+        path === '/api/version' ? [200, { version: '2.4.1' }] : answer((JSON.parse(body) as { value: number }[]).map(({ value }) => value)),
+      );
     const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 't', payload: Buffer.from(String(i)) }));
 
     it('a point that it refuses is refused alone, with its reason', async () => {
@@ -136,7 +156,9 @@ describe('opentsdb', () => {
         return [400, { success: values.length - wrong.length, failed: wrong.length, errors }];
       });
       await withSink(`opentsdb://${stub.host}`, async (sink) => {
-        expect(await sink.append(batch)).toEqual([batch[7], batch[15]].map((each) => ({ id: each?.id, reason: 'OpenTSDB: Unknown metric' })));
+        expect(await sink.append(batch)).toEqual(
+          [batch[7], batch[15]].map((each) => ({ id: each?.id, reason: 'OpenTSDB: Unknown metric' })),
+        );
         expect(await sink.health()).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' });
       });
       expect(taken.size).toBe(18);
@@ -144,14 +166,19 @@ describe('opentsdb', () => {
     });
 
     it('what it quotes of a message is no sign of trouble', async () => {
-      const stub = await put((values) => [400, { failed: values.length, errors: [{ error: 'Invalid tag value ("alarm/timeout"): illegal character' }] }]);
+      const stub = await put((values) => [
+        400,
+        { failed: values.length, errors: [{ error: 'Invalid tag value ("alarm/timeout"): illegal character' }] },
+      ]);
       await withSink(`opentsdb://${stub.host}`, async (sink) => expect(await sink.append(batch.slice(0, 1))).toHaveLength(1));
       await stub.close();
     });
 
     it('no points at all are an error to it, and a sign of health', async () => {
       const stub = await put(() => [400, { error: { code: 400, message: 'No datapoints found in content' } }]);
-      await withSink(`opentsdb://${stub.host}`, async (sink) => expect(await sink.health()).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' }));
+      await withSink(`opentsdb://${stub.host}`, async (sink) =>
+        expect(await sink.health()).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' }),
+      );
       await stub.close();
     });
 

@@ -7,8 +7,15 @@ const TIME = 1_700_000_000_123;
 /** What the expressions are in each point. */
 function values(payload: unknown, ...expressions: unknown[]): Value[][] {
   const bytes = Buffer.isBuffer(payload) ? payload : Buffer.from(typeof payload === 'string' ? payload : JSON.stringify(payload));
-  const source = new Source(message({ topic: 'a/b', id: 'id-1', clientid: 'c1', username: 'u1', qos: 2, payload: bytes, publishReceivedAt: TIME }));
-  return [...rows(source, expressions.map((each) => compileExpression(each, 'here')))];
+  const source = new Source(
+    message({ topic: 'a/b', id: 'id-1', clientid: 'c1', username: 'u1', qos: 2, payload: bytes, publishReceivedAt: TIME }),
+  );
+  return [
+    ...rows(
+      source,
+      expressions.map((each) => compileExpression(each, 'here')),
+    ),
+  ];
 }
 
 describe('placeholders', () => {
@@ -20,7 +27,12 @@ describe('placeholders', () => {
 
   it('are missing where the message has nothing, and for the peer’s host, which no message has', () => {
     const source = new Source(message({ topic: 't', username: null }));
-    expect([...rows(source, ['$username', '$peerhost'].map((each) => compileExpression(each, 'here')))]).toEqual([[null, null]]);
+    expect([
+      ...rows(
+        source,
+        ['$username', '$peerhost'].map((each) => compileExpression(each, 'here')),
+      ),
+    ]).toEqual([[null, null]]);
   });
 
   it('show a payload as text, and bytes that are none as base64', () => {
@@ -45,7 +57,17 @@ describe('ways into a JSON payload', () => {
 
   it('end in nothing where a key or a value is missing', () => {
     const payload = { a: { b: null }, list: [1] };
-    for (const keys of [['x'], ['a', 'x'], ['a', 'b'], ['a', 'b', 'c'], ['list', 'x'], ['list', '$2'], ['list', 'length'], ['a', '$0'], ['a', '$1']]) {
+    for (const keys of [
+      ['x'],
+      ['a', 'x'],
+      ['a', 'b'],
+      ['a', 'b', 'c'],
+      ['list', 'x'],
+      ['list', '$2'],
+      ['list', 'length'],
+      ['a', '$0'],
+      ['a', '$1'],
+    ]) {
       expect(at(payload, ...keys)).toEqual([[null]]);
     }
   });
@@ -105,7 +127,13 @@ describe('"$0"', () => {
   });
 
   it('goes through arrays inside arrays', () => {
-    const payload = { rooms: [{ name: 'r1', t: [1, 2] }, { name: 'r2', t: [3] }, { name: 'r3', t: [] }] };
+    const payload = {
+      rooms: [
+        { name: 'r1', t: [1, 2] },
+        { name: 'r2', t: [3] },
+        { name: 'r3', t: [] },
+      ],
+    };
     expect(values(payload, ['$payload', 'rooms', '$0', 'name'], ['$payload', 'rooms', '$0', 't', '$0'])).toEqual([
       ['r1', 1],
       ['r1', 2],

@@ -67,7 +67,11 @@ describe('what is wrong with a template is said by key', () => {
     ['an object', { ...influx, fields: { f: {} } }, /fields\.f: is an object/],
     ['an unknown placeholder', { ...influx, timestamp: '$now' }, /timestamp: unknown placeholder "\$now"/],
     ['an element without a payload', { ...influx, fields: { f: '$0' } }, /fields\.f: "\$0" works in \["\$payload", \.\.\.\] only/],
-    ['a way that does not begin in the payload', { ...influx, fields: { f: ['$topic', 'a'] } }, /fields\.f: a list begins with "\$payload"/],
+    [
+      'a way that does not begin in the payload',
+      { ...influx, fields: { f: ['$topic', 'a'] } },
+      /fields\.f: a list begins with "\$payload"/,
+    ],
     ['a key that is no text', { ...influx, fields: { f: ['$payload', 0] } }, /fields\.f: 0 is no key/],
     ['a type of no field', { ...influx, types: { g: 'float' } }, /types\.g: is the type of no field/],
     ['an unknown type', { ...influx, types: { f: 'int' } }, /types\.f: is "int"; known are float, integer, string, boolean/],

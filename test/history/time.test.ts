@@ -31,7 +31,9 @@ describe('the time of a message', () => {
       return timeOf(message({ topic: 't', id: id(at * 1_000, tail), publishReceivedAt: at })).tie;
     });
     expect(new Set(ties).size).toBe(1_000);
-    const processes = ['F49A0000049C0001', 'F49A0000049D0001'].map((tail) => timeOf(message({ topic: 't', id: id(at * 1_000, tail), publishReceivedAt: at })).tie);
+    const processes = ['F49A0000049C0001', 'F49A0000049D0001'].map(
+      (tail) => timeOf(message({ topic: 't', id: id(at * 1_000, tail), publishReceivedAt: at })).tie,
+    );
     expect(processes[0]).not.toBe(processes[1]);
   });
 });

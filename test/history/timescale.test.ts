@@ -40,7 +40,15 @@ describe('timescale', () => {
 
       it('stores every message as a row of a hypertable', async () => {
         const one = message({
-          ...{ topic: 'a/é', clientid: 'c', username: 'u', qos: 2, retain: true, payload: Buffer.from('tëxt'), publishReceivedAt: 1_700_000_000_123 },
+          ...{
+            topic: 'a/é',
+            clientid: 'c',
+            username: 'u',
+            qos: 2,
+            retain: true,
+            payload: Buffer.from('tëxt'),
+            publishReceivedAt: 1_700_000_000_123,
+          },
           properties: { contentType: 'text/plain', userProperties: [{ key: 'k', value: 'v' }] },
         });
         const bytes = message({ topic: 'bytes', payload: Buffer.from([0, 255]) });
@@ -48,11 +56,24 @@ describe('timescale', () => {
         expect(await appended([one, bytes, empty])).toEqual([]);
         const rows = await ask(url, 'SELECT *, extract(epoch FROM arrived) * 1000 AS ms FROM mqtt_history ORDER BY msgid');
         expect(rows).toMatchObject([
-          { msgid: one.id, sender: 'c', username: 'u', topic: 'a/é', qos: 2, retain: 1, payload: 'tëxt', payload_bin: null, properties: one.properties, ms: '1700000000123.000000' },
+          {
+            msgid: one.id,
+            sender: 'c',
+            username: 'u',
+            topic: 'a/é',
+            qos: 2,
+            retain: 1,
+            payload: 'tëxt',
+            payload_bin: null,
+            properties: one.properties,
+            ms: '1700000000123.000000',
+          },
           { msgid: bytes.id, username: null, retain: 0, payload: null, payload_bin: bytes.payload },
           { msgid: empty.id, payload: '', payload_bin: null },
         ]);
-        expect(await ask(url, `SELECT hypertable_name FROM timescaledb_information.hypertables`)).toEqual([{ hypertable_name: 'mqtt_history' }]);
+        expect(await ask(url, `SELECT hypertable_name FROM timescaledb_information.hypertables`)).toEqual([
+          { hypertable_name: 'mqtt_history' },
+        ]);
       });
 
       it('stores a batch once, however often it is appended, by how many at once', async () => {
@@ -64,24 +85,36 @@ describe('timescale', () => {
       });
 
       it('takes what MQTT allows: long topics, big payloads', async () => {
-        const batch = [message({ topic: '😀'.repeat(16_383) }), message({ topic: 't', payload: Buffer.alloc(1_000_000, 'x') }), message({ topic: 't', payload: Buffer.alloc(4_000_000) })];
+        const batch = [
+          message({ topic: '😀'.repeat(16_383) }),
+          message({ topic: 't', payload: Buffer.alloc(1_000_000, 'x') }),
+          message({ topic: 't', payload: Buffer.alloc(4_000_000) }),
+        ];
         expect(await appended(batch)).toEqual([]);
         expect(await ask(url, 'SELECT count(*)::int AS n FROM mqtt_history')).toEqual([{ n: 3 }]);
       });
 
       it('refuses alone what a trigger of the operator’s refuses', async () => {
-        await ask(url, `CREATE OR REPLACE FUNCTION no_poison() RETURNS trigger LANGUAGE plpgsql AS
-          $$ BEGIN IF NEW.payload = 'poison' THEN RAISE EXCEPTION 'no poison here'; END IF; RETURN NEW; END $$`);
+        await ask(
+          url,
+          `CREATE OR REPLACE FUNCTION no_poison() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN IF NEW.payload = 'poison' THEN RAISE EXCEPTION 'no poison here'; END IF; RETURN NEW; END $$`,
+        );
         await ask(url, 'CREATE OR REPLACE TRIGGER no_poison BEFORE INSERT ON mqtt_history FOR EACH ROW EXECUTE FUNCTION no_poison()');
         const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 't', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }));
         const refused = batch.filter((_, i) => i % 9 === 4);
-        expect(await appended(batch)).toEqual(refused.map(({ id }) => ({ id, reason: expect.stringContaining('no poison here') as string })));
+        expect(await appended(batch)).toEqual(
+          refused.map(({ id }) => ({ id, reason: expect.stringContaining('no poison here') as string })),
+        );
         expect(await ask(url, 'SELECT count(*)::int AS n FROM mqtt_history')).toEqual([{ n: 18 }]);
       });
 
       it('is healthy', async () => {
         await withSink(url, async (sink) => {
-          expect(await sink.health()).toEqual({ ok: true, detail: expect.stringMatching(/^PostgreSQL 1\d\.\d+.*, TimescaleDB 2\.\d+\.\d+$/) as string });
+          expect(await sink.health()).toEqual({
+            ok: true,
+            detail: expect.stringMatching(/^PostgreSQL 1\d\.\d+.*, TimescaleDB 2\.\d+\.\d+$/) as string,
+          });
           expect(sink.name).toBe(`timescale://${new URL(url).host}/history_table`);
         });
       });
@@ -107,7 +140,10 @@ describe('timescale', () => {
     it('says that its table is missing, and what to do', async () => {
       const url = await database('empty', false);
       await withSink(url, async (sink) => {
-        expect(await sink.health()).toEqual({ ok: false, detail: expect.stringMatching(/^HISTORY_URLS: .*version 0.*run "emqx-offline-store migrate"$/) as string });
+        expect(await sink.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/^HISTORY_URLS: .*version 0.*run "emqx-offline-store migrate"$/) as string,
+        });
         await expect(sink.append([message({ topic: 't' })])).rejects.toThrow(RetryableError);
       });
     });
@@ -117,7 +153,10 @@ describe('timescale', () => {
       beforeAll(async () => {
         url = await database('templates');
         await withSink(url, (sink) => sink.migrate());
-        await ask(url, `CREATE TABLE sensor_data (time timestamptz NOT NULL, location text NOT NULL, temperature double precision, humidity double precision)`);
+        await ask(
+          url,
+          `CREATE TABLE sensor_data (time timestamptz NOT NULL, location text NOT NULL, temperature double precision, humidity double precision)`,
+        );
         await ask(url, `CREATE TABLE typed (id text, qos int, at bigint, body bytea, doc jsonb, flag boolean, fixed int)`);
       });
       beforeEach(() => ask(url, 'TRUNCATE sensor_data, typed, mqtt_history_done'));
@@ -128,7 +167,11 @@ describe('timescale', () => {
       const sensor = {
         name: 'insert-sensor',
         sql: 'insert into sensor_data(time, location, temperature, humidity) values (NOW(), $1, $2, $3)',
-        param_keys: [['$payload', 'data', '$0', 'location'], ['$payload', 'data', '$0', 'temperature'], ['$payload', 'data', '$0', 'humidity']],
+        param_keys: [
+          ['$payload', 'data', '$0', 'location'],
+          ['$payload', 'data', '$0', 'temperature'],
+          ['$payload', 'data', '$0', 'humidity'],
+        ],
       };
       const reading = (...data: object[]) => message({ topic: 'sensor/1', payload: Buffer.from(JSON.stringify({ data })) });
       const readings = () => ask(url, 'SELECT location, temperature, humidity FROM sensor_data ORDER BY location');
@@ -144,17 +187,24 @@ describe('timescale', () => {
 
       // The guard is mqtt_history_done: the statement itself would insert the same again.
       it('runs it once for a message, however often it is appended, by how many at once', async () => {
-        const batch = Array.from({ length: 30 }, (_, i) => reading({ location: `A${i}`, temperature: i }, { location: `B${i}`, temperature: i }));
+        const batch = Array.from({ length: 30 }, (_, i) =>
+          reading({ location: `A${i}`, temperature: i }, { location: `B${i}`, temperature: i }),
+        );
         await withTemplates({ '#': sensor }, async (file) => {
           const to = changed(url, { params: { templates: file } });
-          await withSink(to, (sink) => Promise.all([[...batch, ...batch.map((each) => ({ ...each }))], [...batch].reverse(), batch].map((each) => sink.append(each))));
+          await withSink(to, (sink) =>
+            Promise.all([[...batch, ...batch.map((each) => ({ ...each }))], [...batch].reverse(), batch].map((each) => sink.append(each))),
+          );
           await withSink(to, (sink) => sink.append(batch));
         });
         expect(await readings()).toHaveLength(60);
       });
 
       it('forgets after a day which messages it has stored', async () => {
-        await ask(url, `INSERT INTO mqtt_history_done SELECT 'insert-sensor', 'old' || n, now() - interval '25 hours' FROM generate_series(1, 100) AS n`);
+        await ask(
+          url,
+          `INSERT INTO mqtt_history_done SELECT 'insert-sensor', 'old' || n, now() - interval '25 hours' FROM generate_series(1, 100) AS n`,
+        );
         await ask(url, `INSERT INTO mqtt_history_done VALUES ('insert-sensor', 'young', now() - interval '23 hours')`);
         const one = reading({ location: 'A' });
         expect(await appended({ '#': sensor }, [one])).toEqual([]);
@@ -172,7 +222,15 @@ describe('timescale', () => {
         expect(await appended({ '#': typed }, [one])).toEqual([]);
         const microseconds = BigInt(`0x${one.id.slice(0, 16)}`);
         expect(await ask(url, 'SELECT * FROM typed')).toEqual([
-          { id: one.id, qos: 1, at: String(microseconds * 1_000n), body: Buffer.from(text), doc: { a: [1, '\\x41é'] }, flag: true, fixed: 7 },
+          {
+            id: one.id,
+            qos: 1,
+            at: String(microseconds * 1_000n),
+            body: Buffer.from(text),
+            doc: { a: [1, '\\x41é'] },
+            flag: true,
+            fixed: 7,
+          },
         ]);
         const raw = { ...typed, sql: 'INSERT INTO typed (id, body) VALUES ($1, $2)', param_keys: ['$id', '$payload'] };
         const bytes = message({ topic: 't', payload: Buffer.from([0, 255, 92]) });
@@ -208,7 +266,11 @@ describe('timescale', () => {
       });
 
       it.each<[string, object, RegExp]>([
-        ['a table that is not there', { sql: 'insert into absent values ($1, $2, $3)' }, /the statement "insert-sensor" of templates= is refused: relation "absent" does not exist$/],
+        [
+          'a table that is not there',
+          { sql: 'insert into absent values ($1, $2, $3)' },
+          /the statement "insert-sensor" of templates= is refused: relation "absent" does not exist$/,
+        ],
         ['no SQL', { sql: 'store it' }, /is refused: syntax error/],
         ['two statements', { sql: `${sensor.sql}; drop table sensor_data` }, /is refused: cannot insert multiple commands/],
         ['another number of parameters', { param_keys: ['$id'] }, /has 3 parameters, its param_keys are 1$/],
@@ -250,7 +312,11 @@ describe('timescale', () => {
       ['a wrong password', { user: 'postgres:wrong' }, /^HISTORY_URLS: .*check user and password$/],
       ['a host that is not there', { port: 1 }, /^HISTORY_URLS: cannot connect to TimescaleDB .*check host and port$/],
       ['a database that is not there', { path: 'absent' }, /^HISTORY_URLS: .*create the database first$/],
-      ['a certificate that is not trusted', { params: { tls: 'true' } }, /^HISTORY_URLS: TimescaleDB at timescale:.*: its certificate is not trusted \(\w+\): check ca= and the host's name$/],
+      [
+        'a certificate that is not trusted',
+        { params: { tls: 'true' } },
+        /^HISTORY_URLS: TimescaleDB at timescale:.*: its certificate is not trusted \(\w+\): check ca= and the host's name$/,
+      ],
       ['TLS that the role needs', { user: 'tls:postgres' }, /^HISTORY_URLS: .*no encryption/],
     ])('names the setting for %s', async (_, changes, expected) => {
       await withSink(changed(server, changes), async (sink) => {

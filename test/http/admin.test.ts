@@ -20,7 +20,16 @@ describe('dead letters', () => {
     expect(contract.validator('#/components/schemas/DeadLetterPage')(response.body)).toEqual([]);
     expect((await request(fakes.app()).get(`/v1/dead-letters?after=${next}`)).body).toMatchObject({ next: null });
     const cursor = (value: unknown) => `after=${Buffer.from(JSON.stringify(value)).toString('base64url')}`;
-    const garbage = ['after=more', 'after=1.5', cursor({}), cursor({ at: '1', id: 'x' }), cursor({ at: 1.5, id: 'x' }), cursor({ at: 1, id: '' }), cursor({ at: 1, id: '\0' }), cursor(null)];
+    const garbage = [
+      'after=more',
+      'after=1.5',
+      cursor({}),
+      cursor({ at: '1', id: 'x' }),
+      cursor({ at: 1.5, id: 'x' }),
+      cursor({ at: 1, id: '' }),
+      cursor({ at: 1, id: '\0' }),
+      cursor(null),
+    ];
     for (const query of ['limit=0', 'limit=1001', 'after=', 'after=%00', 'x=1', ...garbage]) {
       expectProblem(await request(fakes.app()).get(`/v1/dead-letters?${query}`), 400, 'validation');
     }
@@ -50,11 +59,14 @@ describe('dead letters', () => {
 
   test('all are exported, one a line', async () => {
     fakes.letters = [letter('1'), { ...letter('2'), event: 'a\nb' }];
-    const response = await request(fakes.app()).get('/v1/dead-letters/export').buffer(true).parse((res, done) => {
-      let text = '';
-      res.on('data', (chunk: Buffer) => (text += chunk.toString()));
-      res.on('end', () => done(null, text));
-    });
+    const response = await request(fakes.app())
+      .get('/v1/dead-letters/export')
+      .buffer(true)
+      .parse((res, done) => {
+        let text = '';
+        res.on('data', (chunk: Buffer) => (text += chunk.toString()));
+        res.on('end', () => done(null, text));
+      });
     expect(response.headers['content-type']).toMatch(/^application\/x-ndjson/);
     const lines = (response.body as unknown as string).split('\n');
     expect(lines.pop()).toBe('');
@@ -84,7 +96,10 @@ describe('dead letters', () => {
 });
 
 describe('POST /v1/deliveries', () => {
-  const post = (body: unknown) => request(fakes.app()).post('/v1/deliveries').send(body as object);
+  const post = (body: unknown) =>
+    request(fakes.app())
+      .post('/v1/deliveries')
+      .send(body as object);
 
   test('asks for a delivery', async () => {
     const response = await post({ clientid: 'dev/a+1', topic: '$share/g/t/#' });

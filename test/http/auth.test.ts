@@ -37,15 +37,22 @@ test('every other /v1 path takes the admin token', async () => {
   }
 });
 
-test.each([undefined, '', 'Bearer', 'Bearer ', 'Bearer wrong', 'Basic ingest-secret', 'ingest-secret', 'Bearer ingest-secret x', 'Bearer ingest-secre'])(
-  'Authorization %j is 401 with a challenge',
-  async (authorization) => {
-    const response = await post('/v1/events', authorization);
-    expectProblem(response, 401, 'unauthorized');
-    expect(response.headers['www-authenticate']).toMatch(/^Bearer /);
-    expect([fakes.accepted, fakes.recorded]).toEqual([[], []]);
-  },
-);
+test.each([
+  undefined,
+  '',
+  'Bearer',
+  'Bearer ',
+  'Bearer wrong',
+  'Basic ingest-secret',
+  'ingest-secret',
+  'Bearer ingest-secret x',
+  'Bearer ingest-secre',
+])('Authorization %j is 401 with a challenge', async (authorization) => {
+  const response = await post('/v1/events', authorization);
+  expectProblem(response, 401, 'unauthorized');
+  expect(response.headers['www-authenticate']).toMatch(/^Bearer /);
+  expect([fakes.accepted, fakes.recorded]).toEqual([[], []]);
+});
 
 test('a path that does not exist tells so only to who has the token; odd spellings open nothing', async () => {
   for (const path of ['/v1/nothing', '/v1/eventsx', '/v1/Events', '/v1/%65vents']) {
@@ -87,7 +94,9 @@ test('a token is compared as a whole and in constant time, whatever its length a
     compared.mockClear();
     await post('/v1/events', `Bearer ${token}`, { ...TOKENS, previousIngestToken: 'old-secret' });
     // Against the ingest token and the one before; what is neither against the admin token.
-    expect(compared.mock.calls.map(([one, other]) => [one.byteLength, other.byteLength])).toEqual(Array(token === 'ingest-secret' ? 2 : 3).fill([32, 32]));
+    expect(compared.mock.calls.map(([one, other]) => [one.byteLength, other.byteLength])).toEqual(
+      Array(token === 'ingest-secret' ? 2 : 3).fill([32, 32]),
+    );
   }
   compared.mockRestore();
 });

@@ -43,21 +43,28 @@ describe('GET /v1/clients/{clientid}', () => {
   test('has read positions in pages', async () => {
     fakes.positions = ['t/1', 't/2', 't/3'].map(position);
     const found: string[] = [];
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const { body } = (await get(`/v1/clients/c?limit=2${after}`)) as { body: { positions: { topic: string }[]; next: string | null } };
       found.push(...body.positions.map(({ topic }) => topic));
       if (body.next === null) break;
       after = `&after=${body.next}`;
     }
     expect(found).toEqual(['t/1', 't/2', 't/3']);
-    expect((await get(`/v1/clients/c?after=${Buffer.from('t/3').toString('base64url')}`)).body).toMatchObject({ positions: [], next: null });
-    for (const query of ['limit=0', 'limit=1001', 'after=', 'after=!', 'after=AA', 'x=1']) expectProblem(await get(`/v1/clients/c?${query}`), 400, 'validation');
+    expect((await get(`/v1/clients/c?after=${Buffer.from('t/3').toString('base64url')}`)).body).toMatchObject({
+      positions: [],
+      next: null,
+    });
+    for (const query of ['limit=0', 'limit=1001', 'after=', 'after=!', 'after=AA', 'x=1'])
+      expectProblem(await get(`/v1/clients/c?${query}`), 400, 'validation');
   });
 });
 
 describe('/v1/clients/{clientid}/subscriptions', () => {
   const path = '/v1/clients/c/subscriptions';
-  const put = (body: unknown) => request(fakes.app()).put(path).send(body as object);
+  const put = (body: unknown) =>
+    request(fakes.app())
+      .put(path)
+      .send(body as object);
 
   test('are listed in pages, by code point', async () => {
     fakes.subscriptions = ['$share/g/t', '+/a', '\uffee', '😀'].map((topic) => subscription(topic));
@@ -70,13 +77,21 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
   });
 
   test('are put as a whole and removed, through the queue', async () => {
-    const wanted = [{ topic: '$share/g/t/#', qos: 2 }, { topic: 't/1', qos: 0 }];
+    const wanted = [
+      { topic: '$share/g/t/#', qos: 2 },
+      { topic: 't/1', qos: 0 },
+    ];
     const accepted = await put({ subscriptions: wanted });
     expect([accepted.status, accepted.body]).toEqual([202, { accepted: 1 }]);
     expect((await put({ subscriptions: [] })).status).toBe(202);
     expect((await request(fakes.app()).delete(`${path}?topic=${encodeURIComponent('t/+')}`)).body).toEqual({ accepted: 1 });
     expect((await request(fakes.app()).delete(path)).status).toBe(202);
-    expect(fakes.desk).toEqual([['assign', 'c', wanted], ['assign', 'c', []], ['withdraw', 'c', 't/+'], ['withdraw', 'c', null]]);
+    expect(fakes.desk).toEqual([
+      ['assign', 'c', wanted],
+      ['assign', 'c', []],
+      ['withdraw', 'c', 't/+'],
+      ['withdraw', 'c', null],
+    ]);
   });
 
   test.each<[unknown, string]>([
@@ -88,7 +103,15 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
     [{ subscriptions: [{ topic: 'a#', qos: 1 }] }, '/subscriptions/0/topic'],
     [{ subscriptions: [{ topic: '', qos: 1 }] }, '/subscriptions/0/topic'],
     [{ subscriptions: [{ topic: '$share//t', qos: 1 }] }, '/subscriptions/0/topic'],
-    [{ subscriptions: [{ topic: 't', qos: 1 }, { topic: 't', qos: 0 }] }, '/subscriptions/1/topic'],
+    [
+      {
+        subscriptions: [
+          { topic: 't', qos: 1 },
+          { topic: 't', qos: 0 },
+        ],
+      },
+      '/subscriptions/1/topic',
+    ],
     [{ subscriptions: [{ topic: '$offline/c/#', qos: 1 }] }, '/subscriptions/0/topic'],
     [{ subscriptions: [{ topic: '$share/g/$offline/c/#', qos: 1 }] }, '/subscriptions/0/topic'],
     [{ subscriptions: [], more: 1 }, ''],
@@ -101,7 +124,8 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
   });
 
   test('a mistyped query or filter removes nothing', async () => {
-    for (const query of ['?filter=t', '?topic=', '?topic=a%23', '?topic=t&topic=u']) expectProblem(await request(fakes.app()).delete(`${path}${query}`), 400, 'validation');
+    for (const query of ['?filter=t', '?topic=', '?topic=a%23', '?topic=t&topic=u'])
+      expectProblem(await request(fakes.app()).delete(`${path}${query}`), 400, 'validation');
     expect(fakes.desk).toEqual([]);
   });
 
@@ -111,7 +135,12 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
     expectProblem(posted, 405, 'method-not-allowed');
     expect(posted.headers['allow']).toBe('GET, HEAD, PUT, DELETE');
     fakes.failure = new UnavailableError('away');
-    for (const response of [await get('/v1/clients/c'), await get(path), await put({ subscriptions: [] }), await request(fakes.app()).delete(path)]) {
+    for (const response of [
+      await get('/v1/clients/c'),
+      await get(path),
+      await put({ subscriptions: [] }),
+      await request(fakes.app()).delete(path),
+    ]) {
       expectProblem(response, 503, 'unavailable');
     }
   });
@@ -143,7 +172,9 @@ describe('a client id in the path', () => {
     const server = createServer(fakes.app()).listen(0);
     const { port } = server.address() as AddressInfo;
     const status = await new Promise((resolve, reject) => {
-      httpRequest({ port, path: `/v1/clients/${clientid}` }, (response) => resolve(response.resume().statusCode)).on('error', reject).end();
+      httpRequest({ port, path: `/v1/clients/${clientid}` }, (response) => resolve(response.resume().statusCode))
+        .on('error', reject)
+        .end();
     });
     server.close();
     expect(status).toBe(200);

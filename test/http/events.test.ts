@@ -36,7 +36,12 @@ describe('everything a real EMQX 5.8.9 sends is accepted as it is', () => {
     const response = await post(FIXTURES.map(({ body }) => body));
     expect(response.body).toEqual({ accepted: FIXTURES.length });
     expect(fakes.accepted).toHaveLength(FIXTURES.length);
-    expect(fakes.accepted.map((event) => 'clientid' in event && event.clientid).filter(Boolean).slice(0, 3)).toEqual(['dev/a+1', 'dev/a+1', 'dev/a+1']);
+    expect(
+      fakes.accepted
+        .map((event) => 'clientid' in event && event.clientid)
+        .filter(Boolean)
+        .slice(0, 3),
+    ).toEqual(['dev/a+1', 'dev/a+1', 'dev/a+1']);
   });
 });
 
@@ -68,7 +73,13 @@ describe('accepted', () => {
 
   // EMQX gives up what is refused, and sends JSON in UTF-8 whatever header an operator gave the action.
   test.each([
-    ...['application/json; charset=utf-8', 'Application/JSON;charset="UTF-8"', 'application/json;', 'application/json;charset=utf-8;v=1', 'application/json; charset=iso-8859-1'],
+    ...[
+      'application/json; charset=utf-8',
+      'Application/JSON;charset="UTF-8"',
+      'application/json;',
+      'application/json;charset=utf-8;v=1',
+      'application/json; charset=iso-8859-1',
+    ],
     ...['application/cloudevents+json', 'application/octet-stream', 'text/plain', 'text/html', 'application/x-www-form-urlencoded', ''],
   ])('whatever the content type says: %j, with a byte order mark and packed, too', async (type) => {
     const body = Buffer.from(JSON.stringify(publishBody({ payload: 'ä😀' })));
@@ -85,7 +96,9 @@ describe('accepted', () => {
     const server = createServer(fakes.app()).listen(0);
     const { port } = server.address() as AddressInfo;
     const status = await new Promise((resolve, reject) => {
-      const sent = httpRequest({ port, path: '/v1/events', method: 'POST' }, (response) => response.resume().once('end', () => resolve(response.statusCode)));
+      const sent = httpRequest({ port, path: '/v1/events', method: 'POST' }, (response) =>
+        response.resume().once('end', () => resolve(response.statusCode)),
+      );
       sent.once('error', reject).end(JSON.stringify(publishBody()));
     });
     server.close();
@@ -99,9 +112,22 @@ describe('accepted', () => {
       'User-Property-Pairs': [{ key: 'foo' }, { value: 'bar' }],
     };
     const at = Date.now();
-    const common = { id: '0005E27C1D24E44FF440000017520000', topic: 't/a', qos: 1, flags: {}, publish_received_at: at, timestamp: at, pub_props, client_attrs: { test: 'example' } };
+    const common = {
+      id: '0005E27C1D24E44FF440000017520000',
+      topic: 't/a',
+      qos: 1,
+      flags: {},
+      publish_received_at: at,
+      timestamp: at,
+      pub_props,
+      client_attrs: { test: 'example' },
+    };
     const publish = { ...common, clientid: 'c_emqx', username: 'u_emqx', payload: '{"msg":"hello"}' };
-    for (const event of [{ ...publish, event: 'message.publish' }, { ...publish, event: 'message.dropped', reason: 'no_subscribers' }, { ...common, event: 'message.acked', clientid: 'c' }]) {
+    for (const event of [
+      { ...publish, event: 'message.publish' },
+      { ...publish, event: 'message.dropped', reason: 'no_subscribers' },
+      { ...common, event: 'message.acked', clientid: 'c' },
+    ]) {
       expect((await post(event)).status).toBe(202);
     }
     expect(fakes.accepted[0]).toMatchObject({ message: { properties: { userProperties: [{ key: 'foo', value: 'bar' }] } } });
@@ -138,9 +164,17 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
     ['bad correlation data', publishBody({ correlation_data_base64: '*' }), '/correlation_data_base64'],
     ['no time', without(publishBody(), 'timestamp'), '/publish_received_at'],
     ['a time in seconds', publishBody({ timestamp: 1_795_728_270 }), '/timestamp'],
-    ['a subscription at a time in seconds', { event: 'session.subscribed', clientid: 'c', topic: 't', qos: 1, timestamp: 1_795_728_270 }, '/timestamp'],
+    [
+      'a subscription at a time in seconds',
+      { event: 'session.subscribed', clientid: 'c', topic: 't', qos: 1, timestamp: 1_795_728_270 },
+      '/timestamp',
+    ],
     ['a connection at a time in seconds', { event: 'client.connected', clientid: 'c', connected_at: 1_795_728_270 }, '/connected_at'],
-    ['half pairs of user properties, and nothing else', publishBody({ pub_props: { 'User-Property-Pairs': [{ key: 'a', value: 'b' }, { key: 'foo' }] } }), '/pub_props/User-Property-Pairs/1/value'],
+    [
+      'half pairs of user properties, and nothing else',
+      publishBody({ pub_props: { 'User-Property-Pairs': [{ key: 'a', value: 'b' }, { key: 'foo' }] } }),
+      '/pub_props/User-Property-Pairs/1/value',
+    ],
     ['a bad filter', publishBody({ event: 'session.subscribed', topic: 'a#' }), '/topic'],
     ['a share without a group', publishBody({ event: 'session.subscribed', topic: '$share//t' }), '/topic'],
     ['an unknown event', { event: 'message.published' }, '/event'],
@@ -200,7 +234,9 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
 
   test('an unknown content encoding is 415', async () => {
     expectProblem(await send('{"event":"client.ping"}', '/v1/events', { 'Content-Encoding': 'zip' }), 415, 'unsupported-media-type');
-    expect(fakes.recorded).toMatchObject([{ event: '{"event":"client.ping"}', reason: expect.stringMatching(/Content-Encoding/) as string }]);
+    expect(fakes.recorded).toMatchObject([
+      { event: '{"event":"client.ping"}', reason: expect.stringMatching(/Content-Encoding/) as string },
+    ]);
   });
 
   test('a body over the limit is 413, a packed one by what it unpacks to; its beginning is kept', async () => {
@@ -235,10 +271,13 @@ describe('not taken, and no dead letter', () => {
   afterEach(() => expect([fakes.accepted, fakes.recorded]).toEqual([[], []]));
 
   // Any web page may have a browser post these without asking. The guard is refuseBrowsers.
-  test.each(['text/plain', 'application/json; charset=latin1', 'application/x-www-form-urlencoded', ''])('what a page in a browser posts as %j is 415', async (type) => {
-    const headers = { 'Content-Type': type, Origin: 'https://evil.example' };
-    expectProblem(await send(JSON.stringify(publishBody()), '/v1/events', headers), 415, 'unsupported-media-type');
-  });
+  test.each(['text/plain', 'application/json; charset=latin1', 'application/x-www-form-urlencoded', ''])(
+    'what a page in a browser posts as %j is 415',
+    async (type) => {
+      const headers = { 'Content-Type': type, Origin: 'https://evil.example' };
+      expectProblem(await send(JSON.stringify(publishBody()), '/v1/events', headers), 415, 'unsupported-media-type');
+    },
+  );
 
   // EMQX sends it again.
   test('a body that breaks off', async () => {
@@ -246,7 +285,9 @@ describe('not taken, and no dead letter', () => {
     const { port } = server.address() as AddressInfo;
     for (const headers of [{}, { 'content-encoding': 'gzip' }]) {
       const sent = httpRequest({ port, path: '/v1/events', method: 'POST', headers: { 'content-length': 100, ...headers } });
-      sent.once('error', () => undefined).write('content-encoding' in headers ? gzipSync('{"event":"client.ping"}').subarray(0, 20) : '{"event":');
+      sent
+        .once('error', () => undefined)
+        .write('content-encoding' in headers ? gzipSync('{"event":"client.ping"}').subarray(0, 20) : '{"event":');
       await new Promise((resolve) => setTimeout(resolve, 50));
       sent.destroy();
     }
@@ -261,8 +302,9 @@ describe('not taken, and no dead letter', () => {
     const send = (headers: Record<string, string>, body: Buffer | string) =>
       new Promise<number>((resolve, reject) => {
         const { port } = server.address() as AddressInfo;
-        const sent = httpRequest({ agent, port, path: '/v1/events', method: 'POST', headers: { 'content-type': 'application/json', ...headers } }, (response) =>
-          response.resume().once('end', () => resolve(response.statusCode ?? 0)),
+        const sent = httpRequest(
+          { agent, port, path: '/v1/events', method: 'POST', headers: { 'content-type': 'application/json', ...headers } },
+          (response) => response.resume().once('end', () => resolve(response.statusCode ?? 0)),
         );
         sent.once('error', reject).end(body);
       });
@@ -278,7 +320,13 @@ describe('not taken, and no dead letter', () => {
   });
 
   test('EMQX loses an event that gets a 500: whatever goes wrong is 503 or 429, with Retry-After', async () => {
-    for (const failure of [new UnavailableError('away'), new RetryableError('later'), new ClosedError('closed'), new RefusedError('no'), new TypeError('bug')]) {
+    for (const failure of [
+      new UnavailableError('away'),
+      new RetryableError('later'),
+      new ClosedError('closed'),
+      new RefusedError('no'),
+      new TypeError('bug'),
+    ]) {
       fakes.failure = failure;
       expectProblem(await post(publishBody()), 503, 'unavailable');
     }

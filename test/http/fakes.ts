@@ -46,13 +46,25 @@ export class Fakes {
 
   app(options: Partial<AppOptions> = {}): RequestListener {
     const log = createLogger({ level: 'info', destination: { write: (line: string) => void this.lines.push(line) } });
-    return createApp(this.services(), { ingestToken: null, adminToken: null, bodyLimit: 16 * 1024 * 1024, tombstoneMs: 500, log, now: () => NOW, ...options });
+    return createApp(this.services(), {
+      ingestToken: null,
+      adminToken: null,
+      bodyLimit: 16 * 1024 * 1024,
+      tombstoneMs: 500,
+      log,
+      now: () => NOW,
+      ...options,
+    });
   }
 
   /** What is behind the door. */
   api(): Express {
     const tokens = { ingestToken: null, adminToken: null };
-    return createApi(this.services(), { ...tokens, bodyLimit: 1, tombstoneMs: 1, log: createLogger({ level: 'silent' }) }, createGuards(tokens));
+    return createApi(
+      this.services(),
+      { ...tokens, bodyLimit: 1, tombstoneMs: 1, log: createLogger({ level: 'silent' }) },
+      createGuards(tokens),
+    );
   }
 
   private async working<T>(work: () => T): Promise<T> {
@@ -84,7 +96,10 @@ export class Fakes {
           this.recorded.push(letter);
         },
         list: ({ after, limit }) =>
-          this.working(() => ({ letters: this.letters.slice(0, limit), next: after === null && this.letters.length > limit ? { at: 1, id: '1' } : null })),
+          this.working(() => ({
+            letters: this.letters.slice(0, limit),
+            next: after === null && this.letters.length > limit ? { at: 1, id: '1' } : null,
+          })),
         get: (id) => this.working(() => one(id)),
         retry: (id, edited) =>
           this.working(() => {
@@ -96,7 +111,12 @@ export class Fakes {
         removeAll: () => this.working(takeAll),
       },
       stats: () =>
-        this.working(() => ({ messages: 1, dead_letters: 2, lanes: [{ name: 'lane-0', waiting: 1, active: 0, delayed: 0 }], rates: { accepted: 0.5 } })),
+        this.working(() => ({
+          messages: 1,
+          dead_letters: 2,
+          lanes: [{ name: 'lane-0', waiting: 1, active: 0, delayed: 0 }],
+          rates: { accepted: 0.5 },
+        })),
       readiness: () => this.working(() => this.checks),
       clients: {
         assign: (...request) => this.working(() => void this.desk.push(['assign', ...request])),

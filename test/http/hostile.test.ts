@@ -28,7 +28,11 @@ test('hostile names make no metric and no line of the log', async () => {
 
 test.each(['\0', 'a\0b', '\ud800', ''])('what MQTT does not allow is refused: %j', async (name) => {
   const fakes = new Fakes();
-  for (const body of [publishBody({ clientid: name }), publishBody({ topic: name }), { event: 'session.subscribed', clientid: 'c', topic: name, qos: 1, timestamp: 1 }]) {
+  for (const body of [
+    publishBody({ clientid: name }),
+    publishBody({ topic: name }),
+    { event: 'session.subscribed', clientid: 'c', topic: name, qos: 1, timestamp: 1 },
+  ]) {
     expect((await request(fakes.app()).post('/v1/events').send(body)).status).toBe(400);
   }
   expect(fakes.accepted).toEqual([]);

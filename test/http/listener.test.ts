@@ -71,20 +71,26 @@ describe('the listener', () => {
     expectAnswer(await exchange(`GET /${'x'.repeat(3_000)} HTTP/1.1\r\nHost: x\r\n\r\n`), 431, 'headers-too-large');
   });
 
-  it.each(['\x16\x03\x01\x02\x00\x01\x00', 'GARBAGE\r\n\r\n', `${POST}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n`, `${POST}Content-Length: -1\r\n\r\n`])(
-    'answers what is not HTTP with 400: %j',
-    async (text) => {
-      await listen();
-      expectAnswer(await exchange(text), 400, 'malformed');
-    },
-  );
+  it.each([
+    '\x16\x03\x01\x02\x00\x01\x00',
+    'GARBAGE\r\n\r\n',
+    `${POST}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n`,
+    `${POST}Content-Length: -1\r\n\r\n`,
+  ])('answers what is not HTTP with 400: %j', async (text) => {
+    await listen();
+    expectAnswer(await exchange(text), 400, 'malformed');
+  });
 
   it('answers a body over the limit with 413 and ends the connection, announced or not', async () => {
     await listen();
     expectAnswer(await exchange(`${POST}Connection: close\r\nContent-Length: 10000\r\n\r\n`, Buffer.alloc(10_000, 'x')), 413, 'too-large');
     // These are not read to their end.
     expectAnswer(await exchange(`${POST}Content-Length: 1000000\r\n\r\n`, Buffer.alloc(100_000, 'x')), 413, 'too-large');
-    expectAnswer(await exchange(`${POST}Transfer-Encoding: chunked\r\n\r\n186a0\r\n`, Buffer.alloc(100_000, 'x'), '\r\n'), 413, 'too-large');
+    expectAnswer(
+      await exchange(`${POST}Transfer-Encoding: chunked\r\n\r\n186a0\r\n`, Buffer.alloc(100_000, 'x'), '\r\n'),
+      413,
+      'too-large',
+    );
     // Of what was read its beginning is kept.
     expect(fakes.recorded.splice(0).map(({ event }) => String(event).slice(0, 3))).toEqual(['xxx', '', 'xxx']);
   });
@@ -115,7 +121,9 @@ describe('the listener', () => {
     await listen({ tls: TLS });
     const ask = (options: object) =>
       new Promise<number>((resolve, reject) => {
-        const request = httpsRequest({ host: 'localhost', port: port(), path: '/healthz', ca: TLS.cert, ...options }, (response) => resolve(response.resume().statusCode ?? 0));
+        const request = httpsRequest({ host: 'localhost', port: port(), path: '/healthz', ca: TLS.cert, ...options }, (response) =>
+          resolve(response.resume().statusCode ?? 0),
+        );
         request.on('error', reject).end();
       });
     expect(await ask({})).toBe(200);
@@ -126,7 +134,11 @@ describe('the listener', () => {
 
   it('answers bodies that are nested too deep with 400, however deep', async () => {
     await listen({}, 1_000_000);
-    for (const deep of ['['.repeat(33) + ']'.repeat(33), '['.repeat(400_000) + ']'.repeat(400_000), `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`]) {
+    for (const deep of [
+      '['.repeat(33) + ']'.repeat(33),
+      '['.repeat(400_000) + ']'.repeat(400_000),
+      `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`,
+    ]) {
       const answer = await exchange(`${POST}Connection: close\r\nContent-Length: ${deep.length}\r\n\r\n${deep}`);
       expectAnswer(answer, 400, 'malformed');
       expect(answer.body['detail']).toMatch(/32 levels/);

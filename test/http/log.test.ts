@@ -9,7 +9,10 @@ function lines(write: (log: ReturnType<typeof createLogger>) => void): string[] 
 
 test('secrets are not written, wherever they are', () => {
   const [line] = lines((log) =>
-    log.info({ password: 'hunter2', config: { adminToken: 'hunter2', emqx: { apiSecret: 'hunter2' } }, headers: { authorization: 'hunter2' } }, 'x'),
+    log.info(
+      { password: 'hunter2', config: { adminToken: 'hunter2', emqx: { apiSecret: 'hunter2' } }, headers: { authorization: 'hunter2' } },
+      'x',
+    ),
   );
   expect(line).not.toContain('hunter2');
   expect(line).toContain('***');

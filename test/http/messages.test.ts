@@ -117,14 +117,18 @@ describe('GET /v1/messages', () => {
   });
 
   test('a page of large payloads ends early; the reads stay small', async () => {
-    fakes.messages = Array.from({ length: 30 }, (_, i) => storedMessage({ id: String(i).padStart(3, '0'), topic: 't', payload: Buffer.alloc(1_000_000) }));
+    fakes.messages = Array.from({ length: 30 }, (_, i) =>
+      storedMessage({ id: String(i).padStart(3, '0'), topic: 't', payload: Buffer.alloc(1_000_000) }),
+    );
     const found = await all({ topic: 't', limit: '1000' });
     expect(found.ids).toHaveLength(30);
     expect(found.pages).toBe(4);
   });
 
   test('thousands of topics whose messages have expired end a page early too', async () => {
-    fakes.messages = Array.from({ length: 2500 }, (_, i) => storedMessage({ id: `A${i}`, topic: `t/${String(i).padStart(4, '0')}`, expiresAt: 1 }));
+    fakes.messages = Array.from({ length: 2500 }, (_, i) =>
+      storedMessage({ id: `A${i}`, topic: `t/${String(i).padStart(4, '0')}`, expiresAt: 1 }),
+    );
     fakes.messages.push(storedMessage({ id: 'Z', topic: 'u' }));
     expect(await page()).toMatchObject({ messages: [], next: expect.any(String) as string });
     expect((await all({})).ids).toEqual(['Z']);
@@ -195,7 +199,9 @@ describe('DELETE /v1/messages', () => {
   const purge = (query: string): Promise<Response> => Promise.resolve(request(fakes.app()).delete(`/v1/messages${query}`));
 
   test('removes what matches, expired or not, and says how many', async () => {
-    fakes.messages = Array.from({ length: 1500 }, (_, i) => storedMessage({ id: `A${i}`, topic: `t/${i % 120}`, expiresAt: i % 2 === 0 ? 1 : null }));
+    fakes.messages = Array.from({ length: 1500 }, (_, i) =>
+      storedMessage({ id: `A${i}`, topic: `t/${i % 120}`, expiresAt: i % 2 === 0 ? 1 : null }),
+    );
     fakes.messages.push(storedMessage({ id: 'B', topic: 'u' }));
     expect((await purge('?filter=t/%23')).body).toEqual({ removed: 1500 });
     expect(fakes.messages.map(({ id }) => id)).toEqual(['B']);
@@ -204,7 +210,8 @@ describe('DELETE /v1/messages', () => {
 
   test('needs a filter', async () => {
     fakes.messages = [storedMessage({ id: 'A', topic: 't' })];
-    for (const query of ['', '?filter=', '?fliter=t', '?filter=$share/g/t', '?topic=t']) expectProblem(await purge(query), 400, 'validation');
+    for (const query of ['', '?filter=', '?fliter=t', '?filter=$share/g/t', '?topic=t'])
+      expectProblem(await purge(query), 400, 'validation');
     expect(fakes.messages).toHaveLength(1);
   });
 });

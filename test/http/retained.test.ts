@@ -46,7 +46,13 @@ describe('GET /v1/retained', () => {
   });
 
   test('by filter, or all; expired ones and those without a payload are not there', async () => {
-    fakes.retained = [retained('a/1'), retained('a/2', { expiresAt: NOW }), retained('b/1'), retained('b/2', { payload: Buffer.alloc(0) }), retained('$x/1')];
+    fakes.retained = [
+      retained('a/1'),
+      retained('a/2', { expiresAt: NOW }),
+      retained('b/1'),
+      retained('b/2', { payload: Buffer.alloc(0) }),
+      retained('$x/1'),
+    ];
     expect((await page()).messages.map(({ topic }) => topic)).toEqual(['a/1', 'b/1']);
     expect((await page({ filter: 'b/#' })).messages.map(({ topic }) => topic)).toEqual(['b/1']);
     expect((await page({ filter: '$x/#' })).messages.map(({ topic }) => topic)).toEqual(['$x/1']);
@@ -60,9 +66,14 @@ describe('GET /v1/retained', () => {
   });
 
   test('a page of large payloads, or of thousands of expired ones, ends early', async () => {
-    fakes.retained = Array.from({ length: 30 }, (_, i) => retained(`t/${String(i).padStart(2, '0')}`, { payload: Buffer.alloc(1_000_000) }));
+    fakes.retained = Array.from({ length: 30 }, (_, i) =>
+      retained(`t/${String(i).padStart(2, '0')}`, { payload: Buffer.alloc(1_000_000) }),
+    );
     expect((await all({ limit: '1000' })).pages).toBe(4);
-    fakes.retained = [...Array.from({ length: 2_500 }, (_, i) => retained(`t/${String(i).padStart(4, '0')}`, { expiresAt: 1 })), retained('u')];
+    fakes.retained = [
+      ...Array.from({ length: 2_500 }, (_, i) => retained(`t/${String(i).padStart(4, '0')}`, { expiresAt: 1 })),
+      retained('u'),
+    ];
     expect(await page({ limit: '1000' })).toMatchObject({ messages: [], next: expect.any(String) as string });
     expect((await all({ limit: '1000' })).topics).toEqual(['u']);
   });

@@ -7,7 +7,7 @@ async function served(requests: readonly Fake[], workMs: number, sliceMs: number
   const seen: { name: string; round: number }[] = [];
   let round = 0;
   const listener = inTurns((req) => {
-    for (const end = performance.now() + workMs; performance.now() < end; );
+    for (const end = performance.now() + workMs; performance.now() < end;);
     seen.push({ name: (req as unknown as Fake).name, round });
   }, sliceMs);
   for (const request of requests) listener(request as never, {} as never);
@@ -30,5 +30,10 @@ test('quick ones go together', async () => {
 });
 
 test('a GET does not wait behind them', async () => {
-  expect((await served([...posts(3), { method: 'GET', name: 'healthz' }], 1, 1)).map(({ name }) => name)).toEqual(['healthz', '0', '1', '2']);
+  expect((await served([...posts(3), { method: 'GET', name: 'healthz' }], 1, 1)).map(({ name }) => name)).toEqual([
+    'healthz',
+    '0',
+    '1',
+    '2',
+  ]);
 });

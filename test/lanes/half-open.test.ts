@@ -18,12 +18,14 @@ const QUEUE = `half-open-${process.pid}`;
 const POSTGRES = {
   name: 'PostgreSQL',
   prepare: (server: string) => emptyDatabase(server, 'offline_half_open_queue'),
-  open: (url: string): QueueBackend => new PostgresQueue({ connection: { connectionString: url, query_timeout: TIMEOUT_MS }, onError: () => undefined }),
+  open: (url: string): QueueBackend =>
+    new PostgresQueue({ connection: { connectionString: url, query_timeout: TIMEOUT_MS }, onError: () => undefined }),
 };
 const REDIS = {
   name: 'Redis',
   prepare: async (server: string) => (await removeKeys(server, `{offline}:${QUEUE}`), server),
-  open: (url: string): QueueBackend => new RedisQueue({ url: redisUrl(url), onError: () => undefined, silenceMs: { producers: TIMEOUT_MS, consumers: TIMEOUT_MS } }),
+  open: (url: string): QueueBackend =>
+    new RedisQueue({ url: redisUrl(url), onError: () => undefined, silenceMs: { producers: TIMEOUT_MS, consumers: TIMEOUT_MS } }),
 };
 
 /** Promise 14: what is open is dead and nobody is told, new connections work. */
@@ -49,7 +51,13 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
     });
 
     /** As EMQX does: until it works. */
-    const again = (ask: () => Promise<unknown>) => waitFor('an answer', () => ask().then(() => true, () => null));
+    const again = (ask: () => Promise<unknown>) =>
+      waitFor('an answer', () =>
+        ask().then(
+          () => true,
+          () => null,
+        ),
+      );
     const add = (job: string) => again(() => queue.add(job, {}));
     /** @returns the names of jobs, when a worker begins and when it is done with each. */
     const work = (process: (job: string) => Promise<void> = async () => undefined) => {
@@ -64,7 +72,14 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
         await Promise.all(jobs.map(one));
         return [];
       };
-      const lane = { knows: () => true, handle, split: (job: LaneJob) => [job], isAway: async () => true, postpone: nothing, setAside: nothing };
+      const lane = {
+        knows: () => true,
+        handle,
+        split: (job: LaneJob) => [job],
+        isAway: async () => true,
+        postpone: nothing,
+        setAside: nothing,
+      };
       const options = { maxEvents: 1, maxBytes: 1e6, ownership: null, onDone: () => undefined, onRetry: () => undefined };
       const consumer = new Consumer(backend.source(QUEUE), lane, options);
       closers.push(() => consumer.close());

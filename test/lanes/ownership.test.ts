@@ -11,7 +11,10 @@ let sequence = 0;
 function clock(): { pass(ms: number): void; restore(): void } {
   const [performanceNow, dateNow] = [performance.now.bind(performance), Date.now.bind(Date)];
   let passed = 0;
-  const spies = [jest.spyOn(performance, 'now').mockImplementation(() => performanceNow() + passed), jest.spyOn(Date, 'now').mockImplementation(() => dateNow() + passed)];
+  const spies = [
+    jest.spyOn(performance, 'now').mockImplementation(() => performanceNow() + passed),
+    jest.spyOn(Date, 'now').mockImplementation(() => dateNow() + passed),
+  ];
   return { pass: (ms) => void (passed += ms), restore: () => spies.forEach((spy) => spy.mockRestore()) };
 }
 
@@ -69,7 +72,10 @@ function suite(kind: Kind): void {
 
   it('is taken over at once also where the database takes some time to answer', async () => {
     const { state } = backends[0] as QueueBackend;
-    const slow: Pick<SharedState, 'load' | 'save'> = { load: (keys) => state.load(keys), save: async (records) => (await sleep(20), state.save(records)) };
+    const slow: Pick<SharedState, 'load' | 'save'> = {
+      load: (keys) => state.load(keys),
+      save: async (records) => (await sleep(20), state.save(records)),
+    };
     const one = processOf('one');
     await one.hold();
     await one.release();

@@ -19,9 +19,16 @@ function fail(error: Error): never {
 function records(open: () => QueueBackend, isShared: boolean): void {
   const backends: QueueBackend[] = [];
   let name = '';
-  const record = (key: string, before: number, value: string, ttlMs = LONG): SavedRecord => ({ key: `${name}/${key}`, before, version: before + 1, value, ttlMs });
+  const record = (key: string, before: number, value: string, ttlMs = LONG): SavedRecord => ({
+    key: `${name}/${key}`,
+    before,
+    version: before + 1,
+    value,
+    ttlMs,
+  });
   const state = (i: number): SharedState => (backends[i % backends.length] as QueueBackend).state;
-  const save = async (...all: readonly SavedRecord[]): Promise<string[]> => [...(await state(0).save(all))].map((key) => key.slice(name.length + 1)).sort();
+  const save = async (...all: readonly SavedRecord[]): Promise<string[]> =>
+    [...(await state(0).save(all))].map((key) => key.slice(name.length + 1)).sort();
   const load = async (...keys: readonly string[]): Promise<Record<string, unknown>> => {
     const found = await state(1).load(keys.map((key) => `${name}/${key}`));
     return Object.fromEntries([...found].map(([key, { value, version }]) => [key.slice(name.length + 1), [value, version]]));
@@ -69,7 +76,9 @@ function records(open: () => QueueBackend, isShared: boolean): void {
   it('of a batch are judged one by one', async () => {
     await save(record('a', 0, 'a1'), record('b', 0, 'b1'), record('c', 0, 'c1'));
     await save(record('b', 1, 'b2'));
-    expect(await save(record('a', 1, 'a2'), record('b', 1, 'b lost'), record('c', 0, 'c lost'), record('d', 0, 'd1'), record('e', 1, 'e lost'))).toEqual(['b', 'c', 'e']);
+    expect(
+      await save(record('a', 1, 'a2'), record('b', 1, 'b lost'), record('c', 0, 'c lost'), record('d', 0, 'd1'), record('e', 1, 'e lost')),
+    ).toEqual(['b', 'c', 'e']);
     expect(await load('a', 'b', 'c', 'd', 'e')).toEqual({ a: ['a2', 2], b: ['b2', 2], c: ['c1', 1], d: ['d1', 1] });
     expect(await save()).toEqual([]);
     expect(await load()).toEqual({});

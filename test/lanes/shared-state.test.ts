@@ -20,15 +20,38 @@ function manyValues(open: () => QueueBackend): void {
     await other.prepare();
     const name = `many-${process.pid}-${Date.now()}`;
     const [a, b, special, short] = ['a', 'b', 'ü:{}*', 'short'].map((key) => `${name}/${key}`) as [string, string, string, string];
-    await one.state.setAll([{ key: a, value: 'first' }, { key: a, value: 'last' }, { key: special, value: '' }], 60_000);
+    await one.state.setAll(
+      [
+        { key: a, value: 'first' },
+        { key: a, value: 'last' },
+        { key: special, value: '' },
+      ],
+      60_000,
+    );
     await one.state.setAll([{ key: short, value: 'x' }], 50);
-    expect(await other.state.getAll([a, b, special])).toEqual(new Map([[a, 'last'], [special, '']]));
+    expect(await other.state.getAll([a, b, special])).toEqual(
+      new Map([
+        [a, 'last'],
+        [special, ''],
+      ]),
+    );
     expect(await other.state.get(a)).toBe('last');
     await sleep(60);
     expect(await other.state.getAll([short])).toEqual(new Map());
     expect(await other.state.getAll([])).toEqual(new Map());
-    await other.state.setAll([{ key: short, value: 'y' }, { key: a, value: 'other' }], 60_000);
-    expect(await one.state.getAll([short, a])).toEqual(new Map([[short, 'y'], [a, 'other']]));
+    await other.state.setAll(
+      [
+        { key: short, value: 'y' },
+        { key: a, value: 'other' },
+      ],
+      60_000,
+    );
+    expect(await one.state.getAll([short, a])).toEqual(
+      new Map([
+        [short, 'y'],
+        [a, 'other'],
+      ]),
+    );
     await one.state.setAll([], 60_000);
     await one.close();
     await other.close();
@@ -41,8 +64,13 @@ function leases(open: () => QueueBackend): void {
   let [one, other]: QueueBackend[] = [];
   let name = '';
   const claims = (owner: string, ...ids: readonly string[]): Claim[] => ids.map((id) => ({ name: `${name}/${id}`, owner }));
-  const take = (from: QueueBackend | undefined, ttlMs: number, ...all: readonly Claim[]): Promise<readonly Leased[]> => (from as QueueBackend).state.lease(all, ttlMs);
-  const release = (owner: string, ...ids: readonly string[]): Promise<void> => (other as QueueBackend).state.release(ids.map((id) => `${name}/${id}`), owner);
+  const take = (from: QueueBackend | undefined, ttlMs: number, ...all: readonly Claim[]): Promise<readonly Leased[]> =>
+    (from as QueueBackend).state.lease(all, ttlMs);
+  const release = (owner: string, ...ids: readonly string[]): Promise<void> =>
+    (other as QueueBackend).state.release(
+      ids.map((id) => `${name}/${id}`),
+      owner,
+    );
   beforeEach(async () => {
     name = `lease-${process.pid}-${Date.now()}`;
     [one, other] = [open(), open()];
@@ -63,7 +91,13 @@ function leases(open: () => QueueBackend): void {
 
   it('answers several owners at once, each for itself', async () => {
     await take(one, LONG, ...claims('c', 'A'));
-    expect(await take(other, LONG, ...claims('c', 'A', 'B'), ...claims('d', 'A', 'B', 'C'))).toEqual(['own', 'granted', 'held', 'held', 'granted']);
+    expect(await take(other, LONG, ...claims('c', 'A', 'B'), ...claims('d', 'A', 'B', 'C'))).toEqual([
+      'own',
+      'granted',
+      'held',
+      'held',
+      'granted',
+    ]);
     // The first of two claims on one name counts.
     expect(await take(one, LONG, ...claims('e', 'D', 'D'), ...claims('f', 'D', 'C'))).toEqual(['granted', 'own', 'held', 'held']);
   });
@@ -83,7 +117,9 @@ function leases(open: () => QueueBackend): void {
   // Promise 9. The guard is the one statement, or script, that asks and takes.
   it('gives what two want at once to exactly one of them', async () => {
     const ids = Array.from({ length: 100 }, (_, i) => `m${i}`);
-    const all = await Promise.all([0, 1, 2, 3].map((i) => take(i % 2 === 0 ? one : other, LONG, ...claims(`c${i}`, ...(i % 2 === 0 ? ids : [...ids].reverse())))));
+    const all = await Promise.all(
+      [0, 1, 2, 3].map((i) => take(i % 2 === 0 ? one : other, LONG, ...claims(`c${i}`, ...(i % 2 === 0 ? ids : [...ids].reverse())))),
+    );
     const inOrder = all.map((each, i) => (i % 2 === 0 ? each : [...each].reverse()));
     expect(ids.map((_, i) => inOrder.filter((each) => each[i] === 'granted').length)).toEqual(ids.map(() => 1));
     expect(new Set(inOrder.flat())).toEqual(new Set(['granted', 'held']));
@@ -110,7 +146,8 @@ describe('on PostgreSQL', () => {
 
 describe.each(['redis', 'redis-cluster'] as const)('on %s', (name) => {
   withBackends([name], (urls) => {
-    const open = (): QueueBackend => new RedisQueue({ url: parseServiceUrl(urls[name], [name === 'redis' ? 'redis' : 'redis+cluster']), onError: fail });
+    const open = (): QueueBackend =>
+      new RedisQueue({ url: parseServiceUrl(urls[name], [name === 'redis' ? 'redis' : 'redis+cluster']), onError: fail });
     describe('values', () => manyValues(open));
     describe('leases', () => leases(open));
   });

@@ -17,7 +17,13 @@ describe('accepted acknowledgements', () => {
     await acks.note('A', null);
     await acks.note('B', 'one');
     await acks.note('B', clientid);
-    expect([acks.has('A', null), acks.has('A', 'one'), acks.has('B', null), acks.has('B', 'one'), acks.has('B', clientid)]).toEqual([true, false, false, true, true]);
+    expect([acks.has('A', null), acks.has('A', 'one'), acks.has('B', null), acks.has('B', 'one'), acks.has('B', clientid)]).toEqual([
+      true,
+      false,
+      false,
+      true,
+      true,
+    ]);
     expect([await knownTo(acks, null), await knownTo(acks, clientid)]).toEqual([['A'], ['B']]);
   });
 
@@ -58,7 +64,13 @@ describe('accepted acknowledgements', () => {
     let asked = 0;
     const state = new MemoryState(() => 1);
     const counting = { setAll: state.setAll.bind(state), getAll: (keys: readonly string[]) => (asked++, state.getAll(keys)) };
-    await new AcceptedAcks(counting).known(all.flatMap((id) => [{ id, reader: null }, { id, reader: 'c' }, { id, reader: 'd' }]));
+    await new AcceptedAcks(counting).known(
+      all.flatMap((id) => [
+        { id, reader: null },
+        { id, reader: 'c' },
+        { id, reader: 'd' },
+      ]),
+    );
     expect(asked).toBe(1);
   });
 

@@ -14,18 +14,34 @@ const RUN: Run = {
   ...{ clientid: 'c', filter: 't/1', qos: 1, at: 1, requestedAt: 1, cursor: START, behind: null, gathers: 0, sent: 0, window: 1 },
   ...{ leavesRetained: false, lookAt: null, looks: 0, isBlocked: false, hasInbox: true },
 };
-const ack = (id: string, fields: Partial<Acknowledged> = {}): Acknowledged => ({ kind: 'acked', clientid: 'c', id, topic: 't/1', ours: true, isRead: true, ...fields });
+const ack = (id: string, fields: Partial<Acknowledged> = {}): Acknowledged => ({
+  kind: 'acked',
+  clientid: 'c',
+  id,
+  topic: 't/1',
+  ours: true,
+  isRead: true,
+  ...fields,
+});
 
 /** Who has read what: of a consumer that was sent `out`, with the client's subscriptions. */
 function subject(filters: readonly string[], out: readonly string[] = []) {
   const store = new MemoryStore();
   store.subscriptions.push(...filters.map((topic) => ({ clientid: 'c', topic, qos: 1 as const })));
   let now = 1_800_000_000_000;
-  const deps = { store, state: { raise: async () => undefined }, acks: { settled: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => now };
+  const deps = {
+    store,
+    state: { raise: async () => undefined },
+    acks: { settled: async () => undefined },
+    policies: [policy({ mode: 'pubsub' })],
+    now: () => now,
+  };
   const acks = new Acks(deps);
   const book = new Positions(deps);
   const seatOf = (consumer: string): Seat => {
-    const copies = out.map((id) => [id, { topic: 't/1', qos: 1, clientid: 'c', filter: 't/1', sentAt: now, emqxId: null, isMissing: false }] as const);
+    const copies = out.map(
+      (id) => [id, { topic: 't/1', qos: 1, clientid: 'c', filter: 't/1', sentAt: now, emqxId: null, isMissing: false }] as const,
+    );
     const mailbox = { ...emptyMailbox(consumer), out: new Map(copies), runs: [RUN] };
     return new Seat(mailboxKey(consumer), [], { mailbox, version: 1 }, book);
   };
@@ -67,7 +83,9 @@ describe('an acknowledgement in pubsub mode', () => {
     const news = ack('A', { isRead: false, group });
     expect(await subject([], ['A']).apply([news], { consumer: GROUP })).toMatchObject({ read: ['A'], out: [] });
     expect(await subject([], ['B']).apply([news], { consumer: GROUP })).toMatchObject({ read: [], out: ['B'] });
-    expect(await subject([]).apply([ack('A', { isRead: false, group: { ...group, sure: true } })], { consumer: GROUP })).toMatchObject({ read: ['A'] });
+    expect(await subject([]).apply([ack('A', { isRead: false, group: { ...group, sure: true } })], { consumer: GROUP })).toMatchObject({
+      read: ['A'],
+    });
   });
 
   // The group never had it, and would have lost it. The guard is isOwn in Acks.readByClient.
@@ -92,10 +110,16 @@ test('the subscriptions of a group’s member that acknowledges are noted as see
   await apply([ack('A')]);
   pass(DAY_MS - 1);
   await apply([ack('B')]);
-  expect(seen()).toEqual([['$share/g/t/+', 1_800_000_000_000], ['t/own', 1_800_000_000_000]]);
+  expect(seen()).toEqual([
+    ['$share/g/t/+', 1_800_000_000_000],
+    ['t/own', 1_800_000_000_000],
+  ]);
   pass(1);
   await apply([ack('C')]);
-  expect(seen()).toEqual([['$share/g/t/+', 1_800_000_000_000 + DAY_MS], ['t/own', 1_800_000_000_000 + DAY_MS]]);
+  expect(seen()).toEqual([
+    ['$share/g/t/+', 1_800_000_000_000 + DAY_MS],
+    ['t/own', 1_800_000_000_000 + DAY_MS],
+  ]);
 });
 
 test('those of a client in no group are not: nothing depends on them', async () => {

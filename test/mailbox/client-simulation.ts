@@ -36,7 +36,10 @@ export class Simulation {
     const now = () => this.time;
     const subscriptions = new Subscriptions({
       ...{ store, now, setAside: async ({ topic }) => void this.refused.push(topic) },
-      emqx: { subscribeAll: (_, all) => this.rest(() => this.subscribeAll(all)), unsubscribeAll: (_, all) => this.rest(() => this.unsubscribeAll(all)) },
+      emqx: {
+        subscribeAll: (_, all) => this.rest(() => this.subscribeAll(all)),
+        unsubscribeAll: (_, all) => this.rest(() => this.unsubscribeAll(all)),
+      },
       state: {
         getAll: async (keys) => new Map(keys.flatMap((key) => (this.memory.has(key) ? [[key, this.memory.get(key) as string]] : []))),
         setAll: async (entries) => entries.forEach(({ key, value }) => this.memory.set(key, value)),
@@ -53,7 +56,8 @@ export class Simulation {
   }
 
   disconnect(): void {
-    if (this.connectedAt !== null) this.queue.push({ kind: 'disconnected', clientid: 'c', node: 'n1', connectedAt: this.connectedAt, at: ++this.time });
+    if (this.connectedAt !== null)
+      this.queue.push({ kind: 'disconnected', clientid: 'c', node: 'n1', connectedAt: this.connectedAt, at: ++this.time });
     this.connectedAt = null;
   }
 

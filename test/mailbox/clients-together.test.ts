@@ -6,7 +6,15 @@ import { MemoryStore } from '../support/memory-store';
 import { Simulation } from './client-simulation';
 import { MemoryState } from './simulation/state';
 
-const connected = (fields: object = {}): ClientChange => ({ kind: 'connected', clientid: 'c', node: 'n1', at: 1_000_500, cleanStart: true, expiryMs: 0, ...fields });
+const connected = (fields: object = {}): ClientChange => ({
+  kind: 'connected',
+  clientid: 'c',
+  node: 'n1',
+  at: 1_000_500,
+  cleanStart: true,
+  expiryMs: 0,
+  ...fields,
+});
 /** As the rules `offline-messages` and `offline-only` tell: they select no node. */
 const session = (fields: object = {}): ClientChange => connected({ node: null, sessionOnly: true, ...fields });
 
@@ -61,7 +69,13 @@ describe('clients that do something at once', () => {
     const now = (): number => 5_000;
     const deps = { store: store.asStore(), state: new MemoryState(now), emqx: null, setAside: async () => undefined, now };
     const clients = new Clients({ ...deps, subscriptions: new Subscriptions(deps) });
-    return { store, clients, poisoned, writes: () => writes, rows: () => store.subscriptions.map(({ clientid, topic }) => `${clientid} ${topic}`).sort() };
+    return {
+      store,
+      clients,
+      poisoned,
+      writes: () => writes,
+      rows: () => store.subscriptions.map(({ clientid, topic }) => `${clientid} ${topic}`).sort(),
+    };
   }
   const subscribed = (clientid: string, filter = 't', at = 1_000): ClientChange => ({ kind: 'subscribed', clientid, filter, qos: 1, at });
 

@@ -104,7 +104,12 @@ describe('subscriptions', () => {
   it('that the client makes again while we end ours stay', async () => {
     const world = await back();
     world.broker.set('t/1', 1);
-    during(world, 'before', () => world.unsubscribe('t/1'), () => world.subscribe('t/1', 1));
+    during(
+      world,
+      'before',
+      () => world.unsubscribe('t/1'),
+      () => world.subscribe('t/1', 1),
+    );
     await world.settle();
     expect([world.calls, [...world.rows], [...world.broker]]).toEqual([['+t/1', '-t/1', '+t/1'], [['t/1', 1]], [['t/1', 1]]]);
   });
@@ -154,7 +159,12 @@ describe('subscriptions', () => {
 });
 
 describe('what an operator decides', () => {
-  const assign = (...topics: [string, QoS][]): ClientChange => ({ kind: 'assigned', clientid: 'c', at: 1, subscriptions: topics.map(([topic, qos]) => ({ clientid: 'c', topic, qos })) });
+  const assign = (...topics: [string, QoS][]): ClientChange => ({
+    kind: 'assigned',
+    clientid: 'c',
+    at: 1,
+    subscriptions: topics.map(([topic, qos]) => ({ clientid: 'c', topic, qos })),
+  });
 
   it('holds at once for a connected client, and again when it comes back', async () => {
     const world = await back();
@@ -162,7 +172,10 @@ describe('what an operator decides', () => {
     await world.settle();
     await world.run([assign(['t/2', 2], ['t/3', 0])]);
     await world.settle();
-    const wanted = [['t/2', 2], ['t/3', 0]];
+    const wanted = [
+      ['t/2', 2],
+      ['t/3', 0],
+    ];
     expect([[...world.rows], [...world.broker]]).toEqual([wanted, wanted]);
     world.connect();
     await world.settle();
@@ -177,7 +190,17 @@ describe('what an operator decides', () => {
     expect([...world.broker]).toEqual([['t/1', 1]]);
   });
 
-  it.each([[null, []], [['t/1'], [['t/2', 0]]], [['absent'], [['t/1', 1], ['t/2', 0]]]])('ends %j', async (filters, left) => {
+  it.each([
+    [null, []],
+    [['t/1'], [['t/2', 0]]],
+    [
+      ['absent'],
+      [
+        ['t/1', 1],
+        ['t/2', 0],
+      ],
+    ],
+  ])('ends %j', async (filters, left) => {
     const world = await back();
     world.subscribe('t/2', 0);
     await world.settle();
@@ -207,7 +230,13 @@ describe('a client’s state', () => {
     const world = new Simulation();
     const at = world.time;
     const connected = (time: number): ClientChange => ({ kind: 'connected', clientid: 'c', node: 'n1', at: time });
-    const disconnected = (connectedAt: number, time: number): ClientChange => ({ kind: 'disconnected', clientid: 'c', node: 'n1', connectedAt, at: time });
+    const disconnected = (connectedAt: number, time: number): ClientChange => ({
+      kind: 'disconnected',
+      clientid: 'c',
+      node: 'n1',
+      connectedAt,
+      at: time,
+    });
     for (const change of [disconnected(at - 9, at), connected(at - 5), disconnected(at - 5, at), connected(at)]) await world.run([change]);
     expect(world.state).toMatchObject({ connected: true, connectedAt: at, disconnectedAt: at });
     await world.run([disconnected(at, at)]);
@@ -231,38 +260,41 @@ describe('a clock that was wrong', () => {
 describe('in any interleaving', () => {
   const FILTERS = ['t/1', 't/2', '$share/g/t'];
 
-  it.each(Array.from({ length: 400 }, (_, i) => i + 1))('store and broker agree, and no wish to be subscribed is lost (%i)', async (seed) => {
-    const roll = dice(seed);
-    const world = new Simulation();
-    const lastWord = new Map<string, string>();
-    const act = () => {
-      const filter = FILTERS[roll(FILTERS.length)]!;
-      const choice = roll(10);
-      if (choice === 0) world.disconnect();
-      else if (choice <= 2) world.connect();
-      else if (world.connectedAt === null) return;
-      else if (choice <= 6) {
-        world.subscribe(filter, roll(3) as QoS);
-        lastWord.set(filter, 'subscribe');
-      } else {
-        world.unsubscribe(filter);
-        lastWord.set(filter, 'unsubscribe');
+  it.each(Array.from({ length: 400 }, (_, i) => i + 1))(
+    'store and broker agree, and no wish to be subscribed is lost (%i)',
+    async (seed) => {
+      const roll = dice(seed);
+      const world = new Simulation();
+      const lastWord = new Map<string, string>();
+      const act = () => {
+        const filter = FILTERS[roll(FILTERS.length)]!;
+        const choice = roll(10);
+        if (choice === 0) world.disconnect();
+        else if (choice <= 2) world.connect();
+        else if (world.connectedAt === null) return;
+        else if (choice <= 6) {
+          world.subscribe(filter, roll(3) as QoS);
+          lastWord.set(filter, 'subscribe');
+        } else {
+          world.unsubscribe(filter);
+          lastWord.set(filter, 'unsubscribe');
+        }
+      };
+      world.meanwhile = () => {
+        for (let i = roll(3); i > 0; i--) act();
+        if (roll(6) === 0) throw new RetryableError('crash, or EMQX is away');
+      };
+      for (let step = 0; step < 60; step++) {
+        if (roll(3) > 0) act();
+        else await world.work(1 + roll(3));
       }
-    };
-    world.meanwhile = () => {
-      for (let i = roll(3); i > 0; i--) act();
-      if (roll(6) === 0) throw new RetryableError('crash, or EMQX is away');
-    };
-    for (let step = 0; step < 60; step++) {
-      if (roll(3) > 0) act();
-      else await world.work(1 + roll(3));
-    }
-    world.meanwhile = () => undefined;
-    if (world.connectedAt === null) world.connect();
-    await world.settle();
-    const sorted = (map: Map<string, QoS>) => [...map].sort();
-    expect(sorted(world.rows)).toEqual(sorted(world.broker));
-    for (const [filter, word] of lastWord) if (word === 'subscribe') expect([filter, world.broker.has(filter)]).toEqual([filter, true]);
-    expect(world.state).toMatchObject({ connected: true, connectedAt: world.connectedAt });
-  });
+      world.meanwhile = () => undefined;
+      if (world.connectedAt === null) world.connect();
+      await world.settle();
+      const sorted = (map: Map<string, QoS>) => [...map].sort();
+      expect(sorted(world.rows)).toEqual(sorted(world.broker));
+      for (const [filter, word] of lastWord) if (word === 'subscribe') expect([filter, world.broker.has(filter)]).toEqual([filter, true]);
+      expect(world.state).toMatchObject({ connected: true, connectedAt: world.connectedAt });
+    },
+  );
 });

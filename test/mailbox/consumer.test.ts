@@ -27,7 +27,10 @@ describe('a consumer', () => {
   it('reads topics of both modes, but for a shared subscription one for itself and one for its group', () => {
     expect((['queue', 'pubsub'] as const).map((mode) => serves(request('#'), mode))).toEqual([true, true]);
     expect((['queue', 'pubsub'] as const).map((mode) => serves(request('$share/g/#'), mode))).toEqual([true, false]);
-    expect((['queue', 'pubsub'] as const).map((mode) => serves({ ...request('$share/g/#'), consumer: '$share/g' }, mode))).toEqual([false, true]);
+    expect((['queue', 'pubsub'] as const).map((mode) => serves({ ...request('$share/g/#'), consumer: '$share/g' }, mode))).toEqual([
+      false,
+      true,
+    ]);
   });
 
   it.each([

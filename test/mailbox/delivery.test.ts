@@ -8,7 +8,12 @@ const FOR_C: Address = { mailbox: 'c', kind: 'own' };
 const base64 = (...bytes: number[]) => Buffer.from(bytes).toString('base64');
 const propertiesOf = (properties: MessageProperties, ageMs = 0) => {
   const now = Date.now();
-  return deliveryOf(message({ topic: 't', id: 'M', properties, publishReceivedAt: now - ageMs }), { topic: 't', qos: 1, now }, signer, FOR_C).properties;
+  return deliveryOf(
+    message({ topic: 't', id: 'M', properties, publishReceivedAt: now - ageMs }),
+    { topic: 't', qos: 1, now },
+    signer,
+    FOR_C,
+  ).properties;
 };
 const marks = { 'offline-msgid': 'M', 'offline-sig': signer.sign('M', 't', FOR_C) };
 

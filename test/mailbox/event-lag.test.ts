@@ -9,12 +9,21 @@ const lagging = (lags: readonly [now: number, lag: number][]): EventLag => {
 };
 
 it('is what events take longer than at their best, whatever the clocks say', () => {
-  const lag = lagging([[1_000, 5], [2_000, 20], [3_000, 2_005]]);
+  const lag = lagging([
+    [1_000, 5],
+    [2_000, 20],
+    [3_000, 2_005],
+  ]);
   expect(lag.current(3_000)).toBe(2_000);
 });
 
 it('is forgotten after two seconds without late ones', () => {
-  const lag = lagging([[1_000, 5], [2_000, 2_005], [3_100, 6], [4_200, 5]]);
+  const lag = lagging([
+    [1_000, 5],
+    [2_000, 2_005],
+    [3_100, 6],
+    [4_200, 5],
+  ]);
   expect(lag.current(4_200)).toBe(1);
 });
 

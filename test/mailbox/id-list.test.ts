@@ -1,8 +1,13 @@
 import fc from 'fast-check';
 import { readIds, writeIds } from '../../src/mailbox/positions/id-list';
 
-const hex = (digits: number) => fc.bigInt({ min: 0n, max: 16n ** BigInt(digits) - 1n }).map((n) => n.toString(16).toUpperCase().padStart(digits, '0'));
-const emqx5 = fc.tuple(fc.integer({ min: 0, max: 5_000 }), fc.constantFrom('F49A0000049C', 'F49A00000500', 'A00000000001'), hex(4)).map(([at, publisher, counter]) => (1_800_000_000_000_000n + BigInt(at)).toString(16).toUpperCase().padStart(16, '0') + publisher + counter);
+const hex = (digits: number) =>
+  fc.bigInt({ min: 0n, max: 16n ** BigInt(digits) - 1n }).map((n) => n.toString(16).toUpperCase().padStart(digits, '0'));
+const emqx5 = fc
+  .tuple(fc.integer({ min: 0, max: 5_000 }), fc.constantFrom('F49A0000049C', 'F49A00000500', 'A00000000001'), hex(4))
+  .map(
+    ([at, publisher, counter]) => (1_800_000_000_000_000n + BigInt(at)).toString(16).toUpperCase().padStart(16, '0') + publisher + counter,
+  );
 const emqx4 = fc.string({ unit: fc.constantFrom(...'0123456789ABCabc'), minLength: 19, maxLength: 21 });
 
 describe('ids as short text', () => {
@@ -20,7 +25,13 @@ describe('ids as short text', () => {
 
   it('have less than 10 bytes each where they are of one publisher, 23 where they are of many, and no text is long', () => {
     const of = (publisher: (i: number) => number) =>
-      Array.from({ length: 2_000 }, (_, i) => (1_800_000_000_000_000n + BigInt(i * 200)).toString(16).toUpperCase().padStart(16, '0') + publisher(i).toString(16).toUpperCase().padStart(12, '0') + '0001');
+      Array.from(
+        { length: 2_000 },
+        (_, i) =>
+          (1_800_000_000_000_000n + BigInt(i * 200)).toString(16).toUpperCase().padStart(16, '0') +
+          publisher(i).toString(16).toUpperCase().padStart(12, '0') +
+          '0001',
+      );
     const [one, many] = [writeIds(of(() => 7)), writeIds(of((i) => i))];
     expect(one.join().length).toBeLessThan(20_000);
     expect(many.join().length).toBeLessThan(46_000);

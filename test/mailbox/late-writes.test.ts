@@ -19,7 +19,8 @@ async function subject(mark: string | null = 'C') {
   ]);
   const state = {
     getAll: async (keys: readonly string[]) => new Map([...marks].filter(([key]) => keys.includes(key))),
-    raise: async (entries: readonly { key: string; value: string }[]) => entries.forEach(({ key, value }) => value > (marks.get(key) ?? '') && marks.set(key, value)),
+    raise: async (entries: readonly { key: string; value: string }[]) =>
+      entries.forEach(({ key, value }) => value > (marks.get(key) ?? '') && marks.set(key, value)),
   };
   const policies = [policy({ filter: 'queue/#' }), policy({ mode: 'pubsub' })];
   const lateWrites = new LateWrites({ store, state, lanes: { late: async (late) => void told.push(...late) }, policies }, LOOSE);
@@ -82,8 +83,17 @@ describe('a late write', () => {
   it('is told in one read of the shared state for all topics, before and after', async () => {
     const { store } = await subject();
     let reads = 0;
-    const lateWrites = new LateWrites({ store, state: { getAll: async () => (reads++, new Map()) }, lanes: { late: async () => undefined }, policies: [policy({ mode: 'pubsub' })] });
-    await lateWrites.around(['a', 'b', 'c'].map((topic) => message({ topic })), false, async () => undefined);
+    const lateWrites = new LateWrites({
+      store,
+      state: { getAll: async () => (reads++, new Map()) },
+      lanes: { late: async () => undefined },
+      policies: [policy({ mode: 'pubsub' })],
+    });
+    await lateWrites.around(
+      ['a', 'b', 'c'].map((topic) => message({ topic })),
+      false,
+      async () => undefined,
+    );
     expect(reads).toBe(2);
   });
 });
@@ -95,7 +105,10 @@ describe('a pass that stood still', () => {
     const { store, write, positions } = await subject(null);
     await store.saveMessages(['D', 'E', 'F', 'G'].map((id) => message({ topic: 't', id })));
     const zombie = positions.open('near');
-    await zombie.read([{ topic: 't', id: 'A', filters: [] }, { topic: 't', id: 'G', filters: [] }]);
+    await zombie.read([
+      { topic: 't', id: 'A', filters: [] },
+      { topic: 't', id: 'G', filters: [] },
+    ]);
     expect(await write('B')).toEqual(['past', 'near']);
     const successor = positions.open('near');
     await successor.late([{ topic: 't', id: 'B' }]);

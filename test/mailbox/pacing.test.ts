@@ -142,7 +142,13 @@ describe('pacing (promise 10)', () => {
       const world = new Simulation({ window: 50 });
       await world.fill('t', 500);
       await world.arrive(world.subscribed('c', 't', 0));
-      await world.arrive({ type: 'disconnected', clientid: 'c', node: null, connectedAt: world.broker.session('c').connectedAt, at: world.now + 10 });
+      await world.arrive({
+        type: 'disconnected',
+        clientid: 'c',
+        node: null,
+        connectedAt: world.broker.session('c').connectedAt,
+        at: world.now + 10,
+      });
       await world.pass(9_000);
       expect(world.broker.session('c').texts).toHaveLength(50);
       expect(world.store.messages.size).toBe(450);
@@ -288,17 +294,20 @@ describe('what EMQX drops (delivery.dropped)', () => {
   });
 
   // The guard is FOR_GOOD in drops.ts.
-  it.each(['too_large', 'no_local'])('is not sent again to a client that can not have it (%s), and stays stored for others', async (reason) => {
-    const world = new Simulation({ window: 4 });
-    await world.fill('t', 8);
-    const client = world.broker.session('c');
-    await world.arrive(world.subscribed('c', 't'));
-    world.broker.drop(client, reason);
-    await world.tell();
-    while (client.unacknowledged.length > 0) await world.acknowledge(client, 1);
-    expect(client.texts.filter((text) => text === 'm0')).toHaveLength(1);
-    expect([...world.store.messages.values()].map(({ payload }) => payload.toString())).toEqual(['m0']);
-  });
+  it.each(['too_large', 'no_local'])(
+    'is not sent again to a client that can not have it (%s), and stays stored for others',
+    async (reason) => {
+      const world = new Simulation({ window: 4 });
+      await world.fill('t', 8);
+      const client = world.broker.session('c');
+      await world.arrive(world.subscribed('c', 't'));
+      world.broker.drop(client, reason);
+      await world.tell();
+      while (client.unacknowledged.length > 0) await world.acknowledge(client, 1);
+      expect(client.texts.filter((text) => text === 'm0')).toHaveLength(1);
+      expect([...world.store.messages.values()].map(({ payload }) => payload.toString())).toEqual(['m0']);
+    },
+  );
 
   it('is not sent again when another client has acknowledged it', async () => {
     const world = new Simulation({ window: 10 });

@@ -36,15 +36,34 @@ export class PassWorld {
   /** What happens while EMQX publishes; an error is EMQX's. */
   publishing: () => void | Promise<void> = () => undefined;
   /** Of a client that has just begun its session, if the test says nothing else. */
-  session: (clientid: string) => SessionView | null = () => ({ connected: true, connectedAt: 19_800, createdAt: 19_800, persistent: false, durable: false, queued: 0, inflight: 0 });
+  session: (clientid: string) => SessionView | null = () => ({
+    connected: true,
+    connectedAt: 19_800,
+    createdAt: 19_800,
+    persistent: false,
+    durable: false,
+    queued: 0,
+    inflight: 0,
+  });
   held: HeldView = { kind: 'list', messages: [], complete: true };
   progress: (lane: string) => LaneProgress = () => ({ tail: 0, oldest: null, waiting: null });
   private readonly pass: MailPass;
 
-  constructor(fields: Partial<Policy> | readonly Partial<Policy>[] = {}, change: (deps: ConstructorParameters<typeof MailPass>[0]) => Partial<ConstructorParameters<typeof MailPass>[0]> = () => ({})) {
+  constructor(
+    fields: Partial<Policy> | readonly Partial<Policy>[] = {},
+    change: (deps: ConstructorParameters<typeof MailPass>[0]) => Partial<ConstructorParameters<typeof MailPass>[0]> = () => ({}),
+  ) {
     const policies = Array.isArray(fields) ? fields.map(policy) : [policy(fields as Partial<Policy>)];
     const deps: ConstructorParameters<typeof MailPass>[0] = {
-      ...{ store: this.store.asStore(), state: this.state, emqx: this.emqx(), signer: this.signer, acks: this.acks, policies, metrics: createMetrics() },
+      ...{
+        store: this.store.asStore(),
+        state: this.state,
+        emqx: this.emqx(),
+        signer: this.signer,
+        acks: this.acks,
+        policies,
+        metrics: createMetrics(),
+      },
       sequence: { progress: async (lanes) => new Map(lanes.map((lane) => [lane, this.progress(lane)])) },
       laneCounts: { messages: 1, clients: 2 },
       lanes: { mail: async (events) => void this.mail.push(...events), wake: async (due) => void this.wakes.push(...due) },
@@ -113,4 +132,12 @@ export const deliver = (clientid: string, filter: string, fields: Partial<Delive
   return { to: mailboxKey(consumerOf(request)), kind: 'deliver', request };
 };
 /** Of a delivery of ours, in the client's own mailbox. */
-export const acked = (clientid: string, id: string, topic = 't', fields: object = {}): MailEvent => ({ to: clientKey(clientid), kind: 'acked', clientid, id, topic, ours: true, ...fields });
+export const acked = (clientid: string, id: string, topic = 't', fields: object = {}): MailEvent => ({
+  to: clientKey(clientid),
+  kind: 'acked',
+  clientid,
+  id,
+  topic,
+  ours: true,
+  ...fields,
+});

@@ -41,7 +41,12 @@ class LongStore extends MemoryStore {
 async function acknowledge(seconds: number, { publisherOf = (_: number): string | undefined => undefined, storedAfter = 0 } = {}) {
   const store = new LongStore();
   let now = EPOCH;
-  const positions = new Positions({ store, state: { raise: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => now });
+  const positions = new Positions({
+    store,
+    state: { raise: async () => undefined },
+    policies: [policy({ mode: 'pubsub' })],
+    now: () => now,
+  });
   const count = seconds * 5_000;
   const all = Array.from({ length: count }, (_, i) => ({ id: idOf(i, publisherOf(i)), publishReceivedAt: EPOCH + i / 5 }));
   for (let pass = 0; pass * 250 < count + 2_500; pass++) {
@@ -85,7 +90,12 @@ describe("a consumer's positions in a pass", () => {
     const asked: string[][] = [];
     const getPositions = store.getPositions.bind(store);
     store.getPositions = (consumer, topics) => (asked.push([...topics]), getPositions(consumer, topics));
-    const own = new Positions({ store, state: { raise: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => EPOCH }).open('c');
+    const own = new Positions({
+      store,
+      state: { raise: async () => undefined },
+      policies: [policy({ mode: 'pubsub' })],
+      now: () => EPOCH,
+    }).open('c');
     expect([own.version, own.isChanged]).toEqual([0, false]);
     await own.sets(['a', 'b'], ['+']);
     expect([own.version, own.isChanged]).toEqual([3, false]);
@@ -103,7 +113,12 @@ describe("a consumer's positions in a pass", () => {
 
   it('know since when a wildcard subscriber reads a topic of which it has no row', async () => {
     const store = new MemoryStore();
-    const positions = new Positions({ store, state: { raise: async () => undefined }, policies: [policy({ mode: 'pubsub', from: 'now' })], now: () => EPOCH });
+    const positions = new Positions({
+      store,
+      state: { raise: async () => undefined },
+      policies: [policy({ mode: 'pubsub', from: 'now' })],
+      now: () => EPOCH,
+    });
     const first = positions.open('c');
     await first.subscribed('t/#', 500);
     await first.subscribed('t/#', 400);

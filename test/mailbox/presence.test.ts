@@ -2,7 +2,13 @@ import { stateAfter, type ConnectionChange } from '../../src/mailbox/clients/pre
 import type { ClientState } from '../../src/stores/store';
 
 const connected = (at: number, node: string | null = 'n1'): ConnectionChange => ({ kind: 'connected', clientid: 'c', node, at });
-const disconnected = (connectedAt: number | null, at: number, node: string | null = 'n1'): ConnectionChange => ({ kind: 'disconnected', clientid: 'c', node, connectedAt, at });
+const disconnected = (connectedAt: number | null, at: number, node: string | null = 'n1'): ConnectionChange => ({
+  kind: 'disconnected',
+  clientid: 'c',
+  node,
+  connectedAt,
+  at,
+});
 const after = (...changes: ConnectionChange[]) => changes.reduce<ClientState | null>(stateAfter, null)!;
 const view = ({ connected: is, node, connectedAt, disconnectedAt }: ClientState) => [is, node, connectedAt, disconnectedAt];
 
@@ -18,9 +24,17 @@ describe('a client’s state', () => {
     ['one that ended in the millisecond in which it began', [connected(10), disconnected(10, 10)], [false, 'n1', 10, 10]],
     ['a second one', [connected(10), disconnected(10, 20), connected(30)], [true, 'n1', 30, 20]],
     // The guard is endsCurrent: by the events' own times the end of the first one is the newest event.
-    ['taken over by another node, the old one ended later', [connected(10), connected(30, 'n2'), disconnected(10, 35)], [true, 'n2', 30, 35]],
+    [
+      'taken over by another node, the old one ended later',
+      [connected(10), connected(30, 'n2'), disconnected(10, 35)],
+      [true, 'n2', 30, 35],
+    ],
     ['taken over in the same millisecond', [connected(10), disconnected(10, 30), connected(30)], [true, 'n1', 30, 30]],
-    ['three, the last of them over', [connected(10), disconnected(10, 31), connected(30, 'n2'), disconnected(30, 41, 'n2'), connected(40), disconnected(40, 50)], [false, 'n1', 40, 50]],
+    [
+      'three, the last of them over',
+      [connected(10), disconnected(10, 31), connected(30, 'n2'), disconnected(30, 41, 'n2'), connected(40), disconnected(40, 50)],
+      [false, 'n1', 40, 50],
+    ],
   ])('is the same in every order of events, each of them twice too: %s', (_, changes, expected) => {
     for (const order of permutations(changes)) {
       expect(view(after(...order))).toEqual(expected);

@@ -9,7 +9,10 @@ import { Simulation } from './simulation';
 
 /** Few names, so that topics and filters often meet; empty levels, and what a regular expression would trip over. */
 const name = fc.constantFrom('a', 'b', 'aa', '', '.', '*', '$', '$a', '%', 'ü', ' ');
-const topic = fc.array(name, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/')).filter((text) => text !== '');
+const topic = fc
+  .array(name, { minLength: 1, maxLength: 4 })
+  .map((levels) => levels.join('/'))
+  .filter((text) => text !== '');
 const filter = fc
   .tuple(fc.array(fc.oneof(name, fc.constant('+')), { minLength: 0, maxLength: 4 }), fc.boolean())
   .map(([levels, rest]) => [...levels, ...(rest ? ['#'] : [])].join('/'))
@@ -28,7 +31,10 @@ function naive(filterLevels: readonly string[], levels: readonly string[], first
 
 describe('topic filters', () => {
   it('match as MQTT says', () => {
-    fc.assert(fc.property(filter, topic, (f, t) => expect(matches(f, t)).toBe(naive(f.split('/'), t.split('/')))), { numRuns: 5_000 });
+    fc.assert(
+      fc.property(filter, topic, (f, t) => expect(matches(f, t)).toBe(naive(f.split('/'), t.split('/')))),
+      { numRuns: 5_000 },
+    );
   });
 
   it('without wildcards match their own topic alone', () => {
@@ -40,7 +46,10 @@ describe('topic filters', () => {
       const { exact, prefix } = topicRange(f);
       return t === exact || (prefix !== null && t.startsWith(prefix));
     };
-    fc.assert(fc.property(filter, topic, (f, t) => !matches(f, t) || inRange(f, t)), { numRuns: 5_000 });
+    fc.assert(
+      fc.property(filter, topic, (f, t) => !matches(f, t) || inRange(f, t)),
+      { numRuns: 5_000 },
+    );
   });
 
   it('of a shared subscription are the filter behind the group', () => {
@@ -66,7 +75,9 @@ describe('topic filters', () => {
 });
 
 describe('policies', () => {
-  const list = fc.array(fc.record({ filter, mode: fc.constantFrom<Policy['mode']>('queue', 'off') }), { minLength: 1, maxLength: 6 }).map((all) => all.map(policy));
+  const list = fc
+    .array(fc.record({ filter, mode: fc.constantFrom<Policy['mode']>('queue', 'off') }), { minLength: 1, maxLength: 6 })
+    .map((all) => all.map(policy));
 
   it('the first that matches decides, and nothing behind it matters', () => {
     fc.assert(
@@ -93,7 +104,11 @@ describe('policies', () => {
 
 /** Everything together, with clients, acks and drops in any order: the whole way of the messages. */
 describe('any interleaving', () => {
-  type Step = { kind: 'subscribe'; filter: string; qos: 0 | 1 | 2 } | { kind: 'ack' | 'drop'; count: number } | { kind: 'pass'; ms: number } | { kind: 'publish' | 'reconnect' };
+  type Step =
+    | { kind: 'subscribe'; filter: string; qos: 0 | 1 | 2 }
+    | { kind: 'ack' | 'drop'; count: number }
+    | { kind: 'pass'; ms: number }
+    | { kind: 'publish' | 'reconnect' };
   const step: fc.Arbitrary<Step> = fc.oneof(
     fc.record({ kind: fc.constant('subscribe' as const), filter: fc.constantFrom('t/a', 't/+', '#'), qos: fc.constantFrom<1 | 2>(1, 2) }),
     fc.record({ kind: fc.constantFrom('ack' as const, 'drop' as const), count: fc.integer({ min: 1, max: 6 }) }),

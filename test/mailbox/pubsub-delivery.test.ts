@@ -51,7 +51,11 @@ describe('delivery in pubsub mode', () => {
       await world.store.saveMessages([message({ topic: 't', id: 'C', publishReceivedAt: 2 })]);
       const emqxIds = new Map([...((await world.mailbox('c'))?.out ?? [])].map(([id, { emqxId }]) => [id, emqxId ?? '']));
       world.requests.length = 0;
-      world.held = { kind: 'list', messages: holds.map((id) => ({ id: emqxIds.get(id) ?? '', topic: '$offline/c/t', from: 'http_api' })), complete: true };
+      world.held = {
+        kind: 'list',
+        messages: holds.map((id) => ({ id: emqxIds.get(id) ?? '', topic: '$offline/c/t', from: 'http_api' })),
+        complete: true,
+      };
       world.session = () => ({ ...SESSION, connectedAt: 25_000, createdAt: 5_000 });
       world.now = 25_200;
       await subscribe('c', { at: 25_100 });
@@ -96,8 +100,13 @@ describe('delivery in pubsub mode', () => {
     const { world, subscribe } = await subject({ window: 2 });
     await subscribe('c');
     await world.handle([{ ...acked('d', 'A', 't', { isRead: true, ours: false }), to: clientKey('d') }]);
-    expect([await world.out('c'), world.published]).toEqual([['A', 'B'], ['$offline/c/t A', '$offline/c/t B']]);
-    expect((await world.store.getPositions('c', ['t'])).flatMap(({ receipts }) => receipts.filter((each) => !each.startsWith('@')))).toEqual([]);
+    expect([await world.out('c'), world.published]).toEqual([
+      ['A', 'B'],
+      ['$offline/c/t A', '$offline/c/t B'],
+    ]);
+    expect(
+      (await world.store.getPositions('c', ['t'])).flatMap(({ receipts }) => receipts.filter((each) => !each.startsWith('@'))),
+    ).toEqual([]);
   });
 
   it('counts what EMQX has taken with settle: delivered', async () => {

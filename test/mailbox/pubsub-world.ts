@@ -125,7 +125,10 @@ export class PubsubWorld {
       const store = this.steps('messages');
       const own = ks.map((k) => message({ topic: TOPIC, id: idOf(k), publishReceivedAt: EPOCH + k * 10 }));
       const save = () => store.saveMessages(own);
-      const lateWrites = new LateWrites({ store, state: this.state('messages'), lanes: { late: (late) => this.tell(late, begun) }, policies: this.policies }, LOOSE);
+      const lateWrites = new LateWrites(
+        { store, state: this.state('messages'), lanes: { late: (late) => this.tell(late, begun) }, policies: this.policies },
+        LOOSE,
+      );
       await (this.guards.late ? lateWrites.around(own, takenOver, save) : save());
     });
   }
@@ -168,7 +171,8 @@ export class PubsubWorld {
           const again = delivered.filter((id) => acked.has(id) && !this.repeatable.has(id));
           if (lost.length > 0) this.failures.push(`${consumer} lost ${lost.join()}`);
           if (again.length > 0) this.failures.push(`${consumer} got again ${again.join()}`);
-          if ([...delivered].sort().join() !== delivered.join()) this.failures.push(`${consumer} got in the wrong order ${delivered.join()}`);
+          if ([...delivered].sort().join() !== delivered.join())
+            this.failures.push(`${consumer} got in the wrong order ${delivered.join()}`);
         });
       });
     });
@@ -182,7 +186,7 @@ export class PubsubWorld {
     if (set === undefined) return [];
     const delivered: string[] = [];
     const store = this.steps(consumer);
-    for (let after = set.skip(''), isMore = true; isMore; ) {
+    for (let after = set.skip(''), isMore = true; isMore;) {
       const page = await store.listMessages({ topic: TOPIC, after, limit: 3, now: this.clock });
       delivered.push(...page.filter((each) => !set.has(each)).map(({ id }) => id));
       after = set.skip(page.at(-1)?.id ?? after);
@@ -195,7 +199,10 @@ export class PubsubWorld {
   private pass(consumer: string, work: (positions: ConsumerPositions, attempt: Attempt) => Promise<void>): void {
     this.lane(consumer).push(async (attempt) => {
       const loaded = await this.step(consumer, async () => this.mailboxes.get(consumer) ?? 0);
-      const positions = new Positions({ store: this.steps(consumer), state: this.state(consumer), policies: this.policies, now: () => this.clock }, LOOSE).open(consumer);
+      const positions = new Positions(
+        { store: this.steps(consumer), state: this.state(consumer), policies: this.policies, now: () => this.clock },
+        LOOSE,
+      ).open(consumer);
       await work(positions, attempt);
       if (!positions.isChanged) return;
       const version = Math.max(loaded, positions.version) + 1;
@@ -222,7 +229,9 @@ export class PubsubWorld {
     return new Proxy(this.store, {
       get: (target, name: keyof MemoryStore) => {
         const method = target[name] as unknown;
-        return typeof method === 'function' ? (...args: unknown[]) => this.step(lane, () => (method as (...all: unknown[]) => Promise<unknown>).apply(target, args)) : method;
+        return typeof method === 'function'
+          ? (...args: unknown[]) => this.step(lane, () => (method as (...all: unknown[]) => Promise<unknown>).apply(target, args))
+          : method;
       },
     });
   }

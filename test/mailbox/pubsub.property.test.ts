@@ -27,9 +27,14 @@ const subscribe = fc.constantFrom(...CONSUMERS).map((consumer): Command => ({ do
 const tick = fc.constantFrom(100, 400, 1_500).map((ms): Command => ({ do: 'tick', ms }));
 const lane = fc.constantFrom('messages', ...CLIENTS, GROUP);
 const stall = lane.map((each): Command => ({ do: 'stall', lane: each }));
-const crash = fc.record({ lane, when: fc.constantFrom('before' as const, 'after' as const) }).map((each): Command => ({ do: 'crash', ...each }));
+const crash = fc
+  .record({ lane, when: fc.constantFrom('before' as const, 'after' as const) })
+  .map((each): Command => ({ do: 'crash', ...each }));
 
-const commands = fc.array(fc.oneof({ weight: 4, arbitrary: publish }, { weight: 5, arbitrary: ack }, { weight: 2, arbitrary: tick }, subscribe, crash, stall), { maxLength: 50, size: 'max' });
+const commands = fc.array(
+  fc.oneof({ weight: 4, arbitrary: publish }, { weight: 5, arbitrary: ack }, { weight: 2, arbitrary: tick }, subscribe, crash, stall),
+  { maxLength: 50, size: 'max' },
+);
 
 /** Commands come one by one while the lanes work. @returns what went wrong. */
 async function play(scheduler: fc.Scheduler, all: readonly Command[], guards?: { late: boolean }): Promise<string[]> {

@@ -11,9 +11,17 @@ const ids = ['A', 'B', 'C'];
 const LANES = { messages: ['m'], clients: ['c'] };
 
 /** Lanes with nothing to do, or as `progress` says. */
-function purgerOf(store: MemoryStore, fields: Parameters<typeof policy>[0] = {}, { progress = (_: string): LaneProgress => ({ tail: 0, oldest: null, waiting: null }), lookMs = 2_000 } = {}) {
+function purgerOf(
+  store: MemoryStore,
+  fields: Parameters<typeof policy>[0] = {},
+  { progress = (_: string): LaneProgress => ({ tail: 0, oldest: null, waiting: null }), lookMs = 2_000 } = {},
+) {
   const sequence = { progress: async (lanes: readonly string[]) => new Map(lanes.map((lane) => [lane, progress(lane)])) };
-  return new ReadPurger({ store, sequence, lanes: LANES, policies: [policy({ mode: 'pubsub', ttlMs: TTL, ...fields })], now: () => NOW }, lookMs, 60);
+  return new ReadPurger(
+    { store, sequence, lanes: LANES, policies: [policy({ mode: 'pubsub', ttlMs: TTL, ...fields })], now: () => NOW },
+    lookMs,
+    60,
+  );
 }
 
 async function storeOf(positions: readonly [string, string, readonly string[]][]): Promise<MemoryStore> {
@@ -37,7 +45,12 @@ const registered: [string, string, string[]] = [FILTERS, 't/+', [seen]];
 
 describe('the purge of what is read', () => {
   it('removes what everybody has read, but not what was just published', async () => {
-    expect(await left([['c', 't/1', [seen, 'A', 'B', 'C', 'D']], ['d', 't/1', [seen, 'A', 'C', 'D']]])).toBe('BD');
+    expect(
+      await left([
+        ['c', 't/1', [seen, 'A', 'B', 'C', 'D']],
+        ['d', 't/1', [seen, 'A', 'C', 'D']],
+      ]),
+    ).toBe('BD');
   });
 
   it('leaves everything where nobody is known, and in other modes', async () => {
@@ -46,7 +59,12 @@ describe('the purge of what is read', () => {
   });
 
   it('does not wait for who was not seen within the ttl', async () => {
-    expect(await left([['c', 't/1', [seen, 'A']], ['d', 't/1', [gone]]])).toBe('BCD');
+    expect(
+      await left([
+        ['c', 't/1', [seen, 'A']],
+        ['d', 't/1', [gone]],
+      ]),
+    ).toBe('BCD');
     expect(await left([['d', 't/1', [gone, 'A']]])).toBe('ABCD');
   });
 
@@ -55,7 +73,13 @@ describe('the purge of what is read', () => {
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 't/+', [seen]], registered])).toBe('ABCD');
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 't/+', [seen]], ['w', 't/1', [gone, 'A']], registered])).toBe('BCD');
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 't/+', [gone]], registered])).toBe('CD');
-    expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 'u/+', [seen]], [FILTERS, 'u/+', [seen]]])).toBe('CD');
+    expect(
+      await left([
+        ['c', 't/1', [seen, 'A', 'B']],
+        ['w', 'u/+', [seen]],
+        [FILTERS, 'u/+', [seen]],
+      ]),
+    ).toBe('CD');
   });
 
   it('knows since when a wildcard subscriber reads', async () => {
@@ -63,7 +87,10 @@ describe('the purge of what is read', () => {
   });
 
   it('costs no look at messages while somebody has read nothing', async () => {
-    const store = await storeOf([['c', 't/1', [seen, 'A', 'B']], ['d', 't/1', [seen]]]);
+    const store = await storeOf([
+      ['c', 't/1', [seen, 'A', 'B']],
+      ['d', 't/1', [seen]],
+    ]);
     store.listRefs = () => Promise.reject(new Error('not to be read'));
     expect(await purgerOf(store).run()).toEqual({ removed: 0, more: false });
   });
@@ -86,20 +113,29 @@ describe('between the two looks', () => {
   function withWork(store: MemoryStore, lane: 'm' | 'c', work: () => Promise<void>) {
     let asked = 0;
     let done = false;
-    const purger = purgerOf(store, {}, {
-      progress: (each) => {
-        if (each !== lane || done) return { tail: 7, oldest: null, waiting: null };
-        if (++asked === 2) void work().then(() => (done = true));
-        return { tail: 7, oldest: 7, waiting: 7 };
+    const purger = purgerOf(
+      store,
+      {},
+      {
+        progress: (each) => {
+          if (each !== lane || done) return { tail: 7, oldest: null, waiting: null };
+          if (++asked === 2) void work().then(() => (done = true));
+          return { tail: 7, oldest: 7, waiting: 7 };
+        },
       },
-    });
+    );
     return purger;
   }
 
   // Promise 4. The guard is the second look: c has read everything, and d has subscribed and is still in its lane.
   it('a subscription that was accepted is taken in', async () => {
     const store = await storeOf([['c', 't/1', [seen, 'A', 'B']]]);
-    const positions = new Positions({ store, state: { raise: async () => undefined }, policies: [policy({ mode: 'pubsub' })], now: () => NOW });
+    const positions = new Positions({
+      store,
+      state: { raise: async () => undefined },
+      policies: [policy({ mode: 'pubsub' })],
+      now: () => NOW,
+    });
     const purger = withWork(store, 'c', async () => {
       const own = positions.open('d');
       await own.subscribed('t/1', NOW);
@@ -153,7 +189,7 @@ describe('a run', () => {
     const purger = purgerOf(store, {}, { lookMs: 0 });
     await fill('A');
     const runs: number[] = [];
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const run = await purger.run();
       runs.push(run.removed);
       ({ more } = run);
@@ -172,7 +208,8 @@ describe('a run', () => {
     const left = new Set(all);
     const counted = Object.assign(store, {
       listTopics: async ({ after }: { after: string }) => (after === '' ? ['t/1'] : []),
-      listRefs: async ({ after, limit }: { after: string; limit: number }) => refs.filter(({ id }) => left.has(id) && id > after).slice(0, limit),
+      listRefs: async ({ after, limit }: { after: string; limit: number }) =>
+        refs.filter(({ id }) => left.has(id) && id > after).slice(0, limit),
       removeMessages: async (own: readonly { id: string }[]) => own.filter(({ id }) => left.delete(id)).length,
     });
     await counted.putPositions([{ consumer: 'c', topic: 't/1', id: all.at(-1) as string, receipts: [seen] }]);

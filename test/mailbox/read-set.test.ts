@@ -65,7 +65,12 @@ describe('what a consumer has read', () => {
   it('steps over a long backlog without reading it', async () => {
     const set = withRead(upTo(5_010).slice(5_000));
     let reads = 0;
-    await compact(set, idOf(5_009), listOf(upTo(5_010), () => reads++), () => NOW);
+    await compact(
+      set,
+      idOf(5_009),
+      listOf(upTo(5_010), () => reads++),
+      () => NOW,
+    );
     expect(reads).toBeLessThan(4);
     expect(set.fresh.size).toBe(0);
   });
@@ -75,7 +80,12 @@ describe('what a consumer has read', () => {
     const ranges = upTo(300).map((i) => `${idOf(i * 3)}..${idOf(i * 3 + 1)}`);
     const set = setOf(...ranges, idOf(898), idOf(899), idOf(900));
     let reads = 0;
-    await compact(set, idOf(900), listOf(upTo(1_000), () => reads++), () => NOW);
+    await compact(
+      set,
+      idOf(900),
+      listOf(upTo(1_000), () => reads++),
+      () => NOW,
+    );
     expect(reads).toBeLessThan(4);
     expect(set.fresh.size).toBe(0);
   });

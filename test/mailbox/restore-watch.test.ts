@@ -31,7 +31,12 @@ function subject({ oldest = null as number | null, kept = null as number | null 
         release: async () => void (leased = false),
       },
       lanes: { restore: async (step) => void steps.push(step) },
-      policies: [policy({ filter: 'a/#', retain: 'restore' }), policy({ filter: 'b/#', retain: 'store' }), policy({ filter: 'c', retain: 'restore' }), policy()],
+      policies: [
+        policy({ filter: 'a/#', retain: 'restore' }),
+        policy({ filter: 'b/#', retain: 'store' }),
+        policy({ filter: 'c', retain: 'restore' }),
+        policy(),
+      ],
       log: Object.assign(createLogger({ level: 'silent' }), { warn }),
       owner,
     });

@@ -15,7 +15,8 @@ const NOW = 1_000_000;
 const step: RestoreStep = { filter: '#', before: null, after: '' };
 /** Of the message A of topic t: published back for nobody. */
 const MARK = new Signer('key').sign('A', 't', { mailbox: '', kind: 'retained' });
-const kept = (topic: string, id: string, fields: Partial<Message> = {}) => message({ topic, id, retain: true, publishReceivedAt: 1_000, ...fields });
+const kept = (topic: string, id: string, fields: Partial<Message> = {}) =>
+  message({ topic, id, retain: true, publishReceivedAt: 1_000, ...fields });
 
 /** Store and EMQX as maps; EMQX's ids are E0, E1, ... */
 function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 'off' | 'store' | 'restore'; on?: boolean } = {}) {
@@ -29,7 +30,10 @@ function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 
     store: {
       listRetained: async ({ filter, after, limit }) => {
         await hooks.beforeRead();
-        return [...db.values()].filter(({ topic }) => topic > after && (filter === '#' || filter === topic)).sort((a, b) => (a.topic < b.topic ? -1 : 1)).slice(0, limit);
+        return [...db.values()]
+          .filter(({ topic }) => topic > after && (filter === '#' || filter === topic))
+          .sort((a, b) => (a.topic < b.topic ? -1 : 1))
+          .slice(0, limit);
       },
     },
     emqx: {
@@ -43,7 +47,12 @@ function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 
         return deliveries.map(() => ({ result: 'no-subscribers' as const }));
       },
     },
-    retainer: { isOn: async () => on, startedAt: async () => null, oldest: async () => null, idOf: async (topic) => (topic === '..' ? Promise.reject(new RefusedError('no path')) : (atEmqx.get(topic) ?? null)) },
+    retainer: {
+      isOn: async () => on,
+      startedAt: async () => null,
+      oldest: async () => null,
+      idOf: async (topic) => (topic === '..' ? Promise.reject(new RefusedError('no path')) : (atEmqx.get(topic) ?? null)),
+    },
     state,
     lanes: { restore: async (next, delay) => void steps.push({ step: next, delay: delay ?? null }) },
     policies: [policy({ retain })],

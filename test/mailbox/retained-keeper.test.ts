@@ -4,7 +4,8 @@ import { RetainedIds, type NewestRetained } from '../../src/mailbox/retained/ret
 import { RetainedKeeper } from '../../src/mailbox/retained/retained-keeper';
 import { message } from '../support/messages';
 
-const publish = (id: string, text = 'x', fields: Partial<Message> = {}) => message({ topic: 't', id, retain: true, payload: Buffer.from(text), ...fields });
+const publish = (id: string, text = 'x', fields: Partial<Message> = {}) =>
+  message({ topic: 't', id, retain: true, payload: Buffer.from(text), ...fields });
 
 function subject(newest: Pick<NewestRetained, 'id' | 'kept'> | null, copy: RestoredCopy | null = null, refuse = false) {
   const calls: string[] = [];
@@ -27,7 +28,10 @@ function subject(newest: Pick<NewestRetained, 'id' | 'kept'> | null, copy: Resto
 describe('the keeper of retained messages', () => {
   it('stores until the message itself expires; the ttl is not for retained ones (promise 12)', async () => {
     const { keeper, calls } = subject({ id: 'B', kept: true });
-    await keeper.apply([publish('A', 'x', { expiresAt: 5 }), publish('B', 'x', { publishReceivedAt: 1_000, properties: { messageExpiryInterval: 2 } })]);
+    await keeper.apply([
+      publish('A', 'x', { expiresAt: 5 }),
+      publish('B', 'x', { publishReceivedAt: 1_000, properties: { messageExpiryInterval: 2 } }),
+    ]);
     expect(calls).toEqual(['put A,B until 3000']);
   });
 
@@ -94,8 +98,14 @@ describe('what is known of the newest retained publish', () => {
 
   // The guard is the time in front of the id (RetainedIds.note): a last will has the id of its client's CONNECT.
   it('is the last will, not what its client published after the CONNECT, in whatever order they come', async () => {
-    const [birth, will] = [publish(BIRTH, 'online', { publishReceivedAt: 1_000_000_000_000 }), publish(WILL, 'offline', { publishReceivedAt: 1_000_000_600_000 })];
-    for (const order of [[birth, will], [will, birth]]) {
+    const [birth, will] = [
+      publish(BIRTH, 'online', { publishReceivedAt: 1_000_000_000_000 }),
+      publish(WILL, 'offline', { publishReceivedAt: 1_000_000_600_000 }),
+    ];
+    for (const order of [
+      [birth, will],
+      [will, birth],
+    ]) {
       const { ids } = known();
       for (const each of order) await ids.note([each]);
       expect(await ids.newest('t')).toEqual({ id: WILL, publishReceivedAt: 1_000_000_600_000, kept: true });

@@ -13,37 +13,40 @@ async function takeAll(world: Simulation, session: Session): Promise<void> {
 }
 
 describe('a long backlog in pubsub mode', () => {
-  it.each(['clean', 'persistent'] as const)('over several connections (%s), acknowledged out of order: everything, in order, nothing that was acknowledged', async (kind) => {
-    const world = new Simulation({ ...PUBSUB, window: 100 });
-    const texts = await world.fill('t', 3_000);
-    const first: string[] = [];
-    const acked = new Set<string>();
-    for (let connection = 0; acked.size < 3_000; connection++) {
-      if (connection > 20) throw new Error('it never ends');
-      world.broker.disconnect('c', kind === 'persistent');
-      const client = world.broker.connect('c');
-      const start = client.delivered.length;
-      world.now += connection % 2 === 0 ? 50 : 5 * MINUTE;
-      const before = new Set(acked);
-      await world.arrive(world.subscribed('c', 't'));
-      for (let round = 0; round < 12 && acked.size < 3_000; round++) {
-        await world.pass(round < 2 ? 2_500 : 100);
-        const some = client.unacknowledged.filter((_, i) => (i * 7 + connection) % 3 !== 0).reverse();
-        for (const { delivery } of some) acked.add(delivery.payload.toString());
-        world.broker.acknowledgeAll(client, some);
-        await world.tell();
-        expect(Object.keys(await world.inFlight('c')).length).toBeLessThanOrEqual(100);
+  it.each(['clean', 'persistent'] as const)(
+    'over several connections (%s), acknowledged out of order: everything, in order, nothing that was acknowledged',
+    async (kind) => {
+      const world = new Simulation({ ...PUBSUB, window: 100 });
+      const texts = await world.fill('t', 3_000);
+      const first: string[] = [];
+      const acked = new Set<string>();
+      for (let connection = 0; acked.size < 3_000; connection++) {
+        if (connection > 20) throw new Error('it never ends');
+        world.broker.disconnect('c', kind === 'persistent');
+        const client = world.broker.connect('c');
+        const start = client.delivered.length;
+        world.now += connection % 2 === 0 ? 50 : 5 * MINUTE;
+        const before = new Set(acked);
+        await world.arrive(world.subscribed('c', 't'));
+        for (let round = 0; round < 12 && acked.size < 3_000; round++) {
+          await world.pass(round < 2 ? 2_500 : 100);
+          const some = client.unacknowledged.filter((_, i) => (i * 7 + connection) % 3 !== 0).reverse();
+          for (const { delivery } of some) acked.add(delivery.payload.toString());
+          world.broker.acknowledgeAll(client, some);
+          await world.tell();
+          expect(Object.keys(await world.inFlight('c')).length).toBeLessThanOrEqual(100);
+        }
+        const now = client.texts.slice(start);
+        expect(now.filter((text) => before.has(text))).toEqual([]);
+        first.push(...now.filter((text) => !first.includes(text)));
       }
-      const now = client.texts.slice(start);
-      expect(now.filter((text) => before.has(text))).toEqual([]);
-      first.push(...now.filter((text) => !first.includes(text)));
-    }
-    expect(first).toEqual(texts);
-    // A position of a few entries, however it was acknowledged.
-    await world.pass(MINUTE);
-    const [position] = await world.store.getPositions('c', ['t']);
-    expect(JSON.stringify(position).length).toBeLessThan(60_000);
-  });
+      expect(first).toEqual(texts);
+      // A position of a few entries, however it was acknowledged.
+      await world.pass(MINUTE);
+      const [position] = await world.store.getPositions('c', ['t']);
+      expect(JSON.stringify(position).length).toBeLessThan(60_000);
+    },
+  );
 
   it.each(MODES)('fetch.limit: neither the looks nor acknowledgements make it more (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox', window: 4, fetch: { limit: 10, maxAgeMs: null } });
@@ -248,7 +251,9 @@ describe('messages that go while they are on their way', () => {
     await world.pass(2_500);
     await takeAll(world, client);
     expect(world.store.messages.size).toBeLessThanOrEqual(110);
-    expect(client.texts.slice(90).filter((text) => text !== 'late')).toEqual(texts.slice(-(client.texts.filter((text) => text.startsWith('n')).length)));
+    expect(client.texts.slice(90).filter((text) => text !== 'late')).toEqual(
+      texts.slice(-client.texts.filter((text) => text.startsWith('n')).length),
+    );
     expect(client.texts.filter((text) => text.startsWith('n')).length).toBeGreaterThanOrEqual(99);
   });
 
@@ -262,7 +267,13 @@ describe('messages that go while they are on their way', () => {
     for (const name of ['c', 'd']) await world.arrive(world.subscribed(name, 't'));
     for (const name of ['c', 'd']) await takeAll(world, world.broker.session(name));
     await world.pass(MINUTE);
-    const purger = new ReadPurger({ store: world.store, sequence: world.queue.asSequence(), lanes: { messages: ['messages-0'], clients: ['clients-0', 'clients-1'] }, policies: world.policies, now: () => world.now });
+    const purger = new ReadPurger({
+      store: world.store,
+      sequence: world.queue.asSequence(),
+      lanes: { messages: ['messages-0'], clients: ['clients-0', 'clients-1'] },
+      policies: world.policies,
+      now: () => world.now,
+    });
     for (let i = 0; i < 4; i++) await purger.run();
     expect(world.store.messages.size).toBe(0);
     await world.arrive(again, late);
@@ -313,19 +324,22 @@ describe('late publishes in pubsub mode', () => {
 });
 
 describe('POST /v1/deliveries', () => {
-  it.each([...MODES.map((mode) => [mode, 't'] as const), ...MODES.map((mode) => [mode, '$share/g/t'] as const)])('is one more subscription (%s, %s)', async (mode, filter) => {
-    const world = new Simulation({ mode, deliverTo: 'inbox', window: 4 });
-    const texts = await world.fill('t', 10);
-    const client = world.broker.session('c');
-    await world.arrive(world.subscribed('c', filter));
-    await world.acknowledge(client, 4);
-    await world.pass(MINUTE);
-    // Four are unacknowledged, and the client is still there: EMQX holds them for it. Of a group's EMQX is not asked: another member may have them.
-    world.deliver('c', filter);
-    await world.settle();
-    await world.pass(MINUTE);
-    while (client.unacknowledged.length > 0) await world.acknowledge(client, 4);
-    expect([...new Set(client.texts)]).toEqual(texts);
-    if (filter === 't') expect(client.texts).toHaveLength(10);
-  });
+  it.each([...MODES.map((mode) => [mode, 't'] as const), ...MODES.map((mode) => [mode, '$share/g/t'] as const)])(
+    'is one more subscription (%s, %s)',
+    async (mode, filter) => {
+      const world = new Simulation({ mode, deliverTo: 'inbox', window: 4 });
+      const texts = await world.fill('t', 10);
+      const client = world.broker.session('c');
+      await world.arrive(world.subscribed('c', filter));
+      await world.acknowledge(client, 4);
+      await world.pass(MINUTE);
+      // Four are unacknowledged, and the client is still there: EMQX holds them for it. Of a group's EMQX is not asked: another member may have them.
+      world.deliver('c', filter);
+      await world.settle();
+      await world.pass(MINUTE);
+      while (client.unacknowledged.length > 0) await world.acknowledge(client, 4);
+      expect([...new Set(client.texts)]).toEqual(texts);
+      if (filter === 't') expect(client.texts).toHaveLength(10);
+    },
+  );
 });

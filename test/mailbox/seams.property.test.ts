@@ -27,14 +27,43 @@ type Command =
 const client = fc.constantFrom(...CLIENTS);
 const of = <T extends Command['do']>(...names: T[]) => fc.constantFrom(...names);
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: of('publish'), topic: fc.constantFrom(...TOPICS), count: fc.integer({ min: 1, max: 12 }), late: fc.boolean() }) as fc.Arbitrary<Command> },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: of('publish'),
+      topic: fc.constantFrom(...TOPICS),
+      count: fc.integer({ min: 1, max: 12 }),
+      late: fc.boolean(),
+    }) as fc.Arbitrary<Command>,
+  },
   { weight: 4, arbitrary: fc.record({ do: of('subscribe'), client }) as fc.Arbitrary<Command> },
-  { weight: 6, arbitrary: fc.record({ do: of('ack'), client, from: fc.constantFrom('first', 'last', 'some'), count: fc.integer({ min: 1, max: 6 }) }) as fc.Arbitrary<Command> },
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: of('ack'),
+      client,
+      from: fc.constantFrom('first', 'last', 'some'),
+      count: fc.integer({ min: 1, max: 6 }),
+    }) as fc.Arbitrary<Command>,
+  },
   { weight: 3, arbitrary: fc.record({ do: of('tell', 'arrive', 'settle') }) as fc.Arbitrary<Command> },
   { weight: 3, arbitrary: fc.record({ do: of('leave', 'go', 'resume', 'drop'), client }) as fc.Arbitrary<Command> },
-  { weight: 3, arbitrary: fc.record({ do: of('pass'), ms: fc.constantFrom(1, 100, 1_000, 2_500, 11_000, 61_000) }) as fc.Arbitrary<Command> },
-  { weight: 3, arbitrary: fc.record({ do: of('work'), picks: fc.array(fc.nat(20), { minLength: 1, maxLength: 8 }) }) as fc.Arbitrary<Command> },
-  { weight: 1, arbitrary: fc.record({ do: of('crash'), left: fc.nat(40).map((half) => half / 2), kind: fc.constantFrom('died', 'failed') }) as fc.Arbitrary<Command> },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: of('pass'), ms: fc.constantFrom(1, 100, 1_000, 2_500, 11_000, 61_000) }) as fc.Arbitrary<Command>,
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: of('work'), picks: fc.array(fc.nat(20), { minLength: 1, maxLength: 8 }) }) as fc.Arbitrary<Command>,
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: of('crash'),
+      left: fc.nat(40).map((half) => half / 2),
+      kind: fc.constantFrom('died', 'failed'),
+    }) as fc.Arbitrary<Command>,
+  },
 );
 const scenario = fc.record({
   mode: fc.constantFrom('queue', 'pubsub'),
@@ -158,7 +187,8 @@ class Play {
       const consumers = world.policies[0]?.mode === 'queue' ? ['everybody'] : ['c1', '$share/g', ...(topic === 't/a' ? ['c2'] : [])];
       for (const each of consumers) if (!this.ledger.isAcked(each, id)) this.ledger.failures.push(`${each} lost ${id}`);
     }
-    if (world.policies[0]?.mode === 'queue' && world.store.messages.size > 0) this.ledger.failures.push(`${world.store.messages.size} are left`);
+    if (world.policies[0]?.mode === 'queue' && world.store.messages.size > 0)
+      this.ledger.failures.push(`${world.store.messages.size} are left`);
     await world.pass(700_000);
     if (world.delayed.length > 0) this.ledger.failures.push(`${world.delayed.length} wait for ever`);
   }
@@ -182,8 +212,11 @@ class Play {
       await world.pass(20_000);
     }
     for (const [clientid, at] of own) {
-      const isDue = (each: { id: string; at: number }) => each.at < at && !this.ledger.lostByEmqx.has(each.id) && (this.acceptedAt.get(each.id) ?? Infinity) < at + GRACE_MS;
-      const missed = this.published.filter((each) => isDue(each) && (clientid === 'c1' || each.topic === 't/a') && !this.ledger.isAcked(clientid, each.id));
+      const isDue = (each: { id: string; at: number }) =>
+        each.at < at && !this.ledger.lostByEmqx.has(each.id) && (this.acceptedAt.get(each.id) ?? Infinity) < at + GRACE_MS;
+      const missed = this.published.filter(
+        (each) => isDue(each) && (clientid === 'c1' || each.topic === 't/a') && !this.ledger.isAcked(clientid, each.id),
+      );
       if (missed.length > 0) this.ledger.failures.push(`${clientid} stayed, and was not sent ${missed.map(({ id }) => id).join()}`);
     }
   }
@@ -232,7 +265,10 @@ const QUICKLY_BACK: Scenario = {
 /** EMQX is asked for each of them: the later looks must not become rare from that. */
 const FIVE_AT_ONCE: Scenario = {
   ...{ mode: 'queue', window: 2, tellsConnections: false, lists: false },
-  commands: [{ do: 'publish', topic: 't/a', count: 1, late: false }, ...Array.from({ length: 5 }, () => ({ do: 'subscribe', client: 'c2' }) as const)],
+  commands: [
+    { do: 'publish', topic: 't/a', count: 1, late: false },
+    ...Array.from({ length: 5 }, () => ({ do: 'subscribe', client: 'c2' }) as const),
+  ],
 };
 
 /** A member acknowledges what it was sent for its group, and subscribes again; the process dies with the acknowledgement in hand. */
@@ -259,7 +295,11 @@ describe('windows, drops, positions and groups together, whatever the order of t
       fc.asyncProperty(scenario, async (script) => {
         expect(await play(script)).toEqual([]);
       }),
-      { numRuns: RUNS, ...(SEED !== 'random' && { seed: Number(SEED) }), examples: [[QUICKLY_BACK], [REPEATED_FOR_A_GROUP], [FIVE_AT_ONCE]] },
+      {
+        numRuns: RUNS,
+        ...(SEED !== 'random' && { seed: Number(SEED) }),
+        examples: [[QUICKLY_BACK], [REPEATED_FOR_A_GROUP], [FIVE_AT_ONCE]],
+      },
     );
   });
 });

@@ -119,7 +119,12 @@ describe('a job that fails or dies', () => {
             await world.pass(5_000);
             await world.acknowledge(client, 10);
           }
-          expect({ step, kind, part, again: [...new Set(client.texts.slice(10))].sort() }).toEqual({ step, kind, part, again: texts.slice(0, 8) });
+          expect({ step, kind, part, again: [...new Set(client.texts.slice(10))].sort() }).toEqual({
+            step,
+            kind,
+            part,
+            again: texts.slice(0, 8),
+          });
         }
       }
     }
@@ -174,29 +179,32 @@ describe('shared groups in pubsub mode', () => {
   const share = '$share/g/t';
 
   // The guard is isRepeated in Reading: the first try has taken it out of the client's window.
-  it.each(['died', 'failed'] as const)('an acknowledgement of a member\'s own copy is not the group\'s when its job is done twice (%s)', async (kind) => {
-    for (let half = 0; half < 60; half++) {
-      const world = new Simulation({ ...PUBSUB, window: 1 });
-      const texts = await world.fill('t', 3);
-      await world.arrive(world.subscribed('m', 't'));
-      await world.arrive({ type: 'unsubscribed', clientid: 'm', filter: 't', at: world.now });
-      await world.store.putSubscriptions([{ clientid: 'm', topic: share, qos: 1 }]);
-      world.broker.acknowledge(world.broker.session('m'), 1);
-      world.accept(...world.broker.events.splice(0));
-      await world.work();
-      Object.assign(world.steps, { left: half / 2, kind });
-      await world.settle();
-      world.steps.left = null;
-      world.broker.disconnect('m', false);
-      await world.pass(MINUTE);
-      await world.arrive(world.subscribed('n', share));
-      await takeAll(world, 'n');
-      expect({ half, texts: world.broker.session('n').texts }).toEqual({ half, texts });
-    }
-  });
+  it.each(['died', 'failed'] as const)(
+    "an acknowledgement of a member's own copy is not the group's when its job is done twice (%s)",
+    async (kind) => {
+      for (let half = 0; half < 60; half++) {
+        const world = new Simulation({ ...PUBSUB, window: 1 });
+        const texts = await world.fill('t', 3);
+        await world.arrive(world.subscribed('m', 't'));
+        await world.arrive({ type: 'unsubscribed', clientid: 'm', filter: 't', at: world.now });
+        await world.store.putSubscriptions([{ clientid: 'm', topic: share, qos: 1 }]);
+        world.broker.acknowledge(world.broker.session('m'), 1);
+        world.accept(...world.broker.events.splice(0));
+        await world.work();
+        Object.assign(world.steps, { left: half / 2, kind });
+        await world.settle();
+        world.steps.left = null;
+        world.broker.disconnect('m', false);
+        await world.pass(MINUTE);
+        await world.arrive(world.subscribed('n', share));
+        await takeAll(world, 'n');
+        expect({ half, texts: world.broker.session('n').texts }).toEqual({ half, texts });
+      }
+    },
+  );
 
   // The guard is the client's own window in Reading.ofClient: the group never had it, and would have lost it.
-  it('an acknowledgement of what a member got for itself, before it left that subscription, is not the group\'s', async () => {
+  it("an acknowledgement of what a member got for itself, before it left that subscription, is not the group's", async () => {
     const world = new Simulation(PUBSUB);
     await world.fill('t', 3);
     await world.arrive(world.subscribed('m', 't'));
@@ -259,21 +267,24 @@ describe('shared groups in pubsub mode', () => {
 
 describe('fetch.limit', () => {
   // The guard is the count of each filter in fetched: what both filters had lost was taken off the first alone.
-  it.each(['queue', 'pubsub'] as const)('with two filters, of a client that comes back at once: each is sent its share again (%s)', async (mode) => {
-    const fetch = { limit: 5, maxAgeMs: null };
-    const world = new Simulation({ mode, deliverTo: 'inbox', fetch });
-    await world.fill('a', 8, {}, 'a');
-    await world.fill('b', 8, {}, 'b');
-    await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
-    expect(world.broker.session('c').texts).toHaveLength(10);
-    await world.acknowledge(world.broker.session('c'), 2);
-    world.now += 500;
-    const again = reconnected(world, 'c');
-    await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
-    await world.pass(MINUTE);
-    await takeAll(world, 'c');
-    expect(again.texts).toEqual(['a2', 'a3', 'a4', 'a5', 'a6', 'b0', 'b1', 'b2', 'b3', 'b4']);
-  });
+  it.each(['queue', 'pubsub'] as const)(
+    'with two filters, of a client that comes back at once: each is sent its share again (%s)',
+    async (mode) => {
+      const fetch = { limit: 5, maxAgeMs: null };
+      const world = new Simulation({ mode, deliverTo: 'inbox', fetch });
+      await world.fill('a', 8, {}, 'a');
+      await world.fill('b', 8, {}, 'b');
+      await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
+      expect(world.broker.session('c').texts).toHaveLength(10);
+      await world.acknowledge(world.broker.session('c'), 2);
+      world.now += 500;
+      const again = reconnected(world, 'c');
+      await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
+      await world.pass(MINUTE);
+      await takeAll(world, 'c');
+      expect(again.texts).toEqual(['a2', 'a3', 'a4', 'a5', 'a6', 'b0', 'b1', 'b2', 'b3', 'b4']);
+    },
+  );
 });
 
 describe('policy from: now', () => {

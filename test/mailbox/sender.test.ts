@@ -19,7 +19,9 @@ describe('what is sent', () => {
     expect(await world.handle([deliver('c', 't')])).toEqual([]);
     expect(world.published).toEqual(['t M']);
     const mailbox = await world.mailbox('c');
-    expect([...(mailbox?.out ?? [])]).toEqual([['M', { topic: 't', qos: 1, clientid: 'c', filter: 't', sentAt: 20_000, emqxId: 'REST1-0', isMissing: false }]]);
+    expect([...(mailbox?.out ?? [])]).toEqual([
+      ['M', { topic: 't', qos: 1, clientid: 'c', filter: 't', sentAt: 20_000, emqxId: 'REST1-0', isMissing: false }],
+    ]);
     expect(world.wakes).toEqual([{ to: clientKey('c'), at: 30_000 }]);
     await world.store.saveMessages([message({ topic: 't', id: 'N', publishReceivedAt: 2 })]);
     await world.until(40_000);
@@ -127,7 +129,11 @@ describe('what EMQX answers', () => {
     expect(await claimOn(world, 'M')).toBe(clientKey('c'));
   });
 
-  it.each([['delivered', []], ['no-subscribers', ['M']], ['unknown', ['M']]] as const)('with settle: delivered removes only what EMQX has taken: %s', async (result, stored) => {
+  it.each([
+    ['delivered', []],
+    ['no-subscribers', ['M']],
+    ['unknown', ['M']],
+  ] as const)('with settle: delivered removes only what EMQX has taken: %s', async (result, stored) => {
     const world = await subject({ settle: 'delivered' });
     world.outcome = () => (result === 'delivered' ? { result, id: null } : { result });
     await world.handle([deliver('c', 't')]);
@@ -158,12 +164,18 @@ describe('what EMQX answers', () => {
   it('that it was not asked for some of them: those alone are tried again', async () => {
     const world = await subject();
     await world.stored('u', 'U');
-    world.outcome = ({ topic }) => (topic === 'u' ? { result: 'unsent', error: new RetryableError('the second request failed') } : { result: 'delivered', id: 'X' });
+    world.outcome = ({ topic }) =>
+      topic === 'u' ? { result: 'unsent', error: new RetryableError('the second request failed') } : { result: 'delivered', id: 'X' };
     const failures = await world.handle([deliver('c', 't'), deliver('d', 'u')]);
     expect(failures.map(({ events }) => events.map(({ to }) => to))).toEqual([[clientKey('d')]]);
     expect([await world.out('c'), await world.out('d'), await claimOn(world, 'U')]).toEqual([['M'], [], null]);
     world.outcome = () => ({ result: 'delivered', id: 'Y' });
-    expect(await world.handle(failures.flatMap(({ events }) => [...events]), true)).toEqual([]);
+    expect(
+      await world.handle(
+        failures.flatMap(({ events }) => [...events]),
+        true,
+      ),
+    ).toEqual([]);
     expect(world.published).toEqual(['t M', 'u U', 'u U']);
   });
 
@@ -179,7 +191,8 @@ describe('what EMQX answers', () => {
   // Promise 20. The guard is refuse in Sender: a client whose id is too long for a topic removed everybody's messages.
   it('that it will never take it for one client’s inbox: it stays stored for the others, and is told once', async () => {
     const world = await subject({ deliverTo: 'inbox' });
-    world.outcome = ({ topic }) => (topic.startsWith('$offline/c/') ? { result: 'refused', reason: 'the topic is too long' } : { result: 'delivered', id: 'X' });
+    world.outcome = ({ topic }) =>
+      topic.startsWith('$offline/c/') ? { result: 'refused', reason: 'the topic is too long' } : { result: 'delivered', id: 'X' };
     await world.handle([deliver('c', 't')]);
     expect(world.store.messages.size).toBe(1);
     // The others do not wait until its claim is over, either.

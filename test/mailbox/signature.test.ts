@@ -9,14 +9,19 @@ const address = (kind: Address['kind'], mailbox = clientKey('c')): Address => ({
 describe('a mark', () => {
   it.each(KINDS)('says whose copy it is (%s)', (kind) => {
     for (const mailbox of [clientKey('c'), '']) {
-      expect(signer.verified({ id: 'M', signature: signer.sign('M', 't/1', address(kind, mailbox)) }, 't/1')).toEqual({ id: 'M', kind, mailbox });
+      expect(signer.verified({ id: 'M', signature: signer.sign('M', 't/1', address(kind, mailbox)) }, 't/1')).toEqual({
+        id: 'M',
+        kind,
+        mailbox,
+      });
     }
   });
 
   // Promises 18 and 24. Each part is signed: the guards are the parts of Signer.hmac.
   it('is believed only with the id, topic, kind and mailbox that it was made for, and of the same key', () => {
     const signature = signer.sign('M', 't/1', address('own'));
-    const with_ = (change: (signature: string) => string, id = 'M', topic = 't/1') => signer.verified({ id, signature: change(signature) }, topic);
+    const with_ = (change: (signature: string) => string, id = 'M', topic = 't/1') =>
+      signer.verified({ id, signature: change(signature) }, topic);
     expect(with_((same) => same)).not.toBeNull();
     expect(with_((same) => same, 'N')).toBeNull();
     expect(with_((same) => same, 'M', 't/2')).toBeNull();
@@ -33,23 +38,35 @@ describe('a mark', () => {
     const whole = fc.tuple(part, part, key, fc.constantFrom(...KINDS));
     fc.assert(
       fc.property(whole, whole, ([id, topic, mailbox, kind], [id2, topic2, mailbox2, kind2]) => {
-        const [hmac, other] = [signer.sign(id, topic, { kind, mailbox }), signer.sign(id2, topic2, { kind: kind2, mailbox: mailbox2 })].map((sign) => sign.slice(0, 43));
+        const [hmac, other] = [signer.sign(id, topic, { kind, mailbox }), signer.sign(id2, topic2, { kind: kind2, mailbox: mailbox2 })].map(
+          (sign) => sign.slice(0, 43),
+        );
         expect(hmac === other).toBe(id === id2 && topic === topic2 && mailbox === mailbox2 && kind === kind2);
       }),
       { numRuns: 1_000 },
     );
   });
 
-  it.each(['', 'x', 'x'.repeat(43), `${'x'.repeat(43)}o`, `${'x'.repeat(43)}z${clientKey('c')}`, `${'x'.repeat(43)}o${'y'.repeat(65)}`, `${'é'.repeat(43)}o`, 'x'.repeat(100_000)])(
-    'of any other text is none, and costs nothing',
-    (signature) => {
-      expect(signer.verified({ id: 'M', signature }, 't/1')).toBeNull();
-      expect(signer.verified(null, 't/1')).toBeNull();
-    },
-  );
+  it.each([
+    '',
+    'x',
+    'x'.repeat(43),
+    `${'x'.repeat(43)}o`,
+    `${'x'.repeat(43)}z${clientKey('c')}`,
+    `${'x'.repeat(43)}o${'y'.repeat(65)}`,
+    `${'é'.repeat(43)}o`,
+    'x'.repeat(100_000),
+  ])('of any other text is none, and costs nothing', (signature) => {
+    expect(signer.verified({ id: 'M', signature }, 't/1')).toBeNull();
+    expect(signer.verified(null, 't/1')).toBeNull();
+  });
 
   it('never breaks, whatever a client publishes', () => {
-    fc.assert(fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (id, signature) => expect(signer.verified({ id, signature }, 't/1')).toBeNull()));
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (id, signature) =>
+        expect(signer.verified({ id, signature }, 't/1')).toBeNull(),
+      ),
+    );
   });
 });
 

@@ -167,15 +167,18 @@ describe('a persistent session that resumes', () => {
   });
 
   // The guard is `voided` in losses.ts: with what it had taken for held it would wait until EMQX is asked again.
-  it.each([true, false])('and lost them after all is sent them again, before anything newer (promise 6); the rules tell of connections: %s', async (tells) => {
-    const { world, texts } = await resumed();
-    world.tellsConnections = tells;
-    world.broker.sessions.delete('c');
-    const again = world.broker.session('c');
-    await world.arrive(world.subscribed('c', 't'));
-    await finish(world, again);
-    expect(again.texts).toEqual(texts);
-  });
+  it.each([true, false])(
+    'and lost them after all is sent them again, before anything newer (promise 6); the rules tell of connections: %s',
+    async (tells) => {
+      const { world, texts } = await resumed();
+      world.tellsConnections = tells;
+      world.broker.sessions.delete('c');
+      const again = world.broker.session('c');
+      await world.arrive(world.subscribed('c', 't'));
+      await finish(world, again);
+      expect(again.texts).toEqual(texts);
+    },
+  );
 
   it('and is silent is sent nothing twice: EMQX tells that it has all of it', async () => {
     const { world, client } = await resumed();
@@ -260,9 +263,13 @@ describe('fetch', () => {
     const world = new Simulation(fields);
     const id = (n: number) => `${(BigInt(world.now) * 1_000n + BigInt(n)).toString(16).padStart(16, '0').toUpperCase()}F49A0000049C0001`;
     const isOld = fields.fetch !== undefined;
-    const stored = (n: number, text: string, publishReceivedAt: number) => message({ topic: 't', id: id(n), payload: Buffer.from(text), publishReceivedAt });
+    const stored = (n: number, text: string, publishReceivedAt: number) =>
+      message({ topic: 't', id: id(n), payload: Buffer.from(text), publishReceivedAt });
     const old = Array.from({ length: isOld ? 3_000 : 0 }, (_, i) => stored(i, 'old', world.now));
-    const [will, own] = [stored(4_000, 'will', world.now + 100_000), Array.from({ length: 3 }, (_, i) => stored(5_000 + i, `m${i}`, world.now + (isOld ? 100_000 : 1)))];
+    const [will, own] = [
+      stored(4_000, 'will', world.now + 100_000),
+      Array.from({ length: 3 }, (_, i) => stored(5_000 + i, `m${i}`, world.now + (isOld ? 100_000 : 1))),
+    ];
     await world.store.saveMessages([...old, will, ...own]);
     // Without maxAge the subscription is from before the will, and EMQX delivers that itself.
     await world.pass(isOld ? 100_001 : 1_000);

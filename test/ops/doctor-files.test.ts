@@ -18,7 +18,8 @@ async function diagnosed(config: Config): Promise<string[]> {
 describe('the doctor looks at the embedded files', () => {
   const { path, get } = temporaryEnvironment();
 
-  const lines = async (free: number, total: number, open: Environment | null = get()) => (await checkFiles(path, open, async () => ({ free, total }))).map(lineOf);
+  const lines = async (free: number, total: number, open: Environment | null = get()) =>
+    (await checkFiles(path, open, async () => ({ free, total }))).map(lineOf);
 
   it('and tells how large they are, and what is free in them when nobody else has them open', async () => {
     const environment = get();
@@ -33,7 +34,10 @@ describe('the doctor looks at the embedded files', () => {
     expect(empty.free).toBeGreaterThan(keys.length * 1_500);
     expect(empty.free).toBeLessThan(empty.file);
 
-    expect(await lines(50e9, 100e9)).toEqual([expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB, \d+\.\d MB of it free for what comes next$/), 'ok       disk: the one of DATA_DIR has 50.0 GB free (50 %)']);
+    expect(await lines(50e9, 100e9)).toEqual([
+      expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB, \d+\.\d MB of it free for what comes next$/),
+      'ok       disk: the one of DATA_DIR has 50.0 GB free (50 %)',
+    ]);
     expect(await lines(50e9, 100e9, null)).toContainEqual(expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB$/));
   });
 
@@ -42,7 +46,9 @@ describe('the doctor looks at the embedded files', () => {
     [4.9e9, 100e9, '4.9 GB free (4 %)'],
     [0, 100e9, '0.0 MB free (0 %)'],
   ])('and finds a disk that is nearly full: %d of %d', async (free, total, text) => {
-    expect(await lines(free, total)).toContainEqual(expect.stringMatching(`^problem  disk: the one of DATA_DIR has ${text.replace(/[()]/g, '\\$&')}: when it is full, .* → make room`));
+    expect(await lines(free, total)).toContainEqual(
+      expect.stringMatching(`^problem  disk: the one of DATA_DIR has ${text.replace(/[()]/g, '\\$&')}: when it is full, .* → make room`),
+    );
   });
 
   it('and has no complaint about a disk with enough room', async () => {
@@ -55,7 +61,11 @@ describe('the doctor looks at the embedded files', () => {
     const config = loadConfig({ DATA_DIR: old.path });
     const found = await diagnosed(config);
     old.remove();
-    expect(found).toContainEqual(expect.stringMatching(/^problem  embedded: .* has a database of an earlier version, which was a PostgreSQL → choose another directory/));
+    expect(found).toContainEqual(
+      expect.stringMatching(
+        /^problem  embedded: .* has a database of an earlier version, which was a PostgreSQL → choose another directory/,
+      ),
+    );
     expect(found.filter((line) => line.includes('embedded'))).toHaveLength(1);
   });
 

@@ -22,7 +22,11 @@ type Json = Record<string, unknown>;
 async function install(emqx: EmqxStandIn, name: string, change: (file: string) => string = (file) => file): Promise<void> {
   const file = change(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8'));
   const authorization = `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}`;
-  const answer = await fetch(`${emqx.apiUrl}/configs?mode=merge`, { method: 'PUT', headers: { 'content-type': 'text/plain', authorization }, body: file });
+  const answer = await fetch(`${emqx.apiUrl}/configs?mode=merge`, {
+    method: 'PUT',
+    headers: { 'content-type': 'text/plain', authorization },
+    body: file,
+  });
   expect(answer.status).toBe(200);
 }
 
@@ -61,8 +65,11 @@ describe('the doctor looks at EMQX', () => {
   // The guard is `uncovered` in checkRules.
   it('and names the topics of a rule that no policy covers', async () => {
     await install(emqx, 'offline-messages');
-    const told = async (...policies: object[]) => (await findings({ POLICIES: JSON.stringify(policies) })).filter((line) => line.includes(' policies: '));
-    expect(await told({ filter: 't/+/1' }, { filter: 'u/#' })).toEqual([expect.stringMatching(/^warning  policies: a rule tells of messages of t\/#, and no policy covers all/)]);
+    const told = async (...policies: object[]) =>
+      (await findings({ POLICIES: JSON.stringify(policies) })).filter((line) => line.includes(' policies: '));
+    expect(await told({ filter: 't/+/1' }, { filter: 'u/#' })).toEqual([
+      expect.stringMatching(/^warning  policies: a rule tells of messages of t\/#, and no policy covers all/),
+    ]);
     for (const filter of ['#', '+/#', 't/#']) expect(await told({ filter: 't/1', mode: 'off' }, { filter })).toEqual([]);
   });
 
@@ -79,13 +86,35 @@ describe('the doctor looks at EMQX', () => {
   });
 
   it('and says how to import a rule where there is none', async () => {
-    expect(await findings()).toContainEqual(expect.stringMatching(/^problem  rules: no rule .*: nothing is stored → npx emqx-offline-store rules --install --url http:\/\/127\.0\.0\.1:8480$/));
+    expect(await findings()).toContainEqual(
+      expect.stringMatching(
+        /^problem  rules: no rule .*: nothing is stored → npx emqx-offline-store rules --install --url http:\/\/127\.0\.0\.1:8480$/,
+      ),
+    );
   });
 
   it.each([
-    ['random', (file: string) => file.replace('"hash"', '"random"'), /^problem  rule offline_full: connector offline_store has pool_type random/],
-    ['a short request_ttl', (file: string) => file.replace('"infinity"', '"45s"'), /^problem  rule offline_full: action offline_full has request_ttl 45s/],
-    ['a rule that is off', (file: string) => file.replace('"description"', '"enable": false, "description"').replace(/"enable": true,(\s*"description": "offline-messages and client-state in one rule: import it in place of those",\s*"sql")/, '"enable": false,$1'), /is disabled/],
+    [
+      'random',
+      (file: string) => file.replace('"hash"', '"random"'),
+      /^problem  rule offline_full: connector offline_store has pool_type random/,
+    ],
+    [
+      'a short request_ttl',
+      (file: string) => file.replace('"infinity"', '"45s"'),
+      /^problem  rule offline_full: action offline_full has request_ttl 45s/,
+    ],
+    [
+      'a rule that is off',
+      (file: string) =>
+        file
+          .replace('"description"', '"enable": false, "description"')
+          .replace(
+            /"enable": true,(\s*"description": "offline-messages and client-state in one rule: import it in place of those",\s*"sql")/,
+            '"enable": false,$1',
+          ),
+      /is disabled/,
+    ],
   ])('and finds %s', async (_name, change, line) => {
     await install(emqx, 'full', change);
     expect(await findings()).toContainEqual(expect.stringMatching(line));
@@ -93,19 +122,29 @@ describe('the doctor looks at EMQX', () => {
 
   it('and finds a connector that posts to another port, in another protocol or with another token than the server has', async () => {
     const installer = new InstallerV5({ url: emqx.apiUrl, apiKey: emqx.apiKey, apiSecret: emqx.apiSecret });
-    const changes = await installer.plan({ set: 'offline-messages', name: 'offline', topics: ['t/#'], url: 'https://127.0.0.1:8480', token: 'old-token' });
+    const changes = await installer.plan({
+      set: 'offline-messages',
+      name: 'offline',
+      topics: ['t/#'],
+      url: 'https://127.0.0.1:8480',
+      token: 'old-token',
+    });
     for (const change of changes) await change.carryOut();
     installer.close();
     const repair = '→ npx emqx-offline-store rules --install --url http://127.0.0.1:';
-    expect(await findings({ INGEST_TOKEN: 'new-token' })).toEqual(expect.arrayContaining([
-      `problem  rule offline_messages: connector offline_store posts to https://127.0.0.1:8480, and the server speaks plain HTTP there (TLS_CERT_FILE is not set): no event arrives ${repair}8480`,
-      `problem  rule offline_messages: connector offline_store sends another token than INGEST_TOKEN: every event is answered 401 and lost ${repair}8480`,
-    ]));
+    expect(await findings({ INGEST_TOKEN: 'new-token' })).toEqual(
+      expect.arrayContaining([
+        `problem  rule offline_messages: connector offline_store posts to https://127.0.0.1:8480, and the server speaks plain HTTP there (TLS_CERT_FILE is not set): no event arrives ${repair}8480`,
+        `problem  rule offline_messages: connector offline_store sends another token than INGEST_TOKEN: every event is answered 401 and lost ${repair}8480`,
+      ]),
+    );
     const rotated = await findings({ INGEST_TOKEN: 'new-token', INGEST_TOKEN_PREVIOUS: 'old-token', PORT: '9000' });
-    expect(rotated).toEqual(expect.arrayContaining([
-      `warning  rule offline_messages: connector offline_store posts to port 8480 (https://127.0.0.1:8480), and PORT is 9000 ${repair}9000`,
-      `warning  rule offline_messages: connector offline_store still sends INGEST_TOKEN_PREVIOUS ${repair}9000`,
-    ]));
+    expect(rotated).toEqual(
+      expect.arrayContaining([
+        `warning  rule offline_messages: connector offline_store posts to port 8480 (https://127.0.0.1:8480), and PORT is 9000 ${repair}9000`,
+        `warning  rule offline_messages: connector offline_store still sends INGEST_TOKEN_PREVIOUS ${repair}9000`,
+      ]),
+    );
     expect(rotated.filter((line) => line.startsWith('problem'))).toEqual([]);
     expect((await findings({ INGEST_TOKEN: 'old-token' })).join()).not.toContain('another token');
   });
@@ -136,7 +175,15 @@ describe('the doctor looks at EMQX', () => {
   });
 
   it.each([
-    ['GET /nodes', /\/nodes/, [/^ok {7}emqx: EMQX answers; its version, .* unknown/, /^warning {2}clock: can't be looked at: .*403 DOWN\) for GET \/nodes/, /^ok {7}rule offline_full/]],
+    [
+      'GET /nodes',
+      /\/nodes/,
+      [
+        /^ok {7}emqx: EMQX answers; its version, .* unknown/,
+        /^warning {2}clock: can't be looked at: .*403 DOWN\) for GET \/nodes/,
+        /^ok {7}rule offline_full/,
+      ],
+    ],
     ['GET /rules', /\/rules/, [/^ok {7}emqx: EMQX 5/, /^warning {2}rules: can't be looked at: .*for GET \/rules/]],
     ['GET /clients', /\/clients/, [/^warning {2}clients: can't be looked at: .*for GET \/clients/]],
   ])('and says that it can not look where the key may not %s: no problem', async (_, route, lines) => {
@@ -152,7 +199,12 @@ describe('the doctor looks at EMQX', () => {
     emqx.broker.durableSessions = true;
     emqx.broker.messageQueues = true;
     emqx.broker.mountpointOf = () => 'mp/';
-    const client = await connectAsync(emqx.mqttUrl, { clientId: 'c', protocolVersion: 5, clean: true, properties: { sessionExpiryInterval: 60 } });
+    const client = await connectAsync(emqx.mqttUrl, {
+      clientId: 'c',
+      protocolVersion: 5,
+      clean: true,
+      properties: { sessionExpiryInterval: 60 },
+    });
     const lines = await findings({ POLICIES: '[{"filter":"#","deliverTo":"inbox"}]' });
     await client.endAsync();
     expect(lines).toContainEqual(expect.stringMatching(/^warning {2}clients: 1 of 1 have a durable session/));
@@ -169,25 +221,44 @@ describe('the doctor looks at EMQX', () => {
 
 describe('the doctor looks at the settings', () => {
   const lines = (policies: Json[]): string[] =>
-    checkSettings(loadConfig({ EMQX_API_KEY: 'k', EMQX_API_SECRET: 's', STORE_URL: 'redis://a', QUEUE_URL: 'redis://a', POLICIES: JSON.stringify(policies) })).map(lineOf);
+    checkSettings(
+      loadConfig({
+        EMQX_API_KEY: 'k',
+        EMQX_API_SECRET: 's',
+        STORE_URL: 'redis://a',
+        QUEUE_URL: 'redis://a',
+        POLICIES: JSON.stringify(policies),
+      }),
+    ).map(lineOf);
 
   it('and finds what is valid and not meant', () => {
     expect(lines([{ filter: '#' }])).toEqual(['ok       settings: 1 policy']);
-    expect(lines([{ filter: 'a/#' }, { filter: 'a/b' }])).toEqual([expect.stringMatching(/^warning  policy a\/b: is never used: a\/# comes first/)]);
-    expect(lines([{ filter: '#', mode: 'pubsub' }])).toEqual([expect.stringMatching(/^warning  policy #: mode pubsub with deliverTo topic/)]);
+    expect(lines([{ filter: 'a/#' }, { filter: 'a/b' }])).toEqual([
+      expect.stringMatching(/^warning  policy a\/b: is never used: a\/# comes first/),
+    ]);
+    expect(lines([{ filter: '#', mode: 'pubsub' }])).toEqual([
+      expect.stringMatching(/^warning  policy #: mode pubsub with deliverTo topic/),
+    ]);
     expect(lines([{ filter: '#', window: 1000 }])).toEqual([expect.stringMatching(/^warning  policy #: window 1000/)]);
   });
 });
 
 describe('a Redis', () => {
-  const redis = (...infos: string[]) => ({ info: async (section: string) => infos.find((info) => info.includes(`# ${section}`)) ?? '' }) as unknown as RedisConnection;
+  const redis = (...infos: string[]) =>
+    ({ info: async (section: string) => infos.find((info) => info.includes(`# ${section}`)) ?? '' }) as unknown as RedisConnection;
 
   it('that may lose what it confirmed is told', async () => {
-    const weak = await weaknessesOf(redis('# persistence\r\naof_enabled:0\r\n', '# memory\r\nmaxmemory:1000000\r\nmaxmemory_policy:allkeys-lru\r\n'));
+    const weak = await weaknessesOf(
+      redis('# persistence\r\naof_enabled:0\r\n', '# memory\r\nmaxmemory:1000000\r\nmaxmemory_policy:allkeys-lru\r\n'),
+    );
     expect(weak.map(({ remedy }) => remedy)).toEqual(['set appendonly yes', 'set maxmemory-policy noeviction']);
-    expect(await weaknessesOf(redis('# persistence\r\naof_enabled:1\r\n', '# memory\r\nmaxmemory:1000000\r\nmaxmemory_policy:noeviction\r\n'))).toEqual([]);
+    expect(
+      await weaknessesOf(redis('# persistence\r\naof_enabled:1\r\n', '# memory\r\nmaxmemory:1000000\r\nmaxmemory_policy:noeviction\r\n')),
+    ).toEqual([]);
     // It has no bound, so it evicts nothing.
-    expect(await weaknessesOf(redis('# persistence\r\naof_enabled:1\r\n', '# memory\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n'))).toEqual([]);
+    expect(
+      await weaknessesOf(redis('# persistence\r\naof_enabled:1\r\n', '# memory\r\nmaxmemory:0\r\nmaxmemory_policy:allkeys-lru\r\n')),
+    ).toEqual([]);
   });
 });
 
@@ -232,9 +303,13 @@ describe('emqx-offline-store doctor', () => {
       await guarded.post('/v1/events/message.publish', {});
       const told = await run({ ...key, ...token, PORT: new URL(guarded.url).port });
       await guarded.end('SIGKILL');
-      expect(told.lines).toContainEqual(expect.stringMatching(/^problem  events: 1 event refused for a missing or wrong token .*npx emqx-offline-store rules --install/));
+      expect(told.lines).toContainEqual(
+        expect.stringMatching(/^problem  events: 1 event refused for a missing or wrong token .*npx emqx-offline-store rules --install/),
+      );
       // Where nothing answers it says so.
-      expect((await run({ ...key, PORT: '1' })).lines).toContainEqual(expect.stringMatching(/^problem  embedded: DATA_DIR: .* in use by process/));
+      expect((await run({ ...key, PORT: '1' })).lines).toContainEqual(
+        expect.stringMatching(/^problem  embedded: DATA_DIR: .* in use by process/),
+      );
     } finally {
       await server.end('SIGKILL');
     }
@@ -253,14 +328,18 @@ describe('emqx-offline-store doctor', () => {
 
       const client = new Client({ connectionString: url.href });
       await client.connect();
-      await client.query(`DROP ROLE IF EXISTS offline_reader; CREATE ROLE offline_reader LOGIN PASSWORD 'reader'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO offline_reader`);
+      await client.query(
+        `DROP ROLE IF EXISTS offline_reader; CREATE ROLE offline_reader LOGIN PASSWORD 'reader'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO offline_reader`,
+      );
       url.username = 'offline_reader';
       url.password = 'reader';
       const reader = await run({ ...environment, STORE_URL: url.href });
       await client.query('DROP OWNED BY offline_reader; DROP ROLE offline_reader');
       expect((await client.query("SELECT 1 FROM mqtt_msg WHERE topic = '$offline-doctor'")).rows).toEqual([]);
       await client.end();
-      expect(reader.lines).toContainEqual(expect.stringMatching(/^problem  store: .*permission denied.* → give the user of STORE_URL these rights$/));
+      expect(reader.lines).toContainEqual(
+        expect.stringMatching(/^problem  store: .*permission denied.* → give the user of STORE_URL these rights$/),
+      );
       expect(reader.code).toBe(1);
     });
   });

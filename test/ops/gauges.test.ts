@@ -8,7 +8,12 @@ const MEMORY = 'emqx_offline_anonymous_memory_bytes';
 
 async function scraped(sources: Partial<GaugeSources>): Promise<string[]> {
   const registry = new Registry();
-  registerGauges(registry, { lanes: async () => [lane], deadLetters: async () => 3, waiting: () => ({ items: 4, bytes: 500 }), ...sources });
+  registerGauges(registry, {
+    lanes: async () => [lane],
+    deadLetters: async () => 3,
+    waiting: () => ({ items: 4, bytes: 500 }),
+    ...sources,
+  });
   return (await registry.metrics()).split('\n').filter((line) => line.startsWith('emqx_offline_') && !line.startsWith(MEMORY));
 }
 

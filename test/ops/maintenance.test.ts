@@ -7,7 +7,10 @@ import { policy } from '../support/policies';
 const DAY_MS = 86_400_000;
 
 /** A store with rows that are due, and the shared state with expired leases. */
-function subject(due: Partial<Record<'messages' | 'tombstones' | 'leases' | 'positions' | 'subscriptions' | 'states' | 'read', number>>, policies: readonly Policy[] = []) {
+function subject(
+  due: Partial<Record<'messages' | 'tombstones' | 'leases' | 'positions' | 'subscriptions' | 'states' | 'read', number>>,
+  policies: readonly Policy[] = [],
+) {
   const left = { messages: 0, tombstones: 0, leases: 0, positions: 0, subscriptions: 0, states: 0, read: 0, ...due };
   const calls: string[] = [];
   const metrics = createMetrics();

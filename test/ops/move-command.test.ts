@@ -11,7 +11,9 @@ import { ServerProcess } from '../support/process';
 import { temporaryDirectory } from '../support/temp';
 import { EXPIRED, fill, MESSAGES } from './moving-contents';
 
-const COUNTS = ['retained messages: 2', 'client states: 3', 'subscriptions: 4', 'read positions: 300', `messages: ${MESSAGES}`].map((line) => `  ${line}`);
+const COUNTS = ['retained messages: 2', 'client states: 3', 'subscriptions: 4', 'read positions: 300', `messages: ${MESSAGES}`].map(
+  (line) => `  ${line}`,
+);
 
 describe('emqx-offline-store migrate --from embedded: --to URL', () => {
   const directory = temporaryDirectory();
@@ -51,7 +53,12 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
     expect(await nowhere.exitCode).toBe(78);
     expect(nowhere.output).toMatch(/^DATA_DIR: there is no \S+absent\/data\.mdb/);
     expect(existsSync(absent)).toBe(false);
-    await withEnvironment(async () => expect(await run('redis://localhost')).toEqual({ code: 78, output: expect.stringMatching(/^DATA_DIR: .* is in use by process \d+ .*: stop that server/) as string }));
+    await withEnvironment(async () =>
+      expect(await run('redis://localhost')).toEqual({
+        code: 78,
+        output: expect.stringMatching(/^DATA_DIR: .* is in use by process \d+ .*: stop that server/) as string,
+      }),
+    );
   });
 
   withBackends(['postgres'], ({ postgres }) => {
@@ -79,14 +86,21 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
       expect(output).toContain(`left out, as they have expired: ${EXPIRED} messages`);
       expect(output).toMatch(/^now set STORE_URL=postgres:\/\/\w+:\*\*\*@.*QUEUE_URL may stay embedded:/m);
       expect(await count(url.href)).toBe(MESSAGES);
-      await withEnvironment(async (environment) => expect(await new EmbeddedStore(environment).countMessages()).toBe(MESSAGES + EXPIRED - 1));
+      await withEnvironment(async (environment) =>
+        expect(await new EmbeddedStore(environment).countMessages()).toBe(MESSAGES + EXPIRED - 1),
+      );
     });
 
     it('waits for what is in the queue, unless it is forced, and tells of dead letters', async () => {
       const url = await emptyDatabase(postgres, 'offline_move');
       await withEnvironment(async (environment) => {
         const backend = new EmbeddedQueue(environment, (error) => expect(error).toBeNull());
-        for (const [name, options] of [['messages-0', {}], ['messages-0', { delay: 60_000 }], ['clients-0', {}], ['dead-letters', {}]] as const) {
+        for (const [name, options] of [
+          ['messages-0', {}],
+          ['messages-0', { delay: 60_000 }],
+          ['clients-0', {}],
+          ['dead-letters', {}],
+        ] as const) {
           const queue = backend.queue(name);
           await queue.add('job', {}, options);
           await queue.close();
@@ -96,9 +110,15 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
       expect(refused.code).toBe(1);
       expect(refused.output).toMatch(/^nothing was moved: .*\(jobs: 2\)\n.*\/v1\/stats.*\n.*--force/);
       const dry = await run(url, '--dry-run');
-      expect(dry).toEqual({ code: 0, output: expect.stringMatching(/jobs that wait in the queue .*: 2; without --force nothing is moved/) as string });
+      expect(dry).toEqual({
+        code: 0,
+        output: expect.stringMatching(/jobs that wait in the queue .*: 2; without --force nothing is moved/) as string,
+      });
       const forced = await run(url, '--force');
-      expect(forced).toEqual({ code: 0, output: expect.stringMatching(/\ndead letters that stay in .*: 1; .*\njobs that wait in the queue .*: 2; keep QUEUE_URL/) as string });
+      expect(forced).toEqual({
+        code: 0,
+        output: expect.stringMatching(/\ndead letters that stay in .*: 1; .*\njobs that wait in the queue .*: 2; keep QUEUE_URL/) as string,
+      });
       expect(await count(url)).toBe(MESSAGES);
       expect(readdirSync(directory.path)).toContain('data.mdb');
     });

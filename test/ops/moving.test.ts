@@ -31,11 +31,13 @@ describe('a store that is moved', () => {
     directory.remove();
   });
 
-  const move = (target: Store | null, options: Partial<MovingOptions> = {}) => copyAll(source, target, { now: NOW, pauses: [], ...options });
+  const move = (target: Store | null, options: Partial<MovingOptions> = {}) =>
+    copyAll(source, target, { now: NOW, pauses: [], ...options });
   const all = { 'retained messages': 2, 'client states': 3, subscriptions: 4, 'read positions': 300, messages: MESSAGES };
 
   /** The target, with other methods in the place of some of its own. */
-  const changed = (target: Store, methods: Partial<Store>): Store => new Proxy(target, { get: (own, name) => Reflect.get(name in methods ? methods : own, name) as unknown });
+  const changed = (target: Store, methods: Partial<Store>): Store =>
+    new Proxy(target, { get: (own, name) => Reflect.get(name in methods ? methods : own, name) as unknown });
 
   function moves(open: () => Promise<Store>): void {
     let target: Store;
@@ -69,7 +71,9 @@ describe('a store that is moved', () => {
       });
       await expect(move(dying)).rejects.toThrow('the target is away');
       await target.putPositions([{ consumer: 'client', topic: 'read/1', id: 'NEWER', receipts: [], version: 100 }]);
-      await target.saveClientStates([{ clientid: 'client', connected: false, node: null, connectedAt: null, disconnectedAt: NOW + 5, at: NOW + 5 }]);
+      await target.saveClientStates([
+        { clientid: 'client', connected: false, node: null, connectedAt: null, disconnectedAt: NOW + 5, at: NOW + 5 },
+      ]);
       await move(target);
       const [expected, found] = [await contentsOf(source), await contentsOf(target)];
       expect(found.messages).toEqual(expected.messages);
@@ -94,7 +98,11 @@ describe('a store that is moved', () => {
           await client.end();
           const [refused] = await source.listRefs({ topic: 'many/7', after: '', limit: 1, now: NOW });
           const moved = await move(target);
-          expect(moved).toMatchObject({ counts: { ...all, messages: MESSAGES - 1 }, refused: 1, refusals: [{ id: refused?.id, reason: expect.stringMatching(/fine.*23514/) as string }] });
+          expect(moved).toMatchObject({
+            counts: { ...all, messages: MESSAGES - 1 },
+            refused: 1,
+            refusals: [{ id: refused?.id, reason: expect.stringMatching(/fine.*23514/) as string }],
+          });
           expect(await target.countMessages()).toBe(MESSAGES - 1);
         } finally {
           await target.close();
@@ -128,7 +136,10 @@ describe('a store that is moved', () => {
       const great = Array.from({ length: 5 }, () => message({ topic: 'great', payload: Buffer.alloc(1_500_000) }));
       await source.saveMessages(great);
       const batches: number[][] = [];
-      const saveMessages = async (batch: Parameters<Store['saveMessages']>[0]) => (batches.push(batch.map(({ payload }) => payload.length)), []);
+      const saveMessages = async (batch: Parameters<Store['saveMessages']>[0]) => (
+        batches.push(batch.map(({ payload }) => payload.length)),
+        []
+      );
       await move(changed(target, { saveMessages }));
       await source.removeMessages(great, 0);
       expect(Math.max(...batches.map(({ length }) => length))).toBe(256);

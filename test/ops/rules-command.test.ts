@@ -18,13 +18,27 @@ describe('emqx-offline-store rules', () => {
   afterEach(() => emqx.stop());
 
   /** `answers`: of an operator at a terminal; null: there is none. */
-  async function run(args: string[], settings: Record<string, string> = key, answers: string[] | null = null): Promise<{ code: number; lines: string[] }> {
+  async function run(
+    args: string[],
+    settings: Record<string, string> = key,
+    answers: string[] | null = null,
+  ): Promise<{ code: number; lines: string[] }> {
     let output = '';
     const ask = answers === null ? null : async () => answers.shift() ?? '';
-    const code = await rulesCommand(args, { config: () => loadConfig(settings), write: (text) => (output += text), hide: (text) => text, ask, waitMs: 300 });
+    const code = await rulesCommand(args, {
+      config: () => loadConfig(settings),
+      write: (text) => (output += text),
+      hide: (text) => text,
+      ask,
+      waitMs: 300,
+    });
     return { code, lines: output.trim().split('\n') };
   }
-  const named = (): string[] => [...Object.keys(emqx.rest.installed.connectors), ...Object.keys(emqx.rest.installed.actions), ...Object.keys(emqx.rest.installed.rules)];
+  const named = (): string[] => [
+    ...Object.keys(emqx.rest.installed.connectors),
+    ...Object.keys(emqx.rest.installed.actions),
+    ...Object.keys(emqx.rest.installed.rules),
+  ];
 
   it('asks before it changes anything', async () => {
     const { code, lines } = await run(['--install'], key, ['n']);
@@ -45,10 +59,16 @@ describe('emqx-offline-store rules', () => {
   it('says that EMQX does not reach the server, and exits with 1', async () => {
     const { code, lines } = await run(['--install', '--yes', '--url', 'http://127.0.0.1:1']);
     expect(code).toBe(1);
-    expect(lines).toContainEqual(expect.stringMatching(/^NOT CONNECTED: EMQX does not reach the server at http:\/\/127\.0\.0\.1:1: connector disconnected \(.*econnrefused\)/));
+    expect(lines).toContainEqual(
+      expect.stringMatching(
+        /^NOT CONNECTED: EMQX does not reach the server at http:\/\/127\.0\.0\.1:1: connector disconnected \(.*econnrefused\)/,
+      ),
+    );
     // It is there all the same, and the next run has nothing to change.
     const again = await run(['--install', '--url', 'http://127.0.0.1:1']);
-    expect(again.lines[0]).toBe('nothing to change: offline-messages is installed as offline, with this address, these topics and this token');
+    expect(again.lines[0]).toBe(
+      'nothing to change: offline-messages is installed as offline, with this address, these topics and this token',
+    );
     expect(again.code).toBe(1);
   });
 
@@ -65,10 +85,17 @@ describe('emqx-offline-store rules', () => {
     ['two addresses for EMQX 5', ['--url', 'http://a:1', '--url', 'http://b:1'], {}, /^--url: is given twice/],
     ['a version that there is not', ['--emqx', '3'], {}, /^--emqx: must be 4 or 5/],
     ['no key', ['--install'], { EMQX_API_KEY: '', EMQX_API_SECRET: '' }, /^EMQX_API_KEY: is not set, nor EMQX_API_SECRET/],
-    ['an address that only the operator knows', ['--install'], { HOST: '0.0.0.0', INGEST_TOKEN: 'x', ADMIN_TOKEN: 'y' }, /^--url: is missing: HOST is 0\.0\.0\.0/],
+    [
+      'an address that only the operator knows',
+      ['--install'],
+      { HOST: '0.0.0.0', INGEST_TOKEN: 'x', ADMIN_TOKEN: 'y' },
+      /^--url: is missing: HOST is 0\.0\.0\.0/,
+    ],
     ['topics where they do nothing', ['--remove', '--topic', 't/#'], {}, /^--remove: goes by --name and --set/],
   ])('refuses %s', async (_what, args, settings, message) => {
-    await expect(run(args, { ...key, ...settings })).rejects.toThrow(expect.objectContaining({ name: 'SettingError', message: expect.stringMatching(message) as string }) as Error);
+    await expect(run(args, { ...key, ...settings })).rejects.toThrow(
+      expect.objectContaining({ name: 'SettingError', message: expect.stringMatching(message) as string }) as Error,
+    );
     expect(named()).toEqual([]);
   });
 
@@ -76,7 +103,10 @@ describe('emqx-offline-store rules', () => {
     const { code, lines } = await run(['--emqx', '4', '--url', 'http://a:8480', '--url', 'http://b:8480', '--name', 'north'], key);
     expect(code).toBe(0);
     const { resources } = JSON.parse(lines.join('\n')) as { resources: { id: string; config: { url: string } }[] };
-    expect(resources.map(({ id, config }) => [id, config.url])).toEqual([['north_store', 'http://a:8480'], ['north_store_fallback', 'http://b:8480']]);
+    expect(resources.map(({ id, config }) => [id, config.url])).toEqual([
+      ['north_store', 'http://a:8480'],
+      ['north_store_fallback', 'http://b:8480'],
+    ]);
   });
 
   it('installs the rules in EMQX 4.4, and removes them', async () => {
@@ -85,7 +115,13 @@ describe('emqx-offline-store rules', () => {
       const settings = { EMQX_URL: old.apiUrl, EMQX_API_KEY: old.apiKey, EMQX_API_SECRET: old.apiSecret };
       const installed = await run(['--install', '--yes', '--url', 'http://a:8480', '--url', 'http://b:8480'], settings);
       expect(installed.code).toBe(0);
-      expect(installed.lines).toEqual(expect.arrayContaining(['added: resource offline_store_fallback', 'added: rule offline_messages', 'connected: EMQX reaches the server at http://a:8480']));
+      expect(installed.lines).toEqual(
+        expect.arrayContaining([
+          'added: resource offline_store_fallback',
+          'added: rule offline_messages',
+          'connected: EMQX reaches the server at http://a:8480',
+        ]),
+      );
       expect((await run(['--remove', '--yes'], settings)).code).toBe(0);
       expect(old.rulesV4.installed('resources')).toEqual([]);
     } finally {
@@ -94,7 +130,12 @@ describe('emqx-offline-store rules', () => {
   });
 
   it('prints the rule for the settings of the server', async () => {
-    const { code, lines } = await run(['--set', 'full', '--topic', 'a/#', '--name', 'north'], { ...key, PORT: '9000', HOST: '::1', INGEST_TOKEN: TOKEN });
+    const { code, lines } = await run(['--set', 'full', '--topic', 'a/#', '--name', 'north'], {
+      ...key,
+      PORT: '9000',
+      HOST: '::1',
+      INGEST_TOKEN: TOKEN,
+    });
     expect(code).toBe(0);
     expect(JSON.parse(lines.join('\n'))).toMatchObject({
       connectors: { http: { north_store: { url: 'http://[::1]:9000', headers: { authorization: `Bearer ${TOKEN}` } } } },
@@ -104,8 +145,12 @@ describe('emqx-offline-store rules', () => {
   });
 
   it('is named by the server with its own address', () => {
-    expect(installCommand({ host: '127.0.0.1', port: 9000, tls: null })).toBe('npx emqx-offline-store rules --install --url http://127.0.0.1:9000');
-    expect(installCommand({ host: '0.0.0.0', port: 9000, tls: { cert: '', key: '' } as never })).toMatch(/--url https:\/\/ADDRESS-OF-THIS-SERVER:9000$/);
+    expect(installCommand({ host: '127.0.0.1', port: 9000, tls: null })).toBe(
+      'npx emqx-offline-store rules --install --url http://127.0.0.1:9000',
+    );
+    expect(installCommand({ host: '0.0.0.0', port: 9000, tls: { cert: '', key: '' } as never })).toMatch(
+      /--url https:\/\/ADDRESS-OF-THIS-SERVER:9000$/,
+    );
   });
 
   describe('as a process', () => {
@@ -124,11 +169,15 @@ describe('emqx-offline-store rules', () => {
         const [, command = ''] = /npx emqx-offline-store rules (--install --url \S+)/.exec(server.output) ?? [];
         expect(command).toBe(`--install --url ${server.url}`);
         const first = await cli(settings, ...command.split(' '), '--yes');
-        expect(first.lines).toEqual(expect.arrayContaining([
-          'added: connector http:offline_store', 'added: action http:offline_messages', 'added: rule offline_messages',
-          `connected: EMQX reaches the server at ${server.url}`,
-          'first event: EMQX sent a test event through the rule, and the server accepted it',
-        ]));
+        expect(first.lines).toEqual(
+          expect.arrayContaining([
+            'added: connector http:offline_store',
+            'added: action http:offline_messages',
+            'added: rule offline_messages',
+            `connected: EMQX reaches the server at ${server.url}`,
+            'first event: EMQX sent a test event through the rule, and the server accepted it',
+          ]),
+        );
         expect(first.code).toBe(0);
         expect(first.lines.join()).not.toContain(TOKEN);
         const before = JSON.stringify(emqx.rest.installed);

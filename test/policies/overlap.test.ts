@@ -35,8 +35,21 @@ describe('topic filters', () => {
         expect([a, b, TOPICS.filter((topic) => matches(b, topic) && !matches(a, topic))]).toEqual([a, b, []]);
       }
     }
-    for (const [filter, other] of [['#', 'a/#'], ['a/#', 'a'], ['+/+', 'a/+'], ['a/#', 'a/+/#'], ['$s/#', '$s/a']] as const) expect(covers(filter, other)).toBe(true);
-    for (const [filter, other] of [['#', '$s/a'], ['a/+', 'a/#'], ['a', '+'], ['a/+', 'a']] as const) expect(covers(filter, other)).toBe(false);
+    for (const [filter, other] of [
+      ['#', 'a/#'],
+      ['a/#', 'a'],
+      ['+/+', 'a/+'],
+      ['a/#', 'a/+/#'],
+      ['$s/#', '$s/a'],
+    ] as const)
+      expect(covers(filter, other)).toBe(true);
+    for (const [filter, other] of [
+      ['#', '$s/a'],
+      ['a/+', 'a/#'],
+      ['a', '+'],
+      ['a/+', 'a'],
+    ] as const)
+      expect(covers(filter, other)).toBe(false);
   });
 });
 
@@ -49,20 +62,28 @@ describe('what can reach a subscriber', () => {
     [{ filter: 'a/+', mode: 'off' as const }, { filter: '+/a' }, { filter: '$s/#' }],
   ].map((each) => each.map(policy));
 
-  it.each(lists.map((list) => [list.map(({ filter, mode }) => `${filter} ${mode}`).join(', '), list] as const))('under %s is what some policy keeps', (_, list) => {
-    for (const filter of FILTERS) {
-      const reached = TOPICS.some((topic) => matches(filter, topic) && policyFor(list, topic) !== null);
-      if (reached) expect([filter, canReach(list, filter)]).toEqual([filter, true]);
-      expect(canReach(list, `$share/g/${filter}`)).toBe(canReach(list, filter));
-    }
-  });
+  it.each(lists.map((list) => [list.map(({ filter, mode }) => `${filter} ${mode}`).join(', '), list] as const))(
+    'under %s is what some policy keeps',
+    (_, list) => {
+      for (const filter of FILTERS) {
+        const reached = TOPICS.some((topic) => matches(filter, topic) && policyFor(list, topic) !== null);
+        if (reached) expect([filter, canReach(list, filter)]).toEqual([filter, true]);
+        expect(canReach(list, `$share/g/${filter}`)).toBe(canReach(list, filter));
+      }
+    },
+  );
 
   it('is nothing for a filter that policies do not keep, and never an inbox', () => {
     const [all = [], some = [], part = [], none = []] = lists;
     for (const filter of ['u/1', 'u/#', '$SYS/#']) expect([filter, canReach(some, filter)]).toEqual([filter, false]);
-    for (const filter of ['t/off', 't/off/+', 't/off/#', '$share/g/t/off/1']) expect([filter, canReach(part, filter)]).toEqual([filter, false]);
+    for (const filter of ['t/off', 't/off/+', 't/off/#', '$share/g/t/off/1'])
+      expect([filter, canReach(part, filter)]).toEqual([filter, false]);
     expect(canReach(none, 't/1')).toBe(false);
-    expect(['$exclusive/t/1', '$exclusive/u/1', '$exclusive/$offline/c/#'].map((filter) => canReach(some, filter))).toEqual([true, false, false]);
+    expect(['$exclusive/t/1', '$exclusive/u/1', '$exclusive/$offline/c/#'].map((filter) => canReach(some, filter))).toEqual([
+      true,
+      false,
+      false,
+    ]);
     // Names of EMQX 6's queues and streams. With EMQX 5 they are ordinary topics, which only a policy of their own reaches.
     expect(['$q/t/1', '$s/t/#'].map((filter) => canReach(all, filter))).toEqual([false, false]);
     for (const filter of ['$offline/c/#', '$share/g/$offline/c/#', '$queue/$offline/#', '$offline']) {

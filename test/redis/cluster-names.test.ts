@@ -10,20 +10,27 @@ const fixture = (name: string): string => join(__dirname, '../fixtures/tls', nam
 const TLS = { cert: readFileSync(fixture('named.pem')), key: readFileSync(fixture('named.key.pem')) };
 
 /** One node that has all slots, and announces `host`. */
-const nodeOf = (host: string, port: () => number): Answers => ([name, what]) => {
-  switch (`${name} ${what}`.toLowerCase()) {
-    case 'cluster slots':
-      return list(list(':0\r\n', ':16383\r\n', list(bulk(host), `:${port()}\r\n`, bulk('id'))));
-    case 'cluster info':
-      return bulk('cluster_state:ok\r\n');
-    default:
-      return name?.toLowerCase() === 'info' ? bulk('redis_version:7.9.9\r\nrole:master\r\nloading:0\r\n') : '';
-  }
-};
+const nodeOf =
+  (host: string, port: () => number): Answers =>
+  ([name, what]) => {
+    switch (`${name} ${what}`.toLowerCase()) {
+      case 'cluster slots':
+        return list(list(':0\r\n', ':16383\r\n', list(bulk(host), `:${port()}\r\n`, bulk('id'))));
+      case 'cluster info':
+        return bulk('cluster_state:ok\r\n');
+      default:
+        return name?.toLowerCase() === 'info' ? bulk('redis_version:7.9.9\r\nrole:master\r\nloading:0\r\n') : '';
+    }
+  };
 
 async function healthOf(announced: string, port?: number): Promise<string[]> {
-  const node: FakeRedis = await FakeRedis.start(nodeOf(announced, () => port ?? node.port), TLS);
-  const url = parseServiceUrl(`redis+cluster://:pw@localhost:${node.port}?ca=${encodeURIComponent(fixture('named.pem'))}`, ['redis+cluster']);
+  const node: FakeRedis = await FakeRedis.start(
+    nodeOf(announced, () => port ?? node.port),
+    TLS,
+  );
+  const url = parseServiceUrl(`redis+cluster://:pw@localhost:${node.port}?ca=${encodeURIComponent(fixture('named.pem'))}`, [
+    'redis+cluster',
+  ]);
   const users = [new RedisStore(url), new RedisQueue({ url, onError: () => undefined })];
   const healths = await Promise.all(users.map((user) => user.health()));
   await Promise.all(users.map((user) => user.close()));
@@ -40,7 +47,9 @@ it('connects to the nodes of a cluster by name, and verifies that', async () => 
 
 it('says what to do when nodes announce addresses that their certificates do not have', async () => {
   for (const detail of await healthOf('127.0.0.1')) {
-    expect(detail).toMatch(/certificate of the node 127\.0\.0\.1:\d+ is for another name .*set cluster-announce-hostname and cluster-preferred-endpoint-type hostname/);
+    expect(detail).toMatch(
+      /certificate of the node 127\.0\.0\.1:\d+ is for another name .*set cluster-announce-hostname and cluster-preferred-endpoint-type hostname/,
+    );
   }
 });
 

@@ -53,7 +53,7 @@ function answer(command: readonly string[], socket: Socket, answers: Answers): s
 function commandsOf(data: Buffer): string[][] {
   const lines = data.toString('latin1').split('\r\n');
   const commands: string[][] = [];
-  for (let i = 0; i < lines.length; ) {
+  for (let i = 0; i < lines.length;) {
     const count = /^\*(\d+)$/.exec(lines[i] ?? '')?.[1];
     if (count === undefined) break;
     commands.push(Array.from({ length: Number(count) }, (_, n) => lines[i + 2 + 2 * n] ?? ''));

@@ -13,8 +13,10 @@ const CA = `ca=${encodeURIComponent(fixture('cert.pem'))}`;
 const TLS_HANDSHAKE = 0x16;
 
 const urlOf = (text: string) => parseServiceUrl(text, ['redis+sentinel']);
-const masterIs = (master: () => FakeRedis): Answers => ([name, what]) =>
-  name?.toLowerCase() !== 'sentinel' ? '' : what === 'sentinels' ? list() : list(bulk('127.0.0.1'), bulk(String(master().port)));
+const masterIs =
+  (master: () => FakeRedis): Answers =>
+  ([name, what]) =>
+    name?.toLowerCase() !== 'sentinel' ? '' : what === 'sentinels' ? list() : list(bulk('127.0.0.1'), bulk(String(master().port)));
 
 const running: FakeRedis[] = [];
 const start = async (...args: Parameters<typeof FakeRedis.start>): Promise<FakeRedis> => {
@@ -42,7 +44,10 @@ describe.each(Object.entries(USERS))('%s=redis+sentinel:// with TLS', (_setting,
 
   it('sends nothing unencrypted to the master', async () => {
     const master = await start(() => '');
-    const sentinel = await start(masterIs(() => master), TLS);
+    const sentinel = await start(
+      masterIs(() => master),
+      TLS,
+    );
     const user = open(`redis+sentinel://u:secretpw@127.0.0.1:${sentinel.port}/mymaster?${CA}`);
     await waitFor('a connection', () => master.firstBytes.length > 0);
     await user.close();
@@ -55,7 +60,9 @@ describe.each(Object.entries(USERS))('%s=redis+sentinel:// with TLS', (_setting,
     const { ok, detail } = await user.health();
     await user.close();
     expect(ok).toBe(false);
-    expect(detail).toMatch(/^(STORE|QUEUE)_URL: no trust between us and the sentinel \(self-signed certificate\): check tls=, ca= and the name/);
+    expect(detail).toMatch(
+      /^(STORE|QUEUE)_URL: no trust between us and the sentinel \(self-signed certificate\): check tls=, ca= and the name/,
+    );
   });
 });
 
@@ -83,14 +90,20 @@ describe('a sentinel with a password', () => {
     const sentinel = await start(sentinelWith('s3', () => master, asked));
     const client = connectRedis(urlOf(url(sentinel.port)), 'TEST', { maxRetriesPerRequest: 0 });
     client.on('error', () => undefined);
-    const outcome = await connected(client, 1_000).then(() => 'connected', (error: Error) => error.message);
+    const outcome = await connected(client, 1_000).then(
+      () => 'connected',
+      (error: Error) => error.message,
+    );
     client.disconnect();
     return { outcome, asked };
   }
 
   // The guard is Sentinels.withCredentials.
   it('is given the data nodes’ one when it asks', async () => {
-    expect(await connect((port) => `redis+sentinel://:s3@127.0.0.1:${port}/mymaster`)).toEqual({ outcome: 'connected', asked: ['default:s3'] });
+    expect(await connect((port) => `redis+sentinel://:s3@127.0.0.1:${port}/mymaster`)).toEqual({
+      outcome: 'connected',
+      asked: ['default:s3'],
+    });
   });
 
   it('is given its own', async () => {

@@ -30,11 +30,12 @@ describe('the embedded default on a full disk', () => {
     directory.remove();
   });
 
-  const mayGrowTo = (bytes: number | 'unlimited') => void execFileSync('prlimit', ['--pid', String(server.pid), `--fsize=${bytes}:unlimited`]);
+  const mayGrowTo = (bytes: number | 'unlimited') =>
+    void execFileSync('prlimit', ['--pid', String(server.pid), `--fsize=${bytes}:unlimited`]);
   const post = async (id: string): Promise<Response> => server.post('/v1/events', publishEvent({ topic: 'disk/1', id, payload: PAYLOAD }));
   const stored = async (): Promise<string[]> => {
     const ids: string[] = [];
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const page = await server.get<Page>(`/v1/messages?topic=disk/1&limit=100${after}`);
       ids.push(...page.messages.map(({ id }) => id));
       if (page.next === null) return ids;

@@ -30,7 +30,9 @@ describe('the server as a process, on the embedded default', () => {
     expect(server.output).toContain(`npx emqx-offline-store rules --install --url ${server.url}\n`);
     expect(server.output).toContain(directory.path);
     expect(server.output).toContain('WARNING: EMQX_API_KEY');
-    expect(await server.get('/readyz')).toMatchObject({ checks: expect.arrayContaining([expect.objectContaining({ name: 'emqx', ok: false })]) });
+    expect(await server.get('/readyz')).toMatchObject({
+      checks: expect.arrayContaining([expect.objectContaining({ name: 'emqx', ok: false })]),
+    });
   });
 
   it('promise 1: has everything it accepted after kill -9', () => killAndCount(environment));
@@ -59,7 +61,17 @@ describe('the server as a process, on the embedded default', () => {
   });
 
   it('prints a rule with the operator’s URL, topics and token', async () => {
-    const server = await ServerProcess.run({ INGEST_TOKEN: 'let-me-in' }, 'rules', 'offline-messages', '--url', 'http://store:8480', '--topic', 'a/#', '--topic', 'b/+');
+    const server = await ServerProcess.run(
+      { INGEST_TOKEN: 'let-me-in' },
+      'rules',
+      'offline-messages',
+      '--url',
+      'http://store:8480',
+      '--topic',
+      'a/#',
+      '--topic',
+      'b/+',
+    );
     expect(await server.exitCode).toBe(0);
     const rule = JSON.parse(server.output) as { connectors: { http: { offline_store: { url: string; headers: unknown } } } };
     expect(rule.connectors.http.offline_store).toMatchObject({ url: 'http://store:8480', headers: { authorization: 'Bearer let-me-in' } });
@@ -81,7 +93,10 @@ describe('the server as a process, on the embedded default', () => {
   });
 
   it.each([
-    [{ EMQX_URL: 'http://127.0.0.1:8081/api/v4', POLICIES: '[{"filter":"#","retain":"restore"}]' }, /^POLICIES\[0\]\.retain: "restore" needs EMQX 5/m],
+    [
+      { EMQX_URL: 'http://127.0.0.1:8081/api/v4', POLICIES: '[{"filter":"#","retain":"restore"}]' },
+      /^POLICIES\[0\]\.retain: "restore" needs EMQX 5/m,
+    ],
     [{ STORE_URL: 'mysql://localhost' }, /^STORE_URL: names no database/m],
     [{ STORE_URL: 'cassandra://localhost/offline' }, /^STORE_URL: .*dc/m],
     [{ STORE_URL: 'redis://localhost?tsl=true' }, /^STORE_URL: unknown parameter tsl/m],

@@ -27,7 +27,12 @@ async function talkativeRedis(): Promise<Server> {
     socket.on('data', (chunk) => {
       for (const command of chunk.toString().split(/(?=\*\d+\r\n)/)) {
         const words = command.split('\r\n').filter((word) => word !== '' && !/^[*$]\d/.test(word));
-        socket.write(`-ERR unknown command '${words[0]}', with args beginning with: ${words.slice(1).map((word) => `'${word}'`).join(' ')}\r\n`);
+        socket.write(
+          `-ERR unknown command '${words[0]}', with args beginning with: ${words
+            .slice(1)
+            .map((word) => `'${word}'`)
+            .join(' ')}\r\n`,
+        );
       }
     });
   });
@@ -37,8 +42,16 @@ async function talkativeRedis(): Promise<Server> {
 
 function expectNoSecret(text: string): void {
   for (const [name, secret] of Object.entries(SECRET)) {
-    for (const spelling of [secret, encoded(secret), JSON.stringify(secret).slice(1, -1), Buffer.from(secret).toString('base64').slice(0, -4)]) {
-      if (text.includes(spelling)) throw new Error(`the secret ${name} is in:\n${text.slice(Math.max(0, text.indexOf(spelling) - 500), text.indexOf(spelling) + 200)}`);
+    for (const spelling of [
+      secret,
+      encoded(secret),
+      JSON.stringify(secret).slice(1, -1),
+      Buffer.from(secret).toString('base64').slice(0, -4),
+    ]) {
+      if (text.includes(spelling))
+        throw new Error(
+          `the secret ${name} is in:\n${text.slice(Math.max(0, text.indexOf(spelling) - 500), text.indexOf(spelling) + 200)}`,
+        );
     }
   }
 }
@@ -70,17 +83,24 @@ describe('secrets', () => {
   };
   /** Whatever it answers, errors too. */
   const askEverything = async ({ url }: ServerProcess) => {
-    const events = [publishEvent({ topic: 't/1' }), { event: 'session.subscribed', clientid: 'c', topic: 't/1', qos: 1, timestamp: Date.now() }];
+    const events = [
+      publishEvent({ topic: 't/1' }),
+      { event: 'session.subscribed', clientid: 'c', topic: 't/1', qos: 1, timestamp: Date.now() },
+    ];
     const texts: string[] = [];
     const ask = async (path: string, token: string | null, body?: unknown) => {
       const headers = { 'content-type': 'application/json', ...(token !== null && { authorization: `Bearer ${token}` }) };
-      const answer = await fetch(`${url}${path}`, body === undefined ? { headers } : { method: 'POST', headers, body: JSON.stringify(body) });
+      const answer = await fetch(
+        `${url}${path}`,
+        body === undefined ? { headers } : { method: 'POST', headers, body: JSON.stringify(body) },
+      );
       texts.push(`${path} ${answer.status} ${JSON.stringify([...answer.headers])} ${await answer.text()}`);
     };
     for (const token of [null, 'wrong', SECRET.admin, SECRET.ingest, SECRET.previous]) {
       await ask('/v1/events', token, events);
       await ask('/v1/events', token, { nonsense: true });
-      for (const path of ['/v1/stats', '/v1/messages', '/v1/dead-letters', '/v1/clients/c', '/readyz', '/healthz', '/metrics', '/nowhere']) await ask(path, token);
+      for (const path of ['/v1/stats', '/v1/messages', '/v1/dead-letters', '/v1/clients/c', '/readyz', '/healthz', '/metrics', '/nowhere'])
+        await ask(path, token);
       await ask('/v1/deliveries', token, { clientid: 'c', topic: 't/1' });
       await ask('/v1/retained/restore', token, {});
     }
@@ -118,13 +138,22 @@ describe('secrets', () => {
   }, 60_000);
 
   it.each([
-    ['a setting that is wrong', { STORE_URL: `postgres://user:${SECRET.store}@h:x/db`, QUEUE_URL: `nosql://user:${SECRET.queue}@h` }, ['serve'], 78],
+    [
+      'a setting that is wrong',
+      { STORE_URL: `postgres://user:${SECRET.store}@h:x/db`, QUEUE_URL: `nosql://user:${SECRET.queue}@h` },
+      ['serve'],
+      78,
+    ],
     ['a store that is away', { STORE_URL: `mysql://user:${encoded(SECRET.store)}@127.0.0.1:1/db` }, ['migrate'], 1],
-  ])('are not in what a command prints: %s', async (_, env, args, code) => {
-    const server = await run({ ...(await environment()), ...env }, ...args);
-    expect(await server.exitCode).toBe(code);
-    expectNoSecret(server.output);
-  }, 60_000);
+  ])(
+    'are not in what a command prints: %s',
+    async (_, env, args, code) => {
+      const server = await run({ ...(await environment()), ...env }, ...args);
+      expect(await server.exitCode).toBe(code);
+      expectNoSecret(server.output);
+    },
+    60_000,
+  );
 });
 
 describe('beyond this machine', () => {
@@ -141,7 +170,10 @@ describe('beyond this machine', () => {
 
   it('listens with TLS where it has a certificate', async () => {
     const file = (name: string) => join(__dirname, '../fixtures/tls', name);
-    const server = await ServerProcess.run({ DATA_DIR: directory.path, TLS_CERT_FILE: file('cert.pem'), TLS_KEY_FILE: file('key.pem') }, 'serve');
+    const server = await ServerProcess.run(
+      { DATA_DIR: directory.path, TLS_CERT_FILE: file('cert.pem'), TLS_KEY_FILE: file('key.pem') },
+      'serve',
+    );
     try {
       await waitFor('the start', () => server.output.includes(`listens on ${server.url.replace('http:', 'https:')}`), 30_000);
       await expect(fetch(`${server.url}/healthz`)).rejects.toThrow();

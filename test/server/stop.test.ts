@@ -72,47 +72,70 @@ describe('a stop', () => {
       await expectStored({ STORE_URL: store, QUEUE_URL: queue }, ['A1', 'A2', 'A3']);
     }, 90_000);
 
-    it.each(['redis', 'postgres'])('takes less than 10 s while the queue (%s) is silent', async (kind) => {
-      const queue = await proxied(kind === 'redis' ? `${redis}/11` : await emptyDatabase(postgres, 'offline_stop_queue'));
-      const server = await serve({ STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: queue.url });
-      await accept(server, 'B1');
-      queue.silent = true;
-      // EMQX waits for its answer; it gets none, or 503, and sends the event again.
-      const waiting = server.post('/v1/events', publishEvent({ topic: 'stop/1', id: 'B2' })).then(({ status }) => status, () => 0);
-      expect(await stop(server)).toBeLessThan(MOST_MS);
-      expect([0, 503]).toContain(await waiting);
-    }, 60_000);
+    it.each(['redis', 'postgres'])(
+      'takes less than 10 s while the queue (%s) is silent',
+      async (kind) => {
+        const queue = await proxied(kind === 'redis' ? `${redis}/11` : await emptyDatabase(postgres, 'offline_stop_queue'));
+        const server = await serve({ STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: queue.url });
+        await accept(server, 'B1');
+        queue.silent = true;
+        // EMQX waits for its answer; it gets none, or 503, and sends the event again.
+        const waiting = server.post('/v1/events', publishEvent({ topic: 'stop/1', id: 'B2' })).then(
+          ({ status }) => status,
+          () => 0,
+        );
+        expect(await stop(server)).toBeLessThan(MOST_MS);
+        expect([0, 503]).toContain(await waiting);
+      },
+      60_000,
+    );
 
     it.each([
       ['is asked about the client', /\/clients\/c/],
       ['is to publish', /\/publish/],
-    ])('takes less than 10 s while EMQX is silent when it %s, and gives the delivery back', async (_, url) => {
-      const emqx = await EmqxStandIn.start();
-      const environment = { STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: `${redis}/11`, EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret };
-      const server = await serve(environment);
-      await accept(server, 'C1');
-      let asked = false;
-      const never = new Promise<void>(() => undefined);
-      emqx.rest.hold = {
-        url,
-        get until() {
-          asked = true;
-          return never;
-        },
-      };
-      const { session } = emqx.broker.open({ clientid: 'c', username: null, version: 5, clean: true, expiry: 3_600 });
-      const nothing = () => undefined;
-      session.subscriptions.set('stop/1', 1);
-      session.resume({ send: nothing, release: nothing, close: nothing, kill: nothing });
-      await server.post('/v1/events', { event: 'session.subscribed', clientid: 'c', topic: 'stop/1', qos: 1, timestamp: Date.now() + 1_000 });
-      await waitFor('the delivery to begin', () => asked);
-      // Its answer would take 10 s; the request is given up.
-      expect(await stop(server)).toBeLessThan(5_000);
-      emqx.rest.hold = null;
-      await serve(environment);
-      await waitFor('the delivery', () => emqx.rest.publishes.length === 1, 45_000);
-      await emqx.stop();
-    }, 90_000);
+    ])(
+      'takes less than 10 s while EMQX is silent when it %s, and gives the delivery back',
+      async (_, url) => {
+        const emqx = await EmqxStandIn.start();
+        const environment = {
+          STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'),
+          QUEUE_URL: `${redis}/11`,
+          EMQX_URL: emqx.apiUrl,
+          EMQX_API_KEY: emqx.apiKey,
+          EMQX_API_SECRET: emqx.apiSecret,
+        };
+        const server = await serve(environment);
+        await accept(server, 'C1');
+        let asked = false;
+        const never = new Promise<void>(() => undefined);
+        emqx.rest.hold = {
+          url,
+          get until() {
+            asked = true;
+            return never;
+          },
+        };
+        const { session } = emqx.broker.open({ clientid: 'c', username: null, version: 5, clean: true, expiry: 3_600 });
+        const nothing = () => undefined;
+        session.subscriptions.set('stop/1', 1);
+        session.resume({ send: nothing, release: nothing, close: nothing, kill: nothing });
+        await server.post('/v1/events', {
+          event: 'session.subscribed',
+          clientid: 'c',
+          topic: 'stop/1',
+          qos: 1,
+          timestamp: Date.now() + 1_000,
+        });
+        await waitFor('the delivery to begin', () => asked);
+        // Its answer would take 10 s; the request is given up.
+        expect(await stop(server)).toBeLessThan(5_000);
+        emqx.rest.hold = null;
+        await serve(environment);
+        await waitFor('the delivery', () => emqx.rest.publishes.length === 1, 45_000);
+        await emqx.stop();
+      },
+      90_000,
+    );
 
     // The guard is LAST_REQUESTS_MS: without it the stop is cut short, and nothing is given back.
     it('gives back what is in hand while a request comes in byte by byte', async () => {
@@ -161,7 +184,10 @@ describe('a start before', () => {
       }).listen(0, '127.0.0.1');
       await once(server, 'listening');
       return {
-        url: Object.assign(new URL(url), { hostname: '127.0.0.1', port: String((server.address() as { port: number }).port) }).href.replace(/\/$/, ''),
+        url: Object.assign(new URL(url), { hostname: '127.0.0.1', port: String((server.address() as { port: number }).port) }).href.replace(
+          /\/$/,
+          '',
+        ),
         arrive: () => {
           there = true;
           for (const socket of sockets) socket.destroy();
@@ -178,32 +204,45 @@ describe('a start before', () => {
       ['queue', 'postgres', 'refuses'],
       ['store', 'postgres', 'refuses'],
       ['emqx', '', 'refuses'],
-    ] as const)('the %s (%s, which %s) waits for it and says so', async (what, kind, how) => {
-      const emqx = await EmqxStandIn.start();
-      const real = { store: await emptyDatabase(postgres, 'offline_start_store'), queue: kind === 'redis' ? `${redis}/12` : await emptyDatabase(postgres, 'offline_start_queue'), emqx: emqx.apiUrl };
-      const late = await absent(real[what], how);
-      const urls = { ...real, [what]: late.url };
-      const server = await ServerProcess.run({ STORE_URL: urls.store, QUEUE_URL: urls.queue, EMQX_URL: urls.emqx, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret }, 'serve');
-      const state = async () => {
-        const answer = await server.get<{ checks: { name: string; ok: boolean; detail: string }[] }>('/readyz').catch(() => null);
-        return answer === null ? null : answer.checks.filter(({ ok }) => !ok);
-      };
-      try {
-        const missing = await waitFor('an answer of /readyz', async () => {
-          const failed = await state();
-          return failed?.some(({ name }) => name === what) === true && (what === 'emqx' || failed.some(({ name }) => name === 'start')) ? failed : null;
-        });
-        expect(missing.find(({ name }) => name === what)!.detail).toMatch(/URL|EMQX/);
-        const answer = async () => (await server.post('/v1/events', publishEvent({ topic: 'start/1' }))).status;
-        if (what === 'queue') expect(await answer()).toBe(503);
-        else await waitFor('an event to be accepted all the same', async () => (await answer()) === 202);
-        late.arrive();
-        await waitFor('everything to be there', async () => (await state())?.length === 0, 25_000);
-      } finally {
-        await server.end('SIGKILL');
-        late.close();
-        await emqx.stop();
-      }
-    }, 60_000);
+    ] as const)(
+      'the %s (%s, which %s) waits for it and says so',
+      async (what, kind, how) => {
+        const emqx = await EmqxStandIn.start();
+        const real = {
+          store: await emptyDatabase(postgres, 'offline_start_store'),
+          queue: kind === 'redis' ? `${redis}/12` : await emptyDatabase(postgres, 'offline_start_queue'),
+          emqx: emqx.apiUrl,
+        };
+        const late = await absent(real[what], how);
+        const urls = { ...real, [what]: late.url };
+        const server = await ServerProcess.run(
+          { STORE_URL: urls.store, QUEUE_URL: urls.queue, EMQX_URL: urls.emqx, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret },
+          'serve',
+        );
+        const state = async () => {
+          const answer = await server.get<{ checks: { name: string; ok: boolean; detail: string }[] }>('/readyz').catch(() => null);
+          return answer === null ? null : answer.checks.filter(({ ok }) => !ok);
+        };
+        try {
+          const missing = await waitFor('an answer of /readyz', async () => {
+            const failed = await state();
+            return failed?.some(({ name }) => name === what) === true && (what === 'emqx' || failed.some(({ name }) => name === 'start'))
+              ? failed
+              : null;
+          });
+          expect(missing.find(({ name }) => name === what)!.detail).toMatch(/URL|EMQX/);
+          const answer = async () => (await server.post('/v1/events', publishEvent({ topic: 'start/1' }))).status;
+          if (what === 'queue') expect(await answer()).toBe(503);
+          else await waitFor('an event to be accepted all the same', async () => (await answer()) === 202);
+          late.arrive();
+          await waitFor('everything to be there', async () => (await state())?.length === 0, 25_000);
+        } finally {
+          await server.end('SIGKILL');
+          late.close();
+          await emqx.stop();
+        }
+      },
+      60_000,
+    );
   });
 });

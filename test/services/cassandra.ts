@@ -32,17 +32,26 @@ export const cassandra: Service = {
     const lib = await jars();
     writeConfiguration(directory);
     const properties = [
-      `cassandra.config=file://${directory}/cassandra.yaml`, `cassandra.storagedir=${directory}`, 'cassandra-foreground=yes',
+      `cassandra.config=file://${directory}/cassandra.yaml`,
+      `cassandra.storagedir=${directory}`,
+      'cassandra-foreground=yes',
       `logback.configurationFile=${directory}/logback.xml`,
       // There is nobody to wait for.
-      'cassandra.ring_delay_ms=100', 'cassandra.skip_wait_for_gossip_to_settle=0',
+      'cassandra.ring_delay_ms=100',
+      'cassandra.skip_wait_for_gossip_to_settle=0',
     ];
     const args = [
-      '-Xms256m', '-Xmx1g', '-XX:+UseSerialGC', '-XX:+ExitOnOutOfMemoryError', `-javaagent:${lib}/jamm-0.4.0.jar`,
+      '-Xms256m',
+      '-Xmx1g',
+      '-XX:+UseSerialGC',
+      '-XX:+ExitOnOutOfMemoryError',
+      `-javaagent:${lib}/jamm-0.4.0.jar`,
       ...properties.map((property) => `-D${property}`),
       ...EXPORTS.flatMap((name) => ['--add-exports', `${name}=ALL-UNNAMED`]),
       ...OPENS.flatMap((name) => ['--add-opens', `${name}=ALL-UNNAMED`]),
-      '-cp', `${lib}/*`, 'org.apache.cassandra.service.CassandraDaemon',
+      '-cp',
+      `${lib}/*`,
+      'org.apache.cassandra.service.CassandraDaemon',
     ];
     await startProcess({ service: NAME, command: 'java', args, port: PORT });
     const replication = "{'class': 'SimpleStrategy', 'replication_factor': 1}";
@@ -98,12 +107,29 @@ async function execute(statement: string): Promise<void> {
 
 /** What Cassandra needs of Java 17's internals: its own conf/jvm17-server.options. */
 const EXPORTS = [
-  'java.base/jdk.internal.misc', 'java.base/java.lang.ref', 'java.management.rmi/com.sun.jmx.remote.internal.rmi', 'java.rmi/sun.rmi.registry',
-  'java.rmi/sun.rmi.server', 'java.sql/java.sql', 'jdk.attach/sun.tools.attach', 'jdk.unsupported/sun.misc',
+  'java.base/jdk.internal.misc',
+  'java.base/java.lang.ref',
+  'java.management.rmi/com.sun.jmx.remote.internal.rmi',
+  'java.rmi/sun.rmi.registry',
+  'java.rmi/sun.rmi.server',
+  'java.sql/java.sql',
+  'jdk.attach/sun.tools.attach',
+  'jdk.unsupported/sun.misc',
 ];
 const OPENS = [
-  'java.base/java.io', 'java.base/java.lang', 'java.base/java.lang.module', 'java.base/java.nio', 'java.base/java.util',
-  'java.base/java.util.concurrent', 'java.base/java.util.concurrent.atomic', 'java.base/jdk.internal.loader', 'java.base/jdk.internal.math',
-  'java.base/jdk.internal.module', 'java.base/jdk.internal.ref', 'java.base/jdk.internal.reflect', 'java.base/jdk.internal.util.jar',
-  'java.base/sun.nio.ch', 'jdk.management/com.sun.management.internal',
+  'java.base/java.io',
+  'java.base/java.lang',
+  'java.base/java.lang.module',
+  'java.base/java.nio',
+  'java.base/java.util',
+  'java.base/java.util.concurrent',
+  'java.base/java.util.concurrent.atomic',
+  'java.base/jdk.internal.loader',
+  'java.base/jdk.internal.math',
+  'java.base/jdk.internal.module',
+  'java.base/jdk.internal.ref',
+  'java.base/jdk.internal.reflect',
+  'java.base/jdk.internal.util.jar',
+  'java.base/sun.nio.ch',
+  'jdk.management/com.sun.management.internal',
 ];

@@ -39,7 +39,19 @@ async function make(): Promise<void> {
   ownDirectory(DIRECTORY);
   const file = (name: string): string => join(DIRECTORY, name);
   const caKey = file('ca.key');
-  await run('openssl', ['req', '-x509', ...NEW_KEY, '-keyout', caKey, '-out', CA_FILE, '-subj', '/CN=emqx-offline-store tests', '-addext', 'keyUsage=critical,keyCertSign']);
+  await run('openssl', [
+    'req',
+    '-x509',
+    ...NEW_KEY,
+    '-keyout',
+    caKey,
+    '-out',
+    CA_FILE,
+    '-subj',
+    '/CN=emqx-offline-store tests',
+    '-addext',
+    'keyUsage=critical,keyCertSign',
+  ]);
   const signed = ['-CA', CA_FILE, '-CAkey', caKey, '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1'];
   const leaf = ['-extensions', 'usr_cert', '-subj', '/CN=localhost'];
   await run('openssl', ['req', '-x509', ...NEW_KEY, '-keyout', file('server.key'), '-out', file('server.pem'), ...leaf, ...signed]);

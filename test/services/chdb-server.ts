@@ -56,8 +56,23 @@ const STATUS: Readonly<Record<number, number>> = {
 
 /** URL parameters that are not settings. */
 const RESERVED = new Set([
-  'query', 'query_id', 'database', 'default_format', 'user', 'password', 'session_id', 'session_timeout', 'session_check', 'role', 'compress', 'decompress',
-  'enable_http_compression', 'buffer_size', 'wait_end_of_query', 'quota_key', 'client_protocol_version',
+  'query',
+  'query_id',
+  'database',
+  'default_format',
+  'user',
+  'password',
+  'session_id',
+  'session_timeout',
+  'session_check',
+  'role',
+  'compress',
+  'decompress',
+  'enable_http_compression',
+  'buffer_size',
+  'wait_end_of_query',
+  'quota_key',
+  'client_protocol_version',
 ]);
 
 const [from = '', port = '', data = '', user = '', password = ''] = process.argv.slice(2);
@@ -66,7 +81,9 @@ const { Session } = createRequire(join(from, 'package.json'))('chdb') as Chdb;
 const keeper = new Session(data);
 
 async function main(): Promise<void> {
-  const version = Buffer.from((await keeper.queryAsync('SELECT version()', { format: 'TabSeparated' })).bytes()).toString().trim();
+  const version = Buffer.from((await keeper.queryAsync('SELECT version()', { format: 'TabSeparated' })).bytes())
+    .toString()
+    .trim();
   const server = createServer((request, response) => {
     answer(request, response).catch((error: unknown) => refuse(response, error, version));
   });
@@ -113,11 +130,16 @@ function authenticate(request: IncomingMessage, search: URLSearchParams): void {
   const header = (name: string): string | undefined => request.headers[name] as string | undefined;
   const given =
     basic === undefined
-      ? [header('x-clickhouse-user') ?? search.get('user') ?? 'default', header('x-clickhouse-key') ?? search.get('password') ?? ''].join(':')
+      ? [header('x-clickhouse-user') ?? search.get('user') ?? 'default', header('x-clickhouse-key') ?? search.get('password') ?? ''].join(
+          ':',
+        )
       : Buffer.from(basic, 'base64').toString();
   if (given === `${user}:${password}`) return;
   const name = given.slice(0, given.indexOf(':'));
-  throw new EngineError(516, `Code: 516. DB::Exception: ${name}: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)`);
+  throw new EngineError(
+    516,
+    `Code: 516. DB::Exception: ${name}: Authentication failed: password is incorrect, or there is no user with such name. (AUTHENTICATION_FAILED)`,
+  );
 }
 
 function parse(search: URLSearchParams, body: string): Query {
@@ -139,7 +161,11 @@ async function execute(query: Query): Promise<Result> {
   try {
     const run = (statement: string): Promise<Result> => session.queryAsync(statement, { format });
     await run(`USE ${identifier(database)}`);
-    await run(`SET ${Object.entries(settings).map(([key, value]) => `${identifier(key)} = ${literal(value)}`).join(', ')}`);
+    await run(
+      `SET ${Object.entries(settings)
+        .map(([key, value]) => `${identifier(key)} = ${literal(value)}`)
+        .join(', ')}`,
+    );
     return await run(sql);
   } finally {
     session.close();
@@ -152,7 +178,15 @@ const literal = (text: string): string => `'${escape(text)}'`;
 
 function summary({ rowsRead, bytesRead, elapsed }: Result): Record<string, string> {
   const read = { read_rows: String(rowsRead), read_bytes: String(bytesRead) };
-  return { ...read, written_rows: '0', written_bytes: '0', total_rows_to_read: '0', result_rows: '0', result_bytes: '0', elapsed_ns: String(Math.round(elapsed * 1e9)) };
+  return {
+    ...read,
+    written_rows: '0',
+    written_bytes: '0',
+    total_rows_to_read: '0',
+    result_rows: '0',
+    result_bytes: '0',
+    elapsed_ns: String(Math.round(elapsed * 1e9)),
+  };
 }
 
 main().catch((error: unknown) => {

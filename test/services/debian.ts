@@ -21,10 +21,12 @@ export function apt(...packages: readonly string[]): Promise<void> {
   if (missing.length === 0) return Promise.resolve();
   if (next === null) {
     const batch = new Set<string>();
-    const done = last.then(() => new Promise(setImmediate)).then(() => {
-      next = null;
-      return install([...batch]);
-    });
+    const done = last
+      .then(() => new Promise(setImmediate))
+      .then(() => {
+        next = null;
+        return install([...batch]);
+      });
     last = done.catch(() => undefined);
     next = { packages: batch, done };
   }
@@ -40,13 +42,17 @@ export function debianRoot(name: string, release: string, packages: readonly str
   return installOnce(name, [release, ...packages].join(' '), async (directory) => {
     await apt('mmdebstrap');
     // The machine's own mirror, and the way it reaches it.
-    const mirror = (await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages', 'Codename: bookworm'])).split('\n')[0] ?? '';
+    const mirror =
+      (await run('apt-get', ['indextargets', '--format', '$(REPO_URI)', 'Created-By: Packages', 'Codename: bookworm'])).split('\n')[0] ??
+      '';
     const settings = join(directory, 'apt.conf');
     writeFileSync(settings, await run('apt-config', ['dump', 'Acquire']));
     const source = `deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] ${mirror} ${release} main`;
     const include = ['base-files', 'dash', ...packages].join(',');
     const root = join(directory, 'root');
-    await run('mmdebstrap', ['--quiet', '--variant=extract', `--aptopt=${settings}`, `--include=${include}`, release, root, source], { env: NONINTERACTIVE });
+    await run('mmdebstrap', ['--quiet', '--variant=extract', `--aptopt=${settings}`, `--include=${include}`, release, root, source], {
+      env: NONINTERACTIVE,
+    });
     writeFileSync(join(root, 'etc', 'passwd'), 'root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/tmp:/bin/sh\n');
   }).then((directory) => join(directory, 'root'));
 }

@@ -21,6 +21,23 @@ import { timescale } from './timescale';
 
 /** Each file of this folder that describes a server has its line here. */
 export const SERVICES: readonly Service[] = [
-  postgres, redis, redisTls, redisCluster, redisClusterTls, redisSentinel, redisSentinelTls, mariadb, mysql, timescale, mongodb, cassandra, dynamodb, clickhouse, clickhouseCurrent, influxdb, opentsdb,
-  mosquitto, strace,
+  postgres,
+  redis,
+  redisTls,
+  redisCluster,
+  redisClusterTls,
+  redisSentinel,
+  redisSentinelTls,
+  mariadb,
+  mysql,
+  timescale,
+  mongodb,
+  cassandra,
+  dynamodb,
+  clickhouse,
+  clickhouseCurrent,
+  influxdb,
+  opentsdb,
+  mosquitto,
+  strace,
 ];

@@ -43,7 +43,11 @@ async function start(chosen: readonly Service[]): Promise<void> {
 }
 
 async function stop(chosen: readonly Service[]): Promise<void> {
-  await all(chosen.filter(({ name }) => isRunning(name)), 'stopped', ({ name }) => stopService(name));
+  await all(
+    chosen.filter(({ name }) => isRunning(name)),
+    'stopped',
+    ({ name }) => stopService(name),
+  );
   writeEnvironment();
 }
 

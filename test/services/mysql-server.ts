@@ -30,10 +30,21 @@ export function writeSetup(directory: string, owner: Identity): void {
 /** Options that MariaDB and MySQL share; `directory` as the server sees it. */
 export function mysqlOptions(directory: string, port: number): string[] {
   return [
-    '--no-defaults', `--datadir=${directory}/data`, `--port=${port}`, `--bind-address=${HOST}`, '--skip-name-resolve', '--skip-log-bin',
-    `--socket=${directory}/socket`, `--pid-file=${directory}/own-pid`, `--init-file=${directory}/setup.sql`,
-    `--ssl-ca=${directory}/ca.pem`, `--ssl-cert=${directory}/server.pem`, `--ssl-key=${directory}/server.key`,
-    '--innodb-buffer-pool-size=64M', '--performance-schema=OFF', '--max-connections=300',
+    '--no-defaults',
+    `--datadir=${directory}/data`,
+    `--port=${port}`,
+    `--bind-address=${HOST}`,
+    '--skip-name-resolve',
+    '--skip-log-bin',
+    `--socket=${directory}/socket`,
+    `--pid-file=${directory}/own-pid`,
+    `--init-file=${directory}/setup.sql`,
+    `--ssl-ca=${directory}/ca.pem`,
+    `--ssl-cert=${directory}/server.pem`,
+    `--ssl-key=${directory}/server.key`,
+    '--innodb-buffer-pool-size=64M',
+    '--performance-schema=OFF',
+    '--max-connections=300',
   ];
 }
 

@@ -16,8 +16,12 @@ export const opentsdb: Service = {
   install: () => apt('victoria-metrics'),
   async start() {
     const args = [
-      `-opentsdbHTTPListenAddr=${HOST}:${PORT}`, `-httpListenAddr=${HOST}:${QUERY_PORT}`, `-storageDataPath=${join(serviceDirectory(NAME), 'data')}`,
-      '-retentionPeriod=100y', '-memory.allowedBytes=256MB', '-loggerLevel=WARN',
+      `-opentsdbHTTPListenAddr=${HOST}:${PORT}`,
+      `-httpListenAddr=${HOST}:${QUERY_PORT}`,
+      `-storageDataPath=${join(serviceDirectory(NAME), 'data')}`,
+      '-retentionPeriod=100y',
+      '-memory.allowedBytes=256MB',
+      '-loggerLevel=WARN',
     ];
     await startProcess({ service: NAME, command: 'victoria-metrics', args, port: PORT });
   },

@@ -44,8 +44,14 @@ export async function startCluster(cluster: Cluster): Promise<void> {
   await prepare(cluster);
   const { inside } = folders(cluster);
   const options = [
-    `listen_addresses=${HOST}`, 'unix_socket_directories=', 'max_connections=300', 'shared_buffers=64MB',
-    `hba_file=${inside}/hba`, 'ssl=on', `ssl_cert_file=${inside}/server.pem`, `ssl_key_file=${inside}/server.key`,
+    `listen_addresses=${HOST}`,
+    'unix_socket_directories=',
+    'max_connections=300',
+    'shared_buffers=64MB',
+    `hba_file=${inside}/hba`,
+    'ssl=on',
+    `ssl_cert_file=${inside}/server.pem`,
+    `ssl_key_file=${inside}/server.key`,
     ...settings,
   ];
   const args = ['-D', `${inside}/data`, '-p', String(port), ...options.flatMap((option) => ['-c', option])];
@@ -76,7 +82,17 @@ async function prepare(cluster: Cluster): Promise<void> {
   const data = ownDirectory(join(outside, 'data'), identity);
   chmodSync(data, 0o700);
   give(data, identity);
-  const args = ['-D', `${inside}/data`, '-U', USER, `--pwfile=${inside}/password`, '--auth=scram-sha-256', '--encoding=UTF8', '--locale=C.UTF-8', '--no-sync'];
+  const args = [
+    '-D',
+    `${inside}/data`,
+    '-U',
+    USER,
+    `--pwfile=${inside}/password`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    '--locale=C.UTF-8',
+    '--no-sync',
+  ];
   await run(...as(identity, join(bin, 'initdb'), args), identity.root === undefined ? { cwd: outside } : {});
 }
 
@@ -86,7 +102,8 @@ async function setUp(cluster: Cluster): Promise<void> {
     if (!(await has('SELECT 1 FROM pg_roles WHERE rolname = $1', TLS_ROLE))) {
       await client.query(`CREATE ROLE ${TLS_ROLE} SUPERUSER LOGIN PASSWORD '${PASSWORD}'`);
     }
-    if (!(await has('SELECT 1 FROM pg_database WHERE datname = $1', cluster.database))) await client.query(`CREATE DATABASE ${cluster.database}`);
+    if (!(await has('SELECT 1 FROM pg_database WHERE datname = $1', cluster.database)))
+      await client.query(`CREATE DATABASE ${cluster.database}`);
   });
 }
 

@@ -40,10 +40,19 @@ export async function startProcess(options: ProcessOptions): Promise<void> {
     if (await portOpen(port)) throw new Error(`port ${port} is taken by a process that was not started here`);
     const [command, args] = as(options.identity, options.command, options.args);
     const output = openSync(log, 'a');
-    const child = spawn(command, args, { detached: true, cwd: options.cwd ?? directory, stdio: ['ignore', output, output], env: { ...process.env, ...options.env } });
+    const child = spawn(command, args, {
+      detached: true,
+      cwd: options.cwd ?? directory,
+      stdio: ['ignore', output, output],
+      env: { ...process.env, ...options.env },
+    });
     await new Promise<void>((resolve, reject) => child.once('spawn', resolve).once('error', reject));
     child.unref();
-    const started: Started = { pid: child.pid as number, since: startTime(child.pid as number) ?? '', stopSignal: options.stopSignal ?? 'SIGTERM' };
+    const started: Started = {
+      pid: child.pid as number,
+      since: startTime(child.pid as number) ?? '',
+      stopSignal: options.stopSignal ?? 'SIGTERM',
+    };
     writeFileSync(pidFile, JSON.stringify(started));
   }
   await until(`${name} on port ${port} (see ${log})`, START_TIMEOUT_MS, async () => {
@@ -107,9 +116,11 @@ function startTime(pid: number): string | null {
 function portOpen(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, HOST);
-    socket.once('error', () => resolve(false)).once('connect', () => {
-      resolve(true);
-      socket.end();
-    });
+    socket
+      .once('error', () => resolve(false))
+      .once('connect', () => {
+        resolve(true);
+        socket.end();
+      });
   });
 }

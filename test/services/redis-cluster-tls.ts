@@ -31,12 +31,24 @@ export const redisClusterTls: Service = {
 
 function startNode(port: number): Promise<void> {
   const options = {
-    ...{ port: '0', 'tls-port': String(port), 'tls-cluster': 'yes', 'tls-replication': 'yes', 'tls-auth-clients': 'no', requirepass: PASSWORD },
+    ...{
+      port: '0',
+      'tls-port': String(port),
+      'tls-cluster': 'yes',
+      'tls-replication': 'yes',
+      'tls-auth-clients': 'no',
+      requirepass: PASSWORD,
+    },
     ...{ 'tls-cert-file': CERTIFICATE, 'tls-key-file': fixture('named.key.pem'), 'tls-ca-cert-file': CERTIFICATE },
     ...{ 'cluster-enabled': 'yes', 'cluster-port': String(port + BUS), 'cluster-node-timeout': '2000' },
     ...{ 'cluster-announce-hostname': 'localhost', 'cluster-preferred-endpoint-type': 'hostname' },
   };
-  return startRedis({ service: NAME, name: `node-${port}`, port, args: Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]) });
+  return startRedis({
+    service: NAME,
+    name: `node-${port}`,
+    port,
+    args: Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
+  });
 }
 
 /** Every node must know it: a client may ask any. */

@@ -27,7 +27,11 @@ export const redisSentinel: Service = {
       await eventually(20_000, () => expectAnswer(redisCli(MASTER, 'INFO', 'replication'), /state=online/));
       SENTINELS.forEach(writeConfiguration);
     }
-    await Promise.all(SENTINELS.map((port) => startProcess({ service: NAME, name: `sentinel-${port}`, command: 'redis-server', args: [configuration(port), '--sentinel'], port })));
+    await Promise.all(
+      SENTINELS.map((port) =>
+        startProcess({ service: NAME, name: `sentinel-${port}`, command: 'redis-server', args: [configuration(port), '--sentinel'], port }),
+      ),
+    );
     await eventually(20_000, agree);
   },
   check: agree,

@@ -5,7 +5,10 @@ import { installOnce } from './once';
 import { isOnPath, run } from './run';
 
 /** A Maven artifact and all that it needs, as jars in one folder. @returns the folder. */
-export async function maven(name: string, artifact: { readonly group: string; readonly id: string; readonly version: string }): Promise<string> {
+export async function maven(
+  name: string,
+  artifact: { readonly group: string; readonly id: string; readonly version: string },
+): Promise<string> {
   // A JDK, not a JRE: DynamoDB's launcher is compiled when it starts.
   await apt(...(isOnPath('javac') ? [] : ['openjdk-17-jdk-headless']), ...(isOnPath('mvn') ? [] : ['maven']));
   const { group, id, version } = artifact;
@@ -21,7 +24,9 @@ export async function maven(name: string, artifact: { readonly group: string; re
 </project>
 `,
     );
-    await run('mvn', ['-q', '-B', 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies', '-DoutputDirectory=lib'], { cwd: path });
+    await run('mvn', ['-q', '-B', 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies', '-DoutputDirectory=lib'], {
+      cwd: path,
+    });
   });
   return join(directory, 'lib');
 }

@@ -1,7 +1,11 @@
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Asks every 50 ms until it is done. @throws Error when it failed for good, or the time is over. */
-export async function until(what: string, timeoutMs: number, ask: () => Promise<'done' | 'again' | { readonly failed: string }>): Promise<void> {
+export async function until(
+  what: string,
+  timeoutMs: number,
+  ask: () => Promise<'done' | 'again' | { readonly failed: string }>,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const answer = await ask();

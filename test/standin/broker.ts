@@ -57,7 +57,12 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   connected(session: Session, columns: Record<string, unknown>): void {
     session.connectedAt = Date.now();
     const { clean, expiry } = session.connect;
-    const fixed = { keepalive: 60, receive_maximum: session.inflightMax, is_bridge: false, mountpoint: this.mountpointOf(session.clientid) ?? undefined };
+    const fixed = {
+      keepalive: 60,
+      receive_maximum: session.inflightMax,
+      is_bridge: false,
+      mountpoint: this.mountpointOf(session.clientid) ?? undefined,
+    };
     const own = { clean_start: clean, expiry_interval: expiry, connected_at: session.connectedAt };
     this.emitConnection('client.connected', session, { ...own, ...fixed, ...columns });
   }
@@ -187,7 +192,13 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
   }
 
   /** message.delivered, message.acked, delivery.dropped: of this subscriber. */
-  emitFor(event: string, session: Session, pending: Pick<Pending, 'message' | 'retained' | 'noLocal'>, columns: Record<string, unknown>, dup = false): void {
+  emitFor(
+    event: string,
+    session: Session,
+    pending: Pick<Pending, 'message' | 'retained' | 'noLocal'>,
+    columns: Record<string, unknown>,
+    dup = false,
+  ): void {
     const { message, retained, noLocal } = pending;
     const { flags, ...own } = messageColumns(message);
     this.emit('event', {
@@ -203,8 +214,22 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
 
   /** message.acked of a durable session: a new id, and nothing that says of what (facts.md). */
   emitNameless(session: Session, qos: number): void {
-    const nothing = { id: newGuid(), topic: '', payload: Buffer.alloc(0), flags: {}, pub_props: { 'User-Property': {} }, publish_received_at: Date.now() };
-    this.emit('event', { event: 'message.acked', ...nothing, ...clientColumns(session), from_clientid: undefined, from_username: undefined, qos });
+    const nothing = {
+      id: newGuid(),
+      topic: '',
+      payload: Buffer.alloc(0),
+      flags: {},
+      pub_props: { 'User-Property': {} },
+      publish_received_at: Date.now(),
+    };
+    this.emit('event', {
+      event: 'message.acked',
+      ...nothing,
+      ...clientColumns(session),
+      from_clientid: undefined,
+      from_username: undefined,
+      qos,
+    });
   }
 
   private emitClient(event: string, session: Session, columns: Record<string, unknown>): void {

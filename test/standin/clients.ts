@@ -19,7 +19,10 @@ export function answerClients(broker: Broker, route: string, query: URLSearchPar
   if (session === undefined) return NOT_FOUND;
   if (list === undefined) return { status: 200, body: viewOf(session, broker.mountpointOf(session.clientid)) };
   // A durable session's are not to be listed; of one that is away there is no process to ask.
-  if (session.durable) return session.outlet === null ? NOT_FOUND : { status: 501, body: { code: 'NOT_IMPLEMENTED', message: 'API not available for persistent sessions' } };
+  if (session.durable)
+    return session.outlet === null
+      ? NOT_FOUND
+      : { status: 501, body: { code: 'NOT_IMPLEMENTED', message: 'API not available for persistent sessions' } };
   return list === 'mqueue_messages' ? pageOf(session.queue, 'queue', query) : pageOf([...session.sent.values()], 'inflight', query);
 }
 
@@ -29,7 +32,14 @@ function viewOf(session: Session, mountpoint: string | null): Record<string, unk
   return {
     ...{ clientid, username: connect.username, connected, clean_start: connect.clean, expiry_interval: expiry, is_expired: false },
     // EMQX sets it when the session begins (its source); a later connection may have changed the expiry.
-    ...{ is_persistent: session.persistentAtFirst, proto_name: 'MQTT', proto_ver: connect.version, keepalive: 60, mountpoint, durable: session.durable },
+    ...{
+      is_persistent: session.persistentAtFirst,
+      proto_name: 'MQTT',
+      proto_ver: connect.version,
+      keepalive: 60,
+      mountpoint,
+      durable: session.durable,
+    },
     ...{ created_at: iso(session.createdAt), connected_at: iso(session.connectedAt) },
     ...(!connected && { disconnected_at: iso(session.disconnectedAt) }),
     ...{ mqueue_len: session.queue.length, mqueue_max: limits.queue, mqueue_dropped: session.droppedCount },
@@ -60,7 +70,15 @@ function pageOf(all: readonly Pending[], kind: 'queue' | 'inflight', query: URLS
 function entryOf({ message, qos, insertedAt }: Pending, kind: 'queue' | 'inflight', payload: string): Record<string, unknown> {
   const { id, topic, receivedAt, clientid, username } = message;
   return {
-    ...{ msgid: id, topic, qos, publish_at: receivedAt, from_clientid: clientid, from_username: username ?? 'undefined', inserted_at: `${insertedAt}` },
+    ...{
+      msgid: id,
+      topic,
+      qos,
+      publish_at: receivedAt,
+      from_clientid: clientid,
+      from_username: username ?? 'undefined',
+      inserted_at: `${insertedAt}`,
+    },
     ...(kind === 'queue' && { mqueue_priority: 0 }),
     ...(payload !== 'none' && { payload: message.payload.toString(payload === 'plain' ? 'utf8' : 'base64') }),
   };

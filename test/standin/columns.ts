@@ -8,7 +8,8 @@ export function clientColumns({ clientid, connect: { username } }: Session): Rec
 }
 
 export function publisherColumns({ clientid, username }: BrokerMessage): Record<string, unknown> {
-  const peer = clientid === 'http_api' ? { peername: undefined, peerhost: undefined } : { peername: '127.0.0.1:50001', peerhost: '127.0.0.1' };
+  const peer =
+    clientid === 'http_api' ? { peername: undefined, peerhost: undefined } : { peername: '127.0.0.1:50001', peerhost: '127.0.0.1' };
   return { clientid, username: username ?? undefined, ...peer, client_attrs: {}, ...commonColumns() };
 }
 

@@ -85,7 +85,8 @@ export class Connection implements Outlet {
         return this.session?.complete(packet.messageId ?? 0);
       case 'subscribe': {
         this.write({ cmd: 'suback', messageId: packet.messageId ?? 0, granted: packet.subscriptions.map(({ qos }) => qos) });
-        for (const { topic, qos, nl } of packet.subscriptions) if (this.session !== null) this.broker.subscribe(this.session, topic, qos, nl === true);
+        for (const { topic, qos, nl } of packet.subscriptions)
+          if (this.session !== null) this.broker.subscribe(this.session, topic, qos, nl === true);
         return;
       }
       case 'unsubscribe': {
@@ -114,7 +115,14 @@ export class Connection implements Outlet {
     this.version = version;
     const expiry = version === 5 ? (properties?.sessionExpiryInterval ?? 0) : clean ? 0 : SESSION_EXPIRY;
     const { receiveMaximum } = properties ?? {};
-    const { session, present } = this.broker.open({ clientid, username, version, clean, expiry, ...(receiveMaximum !== undefined && { receiveMaximum }) });
+    const { session, present } = this.broker.open({
+      clientid,
+      username,
+      version,
+      clean,
+      expiry,
+      ...(receiveMaximum !== undefined && { receiveMaximum }),
+    });
     this.session = session;
     this.write({ cmd: 'connack', sessionPresent: present, returnCode: 0, reasonCode: 0 });
     this.broker.connected(session, { conn_props: { 'User-Property': {} } });
@@ -126,9 +134,18 @@ export class Connection implements Outlet {
     const repeated = packet.qos === 2 && this.incoming.has(messageId);
     if (packet.qos === 2) this.incoming.add(messageId);
     if (this.session !== null && !repeated) {
-      const { clientid, connect: { username } } = this.session;
+      const {
+        clientid,
+        connect: { username },
+      } = this.session;
       const payload = Buffer.from(packet.payload);
-      this.broker.publish({ ...{ clientid, username, payload }, topic: packet.topic, qos: packet.qos, retain: packet.retain, properties: fromPacket(packet) });
+      this.broker.publish({
+        ...{ clientid, username, payload },
+        topic: packet.topic,
+        qos: packet.qos,
+        retain: packet.retain,
+        properties: fromPacket(packet),
+      });
     }
     if (packet.qos === 1) this.write({ cmd: 'puback', messageId });
     if (packet.qos === 2) this.write({ cmd: 'pubrec', messageId });

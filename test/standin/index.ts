@@ -16,7 +16,9 @@ const LIMITS: Limits = { inflight: 32, queue: 1_000 };
 
 /** The shape of what PUT /configs takes, as far as we ship it. */
 interface Config {
-  readonly connectors: { readonly http: Record<string, { url: string; pool_type: 'random' | 'hash'; pool_size: number; headers?: Record<string, string> }> };
+  readonly connectors: {
+    readonly http: Record<string, { url: string; pool_type: 'random' | 'hash'; pool_size: number; headers?: Record<string, string> }>;
+  };
   readonly actions: { readonly http: Record<string, { connector: string }> };
   readonly rule_engine: { readonly rules: Record<string, { sql: string; actions: string[]; enable?: boolean }> };
 }
@@ -53,7 +55,11 @@ export class EmqxStandIn {
       reinstall: (before, after) => this.reinstall(before, after),
       counts: (name) => this.countsOf(name),
       testRule: (id, context) => this.testRule(id, context),
-      rulesV4: { install: (kind, body) => this.rulesV4.install(kind, body), uninstall: (kind, id) => this.rulesV4.uninstall(kind, id), installed: (kind) => this.rulesV4.installed(kind) },
+      rulesV4: {
+        install: (kind, body) => this.rulesV4.install(kind, body),
+        uninstall: (kind, id) => this.rulesV4.uninstall(kind, id),
+        installed: (kind) => this.rulesV4.installed(kind),
+      },
     });
     this.mqtt = createServer((socket) => {
       this.sockets.add(socket);
@@ -197,7 +203,11 @@ function partOf({ connectors, actions, rules }: Installed, id: string): Config |
   const used = names.map((name) => String(actions[name]?.['connector']));
   if (rule === undefined || used.some((name) => connectors[name] === undefined)) return null;
   const only = (all: Record<string, unknown>, wanted: string[]) => Object.fromEntries(wanted.map((name) => [name, all[name]]));
-  return { connectors: { http: only(connectors, used) }, actions: { http: only(actions, names) }, rule_engine: { rules: { [id]: rule } } } as unknown as Config;
+  return {
+    connectors: { http: only(connectors, used) },
+    actions: { http: only(actions, names) },
+    rule_engine: { rules: { [id]: rule } },
+  } as unknown as Config;
 }
 
 /** EMQX 4 has no client_attrs, and pub_props has only what there is. */

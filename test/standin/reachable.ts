@@ -9,7 +9,12 @@ const TIMEOUT_MS = 1_000;
 export async function withRealStatus(body: unknown, url: string | undefined): Promise<unknown> {
   const reason = url === undefined ? 'no connector' : await troubleWith(new URL(url));
   if (reason === null) return body;
-  return { ...(body as Json), status: 'disconnected', status_reason: reason, node_status: [{ node: 'emqx@127.0.0.1', status: 'disconnected', status_reason: reason }] };
+  return {
+    ...(body as Json),
+    status: 'disconnected',
+    status_reason: reason,
+    node_status: [{ node: 'emqx@127.0.0.1', status: 'disconnected', status_reason: reason }],
+  };
 }
 
 async function troubleWith({ hostname, port, protocol }: URL): Promise<string | null> {

@@ -27,7 +27,8 @@ const ZONE_MS = 3_600_000;
 
 /** null: another path, which is a 404. */
 export function answerV4(deps: RestV4Deps, route: string, body: unknown): Json | null {
-  if (route === 'GET /nodes') return { code: OK, data: [{ node: 'emqx@127.0.0.1', node_status: 'Running', version: '4.4.19', otp_release: '24.1' }] };
+  if (route === 'GET /nodes')
+    return { code: OK, data: [{ node: 'emqx@127.0.0.1', node_status: 'Running', version: '4.4.19', otp_release: '24.1' }] };
   if (route === 'GET /brokers') return { code: OK, data: [{ node: 'emqx@127.0.0.1', datetime: local(Date.now()), version: '4.4.19' }] };
   if (route === 'POST /mqtt/publish') return single(publish(deps, body as Json));
   if (route === 'POST /mqtt/publish_batch') return batch(body, (entry) => publish(deps, entry));
@@ -35,7 +36,11 @@ export function answerV4(deps: RestV4Deps, route: string, body: unknown): Json |
   if (route === 'POST /mqtt/subscribe_batch') return batch(body, (entry) => subscribe(deps, entry));
   if (route === 'POST /mqtt/unsubscribe_batch') return batch(body, (entry) => unsubscribe(deps, entry));
   const [, method, kind, id] = /^(POST|GET|DELETE) \/(resources|rules)(?:\/([^/]+))?$/.exec(route) ?? [];
-  if (kind === 'resources' || kind === 'rules') return { code: OK, data: method === 'GET' ? deps.installed(kind) : method === 'POST' ? deps.install(kind, body as Json) : deps.uninstall(kind, id ?? '') };
+  if (kind === 'resources' || kind === 'rules')
+    return {
+      code: OK,
+      data: method === 'GET' ? deps.installed(kind) : method === 'POST' ? deps.install(kind, body as Json) : deps.uninstall(kind, id ?? ''),
+    };
   const [, clientid] = /^GET \/clients\/([^/]+)$/.exec(route) ?? [];
   if (clientid === undefined) return null;
   const session = deps.broker.sessions.get(decodeURIComponent(clientid));
@@ -85,8 +90,20 @@ const topicsOf = (entry: Json): string[] => String(entry['topic'] ?? '').split('
 
 function viewOf({ clientid, connect, expiry, outlet, limits, createdAt, connectedAt, queue, sent, subscriptions }: Session): Json {
   return {
-    ...{ clientid, username: connect.username ?? 'undefined', connected: outlet !== null, clean_start: connect.clean, expiry_interval: expiry },
-    ...{ created_at: local(createdAt), connected_at: local(connectedAt), mqueue_len: queue.length, max_mqueue: limits.queue, inflight: sent.size },
+    ...{
+      clientid,
+      username: connect.username ?? 'undefined',
+      connected: outlet !== null,
+      clean_start: connect.clean,
+      expiry_interval: expiry,
+    },
+    ...{
+      created_at: local(createdAt),
+      connected_at: local(connectedAt),
+      mqueue_len: queue.length,
+      max_mqueue: limits.queue,
+      inflight: sent.size,
+    },
     ...{ max_inflight: limits.inflight, mountpoint: 'undefined', proto_ver: connect.version, subscriptions_cnt: subscriptions.size },
   };
 }

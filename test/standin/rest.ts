@@ -105,7 +105,8 @@ export class Rest {
     const outage = this.outageOf(request);
     if (outage === 'hang') return;
     if (outage === 'lose-request') return void response.destroy();
-    const { status, body } = typeof outage === 'number' ? { status: outage, body: { code: 'DOWN' } } : await this.answer(request, Buffer.concat(chunks));
+    const { status, body } =
+      typeof outage === 'number' ? { status: outage, body: { code: 'DOWN' } } : await this.answer(request, Buffer.concat(chunks));
     if (outage === 'lose-answer') return void response.destroy();
     const date = new Date(Date.now() + this.clockAheadMs).toUTCString();
     response.writeHead(status, { 'content-type': 'application/json', date });
@@ -119,7 +120,8 @@ export class Rest {
 
   private answer(request: IncomingMessage, body: Buffer): Answer | Promise<Answer> {
     const { authorization } = request.headers;
-    if (authorization === undefined) return { status: 401, body: { code: 'AUTHORIZATION_HEADER_ERROR', message: 'Support authorization: basic/bearer ' } };
+    if (authorization === undefined)
+      return { status: 401, body: { code: 'AUTHORIZATION_HEADER_ERROR', message: 'Support authorization: basic/bearer ' } };
     if (authorization !== `Basic ${Buffer.from(`${this.options.key}:${this.options.secret}`).toString('base64')}`) {
       return { status: 401, body: { code: 'BAD_API_KEY_OR_SECRET', message: 'Check api_key/api_secret' } };
     }
@@ -132,7 +134,8 @@ export class Rest {
     this.before(route);
     if (this.options.version === 4) return this.answerV4(route, body);
     const uptime = Date.now() - this.broker.startedAt;
-    if (route === 'GET /nodes') return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9', uptime }] };
+    if (route === 'GET /nodes')
+      return { status: 200, body: [{ node: 'emqx@127.0.0.1', node_status: 'running', version: '5.8.9', uptime }] };
     const retainer = answerRetainer(this.broker, route, new URLSearchParams(query));
     if (retainer !== null) return retainer;
     const clients = answerClients(this.broker, route, new URLSearchParams(query), this.listsSessions);
@@ -143,7 +146,8 @@ export class Rest {
     if (one !== null) return this.write(route, one);
     const [, tested] = /^POST \/rules\/([^/]+)\/test$/.exec(route) ?? [];
     if (tested !== undefined && this.testsRules) return this.testRule(decodeURIComponent(tested), parse(body) as Json);
-    if (route === 'GET /message_queues/queues' && this.broker.messageQueues) return { status: 200, body: { data: [], meta: { hasnext: false } } };
+    if (route === 'GET /message_queues/queues' && this.broker.messageQueues)
+      return { status: 200, body: { data: [], meta: { hasnext: false } } };
     if (route === 'POST /publish') return this.publish(parse(body));
     if (route === 'POST /publish/bulk') return this.publishBulk(parse(body));
     if (route === 'PUT /configs' && query === 'mode=merge') return this.configure(request, body);
@@ -170,7 +174,8 @@ export class Rest {
   }
 
   private testRule(id: string, { context }: Json): Answer {
-    if (this.installed.rules[id] === undefined) return { status: 404, body: { code: 'RULE_NOT_FOUND', message: 'The rule could not be found' } };
+    if (this.installed.rules[id] === undefined)
+      return { status: 404, body: { code: 'RULE_NOT_FOUND', message: 'The rule could not be found' } };
     if (this.options.testRule(id, context as Json)) return { status: 200, body: {} };
     return { status: 412, body: { code: 'NOT_MATCH', message: 'SQL Not Match' } };
   }
@@ -181,7 +186,11 @@ export class Rest {
       this.publishes.push(entry);
       this.published(entry, delivered);
     };
-    const answer = answerV4({ broker: this.broker, published, subscribed, ...this.options.rulesV4 }, route, body.length === 0 ? null : parse(body));
+    const answer = answerV4(
+      { broker: this.broker, published, subscribed, ...this.options.rulesV4 },
+      route,
+      body.length === 0 ? null : parse(body),
+    );
     return answer === null ? { status: 404 } : { status: 200, body: answer };
   }
 
@@ -269,7 +278,8 @@ function parse(body: Buffer): unknown {
 function flawOf(entry: Json): Json | null {
   const topic = String(entry['topic'] ?? '');
   if (topic === '' || /[+#]/.test(topic)) return { code: 'BAD_REQUEST', message: 'topic_name_error' };
-  const size = Buffer.from(String(entry['payload'] ?? ''), entry['payload_encoding'] === 'base64' ? 'base64' : 'utf8').length + topic.length;
+  const size =
+    Buffer.from(String(entry['payload'] ?? ''), entry['payload_encoding'] === 'base64' ? 'base64' : 'utf8').length + topic.length;
   if (size >= MAX_PACKET) return { reason_code: 151, message: 'packet_too_large' };
   const properties = (entry['properties'] ?? {}) as Json;
   const users = Object.values((properties['user_properties'] ?? {}) as Json);

@@ -5,7 +5,8 @@ type Answer = { status: number; body?: unknown };
 
 /** EMQX's /mqtt/retainer, after its source (5.8); null for other routes. */
 export function answerRetainer(broker: Broker, route: string, query: URLSearchParams): Answer | null {
-  if (route === 'GET /mqtt/retainer') return { status: 200, body: { enable: true, max_payload_size: '1MB', backend: { type: 'built_in_database', storage_type: 'ram' } } };
+  if (route === 'GET /mqtt/retainer')
+    return { status: 200, body: { enable: true, max_payload_size: '1MB', backend: { type: 'built_in_database', storage_type: 'ram' } } };
   if (route === 'GET /mqtt/retainer/messages') return list(broker, Number(query.get('page') ?? 1), Number(query.get('limit') ?? 100));
   const topic = /^GET \/mqtt\/retainer\/message\/([^/]+)$/.exec(route)?.[1];
   if (topic === undefined) return null;
@@ -21,11 +22,24 @@ function list(broker: Broker, page: number, limit: number): Answer {
 }
 
 function summary({ id, topic, qos, receivedAt, clientid }: BrokerMessage): Record<string, unknown> {
-  return { msgid: id, topic, qos, publish_at: new Date(receivedAt).toISOString().replace('Z', '+00:00'), from_clientid: clientid, from_username: '' };
+  return {
+    msgid: id,
+    topic,
+    qos,
+    publish_at: new Date(receivedAt).toISOString().replace('Z', '+00:00'),
+    from_clientid: clientid,
+    from_username: '',
+  };
 }
 
 /** A broker is never empty: it retains a few messages about itself. */
 function ownMessages(broker: Broker): Record<string, unknown>[] {
   const publish_at = new Date(broker.startedAt - 60_000).toISOString();
-  return ['$SYS/brokers', '$SYS/brokers/emqx@127.0.0.1/version'].map((topic) => ({ msgid: '0'.repeat(32), topic, qos: 0, publish_at, from_clientid: 'emqx_sys' }));
+  return ['$SYS/brokers', '$SYS/brokers/emqx@127.0.0.1/version'].map((topic) => ({
+    msgid: '0'.repeat(32),
+    topic,
+    qos: 0,
+    publish_at,
+    from_clientid: 'emqx_sys',
+  }));
 }

@@ -19,7 +19,8 @@ export interface Counts {
 
 /** PUT /configs?mode=merge. */
 export function merged(installed: Installed, config: Json): Installed {
-  const part = (...keys: string[]): Record<string, Json> => keys.reduce<unknown>((json, key) => (json as Json | undefined)?.[key], config) as Record<string, Json>;
+  const part = (...keys: string[]): Record<string, Json> =>
+    keys.reduce<unknown>((json, key) => (json as Json | undefined)?.[key], config) as Record<string, Json>;
   return {
     connectors: { ...installed.connectors, ...part('connectors', 'http') },
     actions: { ...installed.actions, ...part('actions', 'http') },
@@ -28,10 +29,20 @@ export function merged(installed: Installed, config: Json): Installed {
 }
 
 /** The lists of what is installed, as EMQX's source answers them, and an action's metrics. null: another route. */
-export function answerRules(installed: Installed, route: string, counts: (action: string) => Counts): { status: number; body: unknown } | null {
+export function answerRules(
+  installed: Installed,
+  route: string,
+  counts: (action: string) => Counts,
+): { status: number; body: unknown } | null {
   const [path = '', query = ''] = route.split('?');
   const [, kind] = /^GET \/(connectors|actions)$/.exec(path) ?? [];
-  if (kind !== undefined) return { status: 200, body: Object.entries(installed[kind as keyof Installed]).map(([name, each]) => viewOf(kind as keyof Installed, name, each, installed)) };
+  if (kind !== undefined)
+    return {
+      status: 200,
+      body: Object.entries(installed[kind as keyof Installed]).map(([name, each]) =>
+        viewOf(kind as keyof Installed, name, each, installed),
+      ),
+    };
   if (path === 'GET /rules') return { status: 200, body: rulesPage(installed, new URLSearchParams(query)) };
   const [, id = ''] = /^GET \/actions\/([^/]+)\/metrics$/.exec(path) ?? [];
   const [type, name = ''] = decodeURIComponent(id).split(':');
@@ -51,7 +62,13 @@ export function viewOf(kind: keyof Installed, name: string, each: Json, installe
 const NODE = 'emqx@127.0.0.1';
 const CREATED = '2026-11-27T09:00:00.000+00:00';
 const CONNECTED = { status: 'connected', status_reason: '', node_status: [{ node: NODE, status: 'connected' }] };
-const HEADERS = { accept: 'application/json', 'cache-control': 'no-cache', connection: 'keep-alive', 'content-type': 'application/json', 'keep-alive': 'timeout=5' };
+const HEADERS = {
+  accept: 'application/json',
+  'cache-control': 'no-cache',
+  connection: 'keep-alive',
+  'content-type': 'application/json',
+  'keep-alive': 'timeout=5',
+};
 
 function connectorView(name: string, connector: Json, { actions }: Installed): Json {
   const defaults = { enable: true, description: '', pool_type: 'random', pool_size: 8, connect_timeout: '15s', enable_pipelining: 100 };
@@ -67,7 +84,13 @@ function connectorView(name: string, connector: Json, { actions }: Installed): J
 }
 
 function actionView(name: string, action: Json, { rules }: Installed): Json {
-  const resource = { request_ttl: '45s', query_mode: 'async', max_buffer_bytes: '256MB', inflight_window: 100, ...(action['resource_opts'] as Json | undefined) };
+  const resource = {
+    request_ttl: '45s',
+    query_mode: 'async',
+    max_buffer_bytes: '256MB',
+    inflight_window: 100,
+    ...(action['resource_opts'] as Json | undefined),
+  };
   const users = Object.keys(rules).filter((id) => (rules[id]?.['actions'] as string[]).includes(`http:${name}`));
   return { type: 'http', name, enable: true, description: '', ...CONNECTED, ...action, resource_opts: resource, rules: users };
 }
@@ -75,10 +98,15 @@ function actionView(name: string, action: Json, { rules }: Installed): Json {
 function rulesPage(installed: Installed, query: URLSearchParams): Json {
   const [page, limit] = [Number(query.get('page') ?? 1), Number(query.get('limit') ?? 100)];
   const all = Object.entries(installed.rules).map(([id, rule]) => viewOf('rules', id, rule, installed));
-  return { data: all.slice((page - 1) * limit, page * limit), meta: { page, limit, count: all.length, hasnext: page * limit < all.length } };
+  return {
+    data: all.slice((page - 1) * limit, page * limit),
+    meta: { page, limit, count: all.length, hasnext: page * limit < all.length },
+  };
 }
 
 /** emqx_utils_redact. */
 function hidden(headers: Json): Json {
-  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, /^(proxy-)?authorization$/i.test(name) ? '******' : value]));
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, /^(proxy-)?authorization$/i.test(name) ? '******' : value]),
+  );
 }

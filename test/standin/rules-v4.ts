@@ -48,15 +48,25 @@ export class RulesV4 {
   private enable({ id, rawsql, actions }: Json): boolean {
     const all = (actions as ActionV4[]).map((action) => ({ poolType: 'hash' as const, ...this.optionsOf(action) }));
     if (all.some(({ url }) => url === this.unreachable)) return false;
-    this.actions.set(String(id), all.map((options) => this.add(new Rule(String(rawsql)), options)));
+    this.actions.set(
+      String(id),
+      all.map((options) => this.add(new Rule(String(rawsql)), options)),
+    );
     return true;
   }
 
   /** Nothing is retried: an event that fails goes to the fallback, where there is one. */
   private optionsOf({ params, fallbacks }: ActionV4): Omit<ActionOptions, 'poolType'> {
-    const config = this.kept.resources.find(({ id }) => id === params.$resource)?.['config'] as { url: string; pool_size: number } | undefined;
+    const config = this.kept.resources.find(({ id }) => id === params.$resource)?.['config'] as
+      { url: string; pool_size: number } | undefined;
     if (config === undefined) throw new Error(`no resource ${params.$resource}`);
     const [fallback] = fallbacks.map((each) => this.optionsOf(each));
-    return { url: config.url, headers: params.headers, poolSize: config.pool_size, retries: false, ...(fallback !== undefined && { fallback }) };
+    return {
+      url: config.url,
+      headers: params.headers,
+      poolSize: config.pool_size,
+      retries: false,
+      ...(fallback !== undefined && { fallback }),
+    };
   }
 }

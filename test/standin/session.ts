@@ -166,7 +166,8 @@ export class Session {
 
   private acked(pending: Pending): void {
     if (this.durable) return this.broker.emitNameless(this, pending.qos);
-    const fire = (): void => this.broker.emitFor('message.acked', this, pending, { qos: pending.qos, puback_props: { 'User-Property': {} } });
+    const fire = (): void =>
+      this.broker.emitFor('message.acked', this, pending, { qos: pending.qos, puback_props: { 'User-Property': {} } });
     this.acks.acked(fire, pending.resumed, this.broker.lateAcksMs);
   }
 

@@ -30,8 +30,15 @@ describe("a session at the stand-in's REST API", () => {
     await client.subscribeAsync('t', { qos });
     return client;
   };
-  const delivery = (text: string) => ({ topic: 't', qos: 1 as const, retain: false, payload: Buffer.from(text), properties: { userProperties: {} } });
-  const publish = async (count: number) => (await api.publish(Array.from({ length: count }, (_, i) => delivery(`m${i}`)))).map((outcome) => ('id' in outcome ? outcome.id : null));
+  const delivery = (text: string) => ({
+    topic: 't',
+    qos: 1 as const,
+    retain: false,
+    payload: Buffer.from(text),
+    properties: { userProperties: {} },
+  });
+  const publish = async (count: number) =>
+    (await api.publish(Array.from({ length: count }, (_, i) => delivery(`m${i}`)))).map((outcome) => ('id' in outcome ? outcome.id : null));
   const leaves = async (client: MqttClient) => {
     await client.endAsync();
     await waitFor('the end of its connection', () => (emqx.broker.sessions.get(String(client.options.clientId))?.outlet ?? null) === null);
@@ -79,7 +86,11 @@ describe("a session at the stand-in's REST API", () => {
     expect(await api.session('c')).toMatchObject({ queued: 5, inflight: 3 });
     client.stream.destroy();
     await leaves(client);
-    expect(await api.held('c')).toMatchObject({ kind: 'list', complete: true, messages: expect.arrayContaining([{ id: ids[0], topic: 't', from: 'http_api' }]) as unknown });
+    expect(await api.held('c')).toMatchObject({
+      kind: 'list',
+      complete: true,
+      messages: expect.arrayContaining([{ id: ids[0], topic: 't', from: 'http_api' }]) as unknown,
+    });
     expect(await heldIds('nobody')).toEqual(['no-client']);
     const again = await join('c', PERSISTENT);
     await waitFor('all', async () => (await heldIds('c')).length === 0);
@@ -138,7 +149,10 @@ describe("a session at the stand-in's REST API", () => {
     expect(await api.session('c')).toMatchObject({ queued: 0, inflight: 2 });
   });
 
-  test.each([[true, 0], [false, 2]])('a full queue with silent %p tells %i times', async (silent, times) => {
+  test.each([
+    [true, 0],
+    [false, 2],
+  ])('a full queue with silent %p tells %i times', async (silent, times) => {
     await start({ inflight: 1, queue: 1, silent });
     await subscriber('c', {}, false);
     const ids = await publish(4);
@@ -155,7 +169,10 @@ describe("a session at the stand-in's REST API", () => {
     expect(client.connected).toBe(true);
     const outcomes = await api.publish(Array.from({ length: 60 }, (_, i) => delivery(`m${i}`)));
     await closed;
-    expect(outcomes.map(({ result }) => result)).toEqual([...Array<string>(51).fill('delivered'), ...Array<string>(9).fill('no-subscribers')]);
+    expect(outcomes.map(({ result }) => result)).toEqual([
+      ...Array<string>(51).fill('delivered'),
+      ...Array<string>(9).fill('no-subscribers'),
+    ]);
     expect(await heldIds('c')).toEqual(['no-client']);
     expect(names().slice(before.length)).not.toContain('client.disconnected');
     expect(emqx.dropped()).toEqual([]);

@@ -14,8 +14,12 @@ interface Fixture {
 
 const { events: fixtures } = JSON.parse(readFileSync(join(__dirname, '../fixtures/events-5.8.9.json'), 'utf8')) as { events: Fixture[] };
 const measured = (event: string, text: string) => fixtures.find((each) => each.event === event && each.case.includes(text))!.body;
-const everything = new Rule(null, ['#', 't/#', ...['client_connected', 'client_disconnected', 'session_subscribed', 'session_unsubscribed'].map((name) => `$events/${name}`),
-  ...['message_delivered', 'message_acked', 'message_dropped', 'delivery_dropped'].map((name) => `$events/${name}`)]);
+const everything = new Rule(null, [
+  '#',
+  't/#',
+  ...['client_connected', 'client_disconnected', 'session_subscribed', 'session_unsubscribed'].map((name) => `$events/${name}`),
+  ...['message_delivered', 'message_acked', 'message_dropped', 'delivery_dropped'].map((name) => `$events/${name}`),
+]);
 
 describe('the stand-in for EMQX', () => {
   let emqx: EmqxStandIn;
@@ -30,7 +34,10 @@ describe('the stand-in for EMQX', () => {
   const api = (path: string, body: unknown, init: RequestInit = {}) =>
     fetch(`${emqx.apiUrl}${path}`, {
       method: 'POST',
-      headers: { 'content-type': 'application/json', authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}` },
+      headers: {
+        'content-type': 'application/json',
+        authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}`,
+      },
       body: JSON.stringify(body),
       ...init,
     });
@@ -44,7 +51,12 @@ describe('the stand-in for EMQX', () => {
   });
 
   /** Same keys, same kinds of values. */
-  const shape = (body: Record<string, unknown>) => Object.fromEntries(Object.keys(body).sort().map((key) => [key, typeof body[key]]));
+  const shape = (body: Record<string, unknown>) =>
+    Object.fromEntries(
+      Object.keys(body)
+        .sort()
+        .map((key) => [key, typeof body[key]]),
+    );
   const looksLike = (event: BrokerEvent, body: Record<string, unknown>) => expect(shape(everything.apply(event)!)).toEqual(shape(body));
 
   it('has events with the measured shape', async () => {
@@ -71,16 +83,26 @@ describe('the stand-in for EMQX', () => {
     expect((await api('/publish', { topic: 't/1', qos: 1, payload: 'AP/+gA==', payload_encoding: 'base64', properties })).status).toBe(200);
     const event = await fired('message.publish', 'http_api');
     looksLike(event, measured('message.publish', 'republished by REST'));
-    expect(everything.apply(event)).toMatchObject({ payload: expect.stringContaining('\ufffd') as string, username: 'undefined', peername: 'undefined' });
+    expect(everything.apply(event)).toMatchObject({
+      payload: expect.stringContaining('\ufffd') as string,
+      username: 'undefined',
+      peername: 'undefined',
+    });
     expect(await fired('message.acked')).toMatchObject({ pub_props: { 'User-Property': { 'offline-msgid': 'ABC' } } });
   });
 
   it('answers as measured', async () => {
-    expect(await (await api('/publish', { topic: 't/none', qos: 1, payload: 'x' })).json()).toEqual({ reason_code: 16, message: 'no_matching_subscribers' });
+    expect(await (await api('/publish', { topic: 't/none', qos: 1, payload: 'x' })).json()).toEqual({
+      reason_code: 16,
+      message: 'no_matching_subscribers',
+    });
     expect((await api('/publish', { topic: 't/+', qos: 1, payload: 'x' })).status).toBe(400);
     expect(await (await api('/publish', { topic: 't', payload: 'x'.repeat(1_048_576) })).json()).toMatchObject({ reason_code: 151 });
     expect((await api('/publish/bulk', [])).status).toBe(500);
-    const bulk = await api('/publish/bulk', [{ topic: 't/1', payload: 'x' }, { topic: '#', payload: 'y' }]);
+    const bulk = await api('/publish/bulk', [
+      { topic: 't/1', payload: 'x' },
+      { topic: '#', payload: 'y' },
+    ]);
     expect(bulk.status).toBe(400);
     expect(emqx.rest.publishes).toHaveLength(1);
     expect((await api('/clients/nobody/subscribe', { topic: 't', qos: 1 })).status).toBe(404);

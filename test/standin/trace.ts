@@ -50,7 +50,9 @@ export function comparable(events: readonly Timed[], publisher = 'tr-pub'): Reco
 }
 
 function essence(event: Json, ids: readonly unknown[]): Json {
-  const kept = ['event', 'topic', 'qos', 'reason', 'clean_start', 'expiry_interval', 'flags', 'disconn_props'].filter((key) => event[key] !== undefined);
+  const kept = ['event', 'topic', 'qos', 'reason', 'clean_start', 'expiry_interval', 'flags', 'disconn_props'].filter(
+    (key) => event[key] !== undefined,
+  );
   const users = (event['user_property'] ?? (event['pub_props'] as Json | undefined)?.['User-Property'] ?? {}) as Json;
   return {
     ...Object.fromEntries(kept.map((key) => [key, event[key]])),

@@ -28,7 +28,9 @@ describe('sessions as traced', () => {
     clients.push(client);
     client.on('error', () => undefined);
     if (!acknowledges) client.handleMessage = () => undefined;
-    client.on('message', (topic, payload, { qos, retain, dup }) => received.push({ by: clientId, topic, payload: payload.toString(), qos, retain, dup }));
+    client.on('message', (topic, payload, { qos, retain, dup }) =>
+      received.push({ by: clientId, topic, payload: payload.toString(), qos, retain, dup }),
+    );
     await new Promise((resolve) => client.once('connect', resolve));
     return client;
   }
@@ -37,7 +39,10 @@ describe('sessions as traced', () => {
     for (const text of texts) await publisher.publishAsync(topic, text, { qos: 1, ...options });
   };
   const api = async (method: string, path: string, body?: unknown): Promise<{ status: number; json: unknown }> => {
-    const headers = { 'content-type': 'application/json', authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}` };
+    const headers = {
+      'content-type': 'application/json',
+      authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}`,
+    };
     const answer = await fetch(`${emqx.apiUrl}${path}`, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
     return { status: answer.status, json: await answer.json() };
   };
@@ -77,21 +82,34 @@ describe('sessions as traced', () => {
     await leaves(client);
     const traced = sameAs(name);
     receivedAsIn(name);
-    expect([ackGroups(events), ackGroups(traced)]).toEqual([[1, 4], [1, 4]]);
+    expect([ackGroups(events), ackGroups(traced)]).toEqual([
+      [1, 4],
+      [1, 4],
+    ]);
     const ids = events.flatMap(({ event }) => (event.event === 'message.publish' ? [event['id']] : []));
-    expect(lists).toEqual(traceOf(name).steps.flatMap(({ rest }) => (rest === undefined ? [] : [{ ...rest, msgids: rest.msgids.map((_, i) => ids[i]) }])));
+    expect(lists).toEqual(
+      traceOf(name).steps.flatMap(({ rest }) => (rest === undefined ? [] : [{ ...rest, msgids: rest.msgids.map((_, i) => ids[i]) }])),
+    );
   });
 
   test('a SUBSCRIBE that is sent at once is told of before most of those acknowledgements', async () => {
     await visit('eager', 't');
-    await publish('t', Array.from({ length: 30 }, (_, i) => `m${i}`));
+    await publish(
+      't',
+      Array.from({ length: 30 }, (_, i) => `m${i}`),
+    );
     const client = await join('eager', PERSISTENT);
     await client.subscribeAsync('t', { qos: 1 });
     await fired('message.acked', 30);
     const names = events.map(({ event }) => event.event);
     expect(names.slice(names.lastIndexOf('session.subscribed')).filter((each) => each === 'message.acked').length).toBeGreaterThan(20);
     // EMQX has no more of them, though it has not told.
-    expect(events.filter(({ event }) => event.event === 'message.acked').map(({ event }) => event['payload']).map(String)).toEqual(received.map(({ payload }) => payload));
+    expect(
+      events
+        .filter(({ event }) => event.event === 'message.acked')
+        .map(({ event }) => event['payload'])
+        .map(String),
+    ).toEqual(received.map(({ payload }) => payload));
   });
 
   test('what is late is told when the connection ends before', async () => {
@@ -156,7 +174,10 @@ describe('sessions as traced', () => {
     await leaves(second);
     const traced = sameAs(name);
     receivedAsIn(name);
-    expect([ackGroups(events), ackGroups(traced)]).toEqual([[1, 2], [1, 2]]);
+    expect([ackGroups(events), ackGroups(traced)]).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
   });
 
   test('a takeover keeps a session that would have ended with its connection', async () => {
@@ -205,7 +226,10 @@ describe('sessions as traced', () => {
     const client = await join('tr-p10', { properties: { receiveMaximum: 1 } }, false);
     await client.subscribeAsync('trace/10', { qos: 1 });
     events.length = 0;
-    await publish('trace/10', Array.from({ length: 1_100 }, (_, i) => `m${i}`));
+    await publish(
+      'trace/10',
+      Array.from({ length: 1_100 }, (_, i) => `m${i}`),
+    );
     client.stream.destroy();
     await fired('client.disconnected');
     const dropped = events.filter(({ event }) => event.event === 'delivery.dropped');

@@ -20,9 +20,15 @@ describe('the stand-in for EMQX 4.4', () => {
   });
 
   const api = async (method: string, path: string, body?: unknown, secret = emqx.apiSecret) => {
-    const headers = { 'content-type': 'application/json', authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${secret}`).toString('base64')}` };
+    const headers = {
+      'content-type': 'application/json',
+      authorization: `Basic ${Buffer.from(`${emqx.apiKey}:${secret}`).toString('base64')}`,
+    };
     const answer = await fetch(`${emqx.apiUrl}${path}`, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
-    return { status: answer.status, json: answer.status === 200 ? ((await answer.json()) as { code: number; data?: Record<string, unknown>[] }) : null };
+    return {
+      status: answer.status,
+      json: answer.status === 200 ? ((await answer.json()) as { code: number; data?: Record<string, unknown>[] }) : null,
+    };
   };
   const subscriber = async (clientId: string, topic: string) => {
     const client = await connectAsync(emqx.mqttUrl, { clientId, reconnectPeriod: 0 });
@@ -54,14 +60,21 @@ describe('the stand-in for EMQX 4.4', () => {
     expect((await api('GET', '/nodes', undefined, 'wrong')).status).toBe(401);
     expect(await api('POST', '/mqtt/publish', { topic: 'nobody/there', payload: 'x' })).toEqual({ status: 200, json: { code: 0 } });
     expect(await api('POST', '/mqtt/publish', { topic: 'a/+', payload: 'x' })).toMatchObject({ status: 200, json: { code: 115 } });
-    expect(await api('POST', '/mqtt/subscribe', { clientid: 'none', topic: 't', qos: 1 })).toMatchObject({ status: 200, json: { code: 112 } });
+    expect(await api('POST', '/mqtt/subscribe', { clientid: 'none', topic: 't', qos: 1 })).toMatchObject({
+      status: 200,
+      json: { code: 112 },
+    });
     expect((await api('GET', '/clients/none')).json).toEqual({ code: 0, data: [] });
     expect((await api('GET', '/clients/none/mqueue_messages')).status).toBe(404);
   });
 
   test('a comma splits a topic, and a bad entry of a batch fails alone', async () => {
     const topics = await subscriber('c', '#');
-    const { json } = await api('POST', '/mqtt/publish_batch', ['a,b', '+', 'c'].map((topic) => ({ topic, qos: 1, payload: 'x', clientid: 'p' })));
+    const { json } = await api(
+      'POST',
+      '/mqtt/publish_batch',
+      ['a,b', '+', 'c'].map((topic) => ({ topic, qos: 1, payload: 'x', clientid: 'p' })),
+    );
     expect(json?.data?.map(({ code }) => code)).toEqual([0, 115, 0]);
     await waitFor('three messages', () => topics.length === 3);
     expect(topics).toEqual(['a', 'b', 'c']);
@@ -80,6 +93,10 @@ describe('the stand-in for EMQX 4.4', () => {
     await useRule(first.url, second.url);
     await subscriber('c', 'other');
     await waitFor('both events', () => second.seen.length === 2);
-    expect([first.seen, second.seen, emqx.action.lost]).toEqual([second.seen, ['/v1/events/client.connected', '/v1/events/session.subscribed'], []]);
+    expect([first.seen, second.seen, emqx.action.lost]).toEqual([
+      second.seen,
+      ['/v1/events/client.connected', '/v1/events/session.subscribed'],
+      [],
+    ]);
   });
 });

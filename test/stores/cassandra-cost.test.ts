@@ -42,7 +42,12 @@ describe('cassandra cost', () => {
 
     /** Traces every statement of `work`. */
     const traced = async (work: () => Promise<unknown>): Promise<Read> => {
-      const execute = Client.prototype.execute as unknown as (this: Client, cql: string, params: unknown[], options: object) => Promise<types.ResultSet>;
+      const execute = Client.prototype.execute as unknown as (
+        this: Client,
+        cql: string,
+        params: unknown[],
+        options: object,
+      ) => Promise<types.ResultSet>;
       const traces: types.Uuid[] = [];
       const spy = jest.spyOn(Client.prototype, 'execute').mockImplementation(async function (this: Client, ...args: unknown[]) {
         const result = await execute.call(this, args[0] as string, args[1] as unknown[], { ...(args[2] as object), traceQuery: true });
@@ -158,7 +163,11 @@ describe('cassandra cost', () => {
         expect(first?.id).toBe(trimmed[2_900]);
 
         const ids = await save('removed', 10_100);
-        for (let i = 0; i < 10_000; i += 250) await store.removeMessages(ids.slice(i, i + 250).map((id) => ({ topic: 'removed', id })), NOW + 600_000);
+        for (let i = 0; i < 10_000; i += 250)
+          await store.removeMessages(
+            ids.slice(i, i + 250).map((id) => ({ topic: 'removed', id })),
+            NOW + 600_000,
+          );
         expect((await store.listMessages({ ...page, topic: 'removed' })).map(({ id }) => id)).toEqual(ids.slice(10_000));
       }, 120_000);
     });

@@ -27,7 +27,11 @@ function databaseOf({ local, peers = [], scylla = false }: Cluster): { db: Datab
 
 // The guard is refuseProduct in Migrations.run.
 it.each<[string, Cluster, RegExp]>([
-  ['Cassandra 4.0', { local: '4.0.11' }, /^this is Cassandra 4\.0\.11: the store needs Cassandra 4\.1 or newer on all nodes; upgrade it, .*; nothing was changed$/],
+  [
+    'Cassandra 4.0',
+    { local: '4.0.11' },
+    /^this is Cassandra 4\.0\.11: the store needs Cassandra 4\.1 or newer on all nodes; upgrade it, .*; nothing was changed$/,
+  ],
   ['Cassandra 3', { local: '3.11.4' }, /^this is Cassandra 3\.11\.4: /],
   ['a cluster that is being upgraded', { local: '4.1.3', peers: [null, '4.0.11'] }, /^this is Cassandra 4\.0\.11: /],
   ['ScyllaDB', { local: '3.0.8', scylla: true }, /^this is ScyllaDB: the store needs Cassandra 4\.1 or newer; .*; nothing was changed$/],

@@ -83,6 +83,8 @@ describe('cassandra errors', () => {
     expect(mapError(new errors.NoHostAvailableError({ a: refused })).message).toBe(
       'cannot connect to Cassandra (connect ECONNREFUSED 10.0.0.1:9042): check host and port, and whether the server wants TLS (tls=true)',
     );
-    expect(mapError(new errors.NoHostAvailableError({ a: refused, b: login })).message).toMatch(/refused the login.*check user and password/);
+    expect(mapError(new errors.NoHostAvailableError({ a: refused, b: login })).message).toMatch(
+      /refused the login.*check user and password/,
+    );
   });
 });

@@ -104,15 +104,29 @@ describe('cassandra takeover', () => {
 
       it('keeps what it had to change', async () => {
         const { rows } = await client.execute('SELECT payload, msgid, msgid_before FROM mqtt_msg');
-        const changed = rows.filter((row) => row['msgid_before'] !== null).map((row) => [row['payload'] as string, row['msgid_before'] as string]);
-        expect(changed).toEqual(expect.arrayContaining([['no id', ''], ['strange id', 'with:colon']]));
+        const changed = rows
+          .filter((row) => row['msgid_before'] !== null)
+          .map((row) => [row['payload'] as string, row['msgid_before'] as string]);
+        expect(changed).toEqual(
+          expect.arrayContaining([
+            ['no id', ''],
+            ['strange id', 'with:colon'],
+          ]),
+        );
         expect(changed).toHaveLength(3);
         expect(rows.filter((row) => row['msgid'] === '')).toEqual([]);
       });
 
       it('reads rows with nothing in them', async () => {
         expect(await list(store, 't/bare')).toEqual([
-          expect.objectContaining({ id: '2PguFrHsrzEvIIBdctmb', clientid: '', qos: 0, retain: false, payload: Buffer.alloc(0), publishReceivedAt: 0 }),
+          expect.objectContaining({
+            id: '2PguFrHsrzEvIIBdctmb',
+            clientid: '',
+            qos: 0,
+            retain: false,
+            payload: Buffer.alloc(0),
+            publishReceivedAt: 0,
+          }),
           expect.objectContaining({ id: '2PguFrHsrzEvIIBdctmc', qos: 2, payload: Buffer.from('é 😀'), publishReceivedAt: 0 }),
         ]);
       });
@@ -125,13 +139,24 @@ describe('cassandra takeover', () => {
 
       it('knows the old clients', async () => {
         const [early, late] = [Date.UTC(2020, 0, 1, 0, 0, 1), Date.UTC(2020, 0, 1, 0, 0, 2)];
-        expect(await store.getClientState('here')).toEqual({ clientid: 'here', connected: true, node: 'emqx@a', connectedAt: late, disconnectedAt: early, at: late });
+        expect(await store.getClientState('here')).toEqual({
+          clientid: 'here',
+          connected: true,
+          node: 'emqx@a',
+          connectedAt: late,
+          disconnectedAt: early,
+          at: late,
+        });
         expect(await store.getClientState('gone')).toMatchObject({ connected: false, at: late });
         expect(await store.getClientState('bare')).toMatchObject({ connected: false, node: null, connectedAt: null, at: 0 });
         // An event older than what EMQX wrote changes nothing, a newer one does.
-        await store.saveClientStates([{ clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: early, at: early }]);
+        await store.saveClientStates([
+          { clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: early, at: early },
+        ]);
         expect(await store.getClientState('here')).toMatchObject({ connected: true, node: 'emqx@a' });
-        await store.saveClientStates([{ clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: late + 1, at: late + 1 }]);
+        await store.saveClientStates([
+          { clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: late + 1, at: late + 1 },
+        ]);
         expect(await store.getClientState('here')).toMatchObject({ connected: false, connectedAt: late, at: late + 1 });
       });
 
@@ -146,18 +171,25 @@ describe('cassandra takeover', () => {
       });
 
       it('keeps the old retained messages though they are acknowledged, and replaces them', async () => {
-        const retained = async () => (await store.listRetained({ filter: 'r/#', after: '', limit: 10 })).map(({ topic, payload }) => [topic, payload.toString()]);
+        const retained = async () =>
+          (await store.listRetained({ filter: 'r/#', after: '', limit: 10 })).map(({ topic, payload }) => [topic, payload.toString()]);
         expect(await retained()).toEqual([['r/1', 'kept']]);
         expect(await store.removeMessages([{ topic: 'r/1', id: 'AAA' }], Date.now() + 60_000)).toBe(1);
         expect(await retained()).toEqual([['r/1', 'kept']]);
         await store.putRetained(['r/2', 'r/3'].map((topic) => message({ topic, id: 'zzz', retain: true, payload: Buffer.from('new') })));
-        expect(await retained()).toEqual([['r/1', 'kept'], ['r/2', 'new'], ['r/3', 'new']]);
+        expect(await retained()).toEqual([
+          ['r/1', 'kept'],
+          ['r/2', 'new'],
+          ['r/3', 'new'],
+        ]);
       });
 
       it('goes on at the old read positions', async () => {
         // Maintenance has noted that they were seen then, and not deleted them.
         const receipts = [expect.stringMatching(/^@\d{13}$/) as string];
-        expect(await store.getPositions('reader', ['t/bare'])).toEqual([{ consumer: 'reader', topic: 't/bare', id: '2PguFrHsrzEvIIBdctmb', receipts }]);
+        expect(await store.getPositions('reader', ['t/bare'])).toEqual([
+          { consumer: 'reader', topic: 't/bare', id: '2PguFrHsrzEvIIBdctmb', receipts },
+        ]);
         expect(await store.listPositions('bare', '', 10)).toEqual([]);
         expect((await store.positionsOfTopic('t/bare')).map(({ consumer }) => consumer)).toEqual(['reader']);
       });
@@ -192,14 +224,26 @@ describe('cassandra takeover', () => {
         ['another table of this name', [msg('topic text, msgid text, body text')], /mqtt_msg has no column arrived/],
         ['a payload that is no text', [msg(all.replace('payload text', 'payload blob'))], /mqtt_msg.payload is blob, expected text/],
         ['another key', [msg(all, '(msgid, topic)')], /mqtt_msg.msgid is in the partition key, expected a clustering column/],
-        ['a key of more', [msg(`${all}, tenant text`, '(topic, msgid, tenant)')], /mqtt_msg.tenant is a clustering column, expected outside the key/],
+        [
+          'a key of more',
+          [msg(`${all}, tenant text`, '(topic, msgid, tenant)')],
+          /mqtt_msg.tenant is a clustering column, expected outside the key/,
+        ],
         ['a column of ours with another meaning', [msg(`${all}, username int`)], /mqtt_msg.username is int, expected text/],
         ['another table among the others', ['CREATE TABLE client (id int PRIMARY KEY, name text)'], /client has no column clientid/],
-        ['the other spelling', ['CREATE TABLE acked (client_id text, topic text, msgid text, PRIMARY KEY (client_id, topic))'], /run: ALTER TABLE acked RENAME client_id TO clientid/],
+        [
+          'the other spelling',
+          ['CREATE TABLE acked (client_id text, topic text, msgid text, PRIMARY KEY (client_id, topic))'],
+          /run: ALTER TABLE acked RENAME client_id TO clientid/,
+        ],
       ])('%s', async (_, statements, reason) => {
         const { client, store } = await prepare(...statements);
         const catalogue = async () =>
-          (await client.execute('SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = ?', [client.keyspace])).rows;
+          (
+            await client.execute('SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = ?', [
+              client.keyspace,
+            ])
+          ).rows;
         const before = await catalogue();
         const failure = await store.migrate().then(
           () => null,
@@ -209,7 +253,10 @@ describe('cassandra takeover', () => {
         expect((failure as Error).message).toMatch(reason);
         expect((failure as Error).message.length).toBeLessThan(300);
         expect(await catalogue()).toEqual(before);
-        expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string });
+        expect(await store.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string,
+        });
       });
 
       it('a schema of a newer release', async () => {

@@ -55,7 +55,10 @@ describe('cassandra', () => {
         await client.execute(`INSERT INTO acked (clientid, topic, msgid, receipts) VALUES ('upgraded', 'a', '${old}', '[]')`);
         await client.execute(`INSERT INTO acked (clientid, topic, msgid) VALUES ('upgraded', 'b', '${emqx}')`);
         await client.shutdown();
-        const stored = [{ consumer: 'upgraded', topic: 'a', id: old, receipts: [] }, { consumer: 'upgraded', topic: 'b', id: emqx, receipts: [] }];
+        const stored = [
+          { consumer: 'upgraded', topic: 'a', id: old, receipts: [] },
+          { consumer: 'upgraded', topic: 'b', id: emqx, receipts: [] },
+        ];
         expect(await store.listPositions('upgraded', '', 10)).toEqual(stored);
         for (const version of [undefined, 1, 5]) {
           const next = stored.map((position) => ({ ...position, id: newId(), ...(version !== undefined && { version }) }));
@@ -68,7 +71,9 @@ describe('cassandra', () => {
         const spy = jest.spyOn(Database.prototype, 'batchConditionally');
         const write = async (version: number) => {
           spy.mockClear();
-          await store.putPositions(Array.from({ length: 200 }, (_, i) => ({ consumer: 'many', topic: `many/${i}`, id: newId(), receipts: [], version })));
+          await store.putPositions(
+            Array.from({ length: 200 }, (_, i) => ({ consumer: 'many', topic: `many/${i}`, id: newId(), receipts: [], version })),
+          );
           return spy.mock.calls.length;
         };
         expect([await write(1), await write(2), await write(1)]).toEqual([1, 1, 1]);
@@ -83,7 +88,10 @@ describe('cassandra', () => {
           const versions = Array.from({ length: 10 }, () => message({ topic, retain: true }));
           await Promise.all([...versions].reverse().map((each, i) => (i % 2 === 0 ? store : other).putRetained([each])));
           expect((await store.listRetained({ filter: topic, after: '', limit: 1 }))[0]?.id).toBe(versions.at(-1)?.id);
-          await Promise.all([store.deleteRetained([versions[3]!]), other.deleteRetained([{ topic, id: newId(), publishReceivedAt: Date.now() }])]);
+          await Promise.all([
+            store.deleteRetained([versions[3]!]),
+            other.deleteRetained([{ topic, id: newId(), publishReceivedAt: Date.now() }]),
+          ]);
           expect(await store.listRetained({ filter: topic, after: '', limit: 1 })).toEqual([]);
         }
         await other.close();
@@ -129,7 +137,8 @@ describe('cassandra', () => {
         await Promise.all(Array.from({ length: 5 }, () => store.getMessage('absent')));
         proxy.silent = true;
         const outcomes = await Promise.allSettled(Array.from({ length: 10 }, () => store.getMessage('absent')));
-        for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
+        for (const outcome of outcomes)
+          expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
         proxy.silent = false;
         await new Promise((resolve) => setTimeout(resolve, 2_000));
         for (let i = 0; i < 5; i++) expect(await store.getMessage('absent')).toBeNull();
@@ -141,7 +150,10 @@ describe('cassandra', () => {
 
     it('says that the schema is missing, and what to do', async () => {
       const store = new CassandraStore(settingsOf(await emptyKeyspace(server, 'offline_empty')));
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string });
+      expect(await store.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
+      });
       await expect(store.getMessage('x')).rejects.toThrow(/migrate/);
       await expect(store.saveMessages([message({ topic: 'x' })])).rejects.toThrow(RetryableError);
       await store.close();
@@ -151,7 +163,10 @@ describe('cassandra', () => {
     it('says that the keyspace is missing, and works when it is there', async () => {
       await dropKeyspace(server, 'offline_absent');
       const store = new CassandraStore(settingsOf(Object.assign(new URL(server), { pathname: '/offline_absent' }).href));
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: .*CREATE KEYSPACE offline_absent/) as string });
+      expect(await store.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/^STORE_URL: .*CREATE KEYSPACE offline_absent/) as string,
+      });
       await expect(store.migrate()).rejects.toThrow(/CREATE KEYSPACE/);
       await emptyKeyspace(server, 'offline_absent');
       await store.migrate();
@@ -161,8 +176,16 @@ describe('cassandra', () => {
     });
 
     it.each<[string, (to: URL) => void, RegExp]>([
-      ['a host that is not there', (to) => (to.port = '1'), /^STORE_URL: cannot connect to Cassandra \(connect ECONNREFUSED.*check host and port/],
-      ['a name that is not known', (to) => (to.hostname = 'nowhere.invalid'), /^STORE_URL: cannot connect to Cassandra \(No host could be resolved/],
+      [
+        'a host that is not there',
+        (to) => (to.port = '1'),
+        /^STORE_URL: cannot connect to Cassandra \(connect ECONNREFUSED.*check host and port/,
+      ],
+      [
+        'a name that is not known',
+        (to) => (to.hostname = 'nowhere.invalid'),
+        /^STORE_URL: cannot connect to Cassandra \(No host could be resolved/,
+      ],
       ['a data center that is not there', (to) => to.searchParams.set('dc', 'absent'), /^STORE_URL: .*set dc= to one of datacenter1$/],
       ['TLS without the authority', (to) => to.searchParams.set('tls', 'true'), /^STORE_URL: .*certificate.*set ca=/],
     ])('names the setting for %s', async (_, change, expected) => {
@@ -206,7 +229,10 @@ describe('cassandra', () => {
 
     it('says that the certificate cannot be verified', async () => {
       const store = new CassandraStore(settingsOf(server));
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: the server's certificate can't be verified.*ca=/) as string });
+      expect(await store.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/^STORE_URL: the server's certificate can't be verified.*ca=/) as string,
+      });
       await store.close();
     });
   });

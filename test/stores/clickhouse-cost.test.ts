@@ -57,7 +57,11 @@ describe.each(CLICKHOUSES)('%s cost', (backend, name) => {
     const page = { after: '', limit: 100 };
     const refs = Array.from({ length: 50 }, (_, i) => ({ topic: 'big', id: String(70_000 + i).padStart(32, '0') }));
     it.each<[string, number, (of: Store) => Promise<unknown>]>([
-      ['100 messages of a topic of 50,000, behind 200 that are removed', 20_000, (of) => of.listMessages({ ...page, topic: 'big', now: NOW })],
+      [
+        '100 messages of a topic of 50,000, behind 200 that are removed',
+        20_000,
+        (of) => of.listMessages({ ...page, topic: 'big', now: NOW }),
+      ],
       ['100 messages in the middle', 10_000, (of) => of.listMessages({ ...page, topic: 'big', after: refs[0]?.id ?? '', now: NOW })],
       ['messages of a topic of 50', 5_000, (of) => of.listMessages({ ...page, topic: 'dev/7', now: NOW })],
       ['messages of a topic without any', 3_000, (of) => of.listMessages({ ...page, topic: 'none', now: NOW })],

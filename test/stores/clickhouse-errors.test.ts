@@ -4,7 +4,11 @@ import { mapError } from '../../src/stores/clickhouse/errors';
 /** As the client throws what an old server says, and what a new one says. */
 const old = (code: number) => new Error(`Code: ${code}, e.displayText() = DB::Exception: the reason, e.what() = DB::Exception\n`);
 const current = (code: number) => Object.assign(new Error('the reason. '), { code: String(code), type: 'X' });
-const codes = (...list: number[]) => list.flatMap((code): [number, Error][] => [[code, old(code)], [code, current(code)]]);
+const codes = (...list: number[]) =>
+  list.flatMap((code): [number, Error][] => [
+    [code, old(code)],
+    [code, current(code)],
+  ]);
 
 describe('clickhouse errors', () => {
   it.each(codes(27, 53, 117, 395, 469))('%i is about the message, where rows are inserted', (code, error) => {
@@ -26,7 +30,8 @@ describe('clickhouse errors', () => {
     [497, 'the reason: the user needs more rights'],
     [60, 'the reason: run "emqx-offline-store migrate"'],
   ])('%i says what to do', (code, expected) => {
-    for (const error of [old(code), current(code)]) expect(mapError(error, true)).toMatchObject({ name: 'RetryableError', message: expected });
+    for (const error of [old(code), current(code)])
+      expect(mapError(error, true)).toMatchObject({ name: 'RetryableError', message: expected });
   });
 
   it.each([

@@ -21,10 +21,16 @@ class Stub {
   constructor(private readonly answers: Answers) {
     this.server = createServer((request, response) => {
       const chunks: Buffer[] = [];
-      request.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
-        const query = `${new URL(request.url ?? '/', 'http://h').searchParams.get('query') ?? ''}${Buffer.concat(chunks).toString()}`;
-        response.end(this.rowsOf(query).map((row) => `${JSON.stringify(row)}\n`).join(''));
-      });
+      request
+        .on('data', (chunk: Buffer) => chunks.push(chunk))
+        .on('end', () => {
+          const query = `${new URL(request.url ?? '/', 'http://h').searchParams.get('query') ?? ''}${Buffer.concat(chunks).toString()}`;
+          response.end(
+            this.rowsOf(query)
+              .map((row) => `${JSON.stringify(row)}\n`)
+              .join(''),
+          );
+        });
     });
   }
 
@@ -53,12 +59,24 @@ class Stub {
 
 // The guard is refuseReplicas at the start of Migrations.run.
 it.each<[string, Answers, RegExp]>([
-  ['ClickHouse Cloud', { cloudMode: '1' }, /^this is ClickHouse Cloud: the store needs one ClickHouse server .*another database for STORE_URL; nothing was changed$/],
+  [
+    'ClickHouse Cloud',
+    { cloudMode: '1' },
+    /^this is ClickHouse Cloud: the store needs one ClickHouse server .*another database for STORE_URL; nothing was changed$/,
+  ],
   ['a Shared database', { cloudMode: '0', database: 'Shared' }, /^the database is of the kind Shared: /],
   ['a Replicated database', { database: 'Replicated' }, /^the database is of the kind Replicated: /],
   ['a SharedMergeTree', { tables: { mqtt_msg: 'SharedMergeTree' } }, /^mqtt_msg is a table of the kind SharedMergeTree: /],
-  ['a ReplicatedReplacingMergeTree', { tables: { mqtt_msg: 'MergeTree', mqtt_acked: 'ReplicatedReplacingMergeTree' } }, /^mqtt_acked is a table of the kind ReplicatedReplacingMergeTree: /],
-  ['one that an earlier release has filled', { cloudMode: '1', version: 99, tables: { mqtt_msg: 'SharedMergeTree' } }, /^this is ClickHouse Cloud: /],
+  [
+    'a ReplicatedReplacingMergeTree',
+    { tables: { mqtt_msg: 'MergeTree', mqtt_acked: 'ReplicatedReplacingMergeTree' } },
+    /^mqtt_acked is a table of the kind ReplicatedReplacingMergeTree: /,
+  ],
+  [
+    'one that an earlier release has filled',
+    { cloudMode: '1', version: 99, tables: { mqtt_msg: 'SharedMergeTree' } },
+    /^this is ClickHouse Cloud: /,
+  ],
 ])('%s is refused before anything is changed', async (_name, answers, reason) => {
   const stub = new Stub(answers);
   const store = await stub.start();

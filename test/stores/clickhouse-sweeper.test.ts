@@ -23,7 +23,10 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
     afterEach(() => Promise.all([store.close(), db.close(), sql.close()]));
 
     const settled = () =>
-      waitFor('the mutations', async () => (await sql.rows(`SELECT 1 FROM system.mutations WHERE database = currentDatabase() AND is_done = 0`)).length === 0);
+      waitFor(
+        'the mutations',
+        async () => (await sql.rows(`SELECT 1 FROM system.mutations WHERE database = currentDatabase() AND is_done = 0`)).length === 0,
+      );
     /** As maintenance does minute after minute, so much later. */
     const sweep = async (laterMs: number, least = 1, minutes = 8) => {
       const sweeper = new Sweeper(db, new Removals(db), { least, now: () => (Date.now() + laterMs) * 1_000 });
@@ -37,7 +40,8 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
       await store.saveMessages(batch);
       return batch;
     };
-    const list = async (topic: string) => (await store.listMessages({ topic, after: '', limit: 1_000, now: Date.now() })).map(({ id }) => id);
+    const list = async (topic: string) =>
+      (await store.listMessages({ topic, after: '', limit: 1_000, now: Date.now() })).map(({ id }) => id);
     const idsOf = (messages: readonly { id: string }[]) => messages.map(({ id }) => id);
 
     it('deletes removed messages, then their tombstones', async () => {

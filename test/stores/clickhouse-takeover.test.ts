@@ -23,8 +23,13 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
     };
     const list = (store: Store, topic: string) => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
     const payloads = async (store: Store, topic: string) => (await list(store, topic)).map(({ payload }) => payload.toString());
-    const catalogue = (sql: Sql) => sql.rows(`SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, name`);
-    const failureOf = (work: Promise<void>): Promise<unknown> => work.then(() => null, (error: unknown) => error);
+    const catalogue = (sql: Sql) =>
+      sql.rows(`SELECT table, name, type FROM system.columns WHERE database = currentDatabase() ORDER BY table, name`);
+    const failureOf = (work: Promise<void>): Promise<unknown> =>
+      work.then(
+        () => null,
+        (error: unknown) => error,
+      );
 
     describe('of a table with EMQX’s rows', () => {
       let store: Store;
@@ -44,7 +49,14 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
 
       it('delivers the old messages, each once, in order', async () => {
         const old = await list(store, 't/old');
-        expect(old.map(({ payload }) => payload.toString())).toEqual(['first', 'not the first', 'no id', 'empty id', 'empty id', 'strange id']);
+        expect(old.map(({ payload }) => payload.toString())).toEqual([
+          'first',
+          'not the first',
+          'no id',
+          'empty id',
+          'empty id',
+          'strange id',
+        ]);
         expect(new Set(old.map(({ id }) => id)).size).toBe(6);
         for (const { id } of old) expect(id).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
         expect(old[0]).toEqual({
@@ -81,7 +93,9 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       });
 
       it('takes what EMQX’s own action goes on to write', async () => {
-        await sql.run(`INSERT INTO mqtt_msg (msgid, topic, sender, payload, qos, retain, arrived) VALUES ('late', 't/other', 'emqx', 'late', 1, 0, 1488362500000)`);
+        await sql.run(
+          `INSERT INTO mqtt_msg (msgid, topic, sender, payload, qos, retain, arrived) VALUES ('late', 't/other', 'emqx', 'late', 1, 0, 1488362500000)`,
+        );
         expect(await payloads(store, 't/other')).toEqual(['first', 'late']);
       });
     });
@@ -132,14 +146,30 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       const all = 'msgid String, topic String, sender String, payload String, qos Nullable(Int8), retain Nullable(Int8), arrived Int64';
       const table = (columns: string, engine = 'MergeTree ORDER BY tuple()') => `CREATE TABLE mqtt_msg (${columns}) ENGINE = ${engine}`;
       it.each([
-        ['a view', `CREATE TABLE real_msg (${all}) ENGINE = MergeTree ORDER BY msgid;\nCREATE VIEW mqtt_msg AS SELECT * FROM real_msg`, /mqtt_msg is a table of the kind View/],
+        [
+          'a view',
+          `CREATE TABLE real_msg (${all}) ENGINE = MergeTree ORDER BY msgid;\nCREATE VIEW mqtt_msg AS SELECT * FROM real_msg`,
+          /mqtt_msg is a table of the kind View/,
+        ],
         ['another engine', table(all, 'Log'), /mqtt_msg is a table of the kind Log, expected MergeTree/],
         ['another table of this name', table('id String, body String'), /mqtt_msg has no column msgid/],
-        ['a time of another kind', table(all.replace('arrived Int64', 'arrived DateTime')), /mqtt_msg.arrived is DateTime, expected a whole number/],
+        [
+          'a time of another kind',
+          table(all.replace('arrived Int64', 'arrived DateTime')),
+          /mqtt_msg.arrived is DateTime, expected a whole number/,
+        ],
         ['a number as text', table(all.replace('qos Nullable(Int8)', 'qos String')), /mqtt_msg.qos is String, expected a whole number/],
         ['a column more', table(`${all}, tenant String`), /mqtt_msg.tenant is not a column of EMQX's and would be lost/],
-        ['an older copy', `${ORIGINAL};\nCREATE TABLE mqtt_msg_emqx (x String) ENGINE = MergeTree ORDER BY x`, /mqtt_msg_emqx is in the way/],
-        ['a table of the name of one of ours', `${ORIGINAL};\nCREATE TABLE mqtt_topic (x String) ENGINE = MergeTree ORDER BY x`, /mqtt_topic is in the way/],
+        [
+          'an older copy',
+          `${ORIGINAL};\nCREATE TABLE mqtt_msg_emqx (x String) ENGINE = MergeTree ORDER BY x`,
+          /mqtt_msg_emqx is in the way/,
+        ],
+        [
+          'a table of the name of one of ours',
+          `${ORIGINAL};\nCREATE TABLE mqtt_topic (x String) ENGINE = MergeTree ORDER BY x`,
+          /mqtt_topic is in the way/,
+        ],
       ])('%s', async (_, statements, reason) => {
         const { sql, store } = await prepare(statements);
         const before = await catalogue(sql);
@@ -147,7 +177,10 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
         expect(failure).toBeInstanceOf(RefusedError);
         expect((failure as Error).message).toMatch(reason);
         expect(await catalogue(sql)).toEqual(before);
-        expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: .*run "emqx-offline-store migrate"/) as string });
+        expect(await store.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/^STORE_URL: .*run "emqx-offline-store migrate"/) as string,
+        });
       });
 
       it('a schema of a newer release', async () => {
@@ -160,28 +193,35 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
     });
 
     it('takes over columns that are spelt otherwise', async () => {
-      const columns = 'msgid Nullable(String), topic Nullable(String), sender Nullable(String), payload Nullable(String), qos Int8, retain UInt8, arrived Nullable(Int64)';
+      const columns =
+        'msgid Nullable(String), topic Nullable(String), sender Nullable(String), payload Nullable(String), qos Int8, retain UInt8, arrived Nullable(Int64)';
       const { store } = await prepare(
         `CREATE TABLE mqtt_msg (${columns}) ENGINE = MergeTree ORDER BY tuple()`,
         `INSERT INTO mqtt_msg (msgid, topic, sender, payload, qos, retain, arrived) VALUES (NULL, 't', NULL, NULL, 1, 1, NULL), ('A', 't', 's', 'p', 2, 0, 5)`,
       );
       await store.migrate();
-      expect((await list(store, 't')).map(({ clientid, qos, retain }) => [clientid, qos, retain])).toEqual([['', 1, true], ['s', 2, false]]);
+      expect((await list(store, 't')).map(({ clientid, qos, retain }) => [clientid, qos, retain])).toEqual([
+        ['', 1, true],
+        ['s', 2, false],
+      ]);
     });
 
     // The proof that nothing of the old table is in the way; the tables are the same on both.
     let url: Promise<string> | null = null;
-    if (backend === 'clickhouse') conformance(`on a database that EMQX filled, ${server}`, {
-      open: async () => openClickHouse(await (url ??= prepare(ORIGINAL, ROWS).then((prepared) => prepared.url))),
-      many: 1_000,
-    });
+    if (backend === 'clickhouse')
+      conformance(`on a database that EMQX filled, ${server}`, {
+        open: async () => openClickHouse(await (url ??= prepare(ORIGINAL, ROWS).then((prepared) => prepared.url))),
+        many: 1_000,
+      });
 
     it('leaves new messages where EMQX’s readers find them', async () => {
       const { sql, store } = await prepare(ORIGINAL);
       await store.migrate();
       const saved = message({ topic: 'new' });
       await store.saveMessages([saved]);
-      expect(await sql.rows(`SELECT msgid, payload, arrived FROM mqtt_msg WHERE topic = 'new'`)).toEqual([{ msgid: saved.id, payload: 'hello', arrived: saved.publishReceivedAt }]);
+      expect(await sql.rows(`SELECT msgid, payload, arrived FROM mqtt_msg WHERE topic = 'new'`)).toEqual([
+        { msgid: saved.id, payload: 'hello', arrived: saved.publishReceivedAt },
+      ]);
     });
   });
 });

@@ -31,9 +31,13 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       const store = openClickHouse(Object.assign(new URL(server), { pathname: '/offline_refusals' }).href);
       await store.migrate();
       await sql.run(`ALTER TABLE mqtt_msg ADD COLUMN guard UInt8 DEFAULT throwIf(payload = 'poison')`);
-      const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 'poisoned', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }));
+      const batch = Array.from({ length: 20 }, (_, i) =>
+        message({ topic: 'poisoned', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }),
+      );
       const refused = batch.filter((_, i) => i % 9 === 4);
-      expect(await store.saveMessages(batch)).toEqual(refused.map(({ id }) => ({ id, reason: expect.stringContaining('throwIf') as string })));
+      expect(await store.saveMessages(batch)).toEqual(
+        refused.map(({ id }) => ({ id, reason: expect.stringContaining('throwIf') as string })),
+      );
       const stored = await store.listMessages({ topic: 'poisoned', after: '', limit: 100, now: Date.now() });
       expect(stored.map(({ id }) => id)).toEqual(batch.filter((each) => !refused.includes(each)).map(({ id }) => id));
       await Promise.all([store.close(), sql.close()]);
@@ -98,13 +102,19 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       await store.removeMessages(batch.slice(3), Date.now() + 60_000);
       const documentation = readFileSync(join(__dirname, '../../docs/databases/clickhouse.md'), 'utf8');
       const query = /```sql\n([\s\S]*?)```/.exec(documentation)?.[1] ?? '';
-      expect(await sql.rows(query)).toEqual([{ topic: 'a', messages: 2 }, { topic: 'b', messages: 1 }]);
+      expect(await sql.rows(query)).toEqual([
+        { topic: 'a', messages: 2 },
+        { topic: 'b', messages: 1 },
+      ]);
       await Promise.all([store.close(), sql.close()]);
     });
 
     it('says that the schema is missing, and what to do', async () => {
       const store = openClickHouse(await emptyClickHouse(server, 'offline_empty'));
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string });
+      expect(await store.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
+      });
       await expect(store.getMessage('x')).rejects.toThrow(RetryableError);
       await store.close();
     });
@@ -135,7 +145,10 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
     it.each(['1', '2'])('knows a user that is read-only (%s)', async (mode) => {
       const readOnly = await withSetting(new URL(await fresh()), `readonly=${mode}`);
       const store = openClickHouse(readOnly.url);
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: .*the user is read-only and needs to write$/) as string });
+      expect(await store.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/^STORE_URL: .*the user is read-only and needs to write$/) as string,
+      });
       await store.close();
       await readOnly.close();
     });
@@ -155,7 +168,10 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       expect(await store.listMessages({ topic: saved.topic, after: '', limit: 10, now: Date.now() })).toEqual([saved]);
       expect(await store.health()).toMatchObject({ ok: true });
       const [untrusting, plain] = [through({ tls: 'true' }), through({})];
-      expect(await untrusting.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: the certificate .* is not trusted .*ca=$/) as string });
+      expect(await untrusting.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/^STORE_URL: the certificate .* is not trusted .*ca=$/) as string,
+      });
       expect(await plain.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: .*check port and tls=$/) as string });
       await Promise.all([store, untrusting, plain].map((each) => each.close()));
       await proxy.close();

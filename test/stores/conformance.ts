@@ -30,7 +30,10 @@ export interface Subject {
 /** The specification of Store (src/stores/store.ts): every driver calls it in a few lines and passes all of it. */
 export function conformance(name: string, harness: Harness): void {
   describe(`the store contract, ${name}`, () => {
-    const subject: Subject = { store: undefined as unknown as Store, harness: { many: 10_000, subscriptionsStay: false, changesInTwoSteps: false, ...harness } };
+    const subject: Subject = {
+      store: undefined as unknown as Store,
+      harness: { many: 10_000, subscriptionsStay: false, changesInTwoSteps: false, ...harness },
+    };
     beforeAll(async () => {
       subject.store = await harness.open();
       // Two servers that start at once on an empty database.

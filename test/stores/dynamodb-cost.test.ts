@@ -33,7 +33,9 @@ describe('dynamodb cost', () => {
       const refs = Array.from({ length: 50 }, (_, i) => ({ topic: 'big', id: id(i) }));
       const topics = Array.from({ length: 50 }, (_, i) => `dev/${i}`);
       beforeAll(async () => {
-        const saved = Array.from({ length: 6_000 }, (_, i) => message({ id: id(i), topic: i < 3_000 ? 'big' : `dev/${i % 1_000}`, expiresAt: NOW + i }));
+        const saved = Array.from({ length: 6_000 }, (_, i) =>
+          message({ id: id(i), topic: i < 3_000 ? 'big' : `dev/${i % 1_000}`, expiresAt: NOW + i }),
+        );
         for (let i = 0; i < saved.length; i += 500) await store.saveMessages(saved.slice(i, i + 500));
         await store.putPositions(saved.slice(3_000, 4_000).map(({ topic }) => ({ consumer: 'consumer', topic, id: 'A', receipts: [] })));
         await store.putRetained(saved.slice(3_000, 4_000));
@@ -76,7 +78,9 @@ describe('dynamodb cost', () => {
     it('sends again what DynamoDB leaves over', async () => {
       front.answer = async (operation, input, forward) => {
         const left = { BatchWriteItem: 'UnprocessedItems', BatchGetItem: 'UnprocessedKeys' }[operation];
-        return left === undefined ? forward(input) : { ...(await forward({ ...input, RequestItems: firstOf(input.RequestItems) })), [left]: restOf(input.RequestItems) };
+        return left === undefined
+          ? forward(input)
+          : { ...(await forward({ ...input, RequestItems: firstOf(input.RequestItems) })), [left]: restOf(input.RequestItems) };
       };
       const saved = Array.from({ length: 30 }, () => message({ topic: 'throttled' }));
       expect(await store.saveMessages(saved)).toEqual([]);
@@ -88,7 +92,8 @@ describe('dynamodb cost', () => {
     });
 
     it('gives up for the moment when DynamoDB takes nothing', async () => {
-      front.answer = async (operation, input, forward) => (operation === 'BatchWriteItem' ? { UnprocessedItems: input.RequestItems } : forward(input));
+      front.answer = async (operation, input, forward) =>
+        operation === 'BatchWriteItem' ? { UnprocessedItems: input.RequestItems } : forward(input);
       await expect(store.saveMessages([message({ topic: 'busy' })])).rejects.toThrow(RetryableError);
       await expect(store.putSubscriptions([{ clientid: 'c', topic: 't', qos: 0 }])).rejects.toThrow(/too busy/);
       expect(front.exchanges.filter(({ operation }) => operation === 'BatchWriteItem')).toHaveLength(16);

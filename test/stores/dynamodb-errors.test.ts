@@ -15,10 +15,20 @@ describe('dynamodb errors', () => {
   });
 
   it.each([
-    ['ValidationException', 'The provided key element does not match the schema', undefined, /does not match the schema \(ValidationException\)$/],
+    [
+      'ValidationException',
+      'The provided key element does not match the schema',
+      undefined,
+      /does not match the schema \(ValidationException\)$/,
+    ],
     ['ResourceNotFoundException', 'Requested resource not found', undefined, /a table is missing.*migrate/],
     ['ProvisionedThroughputExceededException', 'slow down', undefined, /slow down/],
-    ['AccessDeniedException', 'User: arn:x is not authorized to perform: dynamodb:Query', undefined, /dynamodb:Query: the user needs more rights/],
+    [
+      'AccessDeniedException',
+      'User: arn:x is not authorized to perform: dynamodb:Query',
+      undefined,
+      /dynamodb:Query: the user needs more rights/,
+    ],
     ['ExpiredTokenException', 'The security token included in the request is expired', undefined, /refused the login/],
     ['Error', 'getaddrinfo ENOTFOUND dynamodb.us-eats-1.amazonaws.com', 'ENOTFOUND', /cannot connect to DynamoDB.*check the region/],
     ['TimeoutError', 'Socket timed out', undefined, /does not answer/],

@@ -75,7 +75,10 @@ export class Front {
   private async exchange(request: IncomingMessage): Promise<{ status: number; body: string }> {
     if (this.underWay++ === 0) this.roundTrips++;
     const input = JSON.parse(await readText(request)) as Body;
-    const headers = ['x-amz-target', 'content-type', 'authorization'].map((name): [string, string] => [name, String(request.headers[name])]);
+    const headers = ['x-amz-target', 'content-type', 'authorization'].map((name): [string, string] => [
+      name,
+      String(request.headers[name]),
+    ]);
     const operation = headers[0]?.[1].split('.')[1] ?? '';
     let refusal: { status: number; body: string } | null = null;
     const forward: Forward = async (body) => {

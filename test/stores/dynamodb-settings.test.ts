@@ -35,7 +35,8 @@ describe('dynamodb settings', () => {
   });
 
   it('take a region of Amazon’s, any of another server, and credentials with special characters', async () => {
-    for (const right of [url(''), url('', '', 'us-gov-west-1'), url('?endpoint=http://localhost:8000', 'a:b%2F%2B@', 'local')]) await storeOf(right).close();
+    for (const right of [url(''), url('', '', 'us-gov-west-1'), url('?endpoint=http://localhost:8000', 'a:b%2F%2B@', 'local')])
+      await storeOf(right).close();
   });
 
   withBackends(['dynamodb'], ({ dynamodb: server }) => {
@@ -63,8 +64,16 @@ describe('dynamodb settings', () => {
     });
 
     it.each([
-      ['an endpoint where nothing listens', { endpoint: 'http://127.0.0.1:1' }, /cannot connect to DynamoDB \(connect ECONNREFUSED.*endpoint=/],
-      ['a name with several addresses where nothing listens', { endpoint: 'http://localhost:1' }, /cannot connect to DynamoDB \(connect ECONNREFUSED.*endpoint=/],
+      [
+        'an endpoint where nothing listens',
+        { endpoint: 'http://127.0.0.1:1' },
+        /cannot connect to DynamoDB \(connect ECONNREFUSED.*endpoint=/,
+      ],
+      [
+        'a name with several addresses where nothing listens',
+        { endpoint: 'http://localhost:1' },
+        /cannot connect to DynamoDB \(connect ECONNREFUSED.*endpoint=/,
+      ],
       ['a name that is not there', { endpoint: 'http://absent.invalid' }, /cannot connect to DynamoDB \(getaddrinfo.*endpoint=/],
     ])('names the setting for %s', async (_, params, expected) => {
       expect(await ailing(tables.open(params))).toMatch(expected);
@@ -134,7 +143,9 @@ describe('dynamodb settings', () => {
       });
 
       it('names the setting where it is left out', async () => {
-        expect(await ailing(tables.open({ endpoint: endpoint.replace('https', 'http') }))).toMatch(/broke the connection off.*https:\/\/ or http:\/\//);
+        expect(await ailing(tables.open({ endpoint: endpoint.replace('https', 'http') }))).toMatch(
+          /broke the connection off.*https:\/\/ or http:\/\//,
+        );
       });
     });
 
@@ -147,7 +158,8 @@ describe('dynamodb settings', () => {
         await Promise.all(Array.from({ length: 5 }, () => store.getMessage('absent')));
         proxy.silent = true;
         const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => store.getMessage('absent')));
-        for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
+        for (const outcome of outcomes)
+          expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
         expect((await store.health()).detail).toMatch(/^STORE_URL: .*does not answer/);
         proxy.silent = false;
         for (let i = 0; i < 5; i++) expect(await store.getMessage('absent')).toBeNull();

@@ -18,7 +18,9 @@ export class TestTables {
   /** With the server's own parameters replaced by these, where given. */
   url(params: Record<string, string> = {}, login = 'test:test@'): string {
     const url = parseServiceUrl(this.server, ['dynamodb']);
-    const query = Object.entries({ ...url.params, prefix: this.prefix, ...params }).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+    const query = Object.entries({ ...url.params, prefix: this.prefix, ...params }).map(
+      ([name, value]) => `${name}=${encodeURIComponent(value)}`,
+    );
     return `dynamodb://${login}${url.hosts[0]?.host}?${query.join('&')}`;
   }
 
@@ -48,4 +50,5 @@ export class TestTables {
   }
 }
 
-export const storeOf = (url: string, options?: DynamoStoreOptions): DynamoStore => new DynamoStore(parseServiceUrl(url, ['dynamodb']), options);
+export const storeOf = (url: string, options?: DynamoStoreOptions): DynamoStore =>
+  new DynamoStore(parseServiceUrl(url, ['dynamodb']), options);

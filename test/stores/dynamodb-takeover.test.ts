@@ -43,7 +43,12 @@ const ITEMS: Record<string, Item[]> = {
     { msgid: S('mapped'), payload: S('only the map knows the topic') },
     { msgid: S('lost'), payload: S('of no topic') },
   ],
-  mqtt_topic_msg_map: [map('t/old', FIRST, '7xKq3', 'with:colon', 'removed'), map('t/mapped', 'mapped'), map('t/wrong', '7xKq3'), map('t/gone', 'removed')],
+  mqtt_topic_msg_map: [
+    map('t/old', FIRST, '7xKq3', 'with:colon', 'removed'),
+    map('t/mapped', 'mapped'),
+    map('t/wrong', '7xKq3'),
+    map('t/gone', 'removed'),
+  ],
   mqtt_client: [
     { clientid: S('here'), connect_state: N(1), node: S('emqx@a'), online_at: N(1_562_224_940), offline_at: N(0) },
     { clientid: S('gone'), connect_state: N(0), node: S('emqx@a'), online_at: N(1_562_224_940), offline_at: N(1_562_224_950) },
@@ -107,7 +112,15 @@ describe('dynamodb takeover', () => {
         expect(old.map(({ payload }) => payload.toString('latin1'))).toEqual(['with:colon', '\xff\0', '{ "msg": "Hello, World!" }']);
         for (const { id } of old) expect(id).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
         expect(old[2]).toEqual({
-          ...{ id: FIRST, topic: 't/old', clientid: 'old', username: null, qos: 1, retain: false, payload: Buffer.from('{ "msg": "Hello, World!" }') },
+          ...{
+            id: FIRST,
+            topic: 't/old',
+            clientid: 'old',
+            username: null,
+            qos: 1,
+            retain: false,
+            payload: Buffer.from('{ "msg": "Hello, World!" }'),
+          },
           ...{ publishReceivedAt: 1_562_308_553_000, expiresAt: null, properties: {} },
         });
         expect(old[1]).toMatchObject({ qos: 2, retain: true });
@@ -118,7 +131,11 @@ describe('dynamodb takeover', () => {
       it('keeps what it had to change', async () => {
         const changed = (await tables.items('mqtt_msg')).filter(({ msgid_before }) => msgid_before !== undefined);
         expect(changed).toEqual([
-          { ...msg('with:colon', 1_562_308_554), msgid: { S: expect.stringMatching(/^00058CE9[0-9A-F]{24}$/) as string }, msgid_before: S('with:colon') },
+          {
+            ...msg('with:colon', 1_562_308_554),
+            msgid: { S: expect.stringMatching(/^00058CE9[0-9A-F]{24}$/) as string },
+            msgid_before: S('with:colon'),
+          },
         ]);
       });
 
@@ -141,11 +158,20 @@ describe('dynamodb takeover', () => {
 
       it('knows the old clients', async () => {
         const at = 1_562_224_940_000;
-        expect(await store.getClientState('here')).toEqual({ clientid: 'here', connected: true, node: 'emqx@a', connectedAt: at, disconnectedAt: null, at });
+        expect(await store.getClientState('here')).toEqual({
+          clientid: 'here',
+          connected: true,
+          node: 'emqx@a',
+          connectedAt: at,
+          disconnectedAt: null,
+          at,
+        });
         expect(await store.getClientState('gone')).toMatchObject({ connected: false, disconnectedAt: at + 10_000, at: at + 10_000 });
         expect(await store.getClientState('bare')).toMatchObject({ connected: false, node: null, connectedAt: null, at: 0 });
         // An event older than what EMQX wrote changes nothing.
-        await store.saveClientStates([{ clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: at - 1, at: at - 1 }]);
+        await store.saveClientStates([
+          { clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: at - 1, at: at - 1 },
+        ]);
         expect(await store.getClientState('here')).toMatchObject({ connected: true });
       });
 
@@ -167,7 +193,9 @@ describe('dynamodb takeover', () => {
         ]);
         for (const { id, retain } of retained) expect([id, retain]).toEqual([expect.stringMatching(/^[0-9A-Za-z_-]{1,64}$/), true]);
         await store.putRetained([message({ topic: 'r/2', retain: true, payload: Buffer.from('new') })]);
-        expect((await store.listRetained({ filter: 'r/2', after: '', limit: 10 })).map(({ payload }) => payload.toString())).toEqual(['new']);
+        expect((await store.listRetained({ filter: 'r/2', after: '', limit: 10 })).map(({ payload }) => payload.toString())).toEqual([
+          'new',
+        ]);
       });
 
       it('goes on at the old read positions', async () => {
@@ -180,9 +208,13 @@ describe('dynamodb takeover', () => {
       it('leaves what readers of EMQX’s tables expect', async () => {
         const saved = message({ topic: 't/new', payload: Buffer.from('text'), qos: 2, retain: true, publishReceivedAt: 1_562_308_553_999 });
         await store.saveMessages([saved]);
-        await store.saveClientStates([{ clientid: 'new', connected: true, node: 'emqx@b', connectedAt: 1_999, disconnectedAt: null, at: 1_999 }]);
+        await store.saveClientStates([
+          { clientid: 'new', connected: true, node: 'emqx@b', connectedAt: 1_999, disconnectedAt: null, at: 1_999 },
+        ]);
         const [item] = (await tables.items('mqtt_msg')).filter(({ msgid }) => msgid?.S === saved.id);
-        expect(item).toMatchObject(msg(saved.id, 1_562_308_553, { topic: S('t/new'), sender: S('publisher'), qos: N(2), retain: N(1), payload: S('text') }));
+        expect(item).toMatchObject(
+          msg(saved.id, 1_562_308_553, { topic: S('t/new'), sender: S('publisher'), qos: N(2), retain: N(1), payload: S('text') }),
+        );
         const [client] = (await tables.items('mqtt_client')).filter(({ clientid }) => clientid?.S === 'new');
         expect(client).toMatchObject({ connect_state: N(1), node: S('emqx@b'), online_at: N(1) });
         expect(await tables.items('mqtt_topic_msg_map')).toHaveLength(4);
@@ -191,14 +223,25 @@ describe('dynamodb takeover', () => {
 
     describe('is refused, with the reason, and changes nothing', () => {
       const other = (name: string, ...keys: string[]) => [table(name, ...keys)];
-      const number: CreateTableCommandInput = { ...table('mqtt_retain', 'topic'), AttributeDefinitions: [{ AttributeName: 'topic', AttributeType: 'N' }] };
+      const number: CreateTableCommandInput = {
+        ...table('mqtt_retain', 'topic'),
+        AttributeDefinitions: [{ AttributeName: 'topic', AttributeType: 'N' }],
+      };
       it.each<[string, CreateTableCommandInput[], RegExp]>([
         ['another key', other('mqtt_msg', 'id'), /mqtt_msg cannot be taken over: it has the key id \(S\), expected msgid \(S\)/],
-        ['another sort key', other('mqtt_sub', 'clientid', 'filter'), /mqtt_sub .* the key clientid \(S\), filter \(S\), expected clientid \(S\), topic \(S\)/],
+        [
+          'another sort key',
+          other('mqtt_sub', 'clientid', 'filter'),
+          /mqtt_sub .* the key clientid \(S\), filter \(S\), expected clientid \(S\), topic \(S\)/,
+        ],
         ['keys the other way round', other('mqtt_acked', 'clientid', 'topic'), /mqtt_acked .* expected topic \(S\), clientid \(S\)/],
         ['a key of another type', [number], /mqtt_retain .* the key topic \(N\), expected topic \(S\)/],
         ['another map', other('mqtt_topic_msg_map', 'topic', 'msgid'), /mqtt_topic_msg_map .* expected topic \(S\)/],
-        ['our table without its index', other('mqtt_topic_msg', 'topic_key', 'msgid'), /mqtt_topic_msg .* no index by_expiry on expiry_bucket, expires_at/],
+        [
+          'our table without its index',
+          other('mqtt_topic_msg', 'topic_key', 'msgid'),
+          /mqtt_topic_msg .* no index by_expiry on expiry_bucket, expires_at/,
+        ],
       ])('%s', async (_, inputs, reason) => {
         const tables = await prepare(inputs);
         const store = open(tables);
@@ -208,7 +251,10 @@ describe('dynamodb takeover', () => {
         expect((failure as Error).message).toMatch(reason);
         expect((failure as Error).message).toMatch(/nothing was changed/);
         expect(await tables.names()).toEqual(before);
-        expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string });
+        expect(await store.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string,
+        });
       });
 
       it('a schema of a newer release', async () => {

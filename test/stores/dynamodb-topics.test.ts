@@ -11,7 +11,10 @@ import { TestTables } from './dynamodb-tables';
 const nearTheCut = fc
   .tuple(fc.integer({ min: 890, max: 900 }), fc.array(fc.constantFrom('a', '/', 'é', '漢', '\uffee', '😀', '\u007f'), { maxLength: 6 }))
   .map(([length, end]) => `${'x'.repeat(length)}${end.join('')}`);
-const anyTopic = fc.oneof(nearTheCut, fc.string({ minLength: 1, maxLength: 5, unit: 'binary' }).filter((text) => Buffer.from(text).toString() === text));
+const anyTopic = fc.oneof(
+  nearTheCut,
+  fc.string({ minLength: 1, maxLength: 5, unit: 'binary' }).filter((text) => Buffer.from(text).toString() === text),
+);
 
 describe('dynamodb topics', () => {
   withBackends(['dynamodb'], ({ dynamodb: server }) => {

@@ -25,7 +25,9 @@ describe('dynamodb', () => {
 
       // Promise 13.
       it('refuses only what an item can’t hold', async () => {
-        const batch = Array.from({ length: 60 }, (_, i) => message({ topic, ...(i % 20 === 4 && { properties: HUGE, payload: MEGABYTE }) }));
+        const batch = Array.from({ length: 60 }, (_, i) =>
+          message({ topic, ...(i % 20 === 4 && { properties: HUGE, payload: MEGABYTE }) }),
+        );
         const [refused, fine] = [batch.filter((_, i) => i % 20 === 4), batch.filter((_, i) => i % 20 !== 4)];
         const refusals = refused.map(({ id }) => ({ id, reason: expect.stringContaining('400 KB') as string }));
         expect(await store.saveMessages(batch)).toEqual(refusals);
@@ -36,7 +38,11 @@ describe('dynamodb', () => {
       });
 
       it.each([350_000, 380_000, 400_000, 409_600])('a payload of %i bytes, with a long topic and client id', async (length) => {
-        const saved = message({ topic: `${'t'.repeat(30_000)}${length}`, clientid: 'c'.repeat(30_000), payload: MEGABYTE.subarray(0, length) });
+        const saved = message({
+          topic: `${'t'.repeat(30_000)}${length}`,
+          clientid: 'c'.repeat(30_000),
+          payload: MEGABYTE.subarray(0, length),
+        });
         expect(await store.saveMessages([saved])).toEqual([]);
         expect(await list(saved.topic)).toEqual([saved]);
         expect(await store.putRetained([saved])).toEqual([]);
@@ -76,24 +82,27 @@ describe('dynamodb', () => {
       });
 
       // The guard is the token of TopicIndex: without it the topic is forgotten while it has a message.
-      it.each(['GetItem', 'DeleteItem'])('lists a topic whose last message goes when the next one comes just before the %s of its entry', async (moment) => {
-        const front = await Front.to(tables.endpoint);
-        const other = tables.open({ endpoint: front.url });
-        const [old, next] = [message({ topic: `swap/${moment}` }), message({ topic: `swap/${moment}` })];
-        await store.saveMessages([old]);
-        let saves = 0;
-        front.answer = async (operation, input, forward) => {
-          if (operation === moment && input.TableName === `${tables.prefix}mqtt_topic` && saves++ === 0) await store.saveMessages([next]);
-          return forward(input);
-        };
-        await other.removeMessages([old], soon());
-        expect(saves).toBe(1);
-        expect(await store.listTopics({ filter: next.topic, after: '', limit: 1 })).toEqual([next.topic]);
-        await other.removeMessages([next], soon());
-        expect(await store.listTopics({ filter: next.topic, after: '', limit: 1 })).toEqual([]);
-        await other.close();
-        await front.close();
-      });
+      it.each(['GetItem', 'DeleteItem'])(
+        'lists a topic whose last message goes when the next one comes just before the %s of its entry',
+        async (moment) => {
+          const front = await Front.to(tables.endpoint);
+          const other = tables.open({ endpoint: front.url });
+          const [old, next] = [message({ topic: `swap/${moment}` }), message({ topic: `swap/${moment}` })];
+          await store.saveMessages([old]);
+          let saves = 0;
+          front.answer = async (operation, input, forward) => {
+            if (operation === moment && input.TableName === `${tables.prefix}mqtt_topic` && saves++ === 0) await store.saveMessages([next]);
+            return forward(input);
+          };
+          await other.removeMessages([old], soon());
+          expect(saves).toBe(1);
+          expect(await store.listTopics({ filter: next.topic, after: '', limit: 1 })).toEqual([next.topic]);
+          await other.removeMessages([next], soon());
+          expect(await store.listTopics({ filter: next.topic, after: '', limit: 1 })).toEqual([]);
+          await other.close();
+          await front.close();
+        },
+      );
 
       it('makes good what a save or a removal left when it was interrupted', async () => {
         const [saved, removed] = [message({ topic: 'interrupted' }), message({ topic: 'interrupted/removed' })];
@@ -129,7 +138,14 @@ describe('dynamodb', () => {
           expect(await store.listPositions(text, '', 9)).toEqual([{ consumer: text, topic: 'key', id: 'A', receipts: [] }]);
           await store.saveClientStates([{ clientid: text, connected: true, node: 'n', connectedAt: 1, disconnectedAt: null, at: 1 }]);
           await store.saveClientStates([{ clientid: text, connected: false, node: null, connectedAt: null, disconnectedAt: 2, at: 2 }]);
-          expect(await store.getClientState(text)).toEqual({ clientid: text, connected: false, node: null, connectedAt: 1, disconnectedAt: 2, at: 2 });
+          expect(await store.getClientState(text)).toEqual({
+            clientid: text,
+            connected: false,
+            node: null,
+            connectedAt: 1,
+            disconnectedAt: 2,
+            at: 2,
+          });
         }
         expect((await store.positionsOfTopic('key')).map(({ consumer }) => consumer)).toEqual(['', 'sha256:x', 'é'.repeat(600)]);
       });

@@ -11,7 +11,12 @@ const LATER = [NOW + 1_000_000, NOW + 2_000_000];
 
 const id = fc.constantFrom('a', 'aa', 'b', 'B', 'c', 'd', 'e');
 const topic = fc.constantFrom('t', 't/1', 't/2', `t/${'x'.repeat(1_500)}`, `t/${'x'.repeat(1_500)}y`);
-const row = fc.record({ id, topic, expiresAt: fc.constantFrom(null, 500, ...LATER), payload: fc.constantFrom(Buffer.from('x'), Buffer.alloc(3_000, 'y')) });
+const row = fc.record({
+  id,
+  topic,
+  expiresAt: fc.constantFrom(null, 500, ...LATER),
+  payload: fc.constantFrom(Buffer.from('x'), Buffer.alloc(3_000, 'y')),
+});
 const command = fc.oneof(
   fc.record({ do: fc.constant('save' as const), rows: fc.array(row, { maxLength: 4 }) }),
   fc.record({ do: fc.constant('remove' as const), ids: fc.array(id, { maxLength: 3 }), until: fc.constantFrom(0, ...LATER) }),
@@ -47,7 +52,10 @@ class Model {
   }
 
   of(wanted: string): string[] {
-    return [...this.messages.values()].filter((each) => each.topic === wanted).map((each) => each.id).sort(compareText);
+    return [...this.messages.values()]
+      .filter((each) => each.topic === wanted)
+      .map((each) => each.id)
+      .sort(compareText);
   }
 
   get topics(): string[] {
@@ -75,7 +83,11 @@ describe('the embedded store after any changes', () => {
 
   const run = async (each: Command): Promise<unknown> => {
     if (each.do === 'save') return store.saveMessages(each.rows.map((fields) => message(fields)));
-    if (each.do === 'remove') return store.removeMessages(each.ids.map((one) => ({ topic: 't', id: one })), each.until);
+    if (each.do === 'remove')
+      return store.removeMessages(
+        each.ids.map((one) => ({ topic: 't', id: one })),
+        each.until,
+      );
     if (each.do === 'trim') return store.trimTopic(each.topic, each.keep);
     return store.purgeExpired(each.now, 100);
   };
@@ -100,7 +112,10 @@ describe('the embedded store after any changes', () => {
         expect(await everything()).toEqual({ topics: model.topics, ids: model.topics.map((one) => model.of(one)) });
         const tables = ['messages', 'ids', 'bodies', 'expiry', 'topic-names', 'topic-counts'].map(count);
         const [messages, tombstones] = [model.messages.size, model.tombstones.size];
-        const [great, expiring] = [model.count(({ payload }) => payload.length > 1_000), model.count(({ expiresAt }) => expiresAt !== null)];
+        const [great, expiring] = [
+          model.count(({ payload }) => payload.length > 1_000),
+          model.count(({ expiresAt }) => expiresAt !== null),
+        ];
         expect(tables).toEqual([messages, messages + tombstones, great, expiring + tombstones, model.topics.length, model.topics.length]);
       }),
       { numRuns: 300 },

@@ -11,7 +11,22 @@ import { temporaryDirectory } from '../support/temp';
 import { conformance } from './conformance';
 import { noise } from './conformance/content';
 
-const TABLES = ['topics', 'topic-names', 'topic-counts', 'messages', 'bodies', 'ids', 'expiry', 'positions', 'readers', 'seen', 'clients', 'subscriptions', 'retained-topics', 'retained'];
+const TABLES = [
+  'topics',
+  'topic-names',
+  'topic-counts',
+  'messages',
+  'bodies',
+  'ids',
+  'expiry',
+  'positions',
+  'readers',
+  'seen',
+  'clients',
+  'subscriptions',
+  'retained-topics',
+  'retained',
+];
 /** Keep the number of the node that was made last when anything with a long key was in them. */
 const LONG_TABLES = ['topics', 'positions', 'readers', 'seen', 'clients', 'subscriptions', 'retained-topics'];
 const DAY_MS = 86_400_000;
@@ -65,12 +80,18 @@ describe('the embedded store', () => {
   it('leaves nothing behind when everything is removed', async () => {
     const texts = ['a', 'b/c', noise('long/', 65_000)];
     const expiresAt = Date.now() - 1;
-    const messages = texts.flatMap((topic) => [message({ topic }), message({ topic, payload: Buffer.alloc(5_000), expiresAt }), message({ topic, expiresAt: Date.now() + DAY_MS })]);
+    const messages = texts.flatMap((topic) => [
+      message({ topic }),
+      message({ topic, payload: Buffer.alloc(5_000), expiresAt }),
+      message({ topic, expiresAt: Date.now() + DAY_MS }),
+    ]);
     const fill = async () => {
       await store.saveMessages(messages);
       await store.putRetained(messages);
       await store.saveClientStates(texts.map((clientid) => state(clientid, 1_000)));
-      await store.putSubscriptions(texts.flatMap((clientid) => ['x', ...texts].map((topic) => ({ clientid, topic, qos: 1 as const, seenAt: 1_000 }))));
+      await store.putSubscriptions(
+        texts.flatMap((clientid) => ['x', ...texts].map((topic) => ({ clientid, topic, qos: 1 as const, seenAt: 1_000 }))),
+      );
       await store.putSubscriptions(texts.map((clientid) => ({ clientid, topic: 'x', qos: 2 })));
       await store.putPositions(texts.flatMap((consumer) => texts.map((topic) => position(consumer, topic))));
     };
@@ -126,7 +147,12 @@ describe('the embedded store', () => {
     ['of 1 MB', 1_048_576],
   ])('keeps a payload that is %s', async (_, length) => {
     const payload = Buffer.alloc(length, createHash('sha512').update('payload').digest());
-    const saved = message({ topic: 'payload', payload, properties: { userProperties: [{ key: 'a', value: 'ü' }] }, expiresAt: Date.now() + 10_000 });
+    const saved = message({
+      topic: 'payload',
+      payload,
+      properties: { userProperties: [{ key: 'a', value: 'ü' }] },
+      expiresAt: Date.now() + 10_000,
+    });
     const expectIt = (found: Message | null | undefined, retain = false) => {
       expect(found?.payload.equals(payload)).toBe(true);
       expect({ ...found, payload: null }).toEqual({ ...saved, retain, payload: null });
@@ -141,7 +167,11 @@ describe('the embedded store', () => {
   });
 
   it('refuses an id that is none, alone', async () => {
-    const [wrong, empty, right] = [message({ topic: 'ids', id: 'x'.repeat(1_025) }), message({ topic: 'ids', id: '' }), message({ topic: 'ids', id: 'x'.repeat(1_024) })];
+    const [wrong, empty, right] = [
+      message({ topic: 'ids', id: 'x'.repeat(1_025) }),
+      message({ topic: 'ids', id: '' }),
+      message({ topic: 'ids', id: 'x'.repeat(1_024) }),
+    ];
     expect((await store.saveMessages([wrong, empty, right])).map(({ id }) => id)).toEqual([wrong.id, '']);
     expect(await list('ids')).toEqual([right]);
     expect(await list('ids', wrong.id)).toEqual([]);
@@ -200,7 +230,9 @@ describe('the embedded store', () => {
     const many = 100_000;
     beforeAll(async () => {
       for (let i = 0; i < many; i += 5_000) {
-        await store.saveMessages(Array.from({ length: 5_000 }, (_, n): Message => message({ topic: 'many', id: String(i + n).padStart(32, '0') })));
+        await store.saveMessages(
+          Array.from({ length: 5_000 }, (_, n): Message => message({ topic: 'many', id: String(i + n).padStart(32, '0') })),
+        );
       }
     }, 120_000);
 
@@ -237,7 +269,11 @@ describe('the embedded store', () => {
     await store.putSubscriptions([{ clientid: 'client', topic: 't', qos: 2 }]);
     const all = async () => ({
       ...{ messages: await list('again'), retained: await store.listRetained({ filter: '#', after: '', limit: 10 }) },
-      ...{ positions: await store.listPositions('consumer', '', 10), state: await store.getClientState('client'), subscriptions: await store.listSubscriptions('client') },
+      ...{
+        positions: await store.listPositions('consumer', '', 10),
+        state: await store.getClientState('client'),
+        subscriptions: await store.listSubscriptions('client'),
+      },
       tables: counts(),
     });
     const before = await all();
@@ -259,7 +295,7 @@ describe('the embedded store', () => {
   it('gives out everything, page by page', async () => {
     const drain = async <T>(page: (after: Cursor, limit: number) => Promise<Page<T>>): Promise<T[]> => {
       const found: T[] = [];
-      for (let after: Cursor = null; ; ) {
+      for (let after: Cursor = null; ;) {
         const { items, next } = await page(after, 2);
         found.push(...items);
         if (next === null) return found;
@@ -268,8 +304,16 @@ describe('the embedded store', () => {
     };
     const names = ['$SYS/x', 'a', 'a/b', noise('c', 2_000), 'd'];
     const messages = names.map((topic) => message({ topic, retain: true }));
-    const others = { positions: [position('c', 'a'), position('c', 'b'), position('d', 'a')], states: names.map((clientid) => state(clientid, Date.now())) };
-    const subscriptions = names.map((topic, i) => ({ clientid: 'exported', topic, qos: 1 as const, ...(i % 2 === 0 && { seenAt: i + 1 }) }));
+    const others = {
+      positions: [position('c', 'a'), position('c', 'b'), position('d', 'a')],
+      states: names.map((clientid) => state(clientid, Date.now())),
+    };
+    const subscriptions = names.map((topic, i) => ({
+      clientid: 'exported',
+      topic,
+      qos: 1 as const,
+      ...(i % 2 === 0 && { seenAt: i + 1 }),
+    }));
     await store.saveMessages(messages);
     await store.putRetained(messages);
     await store.putPositions(others.positions);

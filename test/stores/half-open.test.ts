@@ -91,7 +91,9 @@ describe('a store whose connections are half open', () => {
   withBackends(['mongodb'], ({ mongodb: server }) => {
     it('works again after a few timeouts on MongoDB', async () => {
       const url = await emptyMongo(server, 'offline_half_open');
-      const { proxy, store } = await proxied(url, (through) => mongoStore(`${through}?socketTimeoutMS=${TIMEOUT_MS}&connectTimeoutMS=${TIMEOUT_MS}&heartbeatFrequencyMS=500`));
+      const { proxy, store } = await proxied(url, (through) =>
+        mongoStore(`${through}?socketTimeoutMS=${TIMEOUT_MS}&connectTimeoutMS=${TIMEOUT_MS}&heartbeatFrequencyMS=500`),
+      );
       await expectRecovery(proxy, () => store.getMessage('absent'), 5 * TIMEOUT_MS);
     });
   });

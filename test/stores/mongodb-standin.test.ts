@@ -34,7 +34,9 @@ describe('mongodb, on a stand-in in memory', () => {
     expect(await list(store, 't')).toEqual(batch.filter((each) => !refused.includes(each)).map(({ id }) => id));
     server.collection('validator', 'mqtt_retain').options['validator'] = { payload: { $not: { $type: 'binData' } } };
     const [fine, poison] = [message({ topic: 'fine' }), message({ topic: 'poison', payload: Buffer.from([0xff]) })];
-    expect(await store.putRetained([fine, poison])).toEqual([{ id: poison.id, reason: expect.stringContaining('failed validation') as string }]);
+    expect(await store.putRetained([fine, poison])).toEqual([
+      { id: poison.id, reason: expect.stringContaining('failed validation') as string },
+    ]);
     expect(await store.listRetained({ filter: '#', after: '', limit: 10 })).toHaveLength(1);
     await store.close();
   });
@@ -43,7 +45,9 @@ describe('mongodb, on a stand-in in memory', () => {
     const { server, store } = await migrated('unique');
     server.collection('unique', 'mqtt_msg').createIndex({ name: 'of_the_operator', key: { sender: 1 }, unique: true });
     const [first, second] = [message({ topic: 't' }), message({ topic: 't' })];
-    expect(await store.saveMessages([first, second])).toEqual([{ id: second.id, reason: expect.stringContaining('of_the_operator') as string }]);
+    expect(await store.saveMessages([first, second])).toEqual([
+      { id: second.id, reason: expect.stringContaining('of_the_operator') as string },
+    ]);
     expect(await store.saveMessages([first])).toEqual([]);
     await store.close();
   });

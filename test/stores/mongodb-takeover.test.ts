@@ -16,10 +16,28 @@ const OLD: Readonly<Record<string, Document[]>> = {
   mqtt_msg: [
     { _id: 1, msgid: SAME, sender: 'old', topic: 't/old', qos: 1, retain: false, payload: 'first', arrived: at('2017-03-01T10:00:00') },
     { _id: 2, msgid: SAME, sender: 'old', topic: 't/old', qos: 1, retain: false, payload: 'first', arrived: at('2017-03-01T10:00:05') },
-    { _id: 3, msgid: SAME, sender: 'old', topic: 't/old', qos: 1, retain: false, payload: 'not the first', arrived: at('2017-03-01T10:00:06') },
+    {
+      _id: 3,
+      msgid: SAME,
+      sender: 'old',
+      topic: 't/old',
+      qos: 1,
+      retain: false,
+      payload: 'not the first',
+      arrived: at('2017-03-01T10:00:06'),
+    },
     { _id: 4, sender: 'old', topic: 't/old', qos: 2, retain: 1, payload: 'no id', arrived: 1_488_362_407 },
     { _id: 5, msgid: '', sender: 'old', topic: 't/old', qos: 0, payload: 'empty id', arrived: 1_488_362_408_000 },
-    { _id: 6, msgid: 'with:colon', sender: 'old', topic: 't/old', qos: 1, retain: 0, payload: 'strange id', arrived: at('2017-03-01T10:00:09') },
+    {
+      _id: 6,
+      msgid: 'with:colon',
+      sender: 'old',
+      topic: 't/old',
+      qos: 1,
+      retain: 0,
+      payload: 'strange id',
+      arrived: at('2017-03-01T10:00:09'),
+    },
     { _id: 7, msgid: '7xKq2', topic: 't/bare', payload: null },
     { _id: 8, msgid: 'binary', topic: 't/bare', qos: -1, payload: new Binary(Buffer.from([0xff, 0])), arrived: null },
     { _id: 9, msgid: 'base62A', sender: 'old', topic: 't/acked', qos: 1, payload: 'one', arrived: at('2018-01-01T00:00:00') },
@@ -131,7 +149,10 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
 
       it('keeps what it had to change', async () => {
         await inDatabase(url, async (db) => {
-          const changed = await db.collection('mqtt_msg').find({ msgid_before: { $gt: '' } }, { sort: { payload: 1 } }).toArray();
+          const changed = await db
+            .collection('mqtt_msg')
+            .find({ msgid_before: { $gt: '' } }, { sort: { payload: 1 } })
+            .toArray();
           expect(changed.map(({ payload, msgid_before }) => [payload as string, msgid_before as string])).toEqual([
             ['not the first', SAME],
             ['strange id', 'with:colon'],
@@ -155,11 +176,20 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
 
       it('knows the old clients', async () => {
         const [late, early] = [at('2020-01-01T00:00:02').getTime(), at('2020-01-01T00:00:01').getTime()];
-        expect(await store.getClientState('here')).toEqual({ clientid: 'here', connected: true, node: 'emqx@a', connectedAt: late, disconnectedAt: early, at: late });
+        expect(await store.getClientState('here')).toEqual({
+          clientid: 'here',
+          connected: true,
+          node: 'emqx@a',
+          connectedAt: late,
+          disconnectedAt: early,
+          at: late,
+        });
         expect(await store.getClientState('gone')).toMatchObject({ connected: false, connectedAt: early, disconnectedAt: late, at: late });
         expect(await store.getClientState('bare')).toMatchObject({ connected: false, node: null, connectedAt: null, at: 0 });
         // An event older than what EMQX wrote changes nothing.
-        await store.saveClientStates([{ clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: early, at: early }]);
+        await store.saveClientStates([
+          { clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: early, at: early },
+        ]);
         expect(await store.getClientState('here')).toMatchObject({ connected: true });
       });
 
@@ -181,7 +211,9 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         ]);
         for (const { id } of retained) expect(id).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
         await store.putRetained([message({ topic: 'r/2', retain: true, payload: Buffer.from('new') })]);
-        expect((await store.listRetained({ filter: 'r/2', after: '', limit: 10 })).map(({ payload }) => payload.toString())).toEqual(['new']);
+        expect((await store.listRetained({ filter: 'r/2', after: '', limit: 10 })).map(({ payload }) => payload.toString())).toEqual([
+          'new',
+        ]);
       });
 
       it('goes on at the old read positions', async () => {
@@ -198,23 +230,40 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         const text = message({ topic: 't/new', payload: Buffer.from('\ufefftext \ufffd'), qos: 2, retain: true });
         await store.saveMessages([binary, text]);
         await inDatabase(url, async (db) => {
-          const found = await db.collection('mqtt_msg').find({ topic: 't/new' }, { sort: { msgid: 1 } }).toArray();
+          const found = await db
+            .collection('mqtt_msg')
+            .find({ topic: 't/new' }, { sort: { msgid: 1 } })
+            .toArray();
           expect(found).toEqual([
-            expect.objectContaining({ msgid: binary.id, sender: 'publisher', qos: 1, retain: false, payload: expect.any(Binary) as Binary, arrived: expect.any(Date) as Date }),
+            expect.objectContaining({
+              msgid: binary.id,
+              sender: 'publisher',
+              qos: 1,
+              retain: false,
+              payload: expect.any(Binary) as Binary,
+              arrived: expect.any(Date) as Date,
+            }),
             expect.objectContaining({ msgid: text.id, sender: 'publisher', qos: 2, retain: true, payload: '\ufefftext \ufffd' }),
           ]);
         });
         expect((await list(store, 't/new')).map(({ payload }) => payload)).toEqual([binary.payload, text.payload]);
         await store.putPositions([{ consumer: 'reader', topic: 't/acked', id: 'base62C', receipts: [] }]);
         await inDatabase(url, async (db) => {
-          expect(await db.collection('mqtt_acked').find({ clientid: 'reader' }).toArray()).toEqual([expect.objectContaining({ mongo_id: 11 })]);
+          expect(await db.collection('mqtt_acked').find({ clientid: 'reader' }).toArray()).toEqual([
+            expect.objectContaining({ mongo_id: 11 }),
+          ]);
         });
       });
     });
 
     describe('is refused, with the reason, and changes nothing', () => {
       it.each<[string, string, Document[], RegExp]>([
-        ['another collection of this name', 'mqtt_msg', [{ topic: 't' }, { body: 1 }], /mqtt_msg has a document without topic, msgid, payload/],
+        [
+          'another collection of this name',
+          'mqtt_msg',
+          [{ topic: 't' }, { body: 1 }],
+          /mqtt_msg has a document without topic, msgid, payload/,
+        ],
         ['a payload that is no text', 'mqtt_msg', [{ topic: 't', payload: { a: 1 } }], /mqtt_msg.payload is not string or binData/],
         ['a topic that is a list', 'mqtt_msg', [{ topic: ['t'] }], /mqtt_msg.topic is not string/],
         ['a QoS as text', 'mqtt_sub', [{ clientid: 'c', topic: 't', qos: '1' }], /mqtt_sub.qos is not/],
@@ -242,7 +291,10 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         expect(failure).toBeInstanceOf(RefusedError);
         expect((failure as Error).message).toMatch(reason);
         expect(await state()).toEqual(before);
-        expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string });
+        expect(await store.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string,
+        });
       });
 
       it('a schema of a newer release', async () => {

@@ -24,7 +24,9 @@ describe('mongodb', () => {
       await store.migrate();
       const batch = Array.from({ length: 5 }, (_, i) => message({ topic: 'poisoned', ...(i === 3 && poison) }));
       const [refused] = batch.splice(3, 1);
-      expect(await store.saveMessages([...batch.slice(0, 3), refused!, ...batch.slice(3)])).toEqual([{ id: refused!.id, reason: expect.any(String) as string }]);
+      expect(await store.saveMessages([...batch.slice(0, 3), refused!, ...batch.slice(3)])).toEqual([
+        { id: refused!.id, reason: expect.any(String) as string },
+      ]);
       const stored = await store.listMessages({ topic: 'poisoned', after: '', limit: 100, now: Date.now() });
       expect(stored.map(({ id }) => id)).toEqual(batch.map(({ id }) => id));
       await store.close();
@@ -32,7 +34,10 @@ describe('mongodb', () => {
 
     it('says that the schema is missing, and what to do', async () => {
       const store = mongoStore(await emptyMongo(server, 'offline_empty'));
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string });
+      expect(await store.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
+      });
       await store.close();
     });
 
@@ -63,7 +68,11 @@ describe('mongodb', () => {
     it('keeps documents that applications can read', async () => {
       const store = await open();
       await store.migrate();
-      const saved = message({ topic: 'read/me', payload: Buffer.from('text'), properties: { userProperties: [{ key: '$where', value: 'a.b' }] } });
+      const saved = message({
+        topic: 'read/me',
+        payload: Buffer.from('text'),
+        properties: { userProperties: [{ key: '$where', value: 'a.b' }] },
+      });
       await store.saveMessages([saved]);
       const client = new MongoClient(await url!);
       const found = await client.db().collection('mqtt_msg').findOne({ msgid: saved.id });

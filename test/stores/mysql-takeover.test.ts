@@ -58,14 +58,16 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
     };
     afterAll(async () => {
       await Promise.all(stores.map((store) => store.close()));
-      for (const database of ['offline_takeover', 'offline_takeover_suite', 'offline_refused']) await inMysql(server, `DROP DATABASE IF EXISTS ${database}`);
+      for (const database of ['offline_takeover', 'offline_takeover_suite', 'offline_refused'])
+        await inMysql(server, `DROP DATABASE IF EXISTS ${database}`);
     });
 
     describe('of a database with EMQX’s rows', () => {
       let store: Store;
       let url: string;
       const list = async (topic: string) => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
-      const serverTime = async (text: string) => Number((await inMysql<{ ms: string }>(server, `SELECT UNIX_TIMESTAMP('${text}') * 1000 AS ms`))[0]?.ms);
+      const serverTime = async (text: string) =>
+        Number((await inMysql<{ ms: string }>(server, `SELECT UNIX_TIMESTAMP('${text}') * 1000 AS ms`))[0]?.ms);
       beforeAll(async () => {
         const prepared = await prepare('offline_takeover', ORIGINAL, ROWS);
         url = prepared.url;
@@ -100,7 +102,14 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
 
       it('knows the old clients, subscriptions, retained messages and read positions', async () => {
         const [late, early] = [await serverTime('2020-01-01 00:00:02'), await serverTime('2020-01-01 00:00:01')];
-        expect(await store.getClientState('here')).toEqual({ clientid: 'here', connected: true, node: 'emqx@a', connectedAt: late, disconnectedAt: early, at: late });
+        expect(await store.getClientState('here')).toEqual({
+          clientid: 'here',
+          connected: true,
+          node: 'emqx@a',
+          connectedAt: late,
+          disconnectedAt: early,
+          at: late,
+        });
         expect(await store.getClientState('bare')).toMatchObject({ connected: false, node: null, connectedAt: null, at: 0 });
         await purgeOld(store);
         expect(await store.listSubscriptions('here')).toEqual([
@@ -124,17 +133,28 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
       it('leaves what EMQX’s own readers select', async () => {
         const binary = message({ topic: 't/new', payload: Buffer.from([0xff, 0]), qos: 2, retain: true });
         await store.saveMessages([binary]);
-        expect(await inMysql(url, `SELECT msgid, sender, topic, qos, retain, payload, arrived IS NOT NULL AS arrived FROM mqtt_msg WHERE topic = 't/new'`)).toEqual([
-          { msgid: binary.id, sender: 'publisher', topic: 't/new', qos: 2, retain: 1, payload: binary.payload, arrived: 1 },
-        ]);
+        expect(
+          await inMysql(
+            url,
+            `SELECT msgid, sender, topic, qos, retain, payload, arrived IS NOT NULL AS arrived FROM mqtt_msg WHERE topic = 't/new'`,
+          ),
+        ).toEqual([{ msgid: binary.id, sender: 'publisher', topic: 't/new', qos: 2, retain: 1, payload: binary.payload, arrived: 1 }]);
       });
     });
 
     it.each([
       ['a view', 'CREATE VIEW mqtt_msg AS SELECT 1 AS id', /mqtt_msg is a view/],
       ['another table of that name', 'CREATE TABLE mqtt_sub (clientid text, subject text)', /mqtt_sub has no column topic/],
-      ['a column of another type', 'CREATE TABLE mqtt_sub (clientid text, topic text, qos datetime)', /mqtt_sub.qos is datetime, expected a number/],
-      ['a column that must be filled', 'CREATE TABLE mqtt_sub (clientid text, topic text, qos int, tenant int NOT NULL)', /mqtt_sub.tenant must be filled/],
+      [
+        'a column of another type',
+        'CREATE TABLE mqtt_sub (clientid text, topic text, qos datetime)',
+        /mqtt_sub.qos is datetime, expected a number/,
+      ],
+      [
+        'a column that must be filled',
+        'CREATE TABLE mqtt_sub (clientid text, topic text, qos int, tenant int NOT NULL)',
+        /mqtt_sub.tenant must be filled/,
+      ],
       [
         'partitions',
         'CREATE TABLE mqtt_acked (clientid varchar(9), topic varchar(9), mid int NOT NULL) PARTITION BY HASH(mid) PARTITIONS 2',
@@ -142,7 +162,11 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
       ],
     ])('refuses %s, and changes nothing', async (_, sql, reason) => {
       const { url, open } = await prepare('offline_refused', sql);
-      const catalogue = () => inMysql(url, 'SELECT table_name, column_name, column_type FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY 1, 2');
+      const catalogue = () =>
+        inMysql(
+          url,
+          'SELECT table_name, column_name, column_type FROM information_schema.columns WHERE table_schema = DATABASE() ORDER BY 1, 2',
+        );
       const before = await catalogue();
       const store = open();
       await expect(store.migrate()).rejects.toThrow(reason);
@@ -163,7 +187,11 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
       const { url, open } = await prepare('offline_refused', ORIGINAL, ROWS);
       const store = open();
       await store.migrate();
-      await inMysql(url, 'DELETE FROM mqtt_offline_migration', 'ALTER TABLE mqtt_msg DROP KEY mqtt_msg_msgid, ADD KEY mqtt_msg_same (msgid), DROP KEY mqtt_msg_topic_key_msgid, DROP KEY mqtt_msg_expires_at');
+      await inMysql(
+        url,
+        'DELETE FROM mqtt_offline_migration',
+        'ALTER TABLE mqtt_msg DROP KEY mqtt_msg_msgid, ADD KEY mqtt_msg_same (msgid), DROP KEY mqtt_msg_topic_key_msgid, DROP KEY mqtt_msg_expires_at',
+      );
       await open().migrate();
       expect(await store.listMessages({ topic: 't/old', after: '', limit: 100, now: 0 })).toHaveLength(5);
       expect(await inMysql(url, `SHOW INDEX FROM mqtt_msg WHERE Key_name = 'mqtt_msg_msgid'`)).toHaveLength(1);
@@ -171,6 +199,9 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
 
     // The proof that nothing of the old tables is in the way.
     let suite: ReturnType<typeof prepare> | null = null;
-    conformance(`on ${name} that EMQX filled`, { open: async () => (await (suite ??= prepare('offline_takeover_suite', ORIGINAL, ROWS))).open(), many: 1_000 });
+    conformance(`on ${name} that EMQX filled`, {
+      open: async () => (await (suite ??= prepare('offline_takeover_suite', ORIGINAL, ROWS))).open(),
+      many: 1_000,
+    });
   });
 });

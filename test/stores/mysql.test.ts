@@ -29,7 +29,9 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
         (await url)!.href(),
         `CREATE TRIGGER no_poison BEFORE INSERT ON mqtt_msg FOR EACH ROW IF NEW.payload = 'poison' THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'no poison here'; END IF`,
       );
-      const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 'poisoned', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }));
+      const batch = Array.from({ length: 20 }, (_, i) =>
+        message({ topic: 'poisoned', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }),
+      );
       const refused = batch.filter((_, i) => i % 9 === 4);
       expect(await store.saveMessages(batch)).toEqual(
         refused.map(({ id }) => ({ id, reason: expect.stringContaining('no poison here') as string })),
@@ -43,7 +45,9 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       const store = await openMigrated();
       const packet = Math.min(16 * 1024 * 1024, Number((await inMysql<{ n: number }>(server, 'SELECT @@max_allowed_packet AS n'))[0]?.n));
       const batch = [1, packet, 1_048_576, 1_048_576, 1].map((size) => message({ topic: 'large', payload: Buffer.alloc(size, 0xff) }));
-      expect(await store.saveMessages(batch)).toEqual([{ id: batch[1]!.id, reason: expect.stringContaining('max_allowed_packet') as string }]);
+      expect(await store.saveMessages(batch)).toEqual([
+        { id: batch[1]!.id, reason: expect.stringContaining('max_allowed_packet') as string },
+      ]);
       expect(await store.listMessages({ topic: 'large', after: '', limit: 9, now: 0 })).toEqual(batch.filter((_, i) => i !== 1));
     });
 
@@ -95,7 +99,10 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       expect(await store.saveMessages([saved])).toEqual([]);
       expect(await store.getMessage(saved.id)).toEqual(saved);
       const stranger = new MysqlStore(secure('tls=true'));
-      expect(await stranger.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: MySQL's certificate is not trusted .*check ca=/) as string });
+      expect(await stranger.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/^STORE_URL: MySQL's certificate is not trusted .*check ca=/) as string,
+      });
       await stranger.close();
       const plain = new MysqlStore(secure('tls=false'));
       expect((await plain.health()).ok).toBe(false);
@@ -119,7 +126,12 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
 
     it('says that rights are missing, and that the schema is', async () => {
       const empty = await emptyMysql(server, 'offline_rights');
-      await inMysql(server, `DROP USER IF EXISTS offline_reader`, `CREATE USER offline_reader IDENTIFIED BY 'reader'`, `GRANT SELECT ON offline_rights.* TO offline_reader`);
+      await inMysql(
+        server,
+        `DROP USER IF EXISTS offline_reader`,
+        `CREATE USER offline_reader IDENTIFIED BY 'reader'`,
+        `GRANT SELECT ON offline_rights.* TO offline_reader`,
+      );
       const store = new MysqlStore(empty);
       expect((await store.health()).detail).toMatch(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"$/);
       await expect(store.getMessage('x')).rejects.toThrow(/run "emqx-offline-store migrate"/);
@@ -141,7 +153,8 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
         await Promise.all(Array.from({ length: 5 }, () => store.getMessage('absent')));
         proxy.silent = true;
         const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => store.getMessage('absent')));
-        for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
+        for (const outcome of outcomes)
+          expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
         // What was open stays silent, new connections work.
         proxy.silent = false;
         for (let i = 0; i < 5; i++) expect(await store.getMessage('absent')).toBeNull();
@@ -155,6 +168,9 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
 
 /** Of all connections: nobody else uses the server meanwhile, or the test would fail. */
 async function rowsRead(server: string): Promise<number> {
-  const rows = await inMysql<{ Value: string }>(server, `SHOW GLOBAL STATUS WHERE Variable_name IN ('Handler_read_key', 'Handler_read_next', 'Handler_read_prev', 'Handler_read_rnd_next')`);
+  const rows = await inMysql<{ Value: string }>(
+    server,
+    `SHOW GLOBAL STATUS WHERE Variable_name IN ('Handler_read_key', 'Handler_read_next', 'Handler_read_prev', 'Handler_read_rnd_next')`,
+  );
   return rows.reduce((sum, { Value }) => sum + Number(Value), 0);
 }

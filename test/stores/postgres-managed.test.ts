@@ -56,22 +56,32 @@ describe.each(['STORE_URL', 'QUEUE_URL'])('%s', (setting) => {
   }
 
   const ca = `ca=${encodeURIComponent(fixture('named.pem'))}`;
-  const untrusted = new RegExp(`^${setting}: PostgreSQL's certificate is not trusted \\((?:Error: )?self-signed certificate\\): give the PEM file of its certificate authority as ca=$`);
+  const untrusted = new RegExp(
+    `^${setting}: PostgreSQL's certificate is not trusted \\((?:Error: )?self-signed certificate\\): give the PEM file of its certificate authority as ca=$`,
+  );
 
   // The guard is that the driver's parser does not get the URL: it prints a warning about the meaning of sslmode to stderr.
-  it.each(['sslmode=require', 'sslmode=prefer', 'sslmode=verify-ca', 'tls=true'])('%s verifies, says what to give, and prints nothing', async (query) => {
-    const warnings: unknown[] = [];
-    const spies = [jest.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(warning)), jest.spyOn(console, 'warn').mockImplementation((text) => void warnings.push(text))];
-    expect(await healthOf('localhost', query)).toMatch(untrusted);
-    expect(warnings).toEqual([]);
-    for (const spy of spies) spy.mockRestore();
-  });
+  it.each(['sslmode=require', 'sslmode=prefer', 'sslmode=verify-ca', 'tls=true'])(
+    '%s verifies, says what to give, and prints nothing',
+    async (query) => {
+      const warnings: unknown[] = [];
+      const spies = [
+        jest.spyOn(process, 'emitWarning').mockImplementation((warning) => void warnings.push(warning)),
+        jest.spyOn(console, 'warn').mockImplementation((text) => void warnings.push(text)),
+      ];
+      expect(await healthOf('localhost', query)).toMatch(untrusted);
+      expect(warnings).toEqual([]);
+      for (const spy of spies) spy.mockRestore();
+    },
+  );
 
   it.each([ca, `sslmode=require&${ca}`, `sslmode=verify-full&${ca.replace('ca=', 'sslrootcert=')}`])('connects with %s', async (query) => {
     expect(await healthOf('localhost', query)).toBe(`${setting}: PostgreSQL refused the login (no such user): check user and password`);
   });
 
   it('says that the certificate is for a name, when the host is written as an address', async () => {
-    expect(await healthOf('127.0.0.1', `sslmode=require&${ca}`)).toMatch(new RegExp(`^${setting}: PostgreSQL's certificate is for another name .*: write the host as the certificate names it$`));
+    expect(await healthOf('127.0.0.1', `sslmode=require&${ca}`)).toMatch(
+      new RegExp(`^${setting}: PostgreSQL's certificate is for another name .*: write the host as the certificate names it$`),
+    );
   });
 });

@@ -57,7 +57,11 @@ describe('postgres plans', () => {
       const refs = Array.from({ length: 50 }, (_, i) => ({ topic: 'big', id: (i + 1).toString(16).padStart(32, '0') }));
       it.each<[string, number, (store: Store) => Promise<unknown>]>([
         ['100 messages of a topic of 10,000', 100, (of) => of.listMessages({ ...page, topic: 'big', now: NOW })],
-        ['messages of 32 topics of 90 at once', 32 * 90, (of) => Promise.all(topics.slice(0, 32).map((topic) => of.listMessages({ ...page, topic, now: NOW })))],
+        [
+          'messages of 32 topics of 90 at once',
+          32 * 90,
+          (of) => Promise.all(topics.slice(0, 32).map((topic) => of.listMessages({ ...page, topic, now: NOW }))),
+        ],
         ['100 messages of a topic of 90', 90, (of) => of.listMessages({ ...page, topic: 'dev/7', now: NOW })],
         ['100 ids of a topic of 10,000', 100, (of) => of.listRefs({ ...page, topic: 'big', now: NOW })],
         ['messages of a topic without any', 0, (of) => of.listMessages({ ...page, topic: 'none', now: NOW })],

@@ -93,11 +93,20 @@ describe('postgres takeover', () => {
 
       it('knows the old clients', async () => {
         const [late, early] = [await serverTime(client, '2020-01-01 00:00:02'), await serverTime(client, '2020-01-01 00:00:01')];
-        expect(await store.getClientState('here')).toEqual({ clientid: 'here', connected: true, node: 'emqx@a', connectedAt: late, disconnectedAt: early, at: late });
+        expect(await store.getClientState('here')).toEqual({
+          clientid: 'here',
+          connected: true,
+          node: 'emqx@a',
+          connectedAt: late,
+          disconnectedAt: early,
+          at: late,
+        });
         expect(await store.getClientState('gone')).toMatchObject({ connected: false, at: late });
         expect(await store.getClientState('bare')).toMatchObject({ connected: false, node: null, connectedAt: null, at: 0 });
         // An event older than what EMQX wrote changes nothing.
-        await store.saveClientStates([{ clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: early, at: early }]);
+        await store.saveClientStates([
+          { clientid: 'here', connected: false, node: 'x', connectedAt: null, disconnectedAt: early, at: early },
+        ]);
         expect(await store.getClientState('here')).toMatchObject({ connected: true });
       });
 
@@ -113,13 +122,17 @@ describe('postgres takeover', () => {
 
       it('keeps the old retained messages, and replaces them', async () => {
         const filter = 'r/#';
-        expect((await store.listRetained({ filter, after: '', limit: 10 })).map(({ topic, payload }) => [topic, payload.toString()])).toEqual([
+        expect(
+          (await store.listRetained({ filter, after: '', limit: 10 })).map(({ topic, payload }) => [topic, payload.toString()]),
+        ).toEqual([
           ['r/1', 'kept'],
           ['r/2', 'no id'],
         ]);
         for (const { id } of await store.listRetained({ filter, after: '', limit: 10 })) expect(id).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
         await store.putRetained([message({ topic: 'r/2', retain: true, payload: Buffer.from('new') })]);
-        expect((await store.listRetained({ filter: 'r/2', after: '', limit: 10 })).map(({ payload }) => payload.toString())).toEqual(['new']);
+        expect((await store.listRetained({ filter: 'r/2', after: '', limit: 10 })).map(({ payload }) => payload.toString())).toEqual([
+          'new',
+        ]);
       });
 
       it('goes on at the old read positions', async () => {
@@ -151,14 +164,34 @@ describe('postgres takeover', () => {
       it.each([
         ['a view', `CREATE TABLE real_msg (${all}); CREATE VIEW mqtt_msg AS SELECT * FROM real_msg`, /mqtt_msg is a view/],
         ['another table of this name', msg('id bigserial, body jsonb'), /mqtt_msg has no column arrived/],
-        ['a payload that is no text', msg(`id bigserial, ${all.replace('payload text', 'payload bytea')}`), /mqtt_msg.payload is bytea, expected text/],
-        ['a number as text', msg(`id bigserial, ${all.replace('qos int', 'qos varchar(3)')}`), /mqtt_msg.qos is character varying\(3\), expected a number/],
-        ['a time as a number', msg(`id bigserial, ${all.replace('arrived timestamp', 'arrived bigint')}`), /mqtt_msg.arrived is bigint, expected a timestamp/],
+        [
+          'a payload that is no text',
+          msg(`id bigserial, ${all.replace('payload text', 'payload bytea')}`),
+          /mqtt_msg.payload is bytea, expected text/,
+        ],
+        [
+          'a number as text',
+          msg(`id bigserial, ${all.replace('qos int', 'qos varchar(3)')}`),
+          /mqtt_msg.qos is character varying\(3\), expected a number/,
+        ],
+        [
+          'a time as a number',
+          msg(`id bigserial, ${all.replace('arrived timestamp', 'arrived bigint')}`),
+          /mqtt_msg.arrived is bigint, expected a timestamp/,
+        ],
         ['a column that we cannot fill', msg(`id bigserial, tenant int NOT NULL, ${all}`), /mqtt_msg.tenant must be filled/],
         ['an id that we cannot fill', msg(`id bigint NOT NULL, ${all}`), /mqtt_msg.id must be filled/],
         ['a view over a short column', `${ORIGINAL} CREATE VIEW report AS SELECT topic FROM mqtt_msg`, /view or rule/],
-        ['a key that others refer to', `${ORIGINAL} CREATE TABLE device (clientid varchar(64) REFERENCES mqtt_client (clientid))`, /other objects depend/],
-        ['another table among the others', `${ORIGINAL} DROP TABLE mqtt_acked; CREATE TABLE mqtt_acked (x int)`, /mqtt_acked has no column clientid/],
+        [
+          'a key that others refer to',
+          `${ORIGINAL} CREATE TABLE device (clientid varchar(64) REFERENCES mqtt_client (clientid))`,
+          /other objects depend/,
+        ],
+        [
+          'another table among the others',
+          `${ORIGINAL} DROP TABLE mqtt_acked; CREATE TABLE mqtt_acked (x int)`,
+          /mqtt_acked has no column clientid/,
+        ],
       ])('%s', async (_, sql, reason) => {
         const { client, store } = await prepare(sql);
         const before = await catalogue(client);
@@ -170,7 +203,10 @@ describe('postgres takeover', () => {
         expect((failure as Error).message).toMatch(reason);
         expect((failure as Error).message.length).toBeLessThan(300);
         expect(await catalogue(client)).toEqual(before);
-        expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string });
+        expect(await store.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/STORE_URL: .*run "emqx-offline-store migrate"/) as string,
+        });
       });
 
       it('a database that is not UTF-8', async () => {
@@ -211,7 +247,9 @@ describe('postgres takeover', () => {
       await store.migrate();
       await client.query(`DROP ROLE IF EXISTS offline_writer; CREATE ROLE offline_writer LOGIN PASSWORD 'offline_writer';
         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO offline_writer; GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO offline_writer`);
-      const restricted = new PostgresStore({ connectionString: Object.assign(new URL(url), { username: 'offline_writer', password: 'offline_writer' }).href });
+      const restricted = new PostgresStore({
+        connectionString: Object.assign(new URL(url), { username: 'offline_writer', password: 'offline_writer' }).href,
+      });
       stores.push(restricted);
       await restricted.migrate();
       const saved = message({ topic: 'restricted' });

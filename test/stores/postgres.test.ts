@@ -26,7 +26,9 @@ describe('postgres', () => {
         $$ BEGIN IF NEW.payload = 'poison' THEN RAISE EXCEPTION 'no poison here'; END IF; RETURN NEW; END $$`);
       await client.query('CREATE OR REPLACE TRIGGER no_poison BEFORE INSERT ON mqtt_msg FOR EACH ROW EXECUTE FUNCTION no_poison()');
       await client.end();
-      const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 'poisoned', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }));
+      const batch = Array.from({ length: 20 }, (_, i) =>
+        message({ topic: 'poisoned', payload: Buffer.from(i % 9 === 4 ? 'poison' : 'fine') }),
+      );
       const refused = batch.filter((_, i) => i % 9 === 4);
       expect(await store.saveMessages(batch)).toEqual(
         refused.map(({ id }) => ({ id, reason: expect.stringContaining('no poison here') as string })),
@@ -45,7 +47,8 @@ describe('postgres', () => {
         await Promise.all(Array.from({ length: 5 }, () => store.getMessage('absent')));
         proxy.silent = true;
         const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => store.getMessage('absent')));
-        for (const outcome of outcomes) expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
+        for (const outcome of outcomes)
+          expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
         // What was open stays silent, new connections work.
         proxy.silent = false;
         for (let i = 0; i < 5; i++) expect(await store.getMessage('absent')).toBeNull();
@@ -57,7 +60,10 @@ describe('postgres', () => {
 
     it('says that the schema is missing, and what to do', async () => {
       const store = new PostgresStore({ connectionString: await emptyDatabase(server, 'offline_empty') });
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string });
+      expect(await store.health()).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
+      });
       await expect(store.getMessage('x')).rejects.toThrow(RetryableError);
       await store.close();
     });
@@ -81,16 +87,20 @@ describe('postgres', () => {
 
 describe('postgres through TLS', () => {
   withBackends(['postgres-tls'], ({ 'postgres-tls': server }) => {
-    const open = (query: string) => new PostgresStore(connectionOf(parseServiceUrl(server.replace(/\?.*/, query), ['postgres']), 'STORE_URL'));
+    const open = (query: string) =>
+      new PostgresStore(connectionOf(parseServiceUrl(server.replace(/\?.*/, query), ['postgres']), 'STORE_URL'));
 
-    it.each([`?ca=${encodeURIComponent(caFile())}`, `?sslmode=verify-full&sslrootcert=${encodeURIComponent(caFile())}`])('works with %s', async (query) => {
-      const store = open(query);
-      await store.migrate();
-      const saved = message({ topic: 'through tls' });
-      expect(await store.saveMessages([saved])).toEqual([]);
-      expect(await store.getMessage(saved.id)).toEqual(saved);
-      await store.close();
-    });
+    it.each([`?ca=${encodeURIComponent(caFile())}`, `?sslmode=verify-full&sslrootcert=${encodeURIComponent(caFile())}`])(
+      'works with %s',
+      async (query) => {
+        const store = open(query);
+        await store.migrate();
+        const saved = message({ topic: 'through tls' });
+        expect(await store.saveMessages([saved])).toEqual([]);
+        expect(await store.getMessage(saved.id)).toEqual(saved);
+        await store.close();
+      },
+    );
 
     it.each([
       ['?tls=true', /^STORE_URL: PostgreSQL's certificate is not trusted .*give the PEM file of its certificate authority as ca=$/],

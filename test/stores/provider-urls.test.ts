@@ -29,12 +29,16 @@ describe('schemes', () => {
   });
 
   it('an own statement is taken for postgresql:// as for postgres://', () => {
-    expect(() => loadConfig({ STORE_URL: 'postgresql://h/d', STORE_SQL_DELETE_MESSAGE: 'delete from mqtt_msg where msgid = ${id}' })).not.toThrow();
+    expect(() =>
+      loadConfig({ STORE_URL: 'postgresql://h/d', STORE_SQL_DELETE_MESSAGE: 'delete from mqtt_msg where msgid = ${id}' }),
+    ).not.toThrow();
   });
 
   it('one that no queue has is refused as it is written', () => {
     expect(() => loadConfig({ QUEUE_URL: 'mongodb+srv://u:hunter2@h/db' })).toThrow(ConfigError);
-    expect(() => loadConfig({ QUEUE_URL: 'mongodb+srv://u:hunter2@h/db' })).toThrow(/^QUEUE_URL: has the scheme "mongodb\+srv"; allowed are (?!.*hunter2)/);
+    expect(() => loadConfig({ QUEUE_URL: 'mongodb+srv://u:hunter2@h/db' })).toThrow(
+      /^QUEUE_URL: has the scheme "mongodb\+srv"; allowed are (?!.*hunter2)/,
+    );
   });
 });
 
@@ -47,14 +51,25 @@ describe('postgres', () => {
     expect(postgres('postgresql://h:25060/defaultdb?sslmode=require')).toMatchObject({ port: 25060, ssl: { rejectUnauthorized: true } });
     expect(postgres('postgres://h/db?connect_timeout=10')).toMatchObject({ connectionTimeoutMillis: 10_000 });
     expect(postgres('postgres://h/db?connect_timeout=0')).not.toHaveProperty('connectionTimeoutMillis');
-    expect(postgres('postgres://h/db?target_session_attrs=read-write&channel_binding=prefer')).toEqual({ host: 'h', port: 5432, database: 'db' });
-    expect(postgres('postgres://h/db?options=endpoint%3Dx&application_name=a&client_encoding=UTF8')).toMatchObject({ options: 'endpoint=x', application_name: 'a', client_encoding: 'UTF8' });
+    expect(postgres('postgres://h/db?target_session_attrs=read-write&channel_binding=prefer')).toEqual({
+      host: 'h',
+      port: 5432,
+      database: 'db',
+    });
+    expect(postgres('postgres://h/db?options=endpoint%3Dx&application_name=a&client_encoding=UTF8')).toMatchObject({
+      options: 'endpoint=x',
+      application_name: 'a',
+      client_encoding: 'UTF8',
+    });
   });
 
   it.each(['allow', 'prefer', 'require', 'verify-ca', 'verify-full'])('sslmode=%s verifies', (mode) => {
     expect(postgres(`postgres://h/db?sslmode=${mode}`).ssl).toEqual({ rejectUnauthorized: true });
     for (const name of ['ca', 'sslrootcert']) {
-      expect(postgres(`postgres://h/db?sslmode=${mode}&${name}=${FILE}`).ssl).toMatchObject({ ca: expect.any(Buffer) as Buffer, rejectUnauthorized: true });
+      expect(postgres(`postgres://h/db?sslmode=${mode}&${name}=${FILE}`).ssl).toMatchObject({
+        ca: expect.any(Buffer) as Buffer,
+        rejectUnauthorized: true,
+      });
     }
   });
 
@@ -81,7 +96,10 @@ describe('postgres', () => {
 describe('mysql', () => {
   it.each(['REQUIRED', 'verify_identity', 'PREFERRED'])('ssl-mode=%s verifies', (mode) => {
     expect(mysql(`mysql://h/db?ssl-mode=${mode}`)).toMatchObject({ ssl: { rejectUnauthorized: true, verifyIdentity: true } });
-    for (const name of ['ca', 'ssl-ca']) expect(mysql(`mysql://h/db?ssl-mode=${mode}&${name}=${FILE}`)).toMatchObject({ ssl: { ca: expect.any(Buffer) as Buffer, rejectUnauthorized: true } });
+    for (const name of ['ca', 'ssl-ca'])
+      expect(mysql(`mysql://h/db?ssl-mode=${mode}&${name}=${FILE}`)).toMatchObject({
+        ssl: { ca: expect.any(Buffer) as Buffer, rejectUnauthorized: true },
+      });
   });
 
   it('ssl-mode=DISABLED', () => expect(mysql('mariadb://h/db?ssl-mode=DISABLED')).not.toHaveProperty('ssl'));
@@ -96,8 +114,13 @@ describe('mysql', () => {
 
 describe('mongodb+srv', () => {
   const open = (path: string) => new MongoStore(parseServiceUrl(`mongodb+srv://u:hunter2@c.example.net/${path}`, ['mongodb']));
-  const answer = (records: unknown) => jest.spyOn(dns.promises, 'resolve').mockImplementation(((_name: string, type: string) =>
-    type === 'SRV' ? Promise.resolve(records) : Promise.reject(Object.assign(new Error('no TXT'), { code: 'ENODATA' }))) as typeof dns.promises.resolve);
+  const answer = (records: unknown) =>
+    jest
+      .spyOn(dns.promises, 'resolve')
+      .mockImplementation(((_name: string, type: string) =>
+        type === 'SRV'
+          ? Promise.resolve(records)
+          : Promise.reject(Object.assign(new Error('no TXT'), { code: 'ENODATA' }))) as typeof dns.promises.resolve);
   afterEach(() => jest.restoreAllMocks());
 
   it('connects to the hosts that DNS has, with TLS', async () => {
@@ -109,8 +132,10 @@ describe('mongodb+srv', () => {
     });
     await once(server.listen(0, '127.0.0.1'), 'listening');
     const looked = answer([{ name: 'n1.example.net', port: (server.address() as AddressInfo).port, priority: 0, weight: 0 }]);
-    const lookup = jest.spyOn(dns, 'lookup').mockImplementation(((_host: string, options: { all?: boolean }, callback: (...args: unknown[]) => void) =>
-      options.all === true ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4)) as never);
+    const lookup = jest
+      .spyOn(dns, 'lookup')
+      .mockImplementation(((_host: string, options: { all?: boolean }, callback: (...args: unknown[]) => void) =>
+        options.all === true ? callback(null, [{ address: '127.0.0.1', family: 4 }]) : callback(null, '127.0.0.1', 4)) as never);
     const store = open('offline');
     const health = store.health();
     await waitFor('a connection', () => firstBytes.length > 0);
@@ -124,13 +149,18 @@ describe('mongodb+srv', () => {
   });
 
   it('says what else to write when DNS does not know it', async () => {
-    jest.spyOn(dns.promises, 'resolve').mockRejectedValue(Object.assign(new Error('querySrv ENOTFOUND _mongodb._tcp.c.example.net'), { code: 'ENOTFOUND' }));
+    jest
+      .spyOn(dns.promises, 'resolve')
+      .mockRejectedValue(Object.assign(new Error('querySrv ENOTFOUND _mongodb._tcp.c.example.net'), { code: 'ENOTFOUND' }));
     const store = open('offline');
     const { detail } = await store.health();
     await store.close();
-    expect(detail).toMatch(/^STORE_URL: the DNS look-up of mongodb\+srv:\/\/ failed \(querySrv ENOTFOUND .*or write mongodb:\/\/ with each host/);
+    expect(detail).toMatch(
+      /^STORE_URL: the DNS look-up of mongodb\+srv:\/\/ failed \(querySrv ENOTFOUND .*or write mongodb:\/\/ with each host/,
+    );
     expect(detail).not.toContain('hunter2');
   });
 
-  it('must name the database, which Atlas leaves out', () => expect(() => open('?retryWrites=true')).toThrow(/names no database; write it behind the host/));
+  it('must name the database, which Atlas leaves out', () =>
+    expect(() => open('?retryWrites=true')).toThrow(/names no database; write it behind the host/));
 });

@@ -11,7 +11,16 @@ const [FIRST, SECOND] = ['6fHqZp3vT1kQyW0aBcDeFg', '1aBcDeFg6fHqZp3vT1kQyW'];
 /** What EMQX's backend and its plugin for EMQX 5 leave in Redis. */
 async function fill(redis: RedisConnection, prefix: string): Promise<void> {
   const put = async (id: string, topic: string, ts: number, fields: Record<string, string | Buffer> = {}, key = id) => {
-    await redis.hset(`${prefix}:msg:${key}`, { id, from: 'old', qos: '1', topic, payload: `payload of ${id}`, ts: String(ts), retain: '0', ...fields });
+    await redis.hset(`${prefix}:msg:${key}`, {
+      id,
+      from: 'old',
+      qos: '1',
+      topic,
+      payload: `payload of ${id}`,
+      ts: String(ts),
+      retain: '0',
+      ...fields,
+    });
     await redis.zadd(`${prefix}:msg:${topic}`, ts, key);
   };
   await put(HEX, 't/1', 1_500_000_000_000, { payload: Buffer.from([0xff, 0]), retain: 'true' });
@@ -22,7 +31,15 @@ async function fill(redis: RedisConnection, prefix: string): Promise<void> {
   await redis.zadd(`${prefix}:msg:t/1`, 1, 'expired');
   await redis.hset(`${prefix}:client:here`, { state: '1', online_at: '1600000000', offline_at: '1500000000' });
   await redis.hset(`${prefix}:sub:here`, { 't/#': '1', 'u/+': '-1' });
-  await redis.hset(`${prefix}:retain:r/1`, { id: HEX, from: 'old', qos: '1', topic: 'r/1', payload: 'kept', ts: '1600000000000', retain: '1' });
+  await redis.hset(`${prefix}:retain:r/1`, {
+    id: HEX,
+    from: 'old',
+    qos: '1',
+    topic: 'r/1',
+    payload: 'kept',
+    ts: '1600000000000',
+    retain: '1',
+  });
   await redis.hset(`${prefix}:retain:r/2`, { from: 'old', payload: 'no id', ts: '1600000000000' });
   await redis.set(`${prefix}:acked:here:t/1`, FIRST);
   await redis.set(`${prefix}:acked:a:b:t/1`, HEX);
@@ -52,7 +69,13 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
       const list = (topic: string) => store.listMessages({ topic, after: '', limit: 10, now: Date.now() });
       const [hex, first, second] = await list('t/1');
       expect(await list('t/1')).toHaveLength(3);
-      expect(hex).toMatchObject({ id: HEX, payload: Buffer.from([0xff, 0]), retain: true, publishReceivedAt: 1_500_000_000_000, expiresAt: null });
+      expect(hex).toMatchObject({
+        id: HEX,
+        payload: Buffer.from([0xff, 0]),
+        retain: true,
+        publishReceivedAt: 1_500_000_000_000,
+        expiresAt: null,
+      });
       expect(first).toMatchObject({ payload: Buffer.from(`payload of ${FIRST}`), clientid: 'old', qos: 1, expiresAt: null });
       expect(second).toMatchObject({ payload: Buffer.from(`payload of ${SECOND}`), qos: 0 });
       expect(second!.expiresAt! - Date.now()).toBeGreaterThan(7_000_000);
@@ -61,7 +84,14 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
       expect(await store.countMessages()).toBe(4);
 
       expect(await store.getClientState('here')).toEqual({
-        ...{ clientid: 'here', connected: true, node: null, connectedAt: 1_600_000_000_000, disconnectedAt: 1_500_000_000_000, at: 1_600_000_000_000 },
+        ...{
+          clientid: 'here',
+          connected: true,
+          node: null,
+          connectedAt: 1_600_000_000_000,
+          disconnectedAt: 1_500_000_000_000,
+          at: 1_600_000_000_000,
+        },
       });
       await purgeOld(store);
       expect(await store.listSubscriptions('here')).toEqual([
@@ -110,9 +140,21 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
 
     it.each([
       ['a message that is a string', (redis: RedisConnection, own: string) => redis.set(`${own}:msg:x`, 'y'), /msg:x is a string/],
-      ['a hash that is no message', (redis: RedisConnection, own: string) => redis.hset(`${own}:msg:x`, 'subject', 'y'), /msg:x has no field topic/],
-      ['a retained message that is a list', (redis: RedisConnection, own: string) => redis.rpush(`${own}:retain:x`, 'y'), /retain:x is a list/],
-      ['a key of ours that is something else', (redis: RedisConnection, own: string) => redis.set(`${own}:msg-topics`, 'y'), /msg-topics is a string/],
+      [
+        'a hash that is no message',
+        (redis: RedisConnection, own: string) => redis.hset(`${own}:msg:x`, 'subject', 'y'),
+        /msg:x has no field topic/,
+      ],
+      [
+        'a retained message that is a list',
+        (redis: RedisConnection, own: string) => redis.rpush(`${own}:retain:x`, 'y'),
+        /retain:x is a list/,
+      ],
+      [
+        'a key of ours that is something else',
+        (redis: RedisConnection, own: string) => redis.set(`${own}:msg-topics`, 'y'),
+        /msg-topics is a string/,
+      ],
     ])('refuses %s, and changes nothing', async (_, spoil, reason) => {
       const own = `refused-${process.pid}`;
       await removeKeys(server, own);

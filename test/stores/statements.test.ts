@@ -20,7 +20,8 @@ const PLUGIN = {
     'insert into mqtt_msg(msgid, sender, topic, qos, retain, payload, arrived) values (${id}, ${from}, ${topic}, ${qos}, ${flags.retain}, ${payload}, FROM_UNIXTIME(${timestamp}/1000));',
   DELETE_MESSAGE: 'delete from mqtt_msg where msgid = ${id} and topic = ${topic}',
   SELECT_MESSAGE: 'select * from mqtt_msg where topic = ${topic}',
-  INSERT_SUBSCRIPTION: 'insert into mqtt_sub(clientid, topic, qos) values(${clientid}, ${topic}, ${qos}) on duplicate key update qos = ${qos}',
+  INSERT_SUBSCRIPTION:
+    'insert into mqtt_sub(clientid, topic, qos) values(${clientid}, ${topic}, ${qos}) on duplicate key update qos = ${qos}',
   SELECT_SUBSCRIPTIONS: 'select topic, qos from mqtt_sub where clientid = ${clientid}',
   DELETE_SUBSCRIPTION: 'delete from mqtt_sub where clientid = ${clientid} and topic = ${topic}',
 };
@@ -35,7 +36,11 @@ const IN_POSTGRES = {
 
 describe('statements of the operator’s', () => {
   it.each<[StatementName, string, RegExp]>([
-    ['INSERT_MESSAGE', 'insert into m values (${id}, ${topics})', /^STORE_SQL_INSERT_MESSAGE: unknown variable \$\{topics\}; known are \$\{id\}, \$\{topic\}/],
+    [
+      'INSERT_MESSAGE',
+      'insert into m values (${id}, ${topics})',
+      /^STORE_SQL_INSERT_MESSAGE: unknown variable \$\{topics\}; known are \$\{id\}, \$\{topic\}/,
+    ],
     ['INSERT_MESSAGE', 'insert into m values (${id})', /^STORE_SQL_INSERT_MESSAGE: must use \$\{topic\}$/],
     ['INSERT_MESSAGE', "insert into m values ('${id}', ${topic})", /^STORE_SQL_INSERT_MESSAGE: \$\{...\} must not stand in quotes/],
     ['DELETE_MESSAGE', 'delete from m where id = ${id}; drop table m', /^STORE_SQL_DELETE_MESSAGE: takes one statement$/],
@@ -46,7 +51,10 @@ describe('statements of the operator’s', () => {
   });
 
   it('are bound, not written', () => {
-    const statement = parseStatement('DELETE_MESSAGE', "delete from m where a = '?;' and b ? 'x' and id = ${ id } and topic = ${topic} and id <> ${id};");
+    const statement = parseStatement(
+      'DELETE_MESSAGE',
+      "delete from m where a = '?;' and b ? 'x' and id = ${ id } and topic = ${topic} and id <> ${id};",
+    );
     expect(statement.sql).toBe("delete from m where a = '\\?;' and b \\? 'x' and id = ? and topic = ? and id <> ?");
     expect(statement.bind({ id: "' or 1 = 1", topic: 't' })).toEqual(["' or 1 = 1", 't', "' or 1 = 1"]);
   });
@@ -54,7 +62,8 @@ describe('statements of the operator’s', () => {
   describe.each(['mysql', 'mariadb'] as const)('in %s', (name) => {
     withBackends([name], ({ [name]: server }) => {
       let url: ReturnType<typeof emptyMysql> | null = null;
-      const open = async (statements: Statements = parse(PLUGIN)) => operated(new MysqlStore(await (url ??= emptyMysql(server, 'offline_statements'))), statements);
+      const open = async (statements: Statements = parse(PLUGIN)) =>
+        operated(new MysqlStore(await (url ??= emptyMysql(server, 'offline_statements'))), statements);
 
       conformance(`on ${name} with the statements of EMQX’s plugin`, { open, many: 200, subscriptionsStay: true });
       itsOwn(open, { now: 'now()', run: async (sql) => inMysql((await url)!.href(), sql) });

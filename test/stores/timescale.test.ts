@@ -10,7 +10,12 @@ describe('timescale', () => {
     const asPostgres = server.replace('timescale:', 'postgres:');
     let url: Promise<string> | null = null;
     const open = async () =>
-      openStore(parseServiceUrl((await (url ??= emptyDatabase(asPostgres, 'offline_conformance'))).replace('postgres:', 'timescale:'), ['timescale']), null);
+      openStore(
+        parseServiceUrl((await (url ??= emptyDatabase(asPostgres, 'offline_conformance'))).replace('postgres:', 'timescale:'), [
+          'timescale',
+        ]),
+        null,
+      );
 
     conformance('on TimescaleDB', { open });
 

@@ -19,7 +19,12 @@ export class Sql {
   constructor(url: string) {
     const { hosts, user, password, path } = clickHouseUrl(url);
     const [host] = hosts;
-    this.client = createClient({ url: `http://${host?.host}:${host?.port}`, username: user ?? '', password: password ?? '', database: path });
+    this.client = createClient({
+      url: `http://${host?.host}:${host?.port}`,
+      username: user ?? '',
+      password: password ?? '',
+      database: path,
+    });
   }
 
   /** One after the other; a statement ends with a semicolon at the end of a line. */

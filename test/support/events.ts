@@ -8,5 +8,10 @@ export const publishEvent = (fields: Partial<Message> & Pick<Message, 'topic'>) 
 export const ackEvent = (id: string, topic: string, clientid = 'subscriber', properties: Record<string, string> = {}) => ({
   event: 'message.acked',
   ...{ id, topic, clientid, qos: 1, username: 'undefined', timestamp: Date.now(), publish_received_at: Date.now() },
-  ...{ flags: { retain: false }, pub_props: { 'User-Property': properties }, payload_base64: 'undefined', correlation_data_base64: 'undefined' },
+  ...{
+    flags: { retain: false },
+    pub_props: { 'User-Property': properties },
+    payload_base64: 'undefined',
+    correlation_data_base64: 'undefined',
+  },
 });

@@ -44,10 +44,13 @@ export class FaultyProxy {
 
   private accept(client: Socket): void {
     if (this.fault === 'cut') return void client.resetAndDestroy();
-    const link = new Link(client, connect(this.port, this.host), () => (this.fault === 'stalled' ? Infinity : typeof this.fault === 'object' ? (this.fault?.delayMs ?? 0) : 0));
+    const link = new Link(client, connect(this.port, this.host), () =>
+      this.fault === 'stalled' ? Infinity : typeof this.fault === 'object' ? (this.fault?.delayMs ?? 0) : 0,
+    );
     this.links.add(link);
     // The server's end of a dead one outlives the client's.
-    for (const socket of link.sockets) socket.once('close', () => void (link.sockets.every(({ closed }) => closed) && this.links.delete(link)));
+    for (const socket of link.sockets)
+      socket.once('close', () => void (link.sockets.every(({ closed }) => closed) && this.links.delete(link)));
   }
 
   async close(): Promise<void> {
@@ -95,11 +98,14 @@ class Link {
 
   private schedule(): void {
     if (this.timer !== null || this.waiting[0] === undefined || this.waiting[0].due === Infinity) return;
-    this.timer = setTimeout(() => {
-      this.timer = null;
-      while (this.waiting[0] !== undefined && this.waiting[0].due <= Date.now()) this.shift();
-      this.schedule();
-    }, Math.max(0, this.waiting[0].due - Date.now()));
+    this.timer = setTimeout(
+      () => {
+        this.timer = null;
+        while (this.waiting[0] !== undefined && this.waiting[0].due <= Date.now()) this.shift();
+        this.schedule();
+      },
+      Math.max(0, this.waiting[0].due - Date.now()),
+    );
   }
 
   flush(): void {

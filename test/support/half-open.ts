@@ -17,7 +17,7 @@ export async function expectRecovery(proxy: FaultyProxy, work: () => Promise<unk
     for (const each of failed) expect(each).toBeInstanceOf(RetryableError);
     expect(failures(await round())).toEqual([]);
   };
-  for (const until = Date.now() + OPENING_MS; Date.now() < until; ) expect(failures(await round())).toEqual([]);
+  for (const until = Date.now() + OPENING_MS; Date.now() < until;) expect(failures(await round())).toEqual([]);
 
   const inUse = round();
   let since = die(proxy);

@@ -3,7 +3,16 @@ import { matches } from '../../src/mqtt/topic';
 import type { ClientState, Position, Store, Subscription, SubscriptionRef } from '../../src/stores/store';
 
 type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'listRefs' | 'trimTopic';
-type Clients = 'getPositions' | 'listPositions' | 'putPositions' | 'positionsOfTopic' | 'listSubscriptions' | 'putSubscriptions' | 'deleteSubscriptions' | 'getClientState' | 'saveClientStates';
+type Clients =
+  | 'getPositions'
+  | 'listPositions'
+  | 'putPositions'
+  | 'positionsOfTopic'
+  | 'listSubscriptions'
+  | 'putSubscriptions'
+  | 'deleteSubscriptions'
+  | 'getClientState'
+  | 'saveClientStates';
 
 /** As much of a store as the way of a message needs, in maps. Tombstones stay for ever. */
 export class MemoryStore implements Pick<Store, Messages | Clients> {
@@ -18,7 +27,8 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
   }
 
   async saveMessages(messages: readonly Message[]) {
-    for (const message of messages) if (!this.tombstones.has(message.id) && !this.messages.has(message.id)) this.messages.set(message.id, message);
+    for (const message of messages)
+      if (!this.tombstones.has(message.id) && !this.messages.has(message.id)) this.messages.set(message.id, message);
     return [];
   }
 
@@ -33,11 +43,16 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
 
   async listTopics({ filter, after, limit }: Parameters<Store['listTopics']>[0]) {
     const topics = new Set([...this.messages.values()].map(({ topic }) => topic));
-    return [...topics].filter((topic) => topic > after && matches(filter, topic)).sort().slice(0, limit);
+    return [...topics]
+      .filter((topic) => topic > after && matches(filter, topic))
+      .sort()
+      .slice(0, limit);
   }
 
   async listMessages({ topic, after, limit, now }: Parameters<Store['listMessages']>[0]) {
-    const own = [...this.messages.values()].filter((message) => message.topic === topic && message.id > after && (message.expiresAt ?? Infinity) > now);
+    const own = [...this.messages.values()].filter(
+      (message) => message.topic === topic && message.id > after && (message.expiresAt ?? Infinity) > now,
+    );
     return own.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit);
   }
 
@@ -46,7 +61,10 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
   }
 
   async trimTopic(topic: string, keep: number) {
-    const own = [...this.messages.values()].filter((message) => message.topic === topic).map(({ id }) => id).sort();
+    const own = [...this.messages.values()]
+      .filter((message) => message.topic === topic)
+      .map(({ id }) => id)
+      .sort();
     const gone = own.slice(0, Math.max(0, own.length - keep));
     for (const id of gone) this.messages.delete(id);
     return gone.length;
@@ -66,7 +84,9 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]) {
-    this.subscriptions = this.subscriptions.filter((own) => !refs.some(({ clientid, topic }) => own.clientid === clientid && own.topic === topic));
+    this.subscriptions = this.subscriptions.filter(
+      (own) => !refs.some(({ clientid, topic }) => own.clientid === clientid && own.topic === topic),
+    );
   }
 
   async getPositions(consumer: string, topics: readonly string[]) {

@@ -15,7 +15,14 @@ export const mysqlUrl = (url: string): ServiceUrl => parseServiceUrl(url, ['mysq
 /** Runs statements, several in one text allowed. @returns the rows of the last. */
 export async function inMysql<R>(server: string, ...statements: string[]): Promise<R[]> {
   const { hostname: host, port, username: user, password, pathname } = new URL(server);
-  const connection = await createConnection({ host, port: Number(port), user, password, database: pathname.slice(1), multipleStatements: true });
+  const connection = await createConnection({
+    host,
+    port: Number(port),
+    user,
+    password,
+    database: pathname.slice(1),
+    multipleStatements: true,
+  });
   try {
     let rows: unknown = [];
     for (const statement of statements) [rows] = await connection.query(statement);

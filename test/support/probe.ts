@@ -9,7 +9,8 @@ export default async function probe(): Promise<void> {
   const names = Object.keys(BACKENDS) as BackendName[];
   const answers = await Promise.all(names.map(async (name) => ({ name, up: await takesConnections(backendUrl(name)) })));
   const down = answers.filter(({ up }) => !up).map(({ name }) => name);
-  for (const name of down) process.stderr.write(`NOT REACHABLE: ${name} (${BACKENDS[name]}); its tests are skipped, or fail with REQUIRE_BACKENDS\n`);
+  for (const name of down)
+    process.stderr.write(`NOT REACHABLE: ${name} (${BACKENDS[name]}); its tests are skipped, or fail with REQUIRE_BACKENDS\n`);
   process.env[DOWN_VARIABLE] = down.join(',');
 }
 
@@ -24,7 +25,10 @@ async function takesConnections(url: string | null): Promise<boolean> {
       socket.destroy();
       resolve(up);
     };
-    socket.once('connect', () => settle(true)).once('error', () => settle(false)).once('timeout', () => settle(false));
+    socket
+      .once('connect', () => settle(true))
+      .once('error', () => settle(false))
+      .once('timeout', () => settle(false));
   });
 }
 

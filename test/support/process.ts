@@ -15,7 +15,10 @@ export async function freePort(): Promise<number> {
     const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
     const server = createServer().listen(port, '127.0.0.1');
     // Rejects at 'error'.
-    const isFree = await once(server, 'listening').then(() => true, () => false);
+    const isFree = await once(server, 'listening').then(
+      () => true,
+      () => false,
+    );
     if (!isFree) continue;
     server.close();
     await once(server, 'close');
@@ -40,7 +43,11 @@ export class ServerProcess {
     const port = environment['PORT'] ?? String(await freePort());
     const env = { PATH: process.env['PATH'] ?? '', PORT: port, ...environment };
     // A write beyond a limit of the file's size fails, as on a full disk, where the signal that comes with it is ignored.
-    const child = spawn('sh', ['-c', `trap '' XFSZ; exec "$0" "$@"`, process.execPath, '--import', 'tsx', 'src/main.ts', ...args], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('sh', ['-c', `trap '' XFSZ; exec "$0" "$@"`, process.execPath, '--import', 'tsx', 'src/main.ts', ...args], {
+      cwd: ROOT,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     return new ServerProcess(child, `http://127.0.0.1:${port}`);
   }
 

@@ -15,7 +15,16 @@ export async function proxiedCluster(): Promise<{ readonly url: string; readonly
   const port = await freePort();
   const proxy = await FaultyProxy.to(HOST, port);
   const announced = String(proxy.address.port);
-  const args = ['--cluster-enabled', 'yes', '--cluster-port', String(await freePort()), '--cluster-announce-ip', HOST, '--cluster-announce-port', announced];
+  const args = [
+    '--cluster-enabled',
+    'yes',
+    '--cluster-port',
+    String(await freePort()),
+    '--cluster-announce-ip',
+    HOST,
+    '--cluster-announce-port',
+    announced,
+  ];
   await startRedis({ service, port, args });
   await redisCli(port, 'CLUSTER', 'ADDSLOTSRANGE', '0', '16383');
   await eventually(START_MS, () => expectAnswer(redisCli(port, 'CLUSTER', 'INFO'), /cluster_state:ok/));

@@ -4,6 +4,7 @@ import { backendsDown } from './backends';
 export default function totals(): void {
   const down = backendsDown();
   if (down.length === 0) return;
-  const fate = (process.env['REQUIRE_BACKENDS'] ?? '') === '' ? 'were skipped' : 'were skipped, or failed where REQUIRE_BACKENDS names the backend';
+  const fate =
+    (process.env['REQUIRE_BACKENDS'] ?? '') === '' ? 'were skipped' : 'were skipped, or failed where REQUIRE_BACKENDS names the backend';
   process.stderr.write(`${down.length} backends are not reachable, so their tests ${fate}: ${down.join(', ')}\n`);
 }

@@ -97,7 +97,11 @@ describe('maxStored', () => {
   // A process that was started anew has counted nothing, and topics with few messages are forgotten.
   it('is kept in all stored topics by a sweep, under the policy that decides', async () => {
     const stored = [...Array.from({ length: 600 }, (_, i) => `p/${String(i).padStart(3, '0')}`), 'q/1', 'q/off/1'];
-    const policies = [policy({ filter: 'q/off/#', mode: 'off' }), policy({ filter: 'q/#', maxStored: 7 }), policy({ filter: '#', maxStored: 9 })];
+    const policies = [
+      policy({ filter: 'q/off/#', mode: 'off' }),
+      policy({ filter: 'q/#', maxStored: 7 }),
+      policy({ filter: '#', maxStored: 9 }),
+    ];
     const { trimmer, trimmed } = setUp(policies, stored);
     await trimmer.sweep();
     expect(trimmed.sort()).toEqual([...stored.slice(0, 600).map((topic) => `${topic}:9`), 'q/1:7'].sort());

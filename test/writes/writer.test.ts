@@ -50,7 +50,11 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
 describe('the writer', () => {
   it('keeps retained messages beside the others, or alone', async () => {
     const { writer, calls } = subject();
-    await writer.apply([publish('a'), { ...publish('b'), retained: 'too' } as MessageEvent, { ...publish('c'), retained: 'only' } as MessageEvent]);
+    await writer.apply([
+      publish('a'),
+      { ...publish('b'), retained: 'too' } as MessageEvent,
+      { ...publish('c'), retained: 'only' } as MessageEvent,
+    ]);
     expect(calls).toEqual(['retain b,c', 'save a,b']);
   });
 
@@ -67,7 +71,10 @@ describe('the writer', () => {
     await Promise.all([writer.apply([publish('a')]), writer.apply([publish('b')])]);
     expect(calls).toEqual(['save a', 'save b']);
     const outcomes = await Promise.allSettled([writer.apply([publish('bad')]), writer.apply([publish('c')])]);
-    expect([outcomes.map(({ status }) => status), calls]).toEqual([['rejected', 'fulfilled'], ['save a', 'save b', 'save c']]);
+    expect([outcomes.map(({ status }) => status), calls]).toEqual([
+      ['rejected', 'fulfilled'],
+      ['save a', 'save b', 'save c'],
+    ]);
   });
 
   it('writes a batch with one save and one remove, and tells the other processes when the store shows it', async () => {

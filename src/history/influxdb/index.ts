@@ -33,7 +33,11 @@ export class InfluxDbSink implements HistorySink {
     this.database = databaseOf(url);
     this.templates = templates === undefined ? DEFAULT : readTemplates(templates, parseInflux);
     this.server = new HttpServer(url, 'InfluxDB', PORT);
-    const query = new URLSearchParams({ db: this.database, precision: 'ns', ...(retentionPolicy === undefined ? {} : { rp: retentionPolicy }) });
+    const query = new URLSearchParams({
+      db: this.database,
+      precision: 'ns',
+      ...(retentionPolicy === undefined ? {} : { rp: retentionPolicy }),
+    });
     this.path = `/write?${query.toString()}`;
   }
 
@@ -75,8 +79,10 @@ export class InfluxDbSink implements HistorySink {
   private problem(answer: HttpAnswer): Error {
     const said = errorOf(answer);
     if (answer.status === 400 || answer.status === 413) return new RefusedError(`InfluxDB: ${clip(said)}`);
-    if (answer.status === 404 && said.includes('database not found')) return new RetryableError(`${this.server.shown}: ${clip(said)}: create the database first`);
-    if (said.includes('retention policy not found')) return new RetryableError(`${this.server.shown}: ${clip(said)}: check retentionPolicy=`);
+    if (answer.status === 404 && said.includes('database not found'))
+      return new RetryableError(`${this.server.shown}: ${clip(said)}: create the database first`);
+    if (said.includes('retention policy not found'))
+      return new RetryableError(`${this.server.shown}: ${clip(said)}: check retentionPolicy=`);
     return this.server.trouble(answer, said);
   }
 

@@ -42,5 +42,8 @@ function escapeKey(text: string): string {
  * would read the rest of the batch wrongly. As in Telegraf, a line break becomes a backslash and an n; such a backslash gets a _ behind it.
  */
 function expressible(text: string): string {
-  return text.replace(/\n/g, '\\n').replace(/\r/g, '\\r').replace(/\\(?=[,= ]|$)/g, '\\_');
+  return text
+    .replace(/\n/g, '\\n')
+    .replace(/\r/g, '\\r')
+    .replace(/\\(?=[,= ]|$)/g, '\\_');
 }

@@ -104,7 +104,8 @@ function apart(point: Point, { time }: Source, seen: Map<string, bigint>): Point
 
 function timeOf(value: Value): bigint {
   const time = toNanoseconds(value);
-  if (time === null) throw new RefusedError(`timestamp: ${value === null ? 'is missing' : `${quote(value)} is no time in s, ms, µs or ns`}`);
+  if (time === null)
+    throw new RefusedError(`timestamp: ${value === null ? 'is missing' : `${quote(value)} is no time in s, ms, µs or ns`}`);
   return time;
 }
 

@@ -20,7 +20,9 @@ export interface OpenTsdbTemplate {
 }
 
 /** What is stored without `templates=`. */
-export const DEFAULT = everyTopic(compileOpenTsdb({ measurement: 'mqtt_msg', tags: { topic: '$topic', clientid: '$clientid' }, value: '$payload' }));
+export const DEFAULT = everyTopic(
+  compileOpenTsdb({ measurement: 'mqtt_msg', tags: { topic: '$topic', clientid: '$clientid' }, value: '$payload' }),
+);
 
 /** OpenTSDB refuses a point without tags. */
 const NO_TAGS = { source: 'mqtt' };
@@ -63,13 +65,15 @@ export function* openTsdbPoints(source: Source, template: OpenTsdbTemplate): Gen
 
 function valueOf(value: Value): number {
   const number = numberOf(value);
-  if (number === null) throw new RefusedError(Buffer.isBuffer(value) ? 'value: the payload is no number' : `value: ${quote(value)} is no number`);
+  if (number === null)
+    throw new RefusedError(Buffer.isBuffer(value) ? 'value: the payload is no number' : `value: ${quote(value)} is no number`);
   return number;
 }
 
 function timeOf(value: Value): number {
   const time = toNanoseconds(value);
-  if (time === null) throw new RefusedError(`timestamp: ${value === null ? 'is missing' : `${quote(value)} is no time in s, ms, µs or ns`}`);
+  if (time === null)
+    throw new RefusedError(`timestamp: ${value === null ? 'is missing' : `${quote(value)} is no time in s, ms, µs or ns`}`);
   const timestamp = Number(time / NANOSECONDS);
   if (timestamp < 0 || timestamp > MAX_TIMESTAMP) throw new RefusedError(`timestamp: ${quote(value)} is out of OpenTSDB's range`);
   return timestamp;

@@ -18,7 +18,8 @@ export function explainConnection(error: unknown, shown: string): string {
   const code = String((first as { code?: unknown }).code ?? '');
   if (isNotTrusted(first)) return `${shown}: its certificate is not trusted (${code}): check ca= and the host's name`;
   if (code === 'EPROTO' || code.startsWith('ERR_SSL')) return `${shown} doesn't answer in TLS (${code}): check port and tls=`;
-  if (code === 'ECONNRESET' || code.startsWith('HPE_')) return `${shown}: the connection was lost (${code}); if it happens each time: check port and tls=`;
+  if (code === 'ECONNRESET' || code.startsWith('HPE_'))
+    return `${shown}: the connection was lost (${code}); if it happens each time: check port and tls=`;
   return `cannot connect to ${shown} (${code || errorText(first)}): check host and port`;
 }
 

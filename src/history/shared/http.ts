@@ -39,18 +39,15 @@ export class HttpServer {
   private readonly authorization: string | null;
   private readonly agent: HttpAgent;
 
-  constructor(
-    url: ServiceUrl,
-    product: string,
-    defaultPort: number,
-  ) {
+  constructor(url: ServiceUrl, product: string, defaultPort: number) {
     const { host, port } = onlyHost(url);
     this.host = host;
     this.port = port ?? defaultPort;
     this.shown = `${product} at ${authorityOf({ host, port: this.port })}`;
     this.tls = tlsOf(url, SETTING);
     const { user, password } = url;
-    this.authorization = user === null && password === null ? null : `Basic ${Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64')}`;
+    this.authorization =
+      user === null && password === null ? null : `Basic ${Buffer.from(`${user ?? ''}:${password ?? ''}`).toString('base64')}`;
     const options = { keepAlive: true, timeout: IDLE_MS };
     this.agent = this.tls === null ? new HttpAgent(options) : new HttpsAgent({ ...options, ...this.tls });
   }
@@ -71,7 +68,8 @@ export class HttpServer {
   /** What every server's answers mean that are neither success nor about the content. */
   trouble({ status }: HttpAnswer, said: string): RetryableError {
     const words = clip(said);
-    if (status === 401 || status === 403) return new RetryableError(`${this.shown} refused the login (${status} ${words}): check user, password and rights`);
+    if (status === 401 || status === 403)
+      return new RetryableError(`${this.shown} refused the login (${status} ${words}): check user, password and rights`);
     if (status === 429 || status >= 500) return new RetryableError(`${this.shown} is in trouble (${status} ${words})`);
     return new RetryableError(`${this.shown} answered ${status} ${words}: check host and port`);
   }

@@ -7,7 +7,8 @@ export const SETTING = 'HISTORY_URLS';
 /** @throws SettingError for a parameter that none of the sink's is: nothing is ignored in silence. */
 export function checkParams(url: ServiceUrl, known: readonly string[]): void {
   const unknown = Object.keys(url.params).find((name) => !known.includes(name));
-  if (unknown !== undefined) throw new SettingError(SETTING, `${url.scheme}:// has no parameter "${unknown}"; known are ${known.join(', ')}`);
+  if (unknown !== undefined)
+    throw new SettingError(SETTING, `${url.scheme}:// has no parameter "${unknown}"; known are ${known.join(', ')}`);
 }
 
 /** @throws SettingError for several hosts. */

@@ -25,7 +25,14 @@ export class Statements {
     private readonly product: string,
   ) {
     // pipeline: a page is one round trip and a half, not one for each row.
-    this.pool = new Pool({ connectionTimeoutMillis: 5_000, query_timeout: 60_000, keepAlive: true, max: 10, pipeline: true, ...connection });
+    this.pool = new Pool({
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 60_000,
+      keepAlive: true,
+      max: 10,
+      pipeline: true,
+      ...connection,
+    });
     // A connection that is lost is replaced by the pool, and the work that it had fails by itself; nobody listening would end the process.
     this.pool.on('error', ignore).on('connect', (client) => void client.on('error', ignore));
   }

@@ -66,7 +66,10 @@ export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: Ap
         const { after, limit = 100 } = listQuery(req);
         const from = after === undefined ? '' : decodeText(after);
         const all = await store.listSubscriptions(clientId(req));
-        const { page, next } = pageOf(all.filter(({ topic }) => compareText(topic, from) > 0), limit);
+        const { page, next } = pageOf(
+          all.filter(({ topic }) => compareText(topic, from) > 0),
+          limit,
+        );
         res.json({ subscriptions: page.map(subscriptionView), next });
       },
     },
@@ -106,7 +109,8 @@ function wantedOf(body: unknown): Wanted[] {
   for (const [i, { topic }] of subscriptions.entries()) {
     const path = `/subscriptions/${i}/topic`;
     if (seen.has(topic)) throw validationProblem([{ path, message: 'is there twice' }]);
-    if (isInbox(splitShare(topic).filter)) throw validationProblem([{ path, message: 'must not be an inbox: the server subscribes to those itself' }]);
+    if (isInbox(splitShare(topic).filter))
+      throw validationProblem([{ path, message: 'must not be an inbox: the server subscribes to those itself' }]);
     seen.add(topic);
   }
   return subscriptions;

@@ -77,9 +77,10 @@ export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: A
 
 /** One a line, oldest first. Should reading fail after the first page, the connection breaks off: a short file can't look whole. */
 async function exportAll(deadLetters: Pick<DeadLetters, 'list'>, res: Response): Promise<void> {
-  for (let after: LetterPosition | null = null; ; ) {
+  for (let after: LetterPosition | null = null; ;) {
     const { letters, next } = await deadLetters.list({ after, limit: EXPORT_PAGE });
-    if (!res.headersSent) res.type('application/x-ndjson').set('Content-Disposition', 'attachment; filename="dead-letters.ndjson"').flushHeaders();
+    if (!res.headersSent)
+      res.type('application/x-ndjson').set('Content-Disposition', 'attachment; filename="dead-letters.ndjson"').flushHeaders();
     for (const letter of letters) if (!res.write(`${JSON.stringify(letter)}\n`)) await drained(res);
     if (next === null || res.destroyed) break;
     after = next;

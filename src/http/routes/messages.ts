@@ -29,7 +29,8 @@ export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, n
       path: '/v1/messages',
       async handle(req, res) {
         const { topic, filter, after, limit = 100 } = listQuery(req);
-        if (topic !== undefined && filter !== undefined) throw validationProblem([{ path: 'filter', message: 'must not be there beside topic' }]);
+        if (topic !== undefined && filter !== undefined)
+          throw validationProblem([{ path: 'filter', message: 'must not be there beside topic' }]);
         const belongs = (of: string): boolean => (topic === undefined ? matches(filter ?? '#', of) : of === topic);
         const query = { limit, now: now(), after: after === undefined ? null : decodeCursor(after, belongs) };
         const page = topic === undefined ? await browseFilter(store, filter ?? '#', query) : await browseTopic(store, topic, query);

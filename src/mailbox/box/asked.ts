@@ -32,7 +32,9 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   // It has the copies of an older session no more, and what that had subscribed to.
   const isNewer = session.isNew === true && (mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt);
   const isOver = isNewer || isYounger(view, mailbox);
-  const { mailbox: next, freed } = isOver ? voided(before, view.createdAt - SAME_MOMENT_MS, Math.min(view.createdAt, view.connectedAt)) : { mailbox: before, freed: [] };
+  const { mailbox: next, freed } = isOver
+    ? voided(before, view.createdAt - SAME_MOMENT_MS, Math.min(view.createdAt, view.connectedAt))
+    : { mailbox: before, freed: [] };
   if (!session.connected) return { mailbox: { ...next, doubtUntil: null }, freed };
   if (view.durable) return ofDurable(next, freed);
   if (held === null) return { mailbox: { ...next, held: new Set() }, freed };
@@ -83,7 +85,10 @@ function sessionOf(mailbox: Mailbox, view: SessionView): Session {
 
 /** No acknowledgement will come: nothing is waited for. Copies from before this was known are still stored, and go out once more. */
 function ofDurable(mailbox: Mailbox, freed: readonly string[]): Stepped {
-  return { mailbox: { ...mailbox, out: new Map(), again: [], held: new Set(), budget: 0, retryAt: null, doubtUntil: null }, freed: [...freed, ...mailbox.out.keys()] };
+  return {
+    mailbox: { ...mailbox, out: new Map(), again: [], held: new Set(), budget: 0, retryAt: null, doubtUntil: null },
+    freed: [...freed, ...mailbox.out.keys()],
+  };
 }
 
 type List = Extract<HeldView, { kind: 'list' }>;

@@ -33,7 +33,9 @@ export function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconne
   if (session !== null && (connectedAt ?? at) < session.connectedAt) return kept(mailbox);
   const isKnown = session !== null && (connectedAt ?? session.connectedAt) === session.connectedAt;
   // Of a connection whose beginning was not told yet it is not known whether its session outlives it.
-  const known = isKnown ? session : { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: session?.filters ?? [] };
+  const known = isKnown
+    ? session
+    : { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: session?.filters ?? [] };
   // Who has subscribed since is there: nobody has told of that connection yet, or nobody will.
   const isBack = mailbox.runs.some(({ requestedAt }) => requestedAt > at);
   if (isBack) return kept({ ...mailbox, session: presentAgain({ ...known, connected: false }), askAt: now });

@@ -42,7 +42,10 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   // Any member's run reads for its group.
   const isReader = (run: Run, copy: Copy): boolean => (isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy));
   const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isReader(run, copy) && isAtStart(run));
-  const again = withAgain(mailbox, gone.filter(([, copy]) => !isReread(copy)));
+  const again = withAgain(
+    mailbox,
+    gone.filter(([, copy]) => !isReread(copy)),
+  );
   const copies = gone.map(([, copy]) => copy);
   // What was acknowledged meanwhile, and is on its way here, must be known before they are read again.
   // They may be lost with their connection, and the subscription of the inbox with it.
@@ -64,9 +67,25 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
   // The subscription of the inbox was the session's, too.
   const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before).map((run): Run => ({ ...run, hasInbox: false }));
   const counted = gone.map(([, copy]) => copy);
-  const runs = current.map((run): Run => (run.at >= since || run.requestedAt < since ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 }));
+  const runs = current.map((run): Run =>
+    run.at >= since || run.requestedAt < since
+      ? withoutCounted(run, counted)
+      : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 },
+  );
   return {
-    mailbox: { ...mailbox, runs, out, again: [], held: new Set(), budget: 0, rounds: 0, retryAt: null, askAt: null, doubtUntil: null, pausedUntil: null },
+    mailbox: {
+      ...mailbox,
+      runs,
+      out,
+      again: [],
+      held: new Set(),
+      budget: 0,
+      rounds: 0,
+      retryAt: null,
+      askAt: null,
+      doubtUntil: null,
+      pausedUntil: null,
+    },
     freed,
   };
 }

@@ -141,7 +141,18 @@ export const START: Cursor = { topic: '', id: '' };
 export function emptyMailbox(consumer: string): Mailbox {
   return {
     ...{ consumer, session: null, runs: [], out: new Map(), again: [], budget: 0, rounds: 0, retryAt: null, held: new Set() },
-    ...{ askAt: null, askedAt: 0, asks: 0, doubtUntil: null, doubtsBySilence: false, pausedUntil: null, movedAt: 0, left: [], wakeAt: null, thenAt: null },
+    ...{
+      askAt: null,
+      askedAt: 0,
+      asks: 0,
+      doubtUntil: null,
+      doubtsBySilence: false,
+      pausedUntil: null,
+      movedAt: 0,
+      left: [],
+      wakeAt: null,
+      thenAt: null,
+    },
   };
 }
 

@@ -21,10 +21,13 @@ export function planOf(mailbox: Mailbox, now: number): Plan {
   const isOpen = isHere && !asks && !isAhead(mailbox.doubtUntil, now) && !isAhead(mailbox.pausedUntil, now);
   const again = isOpen ? Math.min(mailbox.budget, mailbox.again.length) : 0;
   const mayRead = isOpen && mailbox.again.length === 0 && !isUnsure(mailbox);
-  const run = (mayRead ? mailbox.runs.find((each) => each.cursor !== null && each.behind === null && hasRoom(mailbox, each)) : null) ?? null;
+  const run =
+    (mayRead ? mailbox.runs.find((each) => each.cursor !== null && each.behind === null && hasRoom(mailbox, each)) : null) ?? null;
   return {
     asks,
-    gates: isHere ? mailbox.runs.filter(({ behind, cursor }) => cursor !== null && (behind === 'note' || (behind !== null && behind.at <= now))) : [],
+    gates: isHere
+      ? mailbox.runs.filter(({ behind, cursor }) => cursor !== null && (behind === 'note' || (behind !== null && behind.at <= now)))
+      : [],
     again,
     run,
     wakeAt: again > 0 || run !== null ? now : wakeAt(mailbox, now, isHere),
@@ -52,7 +55,9 @@ function stalledAt(mailbox: Mailbox): number | null {
   if (isGroup(mailbox) && mailbox.runs.every(({ cursor }) => cursor === null)) return null;
   if (isGroup(mailbox)) return [...mailbox.out.values()].reduce((oldest, { sentAt }) => Math.min(oldest, sentAt), Infinity) + GROUP_LOST_MS;
   const isWaiting = mailbox.runs.some(({ cursor }) => cursor !== null);
-  return Math.max(mailbox.movedAt, mailbox.askedAt) + (isWaiting ? STALLED_FULL_MS : STALLED_MS) * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);
+  return (
+    Math.max(mailbox.movedAt, mailbox.askedAt) + (isWaiting ? STALLED_FULL_MS : STALLED_MS) * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS)
+  );
 }
 
 /** Nothing but what EMQX has of its own is in a run's way: its acknowledgements may be told to nobody, and EMQX may have lost it. */

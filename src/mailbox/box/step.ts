@@ -123,7 +123,12 @@ function gated(run: Run, tails: Of<'gated'>['tails'], now: number): Run {
 function sent(mailbox: Mailbox, fact: Sent, now: number): Mailbox {
   const { copies, cursor, window, unclocked, pauseUntil, isBlocked, isOver, hasInbox } = fact;
   const out = copies.length === 0 ? mailbox.out : new Map([...mailbox.out, ...copies]);
-  const next: Mailbox = { ...mailbox, out, ...(copies.length > 0 && { movedAt: now }), ...(pauseUntil !== null && { pausedUntil: pauseUntil }) };
+  const next: Mailbox = {
+    ...mailbox,
+    out,
+    ...(copies.length > 0 && { movedAt: now }),
+    ...(pauseUntil !== null && { pausedUntil: pauseUntil }),
+  };
   if (isOver) return { ...next, runs: next.runs.filter((run) => !isRun(run, fact)) };
   const read = ofRun(next, fact, (run) => ({
     ...{ ...run, cursor, window: window ?? run.window, hasInbox: run.hasInbox || hasInbox },

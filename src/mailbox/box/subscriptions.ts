@@ -19,13 +19,31 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const before = mailbox.runs.find(isOwn);
   // Its job is done again.
   if (before !== undefined && before.requestedAt === at && before.qos === qos) return kept(mailbox);
-  const isOfThisConnection = before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
+  const isOfThisConnection =
+    before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
   const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
   if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, at, now));
   const isShared = splitShare(filter).group !== null;
   const run: Run = {
-    ...{ clientid, filter, qos, at: isStorm ? before.at : at, requestedAt: at, cursor: START, behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 },
-    ...{ sent: isStorm ? before.sent : 0, window: null, leavesRetained: !isShared, lookAt: now + GRACE_MS, looks: 0, isBlocked: false, hasInbox: false },
+    ...{
+      clientid,
+      filter,
+      qos,
+      at: isStorm ? before.at : at,
+      requestedAt: at,
+      cursor: START,
+      behind: 'note',
+      gathers: isGroup(mailbox) ? 1 : 0,
+    },
+    ...{
+      sent: isStorm ? before.sent : 0,
+      window: null,
+      leavesRetained: !isShared,
+      lookAt: now + GRACE_MS,
+      looks: 0,
+      isBlocked: false,
+      hasInbox: false,
+    },
   };
   const others = mailbox.runs.filter((each) => !isOwn(each));
   const ofFilter = others.filter((each) => each.filter === filter).slice(0, MOST_MEMBERS - 1);
@@ -35,7 +53,16 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const isInDoubt = needsAnswer(mailbox, request);
   const isAsked = isInDoubt || (!isGroup(mailbox) && mayBeDurable(mailbox));
   const left = mailbox.left.filter((each) => !isRun(each, request));
-  const next: Mailbox = { ...mailbox, session: askedFor(presentAgain(mailbox.session), isInDoubt, isAsked), runs, again, left, rounds: 0, ...(again.length === 0 && { retryAt: null, budget: 0 }), ...(isAsked && { askAt: now, asks: 0 }) };
+  const next: Mailbox = {
+    ...mailbox,
+    session: askedFor(presentAgain(mailbox.session), isInDoubt, isAsked),
+    runs,
+    again,
+    left,
+    rounds: 0,
+    ...(again.length === 0 && { retryAt: null, budget: 0 }),
+    ...(isAsked && { askAt: now, asks: 0 }),
+  };
   if (!isGroup(mailbox)) return kept(rememberFilter(next, request));
   // What the group's other members have for longer than that is sent to this one.
   const isOld = (copy: Copy): boolean => copy.filter === filter && copy.sentAt < at - GRACE_MS;

@@ -35,9 +35,15 @@ export class ClientDesk {
     const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
     if (mailbox === null) return null;
     const sentAt = [...mailbox.out.values()].map((copy) => copy.sentAt);
-    const waiting = mailbox.runs.flatMap(({ filter, qos, cursor }) => (cursor === null ? [] : [{ filter, qos, topic: cursor.topic || null, after: cursor.id || null }]));
+    const waiting = mailbox.runs.flatMap(({ filter, qos, cursor }) =>
+      cursor === null ? [] : [{ filter, qos, topic: cursor.topic || null, after: cursor.id || null }],
+    );
     if (sentAt.length === 0 && waiting.length === 0 && mailbox.again.length === 0) return null;
-    return { unacknowledged: sentAt.length, oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)), waiting };
+    return {
+      unacknowledged: sentAt.length,
+      oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)),
+      waiting,
+    };
   }
 
   private put(change: ClientChange): Promise<void> {

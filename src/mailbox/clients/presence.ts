@@ -39,7 +39,8 @@ function disconnected(state: ClientState | null, change: Disconnected): ClientSt
 
 /** Whether it is the end of the connection that we know of, or of a younger one. */
 function endsCurrent(state: ClientState, { node, at, connectedAt }: Disconnected): boolean {
-  if (connectedAt === null || state.connectedAt === null) return at > (state.connectedAt ?? state.at) || (!state.connected && at === state.at);
+  if (connectedAt === null || state.connectedAt === null)
+    return at > (state.connectedAt ?? state.at) || (!state.connected && at === state.at);
   return connectedAt > state.connectedAt || (connectedAt === state.connectedAt && !(state.connected && isOther(node, state.node)));
 }
 

@@ -41,8 +41,14 @@ export class Subscriptions {
    */
   async apply(changes: readonly SubscriptionChange[]): Promise<void> {
     const { store, state, now } = this.deps;
-    const refs = [...groupBy(changes, ({ clientid, filter }) => JSON.stringify([clientid, filter])).values()].map((own) => ({ ref: refOf(own[0] as SubscriptionChange), own }));
-    const known = await recallWishes(state, refs.map(({ ref }) => ref));
+    const refs = [...groupBy(changes, ({ clientid, filter }) => JSON.stringify([clientid, filter])).values()].map((own) => ({
+      ref: refOf(own[0] as SubscriptionChange),
+      own,
+    }));
+    const known = await recallWishes(
+      state,
+      refs.map(({ ref }) => ref),
+    );
     const wishes = refs.map(({ ref, own }, i) => {
       const before = known[i] ?? null;
       return { ref, before, wish: own.reduce<Wish | null>((wish, change) => afterEvent(wish, wordOf(change), now()), before) as Wish };
@@ -52,13 +58,22 @@ export class Subscriptions {
     const gone = changed.flatMap(({ ref, wish: { wanted } }) => (wanted.qos === null ? [ref] : []));
     if (added.length > 0) await store.putSubscriptions(added);
     if (gone.length > 0) await store.deleteSubscriptions(gone);
-    const off = groupBy(wishes.filter(({ wish }) => isOff(wish, now())), ({ ref }) => ref.clientid);
+    const off = groupBy(
+      wishes.filter(({ wish }) => isOff(wish, now())),
+      ({ ref }) => ref.clientid,
+    );
     const asked = new Map<string, Wish>();
     for (const [clientid, own] of off) {
-      const corrected = await this.correct(clientid, own.map(({ ref, wish }) => ({ filter: ref.topic, wish })));
+      const corrected = await this.correct(
+        clientid,
+        own.map(({ ref, wish }) => ({ filter: ref.topic, wish })),
+      );
       for (const [filter, wish] of corrected) asked.set(JSON.stringify([clientid, filter]), wish);
     }
-    await rememberWishes(state, wishes.map(({ ref, wish }) => ({ ref, wish: asked.get(JSON.stringify([ref.clientid, ref.topic])) ?? wish })));
+    await rememberWishes(
+      state,
+      wishes.map(({ ref, wish }) => ({ ref, wish: asked.get(JSON.stringify([ref.clientid, ref.topic])) ?? wish })),
+    );
   }
 
   /**
@@ -68,18 +83,26 @@ export class Subscriptions {
   async restore(clientid: string, { since, except, mountpoint }: Restoring): Promise<void> {
     if (this.deps.emqx === null) return;
     const stored = await this.deps.store.listSubscriptions(clientid);
-    const due = await this.withoutQueues(stored.filter(({ topic }) => !except.has(topic) && isRestorable(topic) && !stored.some((other) => isExclusiveOf(other.topic, topic))));
+    const due = await this.withoutQueues(
+      stored.filter(({ topic }) => !except.has(topic) && isRestorable(topic) && !stored.some((other) => isExclusiveOf(other.topic, topic))),
+    );
     if (!(await this.subscribe(clientid, due, mountpoint))) return;
     const wishes = await recallWishes(this.deps.state, due);
     const until = this.deps.now() + GRACE_MS;
-    await rememberWishes(this.deps.state, due.map((ref, i) => ({ ref, wish: afterAsking(wishes[i] ?? null, { qos: ref.qos, since, until }) })));
+    await rememberWishes(
+      this.deps.state,
+      due.map((ref, i) => ({ ref, wish: afterAsking(wishes[i] ?? null, { qos: ref.qos, since, until }) })),
+    );
   }
 
   /** Exactly these from now on; for a connected client at once. EMQX's events about it come back as the client's own. */
   async assign(clientid: string, subscriptions: readonly Subscription[]): Promise<void> {
     const kept = new Set(subscriptions.map(({ topic }) => topic));
     const stored = await this.deps.store.listSubscriptions(clientid);
-    await this.remove(clientid, stored.map(({ topic }) => topic).filter((topic) => !kept.has(topic)));
+    await this.remove(
+      clientid,
+      stored.map(({ topic }) => topic).filter((topic) => !kept.has(topic)),
+    );
     if (subscriptions.length > 0) await this.deps.store.putSubscriptions(subscriptions);
     await this.subscribe(clientid, subscriptions);
   }
@@ -103,8 +126,12 @@ export class Subscriptions {
     const { emqx, setAside } = this.deps;
     if (emqx === null || subscriptions.length === 0) return false;
     const mountpoint = known === undefined ? await this.mountpointOf(clientid) : (known ?? '');
-    const { connected, refused } = await emqx.subscribeAll(clientid, subscriptions.map((each) => ({ ...each, topic: unmounted(each.topic, mountpoint) })));
-    for (const { reason, subscription } of refused) await setAside({ ...subscription, clientid }, `EMQX refused the subscription: ${reason}`);
+    const { connected, refused } = await emqx.subscribeAll(
+      clientid,
+      subscriptions.map((each) => ({ ...each, topic: unmounted(each.topic, mountpoint) })),
+    );
+    for (const { reason, subscription } of refused)
+      await setAside({ ...subscription, clientid }, `EMQX refused the subscription: ${reason}`);
     return connected;
   }
 
@@ -112,7 +139,10 @@ export class Subscriptions {
     const { emqx } = this.deps;
     if (emqx === null) return 'not-connected';
     const mountpoint = await this.mountpointOf(clientid);
-    return emqx.unsubscribeAll(clientid, filters.map((filter) => unmounted(filter, mountpoint)));
+    return emqx.unsubscribeAll(
+      clientid,
+      filters.map((filter) => unmounted(filter, mountpoint)),
+    );
   }
 
   /** '': none, or EMQX can't tell. */
@@ -138,7 +168,14 @@ export class Subscriptions {
     const { emqx, now } = this.deps;
     if (emqx === null || off.length === 0) return [];
     const unwanted = off.flatMap(({ filter, wish }) => (wish.wanted.qos === null ? [filter] : []));
-    const wanted = off.flatMap(({ filter, wish: { wanted: { qos } } }) => (qos === null ? [] : [{ clientid, topic: filter, qos }]));
+    const wanted = off.flatMap(
+      ({
+        filter,
+        wish: {
+          wanted: { qos },
+        },
+      }) => (qos === null ? [] : [{ clientid, topic: filter, qos }]),
+    );
     const left = unwanted.length === 0 || (await this.unsubscribe(clientid, unwanted)) === 'unsubscribed';
     const there = left && (wanted.length === 0 || (await this.subscribe(clientid, wanted)));
     const until = now() + GRACE_MS;

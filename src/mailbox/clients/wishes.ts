@@ -17,11 +17,20 @@ export async function recallWishes(state: Pick<SharedState, 'getAll'>, refs: rea
   });
 }
 
-export async function rememberWishes(state: Pick<SharedState, 'setAll'>, wishes: readonly { readonly ref: SubscriptionRef; readonly wish: Wish }[]): Promise<void> {
-  if (wishes.length > 0) await state.setAll(wishes.map(({ ref, wish }) => ({ key: keyOf(ref), value: JSON.stringify(wish) })), MEMORY_MS);
+export async function rememberWishes(
+  state: Pick<SharedState, 'setAll'>,
+  wishes: readonly { readonly ref: SubscriptionRef; readonly wish: Wish }[],
+): Promise<void> {
+  if (wishes.length > 0)
+    await state.setAll(
+      wishes.map(({ ref, wish }) => ({ key: keyOf(ref), value: JSON.stringify(wish) })),
+      MEMORY_MS,
+    );
 }
 
 /** Client ids and filters may have 65,535 bytes; keys stay short. */
 function keyOf({ clientid, topic }: SubscriptionRef): string {
-  return `wish:${createHash('sha256').update(JSON.stringify([clientid, topic])).digest('hex')}`;
+  return `wish:${createHash('sha256')
+    .update(JSON.stringify([clientid, topic]))
+    .digest('hex')}`;
 }

@@ -51,7 +51,8 @@ export class Acks {
     for (const ack of events) {
       const { client, groups, sure } = readersOf(subscriptions, ack.topic);
       const isOwn = ack.ours && seat.mailbox.out.has(ack.id);
-      if (client || isOwn) read.push({ topic: ack.topic, id: ack.id, filters: wildcardsOf(subscriptions, clientConsumer(clientid), ack.topic) });
+      if (client || isOwn)
+        read.push({ topic: ack.topic, id: ack.id, filters: wildcardsOf(subscriptions, clientConsumer(clientid), ack.topic) });
       seat.learn({ kind: 'acked', id: ack.id, isCopy: ack.ours }, now());
       // It may have left the subscription of its own that brought it. A job that is repeated has changed the mailbox before.
       const isSure = sure && !isOwn && !(ack.ours && ack.isOfGroup !== true && isRepeated);

@@ -35,7 +35,8 @@ export class Asker {
       session = await this.emqx.session(clientid);
     } catch (error) {
       // A client id that no path can name (`..`), or a key that may publish and not look: nothing is known, as with an EMQX that can't tell.
-      if (error instanceof RefusedError || error instanceof ForbiddenError) return { session: unknownSession(seat), held: { kind: 'unknown' } };
+      if (error instanceof RefusedError || error instanceof ForbiddenError)
+        return { session: unknownSession(seat), held: { kind: 'unknown' } };
       throw error;
     }
     // Of a durable session EMQX lists nothing (501), and nothing of it is ever acknowledged to us.

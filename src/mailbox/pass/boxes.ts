@@ -20,8 +20,16 @@ export class Boxes {
   }
 
   /** @returns the keys of those that somebody else has saved meanwhile: these are as they were. */
-  async save(boxes: readonly { readonly key: string; readonly mailbox: Mailbox; readonly before: number; readonly version: number }[]): Promise<Set<string>> {
-    const records = boxes.map(({ key, mailbox, before, version }) => ({ key: nameOf(key), value: encode(mailbox), before, version, ttlMs: ttlOf(mailbox) }));
+  async save(
+    boxes: readonly { readonly key: string; readonly mailbox: Mailbox; readonly before: number; readonly version: number }[],
+  ): Promise<Set<string>> {
+    const records = boxes.map(({ key, mailbox, before, version }) => ({
+      key: nameOf(key),
+      value: encode(mailbox),
+      before,
+      version,
+      ttlMs: ttlOf(mailbox),
+    }));
     const refused = await this.state.save(records);
     return new Set(boxes.filter(({ key }) => refused.has(nameOf(key))).map(({ key }) => key));
   }

@@ -50,10 +50,18 @@ export class Claiming {
   private async claim(wishes: readonly Wish[]): Promise<Load[]> {
     const isKept = (parcel: Parcel, message: Message) => fateOf(message, parcel) === 'keep';
     const kept = wishes.map(({ parcel, messages }) => messages.filter((message) => isKept(parcel, message)).map(({ id }) => id));
-    const onces = await this.claims.takeOnce(wishes.map(({ parcel: { seat, run } }, i) => ({ mailbox: seat.key, subscribedAt: run.at, ids: kept[i] ?? [] })));
-    const candidates = wishes.map(({ parcel, messages }, i) => messages.filter((message) => !isKept(parcel, message) || onces[i]?.get(message.id) === 'granted'));
+    const onces = await this.claims.takeOnce(
+      wishes.map(({ parcel: { seat, run } }, i) => ({ mailbox: seat.key, subscribedAt: run.at, ids: kept[i] ?? [] })),
+    );
+    const candidates = wishes.map(({ parcel, messages }, i) =>
+      messages.filter((message) => !isKept(parcel, message) || onces[i]?.get(message.id) === 'granted'),
+    );
     const ofKind = (keeps: boolean) =>
-      wishes.map(({ parcel }, i) => ({ mailbox: parcel.seat.key, mode: parcel.policy.mode, ids: (candidates[i] ?? []).filter((each) => isKept(parcel, each) === keeps).map(({ id }) => id) }));
+      wishes.map(({ parcel }, i) => ({
+        mailbox: parcel.seat.key,
+        mode: parcel.policy.mode,
+        ids: (candidates[i] ?? []).filter((each) => isKept(parcel, each) === keeps).map(({ id }) => id),
+      }));
     // What is kept is claimed against storms only: the client's next subscription is sent it again.
     const [clocked, keptOnes] = [await this.claims.take(ofKind(false)), await this.claims.take(ofKind(true), STORM_MS)];
     // What is sent again has a parcel for each message: behind one that stops nothing newer goes out (promise 6).
@@ -76,7 +84,11 @@ export class Claiming {
   private async prepare(load: Load): Promise<void> {
     const { parcel, unused, unsent, once } = load;
     await this.claims.giveUp(parcel.seat.key, unused);
-    await this.claims.giveUpOnce(parcel.seat.key, parcel.run.at, unsent.filter((id) => once.has(id)));
+    await this.claims.giveUpOnce(
+      parcel.seat.key,
+      parcel.run.at,
+      unsent.filter((id) => once.has(id)),
+    );
     await this.openInbox(load);
   }
 
@@ -108,6 +120,10 @@ export class Claiming {
   async free({ seat, run }: Parcel, messages: readonly Message[], once: ReadonlySet<string>): Promise<void> {
     const ids = messages.map(({ id }) => id);
     await this.claims.giveUp(seat.key, ids);
-    await this.claims.giveUpOnce(seat.key, run.at, ids.filter((id) => once.has(id)));
+    await this.claims.giveUpOnce(
+      seat.key,
+      run.at,
+      ids.filter((id) => once.has(id)),
+    );
   }
 }

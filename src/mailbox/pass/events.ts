@@ -27,7 +27,12 @@ export function consumerIn(event: MailEvent): string | null {
 }
 
 /** What the seat's events say, but its acknowledgements (acks.ts) and drops (drops.ts). `emqx` null: there is none to deliver with. */
-export async function applyEvents(seat: Seat, policies: readonly Policy[], emqx: Pick<EmqxApi, 'messageQueues'> | null, now: number): Promise<void> {
+export async function applyEvents(
+  seat: Seat,
+  policies: readonly Policy[],
+  emqx: Pick<EmqxApi, 'messageQueues'> | null,
+  now: number,
+): Promise<void> {
   const delivers = emqx !== null;
   for (const event of seat.events) {
     switch (event.kind) {
@@ -67,7 +72,11 @@ function applyChange(seat: Seat, change: Change, now: number): void {
 }
 
 /** A reader of pubsub topics is known from its first subscription on. */
-async function register(seat: Seat, request: Extract<MailEvent, { kind: 'deliver' }>['request'], policies: readonly Policy[]): Promise<void> {
+async function register(
+  seat: Seat,
+  request: Extract<MailEvent, { kind: 'deliver' }>['request'],
+  policies: readonly Policy[],
+): Promise<void> {
   const { filter } = splitShare(request.filter);
   if (serves(request, 'pubsub') && canReach(policies, filter, 'pubsub')) await seat.subscribed(filter, request.at);
 }

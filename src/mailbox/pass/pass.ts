@@ -51,7 +51,10 @@ export class MailPass {
     this.claims = new Claims(state);
     const retained = new RetainedIds(state);
     this.asker = emqx === null ? null : new Asker(emqx, deps.now);
-    this.rounds = emqx === null ? null : new Rounds({ ...deps, retained }, new Sender({ ...deps, emqx: emqx satisfies EmqxApi }, this.claims, retained));
+    this.rounds =
+      emqx === null
+        ? null
+        : new Rounds({ ...deps, retained }, new Sender({ ...deps, emqx: emqx satisfies EmqxApi }, this.claims, retained));
   }
 
   /** @param isRepeated part of it may be done. @returns what failed for one mailbox alone. Throws for trouble that is everybody's. */
@@ -77,7 +80,9 @@ export class MailPass {
 
   private async seatsOf(events: readonly MailEvent[], failed: ReadonlyMap<string, unknown>): Promise<Seat[]> {
     const byKey = groupBy(events, ({ to }) => to);
-    const names = new Map([...byKey].map(([key, own]) => [key, own.reduce<string | null>((name, event) => name ?? consumerIn(event), null)]));
+    const names = new Map(
+      [...byKey].map(([key, own]) => [key, own.reduce<string | null>((name, event) => name ?? consumerIn(event), null)]),
+    );
     const loaded = await this.boxes.load(names);
     return [...byKey].flatMap(([key, own]) => {
       const found = loaded.get(key);
@@ -90,7 +95,11 @@ export class MailPass {
   }
 
   /** What happened, from the events. Mail for others is added to `mail`. */
-  private async learn(seats: readonly Seat[], mail: MailEvent[], isRepeated: boolean): Promise<{ seat: Seat; acks: { id: string; reader: string }[] }[]> {
+  private async learn(
+    seats: readonly Seat[],
+    mail: MailEvent[],
+    isRepeated: boolean,
+  ): Promise<{ seat: Seat; acks: { id: string; reader: string }[] }[]> {
     const { policies, emqx, lag, now } = this.deps;
     const settled: { seat: Seat; acks: { id: string; reader: string }[] }[] = [];
     await eachOf(seats, PARALLEL, (seat) =>
@@ -115,7 +124,10 @@ export class MailPass {
     for (const seat of well()) await this.release(seat);
     await this.gates.look(well(), now());
     // A group's second wait may be over as soon as its first.
-    await this.gates.look(well().filter(({ mailbox }) => isGroup(mailbox)), now());
+    await this.gates.look(
+      well().filter(({ mailbox }) => isGroup(mailbox)),
+      now(),
+    );
     await this.rounds?.send(well());
   }
 
@@ -138,14 +150,20 @@ export class MailPass {
       if (this.deps.emqx !== null) await this.wake(unsaved, now());
       const boxes = unsaved.map((seat) => ({ key: seat.key, mailbox: seat.mailbox, before: seat.before, version: seat.version }));
       const refused = await this.boxes.save(boxes);
-      await eachOf(unsaved.filter(({ key }) => !refused.has(key)), PARALLEL, (seat) => guarded(seat, () => seat.positions.save(seat.version)));
+      await eachOf(
+        unsaved.filter(({ key }) => !refused.has(key)),
+        PARALLEL,
+        (seat) => guarded(seat, () => seat.positions.save(seat.version)),
+      );
       for (const seat of unsaved) if (!refused.has(seat.key)) await this.release(seat);
       unsaved = unsaved.filter(({ key }) => refused.has(key));
       const loaded = await this.boxes.load(new Map(unsaved.map(({ key, consumer }) => [key, consumer])));
-      await eachOf(unsaved, PARALLEL, (seat) => guarded(seat, async () => {
-        const found = loaded.get(seat.key);
-        if (found !== undefined) await seat.restart(found);
-      }));
+      await eachOf(unsaved, PARALLEL, (seat) =>
+        guarded(seat, async () => {
+          const found = loaded.get(seat.key);
+          if (found !== undefined) await seat.restart(found);
+        }),
+      );
     }
   }
 
@@ -178,7 +196,11 @@ function partsOf(events: readonly MailEvent[]): MailEvent[][] {
   const parts: MailEvent[][] = [[]];
   const acknowledged = new Set<string>();
   for (const event of events) {
-    if (event.kind === 'change' && (event.change.kind === 'subscribed' || event.change.kind === 'unsubscribed') && acknowledged.has(event.to)) {
+    if (
+      event.kind === 'change' &&
+      (event.change.kind === 'subscribed' || event.change.kind === 'unsubscribed') &&
+      acknowledged.has(event.to)
+    ) {
       parts.push([]);
       acknowledged.clear();
     }

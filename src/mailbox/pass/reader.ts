@@ -89,13 +89,17 @@ export class RunReader {
     return { stop: 'end' };
   }
 
-  private async page(from: Cursor, policy: Policy, { room, sent, now }: { room: number; sent: number; now: number }): Promise<Page | { stop: 'tired'; cursor: Cursor }> {
+  private async page(
+    from: Cursor,
+    policy: Policy,
+    { room, sent, now }: { room: number; sent: number; now: number },
+  ): Promise<Page | { stop: 'tired'; cursor: Cursor }> {
     const { run, seat } = this;
     const read = policy.mode === 'pubsub' ? await this.readSet(from.topic) : null;
     const most = Math.min(policy.fetch.limit === null ? room : Math.min(room, policy.fetch.limit - sent), this.size.limit);
     const oldest = Math.max(policy.fetch.maxAgeMs === null ? -Infinity : run.at - policy.fetch.maxAgeMs, read?.startsAt ?? -Infinity);
     const { out, held } = seat.mailbox;
-    for (let after = from.id; most > 0; ) {
+    for (let after = from.id; most > 0;) {
       if (read !== null) after = read.skip(after);
       if (this.reads++ >= READS) return { stop: 'tired', cursor: { topic: from.topic, id: after } };
       const messages = await this.deps.store.listMessages({ topic: from.topic, after, limit: most, now });
@@ -103,7 +107,11 @@ export class RunReader {
       const last = messages.at(-1);
       const atEnd = messages.length < most || last === undefined || isBehind(last, run.at);
       const isDue = (message: Message): boolean =>
-        message.publishReceivedAt <= run.at && message.publishReceivedAt >= oldest && !out.has(message.id) && !held.has(message.id) && read?.has(message) !== true;
+        message.publishReceivedAt <= run.at &&
+        message.publishReceivedAt >= oldest &&
+        !out.has(message.id) &&
+        !held.has(message.id) &&
+        read?.has(message) !== true;
       const due = messages.filter(isDue);
       const own = run.leavesRetained ? await this.withoutRetained(from.topic, due) : due;
       if (own.length > 0) return { policy, messages: own, cursor: { topic: from.topic, id: last?.id ?? after }, readAt: now };

@@ -105,8 +105,21 @@ export class Rounds {
     const isPaced = policy !== null && roomAtQos0(work, policy) <= 0;
     seat.learn(
       {
-        ...{ kind: 'sent', clientid: run.clientid, filter: run.filter, copies: [], unclocked: 0, isBlocked: false, isOver: false, hasInbox: run.hasInbox },
-        ...{ cursor: reading.stop === 'end' ? null : reading.cursor, window: policy?.window ?? null, pauseUntil: isPaced ? now + PAUSE_MS : null },
+        ...{
+          kind: 'sent',
+          clientid: run.clientid,
+          filter: run.filter,
+          copies: [],
+          unclocked: 0,
+          isBlocked: false,
+          isOver: false,
+          hasInbox: run.hasInbox,
+        },
+        ...{
+          cursor: reading.stop === 'end' ? null : reading.cursor,
+          window: policy?.window ?? null,
+          pauseUntil: isPaced ? now + PAUSE_MS : null,
+        },
       },
       now,
     );
@@ -130,8 +143,21 @@ export class Rounds {
     const isUnsure = result.isStopped || seat.error !== null;
     seat.learn(
       {
-        ...{ kind: 'sent', clientid: run.clientid, filter: run.filter, cursor: isUnsure ? run.cursor : cursor, window: policy.window, pauseUntil },
-        ...{ copies: result.copies, unclocked: result.unclocked.length, isBlocked: result.isBlocked, isOver: result.isOver, hasInbox: result.hasInbox },
+        ...{
+          kind: 'sent',
+          clientid: run.clientid,
+          filter: run.filter,
+          cursor: isUnsure ? run.cursor : cursor,
+          window: policy.window,
+          pauseUntil,
+        },
+        ...{
+          copies: result.copies,
+          unclocked: result.unclocked.length,
+          isBlocked: result.isBlocked,
+          isOver: result.isOver,
+          hasInbox: result.hasInbox,
+        },
       },
       now,
     );
@@ -154,7 +180,9 @@ export class Rounds {
     const results = parcels.length === 0 ? new Map<Parcel, Delivered>() : await this.sender.send(parcels);
     const all = [...results.values()];
     const sentIds = new Set(all.flatMap(({ copies }) => copies.map(([id]) => id)));
-    const passed = parcels.filter((parcel) => results.get(parcel)?.isStopped === false).flatMap(({ messages }) => messages.map(({ id }) => id));
+    const passed = parcels
+      .filter((parcel) => results.get(parcel)?.isStopped === false)
+      .flatMap(({ messages }) => messages.map(({ id }) => id));
     const isOver = all.some((result) => result.isOver);
     const gone = isOver ? seat.mailbox.again.map(({ id }) => id) : passed.filter((id) => !sentIds.has(id));
     const copies = all.flatMap((result) => result.copies);

@@ -39,7 +39,10 @@ export class Sender {
     const well = await this.claiming.claimed(parcels);
     const results = new Map<Parcel, Delivered>();
     for (const load of await this.withoutAcknowledged(well)) results.set(load.parcel, emptyResult(load));
-    await this.publish(well.filter(({ due }) => due.length > 0), results);
+    await this.publish(
+      well.filter(({ due }) => due.length > 0),
+      results,
+    );
     return results;
   }
 
@@ -88,7 +91,8 @@ export class Sender {
       const unclocked = delivered.filter((message) => !isAcked(message, parcel));
       const copies = due.flatMap((message, i): [string, Copy][] => {
         const outcome = outcomes[i];
-        if (!isAcked(message, parcel) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown')) return [];
+        if (!isAcked(message, parcel) || outcome === undefined || (outcome.result !== 'delivered' && outcome.result !== 'unknown'))
+          return [];
         return [[message.id, copyOf(message, run, sentAt, outcome.result === 'delivered' ? (outcome.id ?? UNTOLD) : null)]];
       });
       results.set(parcel, { ...emptyResult(load), copies, unclocked, isOver: load.isOver || of('no-subscribers').length > 0 });
@@ -112,7 +116,6 @@ export class Sender {
     const qos = toInbox ? (Math.min(message.qos, run.qos) as Message['qos']) : message.qos;
     return { ...deliveryOf(message, { topic, qos, now }, this.deps.signer, addressOf(seat, run, toInbox)), clientid: run.clientid };
   }
-
 }
 
 function emptyResult({ isBlocked, isStopped, hasInbox, isOver }: Load): Delivered {
@@ -120,7 +123,15 @@ function emptyResult({ isBlocked, isStopped, hasInbox, isOver }: Load): Delivere
 }
 
 function copyOf({ topic, qos }: Message, run: Run, sentAt: number, emqxId: string | null): Copy {
-  return { topic, qos: Math.min(qos, run.qos) as Copy['qos'], clientid: run.clientid, filter: run.filter, sentAt, emqxId, isMissing: false };
+  return {
+    topic,
+    qos: Math.min(qos, run.qos) as Copy['qos'],
+    clientid: run.clientid,
+    filter: run.filter,
+    sentAt,
+    emqxId,
+    isMissing: false,
+  };
 }
 
 /** EMQX gives what is published for a group to any of its members. */

@@ -105,7 +105,8 @@ export class OpenPositions implements ConsumerPositions {
     for (const set of this.changed) set.tidy(this.known.now(), this.known.policyOf(set.topic).ttlMs);
     // Known to the purge before anything is. Nobody's row but the filter's: no version.
     const seen = `@${this.known.now()}`;
-    if (this.filters.size > 0) await this.known.store.putPositions([...this.filters].map((topic) => ({ consumer: FILTERS, topic, id: '', receipts: [seen] })));
+    if (this.filters.size > 0)
+      await this.known.store.putPositions([...this.filters].map((topic) => ({ consumer: FILTERS, topic, id: '', receipts: [seen] })));
     if (this.changed.size > 0) await this.known.store.putPositions([...this.changed].map((set) => set.toPosition(version)));
     this.filters.clear();
     this.changed.clear();
@@ -122,7 +123,10 @@ export class OpenPositions implements ConsumerPositions {
       if (until !== null) due.push({ set, until, list });
     });
     if (due.length === 0) return;
-    await this.known.state.raise(due.map(({ set, until }) => ({ key: markOf(set.topic), value: until })), MARK_TTL_MS);
+    await this.known.state.raise(
+      due.map(({ set, until }) => ({ key: markOf(set.topic), value: until })),
+      MARK_TTL_MS,
+    );
     await eachOf(due, WIDTH, ({ set, until, list }) => compact(set, until, list, this.known.now));
   }
 

@@ -27,9 +27,16 @@ export function writeIds(ids: readonly string[]): string[] {
     else own.push(id);
   }
   const groups = [...byPublisher.values()];
-  const few = groups.filter(({ length }) => length < FEW).flat().sort();
+  const few = groups
+    .filter(({ length }) => length < FEW)
+    .flat()
+    .sort();
   const many = groups.filter(({ length }) => length >= FEW);
-  return [...others, ...chunks(few).map((own) => write(own, ',', same)), ...many.flatMap((own) => chunks(own).map((part) => write(part, '/', withoutPublisher)))];
+  return [
+    ...others,
+    ...chunks(few).map((own) => write(own, ',', same)),
+    ...many.flatMap((own) => chunks(own).map((part) => write(part, '/', withoutPublisher))),
+  ];
 }
 
 export function readIds(text: string): string[] {

@@ -73,7 +73,10 @@ export class Ranges {
 
   private raise(last: string): void {
     this.low = last;
-    this.kinds.set(last.length, this.kind(last).filter((each) => each.last > last));
+    this.kinds.set(
+      last.length,
+      this.kind(last).filter((each) => each.last > last),
+    );
   }
 
   /** In place of those that lie in it: what was stored in them may be removed, so that nobody met them. */

@@ -83,7 +83,7 @@ export class ReadPurger {
     const deadline = performance.now() + this.lookMs;
     const found: Found[] = [];
     let count = 0;
-    for (let policies = 0; policies < pubsub.length; ) {
+    for (let policies = 0; policies < pubsub.length;) {
       const policy = pubsub[this.policy % pubsub.length] as Policy;
       const topics = await this.deps.store.listTopics({ filter: policy.filter, after: this.after, limit: TOPIC_PAGE });
       for (let i = 0; i < topics.length; i += WIDTH) {
@@ -108,7 +108,7 @@ export class ReadPurger {
   private async readByAll(topic: string, sets: readonly ReadSet[], deadline: number): Promise<StoredRef[]> {
     const now = this.deps.now();
     const found: StoredRef[] = [];
-    for (let after = nextReadByAll(sets, ''); after !== null; ) {
+    for (let after = nextReadByAll(sets, ''); after !== null;) {
       const refs = await this.deps.store.listRefs({ topic, after, limit: PAGE, now });
       // A message that is younger may be one that a subscription waits for which came before it.
       const old = refs.filter(({ publishReceivedAt }) => publishReceivedAt < now - GRACE_MS);

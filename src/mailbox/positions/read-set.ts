@@ -134,7 +134,9 @@ export class ReadSet {
   nextRead(after: string): string | null {
     const range = this.ranges.after(after);
     if (range !== null && range.first <= after) return after;
-    const next = least([...this.fresh, ...this.early, ...this.absorbed.keys(), ...(range === null ? [] : [range.first])].filter((id) => id > after));
+    const next = least(
+      [...this.fresh, ...this.early, ...this.absorbed.keys(), ...(range === null ? [] : [range.first])].filter((id) => id > after),
+    );
     return next === null ? null : greater(after, before(next));
   }
 

@@ -40,9 +40,11 @@ export function readersOf(subscriptions: readonly Subscription[], topic: string)
 
 /** The consumer's wildcard filters (without `$share/...`) that match the topic: they say since when it reads topics it has no position in. */
 export function wildcardsOf(subscriptions: readonly Subscription[], consumer: string, topic: string): string[] {
-  const own = subscriptions.map((each) => splitShare(each.topic)).filter(({ group, filter }) => {
-    const whose = group === null ? null : groupConsumer(group);
-    return (whose === null ? !consumer.startsWith('$share/') : whose === consumer) && isWildcard(filter) && matches(filter, topic);
-  });
+  const own = subscriptions
+    .map((each) => splitShare(each.topic))
+    .filter(({ group, filter }) => {
+      const whose = group === null ? null : groupConsumer(group);
+      return (whose === null ? !consumer.startsWith('$share/') : whose === consumer) && isWildcard(filter) && matches(filter, topic);
+    });
   return [...new Set(own.map(({ filter }) => filter))];
 }

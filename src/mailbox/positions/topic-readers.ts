@@ -11,7 +11,7 @@ type Positions = Pick<Store, 'listPositions' | 'positionsOfTopic'>;
 /** Wildcard filters that have consumers. */
 export async function knownFilters(store: Positions): Promise<string[]> {
   const found: string[] = [];
-  for (let after: string | undefined = ''; after !== undefined; ) {
+  for (let after: string | undefined = ''; after !== undefined;) {
     const page = await store.listPositions(FILTERS, after, FILTER_PAGE);
     found.push(...page.map(({ topic }) => topic));
     after = page.length < FILTER_PAGE ? undefined : page.at(-1)?.topic;
@@ -32,7 +32,9 @@ export class TopicReaders {
 
   async of(topic: string, policy: Pick<Policy, 'from' | 'ttlMs'>): Promise<ReadSet[]> {
     const own = await this.setsOf(topic);
-    const starting = (await Promise.all(this.filters.filter((filter) => matches(filter, topic)).map((filter) => this.ofFilter(filter)))).flat();
+    const starting = (
+      await Promise.all(this.filters.filter((filter) => matches(filter, topic)).map((filter) => this.ofFilter(filter)))
+    ).flat();
     const rows = new Map<string, ReadSet[]>();
     for (const row of starting) rows.set(row.consumer, [...(rows.get(row.consumer) ?? []), row]);
     const known = new Map(own.map((set) => [set.consumer, set]));
@@ -50,6 +52,8 @@ export class TopicReaders {
   }
 
   private async setsOf(topic: string): Promise<ReadSet[]> {
-    return (await this.store.positionsOfTopic(topic)).filter(({ consumer }) => consumer !== FILTERS).map((position) => ReadSet.of(position));
+    return (await this.store.positionsOfTopic(topic))
+      .filter(({ consumer }) => consumer !== FILTERS)
+      .map((position) => ReadSet.of(position));
   }
 }

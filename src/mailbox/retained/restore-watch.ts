@@ -98,7 +98,11 @@ export class RestoreWatch {
   }
 
   private warnOnce(reason: string): void {
-    if (!this.warned) this.deps.log.warn({ reason }, 'EMQX does not say when it started: retained messages are not restored by themselves (POST /v1/retained/restore)');
+    if (!this.warned)
+      this.deps.log.warn(
+        { reason },
+        'EMQX does not say when it started: retained messages are not restored by themselves (POST /v1/retained/restore)',
+      );
     this.warned = true;
   }
 

@@ -67,7 +67,10 @@ export class Restorer {
     const page = await this.page(step);
     const last = page.at(-1);
     if (last === undefined) return log.info({ filter: step.filter }, 'retained messages are restored');
-    await this.restore(step, page.filter((message) => this.isDue(step, message)));
+    await this.restore(
+      step,
+      page.filter((message) => this.isDue(step, message)),
+    );
     await lanes.restore({ filter: step.filter, before: step.before, after: last.topic }, PACE_MS);
   }
 
@@ -98,7 +101,11 @@ export class Restorer {
     const current = (await this.page(step)).filter((message) => noted.has(message.topic) && this.isDue(step, message));
     const missing = await this.absentOf(current);
     const restored = await this.publish(missing);
-    await eachOf([...noted].filter((topic) => !restored.has(topic)), PARALLEL, (topic) => this.copies.forget(topic));
+    await eachOf(
+      [...noted].filter((topic) => !restored.has(topic)),
+      PARALLEL,
+      (topic) => this.copies.forget(topic),
+    );
   }
 
   private async absentOf(messages: readonly Message[]): Promise<Message[]> {
@@ -135,14 +142,18 @@ export class Restorer {
     if (messages.length === 0) return retained;
     // Who subscribes meanwhile gets it from EMQX now, not from us too.
     await this.ids.note(messages.map((message) => ({ ...message, retain: true })));
-    await state.lease(messages.map(({ id }) => ({ name: id, owner: LEASE_OWNER })), GRACE_MS);
+    await state.lease(
+      messages.map(({ id }) => ({ name: id, owner: LEASE_OWNER })),
+      GRACE_MS,
+    );
     const outcomes = await emqx.publish(messages.map((message) => this.retainedDelivery(message)));
     await eachOf(messages, PARALLEL, async (message) => {
       const outcome = outcomes[messages.indexOf(message)];
       const copyId = await this.deps.retainer.idOf(message.topic);
       metrics.retainedRestored.inc({ outcome: copyId === null ? 'refused' : 'restored' });
       // It says nothing of messages that it does not retain: larger than its limit, over its rate, its table full.
-      if (copyId === null) return log.warn({ topic: message.topic, outcome }, 'EMQX did not retain a restored message; its log may say why');
+      if (copyId === null)
+        return log.warn({ topic: message.topic, outcome }, 'EMQX did not retain a restored message; its log may say why');
       retained.add(message.topic);
       await this.copies.note(message.topic, { copyId, id: message.id });
     });

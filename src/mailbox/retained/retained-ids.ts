@@ -18,7 +18,10 @@ export class RetainedIds {
     // An empty payload clears what is retained.
     const entries = messages
       .filter(({ retain }) => retain)
-      .map(({ topic, id, payload, publishReceivedAt }) => ({ key: keyOf(topic), value: `${orderOf(publishReceivedAt)}${id}${payload.length === 0 ? '' : KEPT}` }));
+      .map(({ topic, id, payload, publishReceivedAt }) => ({
+        key: keyOf(topic),
+        value: `${orderOf(publishReceivedAt)}${id}${payload.length === 0 ? '' : KEPT}`,
+      }));
     if (entries.length > 0) await this.state.raise(entries, MEMORY_MS);
   }
 

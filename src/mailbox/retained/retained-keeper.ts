@@ -40,7 +40,9 @@ export class RetainedKeeper {
    * newest publish takes it out.
    */
   private async cleared(messages: readonly Message[]): Promise<RetainedRef[]> {
-    const own = messages.filter(({ payload }) => payload.length === 0).map(({ topic, id, publishReceivedAt }) => ({ topic, id, publishReceivedAt }));
+    const own = messages
+      .filter(({ payload }) => payload.length === 0)
+      .map(({ topic, id, publishReceivedAt }) => ({ topic, id, publishReceivedAt }));
     const known = await Promise.all(
       topicsOf(messages).map(async (topic) => {
         const newest = await this.deps.ids.newest(topic);

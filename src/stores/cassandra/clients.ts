@@ -55,7 +55,9 @@ export class ClientTables implements ClientStore {
   }
 
   async getClientState(clientid: string): Promise<ClientState | null> {
-    const [row] = await this.db.rows<ClientRow>('SELECT state, node, connected, disconnected, changed_at FROM client WHERE clientid = ?', [clientid]);
+    const [row] = await this.db.rows<ClientRow>('SELECT state, node, connected, disconnected, changed_at FROM client WHERE clientid = ?', [
+      clientid,
+    ]);
     if (row === undefined) return null;
     const [connectedAt, disconnectedAt] = [row.connected?.getTime() ?? null, row.disconnected?.getTime() ?? null];
     return { clientid, connected: row.state === 1, node: row.node, connectedAt, disconnectedAt, at: timeOf(row) };
@@ -64,15 +66,20 @@ export class ClientTables implements ClientStore {
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
     // In the order of the batch: each write has a later timestamp than the one before.
     const times = await this.db.wave(subscriptions, (subscription) => this.seenAt(subscription));
-    await this.db.wave(subscriptions.map((subscription, i) => ({ ...subscription, seen: times[i] ?? null })), ({ clientid, topic, qos, seen }) =>
-      this.db.write('INSERT INTO sub (clientid, topic, qos, seen_at) VALUES (?, ?, ?, ?)', [clientid, topic, qos, seen]),
+    await this.db.wave(
+      subscriptions.map((subscription, i) => ({ ...subscription, seen: times[i] ?? null })),
+      ({ clientid, topic, qos, seen }) =>
+        this.db.write('INSERT INTO sub (clientid, topic, qos, seen_at) VALUES (?, ?, ?, ?)', [clientid, topic, qos, seen]),
     );
   }
 
   /** One that is there and has no time is an assigned one, and stays so. */
   private async seenAt({ clientid, topic, seenAt }: Subscription): Promise<number | null> {
     if (seenAt === undefined) return null;
-    const [stored] = await this.db.rows<{ seen_at: types.Long | null }>('SELECT seen_at FROM sub WHERE clientid = ? AND topic = ?', [clientid, topic]);
+    const [stored] = await this.db.rows<{ seen_at: types.Long | null }>('SELECT seen_at FROM sub WHERE clientid = ? AND topic = ?', [
+      clientid,
+      topic,
+    ]);
     return stored !== undefined && stored.seen_at === null ? null : seenAt;
   }
 
@@ -82,17 +89,23 @@ export class ClientTables implements ClientStore {
       const clients = [...new Set(old.map(({ clientid }) => clientid))];
       const states = await this.db.wave(clients, (clientid) => this.getClientState(clientid));
       const times = await this.db.wave(clients, (clientid) => this.timesOf(clientid));
-      const there = new Set(clients.filter((_, i) => isThere(states[i] ?? null, before) || times[i]?.some((at) => at !== null && at > before)));
+      const there = new Set(
+        clients.filter((_, i) => isThere(states[i] ?? null, before) || times[i]?.some((at) => at !== null && at > before)),
+      );
       const due = old.filter(({ clientid }) => !there.has(clientid));
       // With the time that they were written at, so that a newer subscription stays.
-      await this.db.wave(due, ({ clientid, topic, at }) => this.db.write('DELETE FROM sub WHERE clientid = ? AND topic = ?', [clientid, topic], toNumber(at) ?? 0));
+      await this.db.wave(due, ({ clientid, topic, at }) =>
+        this.db.write('DELETE FROM sub WHERE clientid = ? AND topic = ?', [clientid, topic], toNumber(at) ?? 0),
+      );
       return due.length;
     });
   }
 
   purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
     return this.stateSweep.run(limit, async (rows) => {
-      const old = rows.filter((row) => row.at !== null && timeOf(row) > 0 && isOver({ connected: row.state === 1, at: timeOf(row) }, before));
+      const old = rows.filter(
+        (row) => row.at !== null && timeOf(row) > 0 && isOver({ connected: row.state === 1, at: timeOf(row) }, before),
+      );
       const times = await this.db.wave(old, ({ clientid }) => this.timesOf(clientid));
       const due = old.filter((_, i) => times[i]?.every((at) => at !== null));
       // With the time that they were written at, so that a newer state stays.

@@ -73,7 +73,7 @@ export class Database {
   }
 
   async *pages<R>(cql: string, params: unknown[], fetchSize: number): AsyncGenerator<R[]> {
-    for (let state: string | null = null; ; ) {
+    for (let state: string | null = null; ;) {
       const { rows, next }: Page<R> = await this.page<R>(cql, params, fetchSize, state);
       yield rows;
       if (next === null) return;
@@ -126,7 +126,15 @@ export class Database {
   }
 }
 
-function clientOptions({ contactPoints, keyspace, datacenter, consistency, credentials, tls, readTimeoutMs }: CassandraSettings): DseClientOptions {
+function clientOptions({
+  contactPoints,
+  keyspace,
+  datacenter,
+  consistency,
+  credentials,
+  tls,
+  readTimeoutMs,
+}: CassandraSettings): DseClientOptions {
   const serial = consistency.startsWith('local_') ? types.consistencies.localSerial : types.consistencies.serial;
   return {
     contactPoints: [...contactPoints],

@@ -22,7 +22,11 @@ export function mapError(error: unknown): Error {
 /** Of an error that mapError() made. */
 export function isMissingTable(error: unknown): boolean {
   const cause = error instanceof RetryableError ? error.cause : null;
-  return cause instanceof errors.ResponseError && cause.code === CODES.invalid && /^table \S+ does not exist|unconfigured table/.test(cause.message);
+  return (
+    cause instanceof errors.ResponseError &&
+    cause.code === CODES.invalid &&
+    /^table \S+ does not exist|unconfigured table/.test(cause.message)
+  );
 }
 
 function explain(error: unknown): string {

@@ -38,9 +38,18 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
     ours: { changed_at: 'bigint' },
   },
   sub: { partition: { clientid: 'text' }, clustering: { topic: 'text' }, regular: { qos: 'int' } },
-  retain: { partition: { topic: 'text' }, regular: { msgid: 'text' }, ours: { ...CONTENT, sender: 'text', qos: 'int', payload: 'text', arrived: 'timestamp' } },
+  retain: {
+    partition: { topic: 'text' },
+    regular: { msgid: 'text' },
+    ours: { ...CONTENT, sender: 'text', qos: 'int', payload: 'text', arrived: 'timestamp' },
+  },
   mqtt_retain_topic: { partition: { shard: 'int' }, clustering: { topic: 'text' }, regular: { saved_at: 'timestamp' } },
-  acked: { partition: { clientid: 'text' }, clustering: { topic: 'text' }, regular: { msgid: 'text' }, ours: { receipts: 'text', version: 'bigint' } },
+  acked: {
+    partition: { clientid: 'text' },
+    clustering: { topic: 'text' },
+    regular: { msgid: 'text' },
+    ours: { receipts: 'text', version: 'bigint' },
+  },
   mqtt_acked_topic: { partition: { topic: 'text' }, clustering: { clientid: 'text' }, regular: { saved_at: 'timestamp' } },
   mqtt_offline_migration: { partition: { version: 'int' }, regular: { name: 'text', applied_at: 'timestamp' } },
 };
@@ -48,7 +57,9 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
 /** What only has the names of EMQX's tables or of ours is refused, with the reason. @throws RefusedError */
 export async function checkTables(db: Database): Promise<void> {
   const views = await db.rows<{ view_name: string }>('SELECT view_name FROM system_schema.views WHERE keyspace_name = ?', [db.keyspace]);
-  const columns = await db.rows<Column>('SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = ?', [db.keyspace]);
+  const columns = await db.rows<Column>('SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = ?', [
+    db.keyspace,
+  ]);
   const view = views.find(({ view_name: name }) => name in EXPECTED);
   const found = Object.entries(EXPECTED).flatMap(([table, expected]) => {
     const own = columns.filter(({ table_name: name }) => name === table);
@@ -58,9 +69,15 @@ export async function checkTables(db: Database): Promise<void> {
   if (problem !== undefined) throw new RefusedError(`the tables cannot be taken over: ${problem}; nothing was changed`);
 }
 
-function problemsOf(table: string, { partition, clustering = {}, regular, ours = {} }: Expected, columns: ReadonlyMap<string, Column>): string[] {
+function problemsOf(
+  table: string,
+  { partition, clustering = {}, regular, ours = {} }: Expected,
+  columns: ReadonlyMap<string, Column>,
+): string[] {
   const required = Object.entries({ ...partition, ...clustering, ...regular });
-  const missing = required.filter(([name]) => !columns.has(name)).map(([name]) => `${table} has no column ${name}${renamed(table, name, columns)}`);
+  const missing = required
+    .filter(([name]) => !columns.has(name))
+    .map(([name]) => `${table} has no column ${name}${renamed(table, name, columns)}`);
   const types = [...required, ...Object.entries(ours)].flatMap(([name, type]) => {
     const actual = columns.get(name)?.type ?? type;
     return actual === type ? [] : [`${table}.${name} is ${actual}, expected ${type}`];

@@ -89,7 +89,11 @@ export class ExpiryIndex {
     const last = rows.at(-1);
     if (last === undefined) return;
     const timestamp = Math.max(this.db.timestamp(), ...rows.map(({ notedAt }) => notedAt));
-    await this.db.write('DELETE FROM mqtt_msg_expiry WHERE bucket = ? AND (expires_at, msgid) <= (?, ?)', [bucket, last.expiresAt, last.id], timestamp);
+    await this.db.write(
+      'DELETE FROM mqtt_msg_expiry WHERE bucket = ? AND (expires_at, msgid) <= (?, ?)',
+      [bucket, last.expiresAt, last.id],
+      timestamp,
+    );
   }
 
   /** A bucket that is long over gets nothing new; what still comes is left to its TTL. */

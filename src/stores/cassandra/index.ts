@@ -45,9 +45,12 @@ export class CassandraStore extends StoreOfParts implements Store {
 
   health(): Promise<Health> {
     return healthWithin(this.setting, async () => {
-      const [row] = await this.db.rows<{ release_version: string; now: types.TimeUuid }>('SELECT release_version, now() AS now FROM system.local');
+      const [row] = await this.db.rows<{ release_version: string; now: types.TimeUuid }>(
+        'SELECT release_version, now() AS now FROM system.local',
+      );
       const seconds = Math.round(Math.abs(Date.now() - (row?.now.getDate().getTime() ?? 0)) / 1_000);
-      if (seconds > MOST_SKEW_S) throw new RetryableError(`this machine's clock and Cassandra's differ by ${seconds} s: synchronize them (NTP)`);
+      if (seconds > MOST_SKEW_S)
+        throw new RetryableError(`this machine's clock and Cassandra's differ by ${seconds} s: synchronize them (NTP)`);
       const schema = await this.migrations.version();
       // A database that can't have our tables needs no advice to migrate.
       const problem = (schema === 0 ? await productProblem(this.db) : null) ?? this.migrations.problem(schema);

@@ -6,7 +6,18 @@ import { countRows } from './count';
 import type { Database } from './database';
 import { ExpiryIndex, ttlOf, type Due } from './expiry';
 import { GUARD_MS, Heads } from './head';
-import { COLUMNS, contentOf, fitsKey, LISTED, publishedAt, toMessage, toNumber, type ListedRow, type MessageRow, type Stored } from './rows';
+import {
+  COLUMNS,
+  contentOf,
+  fitsKey,
+  LISTED,
+  publishedAt,
+  toMessage,
+  toNumber,
+  type ListedRow,
+  type MessageRow,
+  type Stored,
+} from './rows';
 import { Tombstones } from './tombstones';
 import { TopicIndex } from './topic-index';
 import { trimTopic } from './trim';
@@ -53,7 +64,12 @@ export class MessageTable implements MessageStore {
     );
     const removed = await this.db.wave(stored, ({ id }) => this.tombstones.has(id, now));
     // What is removed already may have been stored in part by an attempt that broke off.
-    await this.erase([...stored.filter((_, i) => removed[i]), ...batch.filter((_, i) => known[i] === 'removed')].map((message) => ({ ...message, at: timestamp })));
+    await this.erase(
+      [...stored.filter((_, i) => removed[i]), ...batch.filter((_, i) => known[i] === 'removed')].map((message) => ({
+        ...message,
+        at: timestamp,
+      })),
+    );
     return fresh.flatMap(({ id }, i) => (outcomes[i] ? [{ id, reason: outcomes[i].message }] : []));
   }
 
@@ -120,7 +136,10 @@ export class MessageTable implements MessageStore {
   async getMessage(id: string): Promise<Message | null> {
     const [known] = await this.db.rows<{ topic: string }>('SELECT topic FROM mqtt_msg_id WHERE msgid = ?', [id]);
     if (known === undefined) return null;
-    const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [known.topic, id]);
+    const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [
+      known.topic,
+      id,
+    ]);
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
@@ -136,7 +155,11 @@ export class MessageTable implements MessageStore {
     const found: R[] = [];
     if (!fitsKey(topic)) return found;
     for (let from = after, asked = Math.min(PAGE, limit); asked > 0; asked = Math.min(PAGE, limit - found.length)) {
-      const rows = await this.db.rows<R>(`SELECT ${columns} FROM mqtt_msg WHERE topic = ? AND msgid > ? ORDER BY msgid ASC LIMIT ?`, [topic, from, asked]);
+      const rows = await this.db.rows<R>(`SELECT ${columns} FROM mqtt_msg WHERE topic = ? AND msgid > ? ORDER BY msgid ASC LIMIT ?`, [
+        topic,
+        from,
+        asked,
+      ]);
       found.push(...rows.filter(({ expires_at: at }) => (toNumber(at) ?? Infinity) > now));
       if (rows.length < asked) break;
       from = rows.at(-1)?.msgid ?? from;

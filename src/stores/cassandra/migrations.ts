@@ -51,10 +51,10 @@ export class Migrations {
   /** Tables that are created on two nodes at once may come out as two. @returns false: another process has done it meanwhile. */
   private async lock(): Promise<boolean> {
     for (;;) {
-      const held = await this.db.conditionally(
-        `INSERT INTO ${TABLE} (version, name) VALUES (?, ?) IF NOT EXISTS USING TTL ${LOCK_TTL_S}`,
-        [LOCK, this.owner],
-      );
+      const held = await this.db.conditionally(`INSERT INTO ${TABLE} (version, name) VALUES (?, ?) IF NOT EXISTS USING TTL ${LOCK_TTL_S}`, [
+        LOCK,
+        this.owner,
+      ]);
       if (held === null) return true;
       await sleep(LOOK_AGAIN_MS);
       if ((await this.version()) === this.files.newest) return false;
@@ -62,13 +62,20 @@ export class Migrations {
   }
 
   private async holdOn(): Promise<void> {
-    const lost = await this.db.conditionally(`UPDATE ${TABLE} USING TTL ${LOCK_TTL_S} SET name = ? WHERE version = ? IF name = ?`, [this.owner, LOCK, this.owner]);
+    const lost = await this.db.conditionally(`UPDATE ${TABLE} USING TTL ${LOCK_TTL_S} SET name = ? WHERE version = ? IF name = ?`, [
+      this.owner,
+      LOCK,
+      this.owner,
+    ]);
     if (lost !== null) throw new RetryableError('another process migrates: run "emqx-offline-store migrate" again');
   }
 
   /** The newest version that was run; 0 for a keyspace without our tables. */
   async version(): Promise<number> {
-    const tables = await this.db.rows('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?', [this.db.keyspace, TABLE]);
+    const tables = await this.db.rows('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?', [
+      this.db.keyspace,
+      TABLE,
+    ]);
     if (tables.length === 0) return 0;
     const rows = await this.db.rows<{ version: number }>(`SELECT version FROM ${TABLE}`).catch((error: unknown) => {
       // Somebody creates it just now: its name is in the schema a moment before the table itself.

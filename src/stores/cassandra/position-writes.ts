@@ -61,9 +61,13 @@ function statementOf({ position, expected }: Pending): Bound {
   const version = versionOf(position);
   // No comparison with null holds but this one.
   const [condition, bound] = expected === null ? ['IF version = null', []] : ['IF version <= ?', [version]];
-  if (id === '' && receipts.length === 0) return { query: `DELETE FROM acked WHERE clientid = ? AND topic = ? ${condition}`, params: [consumer, topic, ...bound] };
+  if (id === '' && receipts.length === 0)
+    return { query: `DELETE FROM acked WHERE clientid = ? AND topic = ? ${condition}`, params: [consumer, topic, ...bound] };
   const values = [id === '' ? null : id, JSON.stringify(receipts), version === 0 ? null : version];
-  return { query: `UPDATE acked SET msgid = ?, receipts = ?, version = ? WHERE clientid = ? AND topic = ? ${condition}`, params: [...values, consumer, topic, ...bound] };
+  return {
+    query: `UPDATE acked SET msgid = ?, receipts = ?, version = ? WHERE clientid = ? AND topic = ? ${condition}`,
+    params: [...values, consumer, topic, ...bound],
+  };
 }
 
 function parts(positions: readonly Position[]): Position[][] {

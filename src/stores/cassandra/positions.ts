@@ -72,20 +72,35 @@ export class PositionTable implements PositionStore {
 
   purgePositions(before: number, limit: number): Promise<Purged> {
     return this.sweep.run(limit, async (rows) => {
-      const written = rows.map((row) => ({ row, at: Math.max(toNumber(row.msgid_at) ?? 0, toNumber(row.receipts_at) ?? 0) })).filter(({ at }) => at > 0);
+      const written = rows
+        .map((row) => ({ row, at: Math.max(toNumber(row.msgid_at) ?? 0, toNumber(row.receipts_at) ?? 0) }))
+        .filter(({ at }) => at > 0);
       // EMQX's own rows say nothing of when: they count from now.
-      await this.db.wave(written.filter(({ row }) => row.receipts === null), ({ row, at }) => this.seenNow(row, at));
-      const due = written.flatMap(({ row, at }) => toPositions([row]).map((position) => ({ ...position, at }))).filter((position) => seenDay(position, position.at / 1_000) <= before);
+      await this.db.wave(
+        written.filter(({ row }) => row.receipts === null),
+        ({ row, at }) => this.seenNow(row, at),
+      );
+      const due = written
+        .flatMap(({ row, at }) => toPositions([row]).map((position) => ({ ...position, at })))
+        .filter((position) => seenDay(position, position.at / 1_000) <= before);
       // With the time that they were written at, so that a newer position stays, and the newer entry of its consumer.
-      await this.db.wave(due, ({ consumer, topic, at }) => this.db.write('DELETE FROM acked WHERE clientid = ? AND topic = ?', [consumer, topic], at));
-      await this.db.wave(due, ({ consumer, topic, at }) => this.db.write('DELETE FROM mqtt_acked_topic WHERE topic = ? AND clientid = ?', [topic, consumer], at));
+      await this.db.wave(due, ({ consumer, topic, at }) =>
+        this.db.write('DELETE FROM acked WHERE clientid = ? AND topic = ?', [consumer, topic], at),
+      );
+      await this.db.wave(due, ({ consumer, topic, at }) =>
+        this.db.write('DELETE FROM mqtt_acked_topic WHERE topic = ? AND clientid = ?', [topic, consumer], at),
+      );
       return due.length;
     });
   }
 
   private seenNow({ clientid, topic, msgid }: PositionRow, at: number): Promise<void> {
     const receipts = JSON.stringify([`@${Date.now()}`]);
-    return this.db.write('INSERT INTO acked (clientid, topic, msgid, receipts) VALUES (?, ?, ?, ?)', [clientid, topic, msgid, receipts], at + 1);
+    return this.db.write(
+      'INSERT INTO acked (clientid, topic, msgid, receipts) VALUES (?, ?, ?, ?)',
+      [clientid, topic, msgid, receipts],
+      at + 1,
+    );
   }
 
   async positionsOfTopic(topic: string): Promise<Position[]> {
@@ -94,7 +109,10 @@ export class PositionTable implements PositionStore {
     for await (const entries of this.db.pages<Entry>(cql, [topic], PAGE)) {
       const positions = await this.db.wave(entries, ({ clientid }) => this.one(clientid, topic));
       found.push(...positions.flat());
-      await this.forget(topic, entries.filter((_, i) => positions[i]?.length === 0));
+      await this.forget(
+        topic,
+        entries.filter((_, i) => positions[i]?.length === 0),
+      );
     }
     return found.sort((a, b) => compareText(a.consumer, b.consumer));
   }
@@ -103,7 +121,9 @@ export class PositionTable implements PositionStore {
   private async forget(topic: string, entries: readonly Entry[]): Promise<void> {
     const removable = (Date.now() - GUARD_MS) * 1_000;
     const stale = entries.map(({ clientid, at }) => ({ clientid, at: toNumber(at) ?? 0 })).filter(({ at }) => at < removable);
-    await this.db.wave(stale, ({ clientid, at }) => this.db.write('DELETE FROM mqtt_acked_topic WHERE topic = ? AND clientid = ?', [topic, clientid], at));
+    await this.db.wave(stale, ({ clientid, at }) =>
+      this.db.write('DELETE FROM mqtt_acked_topic WHERE topic = ? AND clientid = ?', [topic, clientid], at),
+    );
   }
 }
 

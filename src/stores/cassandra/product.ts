@@ -10,9 +10,13 @@ export async function productProblem(db: Database): Promise<string | null> {
   const own = await db.rows("SELECT table_name FROM system_schema.tables WHERE keyspace_name = 'system' AND table_name = 'scylla_local'");
   if (own.length > 0) return `this is ScyllaDB: the store needs ${NEEDED}; use that, or another database for STORE_URL`;
   // While a cluster is upgraded, some nodes are older than others.
-  const nodes = await Promise.all(['local', 'peers'].map((table) => db.rows<{ release_version: string | null }>(`SELECT release_version FROM system.${table}`)));
+  const nodes = await Promise.all(
+    ['local', 'peers'].map((table) => db.rows<{ release_version: string | null }>(`SELECT release_version FROM system.${table}`)),
+  );
   const old = nodes.flat().find(({ release_version }) => release_version !== null && isTooOld(release_version));
-  return old === undefined ? null : `this is Cassandra ${old.release_version}: the store needs ${NEEDED} on all nodes; upgrade it, or use another database for STORE_URL`;
+  return old === undefined
+    ? null
+    : `this is Cassandra ${old.release_version}: the store needs ${NEEDED} on all nodes; upgrade it, or use another database for STORE_URL`;
 }
 
 /** Before anything is changed. @throws RefusedError */

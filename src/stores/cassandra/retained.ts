@@ -33,7 +33,7 @@ export class RetainedTable implements RetainedStore {
   }
 
   private async replace(message: Message): Promise<void> {
-    for (let current = await this.current(message.topic); current === null || !isNewerThan(current, message); ) {
+    for (let current = await this.current(message.topic); current === null || !isNewerThan(current, message);) {
       const refused = await this.db.conditionally<Current>(
         `UPDATE retain SET msgid = ?, sender = ?, username = ?, qos = ?, payload = ?, payload_bin = ?, properties = ?, arrived = ?,
            published_at = ?, expires_at = ? WHERE topic = ? IF msgid = ? AND published_at = ?`,
@@ -49,9 +49,12 @@ export class RetainedTable implements RetainedStore {
   }
 
   private async remove(ref: RetainedRef): Promise<void> {
-    for (let current = await this.current(ref.topic); current !== null && !isNewerThan(current, ref); ) {
+    for (let current = await this.current(ref.topic); current !== null && !isNewerThan(current, ref);) {
       const expected = [ref.topic, current.msgid, current.published_at];
-      const refused = await this.db.conditionally<Current>('DELETE FROM retain WHERE topic = ? IF msgid = ? AND published_at = ?', expected);
+      const refused = await this.db.conditionally<Current>(
+        'DELETE FROM retain WHERE topic = ? IF msgid = ? AND published_at = ?',
+        expected,
+      );
       if (refused === null) return;
       current = refused.msgid === undefined ? null : (refused as Current);
     }

@@ -38,9 +38,11 @@ export const LISTED = 'msgid, arrived, published_at, expires_at';
 export type ListedRow = Pick<MessageRow, 'msgid' | 'arrived' | 'published_at' | 'expires_at'>;
 
 /** Exact up to 2^53, as our times are. */
-export const toNumber = (long: types.Long | null | undefined): number | null => (long === null || long === undefined ? null : long.toNumber());
+export const toNumber = (long: types.Long | null | undefined): number | null =>
+  long === null || long === undefined ? null : long.toNumber();
 
-export const publishedAt = ({ published_at: at, arrived }: Pick<MessageRow, 'published_at' | 'arrived'>): number => toNumber(at) ?? arrived?.getTime() ?? 0;
+export const publishedAt = ({ published_at: at, arrived }: Pick<MessageRow, 'published_at' | 'arrived'>): number =>
+  toNumber(at) ?? arrived?.getTime() ?? 0;
 
 export function toMessage(row: MessageRow, retain: boolean): Message {
   return {
@@ -58,7 +60,10 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
 }
 
 /** Values of sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at. @param none what an absent value is written as. */
-export function contentOf<N extends null | undefined>({ clientid, username, qos, payload, properties, publishReceivedAt, expiresAt }: Message, none: N): unknown[] {
+export function contentOf<N extends null | undefined>(
+  { clientid, username, qos, payload, properties, publishReceivedAt, expiresAt }: Message,
+  none: N,
+): unknown[] {
   const readable = isUtf8(payload);
   return [
     ...[clientid, username ?? none, qos, readable ? payload.toString() : none, readable ? none : payload],

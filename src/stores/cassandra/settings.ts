@@ -27,10 +27,14 @@ export function cassandraSettings(url: ServiceUrl, setting = 'STORE_URL'): Cassa
   const unknown = Object.keys(params).find((name) => !PARAMS.includes(name));
   if (unknown !== undefined) throw new SettingError(setting, `cassandra:// knows no ?${unknown}=; known are ${PARAMS.join(', ')}`);
   if (!/^\w{1,48}$/.test(keyspace)) {
-    throw new SettingError(setting, 'name the keyspace behind the hosts (letters, digits and _, at most 48): cassandra://host:9042/keyspace?dc=datacenter1');
+    throw new SettingError(
+      setting,
+      'name the keyspace behind the hosts (letters, digits and _, at most 48): cassandra://host:9042/keyspace?dc=datacenter1',
+    );
   }
   const datacenter = params['dc'] ?? '';
-  if (datacenter === '') throw new SettingError(setting, 'add ?dc= with the name of the data center to talk to ("nodetool status" shows it, often datacenter1)');
+  if (datacenter === '')
+    throw new SettingError(setting, 'add ?dc= with the name of the data center to talk to ("nodetool status" shows it, often datacenter1)');
   return {
     contactPoints: hosts.map(({ host, port }) => authorityOf({ host, port: port ?? DEFAULT_PORT })),
     keyspace,

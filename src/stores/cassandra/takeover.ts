@@ -49,7 +49,21 @@ async function rename(db: Database, { topic, msgid, arrived }: MsgKey): Promise<
   await db.write(
     `INSERT INTO mqtt_msg (topic, msgid, msgid_before, arrived, payload, qos, retain, sender, payload_bin, username, properties, published_at, expires_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    [topic, id, msgid, row.arrived, row.payload, row.qos, row.retain, row.sender, row.payload_bin, row.username, row.properties, row.published_at, row.expires_at],
+    [
+      topic,
+      id,
+      msgid,
+      row.arrived,
+      row.payload,
+      row.qos,
+      row.retain,
+      row.sender,
+      row.payload_bin,
+      row.username,
+      row.properties,
+      row.published_at,
+      row.expires_at,
+    ],
   );
   await enterId(db, id, topic);
   await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid = ?', [topic, msgid]);
@@ -58,7 +72,10 @@ async function rename(db: Database, { topic, msgid, arrived }: MsgKey): Promise<
 /** 16 hex digits of microseconds, as EMQX's own begin, and 16 that are the same whenever it is asked. */
 function newId(topic: string, msgid: string, arrived: Date | null): string {
   const microseconds = BigInt(Math.max(0, arrived?.getTime() ?? 0)) * 1_000n;
-  const rest = createHash('sha256').update(JSON.stringify([topic, msgid])).digest('hex').slice(0, 16);
+  const rest = createHash('sha256')
+    .update(JSON.stringify([topic, msgid]))
+    .digest('hex')
+    .slice(0, 16);
   return `${microseconds.toString(16).padStart(16, '0')}${rest}`.toUpperCase();
 }
 
@@ -69,7 +86,11 @@ const enter = (db: Database, table: 'mqtt_topic' | 'mqtt_retain_topic', topic: s
   db.write(`INSERT INTO ${table} (shard, topic, saved_at) VALUES (?, ?, ?)`, [shardOf(topic), topic, new Date()]);
 
 async function takeClients(db: Database, holdOn: () => Promise<void>): Promise<void> {
-  for await (const rows of db.pages<{ topic: string; msgid: string | null; published_at: Parameters<typeof toNumber>[0] }>('SELECT topic, msgid, published_at FROM retain', [], PAGE)) {
+  for await (const rows of db.pages<{ topic: string; msgid: string | null; published_at: Parameters<typeof toNumber>[0] }>(
+    'SELECT topic, msgid, published_at FROM retain',
+    [],
+    PAGE,
+  )) {
     await holdOn();
     await db.wave(rows, async ({ topic, msgid, published_at: publishedAt }) => {
       await enter(db, 'mqtt_retain_topic', topic);

@@ -12,7 +12,11 @@ export class Tombstones {
     if (until <= now) return;
     const ttl = ttlOf(until, now, 1);
     await this.db.wave(ids, (id) =>
-      this.db.write('INSERT INTO mqtt_tombstone (msgid, expires_at) VALUES (?, ?) USING TTL ?', [id, until, ttl], Math.floor(until) * 1_000),
+      this.db.write(
+        'INSERT INTO mqtt_tombstone (msgid, expires_at) VALUES (?, ?) USING TTL ?',
+        [id, until, ttl],
+        Math.floor(until) * 1_000,
+      ),
     );
   }
 

@@ -144,7 +144,13 @@ export function shardOf(topic: string): number {
 
 /** `prefix` is '' or ends in `/`, whose next character is `0`. Without one, topics that begin with $ don't match and are jumped over. */
 function rangesOf(prefix: string, after: string): Range[] {
-  const ranges = prefix === '' ? [{ from: '', to: '$' }, { from: '%', to: null }] : [{ from: prefix, to: `${prefix.slice(0, -1)}0` }];
+  const ranges =
+    prefix === ''
+      ? [
+          { from: '', to: '$' },
+          { from: '%', to: null },
+        ]
+      : [{ from: prefix, to: `${prefix.slice(0, -1)}0` }];
   return ranges
     .filter(({ to }) => to === null || compareText(after, to) < 0)
     .map(({ from, to }) => (compareText(after, from) >= 0 ? { from: after, inclusive: false, to } : { from, inclusive: true, to }));

@@ -37,7 +37,8 @@ export class Client {
     const unknown = Object.keys(url.params).filter((name) => name !== 'tls' && name !== 'ca');
     if (unknown.length > 0) throw new SettingError(SETTING, `${unknown.join(', ')} is unknown; known are tls and ca`);
     const [host, another] = url.hosts;
-    if (host === undefined || another !== undefined) throw new SettingError(SETTING, 'clickhouse:// takes one host (several: put a load balancer in front)');
+    if (host === undefined || another !== undefined)
+      throw new SettingError(SETTING, 'clickhouse:// takes one host (several: put a load balancer in front)');
     const tls = tlsOf(url, SETTING);
     this.database = url.path === '' ? 'default' : url.path;
     const options = {

@@ -23,7 +23,14 @@ export class ClientTables implements ClientStore {
   }
 
   async getClientState(clientid: string): Promise<ClientState | null> {
-    const [row] = await this.db.rows<{ state: number; node: string | null; online_at: number | null; offline_at: number | null; changed_at: number; deleted: number }>(
+    const [row] = await this.db.rows<{
+      state: number;
+      node: string | null;
+      online_at: number | null;
+      offline_at: number | null;
+      changed_at: number;
+      deleted: number;
+    }>(
       `SELECT state, node, online_at, offline_at, changed_at, deleted FROM mqtt_client WHERE clientid = ${text(clientid)}
        ORDER BY changed_at DESC, written_at DESC LIMIT 1`,
     );
@@ -34,7 +41,13 @@ export class ClientTables implements ClientStore {
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
     const assigned = await this.assigned(subscriptions.filter(({ seenAt }) => seenAt !== undefined));
-    const rows = subscriptions.map(({ clientid, topic, qos, seenAt }) => ({ clientid, topic, qos, deleted: 0, seen_at: assigned.has(pairKey({ clientid, topic })) ? 0 : (seenAt ?? 0) }));
+    const rows = subscriptions.map(({ clientid, topic, qos, seenAt }) => ({
+      clientid,
+      topic,
+      qos,
+      deleted: 0,
+      seen_at: assigned.has(pairKey({ clientid, topic })) ? 0 : (seenAt ?? 0),
+    }));
     await this.put(rows);
   }
 
@@ -85,7 +98,16 @@ export class ClientTables implements ClientStore {
     );
     await this.db.insert(
       'mqtt_client',
-      due.map(({ clientid, last }) => ({ clientid, state: 0, node: null, online_at: null, offline_at: null, changed_at: last + 1, written_at: tick(), deleted: 1 })),
+      due.map(({ clientid, last }) => ({
+        clientid,
+        state: 0,
+        node: null,
+        online_at: null,
+        offline_at: null,
+        changed_at: last + 1,
+        written_at: tick(),
+        deleted: 1,
+      })),
     );
     return { removed: due.length, more: due.length >= limit };
   }
@@ -95,13 +117,19 @@ export class ClientTables implements ClientStore {
     const last = [...new Map(rows.map((row) => [pairKey(row), row])).values()];
     if (last.length === 0) return;
     const version = Math.max(tick(), (await this.newestVersion(last)) + 1);
-    await this.db.insert('mqtt_sub', last.map((row) => ({ ...row, version })));
+    await this.db.insert(
+      'mqtt_sub',
+      last.map((row) => ({ ...row, version })),
+    );
   }
 
   private async newestVersion(keys: readonly Pair[]): Promise<number> {
     let newest = 0;
     for (const chunk of chunks(keys, pairLength)) {
-      newest = Math.max(newest, await this.db.count(`SELECT max(version) AS version FROM mqtt_sub WHERE (clientid, topic) IN (${pairs(chunk)})`));
+      newest = Math.max(
+        newest,
+        await this.db.count(`SELECT max(version) AS version FROM mqtt_sub WHERE (clientid, topic) IN (${pairs(chunk)})`),
+      );
     }
     return newest;
   }

@@ -17,7 +17,9 @@ export interface ServerError {
 /** What the server said, or null: it said nothing. Old servers wrap their words differently, and the client leaves those as they are. */
 export function serverError(error: unknown): ServerError | null {
   if (!(error instanceof Error)) return null;
-  const old = /^Code: (\d+)[,.]\s*(?:e\.displayText\(\) = )?(?:DB::Exception: )?([\s\S]*?)(?:, e\.what\(\) = [\s\S]*)?$/.exec(error.message);
+  const old = /^Code: (\d+)[,.]\s*(?:e\.displayText\(\) = )?(?:DB::Exception: )?([\s\S]*?)(?:, e\.what\(\) = [\s\S]*)?$/.exec(
+    error.message,
+  );
   if (old !== null) return { code: Number(old[1]), text: oneLine(old[2] ?? '') };
   const code = Number((error as { code?: unknown }).code);
   return Number.isInteger(code) && code > 0 ? { code, text: oneLine(error.message) } : null;
@@ -64,8 +66,10 @@ function explainConnection(error: unknown): string {
   if (/^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/.test(code)) {
     return `cannot connect to ${PRODUCT} (${text}): check host and port`;
   }
-  if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code)) return `the certificate of ${PRODUCT} is not trusted (${text}): check host, and ca=`;
+  if (/CERT|SELF_SIGNED|UNABLE_TO_|ERR_TLS/.test(code))
+    return `the certificate of ${PRODUCT} is not trusted (${text}): check host, and ca=`;
   if (/^(EPROTO|ERR_SSL)/.test(code)) return `no TLS at this port (${code}): check port and tls=`;
-  if (/^(ECONNRESET|EPIPE)$/.test(code) || /socket hang up|Parse Error/.test(text)) return `${PRODUCT} ended the connection (${text}): check port and tls=`;
+  if (/^(ECONNRESET|EPIPE)$/.test(code) || /socket hang up|Parse Error/.test(text))
+    return `${PRODUCT} ended the connection (${text}): check port and tls=`;
   return text;
 }

@@ -20,7 +20,12 @@ export class ClickHouseStore extends StoreOfParts implements Store {
   /** @throws SettingError */
   constructor(url: ServiceUrl) {
     const db = new Client(url);
-    super({ messages: new MessageTable(db, new Removals(db)), clients: new ClientTables(db), positions: new PositionTable(db), retained: new RetainedTable(db) });
+    super({
+      messages: new MessageTable(db, new Removals(db)),
+      clients: new ClientTables(db),
+      positions: new PositionTable(db),
+      retained: new RetainedTable(db),
+    });
     this.db = db;
     this.migrations = new Migrations(db);
   }

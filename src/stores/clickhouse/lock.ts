@@ -28,7 +28,8 @@ export async function underLock(db: Client, work: (isOurs: () => Promise<void>) 
   const timer = setInterval(() => void beat().catch(() => undefined), BEAT_MS);
   try {
     await work(async () => {
-      if ((await db.count(`SELECT count() AS n FROM ${TABLE} WHERE owner = '${owner}'`)) === 0) throw new RetryableError('another process migrates the schema');
+      if ((await db.count(`SELECT count() AS n FROM ${TABLE} WHERE owner = '${owner}'`)) === 0)
+        throw new RetryableError('another process migrates the schema');
     });
   } finally {
     clearInterval(timer);

@@ -54,7 +54,10 @@ export class MessageTable implements MessageStore {
         return state === undefined || (state.stored.length === 0 && state.until <= now);
       });
       const at = tick();
-      await this.db.insert('mqtt_topic', [...newestIds(missing)].map(([topic, last_id]) => ({ topic, last_id, seen_at: at })));
+      await this.db.insert(
+        'mqtt_topic',
+        [...newestIds(missing)].map(([topic, last_id]) => ({ topic, last_id, seen_at: at })),
+      );
       await this.db.insert(
         'mqtt_msg',
         missing.map((message) => ({
@@ -69,7 +72,10 @@ export class MessageTable implements MessageStore {
   async getMessage(id: string): Promise<Message | null> {
     const topics = await this.db.rows<{ topic: string }>(`SELECT DISTINCT topic FROM mqtt_msg WHERE msgid = ${text(id)} LIMIT 10`);
     if (topics.length === 0) return null;
-    const known = await states(this.db, topics.map(({ topic }) => ({ topic, id })));
+    const known = await states(
+      this.db,
+      topics.map(({ topic }) => ({ topic, id })),
+    );
     const stored = [...known.values()].find((state) => state.stored.length > 0);
     return stored === undefined ? null : ((await this.read([stored]))[0] ?? null);
   }
@@ -124,9 +130,13 @@ export class MessageTable implements MessageStore {
     const [last] = await this.db.rows<{ msgid: string }>(tooMany(topic, keep), ON_DISK);
     if (last === undefined) return 0;
     let removed = 0;
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const ids = await this.ids({ topic, after, limit: KEYS_PER_PAGE, now: 0 }, last.msgid);
-      removed += await this.removals.remove(ids.map((id) => ({ topic, id })), 0, now);
+      removed += await this.removals.remove(
+        ids.map((id) => ({ topic, id })),
+        0,
+        now,
+      );
       if (ids.length < KEYS_PER_PAGE) return removed;
       after = ids.at(-1) ?? '';
     }
@@ -143,7 +153,7 @@ export class MessageTable implements MessageStore {
 
   /** All that have expired, removed ones included until they are purged. Reads one column of all rows for each page. */
   private async *expired(now: number) {
-    for (let last: MessageRef = { topic: '', id: '' }; ; ) {
+    for (let last: MessageRef = { topic: '', id: '' }; ;) {
       const rows = await this.db.rows<{ topic: string; id: string }>(
         `SELECT topic, msgid AS id FROM mqtt_msg
          WHERE expires_at <= ${number(now)} AND (topic > ${text(last.topic)} OR (topic = ${text(last.topic)} AND msgid > ${text(last.id)}))

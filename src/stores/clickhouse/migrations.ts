@@ -51,7 +51,9 @@ export class Migrations {
 
   /** The newest version that was run; 0 for a database without our tables. */
   async version(): Promise<number> {
-    const there = await this.db.count(`SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = 'mqtt_offline_migration'`);
+    const there = await this.db.count(
+      `SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = 'mqtt_offline_migration'`,
+    );
     return there === 0 ? 0 : this.db.count('SELECT max(version) AS version FROM mqtt_offline_migration');
   }
 

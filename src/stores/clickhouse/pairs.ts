@@ -32,6 +32,9 @@ export function unseen(db: Client, table: 'mqtt_sub' | 'mqtt_acked', due: string
 
 /** With the version that follows the one that was read: what is written meanwhile has a greater one, and stays. */
 export async function end(db: Client, table: 'mqtt_sub' | 'mqtt_acked', due: readonly Due[], rest: Row, limit: number): Promise<Purged> {
-  await db.insert(table, due.map(({ clientid, topic, last }) => ({ clientid, topic, ...rest, deleted: 1, version: String(BigInt(last) + 1n) })));
+  await db.insert(
+    table,
+    due.map(({ clientid, topic, last }) => ({ clientid, topic, ...rest, deleted: 1, version: String(BigInt(last) + 1n) })),
+  );
   return { removed: due.length, more: due.length >= limit };
 }

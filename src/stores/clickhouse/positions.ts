@@ -52,7 +52,7 @@ export class PositionTable implements PositionStore {
   async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
     const range: Range = { table: TABLE, where: `clientid = ${text(consumer)}`, column: 'topic' };
     const found: Position[] = [];
-    for (let from = after; found.length < limit; ) {
+    for (let from = after; found.length < limit;) {
       const end = await endOfPage(this.db, range, from, limit);
       found.push(...(await this.positions(between(range, from, end), limit - found.length)));
       if (end === null) break;
@@ -85,7 +85,8 @@ export class PositionTable implements PositionStore {
         `SELECT clientid, topic, toString(version) AS last, position_version, deleted FROM (
            SELECT clientid, topic, version, position_version, deleted FROM ${TABLE} WHERE (clientid, topic) IN (${pairs(chunk)}) ${NEWEST})`,
       );
-      for (const row of rows) found.set(pairKey(row), { version: BigInt(row.last), positionVersion: row.position_version, deleted: row.deleted === 1 });
+      for (const row of rows)
+        found.set(pairKey(row), { version: BigInt(row.last), positionVersion: row.position_version, deleted: row.deleted === 1 });
     }
     return found;
   }
@@ -95,7 +96,13 @@ export class PositionTable implements PositionStore {
       `SELECT ${POSITION} FROM (SELECT ${POSITION}, deleted FROM ${TABLE} WHERE ${where} ${NEWEST})
        WHERE deleted = 0 ORDER BY clientid, topic ${limit === null ? '' : `LIMIT ${number(limit)}`}`,
     );
-    return rows.map(({ clientid, topic, msgid, receipts, position_version }) => ({ consumer: clientid, topic, id: msgid, receipts, ...versioned(position_version) }));
+    return rows.map(({ clientid, topic, msgid, receipts, position_version }) => ({
+      consumer: clientid,
+      topic,
+      id: msgid,
+      receipts,
+      ...versioned(position_version),
+    }));
   }
 
   /** Reads the times of all rows. */

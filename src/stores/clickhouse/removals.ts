@@ -64,7 +64,8 @@ export class Removals {
 }
 
 /** Whether a tombstone says more than what is there. */
-const isNews = (state: KeyState | undefined, until: number): boolean => state === undefined || (state.stored.length === 0 && state.until < until);
+const isNews = (state: KeyState | undefined, until: number): boolean =>
+  state === undefined || (state.stored.length === 0 && state.until < until);
 
 /** Not before what it removes, whatever this machine's clock says. */
 const endsOf = ({ topic, id, stored }: KeyState, until: number, owner: string): Row[] =>

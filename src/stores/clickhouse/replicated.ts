@@ -22,7 +22,9 @@ async function replicatedKind(db: Client): Promise<string | null> {
   if (cloud !== undefined && cloud.value !== '0') return 'this is ClickHouse Cloud';
   const [database] = await db.rows<{ engine: string }>('SELECT engine FROM system.databases WHERE name = currentDatabase()');
   if (database !== undefined && SEVERAL.test(database.engine)) return `the database is of the kind ${database.engine}`;
-  const tables = await db.rows<{ name: string; engine: string }>(`SELECT name, engine FROM system.tables WHERE database = currentDatabase() AND name LIKE 'mqtt%'`);
+  const tables = await db.rows<{ name: string; engine: string }>(
+    `SELECT name, engine FROM system.tables WHERE database = currentDatabase() AND name LIKE 'mqtt%'`,
+  );
   const table = tables.find(({ engine }) => SEVERAL.test(engine));
   return table === undefined ? null : `${table.name} is a table of the kind ${table.engine}`;
 }

@@ -20,12 +20,22 @@ export class RetainedTable implements RetainedStore {
 
   putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     return saveOrBisect(newestMessages(messages), async (batch) => {
-      await this.db.insert('mqtt_retain', batch.map((message) => ({ ...toRow(message), deleted: 0, version: tick() })));
+      await this.db.insert(
+        'mqtt_retain',
+        batch.map((message) => ({ ...toRow(message), deleted: 0, version: tick() })),
+      );
     });
   }
 
   async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
-    const rows = newestMessages(refs).map(({ topic, id, publishReceivedAt: at }) => ({ topic, msgid: id, arrived: at, published_at: at, deleted: 1, version: tick() }));
+    const rows = newestMessages(refs).map(({ topic, id, publishReceivedAt: at }) => ({
+      topic,
+      msgid: id,
+      arrived: at,
+      published_at: at,
+      deleted: 1,
+      version: tick(),
+    }));
     await this.db.insert('mqtt_retain', rows);
   }
 

@@ -84,7 +84,9 @@ export class Sweeper {
     const over = `${COVERED} < ${number(now - OVER)} AND (stored_at = 0 OR removed_at <= ${number(swept)})`;
     const overHashes = `SELECT ${MESSAGE} FROM ${this.name('mqtt_removed')} WHERE ${over}`;
     const hidden = `FROM ${this.name('mqtt_msg')} WHERE ${MESSAGE} IN (${overHashes})`;
-    await this.removals.nameOrphans(await this.db.rows<MessageRef>(`SELECT DISTINCT topic, msgid AS id ${hidden} LIMIT ${ORPHANS_PER_RUN}`));
+    await this.removals.nameOrphans(
+      await this.db.rows<MessageRef>(`SELECT DISTINCT topic, msgid AS id ${hidden} LIMIT ${ORPHANS_PER_RUN}`),
+    );
     return this.deleteIfEnough('mqtt_removed', `${over} AND ${MESSAGE} NOT IN (SELECT ${MESSAGE} ${hidden})`);
   }
 
@@ -92,7 +94,10 @@ export class Sweeper {
   private async topics(now: number): Promise<boolean> {
     if (now < this.topicsAt + TOPICS_EVERY) return false;
     this.topicsAt = now;
-    return this.deleteIfEnough('mqtt_topic', `seen_at < ${number(now - OLD)} AND cityHash64(topic) NOT IN (SELECT cityHash64(topic) FROM ${this.name('mqtt_msg')})`);
+    return this.deleteIfEnough(
+      'mqtt_topic',
+      `seen_at < ${number(now - OLD)} AND cityHash64(topic) NOT IN (SELECT cityHash64(topic) FROM ${this.name('mqtt_msg')})`,
+    );
   }
 
   /** Deletions, but not before the rows that they hide. `writtenAt`: the column that says when a row was written. */
@@ -114,7 +119,10 @@ export class Sweeper {
     const ended = `SELECT clientid FROM ${from} WHERE clientid IN (SELECT clientid FROM ${from} WHERE deleted = 1 AND ${old})
       GROUP BY clientid HAVING argMax(deleted, changed_at) = 1`;
     if (await this.deleteIfEnough('mqtt_client', `deleted = 0 AND ${old} AND clientid IN (${ended})`)) return true;
-    return this.deleteIfEnough('mqtt_client', `deleted = 1 AND ${old} AND clientid NOT IN (SELECT clientid FROM ${from} WHERE deleted = 0)`);
+    return this.deleteIfEnough(
+      'mqtt_client',
+      `deleted = 1 AND ${old} AND clientid NOT IN (SELECT clientid FROM ${from} WHERE deleted = 0)`,
+    );
   }
 
   /** All but the newest row of each topic, then deletions that hide nothing. */

@@ -31,7 +31,8 @@ export async function refuseStrangers(db: Client): Promise<void> {
   for (const [name, expected] of Object.entries(COLUMNS)) {
     const column = columns.find((each) => each.name === name);
     if (column === undefined) return refuse(`mqtt_msg has no column ${name}`);
-    if (!expected.test(column.type)) refuse(`mqtt_msg.${name} is ${column.type}, expected ${expected === TEXT ? 'text' : 'a whole number'}`);
+    if (!expected.test(column.type))
+      refuse(`mqtt_msg.${name} is ${column.type}, expected ${expected === TEXT ? 'text' : 'a whole number'}`);
   }
   const other = columns.find(({ name }) => !(name in COLUMNS));
   if (other !== undefined) refuse(`mqtt_msg.${other.name} is not a column of EMQX's and would be lost`);

@@ -26,7 +26,11 @@ interface TopicSource<C extends { readonly topic: string }> {
 }
 
 /** Topics that match a filter, ascending, page by page. */
-export async function matchingTopics<C extends { readonly topic: string }>(db: Client, source: TopicSource<C>, { filter, after, limit }: TopicQuery): Promise<string[]> {
+export async function matchingTopics<C extends { readonly topic: string }>(
+  db: Client,
+  source: TopicSource<C>,
+  { filter, after, limit }: TopicQuery,
+): Promise<string[]> {
   const { exact, prefix } = topicRange(filter);
   const found: string[] = [];
   const page = async (condition: string): Promise<void> => {
@@ -38,7 +42,7 @@ export async function matchingTopics<C extends { readonly topic: string }>(db: C
   // Everything that begins with `a/` lies before `a0`: the slash is followed by the zero.
   const where = prefix === '' ? '1' : `topic >= ${text(prefix)} AND topic < ${text(`${prefix.slice(0, -1)}0`)}`;
   const range: Range = { table: source.table, where, column: 'topic' };
-  for (let from = after; found.length < limit; ) {
+  for (let from = after; found.length < limit;) {
     const end = await endOfPage(db, range, from, TOPICS_PER_PAGE);
     await page(between(range, from, end));
     if (end === null) break;
@@ -65,7 +69,10 @@ export class TopicTable implements TopicSource<Candidate> {
   /** Most topics that have messages have the newest one: a look at one row a topic tells. */
   async living(candidates: readonly Candidate[]): Promise<string[]> {
     if (candidates.length === 0) return [];
-    const known = await states(this.db, candidates.map(({ topic, last }) => ({ topic, id: last })));
+    const known = await states(
+      this.db,
+      candidates.map(({ topic, last }) => ({ topic, id: last })),
+    );
     const sure = ({ topic, last }: Candidate) => (known.get(keyOf({ topic, id: last }))?.stored.length ?? 0) > 0;
     const others = await this.withOthers(candidates.filter((each) => !sure(each)).map(({ topic }) => topic));
     return candidates.filter((each) => sure(each) || others.has(each.topic)).map(({ topic }) => topic);
@@ -87,7 +94,9 @@ export class TopicTable implements TopicSource<Candidate> {
 
   private async withAny(topics: readonly string[]): Promise<string[]> {
     if (topics.length === 0) return [];
-    const rows = await this.db.rows<{ topic: string }>(`SELECT DISTINCT topic FROM (${visible('topic, msgid', `topic IN ${list(topics)}`)})`);
+    const rows = await this.db.rows<{ topic: string }>(
+      `SELECT DISTINCT topic FROM (${visible('topic, msgid', `topic IN ${list(topics)}`)})`,
+    );
     return rows.map(({ topic }) => topic);
   }
 }

@@ -57,7 +57,7 @@ export async function readAll(client: Client, table: string, keys: readonly Item
 
 /** What DynamoDB leaves over is asked for again: at once while it gets less (an answer was full), otherwise after a while (throttled). */
 async function repeat(what: string, request: () => Promise<{ left: number; before: number }>): Promise<void> {
-  for (let attempt = 0; attempt < ATTEMPTS; ) {
+  for (let attempt = 0; attempt < ATTEMPTS;) {
     const { left, before } = await request();
     if (left === 0) return;
     attempt = left < before ? 0 : attempt + 1;

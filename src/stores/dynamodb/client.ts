@@ -97,12 +97,14 @@ export class Client {
   /** As big as `Limit` or 1 MB; `next` is where to go on, null at the end. */
   async page(table: string, query: Query, start: Item | null): Promise<{ items: Item[]; next: Item | null; count: number }> {
     const input = { ...query, TableName: this.table(table), ConsistentRead: query.IndexName === undefined };
-    const { Items, LastEvaluatedKey, Count } = await this.call((db) => db.query({ ...input, ...(start !== null && { ExclusiveStartKey: start }) }));
+    const { Items, LastEvaluatedKey, Count } = await this.call((db) =>
+      db.query({ ...input, ...(start !== null && { ExclusiveStartKey: start }) }),
+    );
     return { items: Items ?? [], next: LastEvaluatedKey ?? null, count: Count ?? 0 };
   }
 
   async *query(table: string, query: Query): AsyncGenerator<Item[]> {
-    for (let start: Item | null = null; ; ) {
+    for (let start: Item | null = null; ;) {
       const { items, next }: { items: Item[]; next: Item | null } = await this.page(table, query, start);
       yield items;
       if (next === null) return;

@@ -14,7 +14,10 @@ const CLIENTS = 'mqtt_client';
 const SUBSCRIPTIONS = 'mqtt_sub';
 
 /** What of the two keys can't be read in the key itself. */
-const subscriptionKey = ({ clientid, topic }: SubscriptionRef): Item => ({ clientid: text(keyText(clientid)), topic: text(keyText(topic)) });
+const subscriptionKey = ({ clientid, topic }: SubscriptionRef): Item => ({
+  clientid: text(keyText(clientid)),
+  topic: text(keyText(topic)),
+});
 
 /** mqtt_client and mqtt_sub. */
 export class Clients implements ClientStore {
@@ -22,8 +25,19 @@ export class Clients implements ClientStore {
   private readonly stateSweep: Sweep<Item, Item>;
 
   constructor(private readonly client: Client) {
-    this.subscriptionSweep = new Sweep((cursor, size) => client.scan(SUBSCRIPTIONS, ['clientid', 'clientid_full', 'topic', 'seen_at'], size, cursor));
-    const state = ['clientid', 'clientid_full', 'connect_state', 'changed_at', 'connected_at', 'disconnected_at', 'online_at', 'offline_at'];
+    this.subscriptionSweep = new Sweep((cursor, size) =>
+      client.scan(SUBSCRIPTIONS, ['clientid', 'clientid_full', 'topic', 'seen_at'], size, cursor),
+    );
+    const state = [
+      'clientid',
+      'clientid_full',
+      'connect_state',
+      'changed_at',
+      'connected_at',
+      'disconnected_at',
+      'online_at',
+      'offline_at',
+    ];
     this.stateSweep = new Sweep((cursor, size) => client.scan(CLIENTS, state, size, cursor));
   }
 
@@ -33,7 +47,12 @@ export class Clients implements ClientStore {
 
   /** EMQX's online_at and offline_at are whole seconds; ours beside them are exact. */
   private async saveState({ clientid, connected, node, connectedAt, disconnectedAt, at }: ClientState): Promise<void> {
-    const times = { connected_at: connectedAt, disconnected_at: disconnectedAt, online_at: inSeconds(connectedAt), offline_at: inSeconds(disconnectedAt) };
+    const times = {
+      connected_at: connectedAt,
+      disconnected_at: disconnectedAt,
+      online_at: inSeconds(connectedAt),
+      offline_at: inSeconds(disconnectedAt),
+    };
     const set: Item = { connect_state: number(connected ? 1 : 0), changed_at: number(at) };
     if (node !== null) set['node'] = text(node);
     if (!isPlainKey(clientid)) set['clientid_full'] = text(clientid);
@@ -65,7 +84,10 @@ export class Clients implements ClientStore {
       last.map((each): Write => {
         const { clientid, topic, qos, seenAt } = each;
         const seen: Item = seenAt === undefined || assigned.has(JSON.stringify(subscriptionKey(each))) ? {} : { seen_at: number(seenAt) };
-        const full: Item = { ...(!isPlainKey(clientid) && { clientid_full: text(clientid) }), ...(!isPlainKey(topic) && { topic_full: text(topic) }) };
+        const full: Item = {
+          ...(!isPlainKey(clientid) && { clientid_full: text(clientid) }),
+          ...(!isPlainKey(topic) && { topic_full: text(topic) }),
+        };
         return { table: SUBSCRIPTIONS, put: { ...subscriptionKey(each), qos: number(qos), ...seen, ...full } };
       }),
     );
@@ -96,7 +118,9 @@ export class Clients implements ClientStore {
       const states = items.map((item) => ({ item, state: toState(textOf(item['clientid_full'] ?? item['clientid']) ?? '', item) }));
       // Without a time nothing is known of its age.
       const old = states.filter(({ state }) => state.at > 0 && isOver(state, before));
-      const removed = await pooled(old, async ({ item, state }) => ((await this.timesOf(state.clientid)).includes(null) ? 0 : this.removeState(item)));
+      const removed = await pooled(old, async ({ item, state }) =>
+        (await this.timesOf(state.clientid)).includes(null) ? 0 : this.removeState(item),
+      );
       return removed.reduce<number>((sum, each) => sum + each, 0);
     });
   }
@@ -111,7 +135,10 @@ export class Clients implements ClientStore {
 
   /** Only as it was read. @returns how many it removed. */
   private async removeState({ clientid, changed_at }: Item): Promise<number> {
-    const on = changed_at === undefined ? { condition: 'attribute_not_exists(changed_at)' } : { condition: 'changed_at = :at', values: { ':at': changed_at } };
+    const on =
+      changed_at === undefined
+        ? { condition: 'attribute_not_exists(changed_at)' }
+        : { condition: 'changed_at = :at', values: { ':at': changed_at } };
     return (await this.client.delete(CLIENTS, { clientid: clientid! }, on)) === false ? 0 : 1;
   }
 
@@ -126,7 +153,13 @@ export class Clients implements ClientStore {
     const query = { KeyConditionExpression: 'clientid = :c', ExpressionAttributeValues: { ':c': text(keyText(clientid)) } };
     const found: Subscription[] = [];
     for await (const items of this.client.query(SUBSCRIPTIONS, query)) {
-      found.push(...items.map((item) => ({ clientid, topic: textOf(item['topic_full'] ?? item['topic']) ?? '', qos: clampQos(numberOf(item['qos']) ?? 0) })));
+      found.push(
+        ...items.map((item) => ({
+          clientid,
+          topic: textOf(item['topic_full'] ?? item['topic']) ?? '',
+          qos: clampQos(numberOf(item['qos']) ?? 0),
+        })),
+      );
     }
     return found.sort((a, b) => compareText(a.topic, b.topic));
   }

@@ -29,7 +29,8 @@ function explain(error: unknown): string {
   if (typeof code === 'string') {
     if (CERTIFICATE.test(code)) return `the endpoint's certificate is not trusted (${words}): name its authority with ca=`;
     if (code === 'EPROTO') return 'the endpoint speaks no TLS (EPROTO): write endpoint= with http://';
-    if (code === 'ECONNRESET') return `DynamoDB broke the connection off (${words}): check endpoint=, whether it is https:// or http:// too`;
+    if (code === 'ECONNRESET')
+      return `DynamoDB broke the connection off (${words}): check endpoint=, whether it is https:// or http:// too`;
     if (name === 'TimeoutError') return `DynamoDB does not answer (${code}): check the region and endpoint=`;
     if (NETWORK.includes(code)) return `cannot connect to DynamoDB (${words || code}): check the region and endpoint=`;
   }

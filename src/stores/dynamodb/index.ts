@@ -27,7 +27,12 @@ export class DynamoStore extends StoreOfParts implements Store {
   /** @throws SettingError */
   constructor(url: ServiceUrl, { requestTimeoutMs }: DynamoStoreOptions = {}) {
     const client = new Client(settingsOf(url), requestTimeoutMs);
-    super({ messages: new Messages(client), clients: new Clients(client), positions: new Positions(client), retained: new Retained(client) });
+    super({
+      messages: new Messages(client),
+      clients: new Clients(client),
+      positions: new Positions(client),
+      retained: new Retained(client),
+    });
     this.client = client;
     this.migrations = new Migrations(client);
   }

@@ -50,16 +50,26 @@ export class MessageIndex {
   }
 
   async isEmpty(topic: string): Promise<boolean> {
-    const query = { KeyConditionExpression: OF_TOPIC, ExpressionAttributeValues: { ':topic': text(keyText(topic)) }, Limit: 1, Select: 'COUNT' as const };
+    const query = {
+      KeyConditionExpression: OF_TOPIC,
+      ExpressionAttributeValues: { ':topic': text(keyText(topic)) },
+      Limit: 1,
+      Select: 'COUNT' as const,
+    };
     return (await this.client.page(TABLE, query, null)).count === 0;
   }
 
   /** The oldest id among the newest `keep`; null when there are no more than these. Reads their entries. */
   async oldestKept(topic: string, keep: number): Promise<string | null> {
     const values = { ':topic': text(keyText(topic)) };
-    const query = { KeyConditionExpression: OF_TOPIC, ExpressionAttributeValues: values, ScanIndexForward: false, Select: 'COUNT' as const };
+    const query = {
+      KeyConditionExpression: OF_TOPIC,
+      ExpressionAttributeValues: values,
+      ScanIndexForward: false,
+      Select: 'COUNT' as const,
+    };
     let start: Item | null = null;
-    for (let left = keep; left > 0; ) {
+    for (let left = keep; left > 0;) {
       const { count, next }: { count: number; next: Item | null } = await this.client.page(TABLE, { ...query, Limit: left }, start);
       if (next === null) return null;
       left -= count;
@@ -97,7 +107,7 @@ export class MessageIndex {
     const estimate = Table?.ItemCount ?? 0;
     if (estimate > EXACT_COUNT) return estimate;
     let counted = 0;
-    for (let start: Item | undefined; counted <= EXACT_COUNT; ) {
+    for (let start: Item | undefined; counted <= EXACT_COUNT;) {
       const input = { TableName, Select: 'COUNT' as const, ConsistentRead: true, ...(start && { ExclusiveStartKey: start }) };
       const page = await this.client.call((db) => db.scan(input));
       counted += page.Count ?? 0;

@@ -41,7 +41,9 @@ export class Messages implements MessageStore {
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const { rows, refusals } = rowsOf(messages);
-    const refused = await saveOrBisect([...rows.keys()], (batch) => this.saveRows(new Map(batch.map((each) => [each, rows.get(each)!])), now));
+    const refused = await saveOrBisect([...rows.keys()], (batch) =>
+      this.saveRows(new Map(batch.map((each) => [each, rows.get(each)!])), now),
+    );
     return [...refusals, ...refused];
   }
 
@@ -110,7 +112,7 @@ export class Messages implements MessageStore {
 
   private async list<T>({ topic, after, limit, now }: MessageQuery, read: (ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
     const found: T[] = [];
-    for (let from: string | null = after; from !== null && found.length < limit; ) {
+    for (let from: string | null = after; from !== null && found.length < limit;) {
       const { ids, next }: { ids: string[]; next: string | null } = await this.index.living(topic, from, limit - found.length, now);
       found.push(...(await read(ids)));
       from = next;
@@ -125,7 +127,10 @@ export class Messages implements MessageStore {
   }
 
   private async readRefs(ids: readonly string[]): Promise<StoredRef[]> {
-    return (await this.items(ids, ['msgid', 'published_at', 'arrived'])).map((item) => ({ id: textOf(item['msgid']) ?? '', publishReceivedAt: publishedAt(item) }));
+    return (await this.items(ids, ['msgid', 'published_at', 'arrived'])).map((item) => ({
+      id: textOf(item['msgid']) ?? '',
+      publishReceivedAt: publishedAt(item),
+    }));
   }
 
   private async items(ids: readonly string[], attributes?: readonly string[]): Promise<Item[]> {
@@ -165,7 +170,7 @@ export class Messages implements MessageStore {
 
   private async purgeBucket(bucket: number, now: number, limit: number): Promise<number> {
     let removed = 0;
-    for (let start: Item | null = null; removed < limit; ) {
+    for (let start: Item | null = null; removed < limit;) {
       const { entries, next }: { entries: Entry[]; next: Item | null } = await this.index.expired(bucket, now, limit - removed, start);
       removed += await this.take(entries, [], ({ expiresAt }) => (expiresAt ?? now) < now - ORPHAN_AGE_MS);
       if (next === null) break;

@@ -29,7 +29,11 @@ export class Migrations {
 
   constructor(private readonly client: Client) {
     this.tables = new Tables(client);
-    this.steps = new MigrationFiles('dynamodb').all.map(({ version, name, text: json }) => ({ version, name, input: JSON.parse(json) as Step['input'] }));
+    this.steps = new MigrationFiles('dynamodb').all.map(({ version, name, text: json }) => ({
+      version,
+      name,
+      input: JSON.parse(json) as Step['input'],
+    }));
   }
 
   async run(): Promise<void> {
@@ -55,7 +59,7 @@ export class Migrations {
   /** The newest version that was run; 0 where our tables are missing. */
   async version(): Promise<number> {
     let version = 0;
-    for (let start: Item | undefined; ; ) {
+    for (let start: Item | undefined; ;) {
       const input = { TableName: this.client.table(TABLE), ConsistentRead: true, ...(start && { ExclusiveStartKey: start }) };
       const page = await this.client.call((db) =>
         db.scan(input).catch((error: unknown) => {
@@ -73,7 +77,8 @@ export class Migrations {
   problem(version: number): string | null {
     const known = this.steps.length;
     if (version > known) return `the schema has version ${version}, this release knows ${known}: upgrade emqx-offline-store`;
-    if (version < known) return `the tables ${this.client.table('mqtt_...')} have version ${version} of ${known}: check region and prefix=, or run "emqx-offline-store migrate"`;
+    if (version < known)
+      return `the tables ${this.client.table('mqtt_...')} have version ${version} of ${known}: check region and prefix=, or run "emqx-offline-store migrate"`;
     return null;
   }
 }

@@ -31,7 +31,11 @@ export async function removeParts(client: Client, parts: readonly { readonly own
  * has gone or changed meanwhile: null.
  */
 export async function readParts(client: Client, owner: string, count: number): Promise<Buffer | null> {
-  const query = { KeyConditionExpression: '#o = :o', ExpressionAttributeNames: { '#o': 'owner' }, ExpressionAttributeValues: { ':o': text(owner) } };
+  const query = {
+    KeyConditionExpression: '#o = :o',
+    ExpressionAttributeNames: { '#o': 'owner' },
+    ExpressionAttributeValues: { ':o': text(owner) },
+  };
   const found: Buffer[] = [];
   for await (const items of client.query(TABLE, query)) found.push(...items.map((item) => bytesOf(item['data']) ?? Buffer.alloc(0)));
   return found.length < count ? null : Buffer.concat(found.slice(0, count));

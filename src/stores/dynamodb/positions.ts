@@ -32,7 +32,7 @@ export class Positions implements PositionStore {
   /** An entry whose position has just gone is passed over. */
   async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
     const found: Position[] = [];
-    for (let from = after; found.length < limit; ) {
+    for (let from = after; found.length < limit;) {
       const wanted = limit - found.length;
       const topics = await this.index.list([keyText(consumer)], { prefix: '', after: from, limit: wanted, accepts: () => true });
       const positions = await this.getPositions(consumer, topics);
@@ -78,16 +78,24 @@ export class Positions implements PositionStore {
     return this.sweep.run(limit, async (items) => {
       const unknown = items.filter((item) => item['seen_at'] === undefined);
       await pooled(unknown, ({ topic, clientid }) =>
-        this.client.update(TABLE, { topic: topic!, clientid: clientid! }, {
-          ...{ update: 'SET seen_at = :now', condition: 'attribute_exists(topic) AND attribute_not_exists(seen_at)' },
-          values: { ':now': number(seenDay({ receipts: [] }, Date.now())) },
-        }),
+        this.client.update(
+          TABLE,
+          { topic: topic!, clientid: clientid! },
+          {
+            ...{ update: 'SET seen_at = :now', condition: 'attribute_exists(topic) AND attribute_not_exists(seen_at)' },
+            values: { ':now': number(seenDay({ receipts: [] }, Date.now())) },
+          },
+        ),
       );
       const due = items.filter((item) => (numberOf(item['seen_at']) ?? Infinity) <= before);
       const removed = await pooled(due, async ({ topic, clientid, topic_full }) => {
         const on = { condition: 'seen_at <= :before', values: { ':before': number(before) } };
         if ((await this.client.delete(TABLE, { topic: topic!, clientid: clientid! }, on)) === false) return 0;
-        await this.index.leave(textOf(clientid) ?? '', textOf(topic_full ?? topic) ?? '', async () => (await this.client.get(TABLE, { topic: topic!, clientid: clientid! }, ['topic'])) === null);
+        await this.index.leave(
+          textOf(clientid) ?? '',
+          textOf(topic_full ?? topic) ?? '',
+          async () => (await this.client.get(TABLE, { topic: topic!, clientid: clientid! }, ['topic'])) === null,
+        );
         return 1;
       });
       return removed.reduce<number>((sum, each) => sum + each, 0);

@@ -29,7 +29,9 @@ export class Removals {
     const found = taken.flatMap(({ entry, message }) => (message === null ? [] : [{ ...message, id: entry.id }]));
     const gone = taken.filter(({ entry, message }) => message !== null || isStale(entry)).map(({ entry }) => entry);
     const removals = [...gone, ...found.map(({ topic, id }) => ({ topicKey: keyText(topic), id }))];
-    await writeAll(this.client, [...new Map(removals.map((each): [string, Write] => [JSON.stringify([each.topicKey, each.id]), this.index.removal(each)])).values()]);
+    await writeAll(this.client, [
+      ...new Map(removals.map((each): [string, Write] => [JSON.stringify([each.topicKey, each.id]), this.index.removal(each)])).values(),
+    ]);
     await removeParts(
       this.client,
       found.map(({ id, parts }) => ({ owner: id, count: parts })),

@@ -14,7 +14,8 @@ import { number, text, textOf, type Item } from './values';
 const TABLE = 'mqtt_retain';
 const PAYLOAD_CONCURRENCY = 4;
 const notNewerThan = ({ id, publishReceivedAt }: RetainedRef) => ({
-  condition: 'attribute_not_exists(msgid) OR attribute_not_exists(published_at) OR published_at < :at OR (published_at = :at AND msgid <= :id)',
+  condition:
+    'attribute_not_exists(msgid) OR attribute_not_exists(published_at) OR published_at < :at OR (published_at = :at AND msgid <= :id)',
   values: { ':id': text(id), ':at': number(publishReceivedAt) },
 });
 
@@ -66,7 +67,7 @@ export class Retained implements RetainedStore {
   /** A topic whose message has just gone is passed over. */
   async listRetained({ filter, after, limit }: TopicQuery): Promise<Message[]> {
     const found: Message[] = [];
-    for (let from = after; found.length < limit; ) {
+    for (let from = after; found.length < limit;) {
       const wanted = limit - found.length;
       const topics = await this.topicList.list({ filter, after: from, limit: wanted });
       found.push(...(await this.read(topics)));
@@ -91,7 +92,10 @@ export class Retained implements RetainedStore {
   /** Until it is read whole: a newer one may take its place and its parts away at any time. */
   private async whole(item: Item): Promise<Message | null> {
     const [id, count] = [textOf(item['msgid']) ?? '', partsIn(item)];
-    const message = (payload: Buffer | null) => ({ ...toMessage({ ...item, topic: item['topic_full'] ?? item['topic']! }, payload), retain: true });
+    const message = (payload: Buffer | null) => ({
+      ...toMessage({ ...item, topic: item['topic_full'] ?? item['topic']! }, payload),
+      retain: true,
+    });
     if (count === 0) return message(null);
     const payload = await readParts(this.client, retainedOwner(id), count);
     if (payload !== null) return message(payload);

@@ -27,13 +27,15 @@ export function settingsOf(url: ServiceUrl): DynamoSettings {
   const { params, hosts, path, port } = url;
   const unknown = Object.keys(params).find((name) => !PARAMS.includes(name));
   if (unknown !== undefined) throw wrong(`?${unknown}= is unknown; known are ${PARAMS.join(', ')} (TLS is by the endpoint's https://)`);
-  if (hosts.length !== 1 || port !== null || path !== '') throw wrong('must be dynamodb://region, such as dynamodb://eu-central-1; a server of your own is endpoint=');
+  if (hosts.length !== 1 || port !== null || path !== '')
+    throw wrong('must be dynamodb://region, such as dynamodb://eu-central-1; a server of your own is endpoint=');
   const prefix = params['prefix'] ?? '';
   if (!PREFIX.test(prefix)) throw wrong('prefix= may have letters, digits and _ . - only, 230 at most');
   const endpoint = endpointOf(params['endpoint']);
   const region = hosts[0]?.host ?? '';
   // Servers other than Amazon's take any.
-  if (endpoint === null && !REGION.test(region)) throw wrong(`"${region}" is no AWS region; write one such as eu-central-1 after dynamodb://`);
+  if (endpoint === null && !REGION.test(region))
+    throw wrong(`"${region}" is no AWS region; write one such as eu-central-1 after dynamodb://`);
   const ca = tlsOf(url, KEY)?.ca ?? null;
   if (ca !== null && endpoint?.startsWith('https://') !== true) throw wrong('ca= needs an endpoint= that begins with https://');
   return { region, endpoint, credentials: credentialsOf(url), prefix, ca };
@@ -43,7 +45,8 @@ function endpointOf(text: string | undefined): string | null {
   if (text === undefined) return null;
   const endpoint = URL.canParse(text) ? new URL(text) : null;
   if (endpoint === null || !['http:', 'https:'].includes(endpoint.protocol)) throw wrong('endpoint= must be an http:// or https:// URL');
-  if (endpoint.username !== '' || endpoint.password !== '') throw wrong('endpoint= must not hold credentials: write them before the region');
+  if (endpoint.username !== '' || endpoint.password !== '')
+    throw wrong('endpoint= must not hold credentials: write them before the region');
   return endpoint.href;
 }
 

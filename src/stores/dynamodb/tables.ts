@@ -78,18 +78,24 @@ export class Tables {
 /** @throws RefusedError when a table only has the name of one of ours. */
 export function checkFits(input: CreateTableCommandInput, table: TableDescription): void {
   const [wanted, found] = [keysOf(input), keysOf(table)];
-  if (wanted !== found) throw new RefusedError(`the table ${table.TableName} cannot be taken over: it has the key ${found}, expected ${wanted}; nothing was changed`);
+  if (wanted !== found)
+    throw new RefusedError(
+      `the table ${table.TableName} cannot be taken over: it has the key ${found}, expected ${wanted}; nothing was changed`,
+    );
   for (const { IndexName, KeySchema } of input.GlobalSecondaryIndexes ?? []) {
     const index = table.GlobalSecondaryIndexes?.find((each) => each.IndexName === IndexName);
     if (index === undefined || keyNames(index.KeySchema) !== keyNames(KeySchema)) {
-      throw new RefusedError(`the table ${table.TableName} cannot be taken over: it has no index ${IndexName} on ${keyNames(KeySchema)}; nothing was changed`);
+      throw new RefusedError(
+        `the table ${table.TableName} cannot be taken over: it has no index ${IndexName} on ${keyNames(KeySchema)}; nothing was changed`,
+      );
     }
   }
 }
 
 /** Such as "topic (S), clientid (S)". */
 function keysOf({ KeySchema, AttributeDefinitions }: CreateTableCommandInput | TableDescription): string {
-  const typeOf = (name: string | undefined) => AttributeDefinitions?.find(({ AttributeName }) => AttributeName === name)?.AttributeType ?? '?';
+  const typeOf = (name: string | undefined) =>
+    AttributeDefinitions?.find(({ AttributeName }) => AttributeName === name)?.AttributeType ?? '?';
   return sorted(KeySchema)
     .map(({ AttributeName }) => `${AttributeName} (${typeOf(AttributeName)})`)
     .join(', ');

@@ -60,8 +60,18 @@ export class Takeover {
     const passes: Pass[] = [
       { table: 'mqtt_msg', attributes: ['msgid', 'topic', 'arrived'], without: 'published_at', work: (items) => this.messages(items) },
       { table: 'mqtt_retain', attributes: ['topic', 'msgid', 'arrived'], without: 'published_at', work: (items) => this.retained(items) },
-      { table: 'mqtt_acked', attributes: ['topic', 'clientid', 'topic_full', 'clientid_full'], without: null, work: (items) => this.positions(items) },
-      { table: 'mqtt_client', attributes: ['clientid', 'online_at', 'offline_at'], without: 'changed_at', work: (items) => this.clients(items) },
+      {
+        table: 'mqtt_acked',
+        attributes: ['topic', 'clientid', 'topic_full', 'clientid_full'],
+        without: null,
+        work: (items) => this.positions(items),
+      },
+      {
+        table: 'mqtt_client',
+        attributes: ['clientid', 'online_at', 'offline_at'],
+        without: 'changed_at',
+        work: (items) => this.clients(items),
+      },
     ];
     // The map first: it may know the topic of a message that doesn't say it.
     const map: Pass = { table: 'mqtt_topic_msg_map', attributes: ['topic', 'MsgId'], without: null, work: (items) => this.map(items) };
@@ -79,8 +89,10 @@ export class Takeover {
       ...{ TableName: this.client.table(table), Limit: PAGE, ConsistentRead: true, ...projected, ...filter },
       ExpressionAttributeNames: { ...names, ...(without !== null && { '#without': without }) },
     };
-    for (let start: Item | undefined = progress?.['next']?.M; ; ) {
-      const { Items = [], LastEvaluatedKey } = await this.client.call((db) => db.scan({ ...input, ...(start && { ExclusiveStartKey: start }) }));
+    for (let start: Item | undefined = progress?.['next']?.M; ;) {
+      const { Items = [], LastEvaluatedKey } = await this.client.call((db) =>
+        db.scan({ ...input, ...(start && { ExclusiveStartKey: start }) }),
+      );
       await work(Items);
       start = LastEvaluatedKey;
       await this.client.put(PROGRESS, { ...key, ...(start === undefined ? { done: { BOOL: true } } : { next: { M: start } }) });
@@ -94,7 +106,11 @@ export class Takeover {
         const keys = ids.filter((id) => id !== '').map((id) => ({ msgid: text(id) }));
         const without = (await readAll(this.client, 'mqtt_msg', keys, ['msgid', 'topic'])).filter(({ topic }) => textOf(topic) === null);
         await pooled(without, ({ msgid }) =>
-          this.client.update('mqtt_msg', { msgid: msgid! }, { update: 'SET topic = :t', condition: 'attribute_exists(msgid)', values: { ':t': item['topic']! } }),
+          this.client.update(
+            'mqtt_msg',
+            { msgid: msgid! },
+            { update: 'SET topic = :t', condition: 'attribute_exists(msgid)', values: { ':t': item['topic']! } },
+          ),
         );
       }
     }
@@ -133,7 +149,11 @@ export class Takeover {
       (item) => {
         const id = text(hexTime(item) + '0'.repeat(16));
         const condition = 'attribute_exists(topic) AND (attribute_not_exists(msgid) OR msgid = :none)';
-        return this.client.update('mqtt_retain', { topic: item['topic']! }, { update: 'SET msgid = :id', condition, values: { ':id': id, ':none': text('') } });
+        return this.client.update(
+          'mqtt_retain',
+          { topic: item['topic']! },
+          { update: 'SET msgid = :id', condition, values: { ':id': id, ':none': text('') } },
+        );
       },
     );
     await this.retainedTopics.add(items.map(({ topic }) => textOf(topic) ?? ''));
@@ -152,7 +172,11 @@ export class Takeover {
   private async clients(items: readonly Item[]): Promise<void> {
     await pooled(items, async (item) => {
       const at = secondsToMs(Math.max(numberOf(item['online_at']) ?? 0, numberOf(item['offline_at']) ?? 0)) ?? 0;
-      const on = { update: 'SET changed_at = :at', condition: 'attribute_exists(clientid) AND attribute_not_exists(changed_at)', values: { ':at': number(at) } };
+      const on = {
+        update: 'SET changed_at = :at',
+        condition: 'attribute_exists(clientid) AND attribute_not_exists(changed_at)',
+        values: { ':at': number(at) },
+      };
       if (at > 0) await this.client.update('mqtt_client', { clientid: item['clientid']! }, on);
     });
   }

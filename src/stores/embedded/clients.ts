@@ -37,7 +37,12 @@ export class Clients implements ClientStore {
   }
 
   /** In front of the JSON is the time in the index. */
-  private put(key: Buffer, { connected, node, connectedAt, disconnectedAt, at }: ClientState, before: Buffer | undefined, seen: number): void {
+  private put(
+    key: Buffer,
+    { connected, node, connectedAt, disconnectedAt, at }: ClientState,
+    before: Buffer | undefined,
+    seen: number,
+  ): void {
     const fields: Fields = { connected, node, connectedAt, disconnectedAt, at };
     this.seen.move(before === undefined ? null : readNumber(before), seen, key);
     this.states.put(key, Buffer.concat([numberKey(seen), Buffer.from(JSON.stringify(fields))]));

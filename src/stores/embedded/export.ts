@@ -26,7 +26,12 @@ export interface Page<T> {
 export class Export {
   constructor(
     private readonly db: Database,
-    private readonly parts: { readonly messages: Messages; readonly positions: Positions; readonly clients: Clients; readonly retained: Retained },
+    private readonly parts: {
+      readonly messages: Messages;
+      readonly positions: Positions;
+      readonly clients: Clients;
+      readonly retained: Retained;
+    },
   ) {}
 
   /** Those with a stored message. */
@@ -65,10 +70,22 @@ export class Export {
 
   retained(after: Cursor, limit: number): Promise<Page<Message>> {
     const { retained } = this.parts;
-    return this.page(retained.index.table, after, limit, (key, value) => retained.read(key.toString(), value), ({ payload }) => payload.length);
+    return this.page(
+      retained.index.table,
+      after,
+      limit,
+      (key, value) => retained.read(key.toString(), value),
+      ({ payload }) => payload.length,
+    );
   }
 
-  private page<T>(table: SortedMap, after: Cursor, limit: number, decode: (key: Buffer, value: Buffer) => readonly T[], sizeOf: (item: T) => number = () => 0): Promise<Page<T>> {
+  private page<T>(
+    table: SortedMap,
+    after: Cursor,
+    limit: number,
+    decode: (key: Buffer, value: Buffer) => readonly T[],
+    sizeOf: (item: T) => number = () => 0,
+  ): Promise<Page<T>> {
     return this.db.read(() => {
       const items: T[] = [];
       let [last, seen, bytes] = [null as Cursor, 0, 0];

@@ -33,7 +33,11 @@ export class Ids {
     const flags = entry[0] ?? 0;
     const number = readNumber(entry, 1);
     if (flags === TOMBSTONE) return { topic: null, until: number };
-    return { topic: number, expires: (flags & EXPIRES) === 0 ? null : readNumber(entry, 1 + NUMBER_BYTES), hasBody: (flags & HAS_BODY) !== 0 };
+    return {
+      topic: number,
+      expires: (flags & EXPIRES) === 0 ? null : readNumber(entry, 1 + NUMBER_BYTES),
+      hasBody: (flags & HAS_BODY) !== 0,
+    };
   }
 
   putStored(id: Buffer, { topic, expires, hasBody }: Stored): void {

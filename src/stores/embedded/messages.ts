@@ -135,7 +135,9 @@ export class Messages implements MessageStore {
   }
 
   listRefs(query: MessageQuery): Promise<StoredRef[]> {
-    return this.db.read(() => this.living(query).map(({ key, value }) => ({ id: idOf(key).toString(), publishReceivedAt: publishReceivedAt(value) })));
+    return this.db.read(() =>
+      this.living(query).map(({ key, value }) => ({ id: idOf(key).toString(), publishReceivedAt: publishReceivedAt(value) })),
+    );
   }
 
   private living({ topic, after, limit, now }: MessageQuery): Entry[] {
@@ -162,7 +164,9 @@ export class Messages implements MessageStore {
     const number = this.topics.find(topic);
     const surplus = number === null ? 0 : this.topics.countOf(number) - keep;
     if (number === null || surplus <= 0) return 0;
-    const oldest = Array.from(prefixed(this.rows, numberKey(number), { limit: Math.min(surplus, CHANGED_AT_ONCE) }), ({ key }) => idOf(key));
+    const oldest = Array.from(prefixed(this.rows, numberKey(number), { limit: Math.min(surplus, CHANGED_AT_ONCE) }), ({ key }) =>
+      idOf(key),
+    );
     return this.removeAll(oldest);
   }
 

@@ -42,7 +42,10 @@ export class TopicIndex implements TopicSource {
   }
 
   private page(from: Buffer, prefix: string): Buffer[] {
-    const entries = prefix === '' ? this.table.entries({ from, limit: TOPICS_PER_SCAN }) : prefixed(this.table, Buffer.from(prefix), { from, limit: TOPICS_PER_SCAN });
+    const entries =
+      prefix === ''
+        ? this.table.entries({ from, limit: TOPICS_PER_SCAN })
+        : prefixed(this.table, Buffer.from(prefix), { from, limit: TOPICS_PER_SCAN });
     return Array.from(entries, ({ key }) => key);
   }
 }

@@ -36,7 +36,13 @@ export class ClientCollections implements ClientStore {
       notNewer: { changed_at: { $lte: new Date(state.at) } },
       isNewer: (stored: Document) => stored['changed_at'] > new Date(state.at),
       fields: {
-        ...{ clientid: state.clientid, state: state.connected ? 1 : 0, node: state.node, seen_at: new Date(state.at), changed_at: new Date(state.at) },
+        ...{
+          clientid: state.clientid,
+          state: state.connected ? 1 : 0,
+          node: state.node,
+          seen_at: new Date(state.at),
+          changed_at: new Date(state.at),
+        },
         // What the event does not tell stays as it was.
         ...(state.connectedAt !== null && { online_at: new Date(state.connectedAt) }),
         ...(state.disconnectedAt !== null && { offline_at: new Date(state.disconnectedAt) }),
@@ -56,32 +62,53 @@ export class ClientCollections implements ClientStore {
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
     const last = lastSubscriptions(subscriptions);
-    await this.db.upsert('mqtt_sub', last.map(({ clientid, topic, qos, seenAt }) => {
-      const seen = seenAt === undefined ? { $unset: { seen_at: '' } } : { $setOnInsert: { seen_at: new Date(seenAt) } };
-      return put(clientid, topic, { $set: { clientid, topic, qos }, ...seen });
-    }));
+    await this.db.upsert(
+      'mqtt_sub',
+      last.map(({ clientid, topic, qos, seenAt }) => {
+        const seen = seenAt === undefined ? { $unset: { seen_at: '' } } : { $setOnInsert: { seen_at: new Date(seenAt) } };
+        return put(clientid, topic, { $set: { clientid, topic, qos }, ...seen });
+      }),
+    );
     // One that has no time is an assigned one.
     const refreshed = last.flatMap(({ clientid, topic, seenAt }): Write[] =>
-      seenAt === undefined ? [] : [{ updateMany: { filter: { ...key(clientid, topic), seen_at: { $exists: true } }, update: { $set: { seen_at: new Date(seenAt) } } } }],
+      seenAt === undefined
+        ? []
+        : [
+            {
+              updateMany: {
+                filter: { ...key(clientid, topic), seen_at: { $exists: true } },
+                update: { $set: { seen_at: new Date(seenAt) } },
+              },
+            },
+          ],
     );
     await this.db.upsert('mqtt_sub', refreshed);
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
-    await this.db.upsert('mqtt_sub', refs.map(({ clientid, topic }) => ({ deleteOne: { filter: key(clientid, topic) } })));
+    await this.db.upsert(
+      'mqtt_sub',
+      refs.map(({ clientid, topic }) => ({ deleteOne: { filter: key(clientid, topic) } })),
+    );
   }
 
   async listSubscriptions(clientid: string): Promise<Subscription[]> {
     const found = await this.db.find<SubscriptionDocument>('mqtt_sub', { client_key: keyOf(clientid) });
-    return found.map(({ topic, qos }) => ({ clientid, topic, qos: clampQos(Number(qos ?? 0)) })).sort((a, b) => compareText(a.topic, b.topic));
+    return found
+      .map(({ topic, qos }) => ({ clientid, topic, qos: clampQos(Number(qos ?? 0)) }))
+      .sort((a, b) => compareText(a.topic, b.topic));
   }
 
   async purgeSubscriptions(before: number, limit: number): Promise<Purged> {
     const found = await due<Document & { client_key: string }>(this.db, 'mqtt_sub', before, limit);
     const ofThem = { client_key: { $in: [...new Set(found.map(({ client_key }) => client_key))] } };
-    const clients = await this.db.find<ClientDocument & { client_key: string }>('mqtt_client', ofThem, { projection: { client_key: 1, state: 1, changed_at: 1 } });
+    const clients = await this.db.find<ClientDocument & { client_key: string }>('mqtt_client', ofThem, {
+      projection: { client_key: 1, state: 1, changed_at: 1 },
+    });
     const recent = { ...ofThem, seen_at: { $gt: new Date(before) } };
-    const others = await this.db.find<{ client_key: string; seen_at: Date }>('mqtt_sub', recent, { projection: { client_key: 1, seen_at: 1 } });
+    const others = await this.db.find<{ client_key: string; seen_at: Date }>('mqtt_sub', recent, {
+      projection: { client_key: 1, seen_at: 1 },
+    });
     const seen = new Map<string, number>();
     const note = (client: string, at: number) => seen.set(client, Math.max(seen.get(client) ?? 0, at));
     for (const { client_key, state, changed_at } of clients) note(client_key, state === 1 ? Date.now() : changed_at.getTime());
@@ -92,7 +119,11 @@ export class ClientCollections implements ClientStore {
   async purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
     const found = await due<ClientDocument & { client_key: string }>(this.db, 'mqtt_client', before.disconnected, limit);
     const keys = found.map(({ client_key }) => client_key);
-    const subscribed = await this.db.find<{ client_key: string }>('mqtt_sub', { client_key: { $in: keys }, seen_at: { $exists: false } }, { projection: { client_key: 1 } });
+    const subscribed = await this.db.find<{ client_key: string }>(
+      'mqtt_sub',
+      { client_key: { $in: keys }, seen_at: { $exists: false } },
+      { projection: { client_key: 1 } },
+    );
     const assigned = new Set(subscribed.map(({ client_key }) => client_key));
     const isNeeded = ({ client_key, state, changed_at }: (typeof found)[number]) =>
       assigned.has(client_key) || !isOver({ connected: state === 1, at: changed_at.getTime() }, before);

@@ -68,7 +68,12 @@ export class Database {
   find<T extends Document>(collection: string, filter: Query, options: FindOptions = {}): Promise<T[]> {
     // Otherwise the first answer holds 101 documents, and the rest costs a second round trip.
     const batchSize = options.limit ?? 1_000;
-    return this.run(() => this.db.collection<Stored>(collection).find<T>(filter, { batchSize, ...options }).toArray());
+    return this.run(() =>
+      this.db
+        .collection<Stored>(collection)
+        .find<T>(filter, { batchSize, ...options })
+        .toArray(),
+    );
   }
 
   /** Names, types and options. */
@@ -88,7 +93,7 @@ export class Database {
     const cursor = this.db.collection<Stored>(collection).find<T>(filter, { batchSize: size, allowDiskUse: true, ...options });
     try {
       for (let page: T[] = []; ; page = []) {
-        for (let next: T | null; page.length < size && (next = await this.run(() => cursor.next())) !== null; ) page.push(next);
+        for (let next: T | null; page.length < size && (next = await this.run(() => cursor.next())) !== null;) page.push(next);
         if (page.length > 0) yield page;
         if (page.length < size) return;
       }

@@ -31,7 +31,10 @@ function isRefusal(code: unknown, text: string): boolean {
 
 /** The driver itself refuses what is larger than 16 MB, before it sends anything; much larger does not fit into its buffer. */
 function isTooLarge(error: unknown): boolean {
-  return (error instanceof MongoInvalidArgumentError && /larger than the maximum size/.test(error.message)) || (error as Error).name === 'RangeError';
+  return (
+    (error instanceof MongoInvalidArgumentError && /larger than the maximum size/.test(error.message)) ||
+    (error as Error).name === 'RangeError'
+  );
 }
 
 export function mapError(error: unknown): Error {
@@ -47,7 +50,8 @@ export function mapError(error: unknown): Error {
 /** A step of a migration that fails for what it finds in the database fails again: the operator must hear of it. */
 export function mapMigrationError(error: unknown, step: string): unknown {
   const cause = error instanceof RetryableError ? error.cause : error;
-  if (!(cause instanceof MongoServerError) || cause instanceof MongoBulkWriteError || !FOUND_IN_DATABASE.has(Number(cause.code))) return error;
+  if (!(cause instanceof MongoServerError) || cause instanceof MongoBulkWriteError || !FOUND_IN_DATABASE.has(Number(cause.code)))
+    return error;
   return new RefusedError(`the collections cannot be taken over: ${errorText(cause)} (${step})`, { cause });
 }
 
@@ -77,7 +81,8 @@ function explainConnection(error: unknown, text: string): string {
   if (/ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT/.test(text)) {
     return `cannot connect to MongoDB (${text}): check host and port`;
   }
-  if (/connection .*closed/.test(text)) return `MongoDB closed the connection (${text}): check host and port, and whether it wants tls=true`;
+  if (/connection .*closed/.test(text))
+    return `MongoDB closed the connection (${text}): check host and port, and whether it wants tls=true`;
   if (error instanceof MongoServerSelectionError) return `no primary found (${text}): check the hosts, replicaSet= and tls=`;
   return text;
 }

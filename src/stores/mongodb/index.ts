@@ -20,7 +20,12 @@ export class MongoStore extends StoreOfParts implements Store {
   /** @throws SettingError */
   constructor(url: ServiceUrl) {
     const db = new Database(settingsOf(url), url.path);
-    super({ messages: new MessageCollection(db), clients: new ClientCollections(db), positions: new PositionCollection(db), retained: new RetainedCollection(db) });
+    super({
+      messages: new MessageCollection(db),
+      clients: new ClientCollections(db),
+      positions: new PositionCollection(db),
+      retained: new RetainedCollection(db),
+    });
     this.db = db;
     this.migrations = new Migrations(db);
   }

@@ -28,4 +28,3 @@ export function isLong(text: string): boolean {
 export function endOfAlike(begin: string): string {
   return begin + BEHIND_HASHES;
 }
-

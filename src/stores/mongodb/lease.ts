@@ -40,7 +40,9 @@ export class Lease {
     const now = await this.now();
     const until = new Date(now + LEASE_MS);
     const update = { $set: { holder: this.holder, until } };
-    const { duplicates } = await this.db.bulk(COLLECTION, [{ updateMany: { filter: lock({ until: { $lte: new Date(now) } }), update, upsert: true } }]);
+    const { duplicates } = await this.db.bulk(COLLECTION, [
+      { updateMany: { filter: lock({ until: { $lte: new Date(now) } }), update, upsert: true } },
+    ]);
     if (duplicates) return false;
     const [held] = await this.db.find(COLLECTION, lock({ holder: this.holder }), { limit: 1 });
     return held !== undefined;

@@ -40,7 +40,10 @@ export class MessageCollection implements MessageStore {
 
   /** What is stored already is left as it is: the unique index on msgid says so. */
   private async insert(messages: readonly Message[]): Promise<Refusal[]> {
-    const { refused } = await this.db.bulk('mqtt_msg', messages.map((message) => ({ insertOne: { document: toDocument(message) } })));
+    const { refused } = await this.db.bulk(
+      'mqtt_msg',
+      messages.map((message) => ({ insertOne: { document: toDocument(message) } })),
+    );
     return refused.map(({ index, reason }) => ({ id: messages[index]?.id ?? '', reason }));
   }
 
@@ -55,7 +58,10 @@ export class MessageCollection implements MessageStore {
 
   async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = [...new Set(refs.map(({ id }) => id))];
-    await this.db.upsert('mqtt_tombstone', ids.map((id) => tombstone(id, tombstoneUntil)));
+    await this.db.upsert(
+      'mqtt_tombstone',
+      ids.map((id) => tombstone(id, tombstoneUntil)),
+    );
     return this.db.delete('mqtt_msg', { msgid: { $in: ids } });
   }
 
@@ -70,11 +76,12 @@ export class MessageCollection implements MessageStore {
 
   async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
     if (limit <= 0) return [];
-    const found = await this.db.find<MessageDocument>(
-      'mqtt_msg',
-      living(topic, after, now),
-      { sort: { msgid: 1 }, limit, projection: FIELDS, hint: BY_TOPIC },
-    );
+    const found = await this.db.find<MessageDocument>('mqtt_msg', living(topic, after, now), {
+      sort: { msgid: 1 },
+      limit,
+      projection: FIELDS,
+      hint: BY_TOPIC,
+    });
     return found.map((each) => toMessage(each));
   }
 

@@ -87,7 +87,8 @@ export class Migrations {
 
   /** What is wrong with a schema of this version; null: nothing. */
   problem(version: number): string | null {
-    if (version > this.names.length) return `the schema has version ${version}, this release knows ${this.names.length}: upgrade emqx-offline-store`;
+    if (version > this.names.length)
+      return `the schema has version ${version}, this release knows ${this.names.length}: upgrade emqx-offline-store`;
     if (version < this.names.length) return `the schema has version ${version} of ${this.names.length}: run "emqx-offline-store migrate"`;
     return null;
   }

@@ -26,7 +26,10 @@ export interface VersionNames {
 export async function putNewest(db: Database, names: VersionNames, versions: readonly Version[]): Promise<void> {
   let left = versions;
   for (let attempt = 0; left.length > 0 && attempt < 10; attempt++) {
-    const { refused, duplicates } = await db.bulk(names.collection, left.map((each) => toOperation(names, each)));
+    const { refused, duplicates } = await db.bulk(
+      names.collection,
+      left.map((each) => toOperation(names, each)),
+    );
     if (refused[0] !== undefined) throw new RefusedError(refused[0].reason);
     if (!duplicates) return;
     left = await withoutOlder(db, names, left);

@@ -61,11 +61,17 @@ export class PositionCollection implements PositionStore {
    */
   async putPositions(positions: readonly Position[]): Promise<void> {
     const { kept, gone } = lastPositions(positions);
-    await this.db.upsert(COLLECTION, gone.map((position): Write => ({ deleteMany: { filter: notNewer(position) } })));
+    await this.db.upsert(
+      COLLECTION,
+      gone.map((position): Write => ({ deleteMany: { filter: notNewer(position) } })),
+    );
     const numbers = await this.messageNumbers(kept);
     let left: readonly Position[] = kept;
     for (let attempt = 0; left.length > 0 && attempt < ATTEMPTS; attempt++) {
-      const { refused, duplicates } = await this.db.bulk(COLLECTION, left.map((position) => toOperation(position, numbers)));
+      const { refused, duplicates } = await this.db.bulk(
+        COLLECTION,
+        left.map((position) => toOperation(position, numbers)),
+      );
       if (refused[0] !== undefined) throw new RefusedError(refused[0].reason);
       if (!duplicates) return;
       left = await this.withoutOlder(left);

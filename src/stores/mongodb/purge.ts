@@ -22,7 +22,10 @@ export async function purgeUnseen<T extends Document>(
   const old = { seen_at: { $lte: new Date(before) } };
   const idsOf = (documents: readonly T[]) => ({ _id: { $in: documents.map(({ _id }) => _id as Id) }, ...old });
   const [kept, gone] = [found.filter((each) => seenOf(each) > before), found.filter((each) => seenOf(each) <= before)];
-  await db.upsert(collection, kept.map((each): Write => ({ updateMany: { filter: idsOf([each]), update: { $set: { seen_at: new Date(seenOf(each)) } } } })));
+  await db.upsert(
+    collection,
+    kept.map((each): Write => ({ updateMany: { filter: idsOf([each]), update: { $set: { seen_at: new Date(seenOf(each)) } } } })),
+  );
   const removed = gone.length === 0 ? 0 : await db.delete(collection, idsOf(gone));
   return { removed, more: found.length >= limit };
 }

@@ -23,7 +23,11 @@ export class RetainedCollection implements RetainedStore {
 
   putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     return saveOrBisect(newestMessages(messages), (batch) =>
-      putNewest(this.db, NAMES, batch.map((message) => ({ key: keyOf(message.topic), ...orderOf(message), fields: fieldsOf(message) }))),
+      putNewest(
+        this.db,
+        NAMES,
+        batch.map((message) => ({ key: keyOf(message.topic), ...orderOf(message), fields: fieldsOf(message) })),
+      ),
     );
   }
 

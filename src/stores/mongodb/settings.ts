@@ -33,7 +33,8 @@ export interface MongoSettings {
 
 /** The driver's own parser knows the parameters; `ca=FILE`, ours in every URL, is its `tlsCAFile`. @throws SettingError */
 export function settingsOf(url: ServiceUrl): MongoSettings {
-  if (url.path === '') throw new SettingError(SETTING, 'names no database; write it behind the host: mongodb://user:password@host:port/database');
+  if (url.path === '')
+    throw new SettingError(SETTING, 'names no database; write it behind the host: mongodb://user:password@host:port/database');
   const given = new Map(Object.entries(url.params).map(([name, value]) => [name.toLowerCase(), value]));
   for (const [name, allowed] of Object.entries(ALLOWED)) {
     const value = given.get(name);
@@ -62,12 +63,18 @@ function check({ href, options }: MongoSettings, { path }: ServiceUrl): void {
   try {
     new MongoClient(href, options).db(path);
   } catch (error) {
-    throw new SettingError(SETTING, `${withoutSecrets(errorText(error), href)}; known are the options of MongoDB's connection strings, and ca=FILE`);
+    throw new SettingError(
+      SETTING,
+      `${withoutSecrets(errorText(error), href)}; known are the options of MongoDB's connection strings, and ca=FILE`,
+    );
   }
 }
 
 /** The driver's own words name options, seldom values; a password must not be among them. */
 function withoutSecrets(text: string, href: string): string {
   const values = [/\/\/[^:@/]*:([^@]*)@/.exec(href)?.[1], ...[...href.matchAll(/=([^&]{4,})/g)].map((match) => match[1])];
-  return values.reduce<string>((cleaned, value) => (value ? cleaned.replaceAll(value, '***').replaceAll(decodeURIComponent(value), '***') : cleaned), text);
+  return values.reduce<string>(
+    (cleaned, value) => (value ? cleaned.replaceAll(value, '***').replaceAll(decodeURIComponent(value), '***') : cleaned),
+    text,
+  );
 }

@@ -44,7 +44,8 @@ async function checkDocuments(db: Database, collection: string, fields: Readonly
   if ((await db.find(collection, { $or: [...unlike, empty] }, { limit: 1, projection: { _id: 1 } })).length === 0) return;
   for (const [i, [field, types]] of Object.entries(fields).entries()) {
     const [found] = await db.find<Document>(collection, unlike[i] ?? {}, { limit: 1, projection: { _id: 1 } });
-    if (found !== undefined) throw refused(`${collection}.${field} is not ${types.join(' or ')} in the document with _id ${String(found['_id'])}`);
+    if (found !== undefined)
+      throw refused(`${collection}.${field} is not ${types.join(' or ')} in the document with _id ${String(found['_id'])}`);
   }
   throw refused(`${collection} has a document without ${Object.keys(empty).join(', ')}`);
 }

@@ -13,7 +13,8 @@ interface Old extends Document {
 
 /** The newest state of a client is left. */
 export async function takeOverClients(db: Database, lease: Lease): Promise<void> {
-  const changedAt = (old: Old): number => timeOf(old['changed_at']) ?? Math.max(timeOf(old['online_at']) ?? 0, timeOf(old['offline_at']) ?? 0);
+  const changedAt = (old: Old): number =>
+    timeOf(old['changed_at']) ?? Math.max(timeOf(old['online_at']) ?? 0, timeOf(old['offline_at']) ?? 0);
   await keepOne(db, lease, 'mqtt_client', {
     ...{ sort: { clientid: 1, _id: 1 }, sameAs: (a, b) => a.clientid === b.clientid, better: (a, b) => changedAt(a) > changedAt(b) },
     fields: (old) => ({ client_key: keyOf(old.clientid), changed_at: new Date(changedAt(old)) }),

@@ -33,7 +33,7 @@ export class TopicIndex implements TopicSource {
     const begin = beginOf(prefix);
     // The first key is looked at too: it may be the prefix itself, or stand for topics that begin as `after` does.
     let range: Record<string, string> = { $gte: beginOf(compareText(after, prefix) > 0 ? after : prefix) };
-    for (let more = true; more; ) {
+    for (let more = true; more;) {
       const keys = await this.keys(range, KEYS_PER_READ);
       more = keys.length === KEYS_PER_READ;
       for (const key of new Set(keys)) {
@@ -64,7 +64,7 @@ export class TopicIndex implements TopicSource {
 
   /** The rare topics that are longer than a key, and begin alike: their keys don't sort as they do. Only some come into memory. */
   private async *longTopics(begin: string, after: string): AsyncGenerator<string> {
-    for (let from = after; ; ) {
+    for (let from = after; ;) {
       const next = await this.nextLongTopics(begin, from);
       yield* next;
       if (next.length < LONG_TOPICS_PER_READ) return;
@@ -74,7 +74,7 @@ export class TopicIndex implements TopicSource {
 
   private async nextLongTopics(begin: string, after: string): Promise<string[]> {
     const least = new Set<string>();
-    for (let from = begin; ; ) {
+    for (let from = begin; ;) {
       const found = await this.db.find<{ topic_key: string; topic: string }>(
         this.collection,
         { ...this.scope, topic_key: { $gt: from, $lt: endOfAlike(begin) } },

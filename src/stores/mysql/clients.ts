@@ -32,7 +32,15 @@ export class ClientTables implements ClientStore {
          offline_at = IF(${NEWER}, COALESCE(VALUES(offline_at), offline_at), offline_at),
          seen_at = IF(${NEWER}, VALUES(seen_at), seen_at),
          changed_at = GREATEST(COALESCE(changed_at, 0), VALUES(changed_at))`,
-      newest.flatMap(({ clientid, connected, node, connectedAt, disconnectedAt, at }) => [clientid, connected ? 1 : 0, node, connectedAt, disconnectedAt, at, at]),
+      newest.flatMap(({ clientid, connected, node, connectedAt, disconnectedAt, at }) => [
+        clientid,
+        connected ? 1 : 0,
+        node,
+        connectedAt,
+        disconnectedAt,
+        at,
+        at,
+      ]),
     );
   }
 
@@ -112,9 +120,13 @@ export class ClientTables implements ClientStore {
         [...kept.flatMap((row) => [...key.map((column) => row[column] ?? null), Number(row.seen)]), before],
       );
     }
-    const removed = gone.length === 0 ? 0 : await this.db.delete(`DELETE FROM ${table} WHERE (${isOneOf(gone)}) AND seen_at <= ?`, [...keysOf(gone), before]);
+    const removed =
+      gone.length === 0
+        ? 0
+        : await this.db.delete(`DELETE FROM ${table} WHERE (${isOneOf(gone)}) AND seen_at <= ?`, [...keysOf(gone), before]);
     return { removed, more: due.length >= limit };
   }
 }
 
-const bySubscriber = (a: SubscriptionRef, b: SubscriptionRef): number => compareText(a.clientid, b.clientid) || compareText(a.topic, b.topic);
+const bySubscriber = (a: SubscriptionRef, b: SubscriptionRef): number =>
+  compareText(a.clientid, b.clientid) || compareText(a.topic, b.topic);

@@ -31,7 +31,8 @@ function tlsSettings(url: ServiceUrl, setting: string): TlsOptions | null {
   if (mode !== undefined && !SSL_MODES.includes(mode)) throw new SettingError(setting, `ssl-mode= must be one of ${SSL_MODES.join(', ')}`);
   if (mode !== undefined && tls !== undefined) throw new SettingError(setting, 'has tls= and ssl-mode= as well: one of them is enough');
   if (ca !== undefined && file !== undefined) throw new SettingError(setting, 'has ca= and ssl-ca= as well: one of them is enough');
-  if (mode === 'DISABLED' && (ca ?? file) !== undefined) throw new SettingError(setting, 'ssl-mode=DISABLED and the file of a certificate contradict each other');
+  if (mode === 'DISABLED' && (ca ?? file) !== undefined)
+    throw new SettingError(setting, 'ssl-mode=DISABLED and the file of a certificate contradict each other');
   if (file !== undefined) return { ca: readPem(file, 'ssl-ca', setting) };
   return tlsOf(url, setting) ?? (mode === undefined || mode === 'DISABLED' ? null : {});
 }

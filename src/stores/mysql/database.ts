@@ -44,7 +44,13 @@ export class Database implements StatementRunner {
     this.knex = knex({
       ...QUIET,
       client: 'mysql2',
-      connection: () => ({ charset: 'utf8mb4_bin', connectTimeout: CONNECT_TIMEOUT_MS, enableKeepAlive: true, ...connection }) as object as Knex.MySql2ConnectionConfig,
+      connection: () =>
+        ({
+          charset: 'utf8mb4_bin',
+          connectTimeout: CONNECT_TIMEOUT_MS,
+          enableKeepAlive: true,
+          ...connection,
+        }) as object as Knex.MySql2ConnectionConfig,
       pool: { ...POOL, afterCreate: (raw: PooledConnection, done: Done) => this.prepare(raw, done) },
     });
     this.connections = new PooledConnections(this.knex, isSilence, (connection) => connection.destroy());
@@ -105,7 +111,9 @@ export class Database implements StatementRunner {
 
   private async run(sql: string, bindings: readonly Binding[]): Promise<unknown> {
     this.checkOpen();
-    const [outcome] = await this.againAfterDeadlock(async () => (await this.knex.raw(sql, bindings as never).options({ timeout: this.queryTimeoutMs })) as [unknown, unknown]);
+    const [outcome] = await this.againAfterDeadlock(
+      async () => (await this.knex.raw(sql, bindings as never).options({ timeout: this.queryTimeoutMs })) as [unknown, unknown],
+    );
     return outcome;
   }
 
@@ -128,7 +136,9 @@ export class Database implements StatementRunner {
   private prepare(raw: PooledConnection, done: Done): void {
     this.connections.remember(raw);
     const timeout = CONNECT_TIMEOUT_MS;
-    raw.query({ sql: ISOLATION, timeout }, (refused) => (refused === null ? raw.query({ sql: SESSION, timeout }, (error) => done(error, raw)) : done(refused, raw)));
+    raw.query({ sql: ISOLATION, timeout }, (refused) =>
+      refused === null ? raw.query({ sql: SESSION, timeout }, (error) => done(error, raw)) : done(refused, raw),
+    );
   }
 
   async close(): Promise<void> {
@@ -139,7 +149,9 @@ export class Database implements StatementRunner {
 }
 
 const toResult = (outcome: unknown): StatementResult =>
-  Array.isArray(outcome) ? { rows: outcome as Record<string, unknown>[], affected: 0 } : { rows: [], affected: (outcome as Outcome).affectedRows ?? 0 };
+  Array.isArray(outcome)
+    ? { rows: outcome as Record<string, unknown>[], affected: 0 }
+    : { rows: [], affected: (outcome as Outcome).affectedRows ?? 0 };
 
 /**
  * Strict, so that nothing is cut in silence, and with backslash escapes, which the client's own quoting relies on. Topics are sorted by

@@ -17,7 +17,9 @@ const SILENCE = 'PROTOCOL_SEQUENCE_TIMEOUT';
 
 /** SQLSTATE classes and numbers of a server that is away, busy, full, read-only or lacks a right. */
 const STATE_OF_SERVER = /^(08|28|40)/;
-const STATE_NUMBERS = new Set([1021, 1040, 1041, 1042, 1043, 1044, 1045, 1053, 1114, 1142, 1143, 1158, 1159, 1160, 1161, 1205, 1213, 1227, 1290, 1370, 1836, 1927]);
+const STATE_NUMBERS = new Set([
+  1021, 1040, 1041, 1042, 1043, 1044, 1045, 1053, 1114, 1142, 1143, 1158, 1159, 1160, 1161, 1205, 1213, 1227, 1290, 1370, 1836, 1927,
+]);
 
 export const isDeadlock = (error: unknown): boolean => (error as ServerError).errno === DEADLOCK;
 export const isSilence = (error: unknown): boolean => (error as ServerError).code === SILENCE;

@@ -26,10 +26,16 @@ export class MessageTable implements MessageStore {
    * written in order, so that two batches with the same ids rarely meet in a deadlock.
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
-    const gone = await this.buried(messages.map(({ id }) => id), now);
+    const gone = await this.buried(
+      messages.map(({ id }) => id),
+      now,
+    );
     const ordered = messages.filter(({ id }) => !gone.has(id)).sort((a, b) => (a.id < b.id ? -1 : 1));
     const refusals = await insertInStatements(this.db, ordered, (batch) => this.insert(batch));
-    await this.removeBuried(ordered.map(({ id }) => id), now);
+    await this.removeBuried(
+      ordered.map(({ id }) => id),
+      now,
+    );
     return refusals;
   }
 
@@ -48,7 +54,13 @@ export class MessageTable implements MessageStore {
     await this.db.rows(
       `UPDATE mqtt_msg JOIN (${messages.map(() => 'SELECT ? AS id, ? AS name, ? AS more, ? AS published, ? AS expires').join(' UNION ALL ')}) AS m ON mqtt_msg.msgid = m.id
        SET username = m.name, properties = m.more, published_at = m.published, expires_at = m.expires WHERE published_at IS NULL`,
-      messages.flatMap(({ id, username, properties, publishReceivedAt, expiresAt }) => [id, username, JSON.stringify(properties), publishReceivedAt, expiresAt]),
+      messages.flatMap(({ id, username, properties, publishReceivedAt, expiresAt }) => [
+        id,
+        username,
+        JSON.stringify(properties),
+        publishReceivedAt,
+        expiresAt,
+      ]),
     );
   }
 
@@ -66,7 +78,10 @@ export class MessageTable implements MessageStore {
   /** Which of the ids have a tombstone. */
   private async buried(ids: readonly string[], now: number): Promise<Set<string>> {
     if (ids.length === 0) return new Set();
-    const rows = await this.db.rows<{ msgid: string }>('SELECT msgid FROM mqtt_tombstone WHERE msgid IN (?) AND expires_at > ?', [ids, now]);
+    const rows = await this.db.rows<{ msgid: string }>('SELECT msgid FROM mqtt_tombstone WHERE msgid IN (?) AND expires_at > ?', [
+      ids,
+      now,
+    ]);
     return new Set(rows.map(({ msgid }) => msgid));
   }
 
@@ -126,7 +141,10 @@ export class MessageTable implements MessageStore {
     if (newest === undefined) return 0;
     let removed = 0;
     for (let step = DELETED_AT_ONCE; step === DELETED_AT_ONCE; removed += step) {
-      step = await this.db.delete(`DELETE FROM mqtt_msg WHERE ${where} AND msgid <= ? LIMIT ${DELETED_AT_ONCE}`, [...bindings, newest.msgid]);
+      step = await this.db.delete(`DELETE FROM mqtt_msg WHERE ${where} AND msgid <= ? LIMIT ${DELETED_AT_ONCE}`, [
+        ...bindings,
+        newest.msgid,
+      ]);
     }
     return removed;
   }
@@ -138,7 +156,9 @@ export class MessageTable implements MessageStore {
   }
 
   async countMessages(): Promise<number> {
-    const [exact] = await this.db.rows<{ n: number }>(`SELECT COUNT(*) AS n FROM (SELECT 1 FROM mqtt_msg LIMIT ${EXACT_COUNT + 1}) AS some`);
+    const [exact] = await this.db.rows<{ n: number }>(
+      `SELECT COUNT(*) AS n FROM (SELECT 1 FROM mqtt_msg LIMIT ${EXACT_COUNT + 1}) AS some`,
+    );
     if (Number(exact?.n) <= EXACT_COUNT) return Number(exact?.n ?? 0);
     const [estimate] = await this.db.rows<{ n: number | null }>(
       `SELECT table_rows AS n FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'mqtt_msg'`,

@@ -32,7 +32,9 @@ export class Migrations {
   private async apply(run: Run): Promise<void> {
     const problem = await takeoverProblem(run);
     if (problem !== null) throw new RefusedError(`the tables cannot be taken over: ${problem}; nothing was changed`);
-    await run('CREATE TABLE IF NOT EXISTS mqtt_offline_migration (version int PRIMARY KEY, name varchar(255) NOT NULL, applied_at timestamp DEFAULT CURRENT_TIMESTAMP)');
+    await run(
+      'CREATE TABLE IF NOT EXISTS mqtt_offline_migration (version int PRIMARY KEY, name varchar(255) NOT NULL, applied_at timestamp DEFAULT CURRENT_TIMESTAMP)',
+    );
     const current = Number((await run<{ version: number }>(VERSION))[0]?.version ?? 0);
     if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
     for (const { version, name, text } of this.files.all.slice(current)) {
@@ -60,7 +62,8 @@ export class Migrations {
 async function applyFile(run: Run, name: string, text: string): Promise<void> {
   for (const step of text.split(/\n\s*\n/)) {
     const unless = /^-- unless (column|index) (\w+)\.(\w+)/m.exec(step);
-    if (unless !== null && (await exists(run, unless[1] === 'column' ? 'columns' : 'statistics', unless[2] ?? '', unless[3] ?? ''))) continue;
+    if (unless !== null && (await exists(run, unless[1] === 'column' ? 'columns' : 'statistics', unless[2] ?? '', unless[3] ?? '')))
+      continue;
     const dropped = /^-- drop indexes (\w+) \(([\w, ]+)\)/m.exec(step);
     if (dropped !== null) await dropIndexes(run, dropped[1] ?? '', (dropped[2] ?? '').split(/,\s*/));
     for (const statement of statements(step)) {
@@ -82,7 +85,10 @@ function statements(step: string): string[] {
 
 async function exists(run: Run, view: 'columns' | 'statistics', table: string, name: string): Promise<boolean> {
   const column = view === 'columns' ? 'column_name' : 'index_name';
-  const rows = await run(`SELECT 1 FROM information_schema.${view} WHERE table_schema = DATABASE() AND table_name = ? AND ${column} = ? LIMIT 1`, [table, name]);
+  const rows = await run(
+    `SELECT 1 FROM information_schema.${view} WHERE table_schema = DATABASE() AND table_name = ? AND ${column} = ? LIMIT 1`,
+    [table, name],
+  );
   return rows.length > 0;
 }
 

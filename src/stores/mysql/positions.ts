@@ -26,7 +26,10 @@ export class PositionTable implements PositionStore {
 
   async getPositions(consumer: string, topics: readonly string[]): Promise<Position[]> {
     if (topics.length === 0) return [];
-    const rows = await this.db.rows<PositionRow>(`${POSITION} WHERE client_key = ? AND ${KNOWN} AND topic_hash IN (?)`, [hashOf(consumer), topics.map(hashOf)]);
+    const rows = await this.db.rows<PositionRow>(`${POSITION} WHERE client_key = ? AND ${KNOWN} AND topic_hash IN (?)`, [
+      hashOf(consumer),
+      topics.map(hashOf),
+    ]);
     return rows.map(toPosition);
   }
 

@@ -67,7 +67,8 @@ export async function insertInStatements(
     const bytes = chunk.length === 1 && only !== undefined ? statementBytes(only) : 0;
     refusals.push(
       ...(await saveOrBisect(chunk, async (batch) => {
-        if (bytes > limit) throw new RefusedError(`the message needs a statement of ${bytes} bytes: raise max_allowed_packet of the server`);
+        if (bytes > limit)
+          throw new RefusedError(`the message needs a statement of ${bytes} bytes: raise max_allowed_packet of the server`);
         await insert(batch);
       })),
     );

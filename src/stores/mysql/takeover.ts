@@ -4,7 +4,16 @@ type Kind = 'text' | 'a number' | 'a date and time';
 
 /** What EMQX's own tables have in common; the rest may differ. */
 const EXPECTED: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
-  mqtt_msg: { id: 'a number', msgid: 'text', topic: 'text', sender: 'text', qos: 'a number', retain: 'a number', payload: 'text', arrived: 'a date and time' },
+  mqtt_msg: {
+    id: 'a number',
+    msgid: 'text',
+    topic: 'text',
+    sender: 'text',
+    qos: 'a number',
+    retain: 'a number',
+    payload: 'text',
+    arrived: 'a date and time',
+  },
   mqtt_client: { clientid: 'text', state: 'text', node: 'text', online_at: 'a date and time', offline_at: 'a date and time' },
   mqtt_sub: { clientid: 'text', topic: 'text', qos: 'a number' },
   mqtt_retain: { topic: 'text', msgid: 'text', sender: 'text', qos: 'a number', payload: 'text', arrived: 'a date and time' },
@@ -33,7 +42,9 @@ async function tableProblem(run: Run, table: string, expected: Readonly<Record<s
   const [found] = await run<{ type: string }>(`SELECT table_type AS type FROM information_schema.tables WHERE ${here}`, [table]);
   if (found === undefined) return null;
   if (found.type !== 'BASE TABLE') return `${table} is a ${found.type.toLowerCase()}, not a table`;
-  const [partition] = await run(`SELECT 1 FROM information_schema.partitions WHERE ${here} AND partition_name IS NOT NULL LIMIT 1`, [table]);
+  const [partition] = await run(`SELECT 1 FROM information_schema.partitions WHERE ${here} AND partition_name IS NOT NULL LIMIT 1`, [
+    table,
+  ]);
   if (partition !== undefined) return `${table} has partitions, which allow no unique key on a message's id`;
   const columns = await run<Column>(
     `SELECT column_name AS name, data_type AS type, is_nullable AS nullable, column_default AS preset, extra AS extra
@@ -52,7 +63,8 @@ function columnProblem(table: string, columns: readonly Column[], expected: Read
   const id = columns.find(({ name }) => name === 'id');
   if (id !== undefined && !id.extra.includes('auto_increment')) return `${table}.id is not AUTO_INCREMENT`;
   const strange = columns.find(
-    ({ name, nullable, preset, extra }) => name !== 'id' && nullable === 'NO' && preset === null && extra === '' && expected[name] === undefined,
+    ({ name, nullable, preset, extra }) =>
+      name !== 'id' && nullable === 'NO' && preset === null && extra === '' && expected[name] === undefined,
   );
   return strange === undefined ? null : `${table}.${strange.name} must be filled, and only EMQX's own columns can be`;
 }

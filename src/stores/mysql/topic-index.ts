@@ -73,7 +73,7 @@ export class TopicIndex implements TopicSource {
 
   /** The rare topics that are longer than a key: each step reads all rows of the key, but only some topics come into memory. */
   private async *longTopics(key: Buffer, after: string, prefix: string): AsyncGenerator<string> {
-    for (let from: Buffer = Buffer.from(after); ; ) {
+    for (let from: Buffer = Buffer.from(after); ;) {
       const rows = await this.db.rows<{ topic: Buffer }>(
         `SELECT DISTINCT CAST(topic AS BINARY) AS topic FROM ${this.table} WHERE topic_key = ? AND CAST(topic AS BINARY) > ?
          ORDER BY 1 LIMIT ${LONG_TOPICS_PER_SCAN}`,

@@ -99,7 +99,8 @@ export class ClientTables implements ClientStore {
 
   purgeClientStates({ disconnected, connected }: StateTimes, limit: number): Promise<Purged> {
     // Not EXISTS: a planner without statistics would read all subscriptions to hash them.
-    const assigned = '(SELECT 1 FROM mqtt_sub s WHERE mqtt_key(s.clientid) = mqtt_key(due.clientid) AND s.seen_at IS NULL LIMIT 1) IS NOT NULL';
+    const assigned =
+      '(SELECT 1 FROM mqtt_sub s WHERE mqtt_key(s.clientid) = mqtt_key(due.clientid) AND s.seen_at IS NULL LIMIT 1) IS NOT NULL';
     const seen = `CASE WHEN (state = 1 AND changed_at > :connected) OR ${assigned} THEN :now::bigint END`;
     return purgeUnseen(this.db, 'mqtt_client', seen, { before: disconnected, connected, limit });
   }

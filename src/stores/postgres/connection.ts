@@ -46,7 +46,8 @@ type Params = ServiceUrl['params'];
 
 function one(params: Params, name: string, known: readonly string[], setting: string): string | undefined {
   const value = params[name];
-  if (value !== undefined && !known.includes(value)) throw new SettingError(setting, `${name}=${value} is not taken; write one of ${known.join(', ')}`);
+  if (value !== undefined && !known.includes(value))
+    throw new SettingError(setting, `${name}=${value} is not taken; write one of ${known.join(', ')}`);
   return value;
 }
 
@@ -54,11 +55,15 @@ function one(params: Params, name: string, known: readonly string[], setting: st
 function sslOf(url: ServiceUrl, setting: string): ClientConfig['ssl'] | null {
   const { sslmode, tls, ca, sslrootcert, sslcert, sslkey } = url.params;
   if (sslmode === 'no-verify') {
-    throw new SettingError(setting, 'sslmode=no-verify is not taken: certificates are always verified; give the file of the certificate authority as ca=');
+    throw new SettingError(
+      setting,
+      'sslmode=no-verify is not taken: certificates are always verified; give the file of the certificate authority as ca=',
+    );
   }
   one(url.params, 'sslmode', SSL_MODES, setting);
   if (tls !== undefined && sslmode !== undefined) throw new SettingError(setting, 'has tls= and sslmode= as well: one of them is enough');
-  if (ca !== undefined && sslrootcert !== undefined) throw new SettingError(setting, 'has ca= and sslrootcert= as well: one of them is enough');
+  if (ca !== undefined && sslrootcert !== undefined)
+    throw new SettingError(setting, 'has ca= and sslrootcert= as well: one of them is enough');
   const files = [ca, sslrootcert, sslcert, sslkey].some((file) => file !== undefined);
   if (sslmode === 'disable') {
     if (files) throw new SettingError(setting, 'sslmode=disable and the file of a certificate contradict each other');
@@ -66,7 +71,8 @@ function sslOf(url: ServiceUrl, setting: string): ClientConfig['ssl'] | null {
   }
   const shared = tlsOf(url, setting);
   if (shared === null && sslmode === undefined && !files) return null;
-  const pem = (name: string, file: string | undefined) => (file === undefined ? {} : { [name]: readPem(file, name === 'ca' ? 'sslrootcert' : `ssl${name}`, setting) });
+  const pem = (name: string, file: string | undefined) =>
+    file === undefined ? {} : { [name]: readPem(file, name === 'ca' ? 'sslrootcert' : `ssl${name}`, setting) };
   return {
     ...shared,
     // libpq's word for the authorities that come with the system; Node.js brings its own.

@@ -65,7 +65,9 @@ export function explain(error: unknown, product: string): string {
     case 'CERT_HAS_EXPIRED':
       return `${product}'s certificate is not trusted (${errorText(cause)}): renew it`;
     default:
-      return /does not support SSL/.test(errorText(cause)) ? `${product} offers no TLS: leave out tls=, ca= and sslmode=, or turn TLS on there` : errorText(cause);
+      return /does not support SSL/.test(errorText(cause))
+        ? `${product} offers no TLS: leave out tls=, ca= and sslmode=, or turn TLS on there`
+        : errorText(cause);
   }
 }
 

@@ -30,7 +30,10 @@ export class PostgresStore extends StoreOfParts implements Store {
   private readonly product: string;
   private readonly setting: string;
 
-  constructor(connection: ClientConfig, { product = 'PostgreSQL', setting = 'STORE_URL', migrations = 'postgres' }: PostgresStoreOptions = {}) {
+  constructor(
+    connection: ClientConfig,
+    { product = 'PostgreSQL', setting = 'STORE_URL', migrations = 'postgres' }: PostgresStoreOptions = {},
+  ) {
     const db = new Database(connection, product);
     const messages = new MessageTable(db);
     super({ messages, clients: new ClientTables(db), positions: new PositionTable(db), retained: new RetainedTable(db) });

@@ -51,7 +51,10 @@ export class MessageTable implements MessageStore {
          ON CONFLICT DO NOTHING`,
         { ...toColumns(batch), now },
       );
-      await this.removeBuried(batch.map(({ id }) => id), now);
+      await this.removeBuried(
+        batch.map(({ id }) => id),
+        now,
+      );
     });
   }
 
@@ -153,10 +156,10 @@ export class MessageTable implements MessageStore {
          SELECT msgid FROM mqtt_tombstone WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)) RETURNING 1) SELECT count(*) AS n FROM gone`,
       { now, limit },
     );
-    const removed = await this.deleted(
-      'ARRAY(SELECT msgid FROM mqtt_msg WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)',
-      { now, limit },
-    );
+    const removed = await this.deleted('ARRAY(SELECT msgid FROM mqtt_msg WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)', {
+      now,
+      limit,
+    });
     return { removed, more: removed >= limit || Number(tombstones?.n ?? 0) >= limit };
   }
 

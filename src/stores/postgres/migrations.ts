@@ -29,7 +29,9 @@ export class Migrations {
           throw mapMigrationError(error, name);
         });
       await run(`SELECT pg_advisory_xact_lock(${LOCK})`);
-      await run(`CREATE TABLE IF NOT EXISTS ${this.table} (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz DEFAULT now())`);
+      await run(
+        `CREATE TABLE IF NOT EXISTS ${this.table} (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz DEFAULT now())`,
+      );
       const { rows } = await run(`SELECT coalesce(max(version), 0) AS version FROM ${this.table}`);
       const current = Number(rows[0]?.['version'] ?? 0);
       if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');

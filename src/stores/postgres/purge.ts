@@ -5,7 +5,12 @@ import type { Database } from './database';
  * `seen`: when the row's client was seen last, by other rows. A row that is still needed gets that as its own seen_at, so that the next look at
  * it comes as late. A row that changes meanwhile stays.
  */
-export async function purgeUnseen(db: Database, table: string, seen: string, bindings: { readonly before: number; readonly limit: number; readonly connected?: number }): Promise<Purged> {
+export async function purgeUnseen(
+  db: Database,
+  table: string,
+  seen: string,
+  bindings: { readonly before: number; readonly limit: number; readonly connected?: number },
+): Promise<Purged> {
   const [counts] = await db.rows<{ looked: string; removed: string }>(
     `WITH due AS MATERIALIZED (SELECT ctid AS place, clientid${table === 'mqtt_client' ? ', state, changed_at' : ''} FROM ${table} WHERE seen_at <= :before ORDER BY seen_at LIMIT :limit),
        judged AS MATERIALIZED (SELECT place, ${seen} AS seen FROM due),

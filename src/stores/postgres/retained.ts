@@ -36,7 +36,11 @@ export class RetainedTable implements RetainedStore {
       `DELETE FROM mqtt_retain AS r USING unnest(:topics::text[], :ids::text[], :times::bigint[]) AS gone(topic, msgid, published_at)
        WHERE mqtt_key(r.topic) = mqtt_key(gone.topic)
          AND (coalesce(r.published_at, 0), coalesce(r.msgid, '') COLLATE "C") <= (gone.published_at, gone.msgid)`,
-      { topics: refs.map(({ topic }) => topic), ids: refs.map(({ id }) => id), times: refs.map(({ publishReceivedAt }) => publishReceivedAt) },
+      {
+        topics: refs.map(({ topic }) => topic),
+        ids: refs.map(({ id }) => id),
+        times: refs.map(({ publishReceivedAt }) => publishReceivedAt),
+      },
     );
   }
 

@@ -75,7 +75,7 @@ export class TopicIndex implements TopicSource {
 
   /** The rare topics that are longer than a key: each step reads all rows of the key, but only some topics come into memory. */
   private async *longTopics(key: string, after: string): AsyncGenerator<string> {
-    for (let from = after; ; ) {
+    for (let from = after; ;) {
       const rows = await this.db.rows<{ topic: string }>(
         `SELECT DISTINCT topic COLLATE "C" AS topic FROM ${this.table} WHERE ${KEY} = :key AND topic COLLATE "C" > :from
          ORDER BY 1 LIMIT ${LONG_TOPICS_PER_SCAN}`,

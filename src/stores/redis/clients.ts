@@ -21,11 +21,16 @@ export class Clients implements ClientStore {
     const newest = newestStates(states);
     const written = await this.db.all<number>(newest.map((state) => this.change(state)));
     const changed = newest.filter((_, i) => written[i] === 1);
-    await this.db.all(changed.flatMap((state): Command[] => [['ZADD', this.keys.clientsSeen, state.at, state.clientid], ...this.notePresence(state)]));
+    await this.db.all(
+      changed.flatMap((state): Command[] => [['ZADD', this.keys.clientsSeen, state.at, state.clientid], ...this.notePresence(state)]),
+    );
   }
 
   private change({ clientid, connected, node, connectedAt, disconnectedAt, at }: ClientState): Command {
-    const times = [...(connectedAt === null ? [] : ['online_at', connectedAt]), ...(disconnectedAt === null ? [] : ['offline_at', disconnectedAt])];
+    const times = [
+      ...(connectedAt === null ? [] : ['online_at', connectedAt]),
+      ...(disconnectedAt === null ? [] : ['offline_at', disconnectedAt]),
+    ];
     return ['EVAL', CHANGE, 1, this.keys.client(clientid), at, 'state', connected ? 1 : 0, 'node', node ?? '', 'known', 1, ...times];
   }
 
@@ -37,21 +42,37 @@ export class Clients implements ClientStore {
 
   async getClientState(clientid: string): Promise<ClientState | null> {
     const names = ['state', 'node', 'online_at', 'offline_at', 'changed_at', 'known'];
-    const [state, node, online, offline, changed, known] = await this.db.one<(string | null)[]>('HMGET', this.keys.client(clientid), ...names);
+    const [state, node, online, offline, changed, known] = await this.db.one<(string | null)[]>(
+      'HMGET',
+      this.keys.client(clientid),
+      ...names,
+    );
     if (state == null) return null;
     // EMQX's own hash has times of its own.
-    const ms = (text: string | null | undefined) => (text == null ? null : known != null || Number(text) >= SECONDS_BELOW ? Number(text) : Number(text) * 1_000);
+    const ms = (text: string | null | undefined) =>
+      text == null ? null : known != null || Number(text) >= SECONDS_BELOW ? Number(text) : Number(text) * 1_000;
     const [connectedAt, disconnectedAt] = [ms(online), ms(offline)];
     const at = changed == null ? Math.max(connectedAt ?? 0, disconnectedAt ?? 0) : Number(changed);
-    return { clientid, connected: state === '1' || state === 'true', node: node == null || node === '' ? null : node, connectedAt, disconnectedAt, at };
+    return {
+      clientid,
+      connected: state === '1' || state === 'true',
+      node: node == null || node === '' ? null : node,
+      connectedAt,
+      disconnectedAt,
+      at,
+    };
   }
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
     const last = lastSubscriptions(subscriptions);
     const assigned = last.filter(({ seenAt }) => seenAt === undefined);
     await this.db.all(assigned.map(({ clientid, topic }) => ['HDEL', this.keys.subscriptionsSeenOf(clientid), topic]));
-    const isNew = await this.db.all<number>(last.map(({ clientid, topic, qos }) => ['HSET', this.keys.subscriptions(clientid), topic, qos]));
-    const seen = last.flatMap(({ clientid, topic, seenAt }, i) => (seenAt === undefined ? [] : [{ clientid, topic, seenAt, isNew: isNew[i] === 1 }]));
+    const isNew = await this.db.all<number>(
+      last.map(({ clientid, topic, qos }) => ['HSET', this.keys.subscriptions(clientid), topic, qos]),
+    );
+    const seen = last.flatMap(({ clientid, topic, seenAt }, i) =>
+      seenAt === undefined ? [] : [{ clientid, topic, seenAt, isNew: isNew[i] === 1 }],
+    );
     // One that was there and has no time is an assigned one. What finds the times comes first.
     await this.db.all(seen.map(({ clientid, seenAt }) => ['ZADD', this.keys.subscriptionsSeen, seenAt, clientid]));
     await this.db.all(
@@ -77,11 +98,17 @@ export class Clients implements ClientStore {
     const clients = await this.unseen(this.keys.subscriptionsSeen, before, limit);
     const states = await Promise.all(clients.map((clientid) => this.getClientState(clientid)));
     const there = states.filter((state) => state !== null).filter((state) => isThere(state, before));
-    await this.db.all(there.map(({ clientid, connected, at }) => ['ZADD', this.keys.subscriptionsSeen, 'XX', connected ? Date.now() : at, clientid]));
+    await this.db.all(
+      there.map(({ clientid, connected, at }) => ['ZADD', this.keys.subscriptionsSeen, 'XX', connected ? Date.now() : at, clientid]),
+    );
     const gone = clients.filter((_, i) => !isThere(states[i] ?? null, before));
     const times = await this.db.all<string[]>(gone.map((clientid) => ['HGETALL', this.keys.subscriptionsSeenOf(clientid)]));
-    const due = gone.flatMap((clientid, i) => fieldsOf(times[i] ?? []).map(([topic, at]) => ({ clientid, topic, at }))).filter(({ at }) => Number(at) <= before);
-    const deleted = await this.db.all<number>(due.map(({ clientid, topic, at }) => ['EVAL', FORGET_FIELD, 1, this.keys.subscriptionsSeenOf(clientid), topic, at]));
+    const due = gone
+      .flatMap((clientid, i) => fieldsOf(times[i] ?? []).map(([topic, at]) => ({ clientid, topic, at })))
+      .filter(({ at }) => Number(at) <= before);
+    const deleted = await this.db.all<number>(
+      due.map(({ clientid, topic, at }) => ['EVAL', FORGET_FIELD, 1, this.keys.subscriptionsSeenOf(clientid), topic, at]),
+    );
     const removed = due.filter((_, i) => deleted[i] === 1);
     await this.db.all(removed.map(({ clientid, topic }) => ['HDEL', this.keys.subscriptions(clientid), topic]));
     await this.db.all(gone.map((clientid) => this.forget(this.keys.subscriptionsSeen, clientid, before)));
@@ -101,10 +128,20 @@ export class Clients implements ClientStore {
     const at = new Map(clients.map((clientid, i) => [clientid, states[i]?.at]));
     const same = (clientid: string, changed: string | null | undefined) => changed == null || Number(changed) === at.get(clientid);
     const deleted = await this.db.all<number>(
-      gone.map((clientid, i) => ['EVAL', FORGET_CLIENT, 1, this.keys.client(clientid), same(clientid, read[i]?.[0]) ? (read[i]?.[0] ?? '') : 'changed']),
+      gone.map((clientid, i) => [
+        'EVAL',
+        FORGET_CLIENT,
+        1,
+        this.keys.client(clientid),
+        same(clientid, read[i]?.[0]) ? (read[i]?.[0] ?? '') : 'changed',
+      ]),
     );
     const removed = gone.filter((_, i) => deleted[i] === 1);
-    await this.db.all(gone.flatMap((clientid, i): Command[] => (deleted[i] === 1 && read[i]?.[1] != null ? [['HDEL', this.keys.node(read[i][1]), clientid]] : [])));
+    await this.db.all(
+      gone.flatMap((clientid, i): Command[] =>
+        deleted[i] === 1 && read[i]?.[1] != null ? [['HDEL', this.keys.node(read[i][1]), clientid]] : [],
+      ),
+    );
     await this.db.all(gone.map((clientid) => this.forget(this.keys.clientsSeen, clientid, before.disconnected)));
     return { removed: removed.length, more: clients.length >= limit };
   }

@@ -43,7 +43,9 @@ export class Database {
     if (this.closed) throw new ClosedError('the store is closed');
     if (commands.length === 0) return [];
     this.checkDatabase();
-    const outcomes = await (this.redis instanceof Cluster || commands.length === 1 ? this.sendEach(this.redis, commands) : this.pipeline(this.redis, commands));
+    const outcomes = await (this.redis instanceof Cluster || commands.length === 1
+      ? this.sendEach(this.redis, commands)
+      : this.pipeline(this.redis, commands));
     this.checkDatabase();
     const failed = outcomes.find(([error]) => error !== null);
     if (failed !== undefined) throw mapError(failed[0], this.trouble);

@@ -26,7 +26,12 @@ export class RedisStore extends StoreOfParts implements Store {
   constructor(url: ServiceUrl, timeouts?: RedisTimeouts) {
     const db = new Database(url, SETTING, timeouts);
     const keys = new Keys(url.params['prefix'] ?? 'mqtt');
-    const parts = { messages: new Messages(db, keys), clients: new Clients(db, keys), positions: new Positions(db, keys), retained: new Retained(db, keys) };
+    const parts = {
+      messages: new Messages(db, keys),
+      clients: new Clients(db, keys),
+      positions: new Positions(db, keys),
+      retained: new Retained(db, keys),
+    };
     super(parts);
     this.db = db;
     this.keys = keys;

@@ -53,7 +53,11 @@ export class Messages implements MessageStore {
     const byTopic = groupByTopic(messages);
     await this.db.all([
       ...[...byTopic].map(([topic, each]): Command => ['ZADD', this.keys.ids(topic), ...each.flatMap(({ id }) => [0, id])]),
-      ...[...byTopic].map(([topic, each]): Command => ['ZADD', this.keys.topic(topic), ...each.flatMap(({ id, publishReceivedAt }) => [publishReceivedAt, id])]),
+      ...[...byTopic].map(([topic, each]): Command => [
+        'ZADD',
+        this.keys.topic(topic),
+        ...each.flatMap(({ id, publishReceivedAt }) => [publishReceivedAt, id]),
+      ]),
       ['ZADD', this.keys.expiry, ...messages.flatMap(({ id, topic, expiresAt }) => [expiresAt ?? '+inf', expiryMember(id, topic)])],
     ]);
   }
@@ -78,7 +82,9 @@ export class Messages implements MessageStore {
   private async removeStored(refs: readonly MessageRef[]): Promise<number> {
     const byTopic = groupByTopic(refs);
     await this.db.all([
-      ...[...byTopic].flatMap(([topic, each]) => [this.keys.ids(topic), this.keys.topic(topic)].map((key): Command => ['ZREM', key, ...each.map(({ id }) => id)])),
+      ...[...byTopic].flatMap(([topic, each]) =>
+        [this.keys.ids(topic), this.keys.topic(topic)].map((key): Command => ['ZREM', key, ...each.map(({ id }) => id)]),
+      ),
       ['ZREM', this.keys.expiry, ...refs.map(({ id, topic }) => expiryMember(id, topic))],
     ]);
     const deleted = await this.db.all<number>(refs.map(({ id }) => ['DEL', this.keys.message(id)]));
@@ -113,9 +119,13 @@ export class Messages implements MessageStore {
     });
   }
 
-  private async list<T extends Expiring>({ topic, after, limit, now }: MessageQuery, atOnce: number, read: (ids: readonly string[]) => Promise<T[]>): Promise<T[]> {
+  private async list<T extends Expiring>(
+    { topic, after, limit, now }: MessageQuery,
+    atOnce: number,
+    read: (ids: readonly string[]) => Promise<T[]>,
+  ): Promise<T[]> {
     const found: T[] = [];
-    for (let from = after; found.length < limit; ) {
+    for (let from = after; found.length < limit;) {
       const count = Math.min(limit - found.length, atOnce);
       const ids = await this.db.one<string[]>('ZRANGEBYLEX', this.keys.ids(topic), from === '' ? '-' : `(${from}`, '+', 'LIMIT', 0, count);
       for (const each of await read(ids)) if (each.expiresAt === null || each.expiresAt > now) found.push(each);

@@ -24,7 +24,15 @@ export class Positions implements PositionStore {
   }
 
   async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
-    const topics = await this.db.one<string[]>('ZRANGEBYLEX', this.keys.positionTopics(consumer), after === '' ? '-' : `(${after}`, '+', 'LIMIT', 0, limit);
+    const topics = await this.db.one<string[]>(
+      'ZRANGEBYLEX',
+      this.keys.positionTopics(consumer),
+      after === '' ? '-' : `(${after}`,
+      '+',
+      'LIMIT',
+      0,
+      limit,
+    );
     return this.getPositions(consumer, topics);
   }
 
@@ -39,7 +47,15 @@ export class Positions implements PositionStore {
     const { kept, gone } = lastPositions(positions);
     const all = [...kept, ...gone];
     const written = await this.db.all<number>(
-      all.map((position, i) => ['EVAL', PUT_POSITION, 1, this.keys.positions(position.consumer), position.topic, versionOf(position), i < kept.length ? toValue(position) : '']),
+      all.map((position, i) => [
+        'EVAL',
+        PUT_POSITION,
+        1,
+        this.keys.positions(position.consumer),
+        position.topic,
+        versionOf(position),
+        i < kept.length ? toValue(position) : '',
+      ]),
     );
     const deleted = gone.filter((_, i) => written[kept.length + i] === 1);
     const index = kept.flatMap((position, i) => (written[i] === 1 ? this.index(position) : []));
@@ -82,7 +98,9 @@ export class Positions implements PositionStore {
       return { consumer, topic };
     });
     const values = await this.db.all<string | null>(due.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
-    const deleted = await this.db.all<number>(due.map(({ consumer, topic }, i) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, values[i] ?? '']));
+    const deleted = await this.db.all<number>(
+      due.map(({ consumer, topic }, i) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, values[i] ?? '']),
+    );
     // Where there is no value a process died before it had taken out what finds it.
     const gone = due.filter((_, i) => deleted[i] === 1 || values[i] == null);
     await this.db.all(gone.flatMap((position) => this.unindex(position)));

@@ -21,13 +21,25 @@ export class Retained implements RetainedStore {
 
   async putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages);
-    await this.db.all(newest.map((message) => ['EVAL', RETAIN, 1, this.keys.retained(message.topic), message.publishReceivedAt, message.id, ...toFields(message)]));
+    await this.db.all(
+      newest.map((message) => [
+        'EVAL',
+        RETAIN,
+        1,
+        this.keys.retained(message.topic),
+        message.publishReceivedAt,
+        message.id,
+        ...toFields(message),
+      ]),
+    );
     await this.topicIndex.add(newest.map(({ topic }) => topic));
     return [];
   }
 
   async deleteRetained(refs: readonly RetainedRef[]): Promise<void> {
-    await this.db.all(refs.map(({ topic, id, publishReceivedAt }) => ['EVAL', FORGET, 1, this.keys.retained(topic), publishReceivedAt, id]));
+    await this.db.all(
+      refs.map(({ topic, id, publishReceivedAt }) => ['EVAL', FORGET, 1, this.keys.retained(topic), publishReceivedAt, id]),
+    );
     await this.topicIndex.removeEmpty(refs.map(({ topic }) => topic));
   }
 

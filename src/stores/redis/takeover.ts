@@ -77,7 +77,11 @@ export class Takeover {
     const found = await this.describe((await this.ofType(page, 'hash')).map((key) => this.keys.rest('msg', key)));
     for (const message of found.filter(({ id, oldId }) => id !== oldId)) await this.rename(message);
     if (found.length > 0) {
-      await this.db.all(found.flatMap(({ id, expiresAt }): Command[] => (expiresAt === null ? [] : [['HSET', this.keys.message(id), 'expires_at', expiresAt]])));
+      await this.db.all(
+        found.flatMap(({ id, expiresAt }): Command[] =>
+          expiresAt === null ? [] : [['HSET', this.keys.message(id), 'expires_at', expiresAt]],
+        ),
+      );
       await this.parts.messages.index(found);
       await this.parts.messages.indexTopics(found.map(({ topic }) => topic));
     }

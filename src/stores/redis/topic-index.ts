@@ -44,7 +44,7 @@ export class TopicIndex implements TopicSource {
 
   async *behind(after: string, prefix: string): AsyncGenerator<string> {
     const end = Buffer.concat([Buffer.from(`(${prefix}`), END]);
-    for (let from = compareText(after, prefix) >= 0 ? `(${after}` : `[${prefix}`; ; ) {
+    for (let from = compareText(after, prefix) >= 0 ? `(${after}` : `[${prefix}`; ;) {
       const topics = await this.db.one<string[]>('ZRANGEBYLEX', this.key, from, end, 'LIMIT', 0, TOPICS_PER_SCAN);
       yield* topics;
       const last = topics.at(-1);

@@ -8,12 +8,20 @@ import { versionOf } from './versions';
  */
 
 export function newestStates(states: readonly ClientState[]): ClientState[] {
-  return newest(states, ({ clientid }) => clientid, (kept, next) => kept.at <= next.at);
+  return newest(
+    states,
+    ({ clientid }) => clientid,
+    (kept, next) => kept.at <= next.at,
+  );
 }
 
 /** One for each topic: see RetainedStore. */
 export function newestMessages<M extends RetainedRef>(messages: readonly M[]): M[] {
-  return newest(messages, ({ topic }) => topic, (kept, next) => !isNewer(kept, next));
+  return newest(
+    messages,
+    ({ topic }) => topic,
+    (kept, next) => !isNewer(kept, next),
+  );
 }
 
 /** Whether the retained message is newer than the other one. */
@@ -23,12 +31,20 @@ export function isNewer(message: Omit<RetainedRef, 'topic'>, other: Omit<Retaine
 }
 
 export function lastSubscriptions(subscriptions: readonly Subscription[]): Subscription[] {
-  return newest(subscriptions, ({ clientid, topic }) => JSON.stringify([clientid, topic]), () => true);
+  return newest(
+    subscriptions,
+    ({ clientid, topic }) => JSON.stringify([clientid, topic]),
+    () => true,
+  );
 }
 
 /** Those with the greatest version. `gone` are those that say nothing: to be deleted. */
 export function lastPositions(positions: readonly Position[]): { readonly kept: Position[]; readonly gone: Position[] } {
-  const last = newest(positions, ({ consumer, topic }) => JSON.stringify([consumer, topic]), (kept, next) => versionOf(kept) <= versionOf(next));
+  const last = newest(
+    positions,
+    ({ consumer, topic }) => JSON.stringify([consumer, topic]),
+    (kept, next) => versionOf(kept) <= versionOf(next),
+  );
   const isGone = ({ id, receipts }: Position): boolean => id === '' && receipts.length === 0;
   return { kept: last.filter((position) => !isGone(position)), gone: last.filter(isGone) };
 }

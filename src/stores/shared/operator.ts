@@ -63,7 +63,8 @@ export class OperatorStatements {
     for (const name of STATEMENT_NAMES) {
       const statement = this.statements[name];
       if (statement === undefined) continue;
-      const sql = name === 'SELECT_MESSAGE' ? idsOf(statement) : name === 'SELECT_SUBSCRIPTIONS' ? subscriptionsOf(statement) : statement.sql;
+      const sql =
+        name === 'SELECT_MESSAGE' ? idsOf(statement) : name === 'SELECT_SUBSCRIPTIONS' ? subscriptionsOf(statement) : statement.sql;
       await this.db.statement(`EXPLAIN ${sql}`, statement.bind(SAMPLE)).catch((error: unknown) => {
         throw new SettingError(settingOf(name), `the database does not take it: ${errorText(error)}`);
       });
@@ -73,7 +74,9 @@ export class OperatorStatements {
   /** `payload` is what the column of that name holds. */
   insertMessages(messages: readonly Message[], payloadOf: (message: Message) => Value): Promise<Refusal[]> {
     const { sql, bind } = this.get('INSERT_MESSAGE');
-    return saveOrBisect(messages, (batch) => this.db.atomically(batch.map((message) => ({ sql, values: bind(messageValues(message, payloadOf(message))) }))));
+    return saveOrBisect(messages, (batch) =>
+      this.db.atomically(batch.map((message) => ({ sql, values: bind(messageValues(message, payloadOf(message))) }))),
+    );
   }
 
   /** @returns how many rows the statements changed. */
@@ -128,7 +131,10 @@ export function operated(store: Store & { readonly sql: SqlParts }, statements: 
     ...(operator.has('DELETE_MESSAGE') && {
       async removeMessages(refs, tombstoneUntil) {
         if (refs.length === 0) return 0;
-        await table.bury(refs.map(({ id }) => id), tombstoneUntil);
+        await table.bury(
+          refs.map(({ id }) => id),
+          tombstoneUntil,
+        );
         return operator.deleteMessages(refs);
       },
     }),
@@ -146,16 +152,30 @@ export function operated(store: Store & { readonly sql: SqlParts }, statements: 
 async function saveMessages(operator: OperatorStatements, table: SqlParts['messages'], messages: readonly Message[]): Promise<Refusal[]> {
   if (messages.length === 0) return [];
   const now = Date.now();
-  const known = await table.known(messages.map(({ id }) => id), now);
+  const known = await table.known(
+    messages.map(({ id }) => id),
+    now,
+  );
   // In order, so that two batches with the same ids wait for each other instead of dying in a deadlock.
-  const fresh = [...new Map(messages.filter(({ id }) => !known.has(id)).map((message) => [message.id, message])).values()].sort((a, b) => compareText(a.id, b.id));
+  const fresh = [...new Map(messages.filter(({ id }) => !known.has(id)).map((message) => [message.id, message])).values()].sort((a, b) =>
+    compareText(a.id, b.id),
+  );
   const refused = await operator.insertMessages(fresh, table.payloadOf);
   // A unique key refuses what somebody else has stored at the same time.
-  const stored = refused.length === 0 ? known : await table.known(refused.map(({ id }) => id), now);
+  const stored =
+    refused.length === 0
+      ? known
+      : await table.known(
+          refused.map(({ id }) => id),
+          now,
+        );
   const refusals = refused.filter(({ id }) => !stored.has(id));
   // Also where a process died between both: the job is done again.
   await table.complete(messages.filter(({ id }) => !refusals.some((refusal) => refusal.id === id)));
-  await table.removeBuried(messages.map(({ id }) => id), now);
+  await table.removeBuried(
+    messages.map(({ id }) => id),
+    now,
+  );
   return refusals;
 }
 

@@ -28,5 +28,7 @@ export const StoreOfParts = Composed as new (parts: StoreParts) => MessageStore 
 function methodsOf(part: object): Record<string, unknown> {
   const names = Object.getOwnPropertyNames(Object.getPrototypeOf(part)).filter((name) => name !== 'constructor');
   const entries = names.map((name): [string, unknown] => [name, Reflect.get(part, name)]);
-  return Object.fromEntries(entries.flatMap(([name, method]) => (typeof method === 'function' ? [[name, method.bind(part) as unknown]] : [])));
+  return Object.fromEntries(
+    entries.flatMap(([name, method]) => (typeof method === 'function' ? [[name, method.bind(part) as unknown]] : [])),
+  );
 }

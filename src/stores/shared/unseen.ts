@@ -33,12 +33,17 @@ export function isThere(state: { readonly connected: boolean; readonly at: numbe
 export class Sweep<Row, Cursor> {
   private cursor: Cursor | null = null;
 
-  constructor(private readonly page: (cursor: Cursor | null, size: number) => Promise<{ readonly rows: readonly Row[]; readonly next: Cursor | null }>) {}
+  constructor(
+    private readonly page: (
+      cursor: Cursor | null,
+      size: number,
+    ) => Promise<{ readonly rows: readonly Row[]; readonly next: Cursor | null }>,
+  ) {}
 
   /** `purge` removes those of the rows that are due and says how many. */
   async run(limit: number, purge: (rows: readonly Row[]) => Promise<number>): Promise<Purged> {
     let removed = 0;
-    for (let looked = 0; looked < limit * LOOKS && removed < limit; ) {
+    for (let looked = 0; looked < limit * LOOKS && removed < limit;) {
       const size = Math.min(PAGE, limit - removed);
       const { rows, next } = await this.page(this.cursor, size);
       removed += await purge(rows);

@@ -42,7 +42,11 @@ export function consuming(kind: Kind): void {
     await waitFor('the old one', () => told.length === 1);
     await world.lanes.mail([mail(to, 'new')]);
     await waitFor('the second try', () => told.length === 3);
-    expect(told).toEqual([[['old'], true], [['new'], false], [['new'], true]]);
+    expect(told).toEqual([
+      [['old'], true],
+      [['new'], false],
+      [['new'], true],
+    ]);
   });
 
   it('sets aside what fails for good, however often that takes, and goes on with its neighbours (promise 13)', async () => {
@@ -216,7 +220,11 @@ export function consuming(kind: Kind): void {
       await world.lanes.mail([mail(bad, 'b')]);
       await world.clients((lane) => ({
         // As the server does (work.ts): what failed before by itself goes on counting.
-        handle: async (jobs) => failing(jobs, bad, new RetryableError('never')).map(({ part, error }) => ({ part: { ...part, data: { ...part.data, tries: jobs[0]?.data.tries ?? 0 } } as ClientJob, error })),
+        handle: async (jobs) =>
+          failing(jobs, bad, new RetryableError('never')).map(({ part, error }) => ({
+            part: { ...part, data: { ...part.data, tries: jobs[0]?.data.tries ?? 0 } } as ClientJob,
+            error,
+          })),
         postpone: async (part) => {
           tries.push(part.data.tries);
           await world.lanes.again(lane, part, 0);

@@ -35,7 +35,10 @@ export function onEachQueue(name: string, redisDatabase: number, tests: (kind: K
   describe('on Redis', () => {
     withBackends(['redis'], ({ redis }) => {
       const url = `${redis}/${redisDatabase}`;
-      inside({ name: 'redis', isShared: true, empty: () => emptyRedis(url), open: (onError) => new RedisQueue({ url: redisUrl(url), onError }) }, tests);
+      inside(
+        { name: 'redis', isShared: true, empty: () => emptyRedis(url), open: (onError) => new RedisQueue({ url: redisUrl(url), onError }) },
+        tests,
+      );
     });
   });
 
@@ -43,7 +46,8 @@ export function onEachQueue(name: string, redisDatabase: number, tests: (kind: K
     withBackends(['postgres'], ({ postgres }) => {
       let url = '';
       const empty = async (): Promise<void> => void (url = await emptyDatabase(postgres, name));
-      const open = (onError: (error: Error) => void): PostgresQueue => new PostgresQueue({ connection: { connectionString: url }, onError });
+      const open = (onError: (error: Error) => void): PostgresQueue =>
+        new PostgresQueue({ connection: { connectionString: url }, onError });
       inside({ name: 'postgres', isShared: true, empty, open }, tests);
     });
   });

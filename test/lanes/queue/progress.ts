@@ -8,7 +8,8 @@ import { ack, deferred, done, eachTest, idsOf, mail, type Kind, type QueueWorld 
 /** How far a lane is, and who waits for it. */
 export function progress(kind: Kind): void {
   const test = eachTest(kind);
-  const of = async (world: QueueWorld, lane: string): Promise<LaneProgress> => (await world.backend.sequence.progress([lane])).get(lane) as LaneProgress;
+  const of = async (world: QueueWorld, lane: string): Promise<LaneProgress> =>
+    (await world.backend.sequence.progress([lane])).get(lane) as LaneProgress;
 
   it('a lane without jobs is done as far as it goes', async () => {
     const { world } = test;

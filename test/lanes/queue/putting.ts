@@ -55,7 +55,9 @@ export function putting(kind: Kind): void {
     await world.empty();
     // Each in its mailbox's order: the subscription is kept before anything is delivered for it.
     expect(seen.filter(({ to }) => to === other).map((each) => each.kind)).toEqual(['change', 'deliver']);
-    expect(seen.filter(({ to }) => to === one).map((each) => each.kind)).toEqual(Array.from({ length: 51 }, () => ['change', 'deliver']).flat());
+    expect(seen.filter(({ to }) => to === one).map((each) => each.kind)).toEqual(
+      Array.from({ length: 51 }, () => ['change', 'deliver']).flat(),
+    );
     // A quiet queue needs no other job for them.
     expect(await world.total()).toBe(0);
   });
@@ -66,7 +68,9 @@ export function putting(kind: Kind): void {
     const boxes = world.mailboxes(3);
     const events = boxes.flat().map((to) => mail(to, to));
     await world.lanes.mail(events);
-    expect(await Promise.all(boxes.map(async ([to = '']) => (await world.counts(world.laneOfMail(to))).waiting))).toEqual(boxes.map(() => 1));
+    expect(await Promise.all(boxes.map(async ([to = '']) => (await world.counts(world.laneOfMail(to))).waiting))).toEqual(
+      boxes.map(() => 1),
+    );
     expect(await world.total()).toBe(boxes.length);
     const [[first = ''] = []] = boxes;
     const many = Array.from({ length: MAX_MAIL_EVENTS + 1 }, (_, i) => mail(first, `many${i}`));
@@ -88,7 +92,13 @@ export function putting(kind: Kind): void {
     await world.lanes.wake(soon, now);
     expect(await world.total()).toBe(boxes.length);
     const [[first = ''] = []] = boxes;
-    await world.lanes.wake([{ to: first, at: now + 10_300 }, { to: first, at: now + 60_000 }], now);
+    await world.lanes.wake(
+      [
+        { to: first, at: now + 10_300 },
+        { to: first, at: now + 60_000 },
+      ],
+      now,
+    );
     expect(await world.total()).toBe(boxes.length + 2);
   });
 
@@ -98,7 +108,13 @@ export function putting(kind: Kind): void {
     const woken = new Map<string, number>();
     await world.clients(() => ({ handle: done((jobs) => mailOf(jobs).forEach(({ to }) => woken.set(to, Date.now()))) }));
     const now = Date.now();
-    await world.lanes.wake([{ to: first, at: now - 5 }, { to: second, at: now + 700 }], now);
+    await world.lanes.wake(
+      [
+        { to: first, at: now - 5 },
+        { to: second, at: now + 700 },
+      ],
+      now,
+    );
     await waitFor('the first', () => woken.has(first), 5_000);
     expect(woken.has(second)).toBe(false);
     await waitFor('the second', () => woken.has(second), 10_000);

@@ -78,7 +78,11 @@ export function takeover(kind: Kind): void {
       await other.clients(workOf('other'));
       for (let i = 1; i < 40; i++) await (i % 2 === 0 ? world : other).lanes.mail([mail(to, `m${i}`)]);
       await waitFor('all', () => seen.length === 40);
-      expect([seen.map(({ id }) => id), new Set(seen.map(({ who }) => who)), most]).toEqual([Array.from({ length: 40 }, (_, i) => `m${i}`), new Set(['one']), 1]);
+      expect([seen.map(({ id }) => id), new Set(seen.map(({ who }) => who)), most]).toEqual([
+        Array.from({ length: 40 }, (_, i) => `m${i}`),
+        new Set(['one']),
+        1,
+      ]);
       await world.stop();
       await other.lanes.mail([mail(to, 'after')]);
       // Without waiting for the ownership to run out: it was released.
@@ -93,7 +97,10 @@ export function takeover(kind: Kind): void {
       const who = new Set<string>();
       const ids = Array.from({ length: 600 }, (_, i) => `m${i}`);
       for (const id of ids) await world.lanes.put([ack('t/1', id)]);
-      for (const [name, each] of [['one', world], ['other', other]] as const) {
+      for (const [name, each] of [
+        ['one', world],
+        ['other', other],
+      ] as const) {
         await each.messages({
           handle: done(async (jobs) => {
             who.add(name);

@@ -24,9 +24,18 @@ export interface Kind {
 
 export const ack = (topic: string, id: string): Item => ({ write: { kind: 'ack', id, topic, clientid: 'c' } });
 /** Something that happens to a mailbox, told apart by `id`. */
-export const mail = (to: string, id: string): MailEvent => ({ to, kind: 'dropped', clientid: 'c', id, copyId: id, topic: 't', reason: 'expired' });
+export const mail = (to: string, id: string): MailEvent => ({
+  to,
+  kind: 'dropped',
+  clientid: 'c',
+  id,
+  copyId: id,
+  topic: 't',
+  reason: 'expired',
+});
 
-export const idsOf = (jobs: readonly MessageJob[]): string[] => jobs.flatMap(({ data }) => data.events.map((event) => (event.kind === 'ack' ? event.id : '')));
+export const idsOf = (jobs: readonly MessageJob[]): string[] =>
+  jobs.flatMap(({ data }) => data.events.map((event) => (event.kind === 'ack' ? event.id : '')));
 export const mailOf = (jobs: readonly ClientJob[]): MailEvent[] => jobs.filter(isMailJob).flatMap(({ data }) => [...data.events]);
 export const mailIdsOf = (jobs: readonly ClientJob[]): string[] => mailOf(jobs).map((event) => ('id' in event ? event.id : event.kind));
 
@@ -46,7 +55,9 @@ export function deferred<T = void>(): { promise: Promise<T>; resolve: (value: T)
 
 /** Parts of a mail job: the mail of one mailbox. */
 const splitMail = (job: ClientJob): ClientJob[] =>
-  isMailJob(job) ? [...groupBy(job.data.events, ({ to }) => to).values()].map((events) => ({ name: 'mail', data: { ...job.data, events } })) : [job];
+  isMailJob(job)
+    ? [...groupBy(job.data.events, ({ to }) => to).values()].map((events) => ({ name: 'mail', data: { ...job.data, events } }))
+    : [job];
 
 /** One process with the queue's lanes, and consumers that work as the test says. */
 export class QueueWorld {
@@ -100,21 +111,47 @@ export class QueueWorld {
   /** Works on the message lanes. */
   async messages(work: Partial<LaneWork<MessageJob>>): Promise<void> {
     const { messages } = this.backend.laneCounts;
-    await this.start(Array.from({ length: messages }, (_, lane) => this.consumer(messageLane(lane), { split: splitMessages, ...work }, MAX_JOB_EVENTS, null)));
+    await this.start(
+      Array.from({ length: messages }, (_, lane) =>
+        this.consumer(messageLane(lane), { split: splitMessages, ...work }, MAX_JOB_EVENTS, null),
+      ),
+    );
   }
 
   /** Works on those client lanes that it owns. */
   async clients(workIn: (lane: string) => Partial<LaneWork<ClientJob>>): Promise<void> {
     const { clients } = this.backend.laneCounts;
     const lanes = Array.from({ length: clients }, (_, lane) => clientLane(lane));
-    await this.start(lanes.map((lane) => this.consumer(lane, { split: splitMail, ...workIn(lane) }, MAX_MAIL_EVENTS, new Ownership(this.backend.state, lane, this.owner))));
+    await this.start(
+      lanes.map((lane) =>
+        this.consumer(lane, { split: splitMail, ...workIn(lane) }, MAX_MAIL_EVENTS, new Ownership(this.backend.state, lane, this.owner)),
+      ),
+    );
   }
 
-  private consumer<J extends LaneJob>(lane: string, work: Pick<LaneWork<J>, 'split'> & Partial<LaneWork<J>>, maxEvents: number, ownership: Ownership | null): Consumer<J> {
+  private consumer<J extends LaneJob>(
+    lane: string,
+    work: Pick<LaneWork<J>, 'split'> & Partial<LaneWork<J>>,
+    maxEvents: number,
+    ownership: Ownership | null,
+  ): Consumer<J> {
     const postpone = (part: J, delay: number): Promise<void> => this.lanes.again(lane, part, delay);
-    const whole: LaneWork<J> = { knows: () => true, handle: async () => [], isAway: async () => false, postpone, setAside: async () => undefined, ...work };
+    const whole: LaneWork<J> = {
+      knows: () => true,
+      handle: async () => [],
+      isAway: async () => false,
+      postpone,
+      setAside: async () => undefined,
+      ...work,
+    };
     const onRetry = (_: string, error: Error): void => void this.retries.push(error.message);
-    return new Consumer(this.backend.source(lane), whole, { maxEvents, maxBytes: MAX_JOB_BYTES, ownership, onDone: () => undefined, onRetry });
+    return new Consumer(this.backend.source(lane), whole, {
+      maxEvents,
+      maxBytes: MAX_JOB_BYTES,
+      ownership,
+      onDone: () => undefined,
+      onRetry,
+    });
   }
 
   private async start(consumers: readonly Pick<Consumer<LaneJob>, 'open' | 'start' | 'close'>[]): Promise<void> {

@@ -50,7 +50,14 @@ export class Broker {
     if (this.isConnected) this.disconnect();
     const at = this.now();
     const known = clean ? null : this.session;
-    this.session = { createdAt: known?.createdAt ?? at, connectedAt: at, connected: true, expiryMs, filters: known?.filters ?? new Set(), copies: known?.copies ?? [] };
+    this.session = {
+      createdAt: known?.createdAt ?? at,
+      connectedAt: at,
+      connected: true,
+      expiryMs,
+      filters: known?.filters ?? new Set(),
+      copies: known?.copies ?? [],
+    };
     this.tell({ what: 'connected', at, cleanStart: clean, expiryMs });
   }
 
@@ -112,7 +119,15 @@ export class Broker {
     const { session } = this;
     if (session === null) return { session: null, held: null };
     const { connected, connectedAt, createdAt, expiryMs, copies } = session;
-    const view: SessionView = { connected, connectedAt, createdAt, persistent: expiryMs > 0, durable: false, queued: copies.length, inflight: 0 };
+    const view: SessionView = {
+      connected,
+      connectedAt,
+      createdAt,
+      persistent: expiryMs > 0,
+      durable: false,
+      queued: copies.length,
+      inflight: 0,
+    };
     if (!connected) return { session: view, held: null };
     const messages = copies.map(({ emqxId, topic, isOurs }) => ({ id: emqxId, topic, from: isOurs ? 'http_api' : 'publisher' }));
     return { session: view, held: this.lists ? { kind: 'list', messages, complete: true } : { kind: 'unknown' } };

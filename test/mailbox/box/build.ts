@@ -13,10 +13,21 @@ export function idAt(at: number, number = 0): string {
   return (BigInt(at) * 1000n).toString(16).toUpperCase().padStart(16, '0') + number.toString(16).toUpperCase().padStart(16, '0');
 }
 
-export const request = (fields: Partial<DeliveryRequest> = {}): DeliveryRequest => ({ clientid: 'c', filter: 't/a', qos: 1, at: NOW, ...fields });
+export const request = (fields: Partial<DeliveryRequest> = {}): DeliveryRequest => ({
+  clientid: 'c',
+  filter: 't/a',
+  qos: 1,
+  at: NOW,
+  ...fields,
+});
 export const subscribed = (fields: Partial<DeliveryRequest> = {}): Fact => ({ kind: 'subscribed', request: request(fields) });
 export const unsubscribed = (at = NOW, filter = 't/a', clientid = 'c'): Fact => ({ kind: 'unsubscribed', clientid, filter, at });
-export const connected = (at = NOW, cleanStart: boolean | null = null, expiryMs: number | null = null): Fact => ({ kind: 'connected', at, cleanStart, expiryMs });
+export const connected = (at = NOW, cleanStart: boolean | null = null, expiryMs: number | null = null): Fact => ({
+  kind: 'connected',
+  at,
+  cleanStart,
+  expiryMs,
+});
 export const disconnected = (at = NOW, connectedAt: number | null = null): Fact => ({ kind: 'disconnected', at, connectedAt });
 export const acked = (id: string, isCopy = true): Fact => ({ kind: 'acked', id, isCopy });
 export const dropped = (id: string, reason = 'queue_full'): Fact => ({ kind: 'dropped', id, reason });
@@ -27,14 +38,27 @@ export function sent(ids: readonly string[], fields: Partial<Extract<Fact, { kin
   const { at = NOW, ...others } = fields;
   const { clientid = 'c', filter = 't/a' } = others;
   return {
-    ...{ kind: 'sent', clientid, filter, copies: ids.map((id) => [id, copy(id, { clientid, filter, sentAt: at })]), cursor: null, window: 100 },
+    ...{
+      kind: 'sent',
+      clientid,
+      filter,
+      copies: ids.map((id) => [id, copy(id, { clientid, filter, sentAt: at })]),
+      cursor: null,
+      window: 100,
+    },
     ...{ unclocked: 0, pauseUntil: null, isBlocked: false, isOver: false, hasInbox: false, ...others },
   };
 }
 
 export function resent(ids: readonly string[], fields: Partial<Extract<Fact, { kind: 'resent' }>> & { at?: number } = {}): Fact {
   const { at = NOW, ...others } = fields;
-  return { kind: 'resent', copies: ids.map((id) => [id, copy(id, { sentAt: at, emqxId: `again-${id}` })]), done: [], stopped: false, ...others };
+  return {
+    kind: 'resent',
+    copies: ids.map((id) => [id, copy(id, { sentAt: at, emqxId: `again-${id}` })]),
+    done: [],
+    stopped: false,
+    ...others,
+  };
 }
 
 export const view = (fields: Partial<SessionView> = {}): SessionView => ({
@@ -46,15 +70,30 @@ export const held = (messages: readonly (string | HeldMessage)[], complete = tru
   messages: messages.map((each) => (typeof each === 'string' ? { id: each, topic: 't/a', from: 'publisher' } : each)),
 });
 /** EMQX answers with its list. */
-export const told = (ids: readonly (string | HeldMessage)[], session: Partial<SessionView> = {}): Fact => ({ kind: 'asked', session: view(session), held: held(ids) });
+export const told = (ids: readonly (string | HeldMessage)[], session: Partial<SessionView> = {}): Fact => ({
+  kind: 'asked',
+  session: view(session),
+  held: held(ids),
+});
 /** EMQX can't list what it holds. */
-export const counted = (queued: number, session: Partial<SessionView> = {}): Fact => ({ kind: 'asked', session: view({ ...session, queued }), held: { kind: 'unknown' } });
+export const counted = (queued: number, session: Partial<SessionView> = {}): Fact => ({
+  kind: 'asked',
+  session: view({ ...session, queued }),
+  held: { kind: 'unknown' },
+});
 
 export const copy = (id: string, fields: Partial<Copy> = {}): Copy => ({
   ...{ topic: 't/a', qos: 1, clientid: 'c', filter: 't/a', sentAt: NOW, emqxId: `copy-${id}`, isMissing: false },
   ...fields,
 });
-export const again = (id: string, fields: Partial<Again> = {}): Again => ({ id, topic: 't/a', qos: 1, clientid: 'c', filter: 't/a', ...fields });
+export const again = (id: string, fields: Partial<Again> = {}): Again => ({
+  id,
+  topic: 't/a',
+  qos: 1,
+  clientid: 'c',
+  filter: 't/a',
+  ...fields,
+});
 export const outOf = (...ids: readonly string[]): Mailbox['out'] => new Map(ids.map((id) => [id, copy(id)]));
 
 export const run = (fields: Partial<Run> = {}): Run => ({
@@ -66,7 +105,13 @@ export const session = (fields: Partial<Session> = {}): Session => ({
   ...{ connectedAt: NOW - 60_000, connected: true, isNew: false, expiryMs: 3_600_000, isTold: true, filters: ['t/a'] },
   ...fields,
 });
-export const mailbox = (fields: Partial<Mailbox> = {}): Mailbox => ({ ...emptyMailbox('c'), session: session(), movedAt: NOW, askedAt: NOW, ...fields });
+export const mailbox = (fields: Partial<Mailbox> = {}): Mailbox => ({
+  ...emptyMailbox('c'),
+  session: session(),
+  movedAt: NOW,
+  askedAt: NOW,
+  ...fields,
+});
 
 /** What becomes of a mailbox when it learns facts one after the other, each at its time. */
 export class Box {

@@ -1,6 +1,27 @@
 import { GRACE_MS, ON_ITS_WAY_MS } from '../../../src/mailbox/times';
 import { UNTOLD } from '../../../src/mailbox/box/mailbox';
-import { Box, NOW, acked, again, connected, copy, disconnected, dropped, due, gated, mailbox, outOf, resent, run, sent, session, subscribed, told, unsubscribed, view } from './build';
+import {
+  Box,
+  NOW,
+  acked,
+  again,
+  connected,
+  copy,
+  disconnected,
+  dropped,
+  due,
+  gated,
+  mailbox,
+  outOf,
+  resent,
+  run,
+  sent,
+  session,
+  subscribed,
+  told,
+  unsubscribed,
+  view,
+} from './build';
 
 const done = { cursor: null } as const;
 
@@ -31,7 +52,9 @@ describe('a copy that is acknowledged', () => {
 
 describe('the window', () => {
   it('counts what EMQX has of its own, too', () => {
-    const box = new Box(mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], out: outOf('1'), held: new Set(['x', 'y']) }));
+    const box = new Box(
+      mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], out: outOf('1'), held: new Set(['x', 'y']) }),
+    );
     expect(box.plan.run).toBeNull();
     expect(box.learn(acked('x', false)).plan.run).not.toBeNull();
   });
@@ -191,11 +214,15 @@ describe('a client that acknowledges nothing', () => {
     });
 
   it('is asked for after 30 s, and then with pauses that double up to hours', () => {
-    expect(pausesOf(new Box(mailbox({ out: outOf('1') })), 12)).toEqual([30, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 30_720]);
+    expect(pausesOf(new Box(mailbox({ out: outOf('1') })), 12)).toEqual([
+      30, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 30_720,
+    ]);
   });
 
   it('is asked for after 10 s where a run waits for it', () => {
-    expect(pausesOf(new Box(mailbox({ out: outOf('1'), runs: [run({ window: 1, cursor: { topic: 't/a', id: '1' } })] })), 3)).toEqual([10, 20, 40]);
+    expect(pausesOf(new Box(mailbox({ out: outOf('1'), runs: [run({ window: 1, cursor: { topic: 't/a', id: '1' } })] })), 3)).toEqual([
+      10, 20, 40,
+    ]);
   });
 
   it('is asked for soon again once it has acknowledged something', () => {
@@ -241,14 +268,31 @@ describe('a copy that EMQX does not have any more', () => {
   it('of which EMQX did not answer is there if EMQX has one from us for its topic', () => {
     const lost = () => new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: null })]]) }));
     const unknown = { id: 'x', topic: 't/a', from: 'http_api' };
-    expect(lost().learn(told([unknown])).pass(ON_ITS_WAY_MS).ids).toEqual(['1']);
-    expect(lost().learn(told([{ ...unknown, topic: '$offline/c/t/a' }])).pass(ON_ITS_WAY_MS).ids).toEqual(['1']);
-    expect(lost().learn(told([{ ...unknown, topic: 'u' }])).pass(ON_ITS_WAY_MS).ids).toEqual([]);
-    expect(lost().learn(told([{ ...unknown, from: 'c2' }])).pass(ON_ITS_WAY_MS).ids).toEqual([]);
+    expect(
+      lost()
+        .learn(told([unknown]))
+        .pass(ON_ITS_WAY_MS).ids,
+    ).toEqual(['1']);
+    expect(
+      lost()
+        .learn(told([{ ...unknown, topic: '$offline/c/t/a' }]))
+        .pass(ON_ITS_WAY_MS).ids,
+    ).toEqual(['1']);
+    expect(
+      lost()
+        .learn(told([{ ...unknown, topic: 'u' }]))
+        .pass(ON_ITS_WAY_MS).ids,
+    ).toEqual([]);
+    expect(
+      lost()
+        .learn(told([{ ...unknown, from: 'c2' }]))
+        .pass(ON_ITS_WAY_MS).ids,
+    ).toEqual([]);
   });
 
   it('of a shared subscription may be with another member for a minute', () => {
-    const shared = (sentAt: number) => new Box(mailbox({ out: new Map([['1', copy('1', { filter: '$share/g/t/a', sentAt })]]) })).learn(told([])).pass(ON_ITS_WAY_MS).ids;
+    const shared = (sentAt: number) =>
+      new Box(mailbox({ out: new Map([['1', copy('1', { filter: '$share/g/t/a', sentAt })]]) })).learn(told([])).pass(ON_ITS_WAY_MS).ids;
     expect(shared(NOW - 59_999)).toEqual(['1']);
     expect(shared(NOW - 60_000)).toEqual([]);
   });
@@ -256,7 +300,16 @@ describe('a copy that EMQX does not have any more', () => {
 
 describe('a connection', () => {
   it('that begins a clean session voids what is out and what would be sent again', () => {
-    const box = new Box(mailbox({ out: outOf('1'), again: [again('2')], held: new Set(['x']), runs: [run({ at: NOW - 1, requestedAt: NOW - 1 })], budget: 1 }), NOW);
+    const box = new Box(
+      mailbox({
+        out: outOf('1'),
+        again: [again('2')],
+        held: new Set(['x']),
+        runs: [run({ at: NOW - 1, requestedAt: NOW - 1 })],
+        budget: 1,
+      }),
+      NOW,
+    );
     box.learn(connected(NOW + 1, true));
     expect(box.mailbox).toMatchObject({ again: [], runs: [], budget: 0, session: { isNew: true, filters: [] } });
     expect([box.ids, box.freed, box.mailbox.held.size]).toEqual([[], ['1'], 0]);
@@ -282,7 +335,9 @@ describe('a connection', () => {
   });
 
   it('of which an answer of EMQX told before gets the rest from its event', () => {
-    const box = new Box(mailbox({ session: session({ isNew: null, isTold: false, expiryMs: null }) })).learn(connected(NOW - 60_000, true, 5));
+    const box = new Box(mailbox({ session: session({ isNew: null, isTold: false, expiryMs: null }) })).learn(
+      connected(NOW - 60_000, true, 5),
+    );
     expect(box.mailbox.session).toMatchObject({ isNew: true, isTold: true, expiryMs: 5 });
   });
 
@@ -298,7 +353,8 @@ describe('a connection', () => {
   });
 
   it('that ends takes its session along only if that ends with it', () => {
-    const of = (expiryMs: number | null) => new Box(mailbox({ session: session({ expiryMs }), out: outOf('1'), runs: [run()] })).learn(disconnected(NOW + 5, NOW - 60_000));
+    const of = (expiryMs: number | null) =>
+      new Box(mailbox({ session: session({ expiryMs }), out: outOf('1'), runs: [run()] })).learn(disconnected(NOW + 5, NOW - 60_000));
     expect([of(0).ids, of(0).freed, of(0).mailbox.runs]).toEqual([[], ['1'], []]);
     expect([of(null).ids, of(60_000).ids, of(60_000).mailbox.runs.length]).toEqual([['1'], ['1'], 1]);
   });
@@ -310,13 +366,24 @@ describe('a connection', () => {
   });
 
   it('that EMQX says is over leaves everything as it is, until the next one', () => {
-    const box = new Box(mailbox({ out: outOf('1'), runs: [run()], askAt: NOW })).learn({ ...told([], { connected: false, connectedAt: NOW - 60_000 }), held: null } as never);
+    const box = new Box(mailbox({ out: outOf('1'), runs: [run()], askAt: NOW })).learn({
+      ...told([], { connected: false, connectedAt: NOW - 60_000 }),
+      held: null,
+    } as never);
     expect(box.plan).toMatchObject({ asks: false, run: null, wakeAt: null });
     expect(box.learn(subscribed({ at: NOW + 5_000 })).plan.asks).toBe(true);
   });
 
   it('of a session that EMQX says is younger than what is known voids what is older', () => {
-    const box = new Box(mailbox({ out: new Map([['1', copy('1', { sentAt: NOW - 30_000 })], ['2', copy('2')]]), runs: [run({ cursor: null })] }));
+    const box = new Box(
+      mailbox({
+        out: new Map([
+          ['1', copy('1', { sentAt: NOW - 30_000 })],
+          ['2', copy('2')],
+        ]),
+        runs: [run({ cursor: null })],
+      }),
+    );
     box.learn(told(['copy-2'], { createdAt: NOW - 10_000, connectedAt: NOW - 5_000 }));
     expect([box.ids, box.freed]).toEqual([['2'], ['1']]);
     expect(box.mailbox.runs).toHaveLength(1);
@@ -326,7 +393,10 @@ describe('a connection', () => {
     const old = { connected: false, connectedAt: NOW - 70_000, createdAt: NOW - 70_000, persistent: false };
     const box = new Box(mailbox({ out: outOf('1'), runs: [run({ cursor: { topic: 't/a', id: '1' } })], askAt: NOW }));
     for (const pause of [1_000, 2_000, 4_000]) {
-      expect(box.learn({ kind: 'asked', session: view(old), held: null }).mailbox.session).toMatchObject({ connected: true, expiryMs: 3_600_000 });
+      expect(box.learn({ kind: 'asked', session: view(old), held: null }).mailbox.session).toMatchObject({
+        connected: true,
+        expiryMs: 3_600_000,
+      });
       expect(box.plan).toMatchObject({ run: null, wakeAt: box.now + pause });
       expect(box.pass(pause).plan.asks).toBe(true);
     }
@@ -335,7 +405,11 @@ describe('a connection', () => {
   });
 
   it('that is gone altogether ends everything', () => {
-    const box = new Box(mailbox({ out: outOf('1'), again: [again('2')], runs: [run()] })).learn({ kind: 'asked', session: null, held: null });
+    const box = new Box(mailbox({ out: outOf('1'), again: [again('2')], runs: [run()] })).learn({
+      kind: 'asked',
+      session: null,
+      held: null,
+    });
     expect(box.mailbox).toMatchObject({ runs: [], again: [] });
     expect([box.freed, box.plan.wakeAt]).toEqual([['1'], null]);
   });
@@ -356,12 +430,17 @@ describe('a pass that is done again', () => {
   });
 
   it('knows that nobody is there', () => {
-    const box = new Box(mailbox({ runs: [run({ lookAt: NOW + 10 }), run({ filter: 'u', cursor: null })] })).learn(sent([], { isOver: true }));
+    const box = new Box(mailbox({ runs: [run({ lookAt: NOW + 10 }), run({ filter: 'u', cursor: null })] })).learn(
+      sent([], { isOver: true }),
+    );
     expect(box.mailbox.runs).toMatchObject([{ filter: 'u' }]);
   });
 
   it('adds up what a run has sent', () => {
-    const box = new Box(mailbox({ runs: [run({ sent: 1 })] })).learn(sent(['1', '2'], { unclocked: 3, hasInbox: true, window: 7, cursor: { topic: 't/a', id: '2' } }), due);
+    const box = new Box(mailbox({ runs: [run({ sent: 1 })] })).learn(
+      sent(['1', '2'], { unclocked: 3, hasInbox: true, window: 7, cursor: { topic: 't/a', id: '2' } }),
+      due,
+    );
     expect(box.mailbox.runs).toMatchObject([{ sent: 6, hasInbox: true, window: 7 }]);
   });
 });

@@ -43,10 +43,17 @@ describe('where EMQX can not list what it holds, but counts it', () => {
   });
 
   it('what was sent for a shared subscription may be with another member, and is no sign that anything is lost', () => {
-    const out = new Map([['1', copy('1')], ['2', copy('2', shared)], ['3', copy('3', shared)]]);
+    const out = new Map([
+      ['1', copy('1')],
+      ['2', copy('2', shared)],
+      ['3', copy('3', shared)],
+    ]);
     const box = new Box(mailbox({ out, runs: [run({ cursor: null })] })).learn(counted(1)).pass(SILENCE_MS);
     expect(box.ids).toEqual(['1', '2', '3']);
-    const older = new Map([['1', copy('1')], ['2', copy('2', { ...shared, sentAt: NOW - 60_000 })]]);
+    const older = new Map([
+      ['1', copy('1')],
+      ['2', copy('2', { ...shared, sentAt: NOW - 60_000 })],
+    ]);
     expect(new Box(mailbox({ out: older })).learn(counted(0)).pass(SILENCE_MS).ids).toEqual([]);
   });
 

@@ -32,7 +32,11 @@ describe('a session that may be durable', () => {
   });
 
   it('and subscribes to what overlaps before EMQX has answered waits, as any other one', () => {
-    const box = fresh(300_000).learn(subscribed({ at: NOW + 10 }), subscribed({ filter: 't/+', at: NOW + 3_000 }), told([], { createdAt: NOW, connectedAt: NOW }));
+    const box = fresh(300_000).learn(
+      subscribed({ at: NOW + 10 }),
+      subscribed({ filter: 't/+', at: NOW + 3_000 }),
+      told([], { createdAt: NOW, connectedAt: NOW }),
+    );
     expect(box.mailbox.doubtUntil).not.toBeNull();
   });
 

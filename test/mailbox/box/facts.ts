@@ -4,20 +4,61 @@ import type { Copy } from '../../../src/mailbox/box/mailbox';
 import { idAt, NOW } from './build';
 
 /** Names as clients choose them. */
-const hostile = ['constructor', '__proto__', 'toString', 'hasOwnProperty', '', '\uD800', '\uDC00x', '\u0000', '"\\', 'é漢😀', 'x'.repeat(65_535), '$share/g/t', '$share//', '$queue/t', '#', '+/+', '/', '$offline/c/t'];
-const text = fc.oneof({ weight: 6, arbitrary: fc.constantFrom('t/a', 't/+', 'u', 'c') }, { weight: 1, arbitrary: fc.constantFrom(...hostile) }, { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 8 }) });
+const hostile = [
+  'constructor',
+  '__proto__',
+  'toString',
+  'hasOwnProperty',
+  '',
+  '\uD800',
+  '\uDC00x',
+  '\u0000',
+  '"\\',
+  'é漢😀',
+  'x'.repeat(65_535),
+  '$share/g/t',
+  '$share//',
+  '$queue/t',
+  '#',
+  '+/+',
+  '/',
+  '$offline/c/t',
+];
+const text = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom('t/a', 't/+', 'u', 'c') },
+  { weight: 1, arbitrary: fc.constantFrom(...hostile) },
+  { weight: 1, arbitrary: fc.string({ unit: 'binary', maxLength: 8 }) },
+);
 const filter = fc.oneof({ weight: 8, arbitrary: fc.constantFrom('t/a', 't/+', '#', 'u', '$share/g/t/a') }, { weight: 1, arbitrary: text });
 const clientid = fc.oneof({ weight: 8, arbitrary: fc.constant('c') }, { weight: 1, arbitrary: text });
-const id = fc.oneof({ weight: 8, arbitrary: fc.integer({ min: 0, max: 30 }).map((n) => idAt(NOW + n * 1_000)) }, { weight: 1, arbitrary: text });
+const id = fc.oneof(
+  { weight: 8, arbitrary: fc.integer({ min: 0, max: 30 }).map((n) => idAt(NOW + n * 1_000)) },
+  { weight: 1, arbitrary: text },
+);
 const at = fc.integer({ min: -100_000, max: 1_000_000 }).map((ms) => NOW + ms);
 const orNull = <T>(value: fc.Arbitrary<T>) => fc.option(value, { freq: 4 });
 const qos = fc.constantFrom(0, 1, 2) as fc.Arbitrary<0 | 1 | 2>;
 const is = <T extends string>(kind: T): fc.Arbitrary<T> => fc.constant(kind);
 
-const copies: fc.Arbitrary<[string, Copy][]> = fc.array(fc.tuple(id, fc.record({ topic: text, qos, clientid, filter, sentAt: at, emqxId: orNull(id), isMissing: fc.constant(false) })), { maxLength: 6 });
+const copies: fc.Arbitrary<[string, Copy][]> = fc.array(
+  fc.tuple(id, fc.record({ topic: text, qos, clientid, filter, sentAt: at, emqxId: orNull(id), isMissing: fc.constant(false) })),
+  { maxLength: 6 },
+);
 const cursor = orNull(fc.oneof(fc.constant({ topic: '', id: '' }), fc.record({ topic: text, id })));
-const session = fc.record({ connected: fc.boolean(), connectedAt: at, createdAt: at, persistent: fc.boolean(), durable: fc.boolean(), queued: fc.nat(5), inflight: fc.nat(5) });
-const list = fc.record({ kind: is('list'), messages: fc.array(fc.record({ id, topic: text, from: fc.constantFrom('http_api', 'p') }), { maxLength: 60 }), complete: fc.boolean() });
+const session = fc.record({
+  connected: fc.boolean(),
+  connectedAt: at,
+  createdAt: at,
+  persistent: fc.boolean(),
+  durable: fc.boolean(),
+  queued: fc.nat(5),
+  inflight: fc.nat(5),
+});
+const list = fc.record({
+  kind: is('list'),
+  messages: fc.array(fc.record({ id, topic: text, from: fc.constantFrom('http_api', 'p') }), { maxLength: 60 }),
+  complete: fc.boolean(),
+});
 
 /** Anything that a mailbox can learn, in no order that makes sense. */
 export const anyFact: fc.Arbitrary<Fact> = fc.oneof(
@@ -26,14 +67,41 @@ export const anyFact: fc.Arbitrary<Fact> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: is('subscribed'), request: fc.record({ clientid, filter, qos, at }) }) },
   fc.record({ kind: is('unsubscribed'), clientid, filter, at }),
   { weight: 3, arbitrary: fc.record({ kind: is('acked'), id, isCopy: fc.boolean() }) },
-  { weight: 3, arbitrary: fc.record({ kind: is('dropped'), id, reason: fc.constantFrom('queue_full', 'expired', '__proto__'), copyId: orNull(id) }) },
-  { weight: 2, arbitrary: fc.record({ kind: is('asked'), session: orNull(session), held: orNull(fc.oneof(list, fc.constant({ kind: 'unknown' as const }), fc.constant({ kind: 'no-client' as const }))) }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: is('dropped'), id, reason: fc.constantFrom('queue_full', 'expired', '__proto__'), copyId: orNull(id) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: is('asked'),
+      session: orNull(session),
+      held: orNull(fc.oneof(list, fc.constant({ kind: 'unknown' as const }), fc.constant({ kind: 'no-client' as const }))),
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ kind: is('due') }) },
-  { weight: 2, arbitrary: fc.record({ kind: is('gated'), clientid, filter, tails: orNull(fc.dictionary(fc.constantFrom('m0', 'c1', '__proto__'), fc.nat())) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: is('gated'),
+      clientid,
+      filter,
+      tails: orNull(fc.dictionary(fc.constantFrom('m0', 'c1', '__proto__'), fc.nat())),
+    }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
-      ...{ kind: is('sent'), clientid, filter, copies, cursor, window: orNull(fc.constantFrom(1, 10, 100)), unclocked: fc.nat(3), pauseUntil: orNull(at) },
+      ...{
+        kind: is('sent'),
+        clientid,
+        filter,
+        copies,
+        cursor,
+        window: orNull(fc.constantFrom(1, 10, 100)),
+        unclocked: fc.nat(3),
+        pauseUntil: orNull(at),
+      },
       ...{ isBlocked: fc.boolean(), isOver: fc.boolean(), hasInbox: fc.boolean() },
     }),
   },
@@ -42,4 +110,7 @@ export const anyFact: fc.Arbitrary<Fact> = fc.oneof(
 );
 
 /** What is learnt one after the other, and how much time passes before each (ms). */
-export const history = fc.array(fc.record({ fact: anyFact, after: fc.constantFrom(0, 0, 1, 100, 2_000, 11_000, 61_000) }), { maxLength: 40, size: 'max' });
+export const history = fc.array(fc.record({ fact: anyFact, after: fc.constantFrom(0, 0, 1, 100, 2_000, 11_000, 61_000) }), {
+  maxLength: 40,
+  size: 'max',
+});

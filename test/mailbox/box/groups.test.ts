@@ -9,7 +9,7 @@ const group = () => new Box(emptyMailbox(consumer));
 const gated = (clientid: string) => ({ kind: 'gated', clientid, filter, tails: null }) as const;
 
 describe('a shared group in pubsub mode', () => {
-  it('waits for its members\' lanes and then for its own, and never asks EMQX', () => {
+  it("waits for its members' lanes and then for its own, and never asks EMQX", () => {
     const box = group().learn(member('m1'));
     expect(box.mailbox.runs).toMatchObject([{ gathers: 1, behind: 'note' }]);
     box.learn(gated('m1'));
@@ -28,12 +28,25 @@ describe('a shared group in pubsub mode', () => {
   });
 
   it('reads for each member once in a storm of that member alone', () => {
-    const box = group().learn(member('m1'), gated('m1'), gated('m1'), sent([], { clientid: 'm1', filter }), member('m1', NOW + 500), member('m2', NOW + 500));
-    expect(box.mailbox.runs).toMatchObject([{ clientid: 'm2', cursor: START }, { clientid: 'm1', cursor: null }]);
+    const box = group().learn(
+      member('m1'),
+      gated('m1'),
+      gated('m1'),
+      sent([], { clientid: 'm1', filter }),
+      member('m1', NOW + 500),
+      member('m2', NOW + 500),
+    );
+    expect(box.mailbox.runs).toMatchObject([
+      { clientid: 'm2', cursor: START },
+      { clientid: 'm1', cursor: null },
+    ]);
   });
 
   it('sends a new member what the others have had for more than ten seconds', () => {
-    const out = new Map([['1', copy('1', { clientid: 'm1', filter, sentAt: NOW - GRACE_MS - 1 })], ['2', copy('2', { clientid: 'm1', filter, sentAt: NOW - GRACE_MS })]]);
+    const out = new Map([
+      ['1', copy('1', { clientid: 'm1', filter, sentAt: NOW - GRACE_MS - 1 })],
+      ['2', copy('2', { clientid: 'm1', filter, sentAt: NOW - GRACE_MS })],
+    ]);
     const box = new Box({ ...emptyMailbox(consumer), out }).learn(member('m2'));
     expect([box.ids, box.freed]).toEqual([['2'], ['1']]);
     // The new member's run reads it.
@@ -42,7 +55,11 @@ describe('a shared group in pubsub mode', () => {
 
   it('loses after a minute what keeps it from sending', () => {
     const out = new Map([['1', copy('1', { clientid: 'm1', filter })]]);
-    const stuck = new Box({ ...emptyMailbox(consumer), out, runs: [run({ clientid: 'm1', filter, window: 1, cursor: { topic: 't/a', id: '1' } })] });
+    const stuck = new Box({
+      ...emptyMailbox(consumer),
+      out,
+      runs: [run({ clientid: 'm1', filter, window: 1, cursor: { topic: 't/a', id: '1' } })],
+    });
     expect(stuck.plan.wakeAt).toBe(NOW + GROUP_LOST_MS);
     expect(stuck.pass(GROUP_LOST_MS - 1).ids).toEqual(['1']);
     expect(stuck.pass(1).plan.again).toBe(1);

@@ -16,7 +16,15 @@ const sent = (emqxId: string | null): Mailbox => {
     {
       kind: 'sent',
       ...run,
-      ...{ copies: [['M1', copy], ['M2', copy]], cursor: { topic: 't', id: 'M2' }, window: 100, unclocked: 0 },
+      ...{
+        copies: [
+          ['M1', copy],
+          ['M2', copy],
+        ],
+        cursor: { topic: 't', id: 'M2' },
+        window: 100,
+        unclocked: 0,
+      },
       ...{ pauseUntil: null, isBlocked: false, isOver: false, hasInbox: false },
     },
   ];

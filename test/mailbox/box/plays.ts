@@ -16,17 +16,36 @@ export type Command =
 const filter = fc.constantFrom('t/a', 't/+', 'u');
 const is = <T extends Command['do']>(name: T): fc.Arbitrary<T> => fc.constant(name);
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ do: is('publish'), topic: fc.constantFrom('t/a', 't/b', 'u'), count: fc.integer({ min: 1, max: 8 }) }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: is('publish'), topic: fc.constantFrom('t/a', 't/b', 'u'), count: fc.integer({ min: 1, max: 8 }) }),
+  },
   { weight: 5, arbitrary: fc.record({ do: is('subscribe'), filter }) },
   { weight: 1, arbitrary: fc.record({ do: is('unsubscribe'), filter }) },
   { weight: 4, arbitrary: fc.record({ do: is('connect'), clean: fc.boolean(), expiryMs: fc.constantFrom(0, 86_400_000) }) },
   { weight: 2, arbitrary: fc.record({ do: is('disconnect') }) },
   { weight: 2, arbitrary: fc.record({ do: is('continue') }) },
   { weight: 6, arbitrary: fc.record({ do: is('ack'), index: fc.nat(3), count: fc.integer({ min: 1, max: 6 }) }) },
-  { weight: 3, arbitrary: fc.record({ do: is('drop'), index: fc.nat(5), count: fc.integer({ min: 1, max: 6 }), isTold: fc.boolean(), reason: fc.constantFrom('queue_full', 'queue_full', 'expired') }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: is('drop'),
+      index: fc.nat(5),
+      count: fc.integer({ min: 1, max: 6 }),
+      isTold: fc.boolean(),
+      reason: fc.constantFrom('queue_full', 'queue_full', 'expired'),
+    }),
+  },
   { weight: 5, arbitrary: fc.record({ do: is('arrive'), count: fc.integer({ min: 1, max: 6 }), pick: fc.nat(3), repeat: fc.boolean() }) },
   { weight: 4, arbitrary: fc.record({ do: is('time'), ms: fc.constantFrom(1, 100, 600, 1_100, 2_500, 11_000, 61_000, 400_000) }) },
-  { weight: 8, arbitrary: fc.record({ do: is('work'), left: fc.oneof({ weight: 3, arbitrary: fc.constant(Infinity) }, fc.nat(12)), then: fc.constantFrom('dies', 'stands') }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      do: is('work'),
+      left: fc.oneof({ weight: 3, arbitrary: fc.constant(Infinity) }, fc.nat(12)),
+      then: fc.constantFrom('dies', 'stands'),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ do: is('lose'), on: fc.boolean() }) },
 );
 
@@ -35,16 +54,18 @@ const begin: fc.Arbitrary<Command[]> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Command[]>([]) },
   {
     weight: 3,
-    arbitrary: fc.record({ count: fc.integer({ min: 1, max: 12 }), expiryMs: fc.constantFrom(0, 86_400_000), clean: fc.boolean() }).map(({ count, expiryMs, clean }): Command[] => [
-      { do: 'connect', clean, expiryMs },
-      { do: 'publish', topic: 't/a', count },
-      { do: 'publish', topic: 'u', count },
-      { do: 'subscribe', filter: 't/+' },
-      { do: 'arrive', count: 10, pick: 0, repeat: false },
-      { do: 'work', left: Infinity, then: 'dies' },
-      { do: 'time', ms: 1_100 },
-      { do: 'work', left: Infinity, then: 'dies' },
-    ]),
+    arbitrary: fc
+      .record({ count: fc.integer({ min: 1, max: 12 }), expiryMs: fc.constantFrom(0, 86_400_000), clean: fc.boolean() })
+      .map(({ count, expiryMs, clean }): Command[] => [
+        { do: 'connect', clean, expiryMs },
+        { do: 'publish', topic: 't/a', count },
+        { do: 'publish', topic: 'u', count },
+        { do: 'subscribe', filter: 't/+' },
+        { do: 'arrive', count: 10, pick: 0, repeat: false },
+        { do: 'work', left: Infinity, then: 'dies' },
+        { do: 'time', ms: 1_100 },
+        { do: 'work', left: Infinity, then: 'dies' },
+      ]),
   },
 );
 

@@ -45,7 +45,8 @@ export class Pass {
       this.learn({ kind: 'asked', ...answer });
     }
     this.release();
-    for (const { clientid, filter } of planOf(this.mailbox, this.world.now).gates) this.learn({ kind: 'gated', clientid, filter, tails: null });
+    for (const { clientid, filter } of planOf(this.mailbox, this.world.now).gates)
+      this.learn({ kind: 'gated', clientid, filter, tails: null });
     for (let round = 0; ; round++) {
       if (round === MOST_ROUNDS) throw new Error('a pass goes round and round');
       const { again, run } = planOf(this.mailbox, this.world.now);
@@ -95,7 +96,14 @@ export class Pass {
     yield 'read';
     const { copies, isOver, isStopped, isBlocked, isStale } = yield* this.send(page, run, readAt);
     const pauseUntil = isStopped ? world.now + GRACE_MS : isStale ? world.now + 1 : null;
-    this.learn({ ...sent, copies, isBlocked, isOver, pauseUntil, cursor: isStopped || isStale ? run.cursor : { topic: last.topic, id: last.id } });
+    this.learn({
+      ...sent,
+      copies,
+      isBlocked,
+      isOver,
+      pauseUntil,
+      cursor: isStopped || isStale ? run.cursor : { topic: last.topic, id: last.id },
+    });
   }
 
   private *resend(count: number): Generator<Effect> {
@@ -120,14 +128,25 @@ export class Pass {
     this.learn({ kind: 'resent', copies, done, stopped: isStopped });
   }
 
-  private *send(messages: readonly { id: string; topic: string }[], { clientid, filter }: { clientid: string; filter: string }, readAt: number): Generator<Effect, Result> {
+  private *send(
+    messages: readonly { id: string; topic: string }[],
+    { clientid, filter }: { clientid: string; filter: string },
+    readAt: number,
+  ): Generator<Effect, Result> {
     const { world } = this;
     const claims = messages.map(({ id }) => world.claim(id, this.version + 1));
     const stop = claims.indexOf('own');
     const due = messages.filter((_, i) => claims[i] === 'granted' && (stop < 0 || i < stop));
-    for (const [i, { id }] of messages.entries()) if (claims[i] === 'granted' && !due.some((each) => each.id === id)) world.release(id, this.version + 1);
+    for (const [i, { id }] of messages.entries())
+      if (claims[i] === 'granted' && !due.some((each) => each.id === id)) world.release(id, this.version + 1);
     yield 'claimed';
-    const result = { copies: [] as [string, Copy][], isOver: false, isStopped: stop >= 0, isBlocked: false, isStale: world.now - readAt > GRACE_MS / 2 };
+    const result = {
+      copies: [] as [string, Copy][],
+      isOver: false,
+      isStopped: stop >= 0,
+      isBlocked: false,
+      isStale: world.now - readAt > GRACE_MS / 2,
+    };
     const unacked = due.filter(({ id }) => !world.isAcknowledged(id));
     if (result.isStale) for (const { id } of due) world.release(id, this.version + 1);
     if (result.isStale || unacked.length === 0) return result;

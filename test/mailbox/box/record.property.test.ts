@@ -3,7 +3,24 @@ import { decode, encode } from '../../../src/mailbox/box/encode';
 import type { Fact } from '../../../src/mailbox/box/fact';
 import { emptyMailbox, isIdle, type Mailbox } from '../../../src/mailbox/box/mailbox';
 import { planOf } from '../../../src/mailbox/box/plan';
-import { Box, NOW, acked, again, connected, copy, dropped, due, gated, mailbox, outOf, resent, sent, subscribed, told, unsubscribed } from './build';
+import {
+  Box,
+  NOW,
+  acked,
+  again,
+  connected,
+  copy,
+  dropped,
+  due,
+  gated,
+  mailbox,
+  outOf,
+  resent,
+  sent,
+  subscribed,
+  told,
+  unsubscribed,
+} from './build';
 import { history } from './facts';
 
 const RUNS = Number(process.env['BOX_RUNS'] ?? 1_000);
@@ -60,7 +77,8 @@ describe('a mailbox that learns anything in any order', () => {
           box.learn(fact);
           const { again: waiting, out, budget, retryAt, held, left, runs, session } = box.mailbox;
           expect(waiting.map(({ id }) => id)).toEqual([...new Set(waiting.map(({ id }) => id))].sort((a, b) => (a < b ? -1 : 1)));
-          if (waiting.length > 0 && out.size === 0) expect([budget > 0, retryAt !== null, box.mailbox.pausedUntil !== null]).toContain(true);
+          if (waiting.length > 0 && out.size === 0)
+            expect([budget > 0, retryAt !== null, box.mailbox.pausedUntil !== null]).toContain(true);
           if (waiting.length === 0) expect([budget, retryAt]).toEqual([0, null]);
           expect([left.length <= 64, (session?.filters.length ?? 0) <= 64, held.size <= 60]).toEqual([true, true, true]);
           expect(runs.every(({ sent: count }) => count >= 0)).toBe(true);
@@ -93,7 +111,15 @@ describe('a mailbox that learns anything in any order', () => {
   });
 
   it('learns the same facts a second time without effect', () => {
-    const facts = [connected(NOW - 50, true), subscribed(), unsubscribed(NOW - 60), acked('1'), { kind: 'dropped', id: '2', reason: 'queue_full' } as const, due, { kind: 'repeated' } as const];
+    const facts = [
+      connected(NOW - 50, true),
+      subscribed(),
+      unsubscribed(NOW - 60),
+      acked('1'),
+      { kind: 'dropped', id: '2', reason: 'queue_full' } as const,
+      due,
+      { kind: 'repeated' } as const,
+    ];
     const of = () => new Box(mailbox({ out: outOf('1', '2', '3'), again: [again('0')] }));
     expect(of().learn(...facts.flatMap((fact) => [fact, fact])).mailbox).toEqual(of().learn(...facts).mailbox);
   });
@@ -101,7 +127,10 @@ describe('a mailbox that learns anything in any order', () => {
 
 describe('an idle mailbox', () => {
   it('asks for nothing, and costs next to nothing', () => {
-    const box = new Box(emptyMailbox('c')).learn(connected(NOW - 50, true, 0), subscribed(), gated(), sent(['1']), acked('1')).pass(10_000).learn(gated(), sent([]));
+    const box = new Box(emptyMailbox('c'))
+      .learn(connected(NOW - 50, true, 0), subscribed(), gated(), sent(['1']), acked('1'))
+      .pass(10_000)
+      .learn(gated(), sent([]));
     expect(isIdle(box.mailbox)).toBe(true);
     expect(box.plan).toEqual({ asks: false, gates: [], again: 0, run: null, wakeAt: null });
     expect(encode(box.mailbox).length).toBeLessThan(250);
@@ -122,7 +151,11 @@ describe('a stored mailbox', () => {
   });
 
   it('keeps the order of sending of copies of several runs and topics', () => {
-    const out = new Map([['3', copy('3')], ['1', copy('1', { topic: 'u' })], ['2', copy('2', { isMissing: true, emqxId: null })]]);
+    const out = new Map([
+      ['3', copy('3')],
+      ['1', copy('1', { topic: 'u' })],
+      ['2', copy('2', { isMissing: true, emqxId: null })],
+    ]);
     expect([...decode(encode(mailbox({ out }))).out]).toEqual([...out]);
   });
 
@@ -130,7 +163,13 @@ describe('a stored mailbox', () => {
     const names = ['__proto__', 'constructor', 'toString', '\uD800'];
     const box = new Box(emptyMailbox('__proto__'));
     for (const name of names) {
-      box.learn(subscribed({ clientid: name, filter: name }), sent([name], { clientid: name, filter: name, cursor: { topic: name, id: name } }), unsubscribed(NOW, `left/${name}`, name), told([name]), dropped(name));
+      box.learn(
+        subscribed({ clientid: name, filter: name }),
+        sent([name], { clientid: name, filter: name, cursor: { topic: name, id: name } }),
+        unsubscribed(NOW, `left/${name}`, name),
+        told([name]),
+        dropped(name),
+      );
     }
     const read: Mailbox = decode(encode(box.mailbox));
     expect(read).toEqual(box.mailbox);

@@ -1,6 +1,24 @@
 import { GRACE_MS, ON_ITS_WAY_MS, STORM_MS } from '../../../src/mailbox/times';
 import { emptyMailbox, START } from '../../../src/mailbox/box/mailbox';
-import { Box, NOW, acked, connected, copy, disconnected, due, gated, mailbox, outOf, again, run, sent, session, subscribed, told, unsubscribed } from './build';
+import {
+  Box,
+  NOW,
+  acked,
+  connected,
+  copy,
+  disconnected,
+  due,
+  gated,
+  mailbox,
+  outOf,
+  again,
+  run,
+  sent,
+  session,
+  subscribed,
+  told,
+  unsubscribed,
+} from './build';
 
 const fresh = () => new Box(emptyMailbox('c')).learn(connected(NOW - 50, true, 0), subscribed(), gated());
 const resumed = () => new Box(emptyMailbox('c')).learn(connected(NOW - 50, false, 3_600_000), subscribed(), gated());
@@ -80,12 +98,19 @@ describe('a subscription', () => {
   });
 
   it('that has nothing in common with the others of the connection is not asked for', () => {
-    expect(fresh().learn(sent([]), subscribed({ filter: 'u/+', at: NOW + 5_000 }), gated('u/+')).plan).toMatchObject({ asks: false, run: { filter: 'u/+' } });
+    expect(fresh().learn(sent([]), subscribed({ filter: 'u/+', at: NOW + 5_000 }), gated('u/+')).plan).toMatchObject({
+      asks: false,
+      run: { filter: 'u/+' },
+    });
   });
 
   it('that overlaps one whose event came before that of their connection is asked for, too', () => {
     const box = new Box(emptyMailbox('c')).learn(subscribed(), connected(NOW - 50, true, 0), gated(), sent([]));
-    box.learn({ kind: 'asked', session: { connected: true, connectedAt: NOW - 50, createdAt: NOW - 50, persistent: false, durable: false, queued: 0, inflight: 0 }, held: null });
+    box.learn({
+      kind: 'asked',
+      session: { connected: true, connectedAt: NOW - 50, createdAt: NOW - 50, persistent: false, durable: false, queued: 0, inflight: 0 },
+      held: null,
+    });
     expect(box.plan.asks).toBe(false);
     expect(box.learn(subscribed({ filter: 't/+', at: NOW + 5_000 }), gated('t/+')).plan).toMatchObject({ asks: true, run: null });
   });
@@ -143,7 +168,9 @@ describe('a subscription', () => {
   });
 
   it('is not looked at again while its client is away, but when it is back', () => {
-    const box = fresh().learn(sent([])).learn(disconnected(NOW + 5_000, NOW - 50 + 60_000));
+    const box = fresh()
+      .learn(sent([]))
+      .learn(disconnected(NOW + 5_000, NOW - 50 + 60_000));
     expect(box.pass(60_000).plan).toMatchObject({ wakeAt: null, run: null });
   });
 
@@ -159,14 +186,18 @@ describe('a subscription', () => {
   });
 
   it('when it ends takes with it what would be sent again for it, and nothing of others', () => {
-    const box = new Box(mailbox({ runs: [run(), run({ filter: 'u' })], again: [again('1'), again('2', { filter: 'u' })], out: outOf('3') }));
+    const box = new Box(
+      mailbox({ runs: [run(), run({ filter: 'u' })], again: [again('1'), again('2', { filter: 'u' })], out: outOf('3') }),
+    );
     box.learn(unsubscribed(NOW + 1));
     expect(box.mailbox).toMatchObject({ again: [{ id: '2' }], runs: [{ filter: 'u' }] });
     expect(box.ids).toEqual(['3']);
   });
 
   it('takes over what its client had dropped before, as far as it reads it', () => {
-    const box = new Box(mailbox({ again: [again('1'), again('2', { topic: 'u', filter: 'u' })], retryAt: NOW + 1_000, rounds: 3 })).learn(subscribed({ filter: 't/#' }));
+    const box = new Box(mailbox({ again: [again('1'), again('2', { topic: 'u', filter: 'u' })], retryAt: NOW + 1_000, rounds: 3 })).learn(
+      subscribed({ filter: 't/#' }),
+    );
     expect(box.mailbox).toMatchObject({ again: [{ id: '2' }], retryAt: NOW + 1_000, rounds: 0 });
     expect(box.learn(subscribed({ filter: 'u' })).mailbox).toMatchObject({ again: [], retryAt: null });
   });
@@ -181,18 +212,24 @@ describe('a subscription', () => {
 
 describe('a storm: the same subscription again within two seconds', () => {
   it('sends nothing a second time', () => {
-    const box = fresh().learn(sent(['1'])).learn(subscribed({ at: NOW + STORM_MS - 1 }));
+    const box = fresh()
+      .learn(sent(['1']))
+      .learn(subscribed({ at: NOW + STORM_MS - 1 }));
     expect(box.plan.run).toBeNull();
     expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW + STORM_MS - 1, cursor: null }]);
   });
 
   it('is over after two seconds', () => {
-    const box = fresh().learn(sent([])).learn(subscribed({ at: NOW + STORM_MS }), gated());
+    const box = fresh()
+      .learn(sent([]))
+      .learn(subscribed({ at: NOW + STORM_MS }), gated());
     expect(box.mailbox.runs).toMatchObject([{ at: NOW + STORM_MS, cursor: START }]);
   });
 
   it('with another QoS reads anew up to the first one of it, and counts on', () => {
-    const box = fresh().learn(sent(['1'])).learn(subscribed({ at: NOW + 500, qos: 2 }));
+    const box = fresh()
+      .learn(sent(['1']))
+      .learn(subscribed({ at: NOW + 500, qos: 2 }));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW + 500, cursor: START, qos: 2, sent: 1 }]);
   });
 
@@ -215,19 +252,25 @@ describe('a storm: the same subscription again within two seconds', () => {
   });
 
   it('does not reach over a new connection', () => {
-    const box = fresh().learn(sent(['1'])).learn(connected(NOW + 500, true, 0), subscribed({ at: NOW + 600 }));
+    const box = fresh()
+      .learn(sent(['1']))
+      .learn(connected(NOW + 500, true, 0), subscribed({ at: NOW + 600 }));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW + 600, cursor: START }]);
     expect(box.ids).toEqual([]);
   });
 
   it('does not reach over a new connection whose event comes late', () => {
-    const box = fresh().learn(sent(['1'])).learn(subscribed({ at: NOW + 600 }), connected(NOW + 500, true, 0));
+    const box = fresh()
+      .learn(sent(['1']))
+      .learn(subscribed({ at: NOW + 600 }), connected(NOW + 500, true, 0));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW + 600, cursor: START, sent: 0 }]);
     expect([box.ids, box.freed]).toEqual([[], ['1']]);
   });
 
   it('may be another connection, where nothing tells of them: EMQX is asked', () => {
-    const box = new Box(mailbox({ session: session({ isTold: false }), runs: [run({ cursor: null })], out: outOf('1') })).learn(subscribed({ at: NOW + 100 }));
+    const box = new Box(mailbox({ session: session({ isTold: false }), runs: [run({ cursor: null })], out: outOf('1') })).learn(
+      subscribed({ at: NOW + 100 }),
+    );
     expect(box.plan.asks).toBe(true);
     const told = new Box(mailbox({ runs: [run({ cursor: null })], out: outOf('1') })).learn(subscribed({ at: NOW + 100 }));
     expect(told.plan.asks).toBe(false);

@@ -65,7 +65,10 @@ export class World {
     this.isOrdered = isOrdered;
     this.window = window;
     this.tellsConnections = tellsConnections;
-    this.broker = new Broker(() => this.now, (told) => this.tell(told));
+    this.broker = new Broker(
+      () => this.now,
+      (told) => this.tell(told),
+    );
     this.broker.lists = lists;
   }
 
@@ -86,7 +89,9 @@ export class World {
     for (let i = 0; i < count; i++) {
       this.now++;
       const id = idAt(this.now);
-      this.messages = [...this.messages, { id, topic, at: this.now }].sort((a, b) => (a.topic === b.topic ? (a.id < b.id ? -1 : 1) : a.topic < b.topic ? -1 : 1));
+      this.messages = [...this.messages, { id, topic, at: this.now }].sort((a, b) =>
+        a.topic === b.topic ? (a.id < b.id ? -1 : 1) : a.topic < b.topic ? -1 : 1,
+      );
       this.broker.live(id, topic);
     }
   }
@@ -153,7 +158,9 @@ export class World {
   private nextInOrder(pick: number): number {
     const at = Math.min(pick % 4, this.wire.length - 1);
     const what = this.wire[at]?.told.what;
-    return what === 'acked' || what === 'dropped' ? at : this.wire.findIndex(({ told }) => told.what !== 'acked' && told.what !== 'dropped');
+    return what === 'acked' || what === 'dropped'
+      ? at
+      : this.wire.findIndex(({ told }) => told.what !== 'acked' && told.what !== 'dropped');
   }
 
   private receive(told: Told): void {
@@ -201,7 +208,7 @@ export class World {
     const { standing } = this;
     this.standing = null;
     if (standing === null) return;
-    for (; standing.work.next().done !== true; );
+    for (; standing.work.next().done !== true;);
   }
 
   private checkRecord(): void {
@@ -211,14 +218,16 @@ export class World {
     if (wakeAt !== null && wakeAt <= this.now) this.faults.push(`after a pass it asks for another one at once: ${this.record.text}`);
     if (asks) this.faults.push('after a pass it asks EMQX at once');
     // A process that stood still may have published as much as its successor.
-    if (mailbox.out.size > this.window * (this.hasStood ? 2 : 1)) this.faults.push(`${mailbox.out.size} are out, with a window of ${this.window}`);
+    if (mailbox.out.size > this.window * (this.hasStood ? 2 : 1))
+      this.faults.push(`${mailbox.out.size} are out, with a window of ${this.window}`);
     if (encode(mailbox) !== this.record.text) this.faults.push('what is stored is not what is read');
   }
 
   /** The model's eye on each fact. */
   watch(before: Mailbox, fact: Fact, after: Mailbox): void {
     traced(this.now, fact, after);
-    const isGivenUp = (fact.kind === 'dropped' || fact.kind === 'resent') && before.rounds >= 5 && after.rounds === 0 && after.runs.length === 0;
+    const isGivenUp =
+      (fact.kind === 'dropped' || fact.kind === 'resent') && before.rounds >= 5 && after.rounds === 0 && after.runs.length === 0;
     if (isGivenUp) this.owed.clear();
   }
 
@@ -245,10 +254,12 @@ export class World {
     const orphanedAt = this.orphans.get(id);
     const copies = this.broker.copies.filter((copy) => copy.id === id);
     const isExcused = orphanedAt !== undefined && this.now >= orphanedAt + GRACE_MS;
-    if (isSure && copies.length > 0 && !isExcused) this.faults.push(`EMQX holds ${id} (${copies.map(({ emqxId }) => emqxId).join()}), and it is sent`);
+    if (isSure && copies.length > 0 && !isExcused)
+      this.faults.push(`EMQX holds ${id} (${copies.map(({ emqxId }) => emqxId).join()}), and it is sent`);
     // Of an older session's acknowledgements nothing can be known before their events come.
     const isOfSession = (this.acknowledged.get(id) ?? 0) >= (this.broker.session?.createdAt ?? Infinity);
-    if (isSure && isOfSession && !isExcused) this.faults.push(`${id} was acknowledged ${this.now - (this.acknowledged.get(id) ?? 0)} ms ago, and is sent`);
+    if (isSure && isOfSession && !isExcused)
+      this.faults.push(`${id} was acknowledged ${this.now - (this.acknowledged.get(id) ?? 0)} ms ago, and is sent`);
     const emqxId = this.broker.publish(id, topic);
     return emqxId === null ? 'nobody' : this.losesAnswers ? null : emqxId;
   }

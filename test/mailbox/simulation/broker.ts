@@ -86,7 +86,8 @@ export class SimulatedBroker {
     };
     const subscribeAll: EmqxApi['subscribeAll'] = async (clientid, subscriptions) => {
       const connected = (await subscribe(clientid, subscriptions)) === 'subscribed';
-      if (connected) for (const { topic: filter, qos } of subscriptions) this.events.push({ type: 'subscribed', clientid, filter, qos, at: this.now() });
+      if (connected)
+        for (const { topic: filter, qos } of subscriptions) this.events.push({ type: 'subscribed', clientid, filter, qos, at: this.now() });
       return { connected, refused: [] };
     };
     const session: EmqxApi['session'] = async (clientid) => this.view(clientid);
@@ -105,7 +106,11 @@ export class SimulatedBroker {
     const session = this.sessions.get(clientid);
     if (session === undefined) return { kind: 'no-client' };
     if (!this.lists) return { kind: 'unknown' };
-    const messages = session.unacknowledged.map(({ brokerId, delivery, id }) => ({ id: brokerId, topic: delivery.topic, from: id === null ? 'http_api' : 'publisher' }));
+    const messages = session.unacknowledged.map(({ brokerId, delivery, id }) => ({
+      id: brokerId,
+      topic: delivery.topic,
+      from: id === null ? 'http_api' : 'publisher',
+    }));
     return { kind: 'list', messages, complete: true };
   }
 

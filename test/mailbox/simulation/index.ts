@@ -58,12 +58,23 @@ export class Simulation {
     this.policies = fields.length === 0 ? [policy()] : fields.map(policy);
     const now = () => this.now;
     const { policies, metrics, signer, steps } = this;
-    const [state, store, emqx, lanes] = [steps.of(this.state), steps.of(this.store.asStore()), steps.of(this.broker.asApi()), steps.of(this.queue.asLanes())];
+    const [state, store, emqx, lanes] = [
+      steps.of(this.state),
+      steps.of(this.store.asStore()),
+      steps.of(this.broker.asApi()),
+      steps.of(this.queue.asLanes()),
+    ];
     const acks = new AcceptedAcks(null);
     this.ingest = new Ingest({ put: async (items) => this.queue.put(items) }, policies, signer, acks, new EventLag(), createMetrics());
     const common = { store, state, policies, lanes, metrics, acks, setAside: async () => undefined, now };
     const keeper = { apply: async () => undefined };
-    this.writer = new Writer({ ...common, trimmer: new Trimmer(common), retained: new RetainedIds(state), keeper, lateWrites: new LateWrites(common) });
+    this.writer = new Writer({
+      ...common,
+      trimmer: new Trimmer(common),
+      retained: new RetainedIds(state),
+      keeper,
+      lateWrites: new LateWrites(common),
+    });
     const clients = new Clients({ ...common, subscriptions: new Subscriptions({ ...common, emqx }) });
     const sequence = this.queue.asSequence();
     this.newPass = () => new MailPass({ ...common, clients, emqx, sequence, laneCounts: LANES, signer });
@@ -76,8 +87,13 @@ export class Simulation {
 
   /** A client's message, whose event has not arrived yet. */
   published(topic: string, text: string, fields: Partial<Message> = {}): OfflineEvent {
-    const id = `${(BigInt(this.now) * 1000n).toString(16).padStart(16, '0')}0000${(this.sequence++).toString(16).padStart(12, '0')}`.toUpperCase();
-    return { type: 'publish', mark: null, message: toWire(message({ id, topic, payload: Buffer.from(text), publishReceivedAt: this.now, ...fields })) };
+    const id =
+      `${(BigInt(this.now) * 1000n).toString(16).padStart(16, '0')}0000${(this.sequence++).toString(16).padStart(12, '0')}`.toUpperCase();
+    return {
+      type: 'publish',
+      mark: null,
+      message: toWire(message({ id, topic, payload: Buffer.from(text), publishReceivedAt: this.now, ...fields })),
+    };
   }
 
   /** The client subscribes now; its event has not arrived yet. */
@@ -99,7 +115,9 @@ export class Simulation {
     if (session === undefined || !this.tellsConnections || this.told.get(clientid) === session.connectedAt) return [];
     this.told.set(clientid, session.connectedAt);
     const isNew = session.connectedAt === session.createdAt;
-    return [{ type: 'connected', clientid, node: null, at: session.connectedAt, cleanStart: isNew, expiryMs: 3_600_000, sessionOnly: true }];
+    return [
+      { type: 'connected', clientid, node: null, at: session.connectedAt, cleanStart: isNew, expiryMs: 3_600_000, sessionOnly: true },
+    ];
   }
 
   /** As POST /v1/deliveries: Core.requestDelivery. */
@@ -173,7 +191,7 @@ export class Simulation {
 
   private async finish(entry: Entry): Promise<void> {
     let left = entry;
-    for (let takenOver = false, tries = 0; ; ) {
+    for (let takenOver = false, tries = 0; ;) {
       if (++tries > 1_000) throw new Error('a job is tried without end');
       try {
         left = await this.handle(left, takenOver);

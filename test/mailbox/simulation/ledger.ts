@@ -96,7 +96,12 @@ export class Ledger {
       this.checkAcked(consumer, id);
       this.checkTwice(consumer, id, session, copy);
       if (!this.isQueue && !isMember(session.clientid)) this.checkOrder(session, copy, seen);
-      of(this.sent, consumer, Map<string, Sent>).set(id, { id, at: this.world.now, session, times: (this.sent.get(consumer)?.get(id)?.times ?? 0) + 1 });
+      of(this.sent, consumer, Map<string, Sent>).set(id, {
+        id,
+        at: this.world.now,
+        session,
+        times: (this.sent.get(consumer)?.get(id)?.times ?? 0) + 1,
+      });
     }
     seen.add(id);
   }
@@ -104,7 +109,8 @@ export class Ledger {
   /** Nothing that was acknowledged before the subscription, or before all lanes were empty. */
   private checkAcked(consumer: string, id: string): void {
     const at = this.acked.get(this.isQueue ? 'everybody' : consumer)?.get(id);
-    if (at !== undefined && at <= Math.max(this.settled, this.since())) this.failures.push(`${consumer} was sent ${short(id)}, which was acknowledged`);
+    if (at !== undefined && at <= Math.max(this.settled, this.since()))
+      this.failures.push(`${consumer} was sent ${short(id)}, which was acknowledged`);
   }
 
   private since(): number {
@@ -122,7 +128,10 @@ export class Ledger {
     if (this.dropped.has(id) || world.steps.count > 0) return;
     const before = this.sent.get(consumer)?.get(id);
     if (consumer.startsWith('$share/')) {
-      const again = before === undefined || (this.subscribedAt.get(consumer) ?? []).some((at) => at > before.at) || world.now >= before.at + GROUP_LOST_MS;
+      const again =
+        before === undefined ||
+        (this.subscribedAt.get(consumer) ?? []).some((at) => at > before.at) ||
+        world.now >= before.at + GROUP_LOST_MS;
       if (!again) this.failures.push(`${consumer} was sent ${short(id)} twice`);
       return;
     }
@@ -137,7 +146,9 @@ export class Ledger {
     const id = storedId(copy);
     if (seen.has(id) || this.late.has(id) || this.dropped.has(id)) return;
     const { topic } = copy.delivery;
-    const overtaken = session.delivered.find((each) => each !== copy && each.id === null && each.delivery.topic === topic && storedId(each) > id);
+    const overtaken = session.delivered.find(
+      (each) => each !== copy && each.id === null && each.delivery.topic === topic && storedId(each) > id,
+    );
     if (overtaken !== undefined) this.failures.push(`${session.clientid} was sent ${short(id)} after ${short(storedId(overtaken))}`);
   }
 
@@ -149,7 +160,8 @@ export class Ledger {
       if (count > most) this.failures.push(`${consumer} has ${count} in flight`);
       // What a group has for long is taken for lost, while EMQX may have it still.
       const isLong = consumer === '$share/g' && this.world.now >= Math.min(...(this.subscribedAt.get(consumer) ?? [])) + GROUP_LOST_MS;
-      if (!isLong && this.sinceLast(consumer).size > most && this.world.steps.count === 0) this.failures.push(`EMQX has more than ${most} for ${consumer}`);
+      if (!isLong && this.sinceLast(consumer).size > most && this.world.steps.count === 0)
+        this.failures.push(`EMQX has more than ${most} for ${consumer}`);
     }
   }
 
@@ -157,7 +169,9 @@ export class Ledger {
   private sinceLast(consumer: string): Set<string> {
     const last = Math.max(...(this.subscribedAt.get(consumer) ?? []));
     const isGroup = consumer === '$share/g';
-    const sessions = [...this.world.broker.sessions.values()].filter(({ clientid }) => (isGroup ? isMember(clientid) : clientid === consumer));
+    const sessions = [...this.world.broker.sessions.values()].filter(({ clientid }) =>
+      isGroup ? isMember(clientid) : clientid === consumer,
+    );
     const ids = sessions.flatMap(({ unacknowledged }) => unacknowledged.filter(({ id }) => id === null).map(storedId));
     const isCounted = (id: string) => {
       const { at = -Infinity, times = 0 } = this.sent.get(consumer)?.get(id) ?? {};
@@ -170,7 +184,8 @@ export class Ledger {
 
 const isMember = (clientid: string): boolean => clientid.startsWith('m');
 const short = (id: string): string => id.slice(0, 16) + id.slice(-4);
-const keyOf = ({ clientid, filter, at }: { clientid: string; filter: string; at: number }): string => JSON.stringify([clientid, filter, at]);
+const keyOf = ({ clientid, filter, at }: { clientid: string; filter: string; at: number }): string =>
+  JSON.stringify([clientid, filter, at]);
 
 function of<K, V>(map: Map<K, V>, key: K, create: new () => V): V {
   const value = map.get(key) ?? new create();

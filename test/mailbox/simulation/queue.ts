@@ -56,7 +56,8 @@ export class SimulatedQueue {
   asLanes(): Lanes {
     const lanes: Partial<Record<keyof Lanes, unknown>> = {
       mail: (async (events) => this.mail(events)) satisfies Lanes['mail'],
-      late: (async (late) => this.mail(late.map((each) => ({ ...each, kind: 'late', to: mailboxKey(each.consumer) })))) satisfies Lanes['late'],
+      late: (async (late) =>
+        this.mail(late.map((each) => ({ ...each, kind: 'late', to: mailboxKey(each.consumer) })))) satisfies Lanes['late'],
       wake: (async (due) => void this.delayed.push(...due)) satisfies Lanes['wake'],
       history: async () => undefined,
     };

@@ -61,10 +61,12 @@ export class MemoryState implements SharedState {
 
   async load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>> {
     const found = await this.getAll(keys.map((key) => `record:${key}`));
-    return new Map(keys.flatMap((key) => {
-      const held = found.get(`record:${key}`);
-      return held === undefined ? [] : [[key, JSON.parse(held) as Versioned]];
-    }));
+    return new Map(
+      keys.flatMap((key) => {
+        const held = found.get(`record:${key}`);
+        return held === undefined ? [] : [[key, JSON.parse(held) as Versioned]];
+      }),
+    );
   }
 
   async save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>> {

@@ -31,7 +31,10 @@ export class StandinCollection {
 
   find(filter: Document, { sort = {}, skip = 0, limit = 0, hint }: Document): Document[] {
     if (typeof hint === 'string' && !this.indexes.some(({ name }) => name === hint)) {
-      throw new CommandError(2, 'error processing query: planner returned error :: caused by :: hint provided does not correspond to an existing index');
+      throw new CommandError(
+        2,
+        'error processing query: planner returned error :: caused by :: hint provided does not correspond to an existing index',
+      );
     }
     const found = this.documents.filter(compile(filter));
     const fields = Object.entries(sort as Record<string, number>);
@@ -63,8 +66,13 @@ export class StandinCollection {
       this.documents[this.documents.indexOf(document)] = changed;
     }
     if (found.length > 0 || upsert !== true) return { n: found.length, upserted: undefined };
-    const fixed = Object.entries(filter).filter(([name, value]) => !name.startsWith('$') && (typeof value !== 'object' || value instanceof ObjectId));
-    const inserted = { _id: new ObjectId(), ...applied(applied(Object.fromEntries(fixed), update), { $set: update['$setOnInsert'] ?? {} }) };
+    const fixed = Object.entries(filter).filter(
+      ([name, value]) => !name.startsWith('$') && (typeof value !== 'object' || value instanceof ObjectId),
+    );
+    const inserted = {
+      _id: new ObjectId(),
+      ...applied(applied(Object.fromEntries(fixed), update), { $set: update['$setOnInsert'] ?? {} }),
+    };
     this.insert(inserted);
     return { n: 1, upserted: inserted._id };
   }
@@ -78,7 +86,8 @@ export class StandinCollection {
 
   createIndex(index: Index): void {
     const same = this.indexes.find(({ key }) => JSON.stringify(key) === JSON.stringify(index.key));
-    if (same !== undefined && same.name !== index.name) throw new CommandError(85, `Index already exists with a different name: ${same.name}`);
+    if (same !== undefined && same.name !== index.name)
+      throw new CommandError(85, `Index already exists with a different name: ${same.name}`);
     if (same !== undefined) return;
     this.indexes.push(index);
     this.entries.set(index.name, new Map());
@@ -108,7 +117,8 @@ export class StandinCollection {
       const entry = entryOf(index, document);
       const entries = this.entries.get(index.name);
       if (entry === null || entries === undefined) continue;
-      if (entries.has(entry)) throw new CommandError(11000, `E11000 duplicate key error collection: ${this.namespace} index: ${index.name} dup key: {}`);
+      if (entries.has(entry))
+        throw new CommandError(11000, `E11000 duplicate key error collection: ${this.namespace} index: ${index.name} dup key: {}`);
       added.push(() => entries.set(entry, document));
     }
     for (const add of added) add();

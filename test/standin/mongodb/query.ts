@@ -26,7 +26,8 @@ export function compare(a: unknown, b: unknown): number {
   if (left === 'null') return 0;
   if (left === 'string' && plain(a as string) && plain(b as string)) return a === b ? 0 : (a as string) < (b as string) ? -1 : 1;
   if (left === 'string') return Buffer.compare(Buffer.from(a as string), Buffer.from(b as string));
-  if (left === 'objectId') return (a as ObjectId).toHexString() < (b as ObjectId).toHexString() ? -1 : (a as ObjectId).equals(b as ObjectId) ? 0 : 1;
+  if (left === 'objectId')
+    return (a as ObjectId).toHexString() < (b as ObjectId).toHexString() ? -1 : (a as ObjectId).equals(b as ObjectId) ? 0 : 1;
   if (left === 'number' || left === 'bool' || left === 'date') return Number(a) - Number(b);
   return Buffer.compare(bytes(a), bytes(b));
 }
@@ -34,7 +35,10 @@ export function compare(a: unknown, b: unknown): number {
 const bytes = (value: unknown): Buffer => Buffer.from(BSON.serialize({ value }));
 
 /** What a unique index and $in compare by. */
-export const identity = (value: unknown): string => (typeof value === 'string' ? `s${value}` : `${bracketOf(value)}${bracketOf(value) === 'number' || value instanceof Date ? Number(value) : bytes(value).toString('base64')}`);
+export const identity = (value: unknown): string =>
+  typeof value === 'string'
+    ? `s${value}`
+    : `${bracketOf(value)}${bracketOf(value) === 'number' || value instanceof Date ? Number(value) : bytes(value).toString('base64')}`;
 
 const OPERATORS: Readonly<Record<string, (value: unknown, operand: unknown) => boolean>> = {
   $eq: (value, operand) => compare(value, operand) === 0,
@@ -43,7 +47,8 @@ const OPERATORS: Readonly<Record<string, (value: unknown, operand: unknown) => b
   $lt: (value, operand) => bracketOf(value) === bracketOf(operand) && compare(value, operand) < 0,
   $lte: (value, operand) => bracketOf(value) === bracketOf(operand) && compare(value, operand) <= 0,
   $exists: (value, operand) => (value !== undefined) === operand,
-  $type: (value, operand) => value !== undefined && [operand].flat().some((type) => type === typeOf(value) || (type === 'number' && bracketOf(value) === type)),
+  $type: (value, operand) =>
+    value !== undefined && [operand].flat().some((type) => type === typeOf(value) || (type === 'number' && bracketOf(value) === type)),
 };
 
 type Test = (document: Document) => boolean;

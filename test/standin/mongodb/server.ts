@@ -6,7 +6,15 @@ import { CommandError, StandinCollection } from './collection';
 const OP_REPLY = 1;
 const OP_QUERY = 2004;
 const OP_MSG = 2013;
-const HELLO = { isWritablePrimary: true, helloOk: true, maxBsonObjectSize: 16_777_216, maxMessageSizeBytes: 48_000_000, maxWriteBatchSize: 100_000, minWireVersion: 0, maxWireVersion: 21 };
+const HELLO = {
+  isWritablePrimary: true,
+  helloOk: true,
+  maxBsonObjectSize: 16_777_216,
+  maxMessageSizeBytes: 48_000_000,
+  maxWriteBatchSize: 100_000,
+  minWireVersion: 0,
+  maxWireVersion: 21,
+};
 
 /**
  * A MongoDB in memory for what the real stand-in can't do: unique indexes with names, validators, views. It shows that the driver sends
@@ -59,7 +67,8 @@ export class MongoStandin {
     const head = code === OP_QUERY ? Buffer.alloc(20) : Buffer.alloc(5);
     if (code === OP_QUERY) head.writeInt32LE(1, 16);
     const header = Buffer.alloc(16);
-    for (const [i, value] of [16 + head.length + reply.length, 0, id, code === OP_QUERY ? OP_REPLY : OP_MSG].entries()) header.writeInt32LE(value, i * 4);
+    for (const [i, value] of [16 + head.length + reply.length, 0, id, code === OP_QUERY ? OP_REPLY : OP_MSG].entries())
+      header.writeInt32LE(value, i * 4);
     socket.write(Buffer.concat([header, head, reply]));
   }
 
@@ -89,7 +98,10 @@ export class MongoStandin {
       case 'saslStart':
         throw new CommandError(18, 'Authentication failed.');
       case 'create':
-        database.set(command['create'] as string, new StandinCollection('', command['viewOn'] === undefined ? 'collection' : 'view', command));
+        database.set(
+          command['create'] as string,
+          new StandinCollection('', command['viewOn'] === undefined ? 'collection' : 'view', command),
+        );
         return {};
       case 'drop':
         database.delete(command['drop'] as string);
@@ -99,17 +111,28 @@ export class MongoStandin {
       case 'update':
         return each(command['updates'] as Document[], (each) => collection().update(each['q'] as Document, each['u'] as Document, each));
       case 'delete':
-        return each(command['deletes'] as Document[], ({ q, limit }) => ({ n: collection().delete(q as Document, Number(limit)), upserted: undefined }));
+        return each(command['deletes'] as Document[], ({ q, limit }) => ({
+          n: collection().delete(q as Document, Number(limit)),
+          upserted: undefined,
+        }));
       case 'count':
         return { n: database.get(command['count'] as string)?.documents.length ?? 0 };
       case 'find':
-        return this.page(project(database.get(command['find'] as string)?.find((command['filter'] as Document | undefined) ?? {}, command) ?? [], command), command, 'firstBatch');
+        return this.page(
+          project(database.get(command['find'] as string)?.find((command['filter'] as Document | undefined) ?? {}, command) ?? [], command),
+          command,
+          'firstBatch',
+        );
       case 'getMore':
         return this.page(this.cursors.get(Number(command['getMore'])) ?? [], command, 'nextBatch');
       case 'killCursors':
         return {};
       case 'listCollections':
-        return this.page([...database].map(([key, { type, options }]) => ({ name: key, type, options })), command, 'firstBatch');
+        return this.page(
+          [...database].map(([key, { type, options }]) => ({ name: key, type, options })),
+          command,
+          'firstBatch',
+        );
       case 'listIndexes':
         return this.page(collection().indexes, command, 'firstBatch');
       case 'createIndexes':
@@ -180,7 +203,7 @@ function parseQuery(message: Buffer): Document {
 function parseMessage(message: Buffer): Document {
   const sequences: Document = {};
   let body: Document = {};
-  for (let at = 20; at < message.length; ) {
+  for (let at = 20; at < message.length;) {
     const size = message.readInt32LE(at + 1);
     const section = message.subarray(at + 1, at + 1 + size);
     if (message[at] === 0) body = BSON.deserialize(section);

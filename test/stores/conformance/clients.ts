@@ -30,7 +30,10 @@ export function clients(subject: Subject): void {
 
     it('is the newest within a batch too', async () => {
       const clientid = uniqueTopic();
-      await subject.store.saveClientStates([state(clientid, { at: 9_000 }), state(clientid, { connected: false, disconnectedAt: 5_000, at: 5_000 })]);
+      await subject.store.saveClientStates([
+        state(clientid, { at: 9_000 }),
+        state(clientid, { connected: false, disconnectedAt: 5_000, at: 5_000 }),
+      ]);
       expect(await subject.store.getClientState(clientid)).toMatchObject({ connected: true });
     });
 
@@ -116,7 +119,10 @@ export function clients(subject: Subject): void {
 
     it.each(anyText())('are kept under any topic, %p', async (_, text) => {
       const topic = `${uniqueTopic()}/${asTopic(text)}`;
-      const [first, second] = [message({ topic, retain: true }), message({ topic, retain: true, clientid: text, payload: Buffer.from([0xff]) })];
+      const [first, second] = [
+        message({ topic, retain: true }),
+        message({ topic, retain: true, clientid: text, payload: Buffer.from([0xff]) }),
+      ];
       expect(await subject.store.putRetained([first])).toEqual([]);
       expect(await subject.store.putRetained([second])).toEqual([]);
       expect(await list(topic)).toEqual([second]);
@@ -135,7 +141,13 @@ export function clients(subject: Subject): void {
   });
 
   describe('read positions', () => {
-    const position = (consumer: string, topic: string, fields: Partial<Position> = {}): Position => ({ consumer, topic, id: newId(), receipts: [], ...fields });
+    const position = (consumer: string, topic: string, fields: Partial<Position> = {}): Position => ({
+      consumer,
+      topic,
+      id: newId(),
+      receipts: [],
+      ...fields,
+    });
 
     it('are replaced, found by topic, listed by consumer and deleted', async () => {
       const [consumer, other] = [uniqueTopic(), uniqueTopic()];

@@ -34,7 +34,13 @@ export function content(subject: Subject): void {
 
     it('every MQTT 5 property is exact, user properties in order with duplicates', async () => {
       const properties: MessageProperties = {
-        ...{ contentType: 'text/plain', responseTopic: 'r/1', correlationData: 'AP8=', payloadFormatIndicator: 1, messageExpiryInterval: 3600 },
+        ...{
+          contentType: 'text/plain',
+          responseTopic: 'r/1',
+          correlationData: 'AP8=',
+          payloadFormatIndicator: 1,
+          messageExpiryInterval: 3600,
+        },
         userProperties: [...HOSTILE, 'z', 'a', 'z'].map((key, i) => ({ key, value: `${i}${key}` })),
       };
       await roundTrip({ properties });
@@ -47,7 +53,9 @@ export function content(subject: Subject): void {
     });
 
     it('properties that are empty are there, and those that are absent are not', async () => {
-      await roundTrip({ properties: { contentType: '', responseTopic: '', correlationData: '', userProperties: [{ key: '', value: '' }] } });
+      await roundTrip({
+        properties: { contentType: '', responseTopic: '', correlationData: '', userProperties: [{ key: '', value: '' }] },
+      });
       await roundTrip({ properties: { messageExpiryInterval: 0, payloadFormatIndicator: 0, userProperties: [] } });
     });
 
@@ -88,7 +96,10 @@ export function content(subject: Subject): void {
         const found = await subject.store.listMessages({ topic, after: '', limit: 10, now: Date.now() });
         expect(found.map(({ payload }) => payload.toString())).toEqual([topic]);
       }
-      const [lower, upper] = [message({ topic: base, id: `id${base.replace(/\W/g, '')}` }), message({ topic: base, id: `ID${base.replace(/\W/g, '')}` })];
+      const [lower, upper] = [
+        message({ topic: base, id: `id${base.replace(/\W/g, '')}` }),
+        message({ topic: base, id: `ID${base.replace(/\W/g, '')}` }),
+      ];
       await subject.store.saveMessages([lower, upper]);
       await subject.store.removeMessages([lower], Date.now() + 1_000);
       expect((await subject.store.getMessage(upper.id))?.id).toBe(upper.id);

@@ -63,7 +63,8 @@ export function hostile(subject: Subject): void {
       const base = uniqueTopic();
       const retained = names(base).map((topic) => message({ topic, retain: true }));
       expect(await subject.store.putRetained(retained)).toEqual([]);
-      const all = async () => (await subject.store.listRetained({ filter: `${base}/#`, after: '', limit: 1_000 })).map(({ topic }) => topic).sort();
+      const all = async () =>
+        (await subject.store.listRetained({ filter: `${base}/#`, after: '', limit: 1_000 })).map(({ topic }) => topic).sort();
       expect(await all()).toEqual(retained.map(({ topic }) => topic).sort());
       const [first, ...others] = retained;
       await subject.store.deleteRetained([first!]);

@@ -151,7 +151,11 @@ export function messages(subject: Subject): void {
       const all = Array.from({ length: 200 }, () => message({ topic }));
       const others = await Promise.all([subject.harness.open(), subject.harness.open()]);
       const overlapping = (start: number): Message[] => all.slice(start, start + 120);
-      await Promise.all([subject.store.saveMessages(overlapping(0)), others[0]!.saveMessages(overlapping(40)), others[1]!.saveMessages(overlapping(80))]);
+      await Promise.all([
+        subject.store.saveMessages(overlapping(0)),
+        others[0]!.saveMessages(overlapping(40)),
+        others[1]!.saveMessages(overlapping(80)),
+      ]);
       for (const store of [subject.store, ...others]) {
         expect(await store.listMessages({ topic, after: '', limit: 1_000, now: Date.now() })).toHaveLength(200);
       }
@@ -208,7 +212,8 @@ export function messages(subject: Subject): void {
         listPositions: () => store.listPositions('c', '', 1),
         putPositions: () => store.putPositions([{ consumer: 'c', topic: 't', id: 'x', receipts: [] }]),
         positionsOfTopic: () => store.positionsOfTopic('t'),
-        saveClientStates: () => store.saveClientStates([{ clientid: 'c', connected: true, node: null, connectedAt: null, disconnectedAt: null, at: 1 }]),
+        saveClientStates: () =>
+          store.saveClientStates([{ clientid: 'c', connected: true, node: null, connectedAt: null, disconnectedAt: null, at: 1 }]),
         getClientState: () => store.getClientState('c'),
         putSubscriptions: () => store.putSubscriptions([{ clientid: 'c', topic: 't', qos: 0 }]),
         deleteSubscriptions: () => store.deleteSubscriptions([ref]),

@@ -58,16 +58,25 @@ export function purging(subject: Subject): void {
     it('go in bounded steps', async () => {
       const consumer = uniqueTopic();
       await subject.store.putPositions(Array.from({ length: 5 }, (_, i) => position(consumer, `${consumer}/${i}`, 1_000)));
-      const steps = await until((removed) => removed >= 5, () => subject.store.purgePositions(LONG_AGO, 2));
+      const steps = await until(
+        (removed) => removed >= 5,
+        () => subject.store.purgePositions(LONG_AGO, 2),
+      );
       expect(steps.reduce((sum, each) => sum + each, 0)).toBe(5);
       expect(Math.max(...steps)).toBeLessThanOrEqual(2);
       expect(await subject.store.listPositions(consumer, '', 10)).toEqual([]);
     }, 60_000);
   });
 
-  const describeUnlessTheyStay = (name: string, tests: () => void) => (subject.harness.subscriptionsStay ? undefined : describe(name, tests));
+  const describeUnlessTheyStay = (name: string, tests: () => void) =>
+    subject.harness.subscriptionsStay ? undefined : describe(name, tests);
   describeUnlessTheyStay('subscriptions that nobody has made for long', () => {
-    const subscription = (clientid: string, topic: string, seenAt?: number): Subscription => ({ clientid, topic, qos: 1, ...(seenAt !== undefined && { seenAt }) });
+    const subscription = (clientid: string, topic: string, seenAt?: number): Subscription => ({
+      clientid,
+      topic,
+      qos: 1,
+      ...(seenAt !== undefined && { seenAt }),
+    });
     const topicsOf = async (clientid: string) => (await subject.store.listSubscriptions(clientid)).map(({ topic }) => topic);
 
     it('are deleted when an event told of them, and stay when they were assigned', async () => {
@@ -81,7 +90,11 @@ export function purging(subject: Subject): void {
 
     it('stay when an event told of them again, or when they were assigned meanwhile', async () => {
       const [again, assigned] = [uniqueTopic(), uniqueTopic()];
-      await subject.store.putSubscriptions([subscription(again, 't', 1_000), subscription(assigned, 't', 1_000), subscription(assigned, 'gone', 1_000)]);
+      await subject.store.putSubscriptions([
+        subscription(again, 't', 1_000),
+        subscription(assigned, 't', 1_000),
+        subscription(assigned, 'gone', 1_000),
+      ]);
       await subject.store.putSubscriptions([subscription(again, 't', Date.now()), subscription(assigned, 't')]);
       await purgeSubscriptions();
       expect(await Promise.all([again, assigned].map(topicsOf))).toEqual([['t'], ['t']]);
@@ -122,7 +135,9 @@ export function purging(subject: Subject): void {
 
   describe('client states that nothing has changed for long', () => {
     const save = (clientid: string, connected: boolean, at: number) =>
-      subject.store.saveClientStates([{ clientid, connected, node: 'emqx@127.0.0.1', connectedAt: at, disconnectedAt: connected ? null : at, at }]);
+      subject.store.saveClientStates([
+        { clientid, connected, node: 'emqx@127.0.0.1', connectedAt: at, disconnectedAt: connected ? null : at, at },
+      ]);
     const isThere = async (clientid: string) => (await subject.store.getClientState(clientid)) !== null;
 
     it('are deleted; those of connected clients much later', async () => {

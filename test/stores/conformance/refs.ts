@@ -6,7 +6,13 @@ import { noise } from './content';
 
 /** listRefs: what listMessages lists, by id and time only. */
 export function refs(subject: Subject): void {
-  const query = (topic: string, fields: Partial<MessageQuery> = {}): MessageQuery => ({ topic, after: '', limit: 1_000, now: Date.now(), ...fields });
+  const query = (topic: string, fields: Partial<MessageQuery> = {}): MessageQuery => ({
+    topic,
+    after: '',
+    limit: 1_000,
+    now: Date.now(),
+    ...fields,
+  });
   const both = async (asked: MessageQuery) => {
     const [messages, refs] = [await subject.store.listMessages(asked), await subject.store.listRefs(asked)];
     expect(refs).toEqual(messages.map(({ id, publishReceivedAt }) => ({ id, publishReceivedAt })));
@@ -52,7 +58,9 @@ export function refs(subject: Subject): void {
 
     it('with ids that are none of EMQX’s are listed by code point', async () => {
       const topic = uniqueTopic();
-      const ids = ['a', 'A', 'B-1', '~', newId(), `'; --`, 'with blank ', '%', '{"$gt":""}'].map((text) => `${text}${process.pid}${Date.now()}`);
+      const ids = ['a', 'A', 'B-1', '~', newId(), `'; --`, 'with blank ', '%', '{"$gt":""}'].map(
+        (text) => `${text}${process.pid}${Date.now()}`,
+      );
       await subject.store.saveMessages(ids.map((id) => message({ topic, id })));
       const sorted = [...ids].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
       expect(await both(query(topic))).toEqual(sorted);

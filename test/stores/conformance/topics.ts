@@ -6,7 +6,9 @@ import { uniqueTopic, type Subject } from '../conformance';
 export function topics(subject: Subject): void {
   describe('topics', () => {
     const base = uniqueTopic();
-    const stored = ['', '/a', '/a/b', '/a/b/c', '/a/x/c', '/b', '/a%', '/a_b', '/aa', '//', '/A', '/é', '/1/2/3/4/5/6/7/8/9/10'].map((tail) => `${base}${tail}`);
+    const stored = ['', '/a', '/a/b', '/a/b/c', '/a/x/c', '/b', '/a%', '/a_b', '/aa', '//', '/A', '/é', '/1/2/3/4/5/6/7/8/9/10'].map(
+      (tail) => `${base}${tail}`,
+    );
     const sorted = (list: readonly string[]) => [...list].sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
 
     beforeAll(async () => {
@@ -24,7 +26,7 @@ export function topics(subject: Subject): void {
       const filter = `${base}/+`;
       const expected = sorted(stored.filter((topic) => matches(filter, topic)));
       const found: string[] = [];
-      for (let page = await subject.store.listTopics({ filter, after: '', limit: 2 }); page.length > 0; ) {
+      for (let page = await subject.store.listTopics({ filter, after: '', limit: 2 }); page.length > 0;) {
         expect(page.length).toBeLessThanOrEqual(2);
         found.push(...page);
         page = await subject.store.listTopics({ filter, after: page.at(-1)!, limit: 2 });

@@ -12,7 +12,8 @@ export function versions(subject: Subject): void {
     ...(version !== undefined && { version }),
     ...fields,
   });
-  const nothing = (topic: string, version?: number, fields: Partial<Position> = {}): Position => position(topic, version, { id: '', receipts: [], ...fields });
+  const nothing = (topic: string, version?: number, fields: Partial<Position> = {}): Position =>
+    position(topic, version, { id: '', receipts: [], ...fields });
   const stored = async (topic: string): Promise<Position | null> => {
     const [one] = await subject.store.positionsOfTopic(topic);
     return one ?? null;
@@ -80,7 +81,15 @@ export function versions(subject: Subject): void {
       const at = (n: number) => `${base}/${n}`;
       const before = [0, 1, 2, 3, 4].map((n) => position(at(n), 5));
       await subject.store.putPositions(before);
-      const batch = [position(at(0), 4), position(at(1), 6), nothing(at(2), 4), nothing(at(3), 5), position(at(4), undefined), position(at(5), 3), nothing(at(6), 3)];
+      const batch = [
+        position(at(0), 4),
+        position(at(1), 6),
+        nothing(at(2), 4),
+        nothing(at(3), 5),
+        position(at(4), undefined),
+        position(at(5), 3),
+        nothing(at(6), 3),
+      ];
       await subject.store.putPositions(batch);
       const found = await Promise.all([0, 1, 2, 3, 4, 5, 6].map((n) => stored(at(n))));
       expect(found).toEqual([before[0], batch[1], before[2], null, before[4], batch[5], null]);
@@ -93,7 +102,8 @@ export function versions(subject: Subject): void {
       expect(await stored(topic)).toEqual(last);
     });
 
-    const itUnlessInTwoSteps = (name: string, test: () => Promise<void>) => (subject.harness.changesInTwoSteps ? undefined : it(name, test, 60_000));
+    const itUnlessInTwoSteps = (name: string, test: () => Promise<void>) =>
+      subject.harness.changesInTwoSteps ? undefined : it(name, test, 60_000);
     itUnlessInTwoSteps('written by several connections at once end with the greatest', async () => {
       const base = uniqueTopic();
       const topics = [0, 1, 2, 3, 4].map((n) => `${base}/${n}`);
@@ -103,7 +113,9 @@ export function versions(subject: Subject): void {
         const versions = Array.from({ length: last }, (_, i) => round * last + i + 1).sort((a, b) => ((a * 7) % last) - ((b * 7) % last));
         const puts = versions.map((version, i) => {
           // Deletions are in between, and batches in either order.
-          const batch = topics.map((topic) => (version % 5 === 0 && version % last !== 0 ? nothing(topic, version) : position(topic, version, { id: `${version}` })));
+          const batch = topics.map((topic) =>
+            version % 5 === 0 && version % last !== 0 ? nothing(topic, version) : position(topic, version, { id: `${version}` }),
+          );
           return (i % 2 === 0 ? subject.store : other).putPositions(i % 3 === 0 ? batch.reverse() : batch);
         });
         await Promise.all(puts);
