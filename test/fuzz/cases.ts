@@ -120,12 +120,10 @@ const mutation: fc.Arbitrary<Mutation> = fc.oneof(
       ...body,
       ...(JSON.parse(`{${JSON.stringify(key)}:${JSON.stringify(value)}}`) as object),
     })),
-  fc
-    .tuple(text(), anything)
-    .map(([key, value]): Mutation => (body) => ({
-      ...body,
-      pub_props: { 'User-Property': { [key]: value }, 'User-Property-Pairs': [{ key, value }] },
-    })),
+  fc.tuple(text(), anything).map(([key, value]): Mutation => (body) => ({
+    ...body,
+    pub_props: { 'User-Property': { [key]: value }, 'User-Property-Pairs': [{ key, value }] },
+  })),
   fc.constantFrom<Mutation>(
     (body) => ({ ...body, payload: 'x'.repeat(70_000) }),
     (body) => ({ ...body, clientid: '漢'.repeat(22_000), topic: '/'.repeat(65_536) }),
