@@ -211,6 +211,8 @@ describe('postgres takeover', () => {
 
       it('a database that is not UTF-8', async () => {
         const { url, client } = await prepare();
+        // A run that was killed has left it.
+        await client.query('DROP DATABASE IF EXISTS offline_takeover_latin');
         await client.query(`CREATE DATABASE offline_takeover_latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`);
         databases.push('offline_takeover_latin');
         const store = new PostgresStore({ connectionString: Object.assign(new URL(url), { pathname: '/offline_takeover_latin' }).href });
