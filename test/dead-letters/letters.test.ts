@@ -3,6 +3,7 @@ import type { OfflineEvent } from '../../src/events/event';
 import { RefusedError, UnavailableError } from '../../src/base/errors';
 import { Letters } from '../../src/dead-letters/letters';
 import type { Message } from '../../src/mqtt/message';
+import { createLogger } from '../../src/base/log';
 import { createMetrics } from '../../src/base/metrics';
 import type { QueueBackend } from '../../src/lanes/backend';
 import { LetterBox, type LetterLimits } from '../../src/dead-letters/box';
@@ -40,11 +41,13 @@ function deadLetters(open: () => QueueBackend): void {
   let accepting: () => Promise<void>;
   let now = 1_000_000;
   let metrics = createMetrics();
+  let lines: string[] = [];
 
   const start = (limits: Partial<LetterLimits> = {}) => {
+    lines = [];
     box = new LetterBox(backend, { count: 100, ageMs: DAY, ...limits });
     letters = new Letters({
-      ...{ box, metrics, now: () => now },
+      ...{ box, metrics, now: () => now, log: createLogger({ destination: { write: (line: string) => void lines.push(line) } }) },
       ingest: {
         accept: async (events) => {
           await accepting();
