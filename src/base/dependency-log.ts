@@ -11,6 +11,8 @@ const PAUSE_MS = 5_000;
 const POLL_MS = 1_000;
 const LATER_POLL_MS = 5_000;
 const SOON_MS = 60_000;
+/** How often it is looked for requests without an answer. */
+const LOOKOUT_MS = 2_000;
 const REMINDER_MS = 5 * 60_000;
 /** A dependency is back when so many checks in a row are well: more after each outage in the last FLAPPING_MS. */
 const CHECKS = 2;
@@ -26,6 +28,11 @@ export interface DependencyOptions {
   readonly consequence: string;
   /** Whether the server can work with it. Never throws. */
   readonly check: () => Promise<Health>;
+  /**
+   * It is checked while a request has no answer for so long: drivers wait up to 15 s for a database that is silent. Absent: requests may wait, as
+   * those for the next job do.
+   */
+  readonly slowAfterMs?: number;
   readonly log: Logger;
 }
 
@@ -35,11 +42,13 @@ export interface DependencyOptions {
  */
 export class Dependency implements Source {
   readonly name: string;
+  readonly pending = new Set<{ readonly since: number }>();
+  private readonly lookout: NodeJS.Timeout | null;
   private state: 'well' | 'suspect' | 'away' = 'well';
   private hasWorked = false;
   private failures = 0;
-  /** performance.now() of the last check that was well, of the outage's begin and of the last line about it. */
-  private wellAt = -Infinity;
+  /** performance.now() of the last check after a failure that was well, of the outage's begin and of the last line about it. */
+  private excusedAt = -Infinity;
   private awaySince = 0;
   private saidAt = 0;
   private outages: number[] = [];
@@ -48,6 +57,8 @@ export class Dependency implements Source {
 
   constructor(private readonly options: DependencyOptions) {
     this.name = options.name;
+    const { slowAfterMs } = options;
+    this.lookout = slowAfterMs === undefined ? null : setInterval(() => this.findSlow(slowAfterMs), LOOKOUT_MS).unref();
   }
 
   /** It is away, or is being checked because a request failed: a line about it is written, or will be. */
@@ -69,7 +80,7 @@ export class Dependency implements Source {
     const { log, setting, name } = this.options;
     log.debug({ dependency: name, setting, err: error }, `${setting}: connection error`);
     if (this.state !== 'well' || this.timer !== null) return;
-    const pause = this.wellAt + PAUSE_MS - performance.now();
+    const pause = this.excusedAt + PAUSE_MS - performance.now();
     // A check has just found it well: the failure is the request's own until the next check.
     if (pause <= 0) this.state = 'suspect';
     this.after(Math.max(SETTLE_MS, pause), () => this.confirm(error));
@@ -86,7 +97,16 @@ export class Dependency implements Source {
 
   close(): void {
     this.closed = true;
+    if (this.lookout !== null) clearInterval(this.lookout);
     if (this.timer !== null) clearTimeout(this.timer);
+  }
+
+  private findSlow(slowAfterMs: number): void {
+    // The first one waits for the longest.
+    const [oldest] = this.pending;
+    if (oldest === undefined || performance.now() - oldest.since < slowAfterMs || this.state !== 'well' || this.timer !== null) return;
+    this.state = 'suspect';
+    void this.confirm(null);
   }
 
   private after(ms: number, work: () => Promise<void>): void {
@@ -99,7 +119,6 @@ export class Dependency implements Source {
 
   private isWell(): void {
     this.hasWorked = true;
-    this.wellAt = performance.now();
     if (this.state === 'suspect') this.state = 'well';
   }
 
@@ -110,6 +129,7 @@ export class Dependency implements Source {
     const { log, setting, name } = this.options;
     log.debug({ dependency: name, setting, failures: this.failures }, `${setting}: answers again after a connection error`);
     this.failures = 0;
+    this.excusedAt = performance.now();
     this.isWell();
   }
 

@@ -7,6 +7,8 @@ export interface Source {
   readonly name: string;
   /** The log has a line that says that it is unavailable, or is about to have one. */
   readonly isTroubled: boolean;
+  /** Requests that have no answer yet; each since when (performance.now()). */
+  readonly pending: Set<{ readonly since: number }>;
   /** A request of it succeeded. */
   worked(): void;
   /** A request of it failed. */
@@ -84,7 +86,20 @@ export function reporting<T extends object>(
   const wrap = (method: (...args: unknown[]) => unknown, failureIn: ((result: unknown) => unknown) | undefined) =>
     function reported(...args: unknown[]): unknown {
       const result = method.apply(target, args);
-      if (result instanceof Promise) result.then((value) => note(failureIn === undefined ? null : failureIn(value)), note);
+      if (!(result instanceof Promise)) return result;
+      const call = { since: performance.now() };
+      dependency.pending.add(call);
+      // Before the caller hears of it: it asks where the error came from.
+      result.then(
+        (value: unknown) => {
+          dependency.pending.delete(call);
+          note(failureIn === undefined ? null : failureIn(value));
+        },
+        (error: unknown) => {
+          dependency.pending.delete(call);
+          note(error);
+        },
+      );
       return result;
     };
   return new Proxy(target, {

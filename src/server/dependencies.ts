@@ -7,10 +7,13 @@ import type { QueueBackend } from '../lanes/backend';
 import { probeStore } from '../stores/probe';
 import type { Store } from '../stores/store';
 
+/** A statement that takes longer may be a large one: the check tells. */
+const SLOW_MS = 3_000;
+
 /** A store that answers and takes no writes (its disk is full, a right is missing) is away as well. */
 export function storeDependency(store: Store, log: Logger): Dependency {
   return new Dependency({
-    ...{ name: 'store', setting: 'STORE_URL', log },
+    ...{ name: 'store', setting: 'STORE_URL', slowAfterMs: SLOW_MS, log },
     consequence: 'events are kept in the queue and will be written when it is back',
     check: checked(
       'STORE_URL',
@@ -30,7 +33,7 @@ export function queueDependency(queue: QueueBackend, log: Logger): Dependency {
 
 export function historyDependency(sink: HistorySink, log: Logger): Dependency {
   return new Dependency({
-    ...{ name: `history ${sink.name}`, setting: 'HISTORY_URLS', log },
+    ...{ name: `history ${sink.name}`, setting: 'HISTORY_URLS', slowAfterMs: SLOW_MS, log },
     consequence: 'its messages are kept in the queue and will be appended when it is back',
     check: checked('HISTORY_URLS', () => sink.health()),
   });

@@ -134,6 +134,30 @@ describe('a dependency in the log', () => {
     expect(shown()).toEqual([]);
   });
 
+  it('is checked when a request has no answer', async () => {
+    const slow = new Dependency({
+      ...{ name: 'store', setting: 'STORE_URL', consequence: 'events are kept in the queue', slowAfterMs: 3_000 },
+      check: () => Promise.resolve(health),
+      log: createLogger({ destination: { write: (line: string) => void records.push(JSON.parse(line)) } }),
+    });
+    const answers: (() => void)[] = [];
+    const watched = reporting({ ask: () => new Promise<void>((resolve) => answers.push(resolve)) }, slow, isRetryable);
+    void watched.ask();
+    await pass(10_000);
+    // The statement is a large one.
+    expect(shown()).toEqual([]);
+    health = AWAY;
+    await pass(4_000);
+    expect(shown()).toHaveLength(1);
+    health = WELL;
+    await pass(4_000);
+    expect(shown()).toHaveLength(2);
+    answers[0]?.();
+    await pass(0);
+    expect(slow.pending.size).toBe(0);
+    slow.close();
+  });
+
   it('hears of the calls that fail, and the errors are known as its own', async () => {
     const error = new RetryableError('gone');
     const target = {
@@ -162,12 +186,10 @@ describe('a dependency in the log', () => {
 });
 
 it('an error of a client library is expected once it is known as one of a dependency; a bug never is', () => {
-  const queue = { name: 'queue', isTroubled: false, worked: () => undefined, failed: () => undefined };
   expect(isNoBug(new Error('Connection is closed.'))).toBe(true);
   expect(isNoBug(new TypeError('x is undefined'))).toBe(false);
   expect(isExpected(new Error('Connection is closed.'))).toBe(false);
   expect(dependencyOf(new Error('x'))).toBe(null);
-  expect(queue.isTroubled).toBe(false);
 });
 
 it('a check whose second part throws finds it away', async () => {
