@@ -19,6 +19,11 @@ const CHECKS = 2;
 const MOST_CHECKS = 30;
 const FLAPPING_MS = 10 * 60_000;
 
+export interface Checked extends Health {
+  /** The dependency answers, and the requests that the server needs fail: its disk is full, it refuses the key. */
+  readonly answers?: boolean;
+}
+
 export interface DependencyOptions {
   /** For sentences and fields: store, queue, EMQX, `history influxdb://...`. */
   readonly name: string;
@@ -27,7 +32,7 @@ export interface DependencyOptions {
   /** What that means for messages, and what an operator need not do. */
   readonly consequence: string;
   /** Whether the server can work with it. Never throws. */
-  readonly check: () => Promise<Health>;
+  readonly check: () => Promise<Checked>;
   /**
    * It is checked while a request has no answer for so long: drivers wait up to 15 s for a database that is silent. Absent: requests may wait, as
    * those for the next job do.
@@ -46,6 +51,8 @@ export class Dependency implements Source {
   private readonly lookout: NodeJS.Timeout | null;
   private state: 'well' | 'suspect' | 'away' = 'well';
   private hasWorked = false;
+  /** The outage began with a lost connection. */
+  private wasLost = false;
   private failures = 0;
   /** performance.now() of the last check after a failure that was well, of the outage's begin and of the last line about it. */
   private excusedAt = -Infinity;
@@ -91,7 +98,7 @@ export class Dependency implements Source {
     const health = await this.options.check();
     if (this.closed) return null;
     if (health.ok) this.isWell();
-    else if (this.state !== 'away') this.goes(health.detail, null);
+    else if (this.state !== 'away') this.goes(health, null);
     return health;
   }
 
@@ -123,9 +130,9 @@ export class Dependency implements Source {
   }
 
   private async confirm(error: unknown): Promise<void> {
-    const { ok, detail } = await this.options.check();
+    const found = await this.options.check();
     if (this.closed || this.state === 'away') return;
-    if (!ok) return this.goes(detail, error);
+    if (!found.ok) return this.goes(found, error);
     const { log, setting, name } = this.options;
     log.debug({ dependency: name, setting, failures: this.failures }, `${setting}: answers again after a connection error`);
     this.failures = 0;
@@ -133,7 +140,7 @@ export class Dependency implements Source {
     this.isWell();
   }
 
-  private goes(detail: string, error: unknown): void {
+  private goes({ detail, answers = false }: Checked, error: unknown): void {
     const { log, setting, name, consequence } = this.options;
     const now = performance.now();
     this.state = 'away';
@@ -141,7 +148,9 @@ export class Dependency implements Source {
     this.outages = [...this.outages.filter((at) => at > now - FLAPPING_MS), now];
     const reason = this.reasonOf(detail);
     const fields = { dependency: name, setting, code: codeOf(new Error(reason)) ?? codeOf(error) ?? undefined };
-    if (this.hasWorked) log.warn(fields, `${setting}: connection lost: ${reason}; ${consequence}`);
+    this.wasLost = this.hasWorked && !answers;
+    if (this.hasWorked && answers) log.warn(fields, `${setting}: requests fail: ${reason}; ${consequence}`);
+    else if (this.hasWorked) log.warn(fields, `${setting}: connection lost: ${reason}; ${consequence}`);
     else log.warn(fields, `${setting}: not available yet: ${reason}; ${consequence}`);
     this.poll(0);
   }
@@ -176,7 +185,8 @@ export class Dependency implements Source {
     const { log, setting, name } = this.options;
     const downMs = Math.round(performance.now() - this.awaySince);
     const fields = { dependency: name, setting, down_ms: downMs, failures: this.failures };
-    if (this.hasWorked) log.info(fields, `${setting}: connected again after ${durationText(downMs)}`);
+    if (this.wasLost) log.info(fields, `${setting}: connected again after ${durationText(downMs)}`);
+    else if (this.hasWorked) log.info(fields, `${setting}: requests succeed again after ${durationText(downMs)}`);
     else log.info(fields, `${setting}: connected after ${durationText(downMs)}`);
     this.state = 'well';
     this.failures = 0;
@@ -189,15 +199,16 @@ export class Dependency implements Source {
   }
 }
 
-/** A check that throws is one that found it away. */
-export function checked(setting: string, check: () => Promise<Health>, more: () => Promise<unknown> = () => Promise.resolve()) {
-  return async (): Promise<Health> => {
+/** A health check, and `more` that must not fail. */
+export function checked(setting: string, check: () => Promise<Health>, more: () => Promise<unknown>) {
+  return async (): Promise<Checked> => {
+    const health = await check();
+    if (!health.ok) return health;
     try {
-      const health = await check();
-      if (health.ok) await more();
+      await more();
       return health;
     } catch (error) {
-      return { ok: false, detail: `${setting}: ${errorText(error)}` };
+      return { ok: false, answers: true, detail: `${setting}: ${errorText(error)}` };
     }
   };
 }

@@ -86,6 +86,18 @@ describe('a dependency in the log', () => {
     expect(shown().map(({ msg }) => msg)).toEqual([expect.stringContaining('connection lost')]);
   });
 
+  it('whose disk is full answers, and says so', async () => {
+    health = { ok: false, detail: 'STORE_URL: disk full', ...{ answers: true } };
+    fail();
+    await pass(3_000);
+    health = WELL;
+    await pass(4_000);
+    expect(shown().map(({ msg }) => msg)).toEqual([
+      'STORE_URL: requests fail: disk full; events are kept in the queue',
+      expect.stringMatching(/^STORE_URL: requests succeed again after \d s$/),
+    ]);
+  });
+
   it('reminds of a long outage every five minutes', async () => {
     health = AWAY;
     fail();
@@ -198,5 +210,5 @@ it('a check whose second part throws finds it away', async () => {
     () => Promise.resolve(WELL),
     () => Promise.reject(new Error('disk full')),
   );
-  await expect(check()).resolves.toEqual({ ok: false, detail: 'STORE_URL: disk full' });
+  await expect(check()).resolves.toEqual({ ok: false, answers: true, detail: 'STORE_URL: disk full' });
 });

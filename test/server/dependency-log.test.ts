@@ -118,8 +118,8 @@ describe('the log of a server', () => {
     emqx.rest.outage = null;
     await waitFor('the second line', () => about('EMQX_URL').length > 1);
     expect(about('EMQX_URL').map(({ level, msg }) => [level, msg])).toEqual([
-      ['warn', expect.stringMatching(/^EMQX_URL: connection lost: EMQX answered 503.*; messages are stored, and will be delivered/)],
-      ['info', expect.stringMatching(/^EMQX_URL: connected again after \d+ s$/)],
+      ['warn', expect.stringMatching(/^EMQX_URL: requests fail: EMQX answered 503.*; messages are stored, and will be delivered/)],
+      ['info', expect.stringMatching(/^EMQX_URL: requests succeed again after \d+ s$/)],
     ]);
     expect(troubles()).toHaveLength(1);
     expect(text).not.toContain('"stack"');
