@@ -149,9 +149,10 @@ export class Dependency implements Source {
     const reason = this.reasonOf(detail);
     const fields = { dependency: name, setting, code: codeOf(new Error(reason)) ?? codeOf(error) ?? undefined };
     this.wasLost = this.hasWorked && !answers;
+    const todo = answers ? consequence : `start it, or correct ${setting}; ${consequence}`;
     if (this.hasWorked && answers) log.warn(fields, `${setting}: requests fail: ${reason}; ${consequence}`);
     else if (this.hasWorked) log.warn(fields, `${setting}: connection lost: ${reason}; ${consequence}`);
-    else log.warn(fields, `${setting}: not available yet: ${reason}; ${consequence}`);
+    else log.warn(fields, `${setting}: not available yet: ${reason}; ${todo}`);
     this.poll(0);
   }
 

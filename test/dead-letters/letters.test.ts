@@ -86,6 +86,20 @@ function deadLetters(open: () => QueueBackend): void {
     await backend.close();
   });
 
+  it('are one line in the log for a burst, with the id of the letter and of the event, the client and the topic', async () => {
+    start();
+    const [first] = [message({ topic: 'log/1', clientid: 'sensor' })];
+    await letters.setAside(first, 'too large');
+    for (let i = 0; i < 5; i++) await letters.setAside(message({ topic: 'log/1' }), 'too large');
+    const [letter] = await all();
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      expect.objectContaining({
+        ...{ level: 'warn', msg: 'event set aside as a dead letter', reason: 'too large' },
+        ...{ dead_letter_id: letter?.id, event_id: first.id, clientid: 'sensor', topic: 'log/1' },
+      }),
+    ]);
+  });
+
   it('are listed oldest first in pages, and gone behind when a page’s last one is removed', async () => {
     for (let i = 0; i < 60; i++) {
       now++;
