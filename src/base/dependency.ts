@@ -113,6 +113,9 @@ export function reporting<T extends object>(
       calls.set(name, call);
       return call;
     },
+    // What is put in the place of a method, as tests do, is called instead of it.
+    set: (_, name, value) => calls.set(name, value) === calls,
+    deleteProperty: (_, name) => calls.delete(name),
   });
 }
 

@@ -125,7 +125,7 @@ describe('a dependency in the log', () => {
       check: () => Promise.resolve(health),
       log: createLogger({ destination: { write: (line: string) => void records.push(JSON.parse(line)) } }),
     });
-    health = { ok: false, detail: 'EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX (401)' };
+    health = { ok: false, detail: 'EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX (401)', ...{ answers: true } };
     await expect(early.look()).resolves.toEqual(health);
     health = WELL;
     await pass(3_000);
@@ -202,6 +202,17 @@ it('an error of a client library is expected once it is known as one of a depend
   expect(isNoBug(new TypeError('x is undefined'))).toBe(false);
   expect(isExpected(new Error('Connection is closed.'))).toBe(false);
   expect(dependencyOf(new Error('x'))).toBe(null);
+});
+
+it('what is put in the place of a method is called instead of it', async () => {
+  const dependency = { name: 'store', isTroubled: false, pending: new Set<never>(), worked: () => undefined, failed: () => undefined };
+  const watched = reporting({ count: () => Promise.resolve(1) }, dependency, isRetryable);
+  await expect(watched.count()).resolves.toBe(1);
+  const spy = jest.spyOn(watched, 'count').mockResolvedValueOnce(2);
+  await expect(watched.count()).resolves.toBe(2);
+  await expect(watched.count()).resolves.toBe(1);
+  spy.mockRestore();
+  await expect(watched.count()).resolves.toBe(1);
 });
 
 it('a check whose second part throws finds it away', async () => {

@@ -95,7 +95,9 @@ describe('the log of a server', () => {
       await start({ EMQX_URL: `http://127.0.0.1:${port}/api/v5`, EMQX_API_KEY: 'k', EMQX_API_SECRET: 's' });
       await waitFor('the line', () => about('EMQX_URL').length > 0);
       expect(about('EMQX_URL')[0]).toMatchObject({ level: 'warn', code: 'ECONNREFUSED' });
-      expect(about('EMQX_URL')[0]?.msg).toMatch(/^EMQX_URL: not available yet: cannot connect to http.*ECONNREFUSED\); start it, or correct EMQX_URL; messages are stored/);
+      expect(about('EMQX_URL')[0]?.msg).toMatch(
+        /^EMQX_URL: not available yet: cannot connect to http.*ECONNREFUSED\); start it, or correct EMQX_URL; messages are stored/,
+      );
     });
 
     it('says that nothing is delivered without an API key', async () => {
