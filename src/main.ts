@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { parseArgs } from 'node:util';
 import { collectDefaultMetrics } from 'prom-client';
@@ -11,7 +12,7 @@ import type { ServiceUrl } from './config/url';
 import { ruleNames } from './emqx/rules';
 import { errorText, SettingError } from './base/errors';
 import { diagnose, lineOf } from './doctor';
-import { createLogger } from './base/log';
+import { atMostEvery, createLogger } from './base/log';
 import { backUp } from './embedded/backup';
 import { checkMove, moveEmbedded } from './ops/move-embedded';
 import { moveLines, progressLine } from './ops/move-text';
@@ -40,9 +41,10 @@ const EX_USAGE = 64;
 const EX_CONFIG = 78;
 /** A stop that takes longer is cut short: what is in hand stays in the queue. */
 const STOP_TIMEOUT_MS = 9_000;
+const QUEUE_LOG_MS = 60_000;
 
 const secrets = new Secrets();
-const log = createLogger({ secrets });
+let log = createLogger({ secrets });
 
 async function main(command: string | undefined): Promise<void> {
   switch (command) {
@@ -66,13 +68,15 @@ async function main(command: string | undefined): Promise<void> {
 function configuration(urls: readonly ServiceUrl[] = []): Config {
   const config = loadConfig(process.env);
   secrets.learn(config, urls);
+  log = createLogger({ secrets, ...config.log });
   checkAvailable(config);
   return config;
 }
 
 async function serve(config: Config): Promise<void> {
+  log.info({ version: versionOf(), node: process.version, pid: process.pid }, 'starting');
   const server = await Server.start(config, log, (error) => {
-    log.fatal({ err: error }, 'the server cannot go on');
+    log.fatal({ err: error }, 'a part of the server failed unexpectedly: the process ends');
     process.exit(1);
   });
   // process_resident_memory_bytes, nodejs_eventloop_lag_seconds, ...
@@ -82,18 +86,30 @@ async function serve(config: Config): Promise<void> {
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1);
     stopping = true;
-    log.info({ signal }, 'stopping; once more to exit at once');
-    setTimeout(() => process.exit(1), STOP_TIMEOUT_MS).unref();
+    const begun = performance.now();
+    log.info({ signal }, 'stopping; a second signal ends the process at once');
+    setTimeout(() => {
+      log.warn({ stop_ms: STOP_TIMEOUT_MS }, 'the stop takes too long: the process ends, and what was in hand stays in the queue');
+      process.exit(1);
+    }, STOP_TIMEOUT_MS).unref();
     server.stop().then(
-      () => process.exit(0),
+      () => {
+        log.info({ stop_ms: Math.round(performance.now() - begun) }, 'stopped');
+        process.exit(0);
+      },
       (error) => {
-        log.fatal({ err: error }, 'the stop failed');
+        log.fatal({ err: error }, 'the stop failed unexpectedly');
         process.exit(1);
       },
     );
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
+}
+
+/** The package's version: its file is one folder above this one, in the sources and in what is built. */
+function versionOf(): string {
+  return (JSON.parse(readFileSync(join(__dirname, '../package.json'), 'utf8')) as { version: string }).version;
 }
 
 function banner(config: Config, url: string): string {
@@ -162,8 +178,17 @@ async function migrateOrMove(args: string[]): Promise<void> {
 async function move(config: Config, to: ServiceUrl, { dryRun, force }: { dryRun: boolean; force: boolean }): Promise<void> {
   const { dataDir, storeSql: statements, queue } = config;
   const onProgress = (counts: Counts) => void process.stderr.write(`${progressLine(counts)}\n`);
-  const onQueueError = (error: Error) => log.warn({ err: error }, 'the queue reports');
-  const report = await moveEmbedded({ dataDir, to, statements, dryRun, force, now: Date.now(), onProgress, onQueueError });
+  const onQueueError = atMostEvery(QUEUE_LOG_MS, (fields: object) => log.warn(fields, 'QUEUE_URL: connection error'));
+  const report = await moveEmbedded({
+    dataDir,
+    to,
+    statements,
+    dryRun,
+    force,
+    now: Date.now(),
+    onProgress,
+    onQueueError: (err) => onQueueError({ err }),
+  });
   const lines = moveLines(report, { dataDir, to, queue, dryRun });
   process.stdout.write(`${secrets.hide(lines.join('\n'))}\n`);
   if (report.moved === null || report.moved.refused > 0) process.exitCode = 1;
@@ -194,7 +219,7 @@ async function doctor(config: Config): Promise<void> {
 
 // Node itself would print the error with all that hangs on it, a password of a driver's command too.
 process.on('uncaughtException', (error) => {
-  log.fatal({ err: error }, 'unexpected error');
+  log.fatal({ err: error }, 'unexpected error: the process ends');
   process.exit(1);
 });
 

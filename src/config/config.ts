@@ -1,3 +1,4 @@
+import type { LogSettings } from '../base/log';
 import type { Statements } from './statements';
 import type { Policy } from './policies';
 import type { ListenerTls } from './listener-tls';
@@ -23,6 +24,8 @@ export interface Config {
   /** null: made at first start and kept beside the queue (promise 18). */
   readonly signingKey: string | null;
   readonly policies: readonly Policy[];
+  /** LOG_LEVEL and LOG_FORMAT. */
+  readonly log: LogSettings;
 }
 
 export interface EmqxSettings {

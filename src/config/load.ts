@@ -78,6 +78,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
     adminToken: raw.ADMIN_TOKEN ?? null,
     signingKey: raw.SIGNING_KEY ?? null,
     policies: raw.POLICIES.map(toPolicy),
+    log: { level: raw.LOG_LEVEL, format: raw.LOG_FORMAT },
   };
 }
 

@@ -1,6 +1,7 @@
 import Ajv2020, { type ErrorObject } from 'ajv/dist/2020';
 import type { Policy } from './policies';
 import { SettingError } from '../base/errors';
+import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../base/log';
 import { plainFilterProblem } from '../mqtt/validity';
 import { parseDuration } from './duration';
 import { settingOf, STATEMENT_NAMES } from './statements';
@@ -25,6 +26,8 @@ export interface RawSettings {
   ADMIN_TOKEN?: string;
   SIGNING_KEY?: string;
   POLICIES: RawPolicy[];
+  LOG_LEVEL: LogSettings['level'];
+  LOG_FORMAT: LogSettings['format'];
 }
 
 /** Beside the settings above: STORE_SQL_*. */
@@ -86,6 +89,8 @@ const properties = {
   ADMIN_TOKEN: token,
   SIGNING_KEY: text,
   POLICIES: { type: 'array', minItems: 1, items: policySchema, default: [{ filter: '#' }] },
+  LOG_LEVEL: { type: 'string', enum: LOG_LEVELS, default: 'info' },
+  LOG_FORMAT: { type: 'string', enum: LOG_FORMATS, default: 'json' },
   ...Object.fromEntries(STORE_SQL.map((key) => [key, text])),
 };
 

@@ -43,17 +43,17 @@ export class LetterBox {
     this.queue = backend.queue('dead-letters');
   }
 
-  /** `key` makes it idempotent: a letter with the same key is there once. @returns how many older ones went, for this one or others. */
-  async put(data: LetterData, key?: string): Promise<number> {
-    await this.queue.add('letter', data, key === undefined ? {} : { jobId: `${KEYED}${key}` });
+  /** `key` makes it idempotent: a letter with the same key is there once. @returns its id, and how many older ones went, for this one or others. */
+  async put(data: LetterData, key?: string): Promise<{ id: string; discarded: number }> {
+    const { id = '' } = await this.queue.add('letter', data, key === undefined ? {} : { jobId: `${KEYED}${key}` });
     // One for all that come together: each would count, and remove the same. All wait for it: letters never come faster than they go.
-    if (this.nextTrim !== null) return this.nextTrim.then(() => 0);
+    if (this.nextTrim !== null) return this.nextTrim.then(() => ({ id, discarded: 0 }));
     this.nextTrim = this.trimming.then(() => {
       this.nextTrim = null;
       return this.trim();
     });
     this.trimming = this.nextTrim.catch(() => 0);
-    return this.nextTrim;
+    return { id, discarded: await this.nextTrim };
   }
 
   private async trim(): Promise<number> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { RefusedError } from '../base/errors';
+import { atMostEvery, type Logger } from '../base/log';
 import { publishBody } from './publish-body';
 import type { Metrics } from '../base/metrics';
 import type { DeadLetter, LetterBox, LetterPosition } from './box';
@@ -11,8 +12,12 @@ import { retryOf, type RetryDeps } from './retry';
 export interface LettersDeps extends RetryDeps {
   readonly box: LetterBox;
   readonly metrics: Metrics;
+  readonly log: Logger;
   readonly now: () => number;
 }
+
+/** A publisher can send any number of messages that the store refuses: the log has one line for each way here in this time. */
+const LOG_MS = 10_000;
 
 export interface NewDeadLetter {
   readonly reason: string;
@@ -25,7 +30,11 @@ export type DeadLetters = Pick<Letters, 'record' | 'list' | 'get' | 'retry' | 'r
 
 /** What could not be processed, kept for an operator to look at, repair and try again. */
 export class Letters {
-  constructor(private readonly deps: LettersDeps) {}
+  private readonly warn: (fields: object, kind: string) => void;
+
+  constructor(private readonly deps: LettersDeps) {
+    this.warn = atMostEvery(LOG_MS, (fields) => deps.log.warn(fields, 'event set aside as a dead letter'));
+  }
 
   async record({ reason, event, source }: NewDeadLetter): Promise<void> {
     await this.put(reason, event, source ?? null);
@@ -124,8 +133,17 @@ export class Letters {
 
   private async put(reason: string, event: unknown, source: string | null, key?: string): Promise<void> {
     const { box, metrics, now } = this.deps;
-    const discarded = await box.put({ reason, event, source, at: now() }, key);
+    const { id, discarded } = await box.put({ reason, event, source, at: now() }, key);
+    this.warn({ dead_letter_id: id, reason, source: source ?? undefined, ...fieldsOf(event) }, source?.split(' ')[0] ?? 'message');
     metrics.deadLetters.inc();
     metrics.deadLettersDiscarded.inc(discarded);
   }
+}
+
+/** What the log line has as fields, where the letter holds a body that names them. */
+function fieldsOf(event: unknown): object {
+  if (typeof event !== 'object' || event === null) return {};
+  const { message, subscription, ...own } = event as Record<string, unknown>;
+  const { id, clientid, topic } = { ...own, ...(message as object), ...(subscription as object) } as Record<string, unknown>;
+  return { event_id: id, clientid, topic };
 }

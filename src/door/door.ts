@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { metricLabel, readEvent, readEvents, type NamedEvent } from '../events';
+import type { OfflineEvent } from '../events/event';
 import type { DeadLetters } from '../dead-letters/letters';
 import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
@@ -60,6 +61,8 @@ export class Door {
       const events = await this.read(req);
       if (events.length > 0) await this.deps.ingest.accept(events.map(({ event }) => event));
       for (const { name: each } of events) this.count(metricLabel(each));
+      if (this.deps.log.isLevelEnabled('debug'))
+        for (const { name, event } of events) this.deps.log.debug({ event: name, ...fieldsOf(event) }, 'event accepted');
       accept(res, events.length);
     } catch (error) {
       if (error instanceof Problem && (error.status === 401 || error.status === 403)) this.deps.refusedTokens.note(req, error.status);
@@ -97,6 +100,12 @@ export class Door {
     if (counter === undefined) this.counters.set(label, (counter = this.deps.metrics.eventsAccepted.labels({ event: label })));
     counter.inc();
   }
+}
+
+/** What a log line about the event has as fields. */
+function fieldsOf(event: OfflineEvent): object {
+  const { id, clientid, topic, filter } = (event.type === 'publish' ? event.message : event) as Partial<Record<string, unknown>>;
+  return { event_id: id ?? undefined, clientid, topic: topic ?? filter };
 }
 
 /** The event that the path names, decoded: the names of bridge events have slashes. undefined: none. */

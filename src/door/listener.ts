@@ -27,6 +27,9 @@ export const LISTENER_LIMITS: ListenerLimits = {
   ...{ idleMs: 65_000, handshakeMs: 15_000, connections: 4_096 },
 };
 
+/** A client that opens connections in a loop is one line in this time. */
+const LOG_MS = 60_000;
+
 export interface ListenerOptions {
   readonly tls: ListenerTls | null;
   readonly log: Logger;
@@ -49,9 +52,7 @@ export function createListener(app: RequestListener, { tls, log, limits: over = 
       ? createServer(options, listener)
       : createTlsServer({ ...options, ...tls, handshakeTimeout: limits.handshakeMs }, listener);
   server.maxConnections = limits.connections;
-  const warn = atMostEvery(1000, (fields: object, unlogged: number) =>
-    log.warn({ ...fields, unlogged }, 'a connection over the limit was closed'),
-  );
+  const warn = atMostEvery(LOG_MS, (fields) => log.warn(fields, 'connection closed: too many connections'));
   server.on('drop', () => warn({ connections: limits.connections }));
   answerBadRequests(server);
   return server;

@@ -3,7 +3,7 @@ import { atMostEvery, type Logger } from '../base/log';
 import { pathOf } from './failure';
 
 /** The log needs to know it once, and not for each of some thousand events a second. */
-const LOG_MS = 10_000;
+const LOG_MS = 60_000;
 /** /readyz tells of it for so long after the last one. */
 const SHOWN_MS = 15 * 60_000;
 
@@ -21,7 +21,7 @@ export class RefusedTokens {
     log: Logger,
     private readonly now: () => number = Date.now,
   ) {
-    this.warn = atMostEvery(LOG_MS, (fields, unlogged) => log.warn({ ...fields, unlogged }, `event refused for its token. ${ADVICE}`));
+    this.warn = atMostEvery(LOG_MS, (fields) => log.warn(fields, `event refused: its token is missing or wrong. ${ADVICE}`));
   }
 
   note(req: IncomingMessage, status: number): void {

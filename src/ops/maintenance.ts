@@ -4,6 +4,7 @@ import type { Trimmer } from '../writes/trimmer';
 import type { LetterBox } from '../dead-letters/box';
 import type { SharedState } from '../lanes/state';
 import type { Purged, Store } from '../stores/store';
+import { dependencyOf, isExpected } from '../base/dependency';
 import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
 
@@ -68,9 +69,18 @@ export class Maintenance {
       try {
         await work();
       } catch (error) {
-        this.deps.log.warn({ err: error }, `maintenance of ${what} failed; trying again in a minute`);
+        this.failed(what, error);
       }
     }
+  }
+
+  /** While the store or the queue is unavailable the log has a line about that already. */
+  private failed(what: string, error: unknown): void {
+    const { log } = this.deps;
+    const fields = { step: what, err: error };
+    if (dependencyOf(error)?.isTroubled === true) log.debug(fields, 'maintenance step failed; it is repeated in a minute');
+    else if (isExpected(error)) log.warn(fields, 'maintenance step failed; it is repeated in a minute');
+    else log.error(fields, 'maintenance step failed unexpectedly; it is repeated in a minute');
   }
 
   private async purgeExpired(): Promise<Purged> {

@@ -2,11 +2,14 @@ import type { Config } from '../config/config';
 import { Environment } from '../embedded/environment';
 import { openHistory } from '../history';
 import type { HistorySink } from '../history/history';
+import { isRetryable, reporting, unhealthy } from '../base/dependency';
+import type { Dependency } from '../base/dependency-log';
 import type { Logger } from '../base/log';
 import type { QueueBackend } from '../lanes/backend';
 import { openStore } from '../stores';
 import { connectionOf } from '../stores/postgres/connection';
 import type { Store } from '../stores/store';
+import { historyDependency, queueDependency, reportingQueue, storeDependency } from './dependencies';
 
 /** The databases that a configuration names, opened but not prepared. */
 export interface Backends {
@@ -15,21 +18,29 @@ export interface Backends {
   readonly queue: QueueBackend;
   /** The embedded database, where the store or the queue is on it. */
   readonly environment: Environment | null;
+  /** What the log says of them. */
+  readonly dependencies: { readonly store: Dependency; readonly queue: Dependency };
   close(): Promise<void>;
 }
 
 export async function openBackends(config: Config, log: Logger): Promise<Backends> {
   const embedded = [config.store, config.queue].some(({ scheme }) => scheme === 'embedded');
   const environment = embedded ? await Environment.open(config.dataDir) : null;
-  const queue = await openQueue(config, environment, (error) => log.warn({ err: error }, 'the queue reports'));
+  let watchedQueue: Dependency | null = null;
+  const queue = await openQueue(config, environment, (error) => watchedQueue?.failed(error));
   const store = await openStore(config.store, environment, config.storeSql);
   const history = await openHistory(config.history);
+  const dependencies = { queue: queueDependency(queue, log), store: storeDependency(store, log) };
+  watchedQueue = dependencies.queue;
+  const histories = history.map((sink) => ({ sink, dependency: historyDependency(sink, log) }));
   return {
-    store,
-    history,
-    queue,
+    store: reporting(store, dependencies.store, isRetryable, { health: unhealthy }),
+    history: histories.map(({ sink, dependency }) => reporting(sink, dependency, isRetryable, { health: unhealthy })),
+    queue: reportingQueue(queue, dependencies.queue),
     environment,
+    dependencies,
     async close() {
+      for (const each of [...Object.values(dependencies), ...histories.map(({ dependency }) => dependency)]) each.close();
       await Promise.all(history.map((sink) => sink.close()));
       await store.close();
       await queue.close();

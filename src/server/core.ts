@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../base/errors';
 import { readEvent } from '../events';
+import { isRetryable, reporting } from '../base/dependency';
 import type { CoreDeps } from './deps';
+import { retryLog, trimmingLog } from './failure-log';
 import { clientWork, historyWork, messageWork, type WorkParts } from './work';
 import { ClientDesk } from '../mailbox/clients/client-desk';
 import { AcceptedAcks } from '../mailbox/accepted-acks';
@@ -45,6 +47,7 @@ export class Core {
   private readonly watch: RestoreWatch | null;
   private readonly trimmer: Trimmer;
   private consumers: readonly Opened[] = [];
+  private readonly retries: ConsumerOptions['onRetry'];
   private readonly closing = new AbortController();
   /** Of this process. */
   private readonly owner = randomUUID();
@@ -59,12 +62,13 @@ export class Core {
     const { store, queue } = backends;
     const { state } = queue;
     const { policies } = config;
+    this.retries = retryLog(log);
     const retainer = emqx?.retainer;
     this.watch = retainer === undefined ? null : new RestoreWatch({ retainer, state, lanes, policies, log, owner: this.owner });
     this.acks = new AcceptedAcks(queue.shared ? state : null);
-    this.ingest = new Ingest(lanes, policies, signer, this.acks, this.lag, metrics);
+    this.ingest = new Ingest(reporting(lanes, backends.dependencies.queue, isRetryable), policies, signer, this.acks, this.lag, metrics);
     this.letters = new Letters({
-      ...{ box, ingest: this.ingest, metrics, now },
+      ...{ box, ingest: this.ingest, metrics, log, now },
       parse: (event, name) => readEvent(event, name).event,
       append: (sink, messages) => lanes.historyOf(sink, messages),
     });
@@ -73,7 +77,7 @@ export class Core {
       store,
       policies,
       metrics,
-      onError: (err) => log.warn({ err }, 'a topic could not be trimmed to maxStored; it is looked at again'),
+      onError: trimmingLog(log),
     });
     const { laneCounts, sequence } = queue;
     const readPurger = new ReadPurger({
@@ -98,7 +102,7 @@ export class Core {
       deps.backends.history.map(({ name }) => name),
     );
     await lanes.prepare();
-    for (const { text, remedy } of await queue.weaknesses()) deps.log.warn(`QUEUE_URL: ${text}; ${remedy}`);
+    for (const { text, remedy } of await queue.weaknesses()) deps.log.warn({ setting: 'QUEUE_URL' }, `QUEUE_URL: ${text}; ${remedy}`);
     const box = new LetterBox(queue, DEAD_LETTERS);
     registerGauges(deps.metrics.registry, { lanes: () => lanes.counts(), deadLetters: () => box.count(), waiting: () => budget.waiting });
     return new Core(deps, lanes, box, new Signer(key));
@@ -147,11 +151,11 @@ export class Core {
   }
 
   private consumer<J extends LaneJob>(lane: string, work: LaneWork<J>, maxEvents: number, ownership: Ownership | null = null): Consumer<J> {
-    const { backends, metrics, log } = this.deps;
+    const { backends, metrics } = this.deps;
     const options: ConsumerOptions = {
       ...{ maxEvents, maxBytes: MAX_JOB_BYTES, ownership },
       onDone: (addedAt) => metrics.queueLag.observe((Date.now() - addedAt) / 1_000),
-      onRetry: (name, error, attempt) => log.warn({ lane: name, attempt, err: error }, 'a job is tried again'),
+      onRetry: this.retries,
     };
     return new Consumer(backends.queue.source(lane), work, options);
   }

@@ -2,17 +2,20 @@ import type { Server as HttpServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openBackends, type Backends } from './backends';
+import { emqxAnswers, emqxDependency, reportingEmqx } from './dependencies';
 import type { Config } from '../config/config';
 import { Core } from './core';
 import type { EmqxApi } from '../emqx/api';
 import { openEmqx } from '../emqx/open';
-import { errorText, UnavailableError } from '../base/errors';
+import { isExpected, isRetryable, type Source } from '../base/dependency';
+import type { Dependency } from '../base/dependency-log';
+import { ClosedError, errorText, UnavailableError } from '../base/errors';
 import { createApp } from '../http/app';
 import { createListener } from '../door/listener';
 import { RefusedTokens } from '../door/refused-tokens';
 import type { HttpServices } from '../http/services';
 import { TOMBSTONE_MS } from '../mailbox/times';
-import type { Logger } from '../base/log';
+import { atMostEvery, type Logger } from '../base/log';
 import { createMetrics } from '../base/metrics';
 import { Rates } from '../ops/rates';
 import { Secrets } from '../ops/secrets';
@@ -21,6 +24,8 @@ import { readiness, stats } from '../ops/status';
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5_000;
+/** A start that fails again and again is one line in this time. */
+const START_LOG_MS = 60_000;
 const SWEEP_MS = 20;
 /** Connections that wait to be taken: after an outage all come at once, and Node's 511 makes the others wait for seconds. */
 const BACKLOG = 2_048;
@@ -37,6 +42,7 @@ export class Server {
   private readonly refusedTokens: RefusedTokens;
   private readonly stopping = new AbortController();
   private readonly emqx: EmqxApi | null;
+  private readonly emqxDependency: Dependency | null;
   private readonly http: HttpServer;
   /** Set when the queue is ready. */
   private core: Core | null = null;
@@ -51,7 +57,9 @@ export class Server {
   ) {
     this.secrets = new Secrets().learn(config);
     const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
-    this.emqx = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, ...emqx.credentials });
+    const client = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, ...emqx.credentials });
+    this.emqxDependency = client === null ? null : emqxDependency(client, log);
+    this.emqx = client === null || this.emqxDependency === null ? null : reportingEmqx(client, this.emqxDependency);
     this.refusedTokens = new RefusedTokens(log, now);
     const { refusedTokens } = this;
     const app = createApp(this.services(), {
@@ -76,6 +84,8 @@ export class Server {
       await server.backends.close();
       throw error;
     }
+    log.info({ url: server.url, store: String(config.store), queue: String(config.queue) }, 'listening');
+    void server.lookAtEmqx();
     server.starting = server.open(onFailure);
     return server;
   }
@@ -99,25 +109,43 @@ export class Server {
 
   private async open(onFailure: (error: unknown) => void): Promise<void> {
     const { config, backends, emqx, metrics, log, now } = this;
-    this.core = await this.until('the queue', () => Core.open({ config, backends, emqx, metrics, log, now }));
-    await this.until('the store (STORE_URL)', async () => this.core?.start(onFailure));
+    const begun = performance.now();
+    const { queue, store } = backends.dependencies;
+    this.core = await this.until('the queue (QUEUE_URL)', queue, () => Core.open({ config, backends, emqx, metrics, log, now }));
+    await this.until('the store (STORE_URL)', store, async () => this.core?.start(onFailure));
     if (this.stopping.signal.aborted) return;
     this.waitingFor = null;
-    log.info('ready');
+    log.info({ ready_ms: Math.round(performance.now() - begun) }, 'ready');
   }
 
   /** Tries until it works; null when the server stops before. */
-  private async until<T>(what: string, work: () => Promise<T>): Promise<T | null> {
+  private async until<T>(what: string, dependency: Source, work: () => Promise<T>): Promise<T | null> {
+    const { log } = this;
+    const refused = atMostEvery(START_LOG_MS, (fields: object) => log.warn(fields, `the start waits for ${what}`));
+    const bug = atMostEvery(START_LOG_MS, (fields: object) => log.error(fields, 'the start failed unexpectedly, retrying'));
     for (let delay = FIRST_RETRY_MS; !this.stopping.signal.aborted; delay = Math.min(delay * 2, LAST_RETRY_MS)) {
       try {
         return await work();
       } catch (error) {
         this.waitingFor = `waiting for ${what}: ${errorText(error)}`;
-        this.log.warn({ err: error }, `waiting for ${what}`);
+        if (!isExpected(error)) bug({ err: error });
+        else if (isRetryable(error) && dependency.isTroubled) log.debug({ err: error }, `waiting for ${what}`);
+        else refused({ err: error });
       }
       await sleep(delay, undefined, { signal: this.stopping.signal }).catch(() => undefined);
     }
     return null;
+  }
+
+  /** Says once whether messages can be delivered. The start does not wait for it. */
+  private async lookAtEmqx(): Promise<void> {
+    const { log, emqxDependency, config } = this;
+    if (emqxDependency === null) {
+      log.warn({ setting: 'EMQX_API_KEY' }, 'EMQX_API_KEY and EMQX_API_SECRET are not set: messages are stored, and nothing is delivered');
+      return;
+    }
+    const health = await emqxDependency.look();
+    if (health?.ok === true) log.info({ url: config.emqx.url }, emqxAnswers(health.detail, config.emqx.url));
   }
 
   private services(): HttpServices {
@@ -148,7 +176,8 @@ export class Server {
   }
 
   private opened(): Core {
-    if (this.core === null || this.stopping.signal.aborted) throw new UnavailableError(this.waitingFor ?? 'stopping');
+    if (this.stopping.signal.aborted) throw new ClosedError('the server stops');
+    if (this.core === null) throw new UnavailableError(this.waitingFor ?? 'starting');
     return this.core;
   }
 
@@ -158,6 +187,7 @@ export class Server {
     this.stopping.abort();
     await this.starting;
     // A request to an EMQX that does not answer is given up: its job goes back to the queue.
+    this.emqxDependency?.close();
     const closing = this.core?.close();
     await this.emqx?.close();
     await closing;

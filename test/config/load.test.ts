@@ -33,6 +33,7 @@ test('nothing set: every default of the contract', () => {
     signingKey: null,
     storeSql: {},
     policies: [policy()],
+    log: { level: 'info', format: 'json' },
   });
 });
 

@@ -3,6 +3,7 @@ import type { OfflineEvent } from '../../src/events/event';
 import { RefusedError, UnavailableError } from '../../src/base/errors';
 import { Letters } from '../../src/dead-letters/letters';
 import type { Message } from '../../src/mqtt/message';
+import { createLogger } from '../../src/base/log';
 import { createMetrics } from '../../src/base/metrics';
 import type { QueueBackend } from '../../src/lanes/backend';
 import { LetterBox, type LetterLimits } from '../../src/dead-letters/box';
@@ -40,11 +41,13 @@ function deadLetters(open: () => QueueBackend): void {
   let accepting: () => Promise<void>;
   let now = 1_000_000;
   let metrics = createMetrics();
+  let lines: string[] = [];
 
   const start = (limits: Partial<LetterLimits> = {}) => {
+    lines = [];
     box = new LetterBox(backend, { count: 100, ageMs: DAY, ...limits });
     letters = new Letters({
-      ...{ box, metrics, now: () => now },
+      ...{ box, metrics, now: () => now, log: createLogger({ destination: { write: (line: string) => void lines.push(line) } }) },
       ingest: {
         accept: async (events) => {
           await accepting();
@@ -81,6 +84,20 @@ function deadLetters(open: () => QueueBackend): void {
     expect(await all()).toEqual([]);
     await box.close();
     await backend.close();
+  });
+
+  it('are one line in the log for a burst, with the id of the letter and of the event, the client and the topic', async () => {
+    start();
+    const [first] = [message({ topic: 'log/1', clientid: 'sensor' })];
+    await letters.setAside(first, 'too large');
+    for (let i = 0; i < 5; i++) await letters.setAside(message({ topic: 'log/1' }), 'too large');
+    const [letter] = await all();
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      expect.objectContaining({
+        ...{ level: 'warn', msg: 'event set aside as a dead letter', reason: 'too large' },
+        ...{ dead_letter_id: letter?.id, event_id: first.id, clientid: 'sensor', topic: 'log/1' },
+      }),
+    ]);
   });
 
   it('are listed oldest first in pages, and gone behind when a page’s last one is removed', async () => {

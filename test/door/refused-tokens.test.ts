@@ -30,7 +30,7 @@ describe('events that are refused for their token', () => {
       ...{ level: 'warn', path: '/v1/events/message.publish', hasToken: true, status: 401 },
       from: expect.stringContaining('127.0.0.1') as unknown,
       msg: expect.stringMatching(
-        /^event refused for its token\. EMQX loses .* Authorization of EMQX's connector \(offline_store.* rules --install/,
+        /^event refused: its token is missing or wrong\. EMQX loses .* Authorization of EMQX's connector \(offline_store.* rules --install/,
       ) as unknown,
     });
     expect(lines[0]).not.toContain('wrong-secret');

@@ -111,7 +111,7 @@ describe('secrets', () => {
   it('are in nothing that it prints or answers while its store is away and EMQX refuses its key', async () => {
     const store = `postgres://user:${encoded(SECRET.store)}@127.0.0.1:1/db`;
     const server = await run({ ...(await environment()), STORE_URL: store }, 'serve');
-    await waitFor('the start', () => server.output.includes('waiting for the store'), 30_000);
+    await waitFor('the start', () => server.output.includes('STORE_URL: not available yet'), 30_000);
     const answers = await askEverything(server);
     expect(answers).toContain('"name":"store","ok":false');
     expect(answers).toContain('EMQX_API_KEY / EMQX_API_SECRET: refused by EMQX');
@@ -127,7 +127,7 @@ describe('secrets', () => {
     stops.push(() => redis.close());
     const queue = `redis://user:${encoded(SECRET.queue)}@127.0.0.1:${(redis.address() as AddressInfo).port}`;
     const server = await run({ ...(await environment()), QUEUE_URL: queue }, 'serve');
-    await waitFor('the start', () => server.output.includes('waiting for the queue'), 30_000);
+    await waitFor('the start', () => server.output.includes('QUEUE_URL: not available yet'), 30_000);
     const answers = await askEverything(server);
     expect(answers).toContain('"name":"queue","ok":false');
     expect(answers).toMatch(/\/v1\/events 503/);

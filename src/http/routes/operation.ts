@@ -1,14 +1,16 @@
 import { contract } from '../../contract/contract';
+import { atMostEvery } from '../../base/log';
 import type { AppOptions } from '../options';
 import type { Route } from '../route';
 import type { HttpServices, ReadinessCheck } from '../services';
 
 export function operationRoutes(services: HttpServices, { log }: AppOptions): Route[] {
+  const failed = atMostEvery(60_000, (fields: object) => log.error(fields, 'the checks of /readyz failed unexpectedly'));
   const checks = async (): Promise<readonly ReadinessCheck[]> => {
     try {
       return await services.readiness();
     } catch (err) {
-      log.error({ err }, 'the readiness checks failed');
+      failed({ err });
       return [{ name: 'checks', ok: false, detail: 'the checks themselves failed; the log says why' }];
     }
   };

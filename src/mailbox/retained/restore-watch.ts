@@ -62,7 +62,10 @@ export class RestoreWatch {
       if (error instanceof ForbiddenError || error instanceof NoSuchPathError) return this.warnOnce(error.message);
       // An EMQX that is away is told by /readyz; the next look is soon.
       if (error instanceof RetryableError) return;
-      this.deps.log.error({ err: error }, 'what EMQX retains can not be seen: nothing is restored by itself');
+      this.deps.log.error(
+        { err: error },
+        'the check of what EMQX retains failed unexpectedly: retained messages are no longer restored automatically',
+      );
       this.stopped = true;
     }
   }
@@ -89,9 +92,9 @@ export class RestoreWatch {
   private async decide(started: number): Promise<void> {
     const { retainer, state, lanes, policies, log } = this.deps;
     const oldest = await retainer.oldest();
-    if (oldest !== null && oldest < started - SAME_START_MS) log.info('EMQX has kept its retained messages');
+    if (oldest !== null && oldest < started - SAME_START_MS) log.info('EMQX has restarted and kept its retained messages');
     else {
-      log.info({ started: new Date(started).toISOString() }, 'EMQX has started without retained messages: restoring them');
+      log.info({ started: new Date(started).toISOString() }, 'EMQX has restarted without retained messages: restoring them');
       for (const filter of restored(policies)) await lanes.restore({ filter, before: started, after: '' });
     }
     await state.set(KEY, String(started), MEMORY_MS);
@@ -101,7 +104,7 @@ export class RestoreWatch {
     if (!this.warned)
       this.deps.log.warn(
         { reason },
-        'EMQX does not say when it started: retained messages are not restored by themselves (POST /v1/retained/restore)',
+        'retained messages are not restored automatically, because EMQX does not tell when it started; POST /v1/retained/restore restores them',
       );
     this.warned = true;
   }

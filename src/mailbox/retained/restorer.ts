@@ -2,7 +2,7 @@ import type { Policy } from '../../config/policies';
 import type { Delivery, EmqxApi } from '../../emqx/api';
 import type { RetainerApi } from '../../emqx/retainer';
 import { RefusedError } from '../../base/errors';
-import type { Logger } from '../../base/log';
+import { atMostEvery, type Logger } from '../../base/log';
 import type { Metrics } from '../../base/metrics';
 import type { Lanes } from '../../lanes/lanes';
 import type { RestoreStep, RetainedJob } from '../../lanes/jobs';
@@ -24,6 +24,8 @@ const PACE_MS = 100;
 /** Requests at a time. */
 const PARALLEL = 8;
 const LEASE_OWNER = 'restore';
+/** A broker may refuse any number of messages: the log has one line of each kind in this time. */
+const LOG_MS = 60_000;
 const FOR_NOBODY: Address = { mailbox: '', kind: 'retained' };
 
 export interface RestorerDeps {
@@ -46,10 +48,17 @@ export interface RestorerDeps {
 export class Restorer {
   private readonly copies: RestoredCopies;
   private readonly ids: RetainedIds;
+  private readonly unnamed: (fields: object) => void;
+  private readonly unretained: (fields: object) => void;
 
   constructor(private readonly deps: RestorerDeps) {
     this.copies = new RestoredCopies(deps.state);
     this.ids = new RetainedIds(deps.state);
+    const { log } = deps;
+    this.unnamed = atMostEvery(LOG_MS, (fields) => log.warn(fields, 'retained message not restored: EMQX cannot be asked about its topic'));
+    this.unretained = atMostEvery(LOG_MS, (fields) =>
+      log.warn(fields, 'EMQX did not retain a restored message; look into its log for the reason'),
+    );
   }
 
   async handle(job: RetainedJob): Promise<void> {
@@ -63,10 +72,11 @@ export class Restorer {
 
   private async restorePage(step: RestoreStep): Promise<void> {
     const { log, lanes, retainer } = this.deps;
-    if (step.after === '' && !(await retainer.isOn())) return log.warn("EMQX's retainer is off: nothing was restored");
+    if (step.after === '' && !(await retainer.isOn()))
+      return log.warn({ filter: step.filter }, "EMQX's retainer is off: no retained message is restored");
     const page = await this.page(step);
     const last = page.at(-1);
-    if (last === undefined) return log.info({ filter: step.filter }, 'retained messages are restored');
+    if (last === undefined) return log.info({ filter: step.filter }, 'all retained messages are restored');
     await this.restore(
       step,
       page.filter((message) => this.isDue(step, message)),
@@ -124,7 +134,7 @@ export class Restorer {
       return await this.deps.retainer.idOf(topic);
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
-      this.deps.log.warn({ topic: topic.slice(0, 200), reason: error.message }, 'a retained message is not restored');
+      this.unnamed({ topic, reason: error.message });
       return undefined;
     }
   }
@@ -137,7 +147,7 @@ export class Restorer {
 
   /** @returns the topics that EMQX retains now. */
   private async publish(messages: readonly Message[]): Promise<Set<string>> {
-    const { emqx, metrics, log, state } = this.deps;
+    const { emqx, metrics, state } = this.deps;
     const retained = new Set<string>();
     if (messages.length === 0) return retained;
     // Who subscribes meanwhile gets it from EMQX now, not from us too.
@@ -152,8 +162,7 @@ export class Restorer {
       const copyId = await this.deps.retainer.idOf(message.topic);
       metrics.retainedRestored.inc({ outcome: copyId === null ? 'refused' : 'restored' });
       // It says nothing of messages that it does not retain: larger than its limit, over its rate, its table full.
-      if (copyId === null)
-        return log.warn({ topic: message.topic, outcome }, 'EMQX did not retain a restored message; its log may say why');
+      if (copyId === null) return this.unretained({ event_id: message.id, topic: message.topic, outcome: outcome?.result });
       retained.add(message.topic);
       await this.copies.note(message.topic, { copyId, id: message.id });
     });
