@@ -64,6 +64,8 @@ export class Consumer<J extends LaneJob> {
   private readonly stopping = new AbortController();
   /** The batches that are being worked on: one, or two when the lane is behind. */
   private readonly inHand = new Set<readonly Taken[]>();
+  /** When the work on each of them began (ms). */
+  private readonly begun = new Set<{ readonly at: number }>();
   private troubles = 0;
   /** How many jobs the last batch had. */
   private tookBefore = 1;
@@ -98,6 +100,16 @@ export class Consumer<J extends LaneJob> {
     await this.source.close();
   }
 
+  /** When the work on the oldest batch in hand began (ms); null when there is none. A batch stays in hand while something that it needs is away. */
+  get workingSince(): number | null {
+    const [oldest] = this.begun;
+    return oldest?.at ?? null;
+  }
+
+  get name(): string {
+    return this.source.name;
+  }
+
   private get isStopping(): boolean {
     return this.stopping.signal.aborted;
   }
@@ -118,6 +130,8 @@ export class Consumer<J extends LaneJob> {
   }
 
   private async finish(taken: readonly Taken[]): Promise<void> {
+    const batch = { at: Date.now() };
+    if (taken.length > 0) this.begun.add(batch);
     try {
       if (taken.length > 0) {
         const isDone = await this.doAll(taken);
@@ -127,6 +141,7 @@ export class Consumer<J extends LaneJob> {
     } catch (error) {
       await this.queueIsAway(error);
     }
+    this.begun.delete(batch);
     this.inHand.delete(taken);
   }
 

@@ -32,7 +32,7 @@ export async function countsOf(db: Database, topics: readonly string[], now: num
 function countOf(topic: string): string {
   const { where } = ofTopic(topic);
   return `SELECT ? AS place,
-    (SELECT COUNT(*) FROM (SELECT 1 FROM mqtt_msg ${BY_TOPIC} WHERE ${where} LIMIT ${MOST_COUNTED}) AS some) AS n,
+    (SELECT COUNT(*) FROM (SELECT 1 FROM mqtt_msg ${BY_TOPIC} WHERE ${where} LIMIT ${MOST_COUNTED}) AS counted_rows) AS n,
     (SELECT ${PUBLISHED_AT} FROM mqtt_msg ${BY_TOPIC} WHERE ${where} AND (expires_at IS NULL OR expires_at > ?)
        ORDER BY topic_key, msgid LIMIT 1) AS published_at`;
 }
