@@ -89,7 +89,7 @@ export function createMetrics(): Metrics {
     ),
     queueLag: new Histogram({
       name: `${PREFIX}queue_lag_seconds`,
-      help: 'Time from the moment when the queue has a job of accepted events (their 202) until its work is done; one value for each job',
+      help: 'Time from the moment when the queue has a job of accepted events (their 202), or when a delayed job is due, until its work is done; one value for each job',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600],
       registers,
     }),

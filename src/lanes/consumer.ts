@@ -38,8 +38,8 @@ export interface ConsumerOptions {
   /** How many events, and about how many bytes, are done at once; 1 event: one job at a time. */
   readonly maxEvents: number;
   readonly maxBytes: number;
-  /** Hears of a job whose work ended well: when it was added (ms). */
-  readonly onDone: (addedAt: number) => void;
+  /** Hears of a job whose work ended well: when it was due (ms), which is when it was added unless it was delayed. */
+  readonly onDone: (dueAt: number) => void;
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
 }
 
@@ -136,7 +136,7 @@ export class Consumer<J extends LaneJob> {
       if (taken.length > 0) {
         const isDone = await this.doAll(taken);
         await (isDone ? this.source.complete(taken) : this.source.giveBack(taken));
-        if (isDone) for (const { job } of taken) this.options.onDone(job.timestamp);
+        if (isDone) for (const { job } of taken) this.options.onDone(dueAt(job));
       }
     } catch (error) {
       await this.queueIsAway(error);
@@ -277,3 +277,6 @@ function countOf(data: LaneJob['data']): number {
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
+
+/** ms. Example: the wake of a mailbox that is added now for a time 10 s ahead does not lag by 10 s. */
+const dueAt = ({ timestamp, opts }: Taken['job']): number => timestamp + (opts?.delay ?? 0);

@@ -4,6 +4,7 @@ import { within } from '../base/deadline';
 import type { ReadinessCheck } from '../http/services';
 import type { Store } from '../stores/store';
 import { cached } from './cached';
+import { REFUSED_TOKENS } from './status';
 
 /** What is asked for at each scrape. A rejection makes the gauge NaN, or leaves it out: a queue that is away must not take the other metrics with it. */
 export interface GaugeSources {
@@ -106,7 +107,7 @@ export function registerDependencyGauge(
   const checks = cached(readiness, { ageMs: HEALTH_AGE_MS, now });
   const help = '1 when the dependency works, 0 when it does not: store, queue, emqx, and each history; the checks of /readyz';
   registerGauge(registry, { name: 'dependency_up', help, labelNames: ['dependency'], timeoutMs: HEALTH_TIMEOUT_MS }, async (own) => {
-    for (const { name, ok } of await checks()) own.set({ dependency: name }, ok ? 1 : 0);
+    for (const { name, ok } of await checks()) if (name !== REFUSED_TOKENS) own.set({ dependency: name }, ok ? 1 : 0);
   });
 }
 

@@ -156,7 +156,7 @@ export class Core {
     const { backends, metrics, log } = this.deps;
     const options: ConsumerOptions = {
       ...{ maxEvents, maxBytes: MAX_JOB_BYTES, ownership },
-      onDone: (addedAt) => metrics.queueLag.observe((Date.now() - addedAt) / 1_000),
+      onDone: (dueAt) => metrics.queueLag.observe(Math.max(0, Date.now() - dueAt) / 1_000),
       onRetry: (name, error, attempt) => {
         metrics.laneRetries.inc({ lane: name });
         log.warn({ lane: name, attempt, err: error }, 'a job is tried again');

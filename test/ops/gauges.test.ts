@@ -113,7 +113,12 @@ test('each dependency is up or down, and asked at most every 5 s', async () => {
   let now = NOW;
   const registry = new Registry();
   const check = (name: string, ok: boolean) => ({ name, ok, detail: '' });
-  const readiness = jest.fn(async () => [check('store', true), check('emqx', false), check('history influxdb', true)]);
+  const readiness = jest.fn(async () => [
+    check('store', true),
+    check('emqx', false),
+    check('history influxdb', true),
+    check('events', true),
+  ]);
   registerDependencyGauge(registry, readiness, () => now);
   const expected = ['store"} 1', 'emqx"} 0', 'history influxdb"} 1'].map((end) => `emqx_offline_dependency_up{dependency="${end}`);
   expect(await sample(registry, 'emqx_offline_')).toEqual(expected);
