@@ -17,9 +17,9 @@ export interface HttpOptions {
 
 /** How one request went. */
 export interface Exchange {
-  /** Such as `POST /clients/{clientid}/subscribe`. */
+  /** For example `POST /clients/{clientid}/subscribe`. */
   readonly operation: string;
-  /** The status that EMQX answered; `no_answer`: the request went out; `connection`: there was none. */
+  /** The status that EMQX answered; `no_answer`: the request was sent and nothing came back; `connection`: no connection could be made. */
   readonly outcome: number | 'no_answer' | 'connection';
   readonly seconds: number;
 }

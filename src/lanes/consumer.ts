@@ -64,7 +64,7 @@ export class Consumer<J extends LaneJob> {
   private readonly stopping = new AbortController();
   /** The batches that are being worked on: one, or two when the lane is behind. */
   private readonly inHand = new Set<readonly Taken[]>();
-  /** When the work on each of them began (ms). */
+  /** When the work on each of these batches began (ms). */
   private readonly begun = new Set<{ readonly at: number }>();
   private troubles = 0;
   /** How many jobs the last batch had. */
@@ -278,5 +278,5 @@ function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
 
-/** ms. Example: the wake of a mailbox that is added now for a time 10 s ahead does not lag by 10 s. */
+/** When the job was due (ms). Example: the wake of a mailbox that is added now for a time 10 s ahead does not lag by 10 s. */
 const dueAt = ({ timestamp, opts }: Taken['job']): number => timestamp + (opts?.delay ?? 0);

@@ -41,7 +41,7 @@ function registerGauge(registry: Registry, description: Description, collect: (g
     ...{ name: `${PREFIX}${name}`, help, labelNames, registers: [registry] },
     async collect() {
       own.reset();
-      // What can't be known must not look like nothing.
+      // A number that is not known must not look like 0.
       await within(timeoutMs, collect(own), () => new Error('late')).catch(() => void (labelNames.length === 0 && own.set(NaN)));
     },
   });
@@ -98,7 +98,7 @@ export function registerBacklogGauges(
   });
 }
 
-/** What /readyz checks. */
+/** The checks of /readyz. */
 export function registerDependencyGauge(
   registry: Registry,
   readiness: () => Promise<readonly ReadinessCheck[]>,

@@ -14,7 +14,7 @@ const ROOT = join(__dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
 
 const OWN = 'emqx_offline_';
-/** What Prometheus adds to each sample of a target, and the metric that it writes for each target. */
+/** Prometheus adds these labels to each sample of a target, and writes this metric for each target. */
 const TARGET_LABELS = ['job', 'instance'];
 const TARGET_METRICS = ['up'];
 /** The histogram `m` has the samples m_bucket, m_sum and m_count. */

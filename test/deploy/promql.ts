@@ -1,4 +1,4 @@
-/** What a PromQL expression refers to. */
+/** A metric that a PromQL expression names. */
 export interface Reference {
   readonly metric: string;
   /** Labels that its selector compares. */
@@ -11,7 +11,7 @@ export interface Parsed {
   readonly grouped: readonly string[];
 }
 
-/** What is no metric: functions, aggregations and keywords that our expressions use. A new one is added here. */
+/** Functions, aggregations and keywords, which are no metrics. An expression that needs another one adds it here. */
 const WORDS = new Set([
   'sum',
   'min',
@@ -29,7 +29,7 @@ const WORDS = new Set([
 ]);
 const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}' };
 
-/** As much of PromQL as tells a misspelt metric, label or function and a bracket that is missing. @throws Error that says what is wrong. */
+/** Reads enough of PromQL to find a misspelt metric, label or function, and a missing bracket. @throws Error that says what is wrong. */
 export function parsePromql(text: string): Parsed {
   const plain = text.replace(/"(?:[^"\\]|\\.)*"/g, '""');
   checkBrackets(plain);

@@ -4,7 +4,7 @@ import { createMetrics } from '../../src/base/metrics';
 import { HttpConnection } from '../../src/emqx/http';
 import { observeEmqx } from '../../src/ops/emqx-requests';
 
-/** What the requests to EMQX leave in the metrics. */
+/** The metrics that requests to EMQX change. */
 describe('requests to EMQX', () => {
   let server: Server;
   let url: string;

@@ -5,7 +5,7 @@ import { list, number } from './literal';
 
 /** oldest() reads at most this many rows of one or two small columns. */
 const MOST_ROWS_READ = 5_000_000;
-/** Up to here oldest() leaves out what is removed and not yet purged. */
+/** In a table of at most this many rows, oldest() leaves out messages that are removed and not yet purged. */
 const EXACT = 50_000;
 
 const PUBLISHED_AT = 'ifNull(published_at, arrived)';
@@ -35,7 +35,7 @@ export class Counts {
     private readonly messages: Pick<MessageStore, 'listRefs'>,
   ) {}
 
-  /** Of a topic with more than MOST_COUNTED rows the number of rows: those that are removed and not yet purged are among them. */
+  /** A topic with more than MOST_COUNTED rows is counted by its rows: messages that are removed and not yet purged are among them. */
   async ofTopics(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
     const counts = new Map(topics.map((topic): [string, TopicCount] => [topic, { messages: 0, oldestAt: null }]));
     for (const chunk of chunks([...counts.keys()], (topic) => 8 * topic.length)) {

@@ -29,7 +29,7 @@ export async function countsOf(db: Database, topics: readonly string[], now: num
   return counts;
 }
 
-/** Where all of the first messages have expired and are not purged yet, the time of the oldest of these: no message is older. */
+/** If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older. */
 export async function oldestOf(db: Database, now: number): Promise<number | null> {
   const [row] = await db.rows<{ living: string | null; expired: string | null }>(OLDEST, { now });
   const at = row?.living ?? row?.expired ?? null;
