@@ -17,6 +17,8 @@ import type { HttpServices } from '../http/services';
 import { TOMBSTONE_MS } from '../mailbox/times';
 import { atMostEvery, type Logger } from '../base/log';
 import { createMetrics } from '../base/metrics';
+import { observeEmqx } from '../ops/emqx-requests';
+import { registerBacklogGauges, registerDependencyGauge } from '../ops/gauges';
 import { Rates } from '../ops/rates';
 import { Secrets } from '../ops/secrets';
 import { readiness, stats } from '../ops/status';
@@ -57,12 +59,16 @@ export class Server {
   ) {
     this.secrets = new Secrets().learn(config);
     const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
-    const client = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, ...emqx.credentials });
+    const observe = observeEmqx(this.metrics);
+    const client = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, observe, ...emqx.credentials });
     this.emqxDependency = client === null ? null : emqxDependency(client, log);
     this.emqx = client === null || this.emqxDependency === null ? null : reportingEmqx(client, this.emqxDependency);
     this.refusedTokens = new RefusedTokens(log, now);
     const { refusedTokens } = this;
-    const app = createApp(this.services(), {
+    const services = this.services();
+    registerDependencyGauge(this.metrics.registry, () => services.readiness(), now);
+    registerBacklogGauges(this.metrics.registry, this.backends.store, now);
+    const app = createApp(services, {
       ingestToken,
       previousIngestToken,
       adminToken,
