@@ -233,9 +233,9 @@ describe('influxdb', () => {
       [
         401,
         'authorization failed',
-        /^HISTORY_URLS: InfluxDB at .* refused the login \(401 authorization failed\): check user, password and rights$/,
+        /^HISTORY_URLS: InfluxDB at .* rejected the login \(401 authorization failed\): check user, password and rights$/,
       ],
-      [403, '"u" user is not authorized to write to database "d"', /refused the login \(403/],
+      [403, '"u" user is not authorized to write to database "d"', /rejected the login \(403/],
       [503, 'out of memory', /is in trouble \(503 out of memory\)$/],
       [429, 'slow down', /is in trouble \(429/],
     ])('%d is tried again', async (status, error, expected) => {

@@ -69,7 +69,7 @@ export class HttpServer {
   trouble({ status }: HttpAnswer, said: string): RetryableError {
     const words = clip(said);
     if (status === 401 || status === 403)
-      return new RetryableError(`${this.shown} refused the login (${status} ${words}): check user, password and rights`);
+      return new RetryableError(`${this.shown} rejected the login (${status} ${words}): check user, password and rights`);
     if (status === 429 || status >= 500) return new RetryableError(`${this.shown} is in trouble (${status} ${words})`);
     return new RetryableError(`${this.shown} answered ${status} ${words}: check host and port`);
   }

@@ -33,7 +33,7 @@ function explain(error: unknown): string {
   const text = firstLine(error);
   const code = (error as { code?: unknown }).code;
   if (error instanceof errors.ResponseError) return explainResponse(error, text);
-  if (error instanceof errors.AuthenticationError) return `Cassandra refused the login (${text}): check user and password`;
+  if (error instanceof errors.AuthenticationError) return `Cassandra rejected the login (${text}): check user and password`;
   if (error instanceof errors.ArgumentError && text.includes('localDataCenter')) {
     const found = /\[(.*)\]/.exec(text)?.[1] ?? '';
     return `the cluster has no data center of this name: set dc= to one of ${found}`;
@@ -53,7 +53,7 @@ function explainResponse({ code }: errors.ResponseError, text: string): string {
   if (keyspace !== undefined) {
     return `the keyspace ${keyspace} does not exist: CREATE KEYSPACE ${keyspace} WITH replication = {'class': 'NetworkTopologyStrategy', '<data center>': 3}`;
   }
-  if (code === CODES.badCredentials) return `Cassandra refused the login (${text}): check user and password`;
+  if (code === CODES.badCredentials) return `Cassandra rejected the login (${text}): check user and password`;
   if (code === CODES.unauthorized) return `${text}: the user needs more rights`;
   if (code === CODES.invalid) return `${text}: run "emqx-offline-store migrate"`;
   if (code === CODES.unavailableException) return `${text}: too few replicas are up for this consistency`;

@@ -42,7 +42,7 @@ function explain({ code, text }: ServerError): string {
     case 193: // WRONG_PASSWORD
     case 194: // REQUIRED_PASSWORD
     case 516: // AUTHENTICATION_FAILED
-      return `${PRODUCT} refused the login: check user and password`;
+      return `${PRODUCT} rejected the login: check user and password`;
     case 81: // UNKNOWN_DATABASE
       return `${text}: create the database first`;
     case 164: // READONLY

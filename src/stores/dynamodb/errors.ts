@@ -45,7 +45,7 @@ function explain(error: unknown): string {
     case 'IncompleteSignatureException':
     case 'MissingAuthenticationTokenException':
     case 'ExpiredTokenException':
-      return `DynamoDB refused the login (${words}): check access key and secret`;
+      return `DynamoDB rejected the login (${words}): check access key and secret`;
     case 'AccessDeniedException':
       return `${words}: the user needs more rights`;
     case 'ResourceNotFoundException':

@@ -63,7 +63,7 @@ function explain(error: unknown): string {
   const text = errorText(error).replace(/\s+/g, ' ');
   switch ((error as { code?: unknown }).code) {
     case 18:
-      return `MongoDB refused the login (${text}): check user, password and authSource`;
+      return `MongoDB rejected the login (${text}): check user, password and authSource`;
     case 13:
       return `${text}: the user needs the role readWrite on the database`;
     case 2:

@@ -53,7 +53,7 @@ function explain(error: ServerError): string {
     case 'ER_ACCESS_DENIED_ERROR':
     case 'ER_ACCESS_DENIED_NO_PASSWORD_ERROR':
     case 'ER_NOT_SUPPORTED_AUTH_MODE':
-      return `MySQL refused the login (${text}): check user and password`;
+      return `MySQL rejected the login (${text}): check user and password`;
     case 'ER_BAD_DB_ERROR':
       return `${text}: create the database first`;
     case 'ER_DBACCESS_DENIED_ERROR':

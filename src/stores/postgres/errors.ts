@@ -46,7 +46,7 @@ export function explain(error: unknown, product: string): string {
       return `cannot connect to ${product} (${errorText(cause) || String(code)}): check host and port`;
     case '28P01':
     case '28000':
-      return `${product} refused the login (${errorText(cause)}): check user and password`;
+      return `${product} rejected the login (${errorText(cause)}): check user and password`;
     case '3D000':
       return `${errorText(cause)}: create the database first`;
     case '42501':
