@@ -31,8 +31,8 @@ export const COVERED = 'greatest(removed_at, until * 1000)';
  */
 const RETAINED_AT = `ifNull(published_at, if(match(msgid, '^[0-9A-F]{32}$'), toInt64(intDiv(reinterpretAsUInt64(reverse(unhex(substring(msgid, 1, 16)))), 1000)), toInt64(0)))`;
 /**
- * Of a topic's rows in mqtt_retain the one with the greatest rank counts: the newest; of equal times the one with the
- * greatest id; of equal ids the deletion. All times have 15 digits.
+ * The order of a topic's rows in mqtt_retain. The row with the greatest rank counts. Ranks compare the time, then the
+ * id; if both are equal, a deletion is greater than a message. All times have 15 digits.
  */
 export const RETAINED_RANK = `concat(toString(100000000000000 + ${RETAINED_AT}), msgid, unhex('00'), toString(deleted))`;
 /** A whole topic is grouped on disk instead of in memory. */
