@@ -217,7 +217,7 @@ describe('influxdb', () => {
         await withSink(changed(url, { port: proxy.port, params: { tls: 'true' } }), async (sink) => {
           const { ok, detail } = await sink.health();
           expect(ok).toBe(false);
-          expect(detail).toMatch(/^HISTORY_URLS: InfluxDB at .*: its certificate is not trusted \(\w+\): check ca= and the host's name$/);
+          expect(detail).toMatch(/^HISTORY_URLS: InfluxDB at .*: its certificate is not trusted \(\w+\): check ca= and the host name$/);
         });
         await withSink(changed(url, { port: proxy.port }), async (sink) => {
           expect((await sink.health()).detail).toMatch(/^HISTORY_URLS: .*check port and tls=$/);
