@@ -1,4 +1,4 @@
-/** What the work resolves with, or what `late` says after so many ms: it is not waited for any longer, whatever it still does. */
+/** Resolves like `work`, or rejects with `late()` after `ms` milliseconds. The work itself is not stopped. */
 export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {

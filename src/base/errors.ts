@@ -1,29 +1,29 @@
 /**
- * The closed set of errors that cross a module's edge. Every driver maps what its client library throws into one of the
- * first two; anything else that reaches a worker is a bug of ours.
+ * All errors that one module throws to another. Every driver maps the errors of its client library to one of the first
+ * two kinds. Any other error that reaches a worker is a bug of the server.
  */
 
-/** A transient trouble of something we depend on: the same work, tried again later, may succeed. */
+/** Temporary trouble of a service that the server depends on. The same work may succeed later. */
 export class RetryableError extends Error {
   override readonly name: string = 'RetryableError';
 }
 
-/** What we depend on is away, before anything was done: the caller gets 503 and EMQX sends the event again. */
+/** A service is away, and nothing was done yet. The caller gets 503, and EMQX sends the event again. */
 export class UnavailableError extends RetryableError {
   override readonly name: string = 'UnavailableError';
 }
 
-/** More is coming than can be taken: the caller gets 429 and EMQX sends the event again. */
+/** More requests arrive than can be accepted. The caller gets 429, and EMQX sends the event again. */
 export class OverloadedError extends RetryableError {
   override readonly name: string = 'OverloadedError';
 }
 
-/** The other side will never take this content: trying again is useless, the item goes to the dead letters. */
+/** The other side will never accept this content. Trying again is useless, so the item goes to the dead letters. */
 export class RefusedError extends Error {
   override readonly name: string = 'RefusedError';
 }
 
-/** A setting is wrong; `key` names it, the message says what to do. */
+/** A setting is wrong. `key` names the setting, and the message says what to do. */
 export class SettingError extends Error {
   override readonly name = 'SettingError';
   constructor(
@@ -34,7 +34,7 @@ export class SettingError extends Error {
   }
 }
 
-/** Used after close(): a bug of the caller. */
+/** An object was used after close(), which is a bug of the caller. */
 export class ClosedError extends Error {
   override readonly name = 'ClosedError';
 }

@@ -3,11 +3,14 @@ import { errorText } from './errors';
 
 export interface Health {
   readonly ok: boolean;
-  /** One line: product and version when ok, otherwise what is wrong and which setting to look at. Never a secret. */
+  /**
+   * One line. If ok, product and version; otherwise what is wrong and which setting to check. It never contains a
+   * secret.
+   */
   readonly detail: string;
 }
 
-/** What a database may lose of what it has confirmed. */
+/** A reason why a database may lose what it has confirmed. */
 export interface Weakness {
   readonly text: string;
   readonly remedy: string;
@@ -16,8 +19,9 @@ export interface Weakness {
 const HEALTH_TIMEOUT_MS = 3_000;
 
 /**
- * Answers in time and never throws, whatever the check does. `setting` is the one to look at; `trouble` is asked why there is no
- * answer, for clients that connect in the background and only wait.
+ * Always answers within the time limit and never throws.
+ * @param setting the setting to check if there is an error.
+ * @param trouble why there is no answer, for clients that connect in the background and only wait.
  */
 export async function healthWithin(
   setting: string,

@@ -1,4 +1,7 @@
-/** Runs the work for each item, at most `width` at a time. When one fails, those under way are waited for, and its error is thrown. */
+/**
+ * Runs the work for each item, at most `width` at a time. If one fails, those that are running are awaited, and its
+ * error is thrown.
+ */
 export async function eachOf<T>(items: readonly T[], width: number, work: (item: T) => Promise<void>): Promise<void> {
   for (let i = 0; i < items.length; i += width) {
     const results = await Promise.allSettled(items.slice(i, i + width).map(work));

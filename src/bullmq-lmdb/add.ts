@@ -16,12 +16,15 @@ export interface Prepared {
   readonly record: Buffer;
   readonly ownId: string | null;
   readonly timestamp: number;
-  /** 0: it waits at once. */
+  /** In ms; 0 if the job waits at once. */
   readonly delay: number;
   readonly lifo: boolean;
 }
 
-/** Does all that needs no transaction. @throws Error for what this backend does not have */
+/**
+ * Does everything that needs no transaction.
+ * @throws Error for features that this backend does not have
+ */
 export function prepare({ job, jobId, parentKeyOpts = {} }: NewJob): Prepared {
   const { opts } = job;
   if (job.parent !== undefined || job.parentKey !== undefined || parentKeyOpts.addToWaitingChildren === true)

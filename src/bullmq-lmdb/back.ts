@@ -8,7 +8,7 @@ import type { Placed } from './places';
 import type { StoredQueue } from './queue';
 import { promote, take, type Next, type Taker } from './take';
 
-/** An active job is the next of its queue again. */
+/** Makes an active job the next one of its queue. */
 export function giveBack(queue: StoredQueue, head: Head, id: string, token: string, now: number): 0 | Refusal {
   const placed = owned(queue, head, id, token, now);
   if (placed === ErrorCode.JobNotInState) return 0;
@@ -18,7 +18,7 @@ export function giveBack(queue: StoredQueue, head: Head, id: string, token: stri
   return 0;
 }
 
-/** An active job waits again after an attempt that failed, behind all others, or as the next (lifo). */
+/** Makes an active job wait again after a failed attempt: after all others, or as the next one (lifo). */
 export function retry(queue: StoredQueue, head: Head, id: string, token: string, now: number, lifo: boolean, more: More): 0 | Refusal {
   promote(queue, head, now);
   const placed = owned(queue, head, id, token, now);
@@ -33,16 +33,16 @@ export function retry(queue: StoredQueue, head: Head, id: string, token: string,
 export interface Delay {
   readonly id: string;
   readonly token: string;
-  /** When the delay begins, ms. */
+  /** When the delay begins (ms). */
   readonly now: number;
   readonly delay: number;
-  /** The attempt does not count. */
+  /** True if the attempt does not count. */
   readonly skipAttempt: boolean;
   readonly more: More;
   readonly next: Taker | null;
 }
 
-/** An active job waits again after a delay. */
+/** Makes an active job wait again after a delay. */
 export function delay(queue: StoredQueue, head: Head, { id, token, now, delay: ms, skipAttempt, more, next }: Delay): Next | [] | Refusal {
   const placed = owned(queue, head, id, token, now);
   if (typeof placed === 'number') return placed;
@@ -53,7 +53,7 @@ export function delay(queue: StoredQueue, head: Head, { id, token, now, delay: m
   return taken === undefined || taken[0] === null ? [] : taken;
 }
 
-/** A delayed job is due after another time. */
+/** Changes the delay of a delayed job. */
 export function changeDelay(queue: StoredQueue, head: Head, id: string, now: number, ms: number): 0 | Refusal {
   const placed = queue.find(head, id);
   if (placed === undefined) return ErrorCode.JobNotExist;
@@ -63,7 +63,7 @@ export function changeDelay(queue: StoredQueue, head: Head, id: string, now: num
   return 0;
 }
 
-/** A delayed job waits now. */
+/** Makes a delayed job wait now. */
 export function promoteOne(queue: StoredQueue, head: Head, id: string): 0 | Refusal {
   const placed = queue.find(head, id);
   if (placed?.state !== 'delayed') return ErrorCode.JobNotInState;
@@ -73,8 +73,9 @@ export function promoteOne(queue: StoredQueue, head: Head, id: string): 0 | Refu
 }
 
 /**
- * Active jobs that nobody has renewed since the last call, and whose lock is over, go to the front of the queue in their order; the others are marked.
- * @returns the ids of those that went
+ * Moves stalled jobs to the front of the queue, in their order. A job is stalled if its lock has expired and nobody has
+ * renewed it since the last call. The other active jobs are marked for the next call.
+ * @returns the ids of the moved jobs
  */
 export function sweepStalled(queue: StoredQueue, head: Head, now: number, maxStalledCount: number): string[] {
   const active = [...queue.places.all(head, 'active')];
@@ -89,7 +90,7 @@ export function sweepStalled(queue: StoredQueue, head: Head, now: number, maxSta
   return stalled.map(({ course }) => idOf(course));
 }
 
-/** All active jobs go to the front of the queue in their order: their process is gone. */
+/** Moves all active jobs to the front of the queue, in their order, because their process is gone. */
 export function recover(queue: StoredQueue, head: Head): void {
   for (const placed of [...queue.places.all(head, 'active')].reverse()) toFront(queue, head, placed, placed.course);
 }

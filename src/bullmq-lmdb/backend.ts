@@ -36,7 +36,7 @@ export class LmdbBackend extends Reading implements IQueueBackend {
     return id;
   }
 
-  /** All or none of them. */
+  /** Adds all jobs or none. */
   async addJobs(entries: NewJob[]): Promise<string[]> {
     const prepared = entries.map(prepare);
     return this.queue.durably((head) => prepared.map((job) => add(this.queue, head, job)));
@@ -130,7 +130,7 @@ export class LmdbBackend extends Reading implements IQueueBackend {
     return unlessRefused(await this.queue.write(work), jobId, command, state);
   }
 
-  /** One look per `stalledInterval`, whoever asks. Nothing is written while nothing is active. */
+  /** Checks once per `stalledInterval`, whichever worker asks. If no job is active, nothing is written. */
   async moveStalledJobsToWait(): Promise<string[]> {
     const { maxStalledCount = 1, stalledInterval = 30_000 } = this.options;
     const now = Date.now();
@@ -146,7 +146,7 @@ export class LmdbBackend extends Reading implements IQueueBackend {
     return this.queue.write((head) => jobIds.filter((id, i) => !extend(this.queue, head, id, tokens[i] ?? '', Date.now(), duration)));
   }
 
-  /** 1 also when there is no such job. */
+  /** @returns 1 also if there is no such job. */
   async remove(jobId: string): Promise<number> {
     return this.queue.write((head) => {
       const placed = this.queue.find(head, jobId);
@@ -184,7 +184,7 @@ export class LmdbBackend extends Reading implements IQueueBackend {
     });
   }
 
-  /** There are no events. */
+  /** This backend has no events. */
   async trimEvents(): Promise<number> {
     return 0;
   }
@@ -194,7 +194,7 @@ export class LmdbBackend extends Reading implements IQueueBackend {
   }
 }
 
-/** What BullMQ has put down of a failed attempt. */
+/** What BullMQ notes about a failed attempt. */
 function moreOf(fields: Fields): More {
   const { failedReason, stacktrace } = (fields ?? {}) as More;
   return { ...(failedReason !== undefined && { failedReason }), ...(stacktrace !== undefined && { stacktrace }) };

@@ -3,18 +3,21 @@ import type { Head } from './head';
 import type { Placed, State } from './places';
 import type { StoredQueue } from './queue';
 
-/** So many jobs go in one transaction. */
+/** How many jobs one transaction removes. */
 const CHUNK = 1_000;
 const ALL: readonly State[] = ['active', 'delayed', 'completed', 'waiting', 'failed'];
 
-/** Removes the jobs that wait. */
+/** Removes all jobs that wait. */
 export async function drain(queue: StoredQueue, withDelayed: boolean): Promise<void> {
   for (const state of withDelayed ? (['waiting', 'delayed'] as const) : (['waiting'] as const)) {
     while ((await queue.write((head) => removeSome(queue, head, state, CHUNK))) === CHUNK);
   }
 }
 
-/** Removes up to `count` jobs, and the queue when none is left. @returns 0: the queue is gone; 1: not yet. */
+/**
+ * Removes up to `count` jobs, and the queue when none is left.
+ * @returns 0 if the queue is gone, 1 if jobs are left.
+ */
 export async function obliterate(
   queue: StoredQueue,
   { force, count }: { readonly force: boolean; readonly count: number },

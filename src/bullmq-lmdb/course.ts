@@ -1,20 +1,23 @@
 import { NUMBER_BYTES, numberKey, readNumber } from '../embedded/keys';
 
-/** What has become of a job so far. It is kept where the job is now, so that the job's data is written once. */
+/**
+ * What has happened to a job so far. It is stored at the job's current place, so that the job's data is written only
+ * once.
+ */
 export interface Course {
-  /** Twice what the queue's counter was when the job was added; one more: the job has an id of its own. */
+  /** Twice the queue's counter at the time when the job was added, plus 1 if the job has an id of its own. */
   readonly number: number;
-  /** The id that the job was given; null: its id is the counter. */
+  /** The id that the job was given; null if its id is the counter. */
   readonly ownId: string | null;
   readonly attemptsStarted: number;
   readonly attemptsMade: number;
   readonly stalledCounter: number;
-  /** ms; 0: never */
+  /** In ms; 0 if never. */
   readonly processedOn: number;
   readonly more: More;
 }
 
-/** What few jobs have. The texts are JSON as BullMQ gives it. */
+/** Values that few jobs have. Texts are JSON as BullMQ passes it. */
 export interface More {
   readonly delay?: number;
   readonly progress?: string;

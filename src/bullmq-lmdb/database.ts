@@ -1,13 +1,16 @@
 import type { SortedMap } from '../embedded/table';
 
-/** The database that keeps all queues. One process has it open. */
+/** The database that keeps all queues. Only one process has it open. */
 export interface Database {
-  /** Its keys are short. */
+  /** A table with short keys. */
   table(name: string): SortedMap;
-  /** Its keys have any length. */
+  /** A table with keys of any length. */
   longTable(name: string): SortedMap;
-  /** Runs the work in a transaction, with others. The work must not throw once it has changed something. Resolves when it is committed. */
+  /**
+   * Runs the work in a transaction, together with other works. The work must not throw after it has changed something.
+   * Resolves when the transaction is committed.
+   */
   write<T>(work: () => T): Promise<T>;
-  /** As write(). Resolves when a power failure can't undo it either. */
+  /** Like write(), but resolves only when a power failure can't undo the write. */
   durably<T>(work: () => T): Promise<T>;
 }

@@ -1,6 +1,6 @@
 import { ErrorCode } from 'bullmq';
 
-/** What a work function answers instead of throwing: it may have changed something before. */
+/** A work function returns this instead of throwing, because it may have changed something before. */
 export type Refusal = ErrorCode.JobNotExist | ErrorCode.JobLockNotExist | ErrorCode.JobNotInState | ErrorCode.JobLockMismatch;
 
 const TEXTS: Readonly<Record<Refusal, (id: string, command: string, state: string) => string>> = {
@@ -10,7 +10,7 @@ const TEXTS: Readonly<Record<Refusal, (id: string, command: string, state: strin
   [ErrorCode.JobLockMismatch]: (id, command, state) => `Lock mismatch for job ${id}. Cmd ${command} from ${state}`,
 };
 
-/** BullMQ's own errors, which it does not export: they have its texts and its code. */
+/** An error like BullMQ's own, which BullMQ does not export: it has the same text and code. */
 export function refusalError(code: Refusal, id: string, command: string, state = ''): Error {
   return Object.assign(new Error(TEXTS[code](id, command, state)), { code });
 }
@@ -22,5 +22,5 @@ export function unlessRefused<T>(answer: T | Refusal, id: string, command: strin
 }
 
 export function unsupported(what: string): Error {
-  return new Error(`${what}: BullMQ's backend on LMDB does not have it`);
+  return new Error(`BullMQ's backend on LMDB does not support ${what}`);
 }

@@ -7,11 +7,11 @@ import type { Placed } from './places';
 import type { StoredQueue } from './queue';
 import { take, type Next, type Taker } from './take';
 
-/** How many finished jobs are kept, and for how long (s); `count` -1: all. */
+/** How many finished jobs are kept, and for how long (s). A `count` of -1 keeps all. */
 export interface Keep {
   readonly count?: number;
   readonly age?: number;
-  /** How many go by one call because of their age. */
+  /** How many jobs one call removes because of their age. */
   readonly limit?: number;
 }
 
@@ -20,17 +20,17 @@ export interface Finish {
   readonly state: 'completed' | 'failed';
   readonly token: string;
   readonly now: number;
-  /** What is written down of a job that is kept. */
+  /** What is stored with a job that is kept. */
   readonly more: More;
   readonly keep: Keep;
-  /** null: no next job is asked for. */
+  /** null if no next job is requested. */
   readonly next: Taker | null;
 }
 
-/** So many jobs are removed because of their age by one call, unless it is told another number. */
+/** How many jobs one call removes because of their age, unless `limit` is set. */
 const MOST_AGED = 1_000;
 
-/** BullMQ's reading of `removeOnComplete` and `removeOnFail`: the job's, or else the worker's. */
+/** Interprets `removeOnComplete` and `removeOnFail` like BullMQ: the job's option counts, or else the worker's. */
 export function keepOf(ofJob: boolean | number | KeepJobs | undefined, ofWorker: KeepJobs | undefined): Keep {
   if (ofJob === undefined) return ofWorker ?? { count: -1 };
   if (typeof ofJob === 'object') return ofJob;
@@ -38,7 +38,10 @@ export function keepOf(ofJob: boolean | number | KeepJobs | undefined, ofWorker:
   return { count: ofJob ? 0 : -1 };
 }
 
-/** Ends an active job. @returns the next one where it is asked for; nothing: there is none. */
+/**
+ * Ends an active job.
+ * @returns the next job if it was requested and there is one.
+ */
 export function finish(
   queue: StoredQueue,
   head: Head,
@@ -74,7 +77,7 @@ function trim(queue: StoredQueue, head: Head, state: 'completed' | 'failed', now
   for (const placed of oldest) remove(queue, head, placed);
 }
 
-/** The job is gone, wherever it is. */
+/** Removes the job from whatever state it is in. */
 export function remove(queue: StoredQueue, head: Head, placed: Placed): void {
   queue.places.remove(head, placed);
   queue.removeRecord(head, placed.course);

@@ -1,20 +1,20 @@
-/** What is known of a queue as a whole: one small record. A work function reads it, changes it, and saves it. */
+/** The state of a queue as a whole, in one small record. A work function reads it, changes it, and saves it. */
 export interface Head {
-  /** What the keys of the queue begin with. */
+  /** The queue's number, with which its keys begin. */
   queue: number;
-  /** Counts the jobs that were added, also those that were there already. */
+  /** Counts the jobs that were added, including those that existed already. */
   counter: number;
   /** Counts the jobs that were taken. */
   takes: number;
   waiting: number;
-  /** So many of those that wait are not at the place that their number tells. */
+  /** How many waiting jobs are at another place than the one that their number tells. */
   moved: number;
   active: number;
   delayed: number;
   completed: number;
   failed: number;
   paused: boolean;
-  /** How many jobs may be active; null: any number. */
+  /** How many jobs may be active; null if there is no limit. */
   concurrency: number | null;
 }
 

@@ -10,15 +10,18 @@ import { Tables } from './queue';
 export type { Database } from './database';
 export type { Progress } from './progress';
 
-/** Makes backends for queues and workers, which share the database. */
+/** Makes backends for queues and workers that share one database. */
 export interface LmdbBackendFactory extends BackendFactory<LmdbBackend> {
-  /** At the start: the jobs that were active belonged to a process that is gone. They are the next of their queues, in their order. */
+  /**
+   * Must be called at the start. Jobs that are active then belonged to a process that is gone. They become the next
+   * ones of their queues, in their order.
+   */
   recover(): Promise<void>;
   /** How far a queue is, in the numbers that it gives its jobs. */
   progress(queueName: string): Progress;
 }
 
-/** All that work on the database must have the same factory: it wakes those who wait for jobs. */
+/** All users of the database must share one factory, because it wakes those that wait for jobs. */
 export function createLmdbBackend(database: Database): LmdbBackendFactory {
   const tables = new Tables(database);
   const factory: BackendFactory<LmdbBackend> = (name, options) => {

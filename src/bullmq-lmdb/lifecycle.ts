@@ -2,7 +2,7 @@ import type { IQueueBackend, WorkerOptions } from 'bullmq';
 import type { StoredQueue, Tables } from './queue';
 import { RefusingBackend } from './refused';
 
-/** What a backend uses of the options of a queue or a worker. */
+/** The options of a queue or a worker that a backend uses. */
 export type BackendOptions = Pick<
   Partial<WorkerOptions>,
   'lockDuration' | 'maxStalledCount' | 'stalledInterval' | 'removeOnComplete' | 'removeOnFail' | 'name'
@@ -12,7 +12,7 @@ type Names = 'qualifiedName' | 'keys' | 'toKey' | 'parseNodeKey' | 'clientName' 
 type Life =
   'waitUntilReady' | 'close' | 'closing' | 'disconnect' | 'minimumBlockTimeout' | 'waitForJob' | 'disconnectBlocking' | 'reconnectBlocking';
 
-/** What a backend is called, how it begins and ends, and how it waits for jobs. */
+/** The names of a backend, how it starts and stops, and how it waits for jobs. */
 export class Lifecycle extends RefusingBackend implements Pick<IQueueBackend, Names | Life> {
   closing: Promise<void> | undefined = undefined;
   readonly minimumBlockTimeout = 0.001;
@@ -32,7 +32,7 @@ export class Lifecycle extends RefusingBackend implements Pick<IQueueBackend, Na
 
   async waitUntilReady(): Promise<void> {}
 
-  /** The database is left open: others use it, too. */
+  /** The database stays open, because others use it, too. */
   close(): Promise<void> {
     this.closing ??= this.disconnect();
     return this.closing;
@@ -42,13 +42,13 @@ export class Lifecycle extends RefusingBackend implements Pick<IQueueBackend, Na
     this.endWaits();
   }
 
-  /** @param blockTimeout s */
+  /** @param blockTimeout in s */
   async waitForJob(blockTimeout: number): Promise<{ member: string; score: number } | null> {
     if (this.closing !== undefined || this.isDisconnected) return null;
     let stop: (() => void) | undefined;
     const isFound = await this.queue.signal.wait(Math.max(0, blockTimeout) * 1_000, (end) => this.waits.add((stop = end)));
     if (stop !== undefined) this.waits.delete(stop);
-    // The score: it may be taken now.
+    // A score of 0 means that a job may be taken now.
     return isFound ? { member: '0', score: 0 } : null;
   }
 

@@ -1,12 +1,12 @@
-/** What an active job belongs to. */
+/** The lock of an active job. */
 export interface Lock {
-  /** null: it was taken without one. */
+  /** null if the job was taken without a lock. */
   readonly token: string | null;
-  /** ms */
+  /** When the lock expires (ms). */
   readonly until: number;
-  /** Counts the takes of the queue: the order in which jobs became active. */
+  /** The queue's count of takes when the job became active: the order in which jobs became active. */
   readonly take: number;
-  /** The last look for stalled jobs has seen it, and nobody has renewed it since. */
+  /** True if the last check for stalled jobs has seen the lock and nobody has renewed it since. */
   readonly isMarked: boolean;
 }
 
@@ -30,7 +30,7 @@ export function decodeLock(bytes: Buffer): { lock: Lock; end: number } {
   return { lock: { token, until: bytes.readDoubleBE(0), take: bytes.readDoubleBE(8), isMarked: (flags & 1) === 1 }, end };
 }
 
-/** The token that holds the lock now; undefined: nobody does. */
+/** The token that holds the lock now; undefined if none does. */
 export function holder(lock: Lock | null, now: number): string | undefined {
   return lock === null || lock.token === null || lock.until <= now ? undefined : lock.token;
 }

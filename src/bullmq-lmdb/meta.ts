@@ -1,7 +1,7 @@
 import { unsupported } from './errors';
 import type { StoredQueue } from './queue';
 
-/** Fields of a queue, with a text each, as BullMQ keeps them. */
+/** Named fields of a queue with a text each, as BullMQ keeps them. */
 export class Meta {
   constructor(private readonly queue: StoredQueue) {}
 
@@ -20,7 +20,7 @@ export class Meta {
     return this.queue.meta()[field] ?? null;
   }
 
-  /** @returns how many of the fields were there */
+  /** @returns how many of the fields existed */
   remove(fields: readonly string[]): Promise<number> {
     return this.queue.write((head) => {
       const before = Object.entries(this.queue.meta());

@@ -6,7 +6,7 @@ import type { Placed } from './places';
 import type { StoredQueue } from './queue';
 import { NO_LOCK } from './take';
 
-/** The active job that the token holds, or why it does not. Without a lock (NO_LOCK) nothing is asked for. */
+/** The active job that the token holds, or why the token does not hold it. With NO_LOCK the token is not checked. */
 export function owned(queue: StoredQueue, head: Head, id: string, token: string, now: number): Placed | Refusal {
   const number = queue.numberOf(head, id);
   if (number === undefined) return ErrorCode.JobNotExist;
@@ -19,7 +19,10 @@ export function owned(queue: StoredQueue, head: Head, id: string, token: string,
   return active ?? ErrorCode.JobNotInState;
 }
 
-/** Keeps the job for the token; false: it does not hold it. */
+/**
+ * Extends the token's lock on the job.
+ * @returns false if the token does not hold the lock.
+ */
 export function extend(queue: StoredQueue, head: Head, id: string, token: string, now: number, duration: number): boolean {
   const number = queue.numberOf(head, id);
   const active = number === undefined ? undefined : queue.places.findActive(head, number);

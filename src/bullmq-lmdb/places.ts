@@ -4,17 +4,23 @@ import { decodeCourse, encodeCourse, type Course } from './course';
 import { decodeLock, encodeLock, type Lock } from './lock';
 import type { Head } from './head';
 
-/** The kinds of places; a key is the queue's number, the kind, and what tells the places of that kind apart. */
+/**
+ * The kinds of places. A key consists of the queue's number, the kind, and a part that is unique among the places of
+ * that kind.
+ */
 export const PLACE = { waiting: 1, active: 2, delayed: 3, completed: 4, failed: 5, moved: 6 } as const;
 export type State = Exclude<keyof typeof PLACE, 'moved'>;
 
 const QUEUE_BYTES = 4;
 const PREFIX_BYTES = QUEUE_BYTES + 1;
 const RANK_BYTES = 4;
-/** Where the waiting jobs are in their order: behind it in the order in which they were added, before it those that were pushed to the front. */
+/**
+ * The middle of the waiting jobs. After it are jobs in the order in which they were added, before it are jobs that were
+ * pushed to the front.
+ */
 const MIDDLE = 2 ** 47;
 
-/** Where a job is, and what has become of it. */
+/** Where a job is, and what has happened to it. */
 export interface Placed {
   readonly state: State;
   readonly key: Buffer;
@@ -23,29 +29,29 @@ export interface Placed {
 }
 
 /**
- * Where jobs are. A job that was added to wait is at a place that its number tells, and so is an active one; of all others the place is written down under
- * their number (`moved`).
+ * The places of jobs. The place of an active job, and of a job that waits where it was added, follows from its number.
+ * The place of any other job is stored under its number (`moved`).
  */
 export class Places {
   constructor(private readonly table: SortedMap) {}
 
-  /** Behind all that wait. */
+  /** Puts the job after all that wait. */
   append(head: Head, course: Course): void {
     const last = this.edge(head, 'waiting', true);
     const own = ownPlace(head, course.number);
     if (last === undefined || own.compare(last) > 0) return this.put(head, 'waiting', own, course);
-    // Behind every job that was added, and in front of the next that is.
+    // The new place is after every job that was added so far, and before the next one that will be added.
     const major = MIDDLE + 2 * head.counter + 1;
     this.put(head, 'waiting', ranked(head, 'waiting', major, majorOf(last) === major ? rankOf(last) + 1 : 1), course);
   }
 
-  /** A job that was just added, behind all that wait. */
+  /** Puts a job that was just added after all that wait. */
   appendNew(head: Head, course: Course): void {
     head.waiting++;
     this.table.put(ownPlace(head, course.number), encodeCourse(course));
   }
 
-  /** In front of all that wait. */
+  /** Puts the job before all that wait. */
   prepend(head: Head, course: Course): void {
     const first = this.edge(head, 'waiting', false);
     const own = ownPlace(head, course.number);
@@ -53,7 +59,7 @@ export class Places {
     this.put(head, 'waiting', ranked(head, 'waiting', Math.min(MIDDLE, majorOf(first) - 1), 0), course);
   }
 
-  /** At its time (ms), behind those of the same time. */
+  /** Puts the job at its time (ms), after those of the same time. */
   putAt(head: Head, state: 'delayed' | 'completed' | 'failed', time: number, course: Course): void {
     let rank = 0;
     for (const { key } of this.entries(head, state, { from: time, to: time + 1, reverse: true, limit: 1 })) rank = rankOf(key) + 1;
@@ -81,7 +87,7 @@ export class Places {
     if (state === 'waiting') head.moved--;
   }
 
-  /** Puts down what has become of a job that stays where it is. */
+  /** Stores what has happened to a job that stays at its place. */
   update({ key }: Placed, course: Course, lock: Lock | null): void {
     this.table.put(key, lock === null ? encodeCourse(course) : Buffer.concat([encodeLock(lock), encodeCourse(course)]));
   }
@@ -103,12 +109,15 @@ export class Places {
     return key === undefined || value === undefined ? undefined : placed({ key, value });
   }
 
-  /** All of one state in their order: from the next to the last that waits, from the earliest to the latest. Active jobs are in the order of their numbers. */
+  /**
+   * All jobs of one state in order: waiting jobs from the next to the last one, timed ones from the earliest to the
+   * latest, active ones by their numbers.
+   */
   *all(head: Head, state: State, reverse = false): Iterable<Placed> {
     for (const entry of this.entries(head, state, { reverse })) yield placed(entry);
   }
 
-  /** Up to so many of those with a time before `to`. */
+  /** Up to `limit` jobs with a time before `to`. */
   *before(head: Head, state: State, to: number, limit: number): Iterable<Placed> {
     for (const entry of this.entries(head, state, { to, limit })) yield placed(entry);
   }
@@ -118,7 +127,7 @@ export class Places {
     return undefined;
   }
 
-  /** The time of the first. */
+  /** The time of the first job (ms). */
   firstTime(head: Head, state: 'delayed'): number | undefined {
     const first = this.edge(head, state, false);
     return first && majorOf(first);
@@ -177,12 +186,12 @@ function begin(queue: number, kind: keyof typeof PLACE, more: number): Buffer {
   return key;
 }
 
-/** Where a job waits that was added to wait. */
+/** The place of a job that waits where it was added. */
 function ownPlace(head: Head, number: number): Buffer {
   return ranked(head, 'waiting', MIDDLE + number, 0);
 }
 
-/** Whether the place is not the one where a job with the number waits that was added to wait. */
+/** Whether the place differs from the one where a job of this number waits when it is added. */
 export function isMoved(key: Buffer, number: number): boolean {
   return key[QUEUE_BYTES] !== PLACE.waiting || majorOf(key) !== MIDDLE + number || rankOf(key) !== 0;
 }

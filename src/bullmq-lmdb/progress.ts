@@ -4,18 +4,18 @@ import { isMoved } from './places';
 import type { StoredQueue } from './queue';
 
 export interface Progress {
-  /** Of the job that was added last. */
+  /** The number of the job that was added last. */
   readonly tail: number;
-  /** Of the oldest job that waits or is active; null: there is none. Delayed jobs do not count. */
+  /** The number of the oldest job that waits or is active; null if there is none. Delayed jobs don't count. */
   readonly oldest: number | null;
-  /** Of the oldest that waits. */
+  /** The number of the oldest job that waits. */
   readonly waiting: number | null;
 }
 
-/** Jobs that were given back are in front, maybe out of order: so many of those that wait are looked at. */
+/** How many waiting jobs are read at most. Jobs that were given back are at the front, possibly out of order. */
 const LOOKED_AT = 1_024;
 
-/** How far the queue is, in the numbers of its counter. Jobs with ids of their own do not count. */
+/** How far the queue is, in the numbers of its counter. Jobs with ids of their own don't count. */
 export function progressOf(queue: StoredQueue): Progress {
   const head = queue.head();
   const [waiting, active] = [leastWaiting(queue, head), leastActive(queue, head)];
@@ -35,7 +35,7 @@ function leastWaiting(queue: StoredQueue, head: Head): number | null {
     oldest = older(course, oldest);
     const isInOrder = !isMoved(key, course.number);
     if (!isInOrder) moved--;
-    // Those at their own places get newer and newer.
+    // The jobs at their own places are in order, so all later ones are newer.
     if ((moved === 0 && isInOrder && course.ownId === null) || ++looked === LOOKED_AT) break;
   }
   return oldest;

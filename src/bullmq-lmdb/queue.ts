@@ -6,7 +6,7 @@ import { decodeHead, encodeHead, newHead, type Head } from './head';
 import { Places, type Placed } from './places';
 import { Signal } from './signal';
 
-/** Where the number of the queue that was made last is kept; in front of all names. */
+/** The key of the number of the newest queue. It sorts before all names. */
 const LAST_QUEUE = Buffer.from([0]);
 const [HEAD, META] = [1, 2];
 const QUEUE_BYTES = 4;
@@ -14,10 +14,10 @@ const QUEUE_BYTES = 4;
 /** The tables of all queues. */
 export class Tables {
   readonly queues: SortedMap;
-  /** Of the queue and the job's number: what the job was added with. */
+  /** What each job was added with, by the queue and the job's number. */
   readonly jobs: SortedMap;
   readonly places: Places;
-  /** Of the queue and the id of a job that was given one: the job's number. */
+  /** The number of each job with an id of its own, by the queue and the id. */
   readonly ids: SortedMap;
   private readonly opened = new Map<string, StoredQueue>();
 
@@ -28,14 +28,14 @@ export class Tables {
     this.ids = database.longTable('bullmq-ids');
   }
 
-  /** One object per queue, whoever asks. */
+  /** Returns one object per queue name. */
   queue(name: string): StoredQueue {
     let queue = this.opened.get(name);
     if (queue === undefined) this.opened.set(name, (queue = new StoredQueue(this, name)));
     return queue;
   }
 
-  /** The names of all queues that are kept. */
+  /** The names of all stored queues. */
   names(): string[] {
     const entries = this.queues.entries({ from: Buffer.from([HEAD]), to: Buffer.from([HEAD + 1]) });
     return [...entries].map(({ key }) => key.toString('utf8', 1, key.length - 1));
@@ -99,7 +99,7 @@ export class StoredQueue {
     return result;
   }
 
-  /** Whether it is time to look for stalled jobs; then it is not for `interval` ms. */
+  /** Whether it is time to look for stalled jobs. If so, the next check is due after `interval` ms. */
   beginStalledCheck(now: number, interval: number): boolean {
     if (now < this.nextStalledCheck) return false;
     this.nextStalledCheck = now + interval;
@@ -135,7 +135,7 @@ export class StoredQueue {
     if (ownId !== null) this.tables.ids.remove(idKey(head, ownId));
   }
 
-  /** The number of the job with the id, if there is such a job. */
+  /** The number of the job with the id; undefined if there is no such job. */
   numberOf(head: Head, id: string): number | undefined {
     if (isCounter(id)) {
       const number = 2 * Number(id);
@@ -151,7 +151,7 @@ export class StoredQueue {
   }
 }
 
-/** Whether only a job that was given no id of its own can have it. */
+/** Whether the id looks like a counter, which only jobs without an id of their own have. */
 export function isCounter(id: string): boolean {
   return /^[1-9]\d{0,13}$/.test(id);
 }

@@ -9,7 +9,7 @@ type Reads = 'getJobData' | 'getState' | 'isJobInState' | 'isFinished' | 'isMaxe
 type MetaNames =
   'setQueueMeta' | 'getQueueMetaField' | 'getQueueMetaFields' | 'getQueueMeta' | 'removeQueueMetaFields' | 'hasQueueMetaField';
 
-/** What is asked of a queue, and its fields. */
+/** The methods that read a queue, and those for its fields. */
 export class Reading extends Lifecycle implements Pick<IQueueBackend, Reads | MetaNames> {
   private readonly meta = new Meta(this.queue);
 

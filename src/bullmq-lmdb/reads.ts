@@ -4,7 +4,7 @@ import type { Head } from './head';
 import type { Placed, State } from './places';
 import type { StoredQueue } from './queue';
 
-/** BullMQ's states that jobs of this backend can be in; in all others there are none. */
+/** BullMQ's states that jobs of this backend can have. No job is in any other state. */
 const STATES: Partial<Record<JobType | 'wait', State>> = {
   waiting: 'waiting',
   wait: 'waiting',
@@ -29,9 +29,10 @@ export function counts(queue: StoredQueue, types: readonly JobType[], delayedBef
 }
 
 /**
- * The ids of a range of each state, as Redis has them: jobs that wait or are active are counted from the newest, and come in this order; the others come
- * from the latest, or from the earliest (ascending) and are counted so. Numbers below zero count from the end. Ascending turns round how waiting and active jobs
- * are counted, not how they come.
+ * The ids of a range of each state, as BullMQ's Redis backend returns them. Waiting and active jobs are counted from
+ * the newest and returned in this order. The others are counted and returned from the latest, or if ascending from the
+ * earliest. Negative numbers count from the end. Ascending reverses how waiting and active jobs are counted, but not
+ * how they are returned.
  */
 export function ranges(queue: StoredQueue, types: readonly JobType[], start: number, end: number, isAscending: boolean): string[][] {
   const head = queue.head();
@@ -44,7 +45,7 @@ export function ranges(queue: StoredQueue, types: readonly JobType[], start: num
   });
 }
 
-/** From the last, or from the first. */
+/** Reads from the last job, or from the first. */
 function ids(queue: StoredQueue, head: Head, state: State, start: number, end: number, isFromFirst: boolean): string[] {
   const size = head[state];
   const from = Math.max(0, start < 0 ? size + start : start);
@@ -54,7 +55,7 @@ function ids(queue: StoredQueue, head: Head, state: State, start: number, end: n
     return byTake(queue, head)
       .slice(from, to + 1)
       .map(({ course }) => idOf(course));
-  // From the end that is nearer.
+  // Reads from the end that is nearer.
   const isTurned = size - 1 - to < from;
   const [skip, last] = isTurned ? [size - 1 - to, size - 1 - from] : [from, to];
   const found: string[] = [];
@@ -66,7 +67,7 @@ function ids(queue: StoredQueue, head: Head, state: State, start: number, end: n
   return isTurned ? found.reverse() : found;
 }
 
-/** The active jobs, from the one that was taken last. */
+/** The active jobs, starting with the one that was taken last. */
 function byTake(queue: StoredQueue, head: Head): Placed[] {
   return [...queue.places.all(head, 'active')].sort((a, b) => (b.lock?.take ?? 0) - (a.lock?.take ?? 0));
 }

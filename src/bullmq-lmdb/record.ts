@@ -26,7 +26,7 @@ function dataStart(record: Buffer): number {
   return HEADER_BYTES + record.readUInt32BE(8) + record.readUInt32BE(12);
 }
 
-/** The job as BullMQ knows it. */
+/** The job in BullMQ's form. */
 export function jobOf(record: Buffer, course: Course): JobJson {
   const options = HEADER_BYTES + record.readUInt32BE(8);
   const { more } = course;
@@ -47,7 +47,7 @@ export function jobOf(record: Buffer, course: Course): JobJson {
     ...(more.processedBy !== undefined && { processedBy: more.processedBy }),
     ...(more.deferredFailure !== undefined && { deferredFailure: more.deferredFailure }),
     ...(more.stacktrace !== undefined && { stacktrace: more.stacktrace }),
-    // BullMQ's type says that they are always there; its backend for Redis leaves them out.
+    // BullMQ's type says that these fields always exist, but its Redis backend leaves them out.
     ...({ failedReason: more.failedReason, returnvalue: more.returnvalue } as Pick<JobJson, 'failedReason' | 'returnvalue'>),
   };
 }

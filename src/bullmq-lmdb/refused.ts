@@ -25,5 +25,7 @@ class Refusing extends EventEmitter {}
 for (const operation of REFUSED)
   Object.defineProperty(Refusing.prototype, operation, { value: () => Promise.reject(unsupported(operation)) });
 
-/** An emitter that has the operations which this backend does not: each rejects with an error that names it. */
+/**
+ * An emitter with the operations that this backend does not support. Each of them rejects with an error that names it.
+ */
 export const RefusingBackend = Refusing as unknown as new () => EventEmitter & Pick<IQueueBackend, (typeof REFUSED)[number]>;

@@ -1,16 +1,19 @@
 import { isPausedOrMaxed, type Head } from './head';
 
-/** What the latest work on a queue left. Work is done in one order, so that a take that comes later sees no less. */
+/** The state of a queue after the latest work. All works run in one order, so a later take sees at least this state. */
 interface Known {
   readonly isTakeable: boolean;
   readonly isPausedOrMaxed: boolean;
-  /** When the first of the delayed jobs is due, ms; undefined: there is none. */
+  /** When the first delayed job is due (ms); undefined if there is none. */
   readonly due: number | undefined;
 }
 
-/** Wakes those that wait for a job of one queue. All that work on the queue are in this process, so that it is kept in memory. */
+/**
+ * Wakes those that wait for a job of one queue. The state is kept in memory only, because this process does all work on
+ * the queue.
+ */
 export class Signal {
-  /** null: nobody has worked on it yet, or work has failed. Then one who asks must look. */
+  /** null if nothing has worked on the queue yet, or if a work has failed. The queue must then be read. */
   private known: Known | null = null;
   private readonly waiting = new Set<() => void>();
 
@@ -25,12 +28,15 @@ export class Signal {
     this.wake();
   }
 
-  /** All of them: one that is woken may end before it takes a job. */
+  /** Wakes all, because one that is woken may end before it takes a job. */
   private wake(): void {
     for (const look of [...this.waiting]) look();
   }
 
-  /** When a take that finds nothing now is worth while again; null: it may find something now. 0: unknown, when something is added. */
+  /**
+   * The time (ms) until which a take will find nothing; null if it may find something now. 0 if that time is unknown:
+   * something must be added first.
+   */
   nothingUntil(now: number): number | null {
     if (this.known === null || this.known.isTakeable) return null;
     const { due } = this.known;
@@ -38,7 +44,10 @@ export class Signal {
     return this.known.isPausedOrMaxed ? 0 : (due ?? 0);
   }
 
-  /** @returns whether there may be a job; false: the time is over, or `until` was called. */
+  /**
+   * @param onStop is called with a function that ends the wait.
+   * @returns true if there may be a job; false if the time is over or the wait was ended.
+   */
   wait(timeoutMs: number, onStop: (stop: () => void) => void): Promise<boolean> {
     return new Promise((resolve) => {
       const end = Date.now() + timeoutMs;

@@ -4,27 +4,30 @@ import { isPausedOrMaxed, type Head } from './head';
 import type { StoredQueue } from './queue';
 import { jobOf } from './record';
 
-/** So many delayed jobs are promoted by one call. */
+/** How many delayed jobs one call promotes. */
 const MOST_PROMOTED = 1_000;
 
-/** The job, its id, for how long the queue is rate limited (never), and when the next delayed job is due; ms, 0: there is none. */
+/**
+ * The job, its id, how long the queue is rate limited (never), and when the next delayed job is due (ms; 0 if there is
+ * none).
+ */
 export type Next = [job: JobJson | null, id: string | 0, rateLimitDelay: 0, delayUntil: number];
 
 export interface Taker {
   readonly token: string;
-  /** ms */
+  /** In ms. */
   readonly lockDuration: number;
   readonly name: string | undefined;
 }
 
-/** BullMQ's sign for a worker that takes no lock. */
+/** BullMQ's token of a worker that takes no lock. */
 export const NO_LOCK = '0';
 
 export function nothing(delayUntil: number): Next {
   return [null, 0, 0, delayUntil];
 }
 
-/** Lets the delayed jobs wait that are due. */
+/** Makes the delayed jobs wait that are due. */
 export function promote(queue: StoredQueue, head: Head, now: number): void {
   if (head.delayed === 0) return;
   for (const placed of [...queue.places.before(head, 'delayed', now + 1, MOST_PROMOTED)]) {
@@ -33,9 +36,12 @@ export function promote(queue: StoredQueue, head: Head, now: number): void {
   }
 }
 
-/** The next job becomes active. @returns undefined when none waits, and none is delayed. */
+/**
+ * Makes the next job active.
+ * @returns undefined if no job waits or is delayed.
+ */
 export function take(queue: StoredQueue, head: Head, now: number, { token, lockDuration, name }: Taker): Next | undefined {
-  // As it was before delayed jobs came to wait, which changes nothing of it.
+  // Read before delayed jobs are promoted, which does not change it.
   const isBlocked = isPausedOrMaxed(head);
   promote(queue, head, now);
   if (isBlocked) return nothing(0);

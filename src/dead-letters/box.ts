@@ -1,14 +1,14 @@
 import type { JobQueue, QueueBackend } from '../lanes/backend';
 
-/** One thing that could not be processed, as it is kept. */
+/** One event or part of a job that could not be processed, as it is stored. */
 export interface DeadLetter {
   readonly id: string;
   readonly reason: string;
-  /** The event; of a body that was refused at the door its text, cut to 64 KB (without U+0000). */
+  /** The event. For a body that the door rejected, its text, cut to 64 KB and without U+0000. */
   readonly event: unknown;
-  /** Where it was refused: `POST /v1/events/message.publish`, `worker`; null: the reason says it. */
+  /** Where it was rejected: `POST /v1/events/message.publish`, or `worker`. null: the reason tells it. */
   readonly source: string | null;
-  /** ms */
+  /** ms since 1970. */
   readonly at: number;
 }
 
@@ -22,18 +22,24 @@ export interface LetterLimits {
   readonly ageMs: number;
 }
 
-/** One read: a letter may hold a message of 1 MB and more. */
+/** How many letters one read fetches. A letter may hold a message of 1 MB or more. */
 const PAGE = 25;
-/** Under a steady stream of letters the last try may be off by a few. */
+/**
+ * How often the ids are read again if letters come or go meanwhile. Under a steady stream of letters the last result
+ * may be off by a few.
+ */
 const ID_TRIES = 5;
-/** Where a list ends early, whatever the letters hold. */
+/** A list ends early at this size. */
 const MAX_BYTES = 8 * 1024 * 1024;
 
-/** Letters are jobs of a queue that has no worker: durable wherever the queue is, bounded by count and by age. */
+/**
+ * Dead letters are jobs of a queue without a worker. So they are durable in whatever database the queue is, and limited
+ * by number and age.
+ */
 export class LetterBox {
   private readonly queue: JobQueue;
   private trimming: Promise<unknown> = Promise.resolve();
-  /** Not begun yet: it will see every letter that is there now. */
+  /** A trim that has not begun yet, and so will see every letter that exists now; null if there is none. */
   private nextTrim: Promise<number> | null = null;
 
   constructor(
@@ -43,10 +49,15 @@ export class LetterBox {
     this.queue = backend.queue('dead-letters');
   }
 
-  /** `key` makes it idempotent: a letter with the same key is there once. @returns its id, and how many older ones went, for this one or others. */
+  /**
+   * Stores a letter.
+   * @param key a letter with the same key is stored only once.
+   * @returns the letter's id, and how many older letters were removed, because of this letter or others.
+   */
   async put(data: LetterData, key?: string): Promise<{ id: string; discarded: number }> {
     const { id = '' } = await this.queue.add('letter', data, key === undefined ? {} : { jobId: `${KEYED}${key}` });
-    // One for all that come together: each would count, and remove the same. All wait for it: letters never come faster than they go.
+    // Letters that arrive together share one trim, because each trim would count and remove the same letters. All of
+    // them wait for it, so letters are never stored faster than old ones are removed.
     if (this.nextTrim !== null) return this.nextTrim.then(() => ({ id, discarded: 0 }));
     this.nextTrim = this.trimming.then(() => {
       this.nextTrim = null;
@@ -64,12 +75,13 @@ export class LetterBox {
   }
 
   /**
-   * Holds the letter under an id of its own while what is in it is tried again. Should it fail again at once, the letter about that has
-   * the same key: it would find this one there, and be gone with it. @returns null when there is no such letter.
+   * Keeps the letter under a new id while its event is tried again. If the event fails again at once, the new letter
+   * has the same key. Under its old id, this letter would be taken for the new one, and both would be removed.
+   * @returns null if there is no such letter.
    */
   async hold(letter: DeadLetter): Promise<Held | null> {
     const { id, ...data } = letter;
-    // Nothing else has the key of a letter without one.
+    // A letter without a key can't conflict with another one.
     if (!id.startsWith(KEYED)) return { done: () => this.remove(id), giveBack: () => Promise.resolve() };
     const copy = (await this.queue.add('letter', data, {})).id ?? '';
     if (!(await this.remove(id))) {
@@ -90,20 +102,21 @@ export class LetterBox {
     return job === undefined ? null : { id, ...(job.data as LetterData) };
   }
 
-  /** Of all letters, oldest first. */
+  /** The ids of all letters, oldest first. */
   async ids(): Promise<string[]> {
     return this.idsFrom(0, await this.count());
   }
 
   /**
-   * Oldest first, those behind the given one; if that was removed since, some of the same millisecond may come again. May end early, but not
-   * empty while there are more.
+   * The letters after the given position, oldest first. If the letter at that position was removed meanwhile, some
+   * letters of the same millisecond may come again. A page may end early, but is not empty while there are more
+   * letters.
    */
   async list(after: LetterPosition | null, limit: number): Promise<{ letters: DeadLetter[]; more: boolean }> {
     const found: DeadLetter[] = [];
     let bytes = 0;
     const ids = await this.ids();
-    // 0 where there is none, or none any more.
+    // 0 if there is no such letter, or no longer.
     const behind = after === null ? 0 : ids.indexOf(after.id) + 1;
     for (let start = behind; start < ids.length; start += PAGE) {
       for (const letter of await this.all(ids.slice(start, start + PAGE))) {
@@ -124,7 +137,10 @@ export class LetterBox {
     return (await this.queue.getJobCounts('waiting'))['waiting'] ?? 0;
   }
 
-  /** Removes what is too old. @returns how many. */
+  /**
+   * Removes letters that are too old.
+   * @returns how many.
+   */
   async purge(now: number): Promise<number> {
     let removed = 0;
     for (;;) {
@@ -145,8 +161,9 @@ export class LetterBox {
   }
 
   /**
-   * Oldest first. BullMQ counts from the newest whatever order is asked for, on PostgreSQL at least: there `asc` turns round what it has
-   * cut out. So it is counted from the other end here, and again when letters came or went meanwhile.
+   * Ids of letters, oldest first. BullMQ counts from the newest in either order, at least on PostgreSQL, where `asc`
+   * only reverses the range that was cut out. So the range is counted from the other end here, and read again if
+   * letters came or went meanwhile.
    */
   private async idsFrom(start: number, size: number): Promise<string[]> {
     let ids: string[] = [];
@@ -163,9 +180,12 @@ export class LetterBox {
 }
 
 export interface Held {
-  /** What was in it has been put back into the queue. @returns whether the letter was still there. */
+  /**
+   * The event is in the queue again, so the letter is removed.
+   * @returns whether the letter was still there.
+   */
   readonly done: () => Promise<boolean>;
-  /** It could not: the letter is there again, under its id. */
+  /** The event could not be put into the queue, so the letter is stored under its old id again. */
   readonly giveBack: () => Promise<void>;
 }
 

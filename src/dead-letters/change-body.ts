@@ -1,7 +1,10 @@
 import { NEVER_EXPIRES } from '../events/event';
 import type { ClientChange } from '../lanes/jobs';
 
-/** The change as the event that it came from, for a dead letter that can be tried again; what an operator asked for is not an event. */
+/**
+ * The event that the change came from, for a dead letter that can be retried. An operator's request is not an event and
+ * stays a change.
+ */
 export function changeBody(change: ClientChange): unknown {
   const { clientid, at } = change;
   switch (change.kind) {

@@ -25,10 +25,13 @@ export interface NewDeadLetter {
   readonly source?: string;
 }
 
-/** The part of Letters that the HTTP edge uses. */
+/** The methods of Letters that the HTTP API uses. */
 export type DeadLetters = Pick<Letters, 'record' | 'list' | 'get' | 'retry' | 'retryAll' | 'remove' | 'removeAll'>;
 
-/** What could not be processed, kept for an operator to look at, repair and try again. */
+/**
+ * The dead letters: events that could not be processed, kept until an operator looks at them, repairs them and retries
+ * them.
+ */
 export class Letters {
   private readonly warn: (fields: object, kind: string) => void;
 
@@ -40,17 +43,20 @@ export class Letters {
     await this.put(reason, event, source ?? null);
   }
 
-  /** A message that the store or EMQX refuses; recorded once, however often its job runs. */
+  /** A message that the store or EMQX rejects. It is recorded once, however often its job runs. */
   async setAside(message: Message, reason: string): Promise<void> {
     await this.put(reason, publishBody(message), null, message.id);
   }
 
-  /** A message that a history refuses; the store has it. Trying it again appends it to this history and does nothing else. */
+  /** A message that a history rejects, while the store has it. A retry only appends it to this history. */
   async setAsideHistory(message: Message, sink: string, reason: string): Promise<void> {
     await this.put(`${sink}: ${reason}`, { history: sink, message: publishBody(message) }, null, `${historyLane(sink)}-${message.id}`);
   }
 
-  /** A subscription that EMQX refuses whenever its client connects; recorded once. Not an event: an operator removes it or repairs EMQX. */
+  /**
+   * A subscription that EMQX rejects each time its client connects. It is recorded once. It can't be retried as an
+   * event: an operator deletes it or repairs EMQX.
+   */
   async setAsideSubscription(subscription: Subscription, reason: string): Promise<void> {
     const key = createHash('sha256')
       .update(JSON.stringify([subscription.clientid, subscription.topic]))
@@ -58,7 +64,10 @@ export class Letters {
     await this.put(reason, { subscription }, null, `subscription-${key}`);
   }
 
-  /** Oldest first; `after` is a `next` of an earlier answer, null starts at the beginning. A page may be shorter than its limit. */
+  /**
+   * The letters, oldest first. `after` is the `next` of an earlier answer; null starts at the beginning. A page may be
+   * shorter than its limit.
+   */
   async list({
     after,
     limit,
@@ -76,8 +85,10 @@ export class Letters {
   }
 
   /**
-   * Puts the event, or the one that an operator gives in its place, back into the queue. @returns false when there is no such letter.
-   * Throws RefusedError that says why it can't be retried, InvalidEventError for an `edited` one that is no event.
+   * Puts the letter's event back into the queue, or the event that an operator gives instead.
+   * @returns false if there is no such letter.
+   * @throws RefusedError that says why the letter can't be retried
+   * @throws InvalidEventError if `edited` is not an event
    */
   async retry(id: string, edited?: unknown): Promise<boolean> {
     const letter = await this.deps.box.get(id);
@@ -103,7 +114,10 @@ export class Letters {
     return true;
   }
 
-  /** Those that can be; the others stay, and so does what comes back meanwhile. @returns how many were put back. */
+  /**
+   * Retries all letters that can be retried. The others stay, and so do letters that arrive meanwhile.
+   * @returns how many events were put back.
+   */
   async retryAll(): Promise<number> {
     let count = 0;
     for (const id of await this.deps.box.ids()) if (await this.retryIfPossible(id)) count++;
@@ -114,13 +128,13 @@ export class Letters {
     try {
       return await this.retry(id);
     } catch (error) {
-      // Trying it alone tells why.
+      // Retrying this letter by itself tells the reason.
       if (error instanceof RefusedError) return false;
       throw error;
     }
   }
 
-  /** @returns false when there is no such letter. */
+  /** @returns false if there is no such letter. */
   remove(id: string): Promise<boolean> {
     return this.deps.box.remove(id);
   }

@@ -1,7 +1,8 @@
 import type { Message } from '../mqtt/message';
 
 /**
- * The message as the message.publish event that it came from, for a dead letter: complete, so that a retry stores exactly it.
+ * The message.publish event that the message came from, for a dead letter. It is complete, so that a retry stores
+ * exactly the same message.
  */
 export function publishBody(message: Message): Record<string, unknown> {
   const { contentType, responseTopic, correlationData, payloadFormatIndicator, messageExpiryInterval, userProperties } = message.properties;

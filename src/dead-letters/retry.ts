@@ -5,17 +5,23 @@ import type { DeadLetter } from './box';
 import { fromWire, type Message } from '../mqtt/message';
 
 export interface RetryDeps {
-  /** The way of an event into the queue: the door's. */
+  /** Accepts events into the queue, as the door does. */
   readonly ingest: { accept(events: readonly OfflineEvent[]): Promise<void> };
-  /** From an event's JSON; `name` is the one of the path that it was posted to. Throws InvalidEventError where it is not one. */
+  /**
+   * Reads an event's JSON. `name` is the event name of the path that it was posted to. Throws InvalidEventError if it
+   * is not an event.
+   */
   readonly parse: (event: unknown, name?: string) => OfflineEvent;
-  /** Appends to one history. Resolves with false when there is none of this name. */
+  /** Appends messages to one history. Resolves with false if there is none of this name. */
   readonly append: (sink: string, messages: readonly Message[]) => Promise<boolean>;
 }
 
 const REPAIR = 'send the repaired event as the body of this request';
 
-/** What trying the letter again means. @throws RefusedError that says why it can't be */
+/**
+ * @returns a function that retries the letter.
+ * @throws RefusedError that says why it can't be retried
+ */
 export function retryOf({ event, source, at }: Pick<DeadLetter, 'event' | 'source' | 'at'>, deps: RetryDeps): () => Promise<void> {
   const accept = (events: readonly OfflineEvent[]) => () => deps.ingest.accept(events);
   if (typeof event === 'string') return accept(refusedAtTheDoor(event, source, deps));
@@ -33,15 +39,19 @@ export function retryOf({ event, source, at }: Pick<DeadLetter, 'event' | 'sourc
   return accept([parsed(event, deps)]);
 }
 
-/** Its text. What the server refused then it may take now; an operator may repair the rest. */
+/**
+ * Reads the text of a body that the door rejected. A newer version of the server may accept it; otherwise an operator
+ * repairs it.
+ */
 function refusedAtTheDoor(text: string, source: string | null, deps: RetryDeps): OfflineEvent[] {
-  // In place of what could not be kept (Refusals): it would store something else than was sent.
-  if (text.includes('\ufffd')) throw new RefusedError(`bytes of it could not be kept as text: ${REPAIR}`);
+  // U+FFFD stands for bytes that could not be stored as text (Refusals). A retry would store something else than was
+  // sent.
+  if (text.includes('\ufffd')) throw new RefusedError(`some of its bytes could not be stored as text: ${REPAIR}`);
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    throw new RefusedError(`what is kept of it (at most 64 KB) is not JSON: ${REPAIR}`);
+    throw new RefusedError(`the stored text (at most 64 KB) is not JSON: ${REPAIR}`);
   }
   const name = /^POST \/v1\/events\/([^/].*)$/.exec(source ?? '')?.[1];
   return Array.isArray(json) && name === undefined ? json.map((each) => parsed(each, deps)) : [parsed(json, deps, name)];
@@ -52,14 +62,14 @@ function parsed(event: unknown, { parse }: RetryDeps, name?: string): OfflineEve
     return parse(event, name);
   } catch (error) {
     if (!(error instanceof InvalidEventError)) throw error;
-    throw new RefusedError(`it is still refused (${error.message}): ${REPAIR}`);
+    throw new RefusedError(`it is still rejected (${error.message}): ${REPAIR}`);
   }
 }
 
-/** As an event it would be delivered once more. */
+/** The message is appended to the history only. If it were accepted as an event, it would be delivered once more. */
 function appendTo(sink: string, body: unknown, deps: RetryDeps): () => Promise<void> {
   const event = parsed(body, deps);
-  if (event.type !== 'publish') throw new RefusedError('it is no message');
+  if (event.type !== 'publish') throw new RefusedError('it is not a message');
   return async () => {
     if (!(await deps.append(sink, [fromWire(event.message)]))) throw new RefusedError(`the history ${sink} is not among HISTORY_URLS`);
   };

@@ -5,13 +5,13 @@ import { errorText, SettingError } from '../base/errors';
 import { FILE, requireDatabase } from './environment';
 
 /**
- * Copies the database in the directory to a file that does not exist yet, as it is at this moment, also while a server works on it. The copy is compact: it is what the
- * file would be without free pages.
+ * Copies the database in the directory to a new file, as it is at this moment, even while a server works on it. The
+ * copy is compact: it has no free pages.
  * @throws SettingError
  */
 export async function backUp(directory: string, target: string): Promise<void> {
   requireDatabase(directory);
-  if (existsSync(target)) throw new SettingError('backup', `${target} exists: name a file that does not`);
+  if (existsSync(target)) throw new SettingError('backup', `${target} exists already: name a file that does not exist yet`);
   const root = open({ path: join(directory, FILE), readOnly: true });
   try {
     await root.backup(target, true);

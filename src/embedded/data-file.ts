@@ -1,16 +1,17 @@
 import { closeSync, existsSync, fstatSync, openSync, readSync, rmSync } from 'node:fs';
 
 const PAGE_BYTES = 4096;
-/** LMDB makes a file with two pages and writes a third before it syncs it for the first time. */
+/** LMDB creates a file with two pages, and writes a third one before its first sync. */
 const PAGES_BEFORE_SYNC = 3;
-/** In the first page. */
+/** LMDB's mark, in the first page. */
 const MAGIC = { at: 24, value: 0xbeefc0de } as const;
-/** There, too: the number of the transaction that was synced last. */
+/** The number of the last synced transaction, also in the first page. */
 const SYNCED = { from: 2200, to: 2208 } as const;
 
 /**
- * LMDB ends the process where a file is not one of its own: that is refused here. If the power fails, or the process ends, while LMDB makes a file, it leaves one
- * behind that it can't go on with. Nothing was synced of that, so it is deleted. @throws Error
+ * Rejects a file that LMDB did not make, because LMDB would end the process. If the power fails or the process ends
+ * while LMDB creates a file, the file is unusable. Nothing was synced to it yet, so it is deleted.
+ * @throws Error
  */
 export function prepareDataFile(path: string): void {
   if (!existsSync(path)) return;
@@ -20,7 +21,7 @@ export function prepareDataFile(path: string): void {
   const isUnsynced =
     bytes <= PAGES_BEFORE_SYNC * PAGE_BYTES && (isOwn || isZero(header)) && isZero(header.subarray(SYNCED.from, SYNCED.to));
   if (isUnsynced) rmSync(path);
-  else if (!isOwn || bytes < 2 * PAGE_BYTES) throw new Error('it is damaged, or no database of this server');
+  else if (!isOwn || bytes < 2 * PAGE_BYTES) throw new Error('the file is damaged or is not a database of this server');
 }
 
 function isZero(bytes: Buffer): boolean {

@@ -8,34 +8,40 @@ import { LongTable } from './long-table';
 import { pagesOf, Table, type TreeStats } from './table';
 
 export const FILE = 'data.mdb';
-/** What PostgreSQL leaves in its directory: earlier versions of this server had it inside. */
+/** A file of PostgreSQL's data directory. Earlier versions of this server ran a PostgreSQL inside. */
 const OLD_FORMAT = 'PG_VERSION';
-const OLD_FORMAT_REMEDY = 'choose another directory, or keep on with that version until its messages are delivered';
+const OLD_FORMAT_REMEDY = 'choose another directory, or keep using that version until its messages are delivered';
 const MOST_TABLES = 48;
-/** Two pages say which transaction was the last. */
+/** The two pages that say which transaction was the last. */
 const META_PAGES = 2;
 const PROBE = 'probe';
-/** On a full disk a few bytes may still find a page that was freed. */
+/** More than a few bytes, because those may find a freed page even on a full disk. */
 const PROBE_BYTES = 64 * 1_024;
 
-/** Transactions are made here: lmdb's own grouping leaves promises that nobody waits for, which end the process when the disk is full. */
+/**
+ * The transactions are grouped here. lmdb's own grouping leaves rejected promises that nothing handles, which end the
+ * process when the disk is full.
+ */
 const GROUPING = { eventTurnBatching: false, separateFlushed: true, commitDelay: 0 } as const;
 
 /**
- * A start goes on from what was synced. From a later transaction of a process that was killed it could not: the next one writes over pages that were free in that,
- * and that a power failure would need again. Nothing is lost that was confirmed: lmdb tells who waits for write(), too, when it is synced.
+ * A start continues from the last synced transaction. A process that was killed may have committed later transactions,
+ * but continuing from one of those is unsafe: the next transaction would overwrite pages that the synced state uses,
+ * and a power failure would then destroy it. Nothing is lost that was confirmed, because lmdb confirms write(), too,
+ * only when it is synced.
  */
 const START = { safeRestore: true } as const;
 
 interface Transaction {
   readonly committed: Promise<unknown>;
-  /** It is on the disk; never rejects. */
+  /** Resolves when the transaction is on the disk; never rejects. */
   readonly flushed: Promise<void>;
 }
 
 /**
- * One LMDB environment in DATA_DIR for all that the embedded default keeps: the store, the queue and what processes share elsewhere. One process has it
- * open. Reads are immediate and see everything that was written before them; writes that are asked for before one begins are one transaction.
+ * One LMDB environment in DATA_DIR with everything that the embedded default keeps: the store, the queue and the shared
+ * state. Only one process has it open. A read is immediate and sees all earlier writes. Writes that are requested
+ * before a transaction begins are done in that one transaction.
  */
 export class Environment {
   private readonly tables = new Map<string, Table>();
@@ -49,7 +55,10 @@ export class Environment {
     private readonly lock: DirectoryLock,
   ) {}
 
-  /** Creates the directory where it is missing. @throws SettingError when it can't be used */
+  /**
+   * Opens the environment, and creates the directory if it does not exist.
+   * @throws SettingError if the directory can't be used.
+   */
   static async open(directory: string): Promise<Environment> {
     const lock = await DirectoryLock.acquire(directory);
     try {
@@ -87,15 +96,17 @@ export class Environment {
   }
 
   /**
-   * Runs the work in a transaction, with others. It must not throw once it has changed something, and can't wait. Resolves when all that it wrote can be read and
-   * survives the end of this process; of what was written in this order, a power failure keeps a beginning. Throws RetryableError when the disk is full.
+   * Runs the work in a transaction, together with other works. The work must be synchronous, and must not throw after
+   * it has changed something. Resolves when everything that it wrote can be read and survives the end of this process.
+   * After a power failure the first writes may be kept and later ones lost, never the other way round.
+   * @throws RetryableError when the disk is full.
    */
   async write<T>(work: () => T): Promise<T> {
     const { committed } = this.next();
     return this.run(work, committed);
   }
 
-  /** As write(). Resolves when a power failure can't undo it either. */
+  /** Like write(), but resolves only when a power failure can't undo the write. */
   async durably<T>(work: () => T): Promise<T> {
     const { committed, flushed } = this.next();
     const result = await this.run(work, committed);
@@ -118,7 +129,7 @@ export class Environment {
     return outcome.value;
   }
 
-  /** The transaction that has not begun yet: it does all that is asked for until then. */
+  /** The transaction that has not begun yet. It does all works that are added until it begins. */
   private next(): Transaction {
     if (this.isClosed) throw new ClosedError('the embedded database is closed');
     this.waiting ??= this.begin();
@@ -134,18 +145,24 @@ export class Environment {
       .catch(async (error: unknown) => {
         throw await this.explained(error);
       });
-    // Asked for at once, it is the flush of this transaction.
+    // lmdb's `flushed` belongs to this transaction only if it is read right now.
     const flushed = new Promise<void>((resolve) => void this.root.flushed.then(() => resolve()));
     return { committed, flushed };
   }
 
-  /** Whether it can be written. Throws what is in the way. */
+  /**
+   * Checks that the environment can be written.
+   * @throws the error that prevents it.
+   */
   async probe(): Promise<void> {
     const table = this.table(PROBE);
     await this.write(() => table.put(Buffer.from(PROBE), Buffer.alloc(PROBE_BYTES)));
   }
 
-  /** Bytes: of the file, and of what is free in it. The file never shrinks: what is free is used again before it grows. */
+  /**
+   * The bytes of the file, and how many of them are free. The file never shrinks; free space is used before the file
+   * grows.
+   */
   size(): { readonly file: number; readonly free: number } {
     const { pageSize, lastPageNumber, root, free } = this.root.getStats() as EnvironmentStats;
     const names = Array.from(this.root.getKeys() as Iterable<Buffer>, (key) => key.toString().replace(/\0$/, ''));
@@ -171,22 +188,22 @@ export class Environment {
 interface EnvironmentStats {
   readonly pageSize: number;
   readonly lastPageNumber: number;
-  /** The names of the tables. */
+  /** The tree of the tables' names. */
   readonly root: TreeStats;
-  /** What lists the free pages. */
+  /** The tree that lists the free pages. */
   readonly free: TreeStats;
 }
 
-/** Bytes of the environment's file, whoever has it open; null: there is none. */
+/** The bytes of the environment's file, even if another process has it open; null if there is no file. */
 export function fileSize(directory: string): number | null {
   return statSync(join(directory, FILE), { throwIfNoEntry: false })?.size ?? null;
 }
 
-/** What to do about a database of an earlier version in the directory; null: there is none. */
+/** Tells what to do about a database of an earlier version in the directory; null if there is none. */
 export function oldFormat(directory: string): { readonly text: string; readonly remedy: string } | null {
   if (!existsSync(directory)) return null;
   if (!readdirSync(directory).some((name) => name === OLD_FORMAT || existsSync(join(directory, name, OLD_FORMAT)))) return null;
-  return { text: `${directory} has a database of an earlier version, which was a PostgreSQL`, remedy: OLD_FORMAT_REMEDY };
+  return { text: `${directory} has a database of an earlier version of this server, which used PostgreSQL`, remedy: OLD_FORMAT_REMEDY };
 }
 
 function refuseOldFormat(directory: string): void {
@@ -194,9 +211,12 @@ function refuseOldFormat(directory: string): void {
   if (old !== null) throw new SettingError('DATA_DIR', `${old.text}: ${old.remedy}`);
 }
 
-/** For who only reads: open() makes a database where there is none. @throws SettingError */
+/**
+ * For callers that only read, because open() would create a database.
+ * @throws SettingError if there is none.
+ */
 export function requireDatabase(directory: string): void {
   refuseOldFormat(directory);
   if (fileSize(directory) === null)
-    throw new SettingError('DATA_DIR', `there is no ${join(directory, FILE)}: give the directory that the server had`);
+    throw new SettingError('DATA_DIR', `there is no ${join(directory, FILE)}: name the directory that the server uses`);
 }

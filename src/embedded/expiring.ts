@@ -1,12 +1,16 @@
 import { keyOf, NUMBER_BYTES, numberKey, readNumber } from './keys';
 import type { SortedMap } from './table';
 
-/** When it expires (ms), and where the index has it; 0: never, and nowhere. */
+/**
+ * The time at which the entry expires (ms), and the time under which the index has it. 0 means never, and not in the
+ * index.
+ */
 const HEADER_BYTES = 2 * NUMBER_BYTES;
 
 /**
- * A map whose entries expire. Its index says when an entry is to be looked at: one that was written again since, and lives longer, is put in again then. So an entry
- * that is written often costs one change each time.
+ * A map whose entries expire. The index tells when an entry must be checked. An entry that was written again meanwhile
+ * and lives longer is put into the index again at that check. So writing an entry often costs one change each time, not
+ * two.
  */
 export class ExpiringTable {
   constructor(
@@ -14,13 +18,13 @@ export class ExpiringTable {
     private readonly index: SortedMap,
   ) {}
 
-  /** undefined: there is none, or it has expired. */
+  /** @returns undefined if there is no entry or it has expired. */
   get(key: Buffer, now: number): Buffer | undefined {
     const held = this.table.get(key);
     return held === undefined || isOver(held, now) ? undefined : held.subarray(HEADER_BYTES);
   }
 
-  /** @param expiresAt ms; null: never */
+  /** @param expiresAt in ms; null for never. */
   put(key: Buffer, value: Buffer, expiresAt: number | null): void {
     const before = this.table.get(key);
     const indexed = before === undefined ? 0 : readNumber(before, NUMBER_BYTES);
@@ -30,12 +34,15 @@ export class ExpiringTable {
     this.table.put(key, Buffer.concat([numberKey(expires), numberKey(looked), value]));
   }
 
-  /** Its entry in the index stays until its time. */
+  /** The index keeps its entry until the time of its check. */
   remove(key: Buffer): void {
     this.table.remove(key);
   }
 
-  /** Removes what has expired. @returns whether it stopped at the limit. */
+  /**
+   * Removes expired entries.
+   * @returns whether it stopped at the limit.
+   */
   purge(now: number, limit: number): boolean {
     const due = [...this.index.entries({ to: numberKey(now + 1), limit })];
     for (const { key: indexKey } of due) {

@@ -1,9 +1,11 @@
-/** Keys are bytes that LMDB sorts as unsigned numbers: UTF-8 text is in the order of its code points, and so are numbers of a fixed length. */
+/**
+ * LMDB sorts keys as unsigned bytes. So UTF-8 text is sorted by code points, and numbers of a fixed length by value.
+ */
 
-/** A number from 0 to 2^48 - 1, in 6 bytes. Times (ms) fit in. */
+/** Numbers from 0 to 2^48 - 1 take 6 bytes, which is enough for times in ms. */
 export const NUMBER_BYTES = 6;
 
-/** @throws RangeError for a number that does not fit. */
+/** @throws RangeError if the number is too large. */
 export function numberKey(value: number): Buffer {
   const key = Buffer.allocUnsafe(NUMBER_BYTES);
   key.writeUIntBE(value, 0, NUMBER_BYTES);
@@ -14,10 +16,13 @@ export function readNumber(key: Buffer, offset = 0): number {
   return key.readUIntBE(offset, NUMBER_BYTES);
 }
 
-/** What a key of several texts has between them: MQTT knows no U+0000, so that it ends a text before any other sign. */
+/**
+ * Ends each text in a key of several texts. MQTT texts contain no U+0000, so a shorter text sorts before a longer one
+ * with the same beginning.
+ */
 const END = Buffer.from([0]);
 
-/** A key of several parts: texts end with a zero byte, buffers and numbers have a known length. */
+/** A key of several parts. Texts end with a zero byte; buffers and numbers have a known length. */
 export function keyOf(...parts: readonly (string | number | Buffer)[]): Buffer {
   return Buffer.concat(
     parts.flatMap((part) => (typeof part === 'string' ? [Buffer.from(part), END] : [typeof part === 'number' ? numberKey(part) : part])),
@@ -29,7 +34,7 @@ export function textsOf(key: Buffer, offset = 0): string[] {
   return key.toString('utf8', offset, key.length - 1).split('\0');
 }
 
-/** The first key behind all that begin with the prefix; null: there is none. */
+/** The first key after all keys that begin with the prefix; null if there is none. */
 export function afterPrefix(prefix: Buffer): Buffer | null {
   for (let last = prefix.length - 1; last >= 0; last--) {
     const byte = prefix[last] as number;

@@ -6,36 +6,43 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { errorText, SettingError } from '../base/errors';
 
-/** A process that does not answer for so long is taken for one that has the directory: it may be stopped or very busy. */
+/**
+ * A process that does not answer within this time (ms) counts as the holder of the directory, because it may be stopped
+ * or very busy.
+ */
 const ANSWER_MS = 2_000;
-/** How long a starting process waits for another one that starts at the same time. */
+/** How long a starting process waits for another one that starts at the same time (ms). */
 const SETTLE_MS = 10_000;
 const LOOK_AGAIN_MS = 20;
-/** The kernel takes socket paths of 107 bytes on Linux and 103 on macOS. */
+/** The kernel allows socket paths of 107 bytes on Linux and of 103 on macOS. */
 const MOST_PATH_BYTES = 103;
 
-/** `starting-`: not seen by others yet; `server-`: a process listens on it, or has died. A name is never used twice. */
+/**
+ * `starting-`: other processes ignore this socket. `server-`: a process listens on it, or has died. No name is used
+ * twice.
+ */
 const SOCKET_NAME = /^(starting|server)-[0-9a-f]{16}\.sock$/;
 
 type State = 'starting' | 'holding';
 
 interface Other {
   readonly name: string;
-  /** unknown: it ended while it was asked. */
+  /** `unknown` if the process ended while it was asked. */
   readonly state: State | 'unknown';
-  /** Which process, for the operator. */
+  /** Describes the process for the operator. */
   readonly who: string;
 }
 
 /**
- * Keeps a second process out of a data directory: two of them in one directory destroy its database.
+ * Keeps a second process out of a data directory, because two processes in one directory destroy its database.
  *
- * The holder listens on a Unix socket in the directory. The kernel ends the listening when the process dies, also by kill -9 and before
- * its parent has noticed, and a connection tells it across containers that share the directory. The file system must be a local one.
+ * The holder listens on a Unix socket in the directory. The kernel closes the socket when the process dies, even by
+ * kill -9 and before the parent process has noticed. A connection to the socket works across containers that share the
+ * directory. The file system must be local.
  *
- * Every process first listens on a socket of its own and then looks at the others' sockets. So of two processes the one that looks
- * last sees the other. Of two that start at once, the one whose socket has the smaller name goes on and the other one gives up.
- * A socket file that nobody listens on is never listened on again, so that everybody may delete it.
+ * Every process first listens on a socket of its own and then checks the other sockets. So of two processes the one
+ * that checks last sees the other. If two start at the same time, the one with the smaller socket name continues and
+ * the other one gives up. A socket file without a listener is never used again, so any process may delete it.
  */
 export class DirectoryLock {
   private state: State = 'starting';
@@ -52,7 +59,10 @@ export class DirectoryLock {
     });
   }
 
-  /** Creates the directory where it is missing. @throws SettingError */
+  /**
+   * Takes the lock, and creates the directory if it does not exist.
+   * @throws SettingError
+   */
   static async acquire(directory: string): Promise<DirectoryLock> {
     const folder = SocketFolder.open(directory);
     const lock = await DirectoryLock.appear(folder);
@@ -65,7 +75,10 @@ export class DirectoryLock {
     }
   }
 
-  /** The socket gets its final name when it listens already: under that name nobody takes it for one of a dead process. */
+  /**
+   * The socket gets its final name only when it listens. So no process takes a socket of that name for one of a dead
+   * process.
+   */
   private static async appear(folder: SocketFolder): Promise<DirectoryLock> {
     for (;;) {
       const id = randomBytes(8).toString('hex');
@@ -98,7 +111,7 @@ export class DirectoryLock {
     this.state = 'holding';
   }
 
-  /** Deletes the sockets of processes that have died. */
+  /** @returns the other processes. Sockets of dead processes are deleted. */
   private async others(): Promise<Other[]> {
     const names = this.folder.names().filter((name) => SOCKET_NAME.test(name) && name !== this.name);
     const answers = await Promise.all(names.map((name) => ask(name, this.folder.pathOf(name))));
@@ -113,11 +126,11 @@ export class DirectoryLock {
   }
 }
 
-/** The directory, and paths into it that are short enough for a socket. */
+/** The directory, with paths into it that are short enough for a socket. */
 class SocketFolder {
   private constructor(
     readonly directory: string,
-    /** Open where the directory's own path is too long. */
+    /** A descriptor of the directory, if the directory's own path is too long. */
     private readonly descriptor: number | null,
   ) {}
 
@@ -145,7 +158,10 @@ class SocketFolder {
     return readdirSync(this.directory);
   }
 
-  /** @returns false when somebody has deleted it: a process that looks between our bind() and listen() takes it for a dead one. */
+  /**
+   * @returns false if another process has deleted the socket. That happens if it checks between bind() and listen() and
+   * takes the socket for one of a dead process.
+   */
   rename(from: string, to: string): boolean {
     try {
       renameSync(join(this.directory, from), join(this.directory, to));
@@ -176,7 +192,7 @@ function listen(path: string): Promise<Server> {
   });
 }
 
-/** @returns null when nobody listens on the socket. */
+/** @returns null if no process listens on the socket. */
 function ask(name: string, path: string): Promise<Other | null> {
   return new Promise((resolve) => {
     let answer = '';
@@ -196,7 +212,7 @@ function ask(name: string, path: string): Promise<Other | null> {
       const code = codeOf(error);
       if (code === 'ECONNREFUSED' || code === 'ENOENT') finish(null);
       else if (code === 'ECONNRESET' || code === 'EPIPE') finish({ state: 'unknown', who: 'a process that ends' });
-      // For example another user's socket, or one with a full backlog because its process is stopped.
+      // Examples: the socket belongs to another user, or its backlog is full because its process is stopped.
       else finish({ state: 'holding', who: `another process (${errorText(error)})` });
     });
   });

@@ -1,18 +1,19 @@
 import { NUMBER_BYTES, numberKey, readNumber } from './keys';
 import type { Entry, Range, SortedMap } from './table';
 
-/** LMDB takes keys of 1,978 bytes; short ones keep its pages full. */
+/** The size of a chunk. LMDB allows keys of 1,978 bytes, but short keys fill its pages better. */
 const CHUNK_BYTES = 480;
-/** The last byte of a place. What ends with a chunk comes before what goes on behind it. */
+/** The last byte of a place. A key that ends with a chunk sorts before keys that continue after this chunk. */
 const [ENDS, GOES_ON, BEHIND] = [0, 1, 2];
-/** Has the first chunks of all keys. */
+/** The node with the first chunks of all keys. */
 const ROOT = 1;
-/** Where the number of the node that was made last is kept: in front of all nodes. */
+/** The key of the number of the newest node. It sorts before all nodes. */
 const LAST_NODE = Buffer.from([0]);
 
 /**
- * A sorted map with keys of any length on one with short keys. A key is cut into chunks. The first chunk is kept in node ROOT; where a key goes on, its
- * chunk names the node that has the next ones. So two keys never meet, and all are in their order.
+ * A sorted map with keys of any length, on top of a map with short keys. A key is cut into chunks. The first chunk is
+ * in node ROOT. If the key continues, its chunk holds the number of the node with the next chunk. So different keys
+ * have different places, and all keys are in order.
  */
 export class LongTable implements SortedMap {
   constructor(private readonly table: SortedMap) {}
@@ -57,7 +58,7 @@ export class LongTable implements SortedMap {
       [node, rest] = [readNumber(next), rest.subarray(CHUNK_BYTES)];
     }
     this.table.remove(placeOf(node, rest, ENDS));
-    // The links to nodes that are empty now go, too.
+    // Links to nodes that are empty now are removed, too.
     for (const link of links.reverse()) {
       if (!this.isEmpty(node)) return;
       this.table.remove(link);
@@ -101,14 +102,14 @@ export class LongTable implements SortedMap {
   }
 }
 
-/** undefined: there is none. */
+/** `from` or `to` is undefined if the range has no such bound. */
 interface Bounds {
   readonly from: Buffer | undefined;
   readonly to: Buffer | undefined;
   readonly reverse: boolean;
 }
 
-/** Begins with the node's number. */
+/** The short key of a chunk, which begins with the node's number. */
 function placeOf(node: number, chunk: Buffer, kind: number): Buffer {
   const place = Buffer.allocUnsafe(NUMBER_BYTES + chunk.length + 1);
   place.writeUIntBE(node, 0, NUMBER_BYTES);
@@ -117,12 +118,12 @@ function placeOf(node: number, chunk: Buffer, kind: number): Buffer {
   return place;
 }
 
-/** A bound of a range in the node; `kind`: of a bound that goes on in another node. */
+/** A bound of a range within the node. `kind` is used if the bound continues in another node. */
 function boundOf(node: number, bound: Buffer, kind: number): Buffer {
   return bound.length > CHUNK_BYTES ? placeOf(node, bound.subarray(0, CHUNK_BYTES), kind) : placeOf(node, bound, ENDS);
 }
 
-/** The bound in the node that a chunk leads to. */
+/** The bound within the node that the chunk leads to. */
 function inside(bound: Buffer | undefined, chunk: Buffer): Buffer | undefined {
   if (bound === undefined || bound.length <= CHUNK_BYTES) return undefined;
   return chunk.equals(bound.subarray(0, CHUNK_BYTES)) ? bound.subarray(CHUNK_BYTES) : undefined;

@@ -7,26 +7,29 @@ export interface Entry {
 }
 
 export interface Range {
-  /** The first key that may be in it. */
+  /** The first key that may be in the range. */
   readonly from?: Buffer;
-  /** The first key that is not in it. */
+  /** The first key that is after the range. */
   readonly to?: Buffer;
   readonly limit?: number;
-  /** From the end. `from` and `to` mean the same. */
+  /** Reads from the end. `from` and `to` keep their meaning. */
   readonly reverse?: boolean;
 }
 
-/** A sorted map from bytes to bytes. It is read at any time, and changed only inside Environment.write or Environment.durably. */
+/**
+ * A sorted map from bytes to bytes. It may be read at any time, and must be changed only inside Environment.write or
+ * Environment.durably.
+ */
 export interface SortedMap {
   get(key: Buffer): Buffer | undefined;
   has(key: Buffer): boolean;
   put(key: Buffer, value: Buffer): void;
   remove(key: Buffer): void;
-  /** What is read while the map changes may have the changes. */
+  /** If the map changes during the iteration, the entries may show the changes. */
   entries(range?: Range): Iterable<Entry>;
 }
 
-/** A table of the environment. LMDB takes keys of 1 to 1,978 bytes. */
+/** A table of the environment. LMDB allows keys of 1 to 1,978 bytes. */
 export class Table implements SortedMap {
   constructor(private readonly database: Database<Buffer, Buffer>) {}
 
@@ -48,7 +51,7 @@ export class Table implements SortedMap {
 
   *entries({ from, to, limit, reverse = false }: Range = {}): Iterable<Entry> {
     if (limit === 0) return;
-    // Without a snapshot of its own no reader keeps old pages from being used again.
+    // Without a snapshot no reader keeps old pages from being used again.
     const options: RangeOptions = { reverse, snapshot: false };
     if (limit !== undefined) options.limit = limit;
     if (reverse) {
@@ -66,7 +69,7 @@ export class Table implements SortedMap {
     return (this.database.getStats() as TreeStats).entryCount;
   }
 
-  /** That it takes of the file. */
+  /** How many pages of the file the table takes. */
   get pages(): number {
     return pagesOf(this.database.getStats() as TreeStats);
   }

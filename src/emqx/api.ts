@@ -5,122 +5,154 @@ import type { Inspection } from './inspection';
 import type { RetainerApi } from './retainer';
 
 /**
- * What we ask of the broker's REST API; one implementation per EMQX generation (v5.ts, v4.ts). `publish` and `subscribe` throw
- * RetryableError for a transient trouble once their own retries are used up, AuthError when the key is refused, and
- * ClosedError after close(), which ends calls under way too; with an aborted signal they throw its reason.
+ * What the server uses of the broker's REST API. Each generation of EMQX has one implementation (v5.ts, v4.ts).
+ * `publish` and `subscribe` throw RetryableError for temporary trouble after their own retries, AuthError if EMQX
+ * rejects the key, and ClosedError after close(), which also ends running calls. If the signal is aborted they throw
+ * its reason.
  */
 export interface EmqxApi {
   /**
-   * Publishes in the order given. @returns one outcome per message, in the same order.
+   * Publishes in the given order.
+   * @returns one outcome per message, in the same order. It throws only if nothing was published.
    *
-   * It throws only when nothing was published. An answer that was lost is never asked for again in here: what was published may be acknowledged by then,
-   * and the caller must look before it sends it again (`unknown`).
+   * A request whose answer was lost is not repeated here. EMQX may have published it, and the client may have
+   * acknowledged it meanwhile, so the caller must check before it sends the message again (`unknown`).
    */
   publish(messages: readonly Delivery[], signal?: AbortSignal): Promise<PublishOutcome[]>;
 
   /**
-   * Subscribes a connected client from outside. It bypasses EMQX's ACL and fires session.subscribed. Throws RefusedError for a
-   * subscription that EMQX will never make, and for a client id that its REST API can't name.
+   * Subscribes a connected client from outside. This bypasses EMQX's ACL and fires session.subscribed.
+   * @throws RefusedError for a subscription that EMQX will never make, and for a client id that its REST API can't
+   * name.
    */
   subscribe(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<'subscribed' | 'not-connected'>;
 
-  /** What EMQX knows of a client's session, also of one that outlived its connection; null: it knows none. */
+  /**
+   * What EMQX knows of a client's session, even if the session outlived its connection; null if EMQX knows no session.
+   */
   session(clientid: string, signal?: AbortSignal): Promise<SessionView | null>;
 
-  /** What EMQX holds for a client: what waits in its session, and what was sent and is not acknowledged. */
+  /**
+   * The messages that EMQX holds for a client: those that wait in its session, and those that were sent and not
+   * acknowledged.
+   */
   held(clientid: string, signal?: AbortSignal): Promise<HeldView>;
 
-  /** Absent: this broker's REST API can't tell what it retains. */
+  /** Absent if the broker's REST API can't tell what it retains. */
   readonly retainer?: RetainerApi;
-  /** Absent: this broker's REST API can't tell which rules there are. */
+  /** Absent if the broker's REST API can't tell which rules it has. */
   readonly inspection?: Inspection;
   /**
-   * Whether EMQX 6's message queues run: `$queue/{name}` is then the name of a queue, and no shared subscription. Absent: this broker has none. May be a
-   * minute old.
+   * Whether EMQX 6's message queues run. If so, `$queue/{name}` names a queue and is not a shared subscription. Absent
+   * if the broker has no queues. The answer may be a minute old.
    */
   messageQueues?(signal?: AbortSignal): Promise<boolean>;
   /**
-   * Any number of subscriptions for one client, in bulks of a bounded size; otherwise as `subscribe`. What EMQX will never make is named
-   * in `refused`, and the others are made. Harmless when done twice.
+   * Makes any number of subscriptions for one client, in bulks of limited size; otherwise like `subscribe`.
+   * Subscriptions that EMQX will never make are listed in `refused`, and all others are made. Making them twice is
+   * harmless.
    */
   subscribeAll(clientid: string, subscriptions: readonly ApiSubscription[], signal?: AbortSignal): Promise<SubscribeResult>;
 
-  /** Ends subscriptions of a connected client from outside; those it doesn't have don't matter. Fires session.unsubscribed. */
+  /**
+   * Ends subscriptions of a connected client from outside. Subscriptions that the client does not have are ignored.
+   * Fires session.unsubscribed.
+   */
   unsubscribeAll(clientid: string, filters: readonly string[], signal?: AbortSignal): Promise<'unsubscribed' | 'not-connected'>;
 
   /** Never throws; answers within 3 s, without retries. */
   health(): Promise<Health>;
 
-  /** Gives up the requests under way and closes the connections. */
+  /** Ends running requests and closes the connections. */
   close(): Promise<void>;
 }
 
-/** A message as a REST API can carry it; what it cannot (promise 11) has been turned into user properties before. */
+/**
+ * A message as the REST API can carry it. Properties that it can't carry were turned into user properties before
+ * (promise 11).
+ */
 export interface Delivery {
   readonly topic: string;
   readonly qos: QoS;
   readonly retain: boolean;
   readonly payload: Buffer;
   readonly properties: DeliveryProperties;
-  /** For whose subscription it is sent: EMQX 4 is asked whether this client is there. Absent: for nobody in particular. */
+  /**
+   * The client whose subscription the message is sent for. EMQX 4 is asked whether this client is connected. Absent if
+   * it is for no particular client.
+   */
   readonly clientid?: string;
 }
 
 export interface DeliveryProperties {
-  /** Strings only: any other value is answered 200 and crashes the connection of every MQTT 5 subscriber (facts: DANGER). */
+  /**
+   * Values must be strings. EMQX answers 200 to any other value and then closes the connection of every MQTT 5
+   * subscriber.
+   */
   readonly userProperties: Readonly<Record<string, string>>;
   readonly contentType?: string;
   readonly responseTopic?: string;
-  /** Printable UTF-8 text only, as itself (not base64): EMQX refuses anything else. */
+  /** Printable UTF-8 text as it is (not base64). EMQX rejects anything else. */
   readonly correlationData?: string;
   readonly payloadFormatIndicator?: 0 | 1;
-  /** Seconds that remain. */
+  /** The remaining seconds. */
   readonly messageExpiryInterval?: number;
 }
 
 export type PublishOutcome =
-  /** `id`: EMQX's own of what it published, as its events and its lists name it; null: EMQX 4 does not tell it. */
+  /** `id` is EMQX's id of the publish, which its events and lists use; null in EMQX 4, which does not tell it. */
   | { readonly result: 'delivered'; readonly id: string | null }
-  /** EMQX 5's reason 16: nobody is subscribed; EMQX kept nothing (but a retained message). EMQX 4: the client is not there, and nothing was published. */
+  /**
+   * EMQX 5: nobody is subscribed (reason code 16), and EMQX kept nothing except a retained message. EMQX 4: the client
+   * is not connected, and nothing was published.
+   */
   | { readonly result: 'no-subscribers' }
-  /** EMQX will never take this message; `reason` is what it said. */
+  /** EMQX will never accept this message; `reason` is EMQX's text. */
   | { readonly result: 'refused'; readonly reason: string }
-  /** The request went out and no answer came: EMQX may have published it. */
+  /** The request was sent but no answer came, so EMQX may have published the message. */
   | { readonly result: 'unknown' }
-  /** It was not published, since something went wrong before. */
+  /** The message was not published, because something went wrong before it. */
   | { readonly result: 'unsent'; readonly error: RetryableError };
 
-/** GET /clients/{clientid}. Times are EMQX's, in ms. */
+/** The answer of GET /clients/{clientid}. Times are EMQX's (ms). */
 export interface SessionView {
   readonly connected: boolean;
   readonly connectedAt: number;
-  /** Of the session; equal to connectedAt, give or take some ms, when the connection began it. */
+  /** When the session began. It equals connectedAt, apart from a few ms, if the connection began the session. */
   readonly createdAt: number;
-  /** It outlives its connection. */
+  /** Whether the session outlives its connection. */
   readonly persistent: boolean;
-  /** EMQX keeps it on disk, and never tells of what it delivers and what is acknowledged. */
+  /** Whether EMQX keeps the session on disk. EMQX then reports neither deliveries nor acknowledgements. */
   readonly durable: boolean;
-  /** How many messages wait, and how many are sent and not acknowledged. EMQX 6: both may be up to 15 s old. */
+  /**
+   * How many messages wait, and how many were sent and not acknowledged. In EMQX 6 both numbers may be up to 15 s old.
+   */
   readonly queued: number;
   readonly inflight: number;
-  /** What EMQX puts before the client's topics and topic filters, those that REST subscribes for it included; absent: nothing. */
+  /**
+   * The prefix that EMQX puts before the client's topics and topic filters, including those that REST subscribes for
+   * it. Absent if there is none.
+   */
   readonly mountpoint?: string;
 }
 
 export type HeldView =
-  /** `complete` false: there are more than a session should have (MOST_HELD). */
+  /** `complete` is false if there are more messages than a session should have (MOST_HELD). */
   | { readonly kind: 'list'; readonly messages: readonly HeldMessage[]; readonly complete: boolean }
-  /** EMQX knows no such client. */
+  /** EMQX does not know the client. */
   | { readonly kind: 'no-client' }
-  /** This EMQX can't list it: older than 5.7, a durable session, or a key without the right. */
+  /**
+   * EMQX can't list the messages: it is older than 5.7, the session is a durable one, or the key has no right to read
+   * the lists.
+   */
   | { readonly kind: 'unknown' };
 
-/** Of mqueue_messages or inflight_messages. */
+/** An entry of mqueue_messages or inflight_messages. */
 export interface HeldMessage {
-  /** EMQX's: of the publish that it copies, or that POST /publish answered. */
+  /** EMQX's id: of the original publish, or the one that POST /publish answered. */
   readonly id: string;
   readonly topic: string;
-  /** The publisher's clientid; `http_api` of what REST published. */
+  /** The publisher's clientid; `http_api` for messages that were published by REST. */
   readonly from: string;
 }
 
@@ -130,22 +162,25 @@ export interface ApiSubscription {
 }
 
 export interface SubscribeResult {
-  /** false: the client is not there, or has gone before all were made. */
+  /** False if the client is not connected, or disconnected before all subscriptions were made. */
   readonly connected: boolean;
   readonly refused: readonly { readonly subscription: ApiSubscription; readonly reason: string }[];
 }
 
-/** EMQX refuses our key. Retryable, since an operator repairs it (or EMQX restores it) without us; the message never holds the secret. */
+/**
+ * EMQX rejects the server's key. The error is retryable, because an operator (or EMQX) may repair it while the server
+ * runs. The message never contains the secret.
+ */
 export class AuthError extends RetryableError {
   override readonly name: string = 'AuthError';
 }
 
-/** A 403: EMQX knows the key, and its role, scopes or namespace do not allow this one path. Others may be allowed. */
+/** A 403: EMQX knows the key, but its role, scopes or namespace don't allow this path. Other paths may be allowed. */
 export class ForbiddenError extends AuthError {
   override readonly name: string = 'ForbiddenError';
 }
 
-/** A 404 without a code that we know: EMQX_URL is wrong, or this EMQX does not have the path (EMQX Serverless has few). */
+/** A 404 without a known code: EMQX_URL is wrong, or this EMQX does not have the path (EMQX Serverless has few). */
 export class NoSuchPathError extends RetryableError {
   override readonly name: string = 'NoSuchPathError';
 }

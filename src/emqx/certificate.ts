@@ -1,8 +1,11 @@
-/** Node.js' codes for a chain that ends at nobody it trusts. */
+/** Node.js' codes for a certificate chain that ends at no trusted authority. */
 const UNTRUSTED =
   /^(SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE|UNABLE_TO_GET_ISSUER_CERT(_LOCALLY)?|CERT_SIGNATURE_FAILURE)$/;
 
-/** What is wrong with EMQX's certificate, and what to do. null: the error is about something else. `url` as messages may show it. */
+/**
+ * What is wrong with EMQX's certificate, and what to do; null if the error is about something else.
+ * @param url EMQX_URL in the form that messages may show.
+ */
 export function certificateProblem(error: unknown, url: string): string | null {
   const { code, message = '' } = error as { code?: unknown; message?: string };
   if (typeof code !== 'string') return null;

@@ -1,18 +1,18 @@
 import { flawIf, type Flaw } from './flaw';
 import type { InstalledConnector } from './inspection';
 
-/** This server as its settings have it. */
+/** This server according to its settings. */
 export interface ReviewedServer {
   readonly tls: boolean;
   readonly port: number;
-  /** tokenPrint of INGEST_TOKEN and of INGEST_TOKEN_PREVIOUS; null: not set. */
+  /** tokenPrint of INGEST_TOKEN and of INGEST_TOKEN_PREVIOUS; null if not set. */
   readonly tokenPrint: string | null;
   readonly previousTokenPrint: string | null;
-  /** The command that repairs it. */
+  /** The command that repairs a flaw. */
   readonly remedy: string;
 }
 
-/** Compares where a connector posts to, and with which token, with the server's own settings. */
+/** Compares a connector's address and token with the server's own settings. */
 export function reviewConnector({ name, url: text, hasToken, tokenPrint }: InstalledConnector, server: ReviewedServer): Flaw[] {
   const { remedy } = server;
   const about = `connector ${name}`;
@@ -36,7 +36,7 @@ export function reviewConnector({ name, url: text, hasToken, tokenPrint }: Insta
       `${about} posts to ${text}, and the server speaks plain HTTP there (TLS_CERT_FILE is not set): no event arrives`,
       remedy,
     ),
-    // On another machine a proxy, or a port that Docker publishes, may stand between them.
+    // A different port may be right if a proxy, or a port that Docker publishes, is in between.
     ...flawIf(
       !samePort,
       false,

@@ -1,6 +1,9 @@
-/** What is wrong with a rule that posts to us: what happens because of it, and what to do. */
+/** A flaw of a rule that posts to this server: what happens because of it, and what to do. */
 export interface Flaw {
-  /** Messages are lost, come in the wrong order or stay undelivered; otherwise it is a cost or a loss of detail. */
+  /**
+   * True if messages are lost, arrive in the wrong order or stay undelivered. False if the flaw only costs performance
+   * or details.
+   */
   readonly grave: boolean;
   readonly text: string;
   readonly remedy: string;

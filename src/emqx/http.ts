@@ -9,7 +9,7 @@ export interface HttpOptions {
   readonly url: string;
   readonly apiKey: string;
   readonly apiSecret: string;
-  /** PEM of the certificate authority that EMQX's certificate is verified with; null: those that Node.js trusts. */
+  /** PEM of the certificate authority that verifies EMQX's certificate; null for those that Node.js trusts. */
   readonly ca?: string | null;
   /** Hears of each exchange that was not aborted. */
   readonly observe?: (exchange: Exchange) => void;
@@ -26,11 +26,11 @@ export interface Exchange {
 
 export interface HttpRequest {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Under EMQX_URL, percent-encoded, with a leading slash. */
+  /** The path after EMQX_URL, percent-encoded, with a leading slash. */
   readonly path: string;
   /** JSON text. */
   readonly body?: string;
-  /** For the whole exchange. */
+  /** The time limit of the whole exchange (ms). */
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -38,26 +38,32 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
-  /** The header. */
+  /** The date header of the answer. */
   readonly date?: string;
-  /** What it answers, for messages: `GET /nodes`. */
+  /** The request as messages show it, for example `GET /nodes`. */
   readonly request?: string;
 }
 
-/** EMQX drops idle connections after 60 s; we drop them first, or a publish would be sent into a closing one. */
+/**
+ * EMQX closes idle connections after 60 s. The server closes them earlier (ms), because otherwise it could send a
+ * publish into a connection that is being closed.
+ */
 const IDLE_MS = 30_000;
 
-/** A few more than lanes: each publishes one request at a time. */
+/** A few more than there are lanes, because each lane publishes one request at a time. */
 const MAX_SOCKETS = 32;
 
-/** The request went out and no answer came: EMQX may have done it. */
+/** The request was sent but no answer came, so EMQX may have carried it out. */
 export class LostAnswerError extends RetryableError {
   override readonly name: string = 'LostAnswerError';
 }
 
-/** JSON over kept-alive connections with basic auth. One exchange each, no retries: those need to know what was asked. */
+/**
+ * Sends JSON over keep-alive connections with basic authentication. It does not retry, because only the caller knows
+ * whether a request may be repeated.
+ */
 export class HttpConnection {
-  /** EMQX_URL as messages may show it. */
+  /** EMQX_URL in the form that messages may show. */
   readonly shownUrl: string;
   private readonly base: URL;
   private readonly agent: HttpAgent;
@@ -73,7 +79,10 @@ export class HttpConnection {
     this.authorization = `Basic ${Buffer.from(`${apiKey}:${apiSecret}`).toString('base64')}`;
   }
 
-  /** @returns any answer, whatever its status. Throws RetryableError when there is none, and the signal's reason when it aborts. */
+  /**
+   * @returns any answer, whatever its status.
+   * @throws RetryableError if there is no answer, and the signal's reason if it is aborted.
+   */
   async exchange(request: HttpRequest): Promise<HttpAnswer> {
     request.signal.throwIfAborted();
     const from = performance.now();
@@ -94,7 +103,7 @@ export class HttpConnection {
     let connected = false;
     request.on('socket', (socket) => {
       connected = !socket.connecting;
-      // A kept-alive socket never fires again: a listener for each request would pile up on it.
+      // A kept-alive socket fires no further connect event, so a listener per request would pile up on it.
       if (!connected) socket.once(this.base.protocol === 'https:' ? 'secureConnect' : 'connect', () => (connected = true));
     });
     let late = false;
@@ -131,7 +140,7 @@ export class HttpConnection {
     }
     return request({
       protocol: this.base.protocol,
-      // URL keeps the brackets of an IPv6 address, the resolver does not take them.
+      // URL keeps the brackets of an IPv6 address, which the resolver does not accept.
       hostname: this.base.hostname.replace(/^\[(.*)\]$/, '$1'),
       port: this.base.port,
       path: `${this.base.pathname.replace(/\/$/, '')}${path}`,
@@ -145,7 +154,7 @@ export class HttpConnection {
 async function answerOf(request: ClientRequest, body: string | undefined): Promise<HttpAnswer> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     request.once('response', resolve);
-    // Stays for good: a request destroyed after its answer began emits once more.
+    // The listener stays, because a request that is destroyed after its answer began emits another error.
     request.on('error', reject);
     request.end(body);
   });
@@ -155,7 +164,7 @@ async function answerOf(request: ClientRequest, body: string | undefined): Promi
   return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8'), ...(date !== undefined && { date }) };
 }
 
-/** `localhost` fails with one error per address and an empty message: the code says what happened. */
+/** `localhost` fails with one error per address and an empty message, so the code is used. */
 function cause(error: unknown): string {
   if (typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string') return error.code;
   return errorText(error);

@@ -1,21 +1,24 @@
-/** What EMQX says about itself and about the rules that post to us. Methods throw RetryableError, AuthError or RefusedError. */
+/**
+ * What EMQX tells about itself and about the rules that post to this server.
+ * @throws RetryableError, AuthError or RefusedError
+ */
 export interface Inspection {
-  /** How far EMQX's clock is ahead of ours (ms, about a second exact); null: its answer has no date. */
+  /** How far EMQX's clock is ahead of the server's (ms, exact to about a second); null if the answer has no date. */
   clockAhead(): Promise<number | null>;
 
-  /** Every rule with an HTTP action, with what the action and its connector do. */
+  /** All rules with an HTTP action, with the action and its connector. */
   rules(): Promise<InstalledRule[]>;
 
-  /** A look at some clients. */
+  /** Facts about some of EMQX's clients. */
   clients(): Promise<ClientsView>;
 }
 
 export interface ClientsView {
-  /** How many were looked at: 1,000 at most. */
+  /** The number of clients that were read: at most 1,000. */
   readonly count: number;
-  /** How many of them have a durable session. */
+  /** How many of these have a durable session. */
   readonly durable: number;
-  /** One that EMQX puts a mountpoint before the topics of; null: there is none. */
+  /** A client whose topics EMQX gives a mountpoint; null if there is none. */
   readonly mounted: { readonly clientid: string; readonly mountpoint: string } | null;
 }
 
@@ -26,18 +29,21 @@ export interface InstalledRule {
   readonly actions: readonly InstalledAction[];
 }
 
-/** As EMQX's REST API shows it, defaults filled in. */
+/** An action as EMQX's REST API shows it, including default values. */
 export interface InstalledAction {
   readonly name: string;
   readonly enabled: boolean;
-  /** connected, connecting, disconnected, inconsistent; `reason` says why. */
+  /** connected, connecting, disconnected or inconsistent; `reason` says why. */
   readonly status: string;
   readonly reason: string;
   readonly path: string;
-  /** `45s` or `infinity`: for so long an event waits in EMQX. */
+  /** How long an event waits in EMQX: `45s` or `infinity`. */
   readonly requestTtl: string;
   readonly hasToken: boolean;
-  /** Events that EMQX gave up since its start: answered with an error that it does not retry, expired, or no room in its buffer. */
+  /**
+   * Events that EMQX has dropped since its start: the answer was an error that EMQX does not retry, the event expired,
+   * or the buffer was full.
+   */
   readonly lost: number;
   readonly connector: InstalledConnector | null;
 }
@@ -46,9 +52,12 @@ export interface InstalledConnector {
   readonly name: string;
   readonly enabled: boolean;
   readonly url: string;
-  /** random or hash */
+  /** `random` or `hash`. */
   readonly poolType: string;
   readonly hasToken: boolean;
-  /** Of the token that `rules --install` put in (token-print.ts); absent: nobody can tell which token it is. */
+  /**
+   * The fingerprint of the token that `rules --install` wrote (token-print.ts). Absent if it is unknown which token it
+   * is.
+   */
   readonly tokenPrint?: string;
 }

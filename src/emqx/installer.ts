@@ -1,28 +1,36 @@
 import type { RuleName, RuleOptions } from './rules';
 
-/** What is to be installed: one rule set, with its connector and action. */
+/** What to install: one rule set with its connector and action. */
 export interface Wanted extends RuleOptions {
   readonly set: RuleName;
   readonly name: string;
-  /** EMQX 4 gives it the events that the server did not take: another server on the same queue. */
+  /** The address of another server on the same queue. EMQX 4 sends it the events that this server did not accept. */
   readonly fallbackUrl?: string;
 }
 
 /**
- * Puts a rule set and all that it needs into EMQX, and takes it out again. There is one implementation for each generation of EMQX (v5-installer.ts). Methods
- * throw AuthError when EMQX refuses the key, RetryableError when EMQX is away, and RefusedError when EMQX, or a resource that somebody else made, does not let it be done.
+ * Installs a rule set and everything that it needs in EMQX, and removes it again. Each generation of EMQX has its own
+ * implementation (v5-installer.ts, v4-installer.ts).
+ * @throws AuthError if EMQX rejects the key, RetryableError if EMQX is away, and RefusedError if EMQX, or a resource
+ * that was made by others, prevents a change.
  */
 export interface RuleInstaller {
-  /** What has to change in EMQX, in the order in which it must be done. It changes nothing yet; empty: everything is there as it should be. */
+  /**
+   * The changes that EMQX needs, in the order in which they must be made; empty if everything is as wanted. Changes
+   * nothing yet.
+   */
   plan(wanted: Wanted): Promise<readonly Change[]>;
 
-  /** What --install made under this name: of one rule set, or of all (`set` null). */
+  /** The changes that remove what --install made under this name: one rule set, or all sets if `set` is null. */
   planRemoval(name: string, set: RuleName | null): Promise<readonly Change[]>;
 
-  /** Waits until EMQX is connected to the server, for `waitMs` at most. */
+  /** Waits at most `waitMs` until EMQX is connected to the server. */
   connection(wanted: Wanted, waitMs: number): Promise<Connection>;
 
-  /** Has EMQX send one event through the rule, an event that the server answers and ignores, and waits for the answer that EMQX got, for `waitMs` at most. */
+  /**
+   * Makes EMQX send one event through the rule, which the server answers and ignores. Waits at most `waitMs` for the
+   * answer that EMQX received.
+   */
   firstEvent(wanted: Wanted, waitMs: number): Promise<FirstEvent>;
 
   close(): void;
@@ -31,25 +39,28 @@ export interface RuleInstaller {
 /** One resource of EMQX that is added, changed or removed. */
 export interface Change {
   readonly kind: 'add' | 'change' | 'remove';
-  /** `connector http:offline_store` */
+  /** For example `connector http:offline_store`. */
   readonly what: string;
   readonly fields: readonly FieldChange[];
-  /** Does it, reads the resource back, and throws RefusedError when EMQX has not kept it so. */
+  /**
+   * Makes the change and reads the resource back.
+   * @throws RefusedError if EMQX has stored something else.
+   */
   carryOut(): Promise<void>;
 }
 
-/** Values as they are shown: never a secret. */
+/** Values as they are displayed, without secrets. */
 export interface FieldChange {
-  /** `resource_opts.request_ttl` */
+  /** For example `resource_opts.request_ttl`. */
   readonly path: string;
-  /** null: not set. */
+  /** null if not set. */
   readonly from: string | null;
   readonly to: string | null;
 }
 
 export interface Connection {
   readonly connected: boolean;
-  /** EMQX's words: `connected`, or why it is not. */
+  /** EMQX's text: `connected`, or why not. */
   readonly detail: string;
 }
 

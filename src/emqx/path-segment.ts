@@ -1,9 +1,10 @@
 import { RefusedError } from '../base/errors';
 
 /**
- * A client id or a topic as one segment of a path of EMQX's REST API. EMQX's HTTP server (cowboy) takes request lines of 8,000 bytes, and
- * drops `.` and `..` after it has decoded a path, however they are written: `/clients/../subscribe` is another place. What can't be
- * named so must not be asked for again and again: anybody may choose such a client id, and its lane would stand still for everybody.
+ * The limit for a client id or a topic as one segment of a path in EMQX's REST API. EMQX's HTTP server (cowboy) accepts
+ * request lines of 8,000 bytes. It also resolves `.` and `..` after decoding, however they are encoded:
+ * `/clients/../subscribe` is another path. Such a name must not be retried for ever, because any client may choose it
+ * and would stop its lane for all others.
  */
 const MAX_LENGTH = 7_800;
 
@@ -14,7 +15,7 @@ export function pathSegment(text: string): string {
   return encodeURIComponent(text);
 }
 
-/** @returns why there is no path for it, or null. */
+/** @returns why the text can't be a path segment, or null. */
 export function segmentProblem(text: string): string | null {
   if (text === '' || text === '.' || text === '..') return `EMQX's REST API has no path for the name ${JSON.stringify(text)}`;
   const { length } = encodeURIComponent(text);

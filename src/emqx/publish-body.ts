@@ -1,10 +1,10 @@
 import type { Delivery } from './api';
 
-/** What one bulk may hold. EMQX reads bodies up to 8 MB and answers 500 to a larger one; 4 MB is well inside (facts: sizes). */
+/** The limits of one bulk. EMQX accepts bodies of up to 8 MB and answers 500 to a larger one; 4 MB is safely below. */
 export const MAX_BULK_MESSAGES = 500;
 export const MAX_BULK_BYTES = 4 * 1024 * 1024;
 
-/** One message as the JSON object that /publish takes, and /publish/bulk an array of. */
+/** One message as the JSON object that /publish takes, and of which /publish/bulk takes an array. */
 export interface EncodedMessage {
   readonly json: string;
   readonly bytes: number;
@@ -29,7 +29,8 @@ export function encodedAs(entry: object): EncodedMessage {
 /** The names are the same in EMQX 4 and later. */
 export function propertiesOf(properties: Delivery['properties']): object {
   return {
-    // DANGER in the facts: a value that is not a string crashes every MQTT 5 subscriber. The type forbids it; so do we.
+    // A value that is not a string makes EMQX close the connection of every MQTT 5 subscriber. The type forbids it, and
+    // this conversion makes sure.
     user_properties: Object.fromEntries(Object.entries(properties.userProperties).map(([key, value]) => [key, String(value)])),
     content_type: properties.contentType,
     response_topic: properties.responseTopic,
@@ -46,8 +47,8 @@ export function requestBody(messages: readonly EncodedMessage[]): string {
 }
 
 /**
- * Cuts messages, in order, into bulks within both bounds; one that is too large by itself stands alone. Never an empty bulk,
- * which EMQX answers with a 500. Lazy: no more than one bulk is held as JSON.
+ * Splits messages, in order, into bulks within both limits. A message that is too large gets a bulk of its own. A bulk
+ * is never empty, because EMQX answers 500 to an empty one. The generator holds only one bulk as JSON at a time.
  */
 export function* bulksOf(messages: Iterable<Delivery>, encode = encodeMessage): Generator<EncodedMessage[]> {
   let bulk: EncodedMessage[] = [];

@@ -6,32 +6,41 @@ import { bulksOf, MAX_BULK_BYTES, type EncodedMessage } from './publish-body';
 import type { PublishAnswer } from './v5-answer';
 
 export interface PublisherDeps {
-  /** One request. Throws RetryableError when the answer settles nothing. */
+  /**
+   * Sends one request.
+   * @throws RetryableError if the answer decides nothing.
+   */
   readonly send: (messages: readonly EncodedMessage[], signal: AbortSignal) => Promise<PublishAnswer>;
-  /** Whether EMQX is well apart from what was just sent. */
+  /** Whether EMQX works apart from the messages that were just sent. */
   readonly isHealthy: (signal: AbortSignal) => Promise<boolean>;
   readonly backoff: Backoff;
-  /** Default: as EMQX 5 takes it. */
+  /** Default: the format of EMQX 5. */
   readonly encode?: (message: Delivery) => EncodedMessage;
 }
 
-/** EMQX answered 500 with an empty body: its handler crashed. */
+/** EMQX answered 500 with an empty body, because its handler crashed. */
 class CrashedError extends RetryableError {}
 
-/** EMQX has published what it could, and could not hand the others over to anybody: their clients are overloaded or just ending. */
+/**
+ * EMQX has published what it could, but could not pass the other messages to any subscriber: their clients are
+ * overloaded or just disconnecting.
+ */
 class NotDispatchedError extends RetryableError {}
 
-/** A message on its way, its outcome filled in as answers come. */
+/** A message that is being published. Its outcome is set when an answer decides it. */
 interface Item {
   readonly message: EncodedMessage;
   outcome: PublishOutcome | null;
 }
 
-/** Publishes in bulks, in order, until every message has its outcome; finds the bad ones by halving. */
+/** Publishes in bulks, in order, until every message has an outcome. Bad messages are found by halving a bulk. */
 export class Publisher {
   constructor(private readonly deps: PublisherDeps) {}
 
-  /** Trouble after the first bulk does not hide what became of the others: every message has its outcome then. */
+  /**
+   * If something goes wrong after the first bulk, no error is thrown, so that the outcomes of the other messages are
+   * not lost.
+   */
   async publish(messages: readonly Delivery[], signal: AbortSignal): Promise<PublishOutcome[]> {
     const outcomes: PublishOutcome[] = [];
     const stuck = new Map<string, RetryableError>();
@@ -41,7 +50,8 @@ export class Publisher {
       const items = bulk.map((message, i): Item => ({ message, outcome: unsentIf(stuck.get(topicOf(i))) }));
       const trouble = await this.settle(items, signal).then(() => null, asRetryable);
       if (trouble instanceof NotDispatchedError) {
-        // The clients of these topics alone have to wait. What follows of a topic must not overtake what is unsent (promise 6).
+        // Only the clients of these topics have to wait. Later messages of such a topic must not overtake the unsent
+        // ones (promise 6).
         for (const [i, { outcome }] of items.entries()) if (outcome === null) stuck.set(topicOf(i), trouble);
         outcomes.push(...items.map(({ outcome }) => outcome ?? { result: 'unsent' as const, error: trouble }));
         continue;
@@ -71,16 +81,18 @@ export class Publisher {
       first.outcome = { result: 'refused', reason: refusal };
       return;
     }
-    // Nothing of a refused bulk was published, so the halves send nothing twice; one after the other they keep the order.
+    // Nothing of a rejected bulk was published, so sending its halves sends nothing twice. One half after the other
+    // keeps the order.
     const middle = Math.ceil(rest.length / 2);
     await this.settle(rest.slice(0, middle), signal);
     await this.settle(rest.slice(middle), signal);
   }
 
-  /** @returns null when every item has its outcome, otherwise why EMQX took none of those without. */
+  /** @returns null if every item has its outcome, otherwise why EMQX accepted none of those without an outcome. */
   private async send(items: readonly Item[], signal: AbortSignal): Promise<string | null> {
     try {
-      // What EMQX may have published may be acknowledged by now: whoever sends it again must look first.
+      // After a lost answer there is no retry, because EMQX may have published the messages and the client may have
+      // acknowledged them.
       return await withRetries(
         this.deps.backoff,
         signal,
@@ -88,14 +100,14 @@ export class Publisher {
         (error) => error instanceof LostAnswerError,
       );
     } catch (error) {
-      // Promise 13: what makes a healthy EMQX crash every time must not hold back what is behind it for ever.
+      // A message that makes a healthy EMQX crash each time must not hold back the messages after it (promise 13).
       if (error instanceof CrashedError && (await this.deps.isHealthy(signal))) return `${error.message}, each time`;
       throw error;
     }
   }
 
   private async sendOnce(items: readonly Item[], signal: AbortSignal): Promise<string | null> {
-    // After a 503 only what reached nobody goes again: the others are not doubled.
+    // After a 503 only the messages that reached nobody are sent again, so that the others are not duplicated.
     const open = items.filter(({ outcome }) => outcome === null);
     const answer = await this.deps.send(
       open.map(({ message }) => message),
@@ -104,7 +116,7 @@ export class Publisher {
     if (answer.kind === 'refused') return answer.reason;
     if (answer.kind === 'crashed') {
       const tooLarge = open.some(({ message }) => message.bytes > MAX_BULK_BYTES);
-      // Halving tells which message it was. A small one alone is tried again: EMQX may just be starting.
+      // Halving finds the message that caused it. A single small message is retried, because EMQX may just be starting.
       if (open.length > 1 || tooLarge) return 'EMQX answered 500 with an empty body: the request body is too large';
       throw new CrashedError('EMQX answered 500 with an empty body');
     }
@@ -115,7 +127,7 @@ export class Publisher {
   }
 }
 
-/** What ends a process, or is a bug, is nobody's outcome. */
+/** Other errors end the process or are bugs, so they are not an outcome of messages. */
 function asRetryable(error: unknown): RetryableError {
   if (error instanceof RetryableError) return error;
   throw error;

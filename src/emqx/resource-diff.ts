@@ -3,10 +3,10 @@ import { isObject } from './v5-answer';
 
 export type Json = Record<string, unknown>;
 
-/** Such keys, and the levels above them, of a resource: `resource_opts.request_ttl`. */
+/** Paths of keys in a resource, for example `resource_opts.request_ttl`. */
 export type Paths = readonly string[];
 
-/** Header values that EMQX shows as ******. */
+/** Headers whose values EMQX shows as ******. */
 const SECRET = /(^|\.)(proxy-)?authorization$/i;
 
 /** The fields at these paths whose values differ. */
@@ -22,7 +22,7 @@ export function pathsOf(json: Json, above = ''): string[] {
   return Object.entries(json).flatMap(([key, value]) => (isObject(value) ? pathsOf(value, `${above}${key}.`) : [`${above}${key}`]));
 }
 
-/** `over` on top of `under`, level by level. */
+/** `over` merged into `under`, level by level. */
 export function merged(under: Json, over: Json): Json {
   const result: Json = { ...under };
   for (const [key, value] of Object.entries(over)) {
@@ -32,7 +32,7 @@ export function merged(under: Json, over: Json): Json {
   return result;
 }
 
-/** What of the object is at these paths, or below them. */
+/** The part of the object at these paths and below them. */
 export function picked(json: Json, paths: Paths): Json {
   const result: Json = {};
   for (const path of paths) {

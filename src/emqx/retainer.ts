@@ -1,17 +1,26 @@
 /**
- * What we ask of the broker's own store of retained messages. Not every generation's REST API can tell. Methods throw RetryableError
- * for a transient trouble.
+ * What the server uses of the broker's store of retained messages. Not every generation's REST API offers it.
+ * @throws RetryableError for temporary trouble.
  */
 export interface RetainerApi {
   /** Whether the broker keeps retained messages at all. */
   isOn(): Promise<boolean>;
 
-  /** When the broker began to run, in ms of its own clock: of a cluster the node that runs longest. null: it does not say. */
+  /**
+   * When the broker started (ms, the broker's clock); in a cluster, when its oldest node started. null if the broker
+   * does not say.
+   */
   startedAt(): Promise<number | null>;
 
-  /** When the oldest message that it retains was published, in ms of its own clock; its own topics ($SYS/...) left out. null: there is none. */
+  /**
+   * When the oldest retained message was published (ms, the broker's clock), without the broker's own topics
+   * ($SYS/...). null if there is none.
+   */
   oldest(): Promise<number | null>;
 
-  /** What it retains for the topic: the id that it gave to the message. null: nothing. Throws RefusedError for a topic that it can't be asked about. */
+  /**
+   * The id of the message that the broker retains for the topic; null if there is none.
+   * @throws RefusedError for a topic that the API can't name.
+   */
   idOf(topic: string): Promise<string | null>;
 }

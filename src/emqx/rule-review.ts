@@ -6,11 +6,11 @@ import { ruleNames, ruleSql, type RuleName } from './rule-sql';
 export type { Flaw } from './flaw';
 
 export interface ReviewContext {
-  /** Some policy delivers to inboxes. */
+  /** Whether any policy delivers to inboxes. */
   readonly inboxes: boolean;
-  /** INGEST_TOKEN is set. */
+  /** Whether INGEST_TOKEN is set. */
   readonly token: boolean;
-  /** This server as the settings have it; absent: nothing is compared with it. */
+  /** This server according to its settings; absent if nothing is to be compared with it. */
   readonly server?: ReviewedServer;
 }
 
@@ -23,7 +23,7 @@ const CONNECTED = /\$events\/client[_/]connected/;
 const DELIVERY_DROPPED = /\$events\/(message\/)?delivery_dropped/;
 const EVENTS = /^\$(events|bridges|sources?)\//;
 
-/** A rule's SQL as far as we look at it. */
+/** The parts of a rule's SQL that are reviewed. */
 interface Sql {
   readonly columns: string;
   readonly sources: readonly string[];
@@ -34,27 +34,27 @@ export function isOurs({ path, connector }: InstalledAction): boolean {
   return /\/v1\/events(\/|$)/.test(`${connector?.url ?? ''}${path}`);
 }
 
-/** The shipped rule that this one is, with other topics at most. */
+/** The name of the shipped rule with the same SQL apart from the topics; null if there is none. */
 export function shippedAs(sql: string): RuleName | null {
   const topics = messageTopics(sql);
   return ruleNames.find((name) => squeeze(shippedSql(name, topics)) === squeeze(sql)) ?? null;
 }
 
-/** The topic filters of the messages that a rule tells of. */
+/** The topic filters of the messages that a rule reports. */
 export function messageTopics(sql: string): string[] {
   const parsed = parse(sql);
   const matched = [...parsed.where.matchAll(/topic\s*=~\s*'([^']*)'/g)].map(([, topic]) => topic ?? '');
   return [...new Set([...topicsOf(parsed), ...matched])].filter((topic) => !topic.startsWith('$offline'));
 }
 
-/** Of one rule that posts to us, and of its actions. */
+/** The flaws of one rule that posts to this server, and of its actions. */
 export function reviewRule(rule: InstalledRule, context: ReviewContext): Flaw[] {
   const off = { grave: true, text: 'is disabled', remedy: 'enable it in EMQX, or remove it' };
   const flaws = [...(rule.enabled ? [] : [off]), ...(shippedAs(rule.sql) === null ? reviewSql(parse(rule.sql), context) : [])];
   return [...flaws, ...rule.actions.filter(isOurs).flatMap((action) => reviewAction(action, context))];
 }
 
-/** Of all rules that post to us together. */
+/** The flaws of all rules that post to this server together. */
 export function reviewTogether(rules: readonly InstalledRule[]): Flaw[] {
   const parsed = rules.filter(({ enabled }) => enabled).map(({ sql }) => parse(sql));
   const any = (source: RegExp): boolean => parsed.some(({ sources }) => sources.some((each) => source.test(each)));

@@ -3,22 +3,28 @@ import { plainFilterProblem } from '../mqtt/validity';
 
 export const ruleNames = ['offline-messages', 'client-state', 'offline-only', 'full'] as const;
 
-/** One of the rules we ship: a file in rules/emqx5 and one in rules/emqx4 each. */
+/** A shipped rule. Each has one file in rules/emqx5 and one in rules/emqx4. */
 export type RuleName = (typeof ruleNames)[number];
 
-/** Where deliveries to one client go (promise 7); their acks must come through whatever the rule's topics. */
+/**
+ * The topics of deliveries to one client (promise 7). Their acknowledgements must be reported whatever the rule's
+ * topics are.
+ */
 const INBOXES = '$offline/#';
 
-/** The user property that every delivery of ours carries. */
+/** The user property that every copy from this server has. */
 const OURS = "pub_props.'User-Property'.'offline-msgid'";
 
-/** Names of EMQX and of ours that a rule can't select as plain messages, or must not. */
+/** Names of EMQX and of this server that a rule can't or must not select as plain messages. */
 const NOT_MESSAGES = /^\$(share|queue|exclusive|events|bridges|sources?|offline)(\/|$)/;
 
-/** What messages are kept: all that are published, or those that EMQX dropped because nobody was subscribed. */
+/** Which messages are stored: all published ones, or those that EMQX dropped because nobody was subscribed. */
 type Kept = 'message.publish' | 'message.dropped';
 
-/** The SQL of a rule that stores what matches one of the topic filters. Its form keeps to what EMQX 4.4 to 6 were seen to take (facts). */
+/**
+ * The SQL of a rule that stores messages which match one of the topic filters. It uses only forms that were tested with
+ * EMQX 4.4 to 6.
+ */
 export function ruleSql(name: RuleName, topics: readonly string[]): string {
   switch (name) {
     case 'offline-messages':
@@ -36,12 +42,14 @@ export function ruleSql(name: RuleName, topics: readonly string[]): string {
   }
 }
 
-/** What client.connected says of a session: whether it was resumed, and whether it outlives its connection. */
+/**
+ * The columns of client.connected that tell whether the session was resumed, and whether it outlives its connection.
+ */
 const SESSION = ['connected_at', 'clean_start', 'expiry_interval'];
 
 /**
- * A constant column: with `offline-messages` and `offline-only` the server takes client.connected as news of the session alone, and
- * subscribes nobody for it (src/events/session.ts).
+ * A constant column. With `offline-messages` and `offline-only` the server uses client.connected only to learn about
+ * the session, and makes no subscriptions (src/events/session.ts).
  */
 const ruleSet = (name: RuleName): string => `'${name}' as rule_set`;
 
@@ -58,10 +66,11 @@ function messageSql(name: RuleName, kept: Kept, filters: readonly string[], more
   const dropped = kept === 'message.dropped';
   const columns = [
     ...['event', 'id', 'clientid', 'username', 'topic', 'qos', 'flags', 'pub_props', 'publish_received_at', 'timestamp'],
-    // `reason` of drops.
+    // `reason` is a column of drops.
     ...[...SESSION, 'reason', ...more.columns, ruleSet(name)],
-    // base64_encode fails on an event without a payload and takes the whole event with it: only where there is one. This form, as
-    // coalesce() is younger than EMQX 5.8. The payload itself is no column: acks carry it again.
+    // base64_encode fails on an event without a payload, and EMQX then drops the whole event, so it is used only for
+    // events with a payload. CASE is used because coalesce() does not exist before EMQX 5.8. The payload itself is no
+    // column, because acknowledgements would contain it again.
     `CASE WHEN event = '${kept}' THEN base64_encode(payload) END as payload_base64`,
     `CASE WHEN event = '${kept}' AND is_not_null(pub_props.'Correlation-Data') THEN base64_encode(pub_props.'Correlation-Data') END as correlation_data_base64`,
   ];
@@ -71,13 +80,16 @@ function messageSql(name: RuleName, kept: Kept, filters: readonly string[], more
     ...more.sources,
   ];
   const where = [
-    // Subscriptions whatever their filter: a subscriber of # or $share/g/t/1 receives t/1, too. The server matches filters.
+    // Subscriptions are selected whatever their filter is, because a subscriber of # or $share/g/t/1 receives t/1, too.
+    // The server matches the filters itself.
     ...['session.subscribed', 'client.connected', ...more.events].map((event) => `event = '${event}'`),
-    // Acks of other topics would leave a tombstone each.
+    // Acknowledgements of other topics are left out, because each would leave a tombstone.
     `(event = 'message.acked' and ${anyTopic([...topics, INBOXES])})`,
-    // Our own deliveries carry the property and are published by REST: they must not come back (promise 8). What a client forwards is a message of its own (promise 24).
+    // Copies from this server have the property and are published by REST. They must not come back as events (promise
+    // 8). A message that a client forwards is a message of its own (promise 24).
     `(event = '${kept}' and ${dropped ? `reason = 'no_subscribers' and ${anyTopic(topics)} and ` : ''}(is_null(${OURS}) or clientid <> 'http_api'))`,
-    // Deliveries of ours only: what EMQX drops of its own is stored anyway, and there may be much of it.
+    // Only drops of this server's copies are selected. Other messages that EMQX drops are stored anyway, and there may
+    // be many.
     `(event = 'delivery.dropped' and is_not_null(${OURS}))`,
   ];
   return `SELECT ${columns.join(', ')} FROM ${sources.map((source) => `"${source}"`).join(', ')} WHERE ${where.join(' or ')}`;
@@ -106,7 +118,7 @@ function anyTopic(topics: readonly string[]): string {
   return matches.length === 1 ? matches.join() : `(${matches.join(' or ')})`;
 }
 
-/** EMQX's SQL has no escapes that we could rely on for every version: what would need one is refused. */
+/** Topics that would need escaping are rejected, because no form of escaping works in the SQL of every EMQX version. */
 function checkedTopics(topics: readonly string[]): readonly string[] {
   if (topics.length === 0) throw new SettingError('--topic', 'give at least one topic filter, for instance t/#');
   for (const topic of topics) {

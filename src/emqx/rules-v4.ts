@@ -13,11 +13,11 @@ import {
 } from './rules';
 
 export interface RuleV4Options extends Omit<RuleOptions, 'url'> {
-  /** This server's address as EMQX reaches it, and the address of a second server on the same queue. */
+  /** This server's address as EMQX reaches it, and optionally the address of a second server on the same queue. */
   readonly urls: readonly string[];
 }
 
-/** What EMQX 4.4 takes: each of `resources` by POST /resources, then each of `rules` by POST /rules. */
+/** What EMQX 4.4 needs: POST each of `resources` to /resources, then each of `rules` to /rules. */
 export interface RuleV4Template {
   readonly resources: readonly Resource[];
   readonly rules: readonly RuleV4[];
@@ -47,18 +47,21 @@ interface RuleV4 {
 interface ActionV4 {
   readonly name: 'data_to_webserver';
   readonly params: Readonly<Record<string, unknown>>;
-  /** EMQX 4 gives them an event that the action has failed for. */
+  /** EMQX 4 gives them an event for which the action has failed. */
   readonly fallbacks: readonly ActionV4[];
 }
 
-/** The server, and one to fall back to. All sets of one name share them. */
+/** The ids of the server's resource and of the fallback's. All rule sets of one name share them. */
 const resourceIds = (name: string): string[] => [connectorName(name), `${connectorName(name)}_fallback`];
 const MOST_URLS = 2;
 const POOL_SIZE = 8;
 
 export const ruleV4Defaults: RuleV4Options = { urls: [ruleDefaults.url], topics: ruleDefaults.topics };
 
-/** What `rules/emqx4/{name}.json` holds, with the operator's addresses, topics and token. The SQL is the one of EMQX 5. */
+/**
+ * The content of `rules/emqx4/{name}.json`, with the operator's addresses, topics and token. The SQL is the same as for
+ * EMQX 5.
+ */
 export function ruleV4Template(
   set: RuleName,
   { urls, topics, token, name = DEFAULT_NAME }: RuleV4Options = ruleV4Defaults,
@@ -89,7 +92,7 @@ function resourceOf(id: string, url: string): Resource {
 
 function actionOf(resource: string, token: string | undefined, fallbacks: readonly ActionV4[]): ActionV4 {
   const headers = { 'content-type': 'application/json', ...(token !== undefined && { authorization: `Bearer ${checkedToken(token)}` }) };
-  // No body template: EMQX then sends the selected columns as JSON.
+  // Without a body template EMQX sends the selected columns as JSON.
   const params = {
     $resource: resource,
     method: 'POST',

@@ -6,11 +6,14 @@ export { ruleNames, type RuleName } from './rule-sql';
 export interface RuleOptions {
   /** This server's address as EMQX reaches it. */
   readonly url: string;
-  /** Topic filters of the messages to keep. */
+  /** Topic filters of the messages to store. */
   readonly topics: readonly string[];
-  /** INGEST_TOKEN; it is then readable for whoever may read EMQX's configuration. */
+  /** INGEST_TOKEN. Everybody who may read EMQX's configuration can then read it. */
   readonly token?: string;
-  /** The names of connector, actions and rules begin with it, so that several servers can have theirs in one EMQX. */
+  /**
+   * The first part of the names of connector, actions and rules, so that several servers can have their own in one
+   * EMQX.
+   */
   readonly name?: string;
 }
 
@@ -18,7 +21,10 @@ export const DEFAULT_NAME = 'offline';
 
 export const ruleDefaults: RuleOptions = { url: 'http://127.0.0.1:8480', topics: ['t/#'] };
 
-/** A connector, an action and a rule in the shape of EMQX's configuration (5.4 and later): `PUT /configs?mode=merge` takes it as it is. */
+/**
+ * A connector, an action and a rule in the form of EMQX's configuration (5.4 and later). `PUT /configs?mode=merge`
+ * accepts it as it is.
+ */
 export interface RuleTemplate {
   readonly connectors: { readonly http: Readonly<Record<string, Connector>> };
   readonly actions: { readonly http: Readonly<Record<string, Action>> };
@@ -64,22 +70,31 @@ export interface Rule {
   readonly actions: readonly string[];
 }
 
-/** EMQX's rule for names (its source: emqx_resource:validate_name). The longest suffix, `_client_state`, must fit into 254 characters, too. */
+/**
+ * EMQX's rule for names (emqx_resource:validate_name in its source). Together with the longest suffix, `_client_state`,
+ * a name must fit into 254 characters.
+ */
 const NAME = /^[0-9A-Za-z][0-9A-Za-z_-]{0,199}$/;
 
-/** All sets of one name share it: importing a second one leaves it as it is. */
+/** All rule sets of one name share the connector, so importing a second set leaves it unchanged. */
 export const connectorName = (name: string): string => `${name}_store`;
 
 /** The id of the set's rule, and the name of its action. */
 export const ruleId = (set: RuleName, name: string): string => `${name}_${set.replace(/^offline-/, '').replace('-', '_')}`;
 
-/** Two sets that tell the server the same events. `full` has all that the others have; `client-state` goes beside the first two. */
+/**
+ * The sets that would report the same events as this one. `full` contains all others. `client-state` can be used
+ * together with one of the first two.
+ */
 export function conflicts(set: RuleName): RuleName[] {
   const together = (other: RuleName): boolean => set !== 'full' && other !== 'full' && (set === 'client-state' || other === 'client-state');
   return ruleNames.filter((other) => other !== set && !together(other));
 }
 
-/** What the connector's description begins with: the mark by which a connector is known to be made from here. */
+/**
+ * The beginning of the description of every connector that the server's command makes. It shows that a connector was
+ * made by the command.
+ */
 export const OURS = 'emqx-offline-store';
 
 export const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
@@ -89,7 +104,10 @@ export const DESCRIPTIONS: Readonly<Record<RuleName, string>> = {
   full: 'offline-messages and client-state in one rule: import it in place of those',
 };
 
-/** What `rules/emqx5/{name}.json` holds, with the operator's address, topics and token. Throws SettingError for what EMQX could misread. */
+/**
+ * The content of `rules/emqx5/{name}.json`, with the operator's address, topics and token.
+ * @throws SettingError for values that EMQX could misread.
+ */
 export function ruleTemplate(set: RuleName, options: RuleOptions = ruleDefaults): RuleTemplate {
   const name = checkedName(options.name ?? DEFAULT_NAME);
   const [id, connector] = [ruleId(set, name), connectorName(name)];
@@ -108,15 +126,18 @@ function connectorOf({ url, token }: RuleOptions): Connector {
     enable: true,
     description: OURS,
     url: address,
-    // On the connector, so that one token serves every action; absent, a token imported earlier stays.
+    // The token is on the connector, so that one token serves every action. If it is absent, a token that was imported
+    // earlier stays.
     ...(token === undefined ? {} : { headers: { authorization: `Bearer ${checkedToken(token)}` } }),
-    // By clientid: with the default, random, 37 of 300 messages of one publisher overtook each other (facts).
+    // Events are distributed by clientid. With the default `random`, 37 of 300 messages of one publisher arrived out of
+    // order.
     pool_type: 'hash',
     pool_size: 8,
     connect_timeout: '15s',
-    // Stated for both, or a merge of http over https would keep it. EMQX does not check the certificate unless told so in the connector.
+    // Always written, because merging http over https would keep the old value. EMQX does not verify the certificate
+    // unless the connector says so.
     ssl: { enable: address.startsWith('https:') },
-    // After an outage of ours it is tried again this often (default 15 s).
+    // How often EMQX tries to connect again after an outage of the server (default 15 s).
     resource_opts: { health_check_interval: '5s' },
   };
 }
@@ -126,13 +147,14 @@ function actionOf(set: RuleName, connector: string): Action {
     enable: true,
     description: DESCRIPTIONS[set],
     connector,
-    // No body template: EMQX then sends the selected columns as JSON.
+    // Without a body template EMQX sends the selected columns as JSON.
     parameters: { method: 'post', path: '/v1/events/${event}', headers: { 'content-type': 'application/json' }, max_retries: 2 },
     resource_opts: {
       query_mode: 'async',
-      // With the default, 45 s, events are dropped in a longer outage (promise 14).
+      // With the default of 45 s EMQX drops events in a longer outage (promise 14).
       request_ttl: 'infinity',
-      // For each worker, in memory. EMQX's defaults, stated because they decide how much of an outage fits into the broker.
+      // Per worker, in memory. These are EMQX's defaults. They are written because they decide how long an outage the
+      // broker can bridge.
       max_buffer_bytes: '256MB',
       inflight_window: 100,
       worker_pool_size: 16,
@@ -165,7 +187,7 @@ export function checkedUrl(text: string): string {
   return url.href.replace(/\/+$/, '');
 }
 
-/** As config/schema.ts: what fits into a header. Beyond that, EMQX reads header values as templates. */
+/** The token must fit into a header, as in config/schema.ts. In addition EMQX reads header values as templates. */
 export function checkedToken(token: string): string {
   if (!/^[\x21-\x7e]+$/.test(token) || token.includes('${')) {
     throw new SettingError('INGEST_TOKEN', 'must be printable ASCII without spaces, and without ${, which EMQX would replace');

@@ -1,7 +1,7 @@
 import { ClosedError, errorText } from '../base/errors';
 import type { Health } from '../base/health';
 
-/** The calls under way: each ends when its caller aborts it, and all of them end at close(). */
+/** The calls that are running. Each ends when its caller aborts it, and all end at close(). */
 export class Scope {
   private readonly calls = new Set<AbortController>();
   private closed = false;
@@ -9,7 +9,7 @@ export class Scope {
   async run<T>(signal: AbortSignal | undefined, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     if (this.closed) throw new ClosedError('the EMQX client is closed');
     signal?.throwIfAborted();
-    // Not AbortSignal.any(): its dependents pile up on a signal that lives as long as the server does.
+    // AbortSignal.any() is not used, because its dependents pile up on a signal that lives as long as the server.
     const call = new AbortController();
     const forward = (): void => call.abort(signal?.reason);
     signal?.addEventListener('abort', forward, { once: true });
@@ -22,7 +22,7 @@ export class Scope {
     }
   }
 
-  /** Never throws: what is in the way is the detail. */
+  /** Never throws; an error becomes the detail. */
   async health(check: (signal: AbortSignal) => Promise<Health>): Promise<Health> {
     try {
       return await this.run(undefined, check);

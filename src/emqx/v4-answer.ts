@@ -4,22 +4,22 @@ import { AuthError, type PublishOutcome } from './api';
 import type { HttpAnswer } from './http';
 import { isObject, parseJson, readNodesAnswer, reasonOf, type PublishAnswer } from './v5-answer';
 
-/** EMQX 4 answers HTTP 200 to nearly everything; `code` says how it went. */
+/** EMQX 4 answers HTTP 200 to nearly everything. `code` tells the result. */
 const CODE = { ok: 0, missingParameter: 107, wrongType: 108, badFormat: 109, noSuchClient: 112, badTopic: 115 } as const;
 
-/** The same request will never be taken. */
+/** Codes after which the same request will never be accepted. */
 const FINAL: ReadonlySet<number> = new Set([CODE.missingParameter, CODE.wrongType, CODE.badFormat, CODE.badTopic]);
 
 export interface Reply {
   readonly code: number;
-  /** Of a list; empty where the answer has none. */
+  /** The entries of a list; empty if the answer has none. */
   readonly data: readonly Record<string, unknown>[];
   readonly message: string;
 }
 
 export type Verdict = 'ok' | 'no-client' | 'refused' | 'failed';
 
-/** @throws RetryableError when this is no answer of EMQX 4, AuthError for a key that it refuses. */
+/** @throws RetryableError if this is not an answer of EMQX 4, and AuthError if EMQX rejects the key. */
 export function readReply(answer: HttpAnswer, url: string): Reply {
   const json = parseJson(answer.body);
   if (answer.status !== 200 || !isObject(json) || typeof json['code'] !== 'number') throw rejectedV4(answer, url);
@@ -33,16 +33,19 @@ export function verdictOf(code: unknown): Verdict {
   return FINAL.has(Number(code)) ? 'refused' : 'failed';
 }
 
-/** What a person reads of a code. */
+/** The code as messages show it. */
 export function codeText(code: unknown, message = ''): string {
   const text = message === '' && code === CODE.badTopic ? 'bad topic' : message;
   return text === '' ? `code ${String(code)}` : `${text} (code ${String(code)})`;
 }
 
-/** Of POST /mqtt/publish and /mqtt/publish_batch. EMQX 4 tells neither whether somebody is subscribed nor, of a batch, its own ids. */
+/**
+ * Reads the answer to POST /mqtt/publish or /mqtt/publish_batch. EMQX 4 does not tell whether anybody is subscribed,
+ * nor its ids of a batch.
+ */
 export function readPublishAnswerV4(answer: HttpAnswer, count: number, url: string): PublishAnswer {
   if (answer.status === 413) return { kind: 'refused', reason: reasonOf(answer) };
-  // Its handler crashed on what it read. What stood before that in the batch may be published: it is then sent twice.
+  // EMQX's handler crashed on one message. Messages before it in the batch may be published, and are then sent twice.
   if (answer.status === 500) return { kind: 'crashed' };
   const { code, data, message } = readReply(answer, url);
   const verdict = verdictOf(code);
@@ -55,21 +58,21 @@ export function readPublishAnswerV4(answer: HttpAnswer, count: number, url: stri
   return { kind: 'outcomes', outcomes: data.map((entry) => outcomeOf(entry['code'])), ...trouble };
 }
 
-/** null: not published, to be sent again. */
+/** null: not published, so it must be sent again. */
 function outcomeOf(code: unknown): PublishOutcome | null {
   const verdict = verdictOf(code);
   if (verdict === 'ok') return { result: 'delivered', id: null };
   return verdict === 'refused' ? { result: 'refused', reason: codeText(code) } : null;
 }
 
-/** `EMQX 4.4.19`. */
+/** For example `EMQX 4.4.19`. */
 export function readNodesAnswerV4(answer: HttpAnswer, url: string): Health {
   const { code, data, message } = readReply(answer, url);
   if (code !== CODE.ok) throw new RetryableError(`EMQX answered ${codeText(code, message)}`);
   return readNodesAnswer({ ...answer, body: JSON.stringify(data) }, url);
 }
 
-/** The error for an answer that settles nothing. */
+/** The error for an answer that decides nothing. */
 export function rejectedV4(answer: HttpAnswer, url: string): RetryableError {
   const { status } = answer;
   if (status === 401 || status === 403) {

@@ -11,7 +11,7 @@ import { codeText, readReply, verdictOf } from './v4-answer';
 
 type Kind = 'resource' | 'rule';
 
-/** What makes a resource or a rule another one. EMQX 4 shows more than this of each. */
+/** The fields that are compared. EMQX 4 shows more fields than these. */
 const COMPARED = {
   resource: ['config.url', 'config.method', 'config.connect_timeout', 'config.request_timeout', 'config.pool_size'],
   rule: ['rawsql', 'enabled', 'actions'],
@@ -21,8 +21,9 @@ const TIMEOUT_MS = 20_000;
 const LOOK_MS = 250;
 
 /**
- * EMQX 4.4: a resource for each address and one rule (POST, GET and DELETE of /resources and /rules). What differs is removed and made again: the rule first,
- * because EMQX does not remove a resource that a rule uses. EMQX sends no events in that moment, and EMQX 4 does not retry.
+ * Installs in EMQX 4.4: a resource for each address, and one rule (POST, GET and DELETE of /resources and /rules). A
+ * resource or rule that differs is deleted and made again. The rule is deleted first, because EMQX does not delete a
+ * resource that a rule uses. EMQX sends no events in between, and EMQX 4 does not retry.
  */
 export class InstallerV4 implements RuleInstaller {
   private readonly http: HttpConnection;
@@ -69,7 +70,7 @@ export class InstallerV4 implements RuleInstaller {
     return [...gone.map((rule) => this.removal('rule', rule)), ...free.map((each) => this.removal('resource', each))];
   }
 
-  /** EMQX leaves a rule disabled whose resource it could not reach when the rule was made. */
+  /** EMQX leaves a rule disabled if its resource could not be reached when the rule was made. */
   async connection({ set, name }: Wanted, waitMs: number): Promise<Connection> {
     for (const end = performance.now() + waitMs; ; await sleep(LOOK_MS)) {
       const rule = (await this.list('rule')).find(({ id }) => id === ruleId(set, name));
@@ -103,7 +104,7 @@ export class InstallerV4 implements RuleInstaller {
       carryOut: async () => {
         await this.write({ method: 'POST', path: `/${kind}s`, body: JSON.stringify(wanted) }, what);
         const present = (await this.list(kind)).find(({ id }) => id === wanted['id']) ?? null;
-        // `enabled` is told by connection().
+        // connection() reports `enabled`.
         const kept = COMPARED[kind].filter((path) => path !== 'enabled');
         const [wrong] = differences(kind === 'rule' ? shownRule(present) : present, wanted, kept).map(withoutToken);
         if (wrong !== undefined)
@@ -148,7 +149,10 @@ const labelOf = (kind: Kind, { id }: Json): string => `${kind} ${String(id)}`;
 const isMade = ({ description }: Json): boolean => String(description ?? '').startsWith(OURS);
 const isOurs = ({ id }: Json, name: string): boolean => [connectorName(name), `${connectorName(name)}_fallback`].includes(String(id));
 
-/** null: there is none of this id. @throws RefusedError for one that somebody else made */
+/**
+ * @returns null if there is none with this id.
+ * @throws RefusedError if it was made by others
+ */
 function own(all: readonly Json[], wanted: Json, kind: Kind): Json | null {
   const present = all.find(({ id }) => id === wanted['id']) ?? null;
   if (present !== null && kind === 'resource' && !isMade(present))
@@ -162,13 +166,13 @@ function usesOurs({ actions }: Json, name: string): boolean {
   );
 }
 
-/** An action has its token in its headers: neither the new one nor an older one is shown. */
+/** An action has its token in its headers. Neither the new token nor an old one is shown. */
 function withoutToken({ path, from, to }: FieldChange): FieldChange {
   const hidden = (text: string | null): string | null => text?.replace(/("authorization":)"[^"]*"/gi, '$1"(hidden)"') ?? null;
   return { path, from: hidden(from), to: hidden(to) };
 }
 
-/** EMQX shows more of an action than it was given: its id and its metrics. */
+/** EMQX shows more of an action than it was given: also its id and metrics. */
 function shownRule(rule: Json | null): Json | null {
   const shown = (action: Json): Json => ({
     name: action['name'],

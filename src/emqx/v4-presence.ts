@@ -2,9 +2,9 @@ import { RefusedError, RetryableError } from '../base/errors';
 import { eachOf } from '../base/parallel';
 import type { Delivery, PublishOutcome } from './api';
 
-/** Questions to EMQX at a time. */
+/** Parallel questions to EMQX. */
 const PARALLEL = 16;
-/** About as long as a pass sends: a client is asked about once for each. ms. */
+/** How long an answer is used (ms): about as long as one pass sends, so that each pass asks once about a client. */
 const KNOWN_MS = 1_000;
 
 export interface PresenceDeps {
@@ -13,27 +13,30 @@ export interface PresenceDeps {
   readonly now: () => number;
 }
 
-/** EMQX 4 answers the same whether or not anybody is subscribed: before it publishes for a client, EMQX is asked whether the client is there. */
+/**
+ * Asks EMQX whether a client is connected before publishing for it, because EMQX 4 gives the same answer whether or not
+ * anybody is subscribed.
+ */
 export class Presence {
-  /** Clients that were there, and until when that is believed. */
+  /** Clients that were connected, and until when that is assumed (ms). */
   private known = new Map<string, number>();
 
   constructor(private readonly deps: PresenceDeps) {}
 
-  /** As EmqxApi.publish. */
+  /** Like EmqxApi.publish. */
   async publish(messages: readonly Delivery[], signal: AbortSignal): Promise<PublishOutcome[]> {
     const absent = await this.absent(messages, signal);
     const reasons = messages.map((message) => impossible(message) ?? absent.get(message.clientid ?? '') ?? null);
     const possible = messages.filter((_, i) => reasons[i] === null);
     const first = reasons.find((reason) => reason?.result === 'unsent');
-    // Nothing can be published, and EMQX could not say why: the caller hears of it at once.
+    // If no message can be published because EMQX gave no answer, the error is thrown.
     if (possible.length === 0 && first?.result === 'unsent' && reasons.every((reason) => reason?.result === 'unsent')) throw first.error;
     const outcomes = possible.length === 0 ? [] : await this.deps.publish(possible, signal);
     let next = 0;
     return reasons.map((reason) => reason ?? (outcomes[next++] as PublishOutcome));
   }
 
-  /** What fails for one client is the outcome of its messages alone (promise 20). */
+  /** An error for one client concerns only that client's messages (promise 20). */
   private async absent(messages: readonly Delivery[], signal: AbortSignal): Promise<Map<string, PublishOutcome>> {
     const now = this.deps.now();
     for (const [clientid, until] of this.known) if (until <= now) this.known.delete(clientid);
@@ -44,7 +47,7 @@ export class Presence {
         if (await this.deps.isThere(clientid, signal)) this.known.set(clientid, now + KNOWN_MS);
         else absent.set(clientid, { result: 'no-subscribers' });
       } catch (error) {
-        // No path can name the client (`..`): it subscribed, so that it is taken for present.
+        // The API can't name this client in a path (`..`). It has subscribed, so it is taken for connected.
         if (error instanceof RefusedError) return;
         if (!(error instanceof RetryableError)) throw error;
         absent.set(clientid, { result: 'unsent', error });
@@ -54,7 +57,7 @@ export class Presence {
   }
 }
 
-/** EMQX 4 would publish to each of the parts, which are other topics. */
+/** EMQX 4 splits a topic at its commas and would publish to other topics. */
 function impossible({ topic }: Delivery): PublishOutcome | null {
   if (!topic.includes(',')) return null;
   return {

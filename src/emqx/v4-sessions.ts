@@ -4,14 +4,14 @@ import type { HttpAnswer } from './http';
 import { pathSegment } from './path-segment';
 import { codeText, readReply, verdictOf } from './v4-answer';
 
-/** How long EMQX's time zone is believed: it may change to summer time. ms. */
+/** How long EMQX's time zone is remembered (ms). It may change to summer time. */
 const ZONE_TTL_MS = 60_000;
-/** Time zones differ from UTC by whole quarters of an hour. ms. */
+/** Time zones differ from UTC by multiples of a quarter of an hour (ms). */
 const QUARTER_MS = 15 * 60_000;
 const SECOND_MS = 1_000;
 
 export interface SessionsV4Deps {
-  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that settles nothing. */
+  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that decides nothing. */
   readonly get: <T>(path: string, read: (answer: HttpAnswer) => T, signal: AbortSignal) => Promise<T>;
   readonly shownUrl: string;
   readonly now: () => number;
@@ -19,19 +19,25 @@ export interface SessionsV4Deps {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** GET /clients/{clientid} of EMQX 4. It has no list of what a session holds, and its times are local ones in whole seconds. */
+/**
+ * Reads GET /clients/{clientid} of EMQX 4. EMQX 4 has no list of a session's messages, and its times are local times in
+ * whole seconds.
+ */
 export class SessionsV4 {
   private zone: { readonly offsetMs: number; readonly until: number } | null = null;
 
   constructor(private readonly deps: SessionsV4Deps) {}
 
-  /** Throws RefusedError for a client id that no path can name: null would say that EMQX knows of no such session. */
+  /** @throws RefusedError for a client id that no path can name. null would mean that EMQX knows no such session. */
   async session(clientid: string, signal: AbortSignal): Promise<SessionView | null> {
     const client = await this.client(clientid, signal);
     return client === null ? null : viewOf(client, await this.offset(signal));
   }
 
-  /** Whether EMQX has a session that takes what is published: a connected client's, or one that outlives its connection. */
+  /**
+   * Whether EMQX has a session that takes published messages: the client is connected, or the session outlives its
+   * connection.
+   */
   async isThere(clientid: string, signal: AbortSignal): Promise<boolean> {
     const client = await this.client(clientid, signal);
     return client !== null && (client['connected'] === true || isPersistent(client));
@@ -46,11 +52,11 @@ export class SessionsV4 {
     const verdict = verdictOf(code);
     if (verdict === 'no-client') return null;
     if (verdict !== 'ok') throw new RetryableError(`EMQX answered ${codeText(code, message)}`);
-    // Two nodes of a cluster may both know the client for a moment while it moves.
+    // While a client moves, two nodes of a cluster may both know it for a moment.
     return data.find(({ connected }) => connected === true) ?? data[0] ?? null;
   }
 
-  /** How far EMQX's local time is ahead of UTC. ms. */
+  /** How far EMQX's local time is ahead of UTC (ms). */
   private async offset(signal: AbortSignal): Promise<number> {
     const now = this.deps.now();
     if (this.zone === null || this.zone.until <= now) {
@@ -69,8 +75,9 @@ export class SessionsV4 {
 }
 
 /**
- * Whole seconds don't tell whether a connection began its session. A session that ends with its connection was begun by it. Of one that outlives its connection
- * and began in the same second it is said that the connection resumed it: if that is wrong it costs two seconds, and the other mistake would cost duplicates.
+ * Whole seconds don't show whether a connection began its session. A session that ends with its connection was begun by
+ * it. A session that outlives its connection and began in the same second counts as resumed: if that is wrong, delivery
+ * starts two seconds later. The opposite mistake would cause duplicates.
  */
 function viewOf(client: Json, offsetMs: number): SessionView {
   const persistent = isPersistent(client);
@@ -91,7 +98,7 @@ function isPersistent(client: Json): boolean {
   return numberOf(client['expiry_interval']) > 0;
 }
 
-/** `2026-11-26 10:00:00`, local. */
+/** A local time like `2026-11-26 10:00:00`. */
 function timeOf(client: Json, key: string, offsetMs: number): number {
   const time = Date.parse(`${String(client[key]).replace(' ', 'T')}Z`);
   if (Number.isNaN(time)) throw new RetryableError(`EMQX tells of a session without a time (${key})`);

@@ -8,7 +8,7 @@ import { pagesOf } from './v5-bulk';
 export interface SubscriberV4Deps {
   readonly backoff: Backoff;
   readonly post: (path: string, body: string, signal: AbortSignal) => Promise<HttpAnswer>;
-  /** EMQX_URL as messages may show it. */
+  /** EMQX_URL in the form that messages may show. */
   readonly shownUrl: string;
 }
 
@@ -16,7 +16,10 @@ type Refused = SubscribeResult['refused'][number];
 
 const COMMA = "the topic filter has a comma, and EMQX 4's REST API takes a comma for the end of a filter";
 
-/** POST /mqtt/subscribe_batch and /mqtt/unsubscribe_batch of EMQX 4, in pages. Each entry has a code of its own. */
+/**
+ * POST /mqtt/subscribe_batch and /mqtt/unsubscribe_batch of EMQX 4, in pages. Each entry of the answer has its own
+ * code.
+ */
 export class SubscriberV4 {
   constructor(private readonly deps: SubscriberV4Deps) {}
 
@@ -36,7 +39,7 @@ export class SubscriberV4 {
   }
 
   async unsubscribe(clientid: string, filters: readonly string[], signal: AbortSignal): Promise<'unsubscribed' | 'not-connected'> {
-    // The server can have made none with a comma.
+    // The server can't have made subscriptions with a comma.
     const possible = filters.filter((topic) => !topic.includes(','));
     for (const page of pagesOf(possible.map((topic) => ({ topic })))) {
       const codes = await this.codesOf('/mqtt/unsubscribe_batch', clientid, page, signal);
@@ -45,7 +48,10 @@ export class SubscriberV4 {
     return 'unsubscribed';
   }
 
-  /** One for each entry. Made twice a subscription is harmless: what failed for a moment is asked for again with all others. */
+  /**
+   * @returns one code per entry. If one entry fails for a moment, all are requested again, because making a
+   * subscription twice is harmless.
+   */
   private codesOf(path: string, clientid: string, page: readonly { readonly topic: string }[], signal: AbortSignal): Promise<unknown[]> {
     const { backoff, post, shownUrl } = this.deps;
     const body = JSON.stringify(page.map((entry) => ({ clientid, ...entry })));

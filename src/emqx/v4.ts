@@ -12,11 +12,11 @@ import { SessionsV4 } from './v4-sessions';
 import { SubscriberV4 } from './v4-subscriber';
 
 export interface EmqxV4Options extends HttpOptions {
-  /** For one request; default 10 s. */
+  /** Time limit of one request (ms); default 10 s. */
   readonly timeoutMs?: number;
-  /** For health(); default 3 s. */
+  /** Time limit of health() (ms); default 3 s. */
   readonly healthTimeoutMs?: number;
-  /** For one question about a client; default 2 s. */
+  /** Time limit of one question about a client (ms); default 2 s. */
   readonly sessionTimeoutMs?: number;
   readonly backoff?: Partial<Backoff>;
   readonly now?: () => number;
@@ -26,12 +26,13 @@ const TIMEOUT_MS = 10_000;
 const HEALTH_TIMEOUT_MS = 3_000;
 const SESSION_TIMEOUT_MS = 2_000;
 
-/** Who publishes: the shipped rules know what EMQX 5's REST API publishes by this name (rule-sql.ts). */
+/** The publisher's name. The shipped rules recognize what EMQX 5's REST API publishes by this name (rule-sql.ts). */
 const PUBLISHER = 'http_api';
 
 /**
- * EMQX 4.4: POST /mqtt/publish, /mqtt/publish_batch, /mqtt/subscribe_batch and /mqtt/unsubscribe_batch, GET /clients/{clientid}, /nodes and /brokers.
- * It has neither a list of what a session holds nor ids of what it publishes; what it retains and which rules it has are not asked for.
+ * EMQX 4.4: POST /mqtt/publish, /mqtt/publish_batch, /mqtt/subscribe_batch and /mqtt/unsubscribe_batch, GET
+ * /clients/{clientid}, /nodes and /brokers. It has neither a list of a session's messages nor ids of what it publishes.
+ * Its retained messages and rules are not read.
  */
 export class EmqxV4 implements EmqxApi {
   private readonly scope = new Scope();
@@ -83,7 +84,7 @@ export class EmqxV4 implements EmqxApi {
     return this.scope.run(signal, (running) => this.sessions.session(clientid, running));
   }
 
-  /** EMQX 4 has no list of what a session holds. */
+  /** EMQX 4 has no list of a session's messages. */
   held(): Promise<HeldView> {
     return Promise.resolve({ kind: 'unknown' });
   }
@@ -115,7 +116,7 @@ export class EmqxV4 implements EmqxApi {
     return this.http.exchange({ method: 'POST', path, body, timeoutMs: this.options.timeoutMs ?? TIMEOUT_MS, signal });
   }
 
-  /** GET /nodes needs the key, and tells the version. */
+  /** GET /nodes requires the key and tells the version. */
   private async nodes(signal: AbortSignal): Promise<Health> {
     const timeoutMs = this.options.healthTimeoutMs ?? HEALTH_TIMEOUT_MS;
     return readNodesAnswerV4(await this.http.exchange({ method: 'GET', path: '/nodes', timeoutMs, signal }), this.http.shownUrl);

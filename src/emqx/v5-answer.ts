@@ -3,23 +3,32 @@ import type { Health } from '../base/health';
 import { AuthError, ForbiddenError, NoSuchPathError, type PublishOutcome } from './api';
 import type { HttpAnswer } from './http';
 
-/** What EMQX 5 answered to a publish of one or several messages. */
+/** EMQX 5's answer to a publish of one or several messages. */
 export type PublishAnswer =
-  /** One per message; null: matched, but EMQX could not hand it over (503 failed_to_dispatch, or `trouble` says why), so it must be sent again. */
+  /**
+   * One outcome per message. null: a subscriber matched, but EMQX could not pass the message on (503
+   * failed_to_dispatch, or as `trouble` says), so it must be sent again.
+   */
   | { readonly kind: 'outcomes'; readonly outcomes: readonly (PublishOutcome | null)[]; readonly trouble?: string }
-  /** Nothing was published: one bad entry makes the whole bulk a 400. */
+  /** Nothing was published, because one bad entry makes the whole bulk a 400. */
   | { readonly kind: 'refused'; readonly reason: string }
-  /** 500 with an empty body: too large, or something that made EMQX's handler crash. */
+  /** A 500 with an empty body: the request was too large, or something in it crashed EMQX's handler. */
   | { readonly kind: 'crashed' };
 
 const NO_MATCHING_SUBSCRIBERS = 16;
 
 const WRONG_BASE = "is it EMQX 5's REST base (http://host:18083/api/v5)?";
 
-/** Reasons go into logs and dead letters; EMQX quotes what it could not read, payloads included. */
+/**
+ * Reasons go into logs and dead letters. EMQX quotes what it could not read, including payloads, so reasons are cut to
+ * this length.
+ */
 const MAX_REASON = 300;
 
-/** @returns what a final answer means; throws RetryableError for any other. */
+/**
+ * @returns the meaning of a final answer.
+ * @throws RetryableError for any other answer.
+ */
 export function readPublishAnswer(answer: HttpAnswer, count: number, url: string): PublishAnswer {
   const { status, body } = answer;
   if (status === 200 || status === 202 || status === 503) {
@@ -31,10 +40,13 @@ export function readPublishAnswer(answer: HttpAnswer, count: number, url: string
   throw rejected(answer, url);
 }
 
-/** What EMQX 5 answered to a subscription from outside. */
+/** EMQX 5's answer to a subscription from outside. */
 export type SubscribeAnswer =
   | { readonly result: 'subscribed' | 'not-connected' }
-  /** `refused`: the same again is useless; `incomplete`: some were made, making all of them again is harmless. */
+  /**
+   * `refused`: repeating the request is useless. `incomplete`: some subscriptions were made, and making all of them
+   * again is harmless.
+   */
   | { readonly result: 'refused' | 'incomplete'; readonly reason: string };
 
 export function readSubscribeAnswer(answer: HttpAnswer, url: string): SubscribeAnswer {
@@ -46,33 +58,39 @@ export function readSubscribeAnswer(answer: HttpAnswer, url: string): SubscribeA
   if (failed.length === 0) return { result: 'subscribed' };
   const reasons = failed.map((entry) => (isObject(entry) ? String(entry['reason']) : 'unknown'));
   if (reasons.every((reason) => reason.includes('channel_not_found'))) return { result: 'not-connected' };
-  // invalid_topic_filter, invalid_subopts_nl, ...: the same again would stop the client's lane for ever.
+  // Examples: invalid_topic_filter, invalid_subopts_nl. Repeating these would stop the client's lane for ever.
   const invalid = reasons.find((reason) => reason.includes('invalid'));
   if (invalid !== undefined) return { result: 'refused', reason: invalid.slice(0, MAX_REASON) };
   return { result: 'incomplete', reason: reasons.join(', ').slice(0, MAX_REASON) };
 }
 
-/** What EMQX 5 answered to an unsubscribe from outside: it does not say which of them there were. */
+/** EMQX 5's answer to an unsubscribe from outside. It does not tell which of the subscriptions existed. */
 export function readUnsubscribeAnswer(answer: HttpAnswer, url: string): 'unsubscribed' | 'not-connected' {
   if (answer.status === 204 || answer.status === 200) return 'unsubscribed';
   if (answer.status === 404 && codeOf(answer.body) === 'CLIENTID_NOT_FOUND') return 'not-connected';
   throw rejected(answer, url);
 }
 
-/** A bulk is a 200 even when some failed, {succeed, failed: [{data, reason}]}: the client may have gone meanwhile (EMQX's source). */
+/**
+ * A bulk is answered 200 even if some entries failed, as {succeed, failed: [{data, reason}]}. The client may have
+ * disconnected meanwhile.
+ */
 function failuresOf(json: unknown): readonly unknown[] {
   if (!isObject(json)) return [];
-  // In early 5.0 `failed` is a number and the list is `detail`.
+  // In early 5.0 versions `failed` is a number and the list is `detail`.
   return [json['failed'], json['detail']].find(Array.isArray) ?? [];
 }
 
-/** `EMQX 5.8.9`, and how many of a cluster's nodes run. Throws when this is no answer of GET /nodes. */
+/**
+ * For example `EMQX 5.8.9`, and how many nodes of a cluster run.
+ * @throws RetryableError if this is not an answer of GET /nodes.
+ */
 export function readNodesAnswer(answer: HttpAnswer, url: string): Health {
   const json = parseJson(answer.body);
   if (answer.status !== 200) throw rejected(answer, url);
   if (!Array.isArray(json)) throw new RetryableError(`EMQX_URL: ${url} is not EMQX's REST API`);
   const nodes = (json as readonly unknown[]).filter(isObject);
-  // 'Running' in 5.0.
+  // EMQX 5.0 writes 'Running'.
   const running = nodes.filter((node) => String(node['node_status']).toLowerCase() === 'running');
   const versions = [...new Set(running.map((node) => String(node['version'] ?? '(unknown version)')))].sort();
   if (running.length === 0) return { ok: false, detail: `EMQX_URL: no EMQX node runs at ${url}` };
@@ -80,7 +98,7 @@ export function readNodesAnswer(answer: HttpAnswer, url: string): Health {
   return { ok: true, detail: `EMQX ${versions.join(' and ')}${cluster}` };
 }
 
-/** The error for an answer that settles nothing: the key is refused, or the same request may succeed later. */
+/** The error for an answer that decides nothing: EMQX rejects the key, or the same request may succeed later. */
 export function rejected(answer: HttpAnswer, url: string): RetryableError {
   const { status, request } = answer;
   if (status === 401 || status === 403) {
@@ -94,13 +112,13 @@ export function rejected(answer: HttpAnswer, url: string): RetryableError {
   return new RetryableError(`EMQX answered ${status}: ${reasonOf(answer)}`);
 }
 
-/** EMQX's own name for an error, and nothing else: never a text that could quote what we sent. */
+/** EMQX's code of an error. Texts are not used, because they may quote what the server sent. */
 export function codeOf(body: string): string | null {
   const json = parseJson(body);
   return isObject(json) && typeof json['code'] === 'string' && /^\w{1,64}$/.test(json['code']) ? json['code'] : null;
 }
 
-/** `packet_too_large (151)`, `... (BAD_REQUEST)`, or the body's beginning when it is not EMQX's. */
+/** For example `packet_too_large (151)` or `... (BAD_REQUEST)`; the beginning of the body if it is not EMQX's. */
 export function reasonOf({ status, body }: HttpAnswer): string {
   const json = parseJson(body);
   if (!isObject(json)) return body.slice(0, MAX_REASON) || `HTTP ${status}`;
@@ -121,7 +139,7 @@ export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** @returns null when the body is not an answer to this many messages (a proxy's page, for instance). */
+/** @returns null if the body is not an answer to this many messages (for example a proxy's page). */
 function outcomesOf(status: number, json: unknown, count: number): (PublishOutcome | null)[] | null {
   const entries = count === 1 && isObject(json) ? [json] : json;
   if (!Array.isArray(entries) || entries.length !== count) return null;

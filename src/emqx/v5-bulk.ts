@@ -5,15 +5,18 @@ import type { HttpAnswer } from './http';
 import { pathSegment, segmentProblem } from './path-segment';
 import { readSubscribeAnswer, readUnsubscribeAnswer } from './v5-answer';
 
-/** EMQX makes them one after the other, a few thousand a second, and must be done before our timeout. */
+/**
+ * EMQX makes subscriptions one after the other, a few thousand per second, and must finish before the request's time
+ * limit.
+ */
 const PAGE = 500;
-/** EMQX refuses a body over 8 MB with a 500 (facts), and filters may have 65,535 bytes, more as JSON. */
+/** EMQX answers 500 to a body over 8 MB. A filter may have 65,535 bytes, and more as JSON. */
 const PAGE_BYTES = 1024 * 1024;
 
 export interface BulkDeps {
   readonly backoff: Backoff;
   readonly post: (path: string, body: string, signal: AbortSignal) => Promise<HttpAnswer>;
-  /** EMQX_URL as messages may show it. */
+  /** EMQX_URL in the form that messages may show. */
   readonly shownUrl: string;
 }
 
@@ -35,7 +38,7 @@ export class BulkSubscriber {
 
   async unsubscribe(clientid: string, filters: readonly string[], signal: AbortSignal): Promise<'unsubscribed' | 'not-connected'> {
     const { backoff, shownUrl } = this.deps;
-    // We can have made none for it.
+    // The server can't have made subscriptions for such a client.
     if (segmentProblem(clientid) !== null) return 'not-connected';
     for (const page of pagesOf(filters.map((topic) => ({ topic })))) {
       const result = await withRetries(backoff, signal, async () =>
@@ -46,7 +49,11 @@ export class BulkSubscriber {
     return 'unsubscribed';
   }
 
-  /** One bad entry must not keep the others from being made: a refused page is halved until it is alone. @returns false when the client is gone. */
+  /**
+   * Makes the subscriptions of one page. A rejected page is halved until the bad entry is alone, so that the others are
+   * made.
+   * @returns false if the client is not connected.
+   */
   private async make(clientid: string, page: readonly ApiSubscription[], refused: Refused[], signal: AbortSignal): Promise<boolean> {
     const { backoff, shownUrl } = this.deps;
     const answer = await withRetries(backoff, signal, async () => {

@@ -3,17 +3,21 @@ import type { HttpAnswer } from './http';
 import { codeOf, readNodesAnswer, rejected } from './v5-answer';
 
 export interface HealthV5Deps {
-  /** One GET under EMQX_URL, without retries. */
+  /** Sends one GET under EMQX_URL, without retries. */
   readonly get: (path: string, signal: AbortSignal) => Promise<HttpAnswer>;
   readonly shownUrl: string;
 }
 
-/** Nobody should be called so: a 404 CLIENTID_NOT_FOUND is the answer of an EMQX whose key may look for clients. */
+/**
+ * The path of a client that does not exist. A 404 with CLIENTID_NOT_FOUND shows that EMQX answers and the key may read
+ * clients.
+ */
 const NOBODY = '/clients/emqx-offline-store-health';
 
 /**
- * GET /nodes needs the key, tells the version and touches no client; /status needs no key and so says nothing about it. EMQX Serverless has no such path, and
- * the role `publisher` and the scopes of EMQX 6 may close it: what can be delivered there all the same is told as well, with what is unknown.
+ * GET /nodes requires the key, tells the version and concerns no client; /status requires no key and so tells nothing
+ * about it. EMQX Serverless does not have /nodes, and the role `publisher` and EMQX 6's scopes may forbid it. Delivery
+ * may work there all the same, so such an EMQX counts as healthy, and the detail says what is unknown.
  */
 export async function healthOf({ get, shownUrl }: HealthV5Deps, signal: AbortSignal): Promise<Health> {
   const nodes = await get('/nodes', signal);
@@ -23,7 +27,7 @@ export async function healthOf({ get, shownUrl }: HealthV5Deps, signal: AbortSig
   if (client.status === 200 || codeOf(client.body) === 'CLIENTID_NOT_FOUND') {
     return { ok: true, detail: `EMQX answers; its version, and which of its nodes run, are unknown (${why})` };
   }
-  // EMQX's own 403 says that it knows the key, which may be one for publishing alone.
+  // EMQX's own 403 shows that it knows the key, which may be a key for publishing only.
   if (client.status === 403 && codeOf(client.body) !== null) {
     return {
       ok: true,

@@ -8,7 +8,7 @@ const PAGE = 100;
 const CLIENTS = 1_000;
 
 export interface InspectionV5Deps {
-  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that settles nothing. */
+  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that decides nothing. */
   readonly get: <T>(path: string, read: (answer: HttpAnswer) => T) => Promise<T>;
   readonly shownUrl: string;
   readonly now: () => number;
@@ -16,7 +16,7 @@ export interface InspectionV5Deps {
 
 type Json = Record<string, unknown>;
 
-/** EMQX 5.4 and later: /rules, /actions and /connectors, as its source has them. */
+/** Reads /rules, /actions and /connectors of EMQX 5.4 and later. */
 export class InspectionV5 implements Inspection {
   constructor(private readonly deps: InspectionV5Deps) {}
 
@@ -61,7 +61,10 @@ export class InspectionV5 implements Inspection {
     }
   }
 
-  /** Failed: answered with a status that EMQX does not retry. Dropped: expired, or its buffer was full. */
+  /**
+   * Events that EMQX lost. `failed`: answered with a status that EMQX does not retry. `dropped`: expired, or the buffer
+   * was full.
+   */
   private lost(name: string): Promise<number> {
     return this.deps.get(`/actions/${encodeURIComponent(`http:${name}`)}/metrics`, (answer) => {
       const json = parseJson(answer.body);
@@ -117,7 +120,7 @@ function connectorOf(json: Json): InstalledConnector {
   return { ...own, ...(print !== null && { tokenPrint: print }) };
 }
 
-/** EMQX shows that there is one, and not what it is. */
+/** EMQX shows that there is a token, but not which. */
 function hasToken(json: Json): boolean {
   return Object.keys(child(json, 'headers')).some((name) => name.toLowerCase() === 'authorization');
 }

@@ -9,7 +9,10 @@ import { isObject, reasonOf } from './v5-answer';
 
 const LOOK_MS = 250;
 
-/** No policy's `#` matches what begins with $, and no message is published there: the server answers 202 and does nothing. */
+/**
+ * The test event. Its topic begins with $, so no policy's `#` matches it, and no message is published there: the server
+ * answers 202 and does nothing.
+ */
 const CHECK = {
   event_type: 'session_subscribed',
   clientid: 'emqx-offline-store-check',
@@ -18,7 +21,7 @@ const CHECK = {
   qos: 0,
 };
 
-/** EMQX 5.4 and later, and EMQX 6. */
+/** Installs in EMQX 5.4 and later, and in EMQX 6. */
 export class InstallerV5 implements RuleInstaller {
   private readonly resources: ResourcesV5;
 
@@ -26,7 +29,10 @@ export class InstallerV5 implements RuleInstaller {
     this.resources = new ResourcesV5(options);
   }
 
-  /** What is new comes before what it replaces is removed: for a moment EMQX sends an event twice, which has the effect of once; none is missed. */
+  /**
+   * New resources are made before old ones are removed. So for a moment EMQX sends an event twice, which has the effect
+   * of once, but no event is missed.
+   */
   async plan(wanted: Wanted): Promise<readonly Change[]> {
     const changes: Change[] = [];
     for (const piece of piecesOf(wanted)) {
@@ -128,7 +134,7 @@ export class InstallerV5 implements RuleInstaller {
       fields,
       carryOut: async () => {
         if (present === null) await this.resources.create(kind, name, piece.body(null));
-        // Read once more: what the operator has changed beside it, while the command waited for an answer, stays.
+        // Read again, so that a change that the operator made while the command waited for confirmation is kept.
         else await this.resources.update(kind, name, piece.body((await this.resources.get(kind, name)) ?? present));
         const [wrong] = piece.differences(await this.resources.get(kind, name));
         if (wrong !== undefined)
@@ -156,7 +162,7 @@ export class InstallerV5 implements RuleInstaller {
 
 const label = ({ kind, name }: Pick<Piece, 'kind' | 'name'>): string => labelOf(kind, name);
 
-/** Of a cluster's nodes each has a status of its own: one may reach the server, and another may not. */
+/** Each node of a cluster has a status of its own: one may reach the server while another does not. */
 function troublesOf(kind: Kind, present: Json | null): string[] {
   if (present === null) return [`the ${kind} is gone`];
   const { status, status_reason: reason, node_status: nodes } = present;

@@ -9,13 +9,19 @@ import { isObject } from './v5-answer';
 export interface Piece {
   readonly kind: Kind;
   readonly name: string;
-  /** What is to be changed in the resource that is there. */
+  /** The fields that must be changed in the present resource. */
   differences(present: Json | null): FieldChange[];
-  /** What to send: the operator's own settings stay, for example pool_size, max_buffer_bytes and what is said of TLS. */
+  /**
+   * The request body. Settings that the operator has chosen are kept, for example pool_size, max_buffer_bytes and TLS
+   * options.
+   */
   body(present: Json | null): Json;
 }
 
-/** What the rule cannot work without; everything else is set when the resource is made, and is the operator's from then on. */
+/**
+ * Fields that the rule needs in order to work. All other fields are written when the resource is made, and belong to
+ * the operator afterwards.
+ */
 const REQUIRED = {
   connector: ['enable', 'url', 'pool_type', 'ssl.enable'],
   action: [
@@ -28,7 +34,10 @@ const REQUIRED = {
   rule: ['enable', 'sql', 'actions'],
 } satisfies Record<Kind, Paths>;
 
-/** EMQX's answers also have what is no setting (status, node_status, rules, ...), which it would refuse in a request. */
+/**
+ * The settings that are kept. EMQX's answers also contain fields that are not settings (status, node_status, rules,
+ * ...), which EMQX would reject in a request.
+ */
 const KEPT = {
   connector: ['description', 'tags', 'headers', 'pool_size', 'connect_timeout', 'enable_pipelining', 'ssl', 'resource_opts'],
   action: ['description', 'tags', 'parameters.headers', 'parameters.max_retries', 'resource_opts', 'fallback_actions'],
@@ -49,14 +58,14 @@ export function piecesOf(wanted: Wanted): readonly Piece[] {
   ];
 }
 
-/** Whether a resource that has one of our names was made by us. */
+/** Whether the command has made the present resource of this name. */
 export function isMade(kind: Kind, name: string, present: Json, connector: string): boolean {
   if (kind === 'connector') return String(present['description'] ?? '').startsWith(OURS);
   if (kind === 'action') return present['connector'] === connector || String(valueAt(present, 'parameters.path')).startsWith('/v1/events');
   return Array.isArray(present['actions']) && present['actions'].includes(`http:${name}`);
 }
 
-/** What is shown of a resource that goes. */
+/** The fields that are shown of a resource that is removed. */
 export function lastSight(kind: Kind, present: Json): FieldChange[] {
   return differences(present, {}, kind === 'connector' ? ['url'] : kind === 'action' ? ['connector'] : ['sql']);
 }
@@ -71,7 +80,7 @@ function plainPiece(kind: 'action' | 'rule', name: string, template: Json): Piec
   };
 }
 
-/** `token` undefined: none is put in, and one that is there stays; a server without INGEST_TOKEN does not look at it. */
+/** If `token` is undefined, no token is written and a present one stays. A server without INGEST_TOKEN ignores it. */
 function connectorPiece(name: string, template: Json, token: string | undefined): Piece {
   const print = token === undefined ? null : tokenPrint(token);
   const required = picked(template, [...REQUIRED.connector, ...(token === undefined ? [] : [TOKEN])]);

@@ -5,7 +5,7 @@ import { pathSegment } from './path-segment';
 import type { Json } from './resource-diff';
 import { codeOf, isObject, parseJson, reasonOf, rejected } from './v5-answer';
 
-/** EMQX starts a new connector before it answers, and waits 5 s for one that it cannot connect; a cluster takes longer. */
+/** EMQX starts a new connector before it answers, and waits 5 s if it can't connect. A cluster takes longer. */
 const TIMEOUT_MS = 20_000;
 const PAGE = 100;
 
@@ -15,7 +15,10 @@ export interface ResourceOptions extends HttpOptions {
   readonly backoff?: Partial<Backoff>;
 }
 
-/** Connectors, actions and rules of EMQX 5.4 and later, one by one, as the source of its REST API has them (emqx_connector_api, emqx_bridge_v2_api, emqx_rule_engine_api). */
+/**
+ * Connectors, actions and rules of EMQX 5.4 and later, one at a time, as in the source of EMQX's REST API
+ * (emqx_connector_api, emqx_bridge_v2_api, emqx_rule_engine_api).
+ */
 export class ResourcesV5 {
   private readonly http: HttpConnection;
   private readonly backoff: Backoff;
@@ -26,7 +29,7 @@ export class ResourcesV5 {
     this.backoff = { ...DEFAULT_BACKOFF, ...options.backoff };
   }
 
-  /** null: EMQX has none of this name. */
+  /** @returns null if EMQX has none of this name. */
   get(kind: Kind, name: string): Promise<Json | null> {
     return this.read(pathOf(kind, name), (answer) => {
       if (answer.status === 404 && codeOf(answer.body) === 'NOT_FOUND' && !isUnknownPath(answer)) return null;
@@ -60,7 +63,7 @@ export class ResourcesV5 {
     }
   }
 
-  /** What an action's requests have come to since EMQX started it. */
+  /** How many of an action's requests succeeded and failed since EMQX started it. */
   metrics(action: string): Promise<{ readonly success: number; readonly failed: number }> {
     return this.read(`${pathOf('action', action)}/metrics`, (answer) => {
       const { metrics } = objectIn(answer, this.http.shownUrl);
@@ -69,7 +72,10 @@ export class ResourcesV5 {
     });
   }
 
-  /** Runs a rule and its actions with one made-up event. @returns what EMQX answered, whatever it is. */
+  /**
+   * Runs a rule and its actions with one artificial event.
+   * @returns EMQX's answer, whatever it is.
+   */
   testRule(rule: string, context: Json): Promise<HttpAnswer> {
     return this.exchange('POST', `${pathOf('rule', rule)}/test`, { context, stop_action_after_template_rendering: false });
   }
@@ -92,11 +98,11 @@ export class ResourcesV5 {
     return withRetries(this.backoff, this.closing.signal, async () => read(await this.exchange('GET', path)));
   }
 
-  /** Once: when the answer is lost, the next run of the command sees what has become of it. */
+  /** Sent only once. If the answer is lost, the next run of the command sees the result. */
   private async write({ method, path, body }: { method: HttpRequest['method']; path: string; body?: Json }, what: string): Promise<void> {
     const answer = await this.exchange(method, path, body);
     if (answer.status >= 200 && answer.status < 300) return;
-    // Removed by somebody else meanwhile.
+    // Another user has removed it meanwhile.
     if (method === 'DELETE' && answer.status === 404) return;
     if (answer.status === 400) throw new RefusedError(`EMQX refused the ${what}: ${reasonOf(answer)}`);
     throw rejected(answer, this.http.shownUrl);
@@ -108,7 +114,7 @@ export class ResourcesV5 {
   }
 }
 
-/** `connector http:offline_store`, as EMQX names it. */
+/** EMQX's name of the resource, for example `connector http:offline_store`. */
 export function labelOf(kind: Kind, name: string): string {
   return kind === 'rule' ? `rule ${name}` : `${kind} http:${name}`;
 }
@@ -117,7 +123,7 @@ function pathOf(kind: Kind, name: string): string {
   return `/${kind}s/${pathSegment(kind === 'rule' ? name : `http:${name}`)}`;
 }
 
-/** EMQX gives a path that it does not have the same code as a resource that it does not have (emqx_dashboard_not_found). */
+/** EMQX gives an unknown path the same code as an unknown resource (emqx_dashboard_not_found). */
 function isUnknownPath({ status, body }: HttpAnswer): boolean {
   const json = parseJson(body);
   return status === 404 && isObject(json) && json['message'] === 'Request Path Not Found';

@@ -5,11 +5,11 @@ import type { RetainerApi } from './retainer';
 import { codeOf, isObject, parseJson, reasonOf, rejected } from './v5-answer';
 
 const PAGE = 100;
-/** EMQX keeps a few messages of its own for each node. */
+/** EMQX retains a few messages of its own for each node. */
 const OWN_TOPICS = /^\$SYS\//;
 
 export interface RetainerV5Deps {
-  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that settles nothing. */
+  /** GET under EMQX_URL, with retries. `read` throws RetryableError for an answer that decides nothing. */
   readonly get: <T>(path: string, read: (answer: HttpAnswer) => T) => Promise<T>;
   readonly shownUrl: string;
   readonly now: () => number;
@@ -34,13 +34,15 @@ export class RetainerV5 implements RetainerApi {
       if (answer.status !== 200 || !Array.isArray(nodes)) throw this.unusable(answer);
       const running = nodes.filter(isObject).filter((node) => String(node['node_status']).toLowerCase() === 'running');
       const uptimes = running.map((node) => node['uptime']).filter((uptime) => typeof uptime === 'number');
-      // Its clock, as the times of its messages are.
+      // The broker's clock, like the times of its messages.
       const now = Date.parse(answer.date ?? '') || this.deps.now();
       return uptimes.length === 0 ? null : now - Math.max(...uptimes);
     });
   }
 
-  /** EMQX lists by time of publishing, the oldest first: the first that is not its own is the one. */
+  /**
+   * EMQX lists messages by time of publishing, oldest first, so the first page with messages of clients has the oldest.
+   */
   async oldest(): Promise<number | null> {
     for (let page = 1; ; page++) {
       const { entries, more } = await this.page(page);
@@ -66,7 +68,7 @@ export class RetainerV5 implements RetainerApi {
       const entries = data
         .filter(isObject)
         .map((entry) => ({ topic: String(entry['topic']), at: Date.parse(String(entry['publish_at'])) }));
-      // A time that we can't read could hide that the broker kept what it had.
+      // A message with an unreadable time could be the one that shows that the broker kept its messages.
       if (entries.some(({ at }) => Number.isNaN(at))) throw new RetryableError('EMQX lists a retained message without a time (publish_at)');
       const more = isObject(meta) && typeof meta['hasnext'] === 'boolean' ? meta['hasnext'] : data.length === PAGE;
       return { entries, more };
@@ -81,7 +83,7 @@ export class RetainerV5 implements RetainerApi {
     });
   }
 
-  /** 400: this API is for EMQX's own database of retained messages only. */
+  /** A 400 means that EMQX keeps its retained messages in another database, which this API can't read. */
   private unusable(answer: HttpAnswer): Error {
     if (answer.status === 400) return new RefusedError(`EMQX does not list its retained messages: ${reasonOf(answer)}`);
     return rejected(answer, this.deps.shownUrl);

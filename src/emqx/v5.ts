@@ -16,11 +16,14 @@ import { readPublishAnswer, readSubscribeAnswer, rejected } from './v5-answer';
 import { healthOf } from './v5-health';
 
 export interface EmqxV5Options extends HttpOptions {
-  /** For one request; default 10 s. */
+  /** Time limit of one request (ms); default 10 s. */
   readonly timeoutMs?: number;
-  /** For health(); default 3 s. */
+  /** Time limit of health() (ms); default 3 s. */
   readonly healthTimeoutMs?: number;
-  /** For one request of session() and held(): milliseconds are the rule, and deliveries wait for it. Default 2 s. */
+  /**
+   * Time limit of one request of session() and held() (ms); default 2 s. It is short, because EMQX normally answers
+   * within milliseconds and deliveries wait for it.
+   */
   readonly sessionTimeoutMs?: number;
   readonly backoff?: Partial<Backoff>;
 }
@@ -28,10 +31,13 @@ export interface EmqxV5Options extends HttpOptions {
 const TIMEOUT_MS = 10_000;
 const HEALTH_TIMEOUT_MS = 3_000;
 const SESSION_TIMEOUT_MS = 2_000;
-/** EMQX's operator seldom turns its message queues on. */
+/** How long an answer about message queues is used (ms). Operators seldom switch queues on. */
 const QUEUES_AGE_MS = 60_000;
 
-/** EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid} and what is under it, GET /nodes, and /mqtt/retainer. */
+/**
+ * EMQX 5 and 6: POST /publish and /publish/bulk, /clients/{clientid} and the paths below it, GET /nodes, and
+ * /mqtt/retainer.
+ */
 export class EmqxV5 implements EmqxApi {
   readonly retainer: RetainerV5;
   readonly inspection: InspectionV5;
@@ -105,7 +111,10 @@ export class EmqxV5 implements EmqxApi {
     return this.scope.run(signal, (running) => this.bulk.unsubscribe(clientid, filters, running));
   }
 
-  /** EMQX 6: 200 where queues run, 503 where they are not enabled; older versions do not have the path (its source). Where the key may not look, none are expected. */
+  /**
+   * EMQX 6 answers 200 if queues run and 503 if they are not enabled. Older versions don't have the path. If the key
+   * may not read it, no queues are assumed.
+   */
   async messageQueues(signal?: AbortSignal): Promise<boolean> {
     if (Date.now() - this.queues.at < QUEUES_AGE_MS) return this.queues.run;
     const run = await this.scope.run(signal, async (running) => {
@@ -131,7 +140,7 @@ export class EmqxV5 implements EmqxApi {
     return this.scope.run(undefined, (signal) => this.getWithin(this.options.timeoutMs ?? TIMEOUT_MS, path, read, signal));
   }
 
-  /** `timeoutMs` is for each attempt. */
+  /** @param timeoutMs the time limit of each attempt. */
   private getWithin<T>(timeoutMs: number, path: string, read: (answer: HttpAnswer) => T, signal: AbortSignal): Promise<T> {
     return withRetries(this.backoff, signal, async () => read(await this.ask('GET', path, timeoutMs, signal)));
   }

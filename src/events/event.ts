@@ -1,8 +1,8 @@
 import type { QoS, WireMessage } from '../mqtt/message';
 
 /**
- * EMQX's events as the rest of the server sees them: exact types, decided once at the door (parse.ts). Times are ms since 1970,
- * taken from the event, not from our clock. What EMQX writes as the string "undefined" is null or absent here.
+ * EMQX's events in the server's own types, which the door decides once (parse.ts). Times are ms since 1970, from the
+ * event and not from the server's clock. Where EMQX writes the string "undefined", the value is null or absent here.
  */
 export type OfflineEvent =
   | PublishEvent
@@ -15,28 +15,34 @@ export type OfflineEvent =
   | DisconnectedEvent
   | IgnoredEvent;
 
-/** The user properties of a message that claims to be one of our deliveries. Not believed before the signature is checked (promise 18). */
+/**
+ * The user properties of a message that claims to be a copy from this server. They count only after the signature is
+ * checked (promise 18).
+ */
 export interface Mark {
   /** `offline-msgid`: the id of the stored message. */
   readonly id: string;
-  /** `offline-sig`; '' when absent. */
+  /** `offline-sig`; '' if absent. */
   readonly signature: string;
 }
 
-/** message.publish, or message.dropped with reason no_subscribers (the offline-only rule). */
+/** message.publish, or message.dropped with the reason no_subscribers (rule `offline-only`). */
 export interface PublishEvent {
   readonly type: 'publish';
-  /** expiresAt carries the MQTT 5 expiry only; the policy's ttl comes later. */
+  /** Its expiresAt contains only the MQTT 5 expiry. The policy's ttl is added later. */
   readonly message: WireMessage;
   readonly mark: Mark | null;
 }
 
-/** The broker got the client's PUBACK or PUBCOMP. */
+/** The broker has received the client's PUBACK or PUBCOMP. */
 export interface AckedEvent {
   readonly type: 'acked';
-  /** EMQX's id of what was acknowledged: of the original publish, or of the server's REST publish (then `mark` names the stored one). null: durable sessions lose it. */
+  /**
+   * EMQX's id of the acknowledged message: the original publish, or the server's REST publish (`mark` then names the
+   * stored message). null in durable sessions, which lose it.
+   */
   readonly id: string | null;
-  /** '': durable sessions lose it. */
+  /** '' in durable sessions, which lose it. */
   readonly topic: string;
   /** The subscriber. */
   readonly clientid: string;
@@ -44,16 +50,19 @@ export interface AckedEvent {
   readonly at: number;
 }
 
-/** message.delivered: EMQX sent it to the subscriber with this QoS (the delivery's, not the publisher's). */
+/**
+ * message.delivered: EMQX has sent the message to the subscriber with this QoS (the QoS of the delivery, not of the
+ * publish).
+ */
 export interface DeliveredEvent extends Omit<AckedEvent, 'type'> {
   readonly type: 'delivered';
   readonly qos: QoS;
 }
 
-/** delivery.dropped: EMQX gave up a message for this subscriber (queue_full, expired, ...). */
+/** delivery.dropped: EMQX has dropped a message for this subscriber (queue_full, expired, ...). */
 export interface DeliveryDroppedEvent extends Omit<AckedEvent, 'type'> {
   readonly type: 'delivery-dropped';
-  /** The delivery's. */
+  /** The QoS of the delivery. */
   readonly qos: QoS;
   readonly reason: string;
 }
@@ -61,7 +70,7 @@ export interface DeliveryDroppedEvent extends Omit<AckedEvent, 'type'> {
 export interface SubscribedEvent {
   readonly type: 'subscribed';
   readonly clientid: string;
-  /** The topic filter as subscribed, `$share/{group}/` included. */
+  /** The topic filter as subscribed, including `$share/{group}/`. */
   readonly filter: string;
   readonly qos: QoS;
   readonly at: number;
@@ -78,36 +87,46 @@ export interface ConnectedEvent extends SessionNews {
   readonly type: 'connected';
   readonly clientid: string;
   readonly node: string | null;
-  /** connected_at */
+  /** EMQX's connected_at. */
   readonly at: number;
-  /** What EMQX puts before the client's topics and topic filters; null: nothing; absent: the event does not say. */
+  /**
+   * The prefix that EMQX puts before the client's topics and topic filters. null: none; absent: the event does not say.
+   */
   readonly mountpoint?: string | null;
 }
 
-/** What client.connected says of the client's session. */
+/** What client.connected tells about the client's session. */
 export interface SessionNews {
-  /** MQTT's Clean Start: the client asked for a new session; null when the event does not say. */
+  /** MQTT's Clean Start: true if the client asked for a new session, null if the event does not say. */
   readonly cleanStart: boolean | null;
-  /** How long EMQX keeps the session after the connection, in ms; 0: it ends with it; NEVER_EXPIRES; null when the event does not say. */
+  /**
+   * How long EMQX keeps the session after the connection (ms). 0: the session ends with the connection. It may be
+   * NEVER_EXPIRES. null: the event does not say.
+   */
   readonly expiryMs: number | null;
-  /** The rule tells about sessions only (`offline-messages`, `offline-only`): neither client state nor subscriptions follow from the event. */
+  /**
+   * True if the rule tells only about sessions (`offline-messages`, `offline-only`): the event changes neither client
+   * state nor subscriptions.
+   */
   readonly sessionOnly: boolean;
 }
 
-/** Not Infinity, which JSON does not have. */
+/** A number, because JSON has no Infinity. */
 export const NEVER_EXPIRES = Number.MAX_SAFE_INTEGER;
 
 export interface DisconnectedEvent {
   readonly type: 'disconnected';
   readonly clientid: string;
   readonly node: string | null;
-  /** null when the event does not say. */
+  /** null if the event does not say. */
   readonly connectedAt: number | null;
-  /** disconnected_at */
+  /** EMQX's disconnected_at. */
   readonly at: number;
 }
 
-/** An event that EMQX has and we have no use for: accepted, never refused (EMQX would drop it with an error in its log). */
+/**
+ * An event of EMQX that the server does not use. It is accepted, because EMQX would log an error for a rejected one.
+ */
 export interface IgnoredEvent {
   readonly type: 'ignored';
   readonly event: string;

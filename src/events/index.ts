@@ -14,12 +14,15 @@ const VALIDATORS = Object.fromEntries(
 ) as Record<HandledName, Validator>;
 
 export interface NamedEvent {
-  /** EMQX's name. */
+  /** EMQX's name of the event. */
   readonly name: string;
   readonly event: OfflineEvent;
 }
 
-/** EMQX's JSON to one of our events. Its name may (also) be in the path. @throws InvalidEventError */
+/**
+ * Turns EMQX's JSON into one of the server's event types. The path may also contain the event's name.
+ * @throws InvalidEventError
+ */
 export function readEvent(body: unknown, fromPath?: string): NamedEvent {
   const name = eventName(body, fromPath);
   if (!isHandled(name)) return { name, event: { type: 'ignored', event: name } };
@@ -31,7 +34,10 @@ export function readEvent(body: unknown, fromPath?: string): NamedEvent {
 const MAX_EVENTS = 10_000;
 const MAX_FLAWS = 100;
 
-/** All or nothing: EMQX, or whoever sent the array, gets one answer for it. @throws InvalidEventError */
+/**
+ * Reads all events or none, because the sender gets one answer for the whole array.
+ * @throws InvalidEventError
+ */
 export function readEvents(bodies: readonly unknown[]): NamedEvent[] {
   if (bodies.length > MAX_EVENTS) throw invalid('', `must not have more than ${MAX_EVENTS} entries`);
   const flaws: Flaw[] = [];
@@ -49,7 +55,10 @@ export function readEvents(bodies: readonly unknown[]): NamedEvent[] {
   return events;
 }
 
-/** What the event calls itself; the path must not say something else. @throws InvalidEventError */
+/**
+ * The name that the event has in its body or in the path. Both must be equal.
+ * @throws InvalidEventError
+ */
 function eventName(body: unknown, fromPath: string | undefined): string {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) throw invalid('', 'must be an object');
   const fromBody = given((body as { event?: unknown }).event);

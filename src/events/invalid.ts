@@ -1,7 +1,7 @@
 import { RefusedError } from '../base/errors';
 import type { Flaw } from '../contract/flaw';
 
-/** An event that breaks the contract: sending it again won't help, so it becomes a dead letter. */
+/** An event that breaks the contract. Sending it again does not help, so it becomes a dead letter. */
 export class InvalidEventError extends RefusedError {
   override readonly name = 'InvalidEventError';
   constructor(readonly flaws: readonly Flaw[]) {

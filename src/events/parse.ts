@@ -11,10 +11,13 @@ import { isStorable } from '../mqtt/validity';
 
 type Schemas = components['schemas'];
 
-/** From bodies that fit their schemas to exact types. @throws InvalidEventError for what a schema can't say. */
+/**
+ * Functions that turn bodies that match their schemas into exact types.
+ * @throws InvalidEventError for errors that a schema can't express.
+ */
 export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof HANDLED)[Name]]) => OfflineEvent } = {
   'message.publish': publish,
-  // The schema asks for a whole message only with this reason; with others there may be none.
+  // The schema requires a whole message only with this reason. With other reasons the message may be missing.
   'message.dropped': (body) =>
     body.reason === 'no_subscribers'
       ? publish(body as unknown as Schemas['PublishedMessage'])
@@ -23,7 +26,7 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
   'message.acked': (body) => ({ type: 'acked', ...delivery(body) }),
   'delivery.dropped': (body): DeliveryDroppedEvent => ({
     ...{ type: 'delivery-dropped', ...delivery(body) },
-    // A rule that does not select it: most deliveries that can be dropped have QoS 1.
+    // A rule may not select the QoS. Most deliveries that can be dropped have QoS 1.
     qos: given(body.qos) ?? 1,
     reason: given(body.reason) ?? 'unknown',
   }),
@@ -52,7 +55,7 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
   }),
 };
 
-/** Takes any JSON, as sessionNews does: EMQX can be asked. */
+/** Accepts any JSON, like sessionNews, because EMQX can be asked for the value. */
 function mountpointOf(mountpoint: unknown): { mountpoint?: string | null } {
   if (typeof mountpoint === 'string') return { mountpoint: mountpoint === '' || mountpoint === 'undefined' ? null : mountpoint };
   return mountpoint === null ? { mountpoint } : {};
@@ -80,12 +83,15 @@ function publish(body: Schemas['PublishedMessage']): PublishEvent {
   return { type: 'publish', message, mark: markOf(properties.userProperties ?? []) };
 }
 
-/** EMQX's two times of an event that is not delayed are a few ms apart. ms */
+/**
+ * The two times of an event that is not delayed differ by a few ms; a greater difference (ms) means a delayed message.
+ */
 const AT_ONCE_MS = 1_000;
 
 /**
- * When the message came into being for subscribers. EMQX leaves a delayed message the time at which it was handed in as publish_received_at, and only
- * `timestamp` says when it was due. Example: a message that was delayed for 8 days must not have outlived its ttl of 7 days when it comes.
+ * When the message appeared for subscribers. For a delayed message, publish_received_at is the time at which the
+ * publisher sent it, and only `timestamp` says when it was due. Example: a message that was delayed for 8 days must not
+ * be older than its ttl of 7 days when it appears.
  */
 function publishedAt({ publish_received_at, timestamp }: Schemas['PublishedMessage']): number {
   const received = firstTime({ publish_received_at, timestamp });
@@ -93,7 +99,10 @@ function publishedAt({ publish_received_at, timestamp }: Schemas['PublishedMessa
   return at > received + AT_ONCE_MS ? at : received;
 }
 
-/** A payload "undefined" is text: a rule that selects `payload` from message.publish always has one. */
+/**
+ * A `payload` of "undefined" is the publisher's text, because a rule that selects `payload` from message.publish always
+ * has one.
+ */
 function payloadOf(body: Schemas['PublishedMessage']): string {
   const base64 = given(body.payload_base64);
   if (base64 !== undefined) return base64;
@@ -103,7 +112,7 @@ function payloadOf(body: Schemas['PublishedMessage']): string {
   return text;
 }
 
-/** An acknowledgement that is refused costs more than one whose id is wrong: the message would come again until its ttl. */
+/** A wrong id is not rejected. Without its acknowledgement the message would be sent again until its ttl ends. */
 function delivery(body: Schemas['DeliveredMessage']): Omit<AckedEvent, 'type'> {
   const { id, topic, clientid, timestamp, publish_received_at } = body;
   return {
@@ -117,12 +126,14 @@ function delivery(body: Schemas['DeliveredMessage']): Omit<AckedEvent, 'type'> {
 
 type OptionalTime = Schemas['OptionalEventTime'] | undefined;
 
-/** The first that the event has. Never our own clock: events arrive late and out of order (facts.md). */
+/**
+ * The first time that the event has. The server's own clock is never used, because events arrive late and out of order.
+ */
 function firstTime(times: Readonly<Record<string, OptionalTime>>): number {
   for (const name in times) {
     const time = times[name];
     if (given(time) !== undefined) return Number(time);
   }
   const names = Object.keys(times);
-  throw invalid(`/${names[0] ?? ''}`, `is missing; ${names.join(' or ')} must be there`);
+  throw invalid(`/${names[0] ?? ''}`, `is missing; the event must have ${names.join(' or ')}`);
 }

@@ -5,14 +5,18 @@ import { invalid } from './invalid';
 
 type PublishProperties = components['schemas']['PublishProperties'];
 
-/** EMQX writes what is absent as the string "undefined" (facts.md). For text that a publisher chose, that text is text: see below. */
+/**
+ * Maps the string "undefined" to undefined, because EMQX writes it for absent values. Must not be used for text that a
+ * publisher chose: there it is the publisher's text.
+ */
 export function given<T>(value: T | 'undefined' | null | undefined): Exclude<T, 'undefined'> | undefined {
   return value === 'undefined' || value === null || value === undefined ? undefined : (value as Exclude<T, 'undefined'>);
 }
 
 /**
- * MQTT 5 properties of a publish, exactly as published (promise 11). EMQX leaves out those that were not sent, so a content type
- * "undefined" is the publisher's. Correlation data in the JSON has lost what is not UTF-8; `correlationBase64` has not.
+ * The MQTT 5 properties of a publish, exactly as published (promise 11). EMQX leaves out properties that were not sent,
+ * so a content type "undefined" is the publisher's. Correlation data in the JSON has lost all bytes that are not UTF-8;
+ * `correlationBase64` has all bytes.
  */
 export function messageProperties(props: PublishProperties, correlationBase64: string | undefined): MessageProperties {
   const correlationText = props['Correlation-Data'];
@@ -33,10 +37,14 @@ export function messageProperties(props: PublishProperties, correlationBase64: s
   };
 }
 
-/** Takes any JSON: of an acknowledgement nothing but the mark is looked at, and a strange property must not cost us the ack. */
+/**
+ * Accepts any JSON. Only the mark of an acknowledgement matters, and an unusual property must not make the server lose
+ * the acknowledgement.
+ */
 export function userProperties(props: unknown): UserProperty[] {
   const { 'User-Property-Pairs': pairs, 'User-Property': map } = asRecord(props);
-  // The list keeps order and duplicates, the map neither. EMQX's test of a rule sends a list of half pairs and a map that is right.
+  // The list keeps order and duplicates, the map does not. EMQX's test of a rule sends a list of half pairs and a
+  // correct map.
   if (Array.isArray(pairs) && (halfPair(props) === null || !isRecord(map))) {
     return pairs.map(asRecord).flatMap(({ key, value }) => (typeof key === 'string' ? { key, value: toText(value) } : []));
   }
@@ -45,7 +53,7 @@ export function userProperties(props: unknown): UserProperty[] {
   );
 }
 
-/** Where in User-Property-Pairs a pair lacks its key or its value, as a path; null: nowhere. */
+/** The path in User-Property-Pairs to a missing key or value; null if none is missing. */
 function halfPair(props: unknown): string | null {
   const { 'User-Property-Pairs': pairs } = asRecord(props);
   if (!Array.isArray(pairs)) return null;
@@ -63,15 +71,18 @@ function asRecord(value: unknown): Record<string, unknown> {
   return isRecord(value) ? value : {};
 }
 
-/** MQTT has strings only. Sent back as a number it would crash every MQTT 5 subscriber's connection (facts.md). */
+/**
+ * MQTT properties are strings. If the server sent one back as a number, EMQX would close the connection of every MQTT 5
+ * subscriber.
+ */
 function toText(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
-/** What could be an id of ours; anything else is no mark, whoever wrote it (promise 18). */
+/** The form of a stored id. A value of another form is not a mark (promise 18). */
 const ID = /^[0-9A-Za-z_-]{1,64}$/;
 
-/** "undefined" is how EMQX says that there is none. */
+/** EMQX writes "undefined" if there is no id. */
 export function isMessageId(id: unknown): id is string {
   return typeof id === 'string' && id !== 'undefined' && ID.test(id);
 }

@@ -5,26 +5,38 @@ import type { Refusal } from '../stores/store';
 import { Source } from './points';
 import type { Templates } from './template';
 
-/** A batch may hold 256 payloads of 1 MB: it is rendered and written in pages. */
+/** A batch may hold 256 payloads of 1 MB, so it is rendered and written in pages of this size. */
 const PAGE_BYTES = 4_000_000;
 
-/** "$0" makes as many points as a payload has elements, and each may repeat the whole payload. */
+/**
+ * The limit of one message's points. "$0" makes as many points as a payload has elements, and each may repeat the whole
+ * payload.
+ */
 const MAX_BYTES = 16_000_000;
 
-/** What one message becomes in the sink's own form. */
+/** The points of one message in the sink's own form. */
 export interface Rendered<P> {
   readonly points: readonly P[];
   readonly bytes: number;
 }
 
 export interface PointWriter<P> {
-  /** null: the message is not for this sink. @throws RefusedError when it makes no point */
+  /**
+   * @returns null if the message is not for this sink.
+   * @throws RefusedError if the message makes no point
+   */
   render(message: Message): Rendered<P> | null;
-  /** All or nothing, or idempotent. @throws RefusedError when the database refuses the content of one of them */
+  /**
+   * Must be atomic or idempotent.
+   * @throws RefusedError if the database rejects the content of a message
+   */
   write(points: readonly P[], messages: readonly Message[]): Promise<void>;
 }
 
-/** Renders and writes page by page. @returns the messages that can't be stored; their neighbours are. */
+/**
+ * Renders and writes page by page.
+ * @returns the messages that can't be stored. All others are stored.
+ */
 export async function appendPoints<P>(messages: readonly Message[], writer: PointWriter<P>): Promise<Refusal[]> {
   const refusals: Refusal[] = [];
   let page = new Map<Message, readonly P[]>();
@@ -63,8 +75,8 @@ function renderOrRefuse<P>(message: Message, { render }: PointWriter<P>, refusal
 }
 
 /**
- * All points that a message makes by the templates of its topic. A value that is missing leaves out what it belongs to, down to the whole
- * point; a message that is left without any is refused.
+ * All points that a message makes by the templates of its topic. A missing value leaves out what depends on it, if
+ * necessary the whole point. A message without any point is rejected.
  */
 export function renderMessage<T, P>(
   message: Message,

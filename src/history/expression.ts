@@ -1,13 +1,13 @@
-/** What a template says where a value goes: a fixed value, a placeholder, or a way into a JSON payload. */
+/** How a template describes a value: a fixed value, a placeholder, or a path into a JSON payload. */
 export type Expression =
   | { readonly kind: 'constant'; readonly value: string | number | boolean }
   | { readonly kind: 'placeholder'; readonly name: Placeholder }
   | { readonly kind: 'path'; readonly steps: readonly Step[] };
 
-/** A key of an object, all elements of an array ("$0"), or the nth, counted from 1 ("$1"). */
+/** A key of an object, all elements of an array ("$0"), or the nth element, counted from 1 ("$1"). */
 export type Step = { readonly key: string } | { readonly all: true } | { readonly nth: number };
 
-/** EMQX's own, and `$payload_base64` for payloads that are not text. */
+/** EMQX's placeholders, and `$payload_base64` for payloads that are not text. */
 const PLACEHOLDERS = ['$id', '$clientid', '$username', '$peerhost', '$qos', '$topic', '$payload', '$payload_base64', '$timestamp'] as const;
 export type Placeholder = (typeof PLACEHOLDERS)[number];
 
@@ -39,7 +39,7 @@ function isPlaceholder(text: string): text is Placeholder {
   return (PLACEHOLDERS as readonly string[]).includes(text);
 }
 
-/** For messages to the operator. */
+/** The kind of a JSON value, for messages to the operator. */
 export function nameOf(json: unknown): string {
   if (json === null) return 'null';
   return Array.isArray(json) ? 'a list' : typeof json === 'object' ? 'an object' : `a ${typeof json}`;

@@ -3,20 +3,25 @@ import type { Health } from '../base/health';
 import type { Refusal } from '../stores/store';
 
 /**
- * Where every stored message is also written to, and stays (HISTORY_URLS). Nothing of it is ever read, changed or deleted by us.
+ * A database to which every stored message is also written, and where it stays (HISTORY_URLS). The server never reads,
+ * changes or deletes these messages.
  *
- * Every method but health() throws RetryableError for a transient trouble and ClosedError after close().
+ * All methods except health() throw RetryableError for temporary trouble and ClosedError after close().
  */
 export interface HistorySink {
-  /** For logs and metrics: scheme, host and database, without user and password. */
+  /** The name in logs and metrics: scheme, host and database, without user and password. */
   readonly name: string;
 
-  /** Creates what the sink itself needs; nothing where the database makes series by itself. Idempotent, safe when two processes call it at once. */
+  /**
+   * Creates what the sink needs. Does nothing if the database creates series by itself. Idempotent, and safe if two
+   * processes call it at once.
+   */
   migrate(): Promise<void>;
 
   /**
-   * Appends messages. Safe to repeat: the same messages appended twice are stored once.
-   * @returns those that make no data point or that the database refuses for their content; the others are stored.
+   * Appends messages. It may be repeated: messages that are appended twice are stored once.
+   * @returns the messages that make no data point, or that the database rejects because of their content. All others
+   * are stored.
    */
   append(messages: readonly Message[]): Promise<Refusal[]>;
 

@@ -4,8 +4,8 @@ import type { HistorySink } from './history';
 import { SETTING } from './shared/settings';
 
 /**
- * Opens the sinks that HISTORY_URLS lists. Drivers are loaded when they are chosen; none connects yet.
- * @throws SettingError for what is wrong with a URL or a template file
+ * Opens the sinks that HISTORY_URLS lists. Only the drivers that are needed are loaded, and none connects yet.
+ * @throws SettingError if a URL or a template file is wrong
  */
 export async function openHistory(urls: readonly ServiceUrl[]): Promise<HistorySink[]> {
   const sinks: HistorySink[] = [];

@@ -4,13 +4,15 @@ import type { Message } from '../mqtt/message';
 import type { Expression, Placeholder, Step } from './expression';
 import { timeOf, type MessageTime } from './shared/time';
 
-/** null: missing. A Buffer is a payload that is not text. bigint: always whole, unlike a number of a JSON payload. */
+/**
+ * null if missing. A Buffer is a payload that is not text. A bigint is always whole, unlike a number of a JSON payload.
+ */
 export type Value = string | number | bigint | boolean | Buffer | null;
 
-/** A value, or the list that "$0" made of it. */
+/** A value, or the list that "$0" makes. */
 type Tree = Value | readonly Tree[];
 
-/** A message as templates see it. Its payload is parsed when a template first asks, and once. */
+/** A message as templates see it. Its payload is parsed once, when a template first needs it. */
 export class Source {
   readonly time: MessageTime;
   private parsed: { readonly json: unknown } | null = null;
@@ -19,7 +21,7 @@ export class Source {
     this.time = timeOf(message);
   }
 
-  /** undefined when the payload is not JSON. */
+  /** undefined if the payload is not JSON. */
   get json(): unknown {
     return (this.parsed ??= { json: parseJson(this.message.payload) }).json;
   }
@@ -30,8 +32,8 @@ export class Source {
 }
 
 /**
- * The values of the expressions, once for each point that they make: "$0" makes as many as the array has elements. Several "$0" at the
- * same depth go through their arrays together, by index; a value without one is the same in all points.
+ * The values of the expressions, once for each point. "$0" makes as many points as the array has elements. Several "$0"
+ * at the same depth go through their arrays together, by index. A value without "$0" is the same in all points.
  */
 export function* rows(source: Source, expressions: readonly Expression[]): Generator<Value[]> {
   yield* zip(expressions.map((expression) => evaluate(source, expression)));
@@ -67,7 +69,7 @@ function placeholder({ message, time }: Source, name: Placeholder): Value {
     case '$username':
       return message.username;
     case '$peerhost':
-      // Not in the events that we keep.
+      // The events that the server receives do not contain it.
       return null;
     case '$qos':
       return BigInt(message.qos);
@@ -114,12 +116,12 @@ function parseJson(payload: Buffer): unknown {
   }
 }
 
-/** For tags and texts: '' where there is none. */
+/** The text for tags and texts; '' if there is none. */
 export function textOf(value: Value): string {
   return value === null || Buffer.isBuffer(value) ? '' : String(value);
 }
 
-/** Payloads come from anywhere: a reason quotes their beginning only. */
+/** Quotes only the beginning of a value, because payloads may be long and come from any client. */
 export function quote(value: Value): string {
   const text = textOf(value);
   return JSON.stringify(text.length > 40 ? `${text.slice(0, 40)}...` : text);

@@ -8,20 +8,26 @@ import { SETTING } from './shared/settings';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Makes the sink's own kind of template. @throws RangeError that names the key. */
+/**
+ * Compiles a template of the sink's own kind.
+ * @throws RangeError that names the key.
+ */
 export type Compile<T> = (point: JsonObject) => T;
 
 export interface Entry<T> {
-  /** null: every topic, those that begin with $ too, which no filter matches. */
+  /** null for every topic, including those that begin with $, which no wildcard in the first level matches. */
   readonly filter: string | null;
   readonly template: T;
 }
 
-/** The points that messages become, by topic filter. */
+/** The templates of points, by topic filter. */
 export class Templates<T> {
   constructor(private readonly entries: readonly Entry<T>[]) {}
 
-  /** Of every filter that matches, in the file's order. None: the operator doesn't want this topic in the history. */
+  /**
+   * The entries of all filters that match, in the file's order. If there are none, the topic is not written to the
+   * history.
+   */
   of(topic: string): Entry<T>[] {
     return this.entries.filter(({ filter }) => filter === null || matches(filter, topic));
   }
@@ -31,13 +37,13 @@ export class Templates<T> {
   }
 }
 
-/** For sinks that need no file. */
+/** Templates for sinks that need no file. */
 export function everyTopic<T>(template: T): Templates<T> {
   return new Templates([{ filter: null, template }]);
 }
 
 /**
- * Reads a template file of EMQX's backends: {topic filter: point, ...}, or a list of points for a filter.
+ * Reads a template file in the form of EMQX's plugins: {topic filter: point, ...}, or a list of points for a filter.
  * @throws SettingError that names the file, the filter and the key
  */
 export function readTemplates<T>(file: string, parse: (text: string) => Templates<T>): Templates<T> {
@@ -81,7 +87,8 @@ function parseObject(text: string): JsonObject {
   } catch (error) {
     throw new RangeError(`is not JSON (${errorText(error)})`);
   }
-  // JSON.parse would keep the last of two templates for the same filter, in silence. What is JSON is YAML, too.
+  // JSON.parse would silently keep the last of two templates for one filter. JSON is also YAML, and the YAML parser
+  // reports the duplicate.
   const twice = parseDocument(text).errors.find(({ code }) => code === 'DUPLICATE_KEY');
   if (twice !== undefined)
     throw new RangeError(
@@ -97,7 +104,7 @@ export function asObject(json: unknown, at: string): JsonObject {
   return json as JsonObject;
 }
 
-/** @throws RangeError for a key that is missing or unknown */
+/** @throws RangeError if a key is missing or unknown */
 export function checkKeys(object: JsonObject, required: readonly string[], optional: readonly string[]): void {
   const missing = required.find((key) => !(key in object));
   if (missing !== undefined) throw new RangeError(`${missing}: is missing`);

@@ -5,7 +5,7 @@ import type { Sequence } from './sequence';
 import type { JobSource } from './source';
 import type { SharedState } from './state';
 
-/** What the rest of the server uses of BullMQ's queues, whichever database they are on. */
+/** The methods of BullMQ's queues that the server uses, whichever database they are on. */
 export type JobQueue = Pick<
   Queue,
   | 'name'
@@ -21,23 +21,32 @@ export type JobQueue = Pick<
   | 'close'
 >;
 
-/** Few lanes make large batches: one write to the store for all that waits. A lane's consumer has two batches at work when it is behind. */
+/**
+ * The number of lanes is small, so that batches are large: one write to the store for everything that waits. When a
+ * message lane is behind, its consumer works on two batches at once.
+ */
 export const LANES: LaneCounts = { messages: 1, clients: 2 };
 
-/** A database that BullMQ runs on: one file per kind in this folder. */
+/** A database that BullMQ runs on. Each kind has a file in this folder. */
 export interface QueueBackend {
   readonly state: SharedState;
   readonly sequence: Sequence;
   readonly laneCounts: LaneCounts;
-  /** Other processes may work on it, too. */
+  /** True if other processes may work on the same queue. */
   readonly shared: boolean;
-  /** Makes the database ready for use; throws RetryableError while it is away. What is below needs it first. */
+  /**
+   * Makes the database ready for use. The methods below need that.
+   * @throws RetryableError while the database is away.
+   */
   prepare(): Promise<void>;
   queue(name: string): JobQueue;
   source(name: string): JobSource;
   /** Never throws; answers within 3 s. */
   health(): Promise<Health>;
-  /** What it may lose of what it has confirmed, when its machine or process dies or its memory is full. Throws while it is away. */
+  /**
+   * Reasons why the database may lose what it has confirmed: when its machine or process dies, or when its memory is
+   * full. Throws while the database is away.
+   */
   weaknesses(): Promise<Weakness[]>;
   close(): Promise<void>;
 }

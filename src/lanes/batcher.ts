@@ -5,12 +5,15 @@ export interface BatcherOptions<T> {
   readonly maxItems: number;
   readonly maxBytes: number;
   readonly budget: Budget;
-  /** Who waits for longer is told `late()`, whatever becomes of the items; ms. */
+  /** A caller that waits longer than this (ms) gets the error `late()`, whatever becomes of its items. */
   readonly patienceMs: number;
   readonly late: () => Error;
 }
 
-/** How often it is looked who waits for too long. One timer for all: a timer for each request costs as much as parsing it. */
+/**
+ * How often callers that wait too long are looked for (ms). One timer serves all requests, because a timer per request
+ * costs as much as parsing the request.
+ */
 const LOOK_MS = 500;
 
 interface Entry<T> {
@@ -22,8 +25,8 @@ interface Entry<T> {
 }
 
 /**
- * How much all batchers together may hold in memory; beyond it a request is refused for the moment (429). Items count, too: each small one
- * has a request that waits for its answer, and that is what takes the memory.
+ * How much all batchers together may hold in memory. Above it requests are rejected for the moment (429). Items are
+ * limited, too, because each small item has a request that waits for its answer, which takes most of the memory.
  */
 export class Budget {
   private used = { items: 0, bytes: 0 };
@@ -31,8 +34,9 @@ export class Budget {
   constructor(private readonly most: { readonly items: number; readonly bytes: number }) {}
 
   /**
-   * A request is taken as a whole or not at all: one of 10,000 events must not leave a part of them in the queue at each try. So the last one that
-   * is taken may go over the limit by its own size, which the door has checked.
+   * Accepts a request as a whole or not at all. Otherwise each try of a request with 10,000 events would leave a part
+   * of them in the queue. So the last accepted request may exceed the limit by its own size, which the door has
+   * checked.
    */
   take(items: number, bytes: number): void {
     const { items: held, bytes: waiting } = this.used;
@@ -45,15 +49,15 @@ export class Budget {
     this.used = { items: this.used.items - items, bytes: this.used.bytes - bytes };
   }
 
-  /** What is held now. */
+  /** The items and bytes that are held now. */
   get waiting(): { readonly items: number; readonly bytes: number } {
     return this.used;
   }
 }
 
 /**
- * Gathers what arrives while the previous flush is under way and flushes it as one, in order of arrival, one flush at a time. An
- * idle batcher flushes at once: no delay is added.
+ * Collects the items that arrive during a flush, and flushes them together afterwards, in order of arrival. Only one
+ * flush runs at a time. An idle batcher flushes at once, without a delay.
  */
 export class Batcher<T> {
   private waiting: Entry<T>[] = [];
@@ -64,7 +68,10 @@ export class Batcher<T> {
 
   constructor(private readonly options: BatcherOptions<T>) {}
 
-  /** Resolves when a flush that has all the items has succeeded; rejects with that flush's error. They are never parted. */
+  /**
+   * Resolves when a flush with all these items has succeeded, and rejects with the flush's error. Items of one call
+   * stay together.
+   */
   add(items: readonly T[], bytes: number): Promise<void> {
     this.options.budget.take(items.length, bytes);
     this.last = new Promise((resolve, reject) => {
@@ -74,7 +81,7 @@ export class Batcher<T> {
     return this.last;
   }
 
-  /** Resolves when everything added so far was flushed, well or not. */
+  /** Resolves when everything that was added so far was flushed, with or without success. */
   settled(): Promise<void> {
     return this.last.then(
       () => undefined,
@@ -85,7 +92,7 @@ export class Batcher<T> {
   private async run(): Promise<void> {
     this.running = true;
     this.looking ??= setInterval(() => this.look(), LOOK_MS);
-    // What this turn of the event loop still brings goes along.
+    // Items that arrive in this turn of the event loop join the flush.
     await new Promise(setImmediate);
     while (this.waiting.length > 0) {
       const batch = this.cut();
@@ -108,7 +115,7 @@ export class Batcher<T> {
   private look(): void {
     const latest = performance.now() - this.options.patienceMs;
     for (const entries of [this.flushing, this.waiting]) {
-      // In their order of arrival.
+      // Entries are in the order of their arrival, so the first young one ends the search.
       for (const { since, reject } of entries) {
         if (since > latest) break;
         reject(this.options.late());

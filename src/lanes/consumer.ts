@@ -5,69 +5,71 @@ import type { Ownership } from './ownership';
 import type { JobSource, Taken } from './source';
 
 /**
- * What is done with a lane's jobs. A job may be handled again after a crash, an error, or beside another process that took it over: handling it
- * twice has the effect of once.
+ * What is done with a lane's jobs. A job may be handled again after a crash or an error, or by another process that took it over. Handling
+ * it twice must have the effect of once.
  */
 export interface LaneWork<J extends LaneJob> {
-  /** Whether the job is one of these: another version of the server may have left something else, which is set aside. */
+  /** Whether this version of the server can handle the job. Jobs of other versions are set aside. */
   knows(job: LaneJob): boolean;
   /**
-   * All at once. `again`: part of it may be done. @returns what failed by itself, while everything else is done (promise 20). Throws RetryableError for
-   * trouble that may pass.
+   * Handles all jobs at once.
+   * @param again true if part of the work may be done already.
+   * @returns the parts that failed, while everything else is done (promise 20).
+   * @throws RetryableError for trouble that may pass.
    */
   handle(jobs: readonly J[], again: boolean): Promise<readonly Failed<J>[]>;
-  /** The job's parts that can be done, and fail, by themselves. */
+  /** The parts of the job that can succeed or fail independently. */
   split(job: J): readonly J[];
-  /** Whether something that everybody needs is away: then nothing is wrong with the jobs, and the lane waits. Never throws. */
+  /** Whether a service that all jobs need is away. Then nothing is wrong with the jobs, and the lane waits. Never throws. */
   isAway(): Promise<boolean>;
-  /** Tries the part again after a pause; the lane goes on without it. */
+  /** Tries the part again after a pause. The lane continues without it. */
   postpone(part: J, delayMs: number): Promise<void>;
-  /** The part never succeeds: it goes to the dead letters (promise 13). */
+  /** Moves a part that never succeeds to the dead letters (promise 13). */
   setAside(part: J, reason: string): Promise<void>;
 }
 
-/** A part of a job, and why it failed. */
+/** A part of a job, and its error. */
 export interface Failed<J> {
   readonly part: J;
   readonly error: unknown;
 }
 
 export interface ConsumerOptions {
-  /** The lane is worked on by its owner alone, one batch at a time; null: by all processes. */
+  /** If set, only the owner of the lane works on it, one batch at a time. null: all processes work on it. */
   readonly ownership: Pick<Ownership, 'hold' | 'renew' | 'release'> | null;
-  /** How many events, and about how many bytes, are done at once; 1 event: one job at a time. */
+  /** The limits of one batch. A limit of 1 event means one job at a time. */
   readonly maxEvents: number;
   readonly maxBytes: number;
-  /** Hears of a job whose work ended well: when it was due (ms), which is when it was added unless it was delayed. */
+  /** Called for each job that was done, with the time at which it was due (ms): when it was added, unless it was delayed. */
   readonly onDone: (dueAt: number) => void;
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
 }
 
 const FIRST_RETRY_MS = 100;
 const LAST_RETRY_MS = 5_000;
-/** An error that is not transient by its class may still be; a bug stays. */
+/** How often a batch is tried as a whole. An error may be transient even if its class does not say so. */
 const ATTEMPTS_TOGETHER = 3;
-/** What fails by itself, though nothing is away, is tried so often by itself: for about five minutes. */
+/** How often one part is tried by itself although no service is away. The pauses add up to about five minutes. */
 const ATTEMPTS_ALONE = 8;
 const FIRST_POSTPONE_MS = 2_000;
-/** BullMQ's lock on a job lasts 10 s (LOCK_MS in source.ts): three renewals fit into it. */
+/** How often the locks of jobs are renewed (ms). BullMQ's lock on a job lasts 10 s (LOCK_MS in source.ts), enough for three renewals. */
 const RENEW_MS = 3_000;
-/** Round trips to the queue that are under way at once when it takes many small jobs. */
+/** How many jobs are requested from the queue in parallel. */
 const PREFETCH = 16;
-/** How often it is looked whether the owner of a lane is gone. */
+/** How often a process checks whether a lane has lost its owner (ms). */
 const OWNER_LOOK_MS = 500;
-/** The consumer waits so long before it asks a queue again whose database was away. */
+/** How long the consumer waits before it asks a queue again whose database was away (ms). */
 const PAUSE_MS = 1_000;
 
-/** Works on one lane: takes what waits in it, as much as makes one good batch, does it, and takes the next. */
+/** Works on one lane: takes jobs that wait, as many as make one good batch, handles them, and takes the next. */
 export class Consumer<J extends LaneJob> {
   private readonly stopping = new AbortController();
-  /** The batches that are being worked on: one, or two when the lane is behind. */
+  /** The batches that are being handled: one, or two when the lane is behind. */
   private readonly inHand = new Set<readonly Taken[]>();
   /** When the work on each of these batches began (ms). */
   private readonly begun = new Set<{ readonly at: number }>();
   private troubles = 0;
-  /** How many jobs the last batch had. */
+  /** The number of jobs in the last batch. */
   private tookBefore = 1;
   private running: Promise<void> = Promise.resolve();
   private renewal: NodeJS.Timeout | null = null;
@@ -83,14 +85,14 @@ export class Consumer<J extends LaneJob> {
     return this.source.open();
   }
 
-  /** @param onFailure hears of a consumer that broke, which is a bug; it is not started again. */
+  /** @param onFailure is called if the consumer itself breaks, which is a bug. The consumer is not started again. */
   start(onFailure: (error: unknown) => void): void {
     this.renewal = setInterval(() => void this.renew(), RENEW_MS);
     this.running = this.run();
     this.running.catch(onFailure);
   }
 
-  /** What is in hand is finished, or given back if it waits for something. */
+  /** Jobs in hand are finished, or given back to the queue if they wait for a service. */
   async close(): Promise<void> {
     this.stopping.abort();
     await this.source.stopTaking().catch(() => undefined);
@@ -122,7 +124,8 @@ export class Consumer<J extends LaneJob> {
       const isFull = await this.take(taken).catch((error: unknown) => this.queueIsAway(error));
       const current = this.finish(taken);
       await previous;
-      // While a lane is behind, two batches are at work: one is read as the store writes the other. Otherwise the next batch grows meanwhile.
+      // While a message lane is behind, two batches are handled at once: one is read while the store writes the other.
+      // Otherwise the next batch grows while this one is handled.
       if (!isFull || this.options.ownership !== null) await current;
       previous = current;
     }
@@ -145,14 +148,17 @@ export class Consumer<J extends LaneJob> {
     this.inHand.delete(taken);
   }
 
-  /** When the queue's database is back its jobs come again, here or in another process. */
+  /** When the queue's database is back, the jobs come again, to this process or another one. */
   private async queueIsAway(error: unknown): Promise<boolean> {
     this.options.onRetry(this.source.name, asError(error), 1);
     await this.pause(PAUSE_MS);
     return false;
   }
 
-  /** Waits for one job, and takes those that wait behind it as far as they belong into one batch. @returns whether it is full, so that more may wait. */
+  /**
+   * Waits for one job, and then takes the jobs behind it that fit into the same batch.
+   * @returns true if the batch is full, so that more jobs may wait.
+   */
   private async take(taken: Taken[]): Promise<boolean> {
     const { maxEvents, maxBytes, ownership } = this.options;
     if (ownership !== null && !(await ownership.hold())) {
@@ -162,9 +168,10 @@ export class Consumer<J extends LaneJob> {
     const first = await this.source.next(true);
     if (first === null) return false;
     taken.push(first);
-    // One job at a time, in whatever process.
+    // With this limit the lane handles one job at a time, in whatever process.
     if (maxEvents === 1) return false;
-    // About as many as there were the last time: each that is asked for in vain costs the queue as much as one that is there.
+    // Requests about as many jobs as the last batch had, because a request that finds no job costs the queue as much as
+    // one that finds a job.
     let asked = Math.max(1, this.tookBefore - 1);
     let [events, bytes] = [0, 0];
     const count = ({ job: { data } }: Taken) =>
@@ -188,23 +195,25 @@ export class Consumer<J extends LaneJob> {
   }
 
   /**
-   * The same jobs are tried until they are done, and the lane waits, while what everybody needs is away: put at the end of the lane they would be
-   * overtaken (promise 14). When nothing is away one of them is at fault, and each part is tried by itself (promise 20).
-   * @returns false when they must be given back, because the process stops.
+   * Tries the same jobs until they are done. While a service that all need is away the lane waits, because jobs that are put at the end of
+   * the lane would be overtaken (promise 14). If no service is away, one of the jobs is at fault, and each part is tried by itself (promise
+   * 20).
+   * @returns false if the process stops and the jobs must be given back.
    */
   private async doAll(taken: readonly Taken[]): Promise<boolean> {
     const all = taken.map(({ job }) => job as unknown as J);
     const jobs = all.filter((job) => this.work.knows(job));
-    for (const job of all) if (!this.work.knows(job)) await this.work.setAside(job, 'this version of the server does not know such a job');
+    for (const job of all)
+      if (!this.work.knows(job)) await this.work.setAside(job, 'this version of the server does not know this kind of job');
     if (jobs.length === 0) return true;
-    // A part that has failed by itself before need not fail three times more.
+    // A part that has failed by itself before is tried only once here.
     const together = jobs.every(({ data }) => data.tries !== undefined) ? 1 : ATTEMPTS_TOGETHER;
     const isRepeated = taken.some(({ job }) => job.attemptsStarted > 1 || job.timestamp < this.startedAt);
     for (let attempt = 1; ; attempt++) {
       try {
         const failed = await this.work.handle(jobs, isRepeated || attempt > 1);
         if (failed.length === 0 || (await this.giveUpAll(failed))) {
-          // At a second attempt it may only have been put off: the pauses go on growing.
+          // After a second attempt the first error may only have been postponed, so the pauses keep growing.
           if (attempt === 1) this.troubles = 0;
           return true;
         }
@@ -220,7 +229,7 @@ export class Consumer<J extends LaneJob> {
     }
   }
 
-  /** @returns false when it is not theirs alone: what everybody needs is away. */
+  /** @returns false if a service that all jobs need is away, so that the failed parts are not at fault. */
   private async giveUpAll(failed: readonly Failed<J>[]): Promise<boolean> {
     for (const { error } of failed.slice(0, 1)) this.options.onRetry(this.source.name, asError(error), 1);
     if (await this.work.isAway()) return false;
@@ -228,7 +237,7 @@ export class Consumer<J extends LaneJob> {
     return true;
   }
 
-  /** @returns false when something went away meanwhile, or the process stops: some parts are done, and all will be tried once more. */
+  /** @returns false if a service went away meanwhile, or the process stops. Some parts are done then, and all will be tried once more. */
   private async doApart(jobs: readonly J[]): Promise<boolean> {
     for (const part of jobs.flatMap((job) => this.work.split(job))) {
       if (this.isStopping) return false;
@@ -258,7 +267,7 @@ export class Consumer<J extends LaneJob> {
   private async renew(): Promise<void> {
     const inHand = [...this.inHand].flat();
     if (inHand.length === 0) return;
-    // What is lost is done by another process, too: twice has the effect of once.
+    // If a lock is lost, another process handles the job as well. Handling it twice has the effect of once.
     await Promise.all([this.source.renew(inHand), this.options.ownership?.renew()]).catch((error: unknown) =>
       this.options.onRetry(this.source.name, asError(error), 1),
     );
@@ -269,7 +278,7 @@ export class Consumer<J extends LaneJob> {
   }
 }
 
-/** Jobs that carry something else than events count as one. */
+/** A job without a list of events counts as one event. */
 function countOf(data: LaneJob['data']): number {
   return Math.max(1, data.events?.length ?? 1);
 }

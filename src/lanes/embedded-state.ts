@@ -4,8 +4,8 @@ import { NUMBER_BYTES, numberKey, readNumber } from '../embedded/keys';
 import { firstOf, type Claim, type Entry, type Leased, type SavedRecord, type SharedState, type Versioned } from './state';
 
 /**
- * In tables of the embedded environment. What is saved survives the end of the process at once, and a power failure a moment later: then a message that was sent in
- * that moment may be sent again.
+ * The shared state in tables of the embedded environment. A saved value survives the end of the process at once, and a
+ * power failure a moment later. Example: the power fails right after a message was sent; the message may be sent again.
  */
 export class EmbeddedState implements SharedState {
   private readonly values: ExpiringTable;

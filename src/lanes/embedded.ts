@@ -8,7 +8,10 @@ import type { LaneProgress, Sequence } from './sequence';
 import { JobSource, WORKER_OPTIONS } from './source';
 import type { SharedState } from './state';
 
-/** BullMQ on the embedded environment, which belongs to whoever opened it. This process is the only one that works on it. */
+/**
+ * BullMQ on the embedded environment. The caller that opened the environment closes it. This process is the only one
+ * that works on it.
+ */
 export class EmbeddedQueue implements QueueBackend {
   readonly state: SharedState;
   readonly sequence: Sequence;
@@ -41,7 +44,7 @@ export class EmbeddedQueue implements QueueBackend {
     return new JobSource(worker);
   }
 
-  /** What the process before had in hand is taken over at once. */
+  /** Jobs that the previous process was working on are taken over at once. */
   prepare(): Promise<void> {
     return this.factory.recover();
   }
@@ -53,7 +56,7 @@ export class EmbeddedQueue implements QueueBackend {
     });
   }
 
-  /** What it has confirmed is on the disk. */
+  /** A confirmed job is on the disk, so there are none. */
   async weaknesses(): Promise<Weakness[]> {
     return [];
   }

@@ -4,13 +4,17 @@ import { laneOf, messageLane, type LaneCounts } from './names';
 import { hasPassed, tailsOf, type Sequence } from './sequence';
 import { isWildcard } from '../mqtt/topic';
 
-/** A write takes some 10 ms in a quiet system; behind a backlog the looks become fewer. */
+/**
+ * The pauses between two checks (ms). A write takes about 10 ms in a quiet system. Each pause is twice as long as the
+ * one before, so that a backlog causes few checks.
+ */
 const FIRST_WAIT_MS = 10;
 const LAST_WAIT_MS = 500;
 
 /**
- * The order of what is restored: a job that must be behind the writes notes how far their lanes have been accepted when it is seen for
- * the first time, and is done when they are done up to there. Until then it is put off, and its lane goes on with others.
+ * Keeps restored messages in order with other writes. When a job that must come after the writes is first seen, it
+ * notes how far their lanes have been accepted. The job is done when the lanes are done up to there. Until then it is
+ * postponed, and its lane continues with other jobs.
  */
 export class Gate {
   constructor(
@@ -19,7 +23,7 @@ export class Gate {
     private readonly counts: LaneCounts,
   ) {}
 
-  /** @returns whether the job may be done now; otherwise a job of its own looks again. */
+  /** @returns whether the job may be done now. If not, a new job will check again. */
   async isOpenFor(lane: string, job: RetainedJob): Promise<boolean> {
     const { behind, waits = 0 } = job.data;
     const topics = job.name === 'restore' ? [job.data.filter] : job.data.topics;
@@ -31,7 +35,7 @@ export class Gate {
     return false;
   }
 
-  /** The message lanes that hold the writes which the filters can match. */
+  /** The message lanes that may hold writes for the filters. */
   private lanesOf(filters: readonly string[]): string[] {
     const all = this.counts.messages;
     if (filters.some(isWildcard)) return Array.from({ length: all }, (_, lane) => messageLane(lane));

@@ -3,117 +3,135 @@ import type { Subscription } from '../stores/store';
 import type { Tails } from './sequence';
 
 /**
- * What the queue's jobs carry, as JSON. The message lane has what is written to the store, a client lane everything that happens to a consumer (a client, or
- * a shared group in pubsub mode) in its order; each history has a lane of its own.
+ * The data of the queue's jobs, as JSON. A message lane holds what is written to the store. A client lane holds
+ * everything that happens to a consumer (a client, or in pubsub mode a shared group), in order. Each history has a lane
+ * of its own.
  */
 
-/** Something to write to the store, in a message lane. */
+/** A write to the store, in a message lane. */
 export type MessageEvent =
   | {
       readonly kind: 'publish';
       readonly message: WireMessage;
-      /** It is kept as its topic's retained message (or deletes it), too or in place of being stored until somebody acknowledges it. */
+      /**
+       * `too`: the message is stored, and also kept as its topic's retained message (or deletes it). `only`: it is not
+       * stored for delivery.
+       */
       readonly retained?: 'too' | 'only';
     }
-  /** In queue mode: somebody has acknowledged the stored message. */
+  /** In queue mode: a client has acknowledged the stored message. */
   | { readonly kind: 'ack'; readonly id: string; readonly topic: string; readonly clientid: string };
 
-/** Send the client what is stored for the filter. */
+/** A request to send the client the stored messages that match the filter. */
 export interface DeliveryRequest {
   readonly clientid: string;
-  /** The topic filter as subscribed, `$share/{group}/` included. */
+  /** The topic filter as subscribed, including `$share/{group}/`. */
   readonly filter: string;
   readonly qos: QoS;
-  /** When it subscribed (ms, EMQX's clock): what was published later reaches it without us. */
+  /** When the client subscribed (ms, EMQX's clock). EMQX itself delivers what was published later. */
   readonly at: number;
-  /** Whose position is read and whose mailbox counts: a shared group's in pubsub mode. Absent: the client's own. */
+  /** The consumer whose mailbox and position are used: a shared group in pubsub mode. Absent: the client itself. */
   readonly consumer?: string;
 }
 
-/** What a client did, or an operator decided for it. Times are EMQX's (an operator's: ours), in ms. */
+/**
+ * Something that a client did, or that an operator decided for it. Times are EMQX's, an operator's are the server's
+ * (ms).
+ */
 export type ClientChange = { readonly clientid: string; readonly at: number } & (
   | {
       readonly kind: 'connected';
       readonly node: string | null;
-      /** The connection began with a clean session; null: unknown. */
+      /** Whether the connection began with a clean session; null if unknown. */
       readonly cleanStart?: boolean | null;
-      /** How long the session outlives the connection (ms); null: unknown. */
+      /** How long the session outlives the connection (ms); null if unknown. */
       readonly expiryMs?: number | null;
-      /** The event tells of the session alone: neither the client's state is kept nor are its subscriptions made again. */
+      /**
+       * True if the event tells only about the session: the client's state is not stored, and its subscriptions are not
+       * made again.
+       */
       readonly sessionOnly?: boolean;
-      /** What EMQX puts before the client's topic filters; null: nothing; absent: unknown. */
+      /** The prefix that EMQX puts before the client's topic filters. null: none; absent: unknown. */
       readonly mountpoint?: string | null;
     }
   | { readonly kind: 'disconnected'; readonly node: string | null; readonly connectedAt: number | null }
   | { readonly kind: 'subscribed'; readonly filter: string; readonly qos: QoS }
   | { readonly kind: 'unsubscribed'; readonly filter: string }
-  /** Exactly these, from now on. */
+  /** These replace all stored subscriptions of the client. */
   | { readonly kind: 'assigned'; readonly subscriptions: readonly Subscription[] }
-  /** null: all. */
+  /** null for all filters. */
   | { readonly kind: 'withdrawn'; readonly filters: readonly string[] | null }
 );
 
-/** A client acknowledged a message, in the mailbox that was sent it, and in pubsub mode in its own, which finds out who has read it. */
+/**
+ * A client acknowledged a message. The event goes to the mailbox that was sent the message. In pubsub mode it goes to
+ * the client's own mailbox, which finds out who has read the message.
+ */
 export interface Acknowledged {
   readonly kind: 'acked';
   readonly clientid: string;
-  /** Of the stored message. */
+  /** The id of the stored message. */
   readonly id: string;
   readonly topic: string;
-  /** It was a delivery of ours, sent for this mailbox or for the group. */
+  /** True for a copy that the server sent for this mailbox or for the group. */
   readonly ours: boolean;
-  /** In pubsub mode: the copy was sent for a group, not for the client itself. */
+  /** In pubsub mode: true if the copy was sent for a group, false if for the client itself. */
   readonly isOfGroup?: boolean;
-  /** In pubsub mode: the client has read the message (as an event; of a group, see below). */
+  /** In pubsub mode: the client has read the message. `group` says the same of a group. */
   readonly isRead?: boolean;
-  /** In pubsub mode, of a group: it has read the message. `filters`: its wildcard filters that match. */
+  /**
+   * In pubsub mode: the group has read the message. `filters` are its wildcard filters that match. `sure` is false if
+   * another subscription may have brought the message.
+   */
   readonly group?: { readonly consumer: string; readonly sure: boolean; readonly filters: readonly string[] };
 }
 
-/** EMQX gave up a delivery of ours. */
+/** EMQX has dropped a copy that the server sent. */
 export interface Dropped extends MessageRef {
   readonly kind: 'dropped';
   readonly clientid: string;
-  /** EMQX's id of the copy; null: the event did not say. */
+  /** EMQX's id of the copy; null if the event does not say. */
   readonly copyId: string | null;
-  /** EMQX's: queue_full, expired, too_large, no_local, ... */
+  /** EMQX's reason: queue_full, expired, too_large, no_local, ... */
   readonly reason: string;
-  /** It was sent for a group in pubsub mode (this is its mailbox's key), of which the client may be a member. */
+  /**
+   * The key of a group's mailbox (pubsub mode), if the copy was sent for a group of which the client may be a member.
+   */
   readonly group?: string;
 }
 
-/** A message that is about to be stored, and a consumer whose position may have passed it. */
+/** A message that was stored, and a consumer whose position may have passed it. */
 export interface Late extends MessageRef {
   readonly kind: 'late';
   readonly consumer: string;
 }
 
-/** What happens to a mailbox. `to`: the mailbox's key (consumer.ts). */
+/** An event of a mailbox. `to` is the mailbox's key (mqtt/consumer.ts). */
 export type MailEvent = { readonly to: string } & (
   | { readonly kind: 'change'; readonly change: ClientChange }
   | { readonly kind: 'deliver'; readonly request: DeliveryRequest }
-  /** A member of a group (in pubsub mode) has unsubscribed. */
+  /** A member of a group (pubsub mode) has unsubscribed. */
   | { readonly kind: 'left'; readonly clientid: string; readonly filter: string; readonly at: number; readonly consumer: string }
   | Acknowledged
   | Dropped
   | Late
-  /** A time has come that the mailbox waits for. */
+  /** A time has come that the mailbox was waiting for. */
   | { readonly kind: 'wake' }
 );
 
-/** What goes into the queue for an event. */
+/** What is put into the queue for an event. */
 export type Item = { readonly write: MessageEvent } | { readonly mail: MailEvent };
 
-/** What every lane's jobs have in common. */
+/** What the jobs of all lanes have in common. */
 export interface LaneJob {
   readonly name: string;
   readonly data: Common & { readonly events?: readonly unknown[] };
 }
 
 interface Common {
-  /** About how large the job is; absent: it is small. */
+  /** The approximate size of the job; absent if it is small. */
   readonly bytes?: number;
-  /** How often it was tried by itself in vain (Consumer). */
+  /** How often the job was tried by itself in vain (Consumer). */
   readonly tries?: number;
 }
 
@@ -122,24 +140,29 @@ export interface MessageJob extends LaneJob {
   readonly data: Common & { readonly events: readonly MessageEvent[] };
 }
 
-/** Of a job that must not be done before all writes are that were accepted before it (promise 4): how far it has waited (gate.ts). */
+/**
+ * A job that must wait for all writes that were accepted before it (promise 4), and how far it has waited (gate.ts).
+ */
 interface Behind extends Common {
-  /** The lanes that it waits for, and how far; absent: it is seen for the first time. */
+  /** The lanes that the job waits for, and how far; absent if the job is seen for the first time. */
   readonly behind?: Tails;
-  /** How often it was put off. */
+  /** How often the job was postponed. */
   readonly waits?: number;
 }
 
 type Job<Name extends string, Data> = { readonly name: Name; readonly data: Common & Data };
 
-/** What happens to the mailboxes of a client lane, in this order. */
+/** Events of the mailboxes of a client lane, in this order. */
 export type MailJob = Job<'mail', { readonly events: readonly MailEvent[] }>;
 
-/** They run in one client lane, one at a time. */
+/** Jobs for retained messages. They run in one client lane, one at a time. */
 export type RetainedJob =
-  /** Publish a page of retained messages back; behind the writes. */
+  /** Publishes a page of retained messages back, after the writes. */
   | Job<'restore', Behind & RestoreStep>
-  /** A restored message was overtaken by a publish that the server heard of too late; behind the writes. */
+  /**
+   * A publish whose event arrived too late is newer than a restored message of its topic. This job corrects that, after
+   * the writes.
+   */
   | Job<'reconcile', Behind & { readonly topics: readonly string[] }>;
 
 export type ClientJob = MailJob | RetainedJob;
@@ -158,11 +181,14 @@ export function isMailJob(job: ClientJob): job is MailJob {
 
 export interface RestoreStep {
   readonly filter: string;
-  /** Only what was published before (ms, EMQX's clock), and whose policy says restore; null: an operator wants all. */
+  /**
+   * Only messages that were published before this time (ms, EMQX's clock) and whose policy says `restore`. null: an
+   * operator wants all messages.
+   */
   readonly before: number | null;
   /** Topics up to this one are done. */
   readonly after: string;
 }
 
-/** Stored messages, to be appended to a history. */
+/** Stored messages to append to a history. */
 export type HistoryJob = Job<'history', { readonly events: readonly WireMessage[] }>;

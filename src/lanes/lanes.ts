@@ -8,27 +8,30 @@ import { Batcher, type Budget } from './batcher';
 import type { Item, LaneJob, Late, MailEvent, MailJob, MessageEvent, RestoreStep, RetainedJob } from './jobs';
 import { clientLane, historyLane, laneOf, messageLane, type LaneCounts } from './names';
 
-/** One add: what arrives while the one before it is under way. */
+/** The limits of one add, which collects what arrives during the add before it. */
 const MAX_ADD_ITEMS = 4_096;
 const MAX_ADD_BYTES = 8 * 1024 * 1024;
-/** One job. A lane's consumer does several at once when they are small. */
+/** The limit of one job. A lane's consumer handles several small jobs at once. */
 export const MAX_JOB_EVENTS = 256;
-/** Events of mailboxes are small. */
+/** This limit is higher, because events of mailboxes are small. */
 export const MAX_MAIL_EVENTS = 512;
 export const MAX_JOB_BYTES = 4 * 1024 * 1024;
-/** An add that takes longer counts as failed; EMQX sends the event again, and what is done twice has the effect of once. */
+/**
+ * An add that takes longer than this (ms) counts as failed. EMQX sends the event again, and an event that is handled twice has the effect
+ * of once.
+ */
 const ADD_TIMEOUT_MS = 10_000;
-/** Whoever posts must not wait for longer: one add may have to wait for another one before it. EMQX gives up after 10 s. */
+/** How long a request waits at most (ms), because one add may have to wait for another. EMQX gives up after 10 s. */
 const PATIENCE_MS = 8_500;
-const tooLate = () => new UnavailableError('the queue has not taken it in time');
-/** One for all: restoring never runs twice at a time. */
+const tooLate = () => new UnavailableError("the queue's database has not stored the events in time");
+/** All restore jobs use one lane, so that two never run at the same time. */
 const RETAINED_LANE = clientLane(0);
-/** A message's fields beside its payload, as JSON. */
+/** The size of a message's fields besides its payload, as JSON. */
 const OVERHEAD_BYTES = 500;
 
 /**
- * The way into the queue. Every method resolves when the queue has it durably (promise 1) and throws UnavailableError or
- * OverloadedError otherwise.
+ * Puts events and jobs into the queue. Every method resolves when the queue has stored them durably (promise 1).
+ * @throws UnavailableError or OverloadedError
  */
 export class Lanes {
   private readonly messages: JobQueue[];
@@ -38,7 +41,7 @@ export class Lanes {
   private readonly laneCounts: LaneCounts;
   private readonly incoming: Batcher<Item>;
 
-  /** `sinks`: the names of the histories. */
+  /** @param sinks the names of the histories. */
   constructor(backend: QueueBackend, budget: Budget, sinks: readonly string[] = []) {
     this.laneCounts = backend.laneCounts;
     this.messages = Array.from({ length: this.laneCounts.messages }, (_, lane) => backend.queue(messageLane(lane)));
@@ -57,8 +60,8 @@ export class Lanes {
   }
 
   /**
-   * A history keeps its order: it never runs two jobs at a time, in whatever process. What is written to the store has the same effect in any order, and a
-   * client lane belongs to one process at a time (ownership.ts). An earlier version had it otherwise.
+   * A history keeps its order, so it never runs two jobs at a time, in whatever process. Writes to the store have the same effect in any
+   * order, and a client lane belongs to one process at a time (ownership.ts), so those limits of earlier versions are removed.
    */
   async prepare(): Promise<void> {
     await Promise.all([
@@ -67,7 +70,10 @@ export class Lanes {
     ]);
   }
 
-  /** All of them or none is taken. A delivery starts when all that was accepted before it, in every lane that its filter can match, is in the store (promise 4). */
+  /**
+   * Accepts all items or none. A delivery starts when everything that was accepted before it, in each lane that its filter can match, is in
+   * the store (promise 4).
+   */
   async put(items: readonly Item[]): Promise<void> {
     if (items.length > 0)
       await this.incoming.add(
@@ -76,17 +82,17 @@ export class Lanes {
       );
   }
 
-  /** What mailboxes tell each other. */
+  /** Puts events that mailboxes send each other into the queue. */
   mail(events: readonly MailEvent[]): Promise<void> {
     return this.add(mailJobs(events, this.laneCounts));
   }
 
-  /** Messages that were stored behind somebody's read position (promise 17). */
+  /** Puts messages into the queue that were stored after a consumer's read position had passed them (promise 17). */
   late(late: readonly Omit<Late, 'kind'>[]): Promise<void> {
     return this.mail(late.map((each) => ({ ...each, kind: 'late', to: mailboxKey(each.consumer) })));
   }
 
-  /** Wakes mailboxes, each at its time (ms, our clock): one job for all of a lane that are due at about the same time. */
+  /** Wakes mailboxes, each at its time (ms, the server's clock). Mailboxes of a lane that are due at about the same time share one job. */
   wake(due: readonly Due[], now: number): Promise<void> {
     const byDelay = groupBy(due, ({ at }) => String(roundedDelay(at - now)));
     const jobs = [...byDelay].flatMap(([delay, own]) => {
@@ -96,7 +102,7 @@ export class Lanes {
     return this.add(jobs);
   }
 
-  /** Publishes retained messages back after `delayMs`, behind all writes that were accepted before. */
+  /** Publishes retained messages back after `delayMs`, and after all writes that were accepted before. */
   restore(step: RestoreStep, delayMs = 0): Promise<void> {
     return this.add([{ lane: RETAINED_LANE, name: 'restore', data: step, delayMs }]);
   }
@@ -105,22 +111,25 @@ export class Lanes {
     return this.add([{ lane: RETAINED_LANE, name: 'reconcile', data: { topics } }]);
   }
 
-  /** The job looks again after `delayMs` whether it may be done (gate.ts). */
+  /** Puts the job into the queue again. After `delayMs` it checks again whether it may be done (gate.ts). */
   park(lane: string, job: RetainedJob, delayMs: number): Promise<void> {
     return this.add([{ lane, ...job, delayMs }]);
   }
 
-  /** A part of a job that failed is tried again by itself. */
+  /** Tries a failed part of a job again by itself after `delayMs`. */
   again(lane: string, { name, data }: LaneJob, delayMs: number): Promise<void> {
     return this.add([{ lane, name, data, delayMs }]);
   }
 
-  /** To every history. */
+  /** Adds the messages to every history. */
   async history(messages: readonly Message[]): Promise<void> {
     if (this.histories.length > 0 && messages.length > 0) await this.add(this.histories.map(({ name }) => historyJob(name, messages)));
   }
 
-  /** To one history. @returns false when there is none of this name. */
+  /**
+   * Adds the messages to one history.
+   * @returns false if there is no history of this name.
+   */
   async historyOf(sink: string, messages: readonly Message[]): Promise<boolean> {
     const name = historyLane(sink);
     if (!this.histories.some((queue) => queue.name === name)) return false;
@@ -132,7 +141,7 @@ export class Lanes {
     return [...this.messages, ...this.clients, ...this.histories];
   }
 
-  /** The writes first: deliveries are behind the writes that came with them. */
+  /** The writes are added first, because a delivery must come after the writes of the same request. */
   private async flush(items: readonly Item[]): Promise<void> {
     await this.add(
       writeJobs(
@@ -143,7 +152,7 @@ export class Lanes {
     await this.mail(items.flatMap((item) => ('mail' in item ? [item.mail] : [])));
   }
 
-  /** The round trips for the lanes are under way at the same time. */
+  /** Each lane takes one round trip; all are made in parallel. */
   private async add(jobs: readonly NewJob[]): Promise<void> {
     if (jobs.length === 0) return;
     const added = Promise.all([...groupBy(jobs, ({ lane }) => lane)].map(([lane, own]) => addTo(this.queues.get(lane), own)));
@@ -163,26 +172,26 @@ export class Lanes {
     );
   }
 
-  /** Flushes what is in memory. */
+  /** Flushes the items that are in memory. */
   async close(): Promise<void> {
     await this.incoming.settled();
     await Promise.all(this.all().map((queue) => queue.close()));
   }
 }
 
-/** A mailbox, and when it is to be woken (ms, our clock). */
+/** A mailbox, and when it is to be woken (ms, the server's clock). */
 export interface Due {
   readonly to: string;
   readonly at: number;
 }
 
-/** Wakes that are due at about the same time share a job. */
+/** Rounds delays, so that wakes that are due at about the same time share a job. */
 function roundedDelay(delayMs: number): number {
   const step = delayMs <= 100 ? 10 : delayMs <= 2_000 ? 50 : 250;
   return Math.max(0, Math.ceil(delayMs / step) * step);
 }
 
-/** One job for each lane, or several where they would be too large. */
+/** Makes one job for each lane, or several if one would be too large. */
 function writeJobs(events: readonly MessageEvent[], counts: LaneCounts): NewJob[] {
   const jobs: NewJob[] = [];
   const fillings = new Map<number, Filling>();
@@ -201,7 +210,7 @@ function mailJobs(events: readonly MailEvent[], counts: LaneCounts): NewJob[] {
   });
 }
 
-/** `delayMs` 0 or absent: at once. */
+/** If `delayMs` is 0 or absent, the job may run at once. */
 interface NewJob {
   readonly lane: string;
   readonly name: string;
@@ -214,7 +223,7 @@ interface Filling {
   bytes: number;
 }
 
-/** Adds the event to its lane's next job, and that job to the jobs when it is full. */
+/** Adds the event to its lane's next job. A full job goes to `jobs`. */
 function fill(jobs: NewJob[], fillings: Map<number, Filling>, lane: number, event: MessageEvent, bytes: number): void {
   let filling = fillings.get(lane);
   if (filling !== undefined && (filling.events.length >= MAX_JOB_EVENTS || filling.bytes + bytes > MAX_JOB_BYTES)) {
@@ -237,7 +246,7 @@ function topicOf(event: MessageEvent): string {
   return event.kind === 'publish' ? event.message.topic : event.topic;
 }
 
-/** About what an item takes in memory and in its job. */
+/** About how much memory an item takes, also in its job. */
 function sizeOf(item: Item): number {
   if ('write' in item && item.write.kind === 'publish') return OVERHEAD_BYTES + item.write.message.payload.length;
   // An operator may assign thousands of subscriptions.
@@ -246,7 +255,7 @@ function sizeOf(item: Item): number {
   return OVERHEAD_BYTES;
 }
 
-/** BullMQ adds several jobs in a pipeline, which ioredis takes long to make: a single job does without. */
+/** A single job is added without a pipeline, because ioredis takes long to make one. */
 async function addTo(queue: JobQueue | undefined, jobs: readonly NewJob[]): Promise<unknown> {
   const [first, ...others] = jobs.map(toBullmq);
   if (queue === undefined || first === undefined) throw new TypeError('there is no such lane');

@@ -1,12 +1,13 @@
 import type { SharedState } from './state';
 
-/** A lane whose owner dies has another one after so long. */
+/** A lane whose owner has died gets another one after this time (ms). */
 const TTL_MS = 10_000;
 const RENEW_MS = 3_000;
 
 /**
- * One process works on a client lane at a time: what happens to a mailbox happens in one place, and in large batches. A process that stood still finds
- * that it owns the lane no more; what it had in hand is stopped by the versions of the mailboxes (promise 21), so that owning is for speed, not for safety.
+ * Lets one process at a time work on a client lane, so that everything that happens to a mailbox happens in one place
+ * and in large batches. Ownership is for speed, not for safety: if a process stood still and has lost the lane, the
+ * versions of the mailboxes keep it from overwriting anything (promise 21).
  */
 export class Ownership {
   private version = 0;
@@ -16,11 +17,15 @@ export class Ownership {
   constructor(
     private readonly state: Pick<SharedState, 'load' | 'save'>,
     private readonly lane: string,
-    /** Of this process. */
+    /** Names this process. */
     private readonly owner: string,
   ) {}
 
-  /** Takes the lane if nobody has it. @returns whether it is this process's. Throws RetryableError while the queue's database is away. */
+  /**
+   * Takes the lane if no other process has it.
+   * @returns whether the lane belongs to this process.
+   * @throws RetryableError while the queue's database is away.
+   */
   async hold(): Promise<boolean> {
     const now = performance.now();
     if (now < this.heldUntil && now < this.renewedAt + RENEW_MS) return true;
@@ -29,14 +34,14 @@ export class Ownership {
     return isFree && (await this.save(found?.version ?? 0, this.owner, TTL_MS, now));
   }
 
-  /** Keeps it while a batch takes long. */
+  /** Keeps the lane while a batch takes long. */
   async renew(): Promise<void> {
     if (performance.now() < this.heldUntil) await this.hold();
   }
 
-  /** The next process need not wait until the time is over. */
+  /** Gives the lane up, so that the next process need not wait until the ownership ends. */
   async release(): Promise<void> {
-    // The record lasts: one that expired between the load and the save of the next owner would refuse that save.
+    // The record is kept. If it expired between the next owner's load and its save, that save would be rejected.
     if (performance.now() < this.heldUntil) await this.save(this.version, '', TTL_MS, 0);
     this.heldUntil = -Infinity;
   }

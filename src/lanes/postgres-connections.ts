@@ -5,16 +5,17 @@ type Query = (...args: unknown[]) => Promise<unknown> | undefined;
 type Callback = (error?: Error | null, ...rest: unknown[]) => void;
 
 /**
- * All connections of a queue, in BullMQ's pools and beside them. A server that vanished without a word (failover, a firewall that forgot us)
- * leaves connections that time out query after query, and workers that wait on them for notifications which never come: when a query times
- * out, all that are idle are dropped (promise 14). What others are asking is left to their own timeouts, after which a pool drops them.
+ * All connections of a queue, inside and outside BullMQ's pools. A server may vanish without closing its connections
+ * (failover, or a firewall that dropped them). Queries on such connections time out one after the other, and workers
+ * wait on them for notifications that never come. So when a query times out, all idle connections are closed (promise
+ * 14). A busy connection has its own timeout, after which its pool closes it.
  */
 export class Connections {
   private readonly pooled = new Set<WatchedClient>();
-  /** BullMQ LISTENs on clients of its own making. */
+  /** Sockets of the clients that BullMQ makes outside the pools for LISTEN. */
   private readonly listening = new Set<Socket>();
 
-  /** For a pool's configuration: the class of its clients, and the socket of a client that is made beside it. */
+  /** Options for a pool: the class of its clients, and the socket of a client that is made outside the pool. */
   watched(): { Client: new (config: ClientConfig) => Client; stream: () => Socket } {
     const { pooled } = this;
     const onSilence = () => this.dropIdle();
@@ -41,7 +42,7 @@ export class Connections {
   }
 }
 
-/** A client that tells when a query of it times out. */
+/** A client that reports when one of its queries times out. */
 class WatchedClient extends Client {
   private asking = 0;
 
@@ -52,7 +53,8 @@ class WatchedClient extends Client {
     const { stream: _listening, ...own } = config;
     // A pool hides the password from copies of its options.
     super({ ...own, ...(config.password !== undefined && { password: config.password }) });
-    // Where BullMQ has it in hand nobody else listens, and the process would end; whoever asks next hears of it.
+    // While BullMQ uses the client nothing else listens for errors, and an unhandled error would end the process. The
+    // next query reports the error.
     this.on('error', () => undefined);
     const query = this.query.bind(this) as Query;
     Object.assign(this, { query: (...args: unknown[]) => this.watch(query, args) });
@@ -62,7 +64,7 @@ class WatchedClient extends Client {
     if (this.asking === 0) (this as unknown as { connection: { stream: Socket } }).connection.stream.destroy();
   }
 
-  /** With a callback, as pools ask, or a promise. */
+  /** Pools pass a callback; other callers use the promise. */
   private watch(query: Query, args: unknown[]): unknown {
     const callback = args.at(-1);
     this.asking++;

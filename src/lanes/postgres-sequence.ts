@@ -2,7 +2,10 @@ import type { Pool } from 'pg';
 import { errorText, RetryableError } from '../base/errors';
 import type { LaneProgress, Sequence } from './sequence';
 
-/** All lanes share BullMQ's sequence of jobs. A job whose transaction is not over yet has a number already, and nobody has been told that it was accepted. */
+/**
+ * All lanes share BullMQ's sequence of jobs. A job whose transaction has not ended already has a number, but no caller
+ * has been told that it was accepted.
+ */
 export class PostgresSequence implements Sequence {
   constructor(private readonly pool: Pool) {}
 
@@ -31,7 +34,10 @@ export class PostgresSequence implements Sequence {
   }
 }
 
-/** One statement, and so one snapshot: a job on its way from waiting to active is seen in one of the two. The order is that of BullMQ's index. */
+/**
+ * One statement sees one snapshot, so a job that becomes active is seen in exactly one of the two states. The order is
+ * that of BullMQ's index.
+ */
 const PROGRESS = `
   SELECT lane, (SELECT last_value FROM offline_queue.job_seq) AS tail,
     (SELECT seq FROM offline_queue.job WHERE queue = lane AND state = 'waiting' ORDER BY priority, seq LIMIT 1) AS waiting,

@@ -2,7 +2,10 @@ import type { Pool, QueryResult, QueryResultRow } from 'pg';
 import { errorText, RetryableError } from '../base/errors';
 import { firstOf, type Claim, type Entry, type Leased, type SavedRecord, type SharedState, type Versioned } from './state';
 
-/** The tables of migrations/queue/001. Schema names are spelled out: BullMQ has another one. */
+/**
+ * The shared state in the tables of migrations/queue/001. Schema names are written out, because BullMQ's connections
+ * use another one.
+ */
 export class PostgresState implements SharedState {
   constructor(private readonly pool: Pool) {}
 
@@ -126,7 +129,8 @@ export class PostgresState implements SharedState {
       ['delivery_lease', 'msgid'],
       ['record', 'key'],
     ] as const) {
-      // In the order of the index on expires_at: without it the planner may read everything to find that nothing has expired.
+      // Sorted like the index on expires_at. Without it the planner may read the whole table to find that nothing has
+      // expired.
       const { rowCount } = await this.query(
         `DELETE FROM offline_queue.${table} WHERE ${key} = ANY(ARRAY(
            SELECT ${key} FROM offline_queue.${table} WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2)) AND expires_at <= $1`,
@@ -146,7 +150,9 @@ export class PostgresState implements SharedState {
   }
 }
 
-/** In the order of the keys, so that two that save the same records do not wait for each other in a circle. A record that has expired counts as none. */
+/**
+ * Sorted by key, so that two processes that save the same records don't deadlock. An expired record counts as absent.
+ */
 const SAVE = `
   INSERT INTO offline_queue.record AS held (key, value, version, expires_at)
   SELECT key, value, version, expires FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) AS new(key, value, version, before, expires)

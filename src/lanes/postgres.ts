@@ -14,18 +14,24 @@ import type { Sequence } from './sequence';
 import { JobSource, WORKER_OPTIONS } from './source';
 import type { SharedState } from './state';
 
-/** Ours alone: other users of BullMQ in the same database keep their own schema (its default is "bullmq"). */
+/**
+ * The server has this schema for itself. Other users of BullMQ in the same database keep their own (the default is
+ * "bullmq").
+ */
 const SCHEMA = 'offline_queue';
 const MIGRATIONS = ['001_order_and_shared_state', '002_records'].map((name) => join(__dirname, `../../migrations/queue/${name}.sql`));
-/** At most so many statements of BullMQ at once, and of the shared state. With the one that listens a server has at most 11, and an idle one fewer. */
+/**
+ * How many statements BullMQ and the shared state may run in parallel. With the connection that listens, a server
+ * process uses at most 11 connections, and fewer when it is idle.
+ */
 const CONNECTIONS = 6;
 const STATE_CONNECTIONS = 4;
-/** Any number; it keeps two starting servers from creating the trigger at once. */
+/** An arbitrary number. It keeps two starting servers from creating the trigger at the same time. */
 const MIGRATION_LOCK = 7_261_844;
 
-/** For one job, or as many as are taken at once. */
+/** The time limit of a statement (ms), which takes one job or several at once. */
 const QUERY_TIMEOUT_MS = 15_000;
-/** A new version of BullMQ may change tables that hold a backlog. */
+/** This limit is long, because a new version of BullMQ may change tables that hold a backlog. */
 const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 
 export interface PostgresQueueOptions {
@@ -41,7 +47,7 @@ export class PostgresQueue implements QueueBackend {
   readonly shared = true;
   private readonly pool: Pool;
   private readonly connections = new Connections();
-  /** BullMQ remembers a first connection that failed for ever, so there is none before the database is prepared. */
+  /** null until the database is prepared, because BullMQ never retries a first connection that failed. */
   private root: PostgresQueueBackend | null = null;
   private listens: Promise<unknown> = Promise.resolve();
   private closed = false;
@@ -59,7 +65,7 @@ export class PostgresQueue implements QueueBackend {
       query_timeout: QUERY_TIMEOUT_MS,
       connectionTimeoutMillis: 5_000,
       ...connection,
-      // The operator's own come first: of one that is given twice the last one counts.
+      // The operator's options come first, because PostgreSQL uses the last one of two.
       options: `${options} -c search_path=${SCHEMA}`.trimStart(),
       keepAlive: true,
     };
@@ -73,7 +79,7 @@ export class PostgresQueue implements QueueBackend {
     return { ...this.watched(), schema: SCHEMA, max } as PostgresConnectionOptions;
   }
 
-  /** All queues share the root's connections: a few for statements, and one that listens for new jobs. */
+  /** All queues share the connections of `root`: a few for statements, and one that listens for new jobs. */
   private siblingOfRoot(name: string): PostgresQueueBackend {
     if (this.root === null) throw new TypeError('the queue is not prepared');
     return this.root.forQueue(name, '') as PostgresQueueBackend;
@@ -92,8 +98,9 @@ export class PostgresQueue implements QueueBackend {
   }
 
   /**
-   * A backend that waits for jobs on the connection that all of them listen on. BullMQ tells only the backend that owns it when it is made anew: the
-   * others would sleep on. And they ask to listen one after the other, because pg takes one statement at a time.
+   * Makes a backend wait for jobs on the connection that all backends listen on. When that connection is replaced,
+   * BullMQ tells only the backend that owns it, and the others would wait for ever; so each is restarted here. The
+   * backends ask to listen one after the other, because pg takes one statement at a time.
    */
   private listening(backend: PostgresQueueBackend): PostgresQueueBackend {
     const inner = backend as unknown as { readonly connection: EventEmitter; ensureListening(): Promise<unknown> };
@@ -111,7 +118,7 @@ export class PostgresQueue implements QueueBackend {
   async prepare(): Promise<void> {
     try {
       const client = new Client({ ...this.connection(), query_timeout: MIGRATION_TIMEOUT_MS });
-      // Whoever asks it hears of it; without a listener it would end the process.
+      // Without a listener an error would end the process. The caller gets the error from its query.
       client.on('error', () => undefined);
       try {
         await client.connect();
@@ -132,7 +139,8 @@ export class PostgresQueue implements QueueBackend {
   private async connectProducers(): Promise<void> {
     if (this.root !== null) return;
     const root = createPostgresBackend('root', { ...WORKER_OPTIONS, connection: this.bullConnection(CONNECTIONS) });
-    // All others have its options, whatever they are given. Without a listener a connection that breaks while idle would end the process.
+    // All other backends use the options of this one, whatever options they are given. Without a listener an error of
+    // an idle connection would end the process.
     root.on('error', this.options.onError);
     try {
       await root.waitUntilReady();
@@ -156,7 +164,7 @@ export class PostgresQueue implements QueueBackend {
       `SELECT name FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit') AND setting = 'off'`,
     );
     return rows.map(({ name }) => ({
-      text: `${name} is off: what was confirmed in the last moment is lost when its machine dies`,
+      text: `${name} is off: what PostgreSQL confirmed just before its machine crashes is lost`,
       remedy: `set ${name} to on`,
     }));
   }

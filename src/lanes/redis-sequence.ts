@@ -3,8 +3,8 @@ import type { RedisConnection } from '../redis/connect';
 import type { LaneProgress, Sequence } from './sequence';
 
 /**
- * BullMQ numbers a queue's jobs one by one and keeps the ids of those that wait in a list whose end is the next to be taken. After a crash some ids
- * at that end may be out of order: so many of them are looked at.
+ * How many waiting ids are read from the end of the list that is taken next. BullMQ numbers a queue's jobs in order and
+ * keeps the ids of waiting jobs in a list. After a crash some ids at that end may be out of order.
  */
 const LOOKED_AT = 1_024;
 
@@ -25,7 +25,7 @@ for i = 1, #KEYS, 3 do
 end
 return answer`;
 
-/** The keys are BullMQ's own: `{prefix}:{queue}:id`, `:active` and `:wait`. */
+/** How far the lanes are, from BullMQ's own keys: `{prefix}:{queue}:id`, `:active` and `:wait`. */
 export class RedisSequence implements Sequence {
   constructor(
     private readonly redis: RedisConnection,

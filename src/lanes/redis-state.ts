@@ -2,7 +2,7 @@ import { errorText, RetryableError } from '../base/errors';
 import type { RedisConnection } from '../redis/connect';
 import type { Claim, Entry, Leased, SavedRecord, SharedState, Versioned } from './state';
 
-/** Plain keys with a time to live, all in one slot of a Redis Cluster. */
+/** The shared state in plain keys with a ttl. All keys are in one slot of a Redis Cluster. */
 export class RedisState implements SharedState {
   constructor(
     private readonly redis: RedisConnection,
@@ -36,7 +36,7 @@ export class RedisState implements SharedState {
 
   async getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>> {
     if (keys.length === 0) return new Map();
-    // One slot of a cluster has them all (the prefix's hash tag).
+    // All keys are in one slot of a cluster, because the prefix has a hash tag.
     const values = await this.try(() => this.redis.mget(keys.map((key) => this.stateKey(key))));
     return new Map(keys.flatMap((key, i) => (typeof values[i] === 'string' ? [[key, values[i]]] : [])));
   }
@@ -77,7 +77,7 @@ export class RedisState implements SharedState {
     await this.try(() => this.redis.eval(RELEASE, ids.length, ...ids.map((id) => this.leaseKey(id)), owner));
   }
 
-  /** Redis does it. */
+  /** Redis itself deletes expired keys. */
   async purge(): Promise<boolean> {
     return false;
   }
@@ -112,7 +112,7 @@ for i, key in ipairs(KEYS) do
 end
 return answers`;
 const LEASED: readonly Leased[] = ['held', 'granted', 'own'];
-/** A record is "version:value". */
+/** A record is stored as "version:value". */
 const SAVE = `
 local refused = {}
 for i, key in ipairs(KEYS) do

@@ -12,21 +12,24 @@ import type { Sequence } from './sequence';
 import { JobSource, WORKER_OPTIONS } from './source';
 import type { SharedState } from './state';
 
-/** With the hash tag all keys of the queues are in one slot, which BullMQ's scripts need on Redis Cluster. */
+/** The hash tag puts all keys of the queues into one slot, which BullMQ's scripts need on Redis Cluster. */
 const PREFIX = '{offline}';
-/** A server that vanished without a word leaves connections on which everything times out: they are given up after this. */
-const SILENCE_MS = { producers: 5_000, /** BullMQ blocks on duplicates of this one, up to 10 s. */ consumers: 15_000 };
-/** Less than what a health check may take. */
+/**
+ * A connection on which nothing is answered for this long (ms) is closed, because the server may have vanished without
+ * closing it.
+ */
+const SILENCE_MS = { producers: 5_000, /** BullMQ makes blocking calls of up to 10 s on copies of this connection. */ consumers: 15_000 };
+/** Less than a health check may take (ms). */
 const CONNECT_TIMEOUT_MS = 2_500;
 
 export interface RedisQueueOptions {
   readonly url: ServiceUrl;
   readonly onError: (error: Error) => void;
-  /** After which a connection with commands to which nothing is answered is made anew. */
+  /** How long a connection may have commands without any answer before it is replaced (ms). */
   readonly silenceMs?: { readonly producers: number; readonly consumers: number };
 }
 
-/** BullMQ on Redis: single, Sentinel or Cluster. */
+/** BullMQ on Redis: a single server, Sentinel or Cluster. */
 export class RedisQueue implements QueueBackend {
   readonly state: SharedState;
   readonly sequence: Sequence;
@@ -38,7 +41,7 @@ export class RedisQueue implements QueueBackend {
   constructor(private readonly options: RedisQueueOptions) {
     checkRedisUrl(options.url, 'QUEUE_URL');
     const { producers, consumers } = options.silenceMs ?? SILENCE_MS;
-    // While Redis is away an add fails at once, and EMQX gets its 503; a worker waits.
+    // While Redis is away an add fails at once, so that EMQX gets its 503. A worker waits instead.
     this.producers = this.connect({ maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 10_000, socketTimeout: producers });
     this.consumers = this.connect({ maxRetriesPerRequest: null, socketTimeout: consumers });
     this.state = new RedisState(this.producers, PREFIX);

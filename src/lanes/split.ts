@@ -1,6 +1,6 @@
 import type { HistoryJob, MessageJob } from './jobs';
 
-/** The parts of jobs that can fail by themselves: one event, one message. */
+/** Splits jobs into parts that can fail independently: one event, or one message. */
 
 export function splitMessages(job: MessageJob): MessageJob[] {
   return job.data.events.map((event) => ({ ...job, data: { ...job.data, events: [event] } }));

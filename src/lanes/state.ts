@@ -1,28 +1,38 @@
 /**
- * A few small values that all server processes share, kept by the queue's own database (Redis or PostgreSQL): every
- * installation has one, whatever its store can do. Throws RetryableError when that database is away.
+ * Small values that all server processes share. The queue's own database keeps them, because every installation has
+ * one, whatever its store can do.
+ * @throws RetryableError while that database is away.
  */
 export interface SharedState {
-  /** The stored value, or `value` if there was none: all callers get the same one. Kept for ever. */
+  /** @returns the stored value, or `value` if there was none, so all callers get the same one. It is kept for ever. */
   getOrSet(key: string, value: string): Promise<string>;
   get(key: string): Promise<string | null>;
   set(key: string, value: string, ttlMs: number): Promise<void>;
   delete(key: string): Promise<void>;
-  /** Sets each value unless the stored one is greater (by code unit). The same key twice in one call is allowed. */
+  /** Sets each value unless the stored one is greater (compared by code unit). One call may contain a key twice. */
   raise(entries: readonly Entry[], ttlMs: number): Promise<void>;
-  /** Any number of them; of a key that comes twice, the last. */
+  /** Sets any number of values. If a key occurs twice, the last value counts. */
   setAll(entries: readonly Entry[], ttlMs: number): Promise<void>;
-  /** Those of the keys that have a value. */
+  /** @returns the values of those keys that have one. */
   getAll(keys: readonly string[]): Promise<ReadonlyMap<string, string>>;
-  /** Records: values that are changed by compare-and-set only. Those of the keys that have one. */
+  /** @returns those keys' records that exist. A record is changed only by compare-and-set. */
   load(keys: readonly string[]): Promise<ReadonlyMap<string, Versioned>>;
-  /** Saves each record if nobody has saved it since (promise 21). @returns the keys of those that were not saved. */
+  /**
+   * Saves each record unless another process has saved it since it was loaded (promise 21).
+   * @returns the keys of the records that were not saved.
+   */
   save(records: readonly SavedRecord[]): Promise<ReadonlySet<string>>;
-  /** Leases each name to its owner unless somebody, the owner included, holds a live lease on it. @returns what came of each, in their order. */
+  /**
+   * Leases each name to its owner, unless a live lease on it exists, even one of the same owner.
+   * @returns the result of each claim, in order.
+   */
   lease(claims: readonly Claim[], ttlMs: number): Promise<readonly Leased[]>;
-  /** Gives up the owner's leases. */
+  /** Ends the owner's leases. */
   release(ids: readonly string[], owner: string): Promise<void>;
-  /** Removes up to `limit` of each kind that has expired, where the database doesn't do it by itself. @returns whether there may be more. */
+  /**
+   * Deletes up to `limit` expired entries of each kind, where the database doesn't delete them by itself.
+   * @returns whether there may be more.
+   */
   purge(limit: number): Promise<boolean>;
 }
 
@@ -33,14 +43,14 @@ export interface Entry {
 
 export interface Versioned {
   readonly value: string;
-  /** From 1. */
+  /** Starts at 1. */
   readonly version: number;
 }
 
 export interface SavedRecord extends Entry {
-  /** The version that was loaded; 0: there was none. */
+  /** The version that was loaded; 0 if there was no record. */
   readonly before: number;
-  /** Greater. */
+  /** Must be greater than `before`. */
   readonly version: number;
   readonly ttlMs: number;
 }
@@ -50,10 +60,13 @@ export interface Claim {
   readonly owner: string;
 }
 
-/** `own`: not granted since the owner itself holds it from before; `held`: by somebody else. */
+/** `own`: not granted, because the owner itself holds an earlier lease. `held`: another owner holds a lease. */
 export type Leased = 'granted' | 'own' | 'held';
 
-/** Of several claims on one name in one call the first counts: for the databases that can't take one twice. */
+/**
+ * If one call claims a name several times, the first claim counts. Some databases can't take a name twice in one
+ * statement.
+ */
 export function firstOf(claims: readonly Claim[]): Map<string, Claim> {
   const first = new Map<string, Claim>();
   for (const claim of claims) if (!first.has(claim.name)) first.set(claim.name, claim);

@@ -4,15 +4,21 @@ import { UnavailableError } from '../base/errors';
 import { Batcher, Budget } from '../lanes/batcher';
 import type { SharedState } from '../lanes/state';
 
-/** Of each of two generations, about 5 MB. Beyond it the oldest are forgotten: a message may be sent once more then, as at least once allows. */
+/**
+ * How many acknowledgements each of two generations holds, about 5 MB together. Above it the oldest are forgotten. A
+ * message whose acknowledgement was forgotten may be sent once more.
+ */
 const MOST = 25_000;
-/** Other processes know them until they are settled, at most for so long: what waits in the queue for longer is forgotten by them. ms. */
+/** Other processes know an acknowledgement until it is settled, but at most this long (ms). */
 const SHARED_MS = 3_600_000;
-/** And after that: longer than what was read from the store before may still be sent (sender.ts). ms. */
+/**
+ * How long other processes know an acknowledgement after it was settled (ms). This is longer than a message may be sent
+ * after it was read from the store (sender.ts).
+ */
 const SETTLED_MS = 30_000;
-/** The shared state has no other way to delete many. ms. */
+/** Entries are deleted by giving them this ttl (ms), because the shared state can't delete many entries at once. */
 const FORGOTTEN_MS = 1;
-/** Whoever posted has waited for the queue already, and EMQX gives up after 10 s. ms. */
+/** How long the caller waits for forget (ms). EMQX has waited for the queue already, and gives up after 10 s. */
 const FORGET_WITHIN_MS = 500;
 const BATCH = {
   maxItems: 2_048,
@@ -20,10 +26,10 @@ const BATCH = {
   patienceMs: 8_500,
   late: () => new UnavailableError("the queue's database has not taken an acknowledgement in time"),
 };
-/** A client id may have 65,535 bytes. */
+/** Longer reader names are hashed in keys. A client id may have 65,535 bytes. */
 const LONG = 64;
 
-/** null: whoever acknowledges it, it is done (queue mode). */
+/** null in queue mode, where the acknowledgement of any client settles the message. */
 type Reader = string | null;
 
 interface Ack {
@@ -32,9 +38,9 @@ interface Ack {
 }
 
 /**
- * Acknowledgements that were accepted of late. Under load they wait in the queue for seconds, and a delivery that has begun does not wait
- * for them: what they name is in the store still and must not be sent any more. This process knows its own at once; those of others
- * on the same queue are asked for.
+ * Acknowledgements that were accepted recently. Under load they wait in the queue for seconds, while their messages are
+ * still in the store. A delivery that has begun must not send these messages. This process knows its own
+ * acknowledgements at once, and reads those of other processes from the shared state.
  */
 export class AcceptedAcks {
   private young = new Set<string>();
@@ -42,7 +48,7 @@ export class AcceptedAcks {
   private count = 0;
   private readonly sharing: Batcher<string>;
 
-  /** @param state null: no other process works on the queue. */
+  /** @param state null if no other process works on the queue. */
   constructor(
     private readonly state: Pick<SharedState, 'setAll' | 'getAll'> | null,
     private readonly most = MOST,
@@ -51,7 +57,7 @@ export class AcceptedAcks {
     this.sharing = new Batcher({ ...BATCH, flush, budget: new Budget({ items: Infinity, bytes: Infinity }) });
   }
 
-  /** Before the event is answered. */
+  /** Called before the event is answered. */
   async note(id: string, reader: Reader): Promise<void> {
     const key = keyOf(id, reader);
     if (++this.count > this.most) [this.old, this.young, this.count] = [this.young, new Set(), 1];
@@ -59,14 +65,18 @@ export class AcceptedAcks {
     if (this.state !== null) await this.sharing.add([key], 0);
   }
 
-  /** They were not accepted after all. Throws UnavailableError when the other processes can't be told soon: they forget them after an hour. */
+  /**
+   * These acknowledgements were not accepted after all.
+   * @throws UnavailableError when the other processes can't be told soon; they forget the acknowledgements after an
+   * hour.
+   */
   async forget(acks: readonly Ack[]): Promise<void> {
     const keys = acks.map(({ id, reader }) => keyOf(id, reader));
     for (const key of keys) for (const known of [this.young, this.old]) known.delete(key);
     await within(FORGET_WITHIN_MS, this.share(keys, FORGOTTEN_MS), BATCH.late);
   }
 
-  /** The store shows their effect now. */
+  /** The store shows the effect of these acknowledgements now. */
   async settled(acks: readonly Ack[]): Promise<void> {
     await this.share(
       acks.map(({ id, reader }) => keyOf(id, reader)),
@@ -74,17 +84,17 @@ export class AcceptedAcks {
     );
   }
 
-  /** Whether this process has it. */
+  /** Whether this process knows the acknowledgement. */
   has(id: string, reader: Reader): boolean {
     const key = keyOf(id, reader);
     return this.young.has(key) || this.old.has(key);
   }
 
-  /** @returns whether this process or another one has one of these. */
+  /** @returns a function that tells whether this process or another one knows one of these acknowledgements. */
   async known(acks: readonly Ack[]): Promise<(id: string, reader: Reader) => boolean> {
     const keys = new Set(acks.map(({ id, reader }) => keyOf(id, reader)));
     const shared = await this.state?.getAll([...keys].map(sharedKey));
-    // Its own last: acknowledgements go on arriving while the others are asked for.
+    // The process's own are looked up last, because more may have arrived while the shared state was read.
     return (id, reader) => shared?.has(sharedKey(keyOf(id, reader))) === true || this.has(id, reader);
   }
 

@@ -2,7 +2,7 @@ import type { Policy } from '../config/policies';
 import type { Claim, Leased, SharedState } from '../lanes/state';
 import { GRACE_MS } from './times';
 
-/** Longer than a subscription looks again for late publishes. ms. */
+/** Longer than the time after which a subscription looks for late publishes (ms). */
 const KEPT_MS = 60_000;
 const DAY_MS = 86_400_000;
 
@@ -14,21 +14,22 @@ export interface Wanted {
 }
 
 /**
- * Who is being sent a message at the moment (promise 9): all that mailboxes share. In queue mode one consumer has a message at a time; in pubsub mode
- * everybody gets it, and only the consumer itself must not be sent it twice. A claim of its own that a mailbox does not know says that a process died between
- * sending and saving. Each method is one round trip, however many mailboxes.
+ * The right to send a message at the moment (promise 9). Claims are all that mailboxes share. In queue mode one
+ * consumer is sent a message at a time. In pubsub mode each consumer is sent it, but must not be sent it twice. If a
+ * mailbox meets a claim of its own that it does not know, a process died between sending and saving. Each method takes
+ * one round trip, however many mailboxes there are.
  */
 export class Claims {
   constructor(private readonly state: Pick<SharedState, 'lease' | 'release'>) {}
 
-  /** @returns of each of the wanted, by message id, what came of it. */
+  /** @returns for each entry, by message id, whether the claim was granted. */
   take(all: readonly Wanted[], ttlMs = GRACE_MS): Promise<ReadonlyMap<string, Leased>[]> {
     return this.named(all, ({ mailbox, mode }, id) => nameOf(mailbox, mode, id), ttlMs);
   }
 
   /**
-   * What stays stored whoever gets it (policy qos0 `keep`) is sent once for a subscription: nobody's acknowledgement will tell its later look. What is granted
-   * was not sent for it yet.
+   * Claims messages that stay stored after delivery (policy qos0 `keep`) once per subscription. No acknowledgement
+   * would keep the later look of the same subscription from sending them again.
    */
   takeOnce(all: readonly (Omit<Wanted, 'mode'> & { readonly subscribedAt: number })[]): Promise<ReadonlyMap<string, Leased>[]> {
     return this.named(all, ({ mailbox, subscribedAt }, id) => onceName(mailbox, subscribedAt, id), KEPT_MS);
@@ -42,7 +43,7 @@ export class Claims {
       );
   }
 
-  /** Whether the consumer's refusal of a message is told for the first time in a day. */
+  /** Whether this is the first rejection of the message for this consumer within a day. */
   async isFirstRefusal(mailbox: string, id: string): Promise<boolean> {
     const [leased] = await this.state.lease([{ name: `refused/${mailbox}/${id}`, owner: mailbox }], DAY_MS);
     return leased === 'granted';

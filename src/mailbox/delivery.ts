@@ -2,27 +2,29 @@ import type { Delivery } from '../emqx/api';
 import type { Message, QoS, UserProperty } from '../mqtt/message';
 import { MSGID_PROPERTY, SIGNATURE_PROPERTY, type Address, type Signer } from './signature';
 
-/** The user properties that carry what EMQX's REST API cannot (promise 11). */
+/** User properties for what EMQX's REST API can't carry (promise 11). */
 export const USER_PROPERTIES_PROPERTY = 'offline-user-properties';
 export const CORRELATION_DATA_PROPERTY = 'offline-correlation-data';
 const OURS = new Set([MSGID_PROPERTY, SIGNATURE_PROPERTY, USER_PROPERTIES_PROPERTY, CORRELATION_DATA_PROPERTY]);
 
 interface Way {
-  /** The message's own, or the client's inbox. */
+  /** The message's own topic, or the client's inbox topic. */
   readonly topic: string;
   readonly qos: QoS;
-  /** ms, our clock. */
+  /** ms, the server's clock. */
   readonly now: number;
 }
 
-/** A stored message as EMQX's REST API takes it, marked as ours, and for whom. */
+/**
+ * A stored message as EMQX's REST API takes it, with the mark that names the stored message and the mailbox it is for.
+ */
 export function deliveryOf(message: Message, { topic, qos, now }: Way, signer: Signer, address: Address): Delivery {
   const { contentType, responseTopic, correlationData, payloadFormatIndicator, messageExpiryInterval, userProperties } = message.properties;
   const text = correlationData === undefined ? undefined : printable(correlationData);
   return {
     topic,
     qos,
-    // It is not the topic's retained message of now: to set the flag would replace the one that EMQX keeps.
+    // The flag is never set, because it would replace the retained message that EMQX has now.
     retain: false,
     payload: message.payload,
     properties: {
@@ -41,18 +43,21 @@ export function deliveryOf(message: Message, { topic, qos, now }: Way, signer: S
   };
 }
 
-/** Seconds that are left; at least 1, as the message was not expired when it was read. */
+/** The remaining seconds; at least 1, because the message was not expired when it was read. */
 function remaining(message: Message, interval: number, now: number): number {
   return Math.max(1, interval - Math.floor((now - message.publishReceivedAt) / 1000));
 }
 
-/** REST takes a map: duplicate keys, and keys that we use ourselves, also go as a list. The last of a key wins, as in EMQX's own maps. */
+/**
+ * The REST API takes a map. If there are duplicate keys, or keys that the server uses itself, all properties also go as
+ * a list. The last value of a key wins, as in EMQX's own maps.
+ */
 function mapOf(properties: readonly UserProperty[]): Record<string, string> {
   const map = Object.fromEntries(properties.filter(({ key }) => !OURS.has(key)).map(({ key, value }) => [key, value]));
   return Object.keys(map).length === properties.length ? map : { ...map, [USER_PROPERTIES_PROPERTY]: JSON.stringify(properties) };
 }
 
-/** The bytes as text if REST can carry them (printable UTF-8), otherwise null. */
+/** The bytes as text if the REST API can carry them (printable UTF-8), otherwise null. */
 function printable(base64: string): string | null {
   const bytes = Buffer.from(base64, 'base64');
   const text = bytes.toString('utf8');

@@ -1,8 +1,8 @@
-/** Of what was seen in the last one to two seconds the greatest counts, of the last five to ten minutes the least. ms. */
+/** The greatest delay counts for one to two seconds, the smallest for five to ten minutes (ms). */
 const RECENT_MS = 1_000;
 const LONG_MS = 300_000;
 
-/** Extremes of two windows that follow each other: what is older than both is forgotten. */
+/** The greatest or smallest value of two consecutive windows. Older values are forgotten. */
 class Extreme {
   private since = -Infinity;
   private before: number | null = null;
@@ -18,7 +18,7 @@ class Extreme {
     this.current = this.current === null ? value : this.better(this.current, value);
   }
 
-  /** null: nothing was seen. */
+  /** null if there was no value. */
   of(now: number): number | null {
     this.turn(now);
     if (this.before === null || this.current === null) return this.current ?? this.before;
@@ -34,20 +34,23 @@ class Extreme {
 }
 
 /**
- * How much longer events take from EMQX to here at the moment than they do at their best: what an acknowledgement may be late. The difference of the two
- * clocks is in the best, too, and so does not count.
+ * How much longer events take from EMQX to the server at the moment than at their best. An acknowledgement may be late
+ * by this much. A difference between the two clocks cancels out, because both values contain it.
  */
 export class EventLag {
   private readonly greatest = new Extreme(RECENT_MS, Math.max);
   private readonly least = new Extreme(LONG_MS, Math.min);
 
-  /** @param at when EMQX fired the event (ms, its clock). */
+  /**
+   * @param at when EMQX fired the event (ms, EMQX's clock).
+   * @param now ms, the server's clock.
+   */
   note(at: number, now: number): void {
     this.greatest.note(now - at, now);
     this.least.note(now - at, now);
   }
 
-  /** ms */
+  /** The current lag in ms. */
   current(now: number): number {
     return Math.max(0, (this.greatest.of(now) ?? 0) - (this.least.of(now) ?? 0));
   }

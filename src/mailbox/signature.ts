@@ -1,16 +1,19 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Mark } from '../events/event';
 
-/** The user properties that mark a message as a delivery of ours. Applications may use the first. */
+/** The user properties that mark a message as a copy that the server published. Applications may use the first one. */
 export const MSGID_PROPERTY = 'offline-msgid';
 export const SIGNATURE_PROPERTY = 'offline-sig';
 
 export const newSigningKey = (): string => randomBytes(32).toString('base64url');
 
 /**
- * What a mark says beside the message's id. `mailbox`: the key of the mailbox that it was sent for; `kind`: `own` (the mailbox's client alone may
- * acknowledge it there), `member` (a shared subscription in queue mode: EMQX gives it to any member), `group` (a group's mailbox in pubsub mode), `retained`
- * (published back as the topic's retained message, for nobody).
+ * What a mark tells besides the message's id. `mailbox` is the key of the mailbox that the copy was sent for. `kind`
+ * tells who may acknowledge it:
+ * - `own`: only the mailbox's client.
+ * - `member`: any member of the group, because EMQX gives the copy to any member (a shared subscription in queue mode).
+ * - `group`: any member, for a group's mailbox in pubsub mode.
+ * - `retained`: nobody, because it was published back as the topic's retained message.
  */
 export interface Address {
   readonly mailbox: string;
@@ -18,7 +21,7 @@ export interface Address {
 }
 
 export interface VerifiedMark extends Address {
-  /** Of the stored message. */
+  /** The id of the stored message. */
   readonly id: string;
 }
 
@@ -27,18 +30,19 @@ const KINDS = new Map<string, Address['kind']>(Object.entries(LETTERS).map(([kin
 const SIGNATURE = /^([A-Za-z0-9_-]{43})([omgr])([A-Za-z0-9_-]{0,64})$/;
 
 /**
- * Any MQTT client can publish a mark, or carry one of ours to another topic. The signature is made of the message's id, the topic that it is published to
- * and the mailbox: only where all three are right is a mark believed (promises 18 and 24).
+ * Signs and verifies marks. Any MQTT client can publish a mark, or copy a real one to another topic. The signature
+ * covers the message's id, the topic that it is published to and the mailbox, so a mark counts only where all three are
+ * right (promises 18 and 24).
  */
 export class Signer {
   constructor(private readonly key: string) {}
 
-  /** @param topic as EMQX publishes it: of an inbox, the inbox's. */
+  /** @param topic the topic that EMQX publishes to; for an inbox the inbox topic. */
   sign(id: string, topic: string, { mailbox, kind }: Address): string {
     return `${this.hmac(id, topic, mailbox, kind)}${LETTERS[kind]}${mailbox}`;
   }
 
-  /** null for a mark that is absent, forged, of another installation or of another topic. */
+  /** null if the mark is absent or forged, or belongs to another installation or another topic. */
   verified(mark: Mark | null, topic: string): VerifiedMark | null {
     const [, hmac = '', letter = '', mailbox = ''] = SIGNATURE.exec(mark?.signature ?? '') ?? [];
     const kind = KINDS.get(letter);

@@ -1,11 +1,11 @@
 /**
- * The messages we keep. Words as in MQTT and EMQX: `topic` is what a message was published to, `topic filter` what a client
- * subscribed to, `clientid` an MQTT client identifier, `qos` 0 to 2.
+ * The messages that the server stores. Words are used as in MQTT and EMQX: a message is published to a `topic`, a
+ * client subscribes to a `topic filter`, `clientid` is an MQTT client identifier, and `qos` is 0 to 2.
  */
 
 export type QoS = 0 | 1 | 2;
 
-/** MQTT 5 PUBLISH properties, exactly as published. Absent means that the publisher did not send it. */
+/** MQTT 5 PUBLISH properties, exactly as published. A property is absent if the publisher did not send it. */
 export interface MessageProperties {
   readonly contentType?: string;
   readonly responseTopic?: string;
@@ -14,7 +14,7 @@ export interface MessageProperties {
   readonly payloadFormatIndicator?: 0 | 1;
   /** Seconds, counted from publishReceivedAt. */
   readonly messageExpiryInterval?: number;
-  /** In the publisher's order, duplicates kept. */
+  /** In the publisher's order, with duplicates. */
   readonly userProperties?: readonly UserProperty[];
 }
 
@@ -27,20 +27,25 @@ export interface Message {
   /** EMQX's message id: 32 upper-case hex digits whose string order is publish order (1 to 64 of [0-9A-Za-z_-]). */
   readonly id: string;
   readonly topic: string;
-  /** The publisher. */
+  /** The publisher's clientid. */
   readonly clientid: string;
   readonly username: string | null;
   readonly qos: QoS;
   readonly retain: boolean;
   readonly payload: Buffer;
-  /** When EMQX received it, in ms since 1970. */
+  /** When EMQX received the message (ms since 1970). */
   readonly publishReceivedAt: number;
-  /** When it must no longer be delivered (MQTT 5 expiry or the policy's ttl, whichever is first), in ms; null: never. */
+  /**
+   * The message is not delivered after this time (ms): the MQTT 5 expiry or the end of the policy's ttl, whichever is
+   * first. null: never expires.
+   */
   readonly expiresAt: number | null;
   readonly properties: MessageProperties;
 }
 
-/** A message as JSON, as it rides in the queue: the payload stays the base64 text that it came as until somebody needs its bytes. */
+/**
+ * A message as JSON, as it is in the queue. The payload stays the base64 text of the event until its bytes are needed.
+ */
 export type WireMessage = Omit<Message, 'payload'> & { readonly payload: string };
 
 export function toWire(message: Message): WireMessage {
@@ -51,7 +56,7 @@ export function fromWire(message: WireMessage): Message {
   return { ...message, payload: Buffer.from(message.payload, 'base64') };
 }
 
-/** What names a stored message in every database: some are keyed by id, some by topic and id. */
+/** Names a stored message in every database: some use the id as the key, some the topic and the id. */
 export interface MessageRef {
   readonly topic: string;
   readonly id: string;

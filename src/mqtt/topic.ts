@@ -1,11 +1,16 @@
-/** MQTT topics and topic filters, and the inbox topics that we make for single clients. Pure functions. */
+/**
+ * MQTT topics and topic filters, and the inbox topics that the server makes for single clients. All functions are pure.
+ */
 
 const INBOX = '$offline';
 
-/** MQTT 5, 4.7: `+` is one level, `#` the rest with its parent; a wildcard in the first level doesn't match topics that begin with `$`. */
+/**
+ * Matching as in MQTT 5, section 4.7: `+` is one level, `#` is the rest including its parent. A wildcard in the first
+ * level does not match topics that begin with `$`.
+ */
 export function matches(filter: string, topic: string): boolean {
   if (topic.startsWith('$') && (filter.startsWith('+') || filter.startsWith('#'))) return false;
-  // Every event is matched with every policy: level by level in place, without an array of levels.
+  // Every event is matched with every policy, so the levels are compared in place, without arrays.
   for (let [f, t] = [0, 0]; ;) {
     if (filter[f] === '#') return true;
     const filterEnd = endOfLevel(filter, f);
@@ -24,7 +29,7 @@ function endOfLevel(text: string, start: number): number {
 }
 
 export interface SharedFilter {
-  /** null: not a shared subscription. */
+  /** null if it is not a shared subscription. */
   readonly group: string | null;
   readonly filter: string;
 }
@@ -32,8 +37,8 @@ export interface SharedFilter {
 const EXCLUSIVE = '$exclusive/';
 
 /**
- * Takes `$share/{group}/{filter}` apart, and EMQX's `$queue/{filter}`, a group of its own. `$exclusive/{filter}` matches what the filter matches: EMQX removes
- * the prefix before it tells of a subscription, so that only an operator writes it.
+ * Splits `$share/{group}/{filter}`, and EMQX's `$queue/{filter}`, which is one group of its own. `$exclusive/{filter}`
+ * matches what the filter matches. EMQX removes that prefix in its events, so only operators write it.
  */
 export function splitShare(filter: string): SharedFilter {
   const share = /^\$share\/([^/]+)\/(.+)$/s.exec(filter);
@@ -42,12 +47,15 @@ export function splitShare(filter: string): SharedFilter {
   return { group: null, filter: filter.startsWith(EXCLUSIVE) ? filter.slice(EXCLUSIVE.length) : filter };
 }
 
-/** Whether the other one is what EMQX's events call this exclusive subscription. */
+/** Whether EMQX's events call this exclusive subscription by the other filter. */
 export function isExclusiveOf(exclusive: string, filter: string): boolean {
   return exclusive === `${EXCLUSIVE}${filter}`;
 }
 
-/** A topic filter as EMQX's events tell it, without what EMQX's listener has put before it: EMQX puts it there again when REST subscribes. */
+/**
+ * A topic filter of EMQX's events without the listener's mountpoint. EMQX adds the mountpoint again to a subscription
+ * that is made by REST.
+ */
 export function unmounted(filter: string, mountpoint: string): string {
   const [, share = '', plain = ''] = /^(\$share\/[^/]+\/|\$queue\/)?(.*)$/s.exec(filter) ?? [];
   return plain.startsWith(mountpoint) && plain !== mountpoint ? `${share}${plain.slice(mountpoint.length)}` : filter;
@@ -57,7 +65,7 @@ export function isWildcard(filter: string): boolean {
   return filter.split('/').some((level) => level === '+' || level === '#');
 }
 
-/** The topic that reaches the client alone (promise 7): `$offline/{clientid}/{topic}`. */
+/** The topic that reaches only this client (promise 7): `$offline/{clientid}/{topic}`. */
 export function inboxTopic(clientid: string, topic: string): string {
   return `${INBOX}/${encodeLevel(clientid)}/${topic}`;
 }
@@ -78,7 +86,7 @@ export function stripInbox(topic: string): { clientid: string; topic: string } |
   return { clientid, topic: parts[2] ?? '' };
 }
 
-/** A client id may hold what would break a topic level; only that is percent-encoded, so that ordinary ids stay readable. */
+/** Only characters that would break a topic level are percent-encoded, so that ordinary client ids stay readable. */
 function encodeLevel(clientid: string): string {
   return clientid.replace(/[%/+#]/g, (character) => encodeURIComponent(character));
 }

@@ -1,20 +1,21 @@
 /**
- * What MQTT allows as topic names, topic filters and client ids. As EMQX's own check (emqx_topic:validate), except that U+0000 and
- * lone surrogates are refused everywhere: PostgreSQL takes neither in JSON, and none of the two is well-formed MQTT.
+ * What MQTT allows as topic names, topic filters and client ids. The checks are those of EMQX (emqx_topic:validate). In
+ * addition U+0000 and lone surrogates are rejected everywhere, because neither is well-formed MQTT and PostgreSQL
+ * accepts neither in JSON.
  */
 
-/** MQTT's limit for every UTF-8 string, in bytes. */
+/** MQTT's limit for every UTF-8 string (bytes). */
 const MAX_BYTES = 65_535;
 
-/** In `u` mode a surrogate pair is one code point, so \p{Cs} finds lone surrogates only. */
+/** In `u` mode a surrogate pair is one code point, so \p{Cs} matches only lone surrogates. */
 const NOT_STORABLE = /[\0\p{Cs}]/u;
 
-/** Well-formed Unicode without U+0000: what every database keeps as it is. */
+/** Whether the text is well-formed Unicode without U+0000, which every database stores unchanged. */
 export function isStorable(text: string): boolean {
   return !NOT_STORABLE.test(text);
 }
 
-/** @returns what is wrong with the text as an MQTT string of 1 to 65535 bytes, or null. */
+/** @returns what is wrong with the text as an MQTT string of 1 to 65,535 bytes, or null. */
 export function stringProblem(text: string): string | null {
   if (text === '') return 'must not be empty';
   if (Buffer.byteLength(text) > MAX_BYTES) return `must not be longer than ${MAX_BYTES} bytes of UTF-8`;
@@ -29,7 +30,7 @@ export function topicProblem(topic: string): string | null {
   );
 }
 
-/** @returns what is wrong with the text as a topic filter to subscribe to (`$share/...` included), or null. */
+/** @returns what is wrong with the text as a topic filter to subscribe to (including `$share/...`), or null. */
 export function filterProblem(filter: string): string | null {
   const problem = stringProblem(filter);
   if (problem !== null) return problem;
@@ -58,7 +59,7 @@ function wildcardProblem(filter: string): string | null {
   return null;
 }
 
-/** @returns what is wrong with the text as a filter of topics (no `$share/...`), or null. */
+/** @returns what is wrong with the text as a plain topic filter (without `$share/...`), or null. */
 export function plainFilterProblem(filter: string): string | null {
   if (filter.startsWith('$exclusive/')) return 'must not be an exclusive subscription: leave $exclusive/ out';
   return filter.startsWith('$share/') ? 'must not be a shared subscription: leave $share/{group}/ out' : filterProblem(filter);

@@ -2,8 +2,9 @@ import type { Policy } from '../config/policies';
 import { isInbox, splitShare } from '../mqtt/topic';
 
 /**
- * Whether messages that we keep can reach a subscriber of the topic filter: some topic that it matches belongs to a policy of the mode (of
- * any but off). The inbox subscriptions that we make ourselves are nobody's wish (promise 8).
+ * Whether stored messages can reach a subscriber of the topic filter: a topic that the filter matches must belong to a
+ * policy of the mode (of any mode except `off`). Inbox subscriptions never count, because the server makes them itself
+ * (promise 8).
  */
 export function canReach(policies: readonly Policy[], filter: string, mode?: Policy['mode']): boolean {
   const { filter: plain } = splitShare(filter);
@@ -15,13 +16,13 @@ export function canReach(policies: readonly Policy[], filter: string, mode?: Pol
   });
 }
 
-/** Whether some of it may be delivered to the subscriber's inbox. */
+/** Whether a policy that the filter can reach delivers to the subscriber's inbox. */
 export function reachesInbox(policies: readonly Policy[], filter: string): boolean {
   const { filter: plain } = splitShare(filter);
   return policies.some((policy) => policy.mode !== 'off' && policy.deliverTo === 'inbox' && intersection(policy.filter, plain) !== null);
 }
 
-/** The filter of the topics that both match; null: there are none. Filters without `$share/...`. */
+/** The filter of the topics that both filters match; null if there are none. Both filters are without `$share/...`. */
 export function intersection(a: string, b: string): string | null {
   if (hides(a, b) || hides(b, a)) return null;
   const [left, right] = [a.split('/'), b.split('/')];
@@ -36,7 +37,7 @@ export function intersection(a: string, b: string): string | null {
   return common.join('/');
 }
 
-/** Whether the filter matches every topic that the other one matches. */
+/** Whether the filter matches every topic that the other filter matches. */
 export function covers(filter: string, other: string): boolean {
   if (hides(filter, other)) return false;
   const [levels, others] = [filter.split('/'), other.split('/')];

@@ -10,9 +10,12 @@ export type RedisConnection = Redis | Cluster;
 export interface RedisClientOptions {
   readonly maxRetriesPerRequest?: number | null;
   readonly enableOfflineQueue?: boolean;
-  /** ms */
+  /** In ms. */
   readonly commandTimeout?: number;
-  /** ms; a connection from which nothing comes for so long while commands wait is given up, and made anew: commandTimeout keeps it. */
+  /**
+   * In ms. A connection on which nothing arrives for this long while commands wait is closed and made anew.
+   * commandTimeout alone would keep it open.
+   */
   readonly socketTimeout?: number;
 }
 
@@ -20,10 +23,13 @@ const DEFAULT_PORT = 6379;
 const DEFAULT_SENTINEL_PORT = 26379;
 
 const PARAMS = ['tls', 'ca'];
-/** The login at the sentinels, where it is not the data nodes'. */
+/** The login at the sentinels, if it differs from the data nodes' login. */
 const SENTINEL_PARAMS = ['sentinelUser', 'sentinelPassword'];
 
-/** `more`: parameters that are for the caller. @throws SettingError */
+/**
+ * @param more parameters that the caller uses itself.
+ * @throws SettingError
+ */
 export function checkRedisUrl(url: ServiceUrl, setting: string, more: readonly string[] = []): void {
   checkParams(url, setting, [...PARAMS, ...(url.scheme === 'redis+sentinel' ? SENTINEL_PARAMS : []), ...more]);
   if (url.params['sentinelUser'] !== undefined && url.params['sentinelPassword'] === undefined) {
@@ -32,9 +38,9 @@ export function checkRedisUrl(url: ServiceUrl, setting: string, more: readonly s
 }
 
 /**
- * A client for `redis://`, `rediss://`, `redis+cluster://h1,h2` or `redis+sentinel://h1,h2/master`. `?ca=FILE` verifies TLS with a CA of
- * your own, `?tls=true` turns TLS on for cluster and sentinel; the path of redis:// is the database number. `setting` is the one that
- * errors name.
+ * A client for `redis://`, `rediss://`, `redis+cluster://h1,h2` or `redis+sentinel://h1,h2/master`. `?ca=FILE` verifies
+ * TLS with your own CA. `?tls=true` turns TLS on for cluster and sentinel. The path of redis:// is the database number.
+ * @param setting the setting that errors name.
  */
 export function connectRedis(url: ServiceUrl, setting: string, options: RedisClientOptions): RedisConnection {
   const tls = tlsOf(url, setting) ?? (url.scheme === 'rediss' ? {} : null);
@@ -60,11 +66,14 @@ type SentinelOptions = Pick<
   'sentinelCommandTimeout' | 'enableTLSForSentinelMode' | 'sentinelTLS' | 'Connector' | 'sentinelUsername' | 'sentinelPassword'
 >;
 
-/** ioredis encrypts the way to the sentinels only with `sentinelTLS`, and the way to the master only with `enableTLSForSentinelMode`. */
+/**
+ * ioredis encrypts connections to the sentinels only with `sentinelTLS`, and the connection to the master only with
+ * `enableTLSForSentinelMode`.
+ */
 function sentinelOptions({ params }: ServiceUrl, tls: TlsOptions | null, { socketTimeout }: RedisClientOptions): SentinelOptions {
   const { sentinelUser, sentinelPassword } = params;
   return {
-    // Without a time limit for a sentinel that says nothing, the next one would never be asked.
+    // Without a time limit, a sentinel that does not answer would keep the next one from being asked.
     ...(socketTimeout !== undefined && { sentinelCommandTimeout: socketTimeout }),
     ...(tls !== null && { enableTLSForSentinelMode: true, sentinelTLS: tls }),
     Connector: Sentinels,
@@ -78,18 +87,24 @@ function cluster(hosts: { host: string; port: number }[], options: RedisClientOp
   return new Cluster(hosts, { redisOptions, enableOfflineQueue, ...(options.tls !== undefined && { dnsLookup: keepName }) });
 }
 
-/** ioredis would look up the address and connect to that: a certificate names the host, not its address. */
+/**
+ * ioredis would look up the host's address and connect to that. A certificate contains the host's name, so the name is
+ * kept.
+ */
 function keepName(host: string, callback: (error: null, address: string) => void): void {
   callback(null, host);
 }
 
-/** `listener` hears of each error of the client, and of a cluster's single nodes. */
+/** @param listener is called with each error of the client, and of the nodes of a cluster. */
 export function onTrouble(client: RedisConnection, listener: (error: Error) => void): void {
   client.on('error', listener);
   client.on('node error', (error: Error, node: string) => listener(new NodeError(error, node)));
 }
 
-/** Resolves once it is connected. After `timeoutMs` it throws the connection's last error, explained, or says that there is no answer. */
+/**
+ * Resolves once the client is connected. After `timeoutMs` it throws the connection's last error, explained, or an
+ * error that says that there is no answer.
+ */
 export function connected(client: RedisConnection, timeoutMs: number): Promise<void> {
   if (client.status === 'ready') return Promise.resolve();
   let trouble = new Error(`no answer within ${timeoutMs / 1000} s`);

@@ -1,6 +1,6 @@
 import { errorText } from '../base/errors';
 
-/** What one node of a cluster said. Which address it has is often the reason, and the cluster decides about it. */
+/** An error of one node of a cluster. The reason is often the node's address, which the cluster announces. */
 export class NodeError extends Error {
   override readonly name = 'NodeError';
   constructor(
@@ -12,10 +12,13 @@ export class NodeError extends Error {
   }
 }
 
-const ANNOUNCED = "the cluster's nodes tell clients which addresses they have";
+const ANNOUNCED = "the cluster's nodes announce their addresses to clients";
 const AWAY = /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/;
 
-/** One line that an operator can act on. `trouble`: what the connection said last. */
+/**
+ * One line that tells an operator what to do.
+ * @param trouble the last error of the connection.
+ */
 export function explain(error: unknown, trouble: Error | null): string {
   const told = isWaiting(error) && trouble !== null ? trouble : error;
   const cause = told instanceof NodeError ? told.cause : told;
@@ -24,31 +27,31 @@ export function explain(error: unknown, trouble: Error | null): string {
   if (text.startsWith('All sentinels are unreachable')) return explainSentinels(text);
   if (told instanceof NodeError) {
     if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') {
-      return `the certificate of the node ${told.node} is for another name (${text}): ${ANNOUNCED}; set cluster-announce-hostname and cluster-preferred-endpoint-type hostname on each`;
+      return `the certificate of the node ${told.node} is for another name (${text}): ${ANNOUNCED}; set cluster-announce-hostname and cluster-preferred-endpoint-type hostname on each node`;
     }
     if (AWAY.test(code) || text.startsWith('connect ETIMEDOUT')) {
-      return `cannot connect to the node ${told.node} (${text || code}): ${ANNOUNCED}; let each announce one that this machine reaches (cluster-announce-ip)`;
+      return `cannot connect to the node ${told.node} (${text || code}): ${ANNOUNCED}; set cluster-announce-ip on each node to an address that this machine can reach`;
     }
   }
   if (/^(WRONGPASS|NOAUTH)/.test(text) || /invalid (username-)?password|without any password/i.test(text)) {
-    return `Redis refused the login (${text}): check user and password`;
+    return `Redis rejected the login (${text}): check user and password`;
   }
   if (text.startsWith('NOPERM')) return `${text}: the user needs more rights`;
   if (text.startsWith('OOM')) return `${text}: raise maxmemory, or store less`;
   if (AWAY.test(code) || /^(connect ETIMEDOUT|Connection is closed|Failed to refresh slots)/.test(text)) {
     return `cannot connect to Redis (${text || code}): check host and port`;
   }
-  if (isUntrusted(`${text} ${code}`)) return `no trust between us and Redis (${text || code}): check tls=, ca= and the host's name`;
-  if (isWrongDatabase(cause)) return `${text}: check the database number behind the last slash`;
+  if (isUntrusted(`${text} ${code}`)) return `the TLS connection to Redis failed (${text || code}): check tls=, ca= and the host name`;
+  if (isWrongDatabase(cause)) return `${text}: check the database number after the last slash of the URL`;
   return text;
 }
 
 function explainSentinels(message: string): string {
   const text = /Last error: (.*)$/.exec(message)?.[1] ?? message;
   if (/NOAUTH|WRONGPASS|invalid (username-)?password/i.test(text)) {
-    return `the sentinel wants a password (${text}): give it as sentinelPassword= (and sentinelUser=), where it is not that of the data nodes`;
+    return `the sentinel requires a password (${text}): set sentinelPassword= (and sentinelUser=) if it differs from the data nodes' password`;
   }
-  if (isUntrusted(text)) return `no trust between us and the sentinel (${text}): check tls=, ca= and the name that the certificate has`;
+  if (isUntrusted(text)) return `the TLS connection to the sentinel failed (${text}): check tls=, ca= and the name in its certificate`;
   return `cannot connect to a sentinel that knows the master (${text}): check hosts, tls= and the master's name`;
 }
 
@@ -58,7 +61,7 @@ export function isWrongDatabase(error: unknown): boolean {
   return error instanceof Error && /DB index/i.test(error.message);
 }
 
-/** Messages of the client that only tell of waiting. */
+/** Errors of the client that only say that it is waiting. */
 function isWaiting(error: unknown): boolean {
   return /max retries per request|Command timed out|Connection is closed|Failed to refresh slots|None of startup nodes/i.test(
     errorText(error),
@@ -67,6 +70,6 @@ function isWaiting(error: unknown): boolean {
 
 function firstOf(error: unknown): unknown {
   if (error instanceof AggregateError) return error.errors[0] ?? error;
-  // ioredis' ClusterAllFailedError
+  // The error may be ioredis' ClusterAllFailedError.
   return (error as { lastNodeError?: unknown }).lastNodeError ?? error;
 }

@@ -7,22 +7,22 @@ interface Credentials {
 
 type Options = ConstructorParameters<typeof SentinelConnector>[0] & Credentials;
 
-/** What ioredis' types keep private. */
+/** Members that ioredis' types declare private. */
 interface Inner {
   connectToSentinel(...args: readonly unknown[]): Redis;
   resolve(endpoint: unknown): Promise<unknown>;
 }
 
 /**
- * Asks each sentinel without a password first, unless the sentinels' own is given. A sentinel that wants one is asked once more with the data
- * nodes' user and password, because most installations give both the same. The order matters: a sentinel without users would refuse a user that
- * only the data nodes know.
+ * Asks each sentinel without a password first, unless the sentinels have a login of their own. A sentinel that requires
+ * a password is asked once more with the data nodes' user and password, because most installations use the same for
+ * both. The order matters, because a sentinel without users rejects a user that only the data nodes know.
  */
 export class Sentinels extends SentinelConnector {
-  /** Why the connection to the sentinel failed: a command on it only says that it is closed. */
+  /** Why the connection to the sentinel failed. A command on it only reports that the connection is closed. */
   private trouble: Error | null = null;
 
-  /** ioredis hands over all options of the client. */
+  /** @param given all options of the client, as ioredis passes them. */
   constructor(given: unknown) {
     const options = given as Options;
     super(options);

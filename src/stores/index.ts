@@ -6,7 +6,9 @@ import { operated } from './shared/operator';
 import type { Statements } from '../config/statements';
 import type { Store } from './store';
 
-/** Opens the store that STORE_URL names, with the statements of STORE_SQL_*. Drivers are loaded when they are chosen. */
+/**
+ * Opens the store that STORE_URL names, with the statements of STORE_SQL_*. Only the driver that is needed is loaded.
+ */
 export async function openStore(url: ServiceUrl, environment: Environment | null, statements: Statements = {}): Promise<Store> {
   switch (url.scheme) {
     case 'embedded': {

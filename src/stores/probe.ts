@@ -1,13 +1,14 @@
 import type { Message } from '../mqtt/message';
 import type { Store } from './store';
 
-/** No wildcard subscription matches it. */
+/** No wildcard subscription matches this topic. */
 const PROBE_TOPIC = '$offline-probe';
 const LIFE_MS = 60_000;
 
 /**
- * Writes a message, reads it and removes it: whether the store does what the server needs, for its user's rights and its disk too. What a process
- * that dies here leaves behind is purged within two minutes. Throws what went wrong.
+ * Writes a message, reads it and removes it. That shows whether the store does what the server needs, including the
+ * user's rights and the disk. If the process dies in between, the message is purged within two minutes.
+ * @throws the error that occurred.
  */
 export async function probeStore(store: Pick<Store, 'saveMessages' | 'getMessage' | 'removeMessages'>): Promise<void> {
   const now = Date.now();
@@ -21,6 +22,6 @@ export async function probeStore(store: Pick<Store, 'saveMessages' | 'getMessage
   };
   const [refusal] = await store.saveMessages([message]);
   if (refusal !== undefined) throw new Error(refusal.reason);
-  if ((await store.getMessage(id)) === null) throw new Error('what was written is not there');
+  if ((await store.getMessage(id)) === null) throw new Error('the test message was written, but reading it found nothing');
   await store.removeMessages([message], now + LIFE_MS);
 }

@@ -2,20 +2,22 @@ import type { Health } from '../base/health';
 import type { Message, MessageRef, QoS } from '../mqtt/message';
 
 /**
- * The contract of every database driver. `test/stores/conformance.ts` is its specification in code.
+ * The contract of every database driver. `test/stores/conformance.ts` specifies it in code.
  *
- * Ids, topics and client ids are opaque: they compare byte for byte (case counts) and sort by code point as `id` and `topic`.
- * Every method throws RetryableError for a transient trouble (away, timeout, overloaded) and ClosedError after close().
- * No method keeps anything that grows with the backlog in memory.
+ * Ids, topics and client ids are opaque. They are compared byte for byte (case matters), and sorted by code point.
+ * Every method throws RetryableError for temporary trouble (away, timeout, overloaded) and ClosedError after close().
+ * No method holds anything in memory that grows with the backlog.
  */
 export interface Store extends MessageStore, PositionStore, ClientStore, RetainedStore {
-  /** What this database can do; the conformance suite checks that the opposite fails where it says false. */
+  /** What this database can do. For each `false` the conformance suite checks that the database really can't do it. */
   readonly capabilities: Capabilities;
 
-  /** Creates or upgrades the schema from migrations/<database>/. Idempotent, safe when two processes call it at once. */
+  /**
+   * Creates or upgrades the schema from migrations/<database>/. Idempotent, and safe if two processes call it at once.
+   */
   migrate(): Promise<void>;
 
-  /** Never throws; answers within 3 s. `detail` names the setting to look at when something is wrong. */
+  /** Never throws; answers within 3 s. If something is wrong, `detail` names the setting to check. */
   health(): Promise<Health>;
 
   close(): Promise<void>;
@@ -24,40 +26,52 @@ export interface Store extends MessageStore, PositionStore, ClientStore, Retaine
 /** Stored messages, and the tombstones of removed ones. */
 export interface MessageStore {
   /**
-   * Stores messages in a constant number of round trips. Idempotent by id: a message that is stored already, or whose id
-   * was removed earlier (tombstone, promises 2 and 3), is left as it is. Duplicates inside one batch are allowed.
-   * @returns those that the database refuses for their content (promise 13); the others are stored.
+   * Stores messages in a constant number of round trips. Idempotent by id: a message that is stored already, or whose
+   * id was removed earlier (tombstone, promises 2 and 3), changes nothing. A batch may contain duplicates.
+   * @returns the messages that the database rejects because of their content (promise 13). All others are stored.
    */
   saveMessages(messages: readonly Message[]): Promise<Refusal[]>;
 
   /**
-   * Removes messages and leaves a tombstone for each id until `tombstoneUntil` (ms), stored or not: a publish that arrives after
-   * its ack (promise 3) or a second time (promise 2) must not come back. Idempotent.
-   * @returns how many were stored.
+   * Removes messages and leaves a tombstone for each id until `tombstoneUntil` (ms), whether it was stored or not. A
+   * publish that arrives after its acknowledgement (promise 3) or a second time (promise 2) must not come back.
+   * Idempotent.
+   * @returns how many of the messages were stored.
    */
   removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number>;
 
   getMessage(id: string): Promise<Message | null>;
 
   /**
-   * Topics that have at least one stored message and match the MQTT topic filter, ascending, those greater than `after` only.
-   * May also name a topic whose messages have all expired.
+   * Topics that match the filter and have at least one stored message, in ascending order, only those greater than
+   * `after`. May contain a topic whose messages have all expired.
    */
   listTopics(query: TopicQuery): Promise<string[]>;
 
-  /** Messages of one topic by ascending id, those greater than `after` only, expired ones left out. Reads about what it returns. */
+  /**
+   * Messages of one topic by ascending id, only those greater than `after`, without expired ones. Reads little more
+   * than it returns.
+   */
   listMessages(query: MessageQuery): Promise<Message[]>;
 
-  /** As listMessages, without what is in the messages: nothing reads payloads in order to count or to remove. */
+  /**
+   * Like listMessages, but only ids and times, so that payloads are never read in order to count or remove messages.
+   */
   listRefs(query: MessageQuery): Promise<StoredRef[]>;
 
-  /** Removes the oldest messages of the topic until `keep` are left (policy maxStored). @returns how many it removed. */
+  /**
+   * Removes the oldest messages of the topic until `keep` are left (policy maxStored).
+   * @returns how many it removed.
+   */
   trimTopic(topic: string, keep: number): Promise<number>;
 
-  /** Removes up to `limit` expired messages and up to `limit` expired tombstones. It tells how many messages, and whether there may be more of either. */
+  /**
+   * Removes up to `limit` expired messages and up to `limit` expired tombstones.
+   * @returns the number of removed messages, and whether there may be more messages or tombstones.
+   */
   purgeExpired(now: number, limit: number): Promise<Purged>;
 
-  /** The number of stored messages; an estimate where counting would read the backlog. */
+  /** The number of stored messages. It is an estimate if counting would read the backlog. */
   countMessages(): Promise<number>;
 
   /**
@@ -75,64 +89,76 @@ export interface MessageStore {
 
 /** Read positions (pubsub mode). */
 export interface PositionStore {
-  /** Read positions of the consumer in these topics; a topic without one is left out. */
+  /** Read positions of the consumer in these topics. Topics without a position are left out. */
   getPositions(consumer: string, topics: readonly string[]): Promise<Position[]>;
-  /** All of the consumer's positions by ascending topic, those greater than `after` only. */
+  /** All of the consumer's positions by ascending topic, only those greater than `after`. */
   listPositions(consumer: string, after: string, limit: number): Promise<Position[]>;
   /**
-   * Replaces positions, but one whose stored `version` is greater stays as it is: a process that stood still can't overwrite what another one has
-   * written since (promise 21). One with neither id nor receipts is deleted, on the same condition.
+   * Replaces positions. A position whose stored `version` is greater stays unchanged, so that a process that stood
+   * still can't overwrite what another process has written since (promise 21). A position with neither id nor receipts
+   * is deleted, under the same condition.
    */
   putPositions(positions: readonly Position[]): Promise<void>;
-  /** All consumers' positions in a topic (for purging what everyone has read). */
+  /** The positions of all consumers in a topic, for purging messages that all have read. */
   positionsOfTopic(topic: string): Promise<Position[]>;
-  /** Deletes up to `limit` positions whose consumer was seen last before this time, or up to a day earlier (ms; see Position.receipts). */
+  /**
+   * Deletes up to `limit` positions whose consumer was last seen before `before`, or up to a day earlier (ms; see
+   * Position.receipts).
+   */
   purgePositions(before: number, limit: number): Promise<Purged>;
 }
 
-/** Client states, and subscriptions that the broker makes for clients. */
+/** Client states, and the subscriptions that the broker makes for clients. */
 export interface ClientStore {
-  /** Keeps the newest state by `at`: an older event that arrives late changes nothing. */
+  /** Keeps the newest state by `at`. An older event that arrives late changes nothing. */
   saveClientStates(states: readonly ClientState[]): Promise<void>;
   getClientState(clientid: string): Promise<ClientState | null>;
-  /** Deletes up to `limit` states that are older than `before`. The state of a client with an assigned subscription stays. */
+  /**
+   * Deletes up to `limit` states that are older than `before`. The state of a client with an assigned subscription
+   * stays.
+   */
   purgeClientStates(before: StateTimes, limit: number): Promise<Purged>;
 
-  /** Adds or replaces subscriptions that the broker makes for clients. One that was assigned stays so when an event tells of it. */
+  /**
+   * Adds or replaces subscriptions that the broker makes for clients. An assigned subscription stays an assigned one if
+   * an event reports it as well.
+   */
   putSubscriptions(subscriptions: readonly Subscription[]): Promise<void>;
   deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void>;
-  /** A client's subscriptions, by ascending topic filter. A QoS outside 0..2 in an old row is clamped. */
+  /** A client's subscriptions by ascending topic filter. A QoS outside 0 to 2 in an old row is clamped. */
   listSubscriptions(clientid: string): Promise<Subscription[]>;
   /**
-   * Deletes up to about `limit` subscriptions that an event told of (`seenAt`), of clients that were seen last before this time: no event has
-   * told of any of their subscriptions since, they are not connected, and their state has not changed since. Assigned ones stay.
+   * Deletes up to about `limit` subscriptions that an event reported (`seenAt`), of clients that were last seen before
+   * this time. Such a client is not connected, its state has not changed since, and no event has reported any of its
+   * subscriptions since. Assigned subscriptions stay.
    */
   purgeSubscriptions(before: number, limit: number): Promise<Purged>;
 }
 
 /**
- * Retained messages. Which of a topic's messages is newer is decided by publishReceivedAt, and by the id where that is the same: ids alone do not tell,
- * because a last will has the id of its client's CONNECT, and a delayed message that of the time when it was handed in.
+ * Retained messages. Of two messages of a topic, the one with the greater publishReceivedAt is newer; if these are
+ * equal, the one with the greater id. Ids alone don't tell, because a last will has the id of its client's CONNECT, and
+ * a delayed message the id of the time at which it was sent to EMQX.
  */
 export interface RetainedStore {
-  /** Keeps the newest message of its topic: an older one that arrives late changes nothing. */
+  /** Keeps the newest message of its topic. An older message that arrives late changes nothing. */
   putRetained(messages: readonly Message[]): Promise<Refusal[]>;
-  /** Removes the topic's retained message unless it is newer than the given one. */
+  /** Deletes the topic's retained message, unless it is newer than the given one. */
   deleteRetained(refs: readonly RetainedRef[]): Promise<void>;
-  /** Retained messages whose topic matches the filter, by ascending topic, greater than `after` only. */
+  /** Retained messages whose topic matches the filter, by ascending topic, only topics greater than `after`. */
   listRetained(query: TopicQuery): Promise<Message[]>;
 }
 
-/** What says which retained message of a topic is newer. */
+/** What decides which retained message of a topic is newer. */
 export interface RetainedRef extends MessageRef {
-  /** ms */
+  /** In ms. */
   readonly publishReceivedAt: number;
 }
 
 export interface Capabilities {
-  /** removeMessages and putPositions are seen by the next read on any connection. */
+  /** True if the next read on any connection sees the effect of removeMessages and putPositions. */
   readonly readYourWrites: boolean;
-  /** saveMessages can keep the id of a removed message from coming back. */
+  /** True if saveMessages can keep a removed message from coming back. */
   readonly tombstones: boolean;
 }
 
@@ -141,14 +167,14 @@ export interface Refusal {
   readonly reason: string;
 }
 
-/** What a purge did. */
+/** The result of a purge. */
 export interface Purged {
   readonly removed: number;
-  /** It stopped at its limit: to be called again at once. */
+  /** True if the purge stopped at its limit. The caller then calls it again at once. */
   readonly more: boolean;
 }
 
-/** ms: until when states are purged. */
+/** States up to these times are purged (ms). */
 export interface StateTimes {
   readonly disconnected: number;
   readonly connected: number;
@@ -157,7 +183,7 @@ export interface StateTimes {
 export interface TopicQuery {
   /** An MQTT topic filter without `$share/...`. */
   readonly filter: string;
-  /** '' starts at the beginning. */
+  /** Only topics after this one; '' starts at the beginning. */
   readonly after: string;
   readonly limit: number;
 }
@@ -176,19 +202,19 @@ export interface TopicCount {
   readonly oldestAt: number | null;
 }
 
-/** What tells when a stored message was published. */
+/** The id of a stored message, and when it was published. */
 export interface StoredRef {
   readonly id: string;
-  /** ms */
+  /** In ms. */
   readonly publishReceivedAt: number;
 }
 
 export interface MessageQuery {
   readonly topic: string;
-  /** '' starts at the beginning. */
+  /** Only ids after this one; '' starts at the beginning. */
   readonly after: string;
   readonly limit: number;
-  /** ms: messages that have expired by then are left out. */
+  /** Messages that have expired at this time (ms) are left out. */
   readonly now: number;
 }
 
@@ -196,15 +222,16 @@ export interface MessageQuery {
 export interface Position {
   readonly consumer: string;
   readonly topic: string;
-  /** Everything up to this id is acknowledged; '' when only receipts are known. */
+  /** Everything up to this id is acknowledged; '' if only receipts are known. */
   readonly id: string;
   /**
-   * Ids above `id` that are acknowledged already (promise 17: a late write between them is still delivered), and the other entries of
-   * src/mailbox/positions/read-set.ts. Stores know one of these: `@TIME`, when the consumer was seen last (ms). A position without it
-   * counts as seen when it was written, and a row that EMQX wrote when it was taken over.
+   * Ids above `id` that are acknowledged already, so that a late write between them is still delivered (promise 17),
+   * and the other entries of src/mailbox/positions/read-set.ts. Stores interpret only one entry: `@TIME`, when the
+   * consumer was last seen (ms). A position without it counts as seen when it was written. For a row of EMQX's plugin
+   * that is the time of the takeover.
    */
   readonly receipts: readonly string[];
-  /** Grows with each write. Absent, as in a row that EMQX wrote: 0. */
+  /** Increases with each write. Absent means 0, as in a row of EMQX's plugin. */
   readonly version?: number;
 }
 
@@ -212,21 +239,24 @@ export interface ClientState {
   readonly clientid: string;
   readonly connected: boolean;
   readonly node: string | null;
-  /** ms; null when unknown. */
+  /** In ms; null if unknown. */
   readonly connectedAt: number | null;
   readonly disconnectedAt: number | null;
-  /** When the event that told so happened, in ms. */
+  /** When the event happened that reported this state (ms). */
   readonly at: number;
 }
 
 export interface SubscriptionRef {
   readonly clientid: string;
-  /** The topic filter, `$share/...` included. */
+  /** The topic filter, including `$share/...`. */
   readonly topic: string;
 }
 
 export interface Subscription extends SubscriptionRef {
   readonly qos: QoS;
-  /** To be stored only: when an event told of the subscription (ms). Without it the subscription is an assigned one and lasts until it is deleted. */
+  /**
+   * Only for storing: when an event reported the subscription (ms). Without it the subscription is an assigned one,
+   * which stays until it is deleted.
+   */
   readonly seenAt?: number;
 }

@@ -6,11 +6,14 @@ import { fromWire, type Message } from '../mqtt/message';
 export interface HistorianDeps {
   readonly sink: HistorySink;
   readonly metrics: Metrics;
-  /** A message that the sink refuses for its content (promise 13); it is in the store all the same. */
+  /** Sets aside a message that the sink rejects because of its content (promise 13). The store keeps the message. */
   readonly setAside: (message: Message, sink: string, reason: string) => Promise<void>;
 }
 
-/** Appends a history lane's messages to its sink. The store does not wait for it: a sink that is away holds up its own lane alone. */
+/**
+ * Appends the messages of a history's lane to its sink. The store does not wait for it: a sink that is away delays only
+ * its own lane.
+ */
 export class Historian {
   private migrated = false;
 

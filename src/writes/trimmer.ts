@@ -3,10 +3,12 @@ import type { Metrics } from '../base/metrics';
 import type { Store } from '../stores/store';
 import { policyFor } from '../policies/policy';
 
-/** The trimmer looks at a topic again after this share of its maxStored was added, at most after MOST messages. */
+/**
+ * The trimmer checks a topic again after this share of its maxStored was added, but at the latest after MOST messages.
+ */
 const SHARE = 0.1;
 const MOST = 1_000;
-/** At most this many topics are counted, and at most this many wait for a look. The sweep finds the others. */
+/** How many topics are counted, and how many wait for a check. The sweep finds the others. */
 const TOPICS = 10_000;
 const SWEEP_MS = 2_000;
 const SWEEP_PAGE = 256;
@@ -15,21 +17,22 @@ export interface TrimmerDeps {
   readonly store: Pick<Store, 'trimTopic' | 'listTopics'>;
   readonly policies: readonly Policy[];
   readonly metrics: Pick<Metrics, 'messagesRemoved' | 'messagesTrimmed'>;
-  /** A look that failed: the topic is looked at again with the next messages, or by the sweep. */
+  /** Called when a check failed. The topic is checked again after the next messages, or by the sweep. */
   readonly onError?: (error: unknown) => void;
 }
 
 /**
- * Keeps topics near their policy's maxStored by deleting the oldest messages. Between two looks a topic may have a tenth (at most 1,000)
- * more. The writer only tells which topics it has written to: the looks happen in the background, one at a time.
+ * Keeps topics near their policy's maxStored by deleting their oldest messages. Between two checks a topic may exceed
+ * the limit by a tenth (at most 1,000 messages). The writer only reports which topics it has written to. The checks run
+ * in the background, one at a time.
  */
 export class Trimmer {
-  /** Messages that were added since the last look. */
+  /** How many messages were added to each topic since its last check. */
   private readonly added = new Map<string, number>();
-  /** Topics to look at, in this order. */
+  /** Topics to check, in this order. */
   private readonly due = new Set<string>();
   private readonly policies: readonly Policy[];
-  /** Where the next sweep goes on. */
+  /** Where the next sweep continues. */
   private swept = { policy: 0, after: '' };
   private working: Promise<void> | null = null;
   private stopped = false;
@@ -38,7 +41,7 @@ export class Trimmer {
     this.policies = deps.policies.filter(({ mode }) => mode !== 'off');
   }
 
-  /** One entry for each message that was stored. */
+  /** @param topics one entry for each message that was stored. */
   saved(topics: readonly string[]): void {
     for (const topic of topics) {
       const count = (this.added.get(topic) ?? 0) + 1;
@@ -65,7 +68,9 @@ export class Trimmer {
     this.working = this.lookAtAll().finally(() => (this.working = null));
   }
 
-  /** A look that fails ends the round: the store may be away, and the next messages or the next sweep begin another one. */
+  /**
+   * An error ends the round, because the store may be away. The next messages or the next sweep begin another round.
+   */
   private async lookAtAll(): Promise<void> {
     for (const topic of this.due) {
       if (this.stopped) return;
@@ -89,8 +94,8 @@ export class Trimmer {
   }
 
   /**
-   * Looks at the next stored topics, for `budgetMs`, and goes on there the next time. So topics with few messages, and those that were
-   * counted when a process ended, are trimmed as well. Throws when the store does.
+   * Checks the next stored topics for `budgetMs`, and continues after them the next time. So topics with few messages
+   * are trimmed, too, and those whose count was lost when a process ended. Throws the store's errors.
    */
   async sweep(budgetMs = SWEEP_MS): Promise<void> {
     this.work();
@@ -111,7 +116,7 @@ export class Trimmer {
     }
   }
 
-  /** Waits for the look in hand. */
+  /** Waits for the check that is running. */
   async stop(): Promise<void> {
     this.stopped = true;
     await this.working;

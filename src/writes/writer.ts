@@ -21,19 +21,25 @@ export interface WriterDeps {
   readonly acks: Pick<AcceptedAcks, 'settled'>;
   readonly lateWrites: Pick<LateWrites, 'around'>;
   readonly metrics: Metrics;
-  /** A message that the store refuses for its content (promise 13). */
+  /** Sets aside a message that the store rejects because of its content (promise 13). */
   readonly setAside: (message: Message, reason: string) => Promise<void>;
   readonly now: () => number;
 }
 
-/** Applies a message lane's events to the store: one write per batch for what is published, one for what is acknowledged. */
+/**
+ * Applies a message lane's events to the store: per batch one write for published messages, and one for
+ * acknowledgements.
+ */
 export class Writer {
-  /** Ends when the batch before is in the store. */
+  /** Resolves when the previous batch is in the store. */
   private saving: Promise<void> = Promise.resolve();
 
   constructor(private readonly deps: WriterDeps) {}
 
-  /** Publishes first: an ack in the same batch belongs to a message of it or of an earlier one, or comes first (promise 3). */
+  /**
+   * Publishes come first. An acknowledgement belongs to a message of the same batch or of an earlier one, or it arrives
+   * before its message (promise 3).
+   */
   async apply(events: readonly MessageEvent[], takenOver = false): Promise<void> {
     const { before, done } = this.turn();
     try {
@@ -44,7 +50,8 @@ export class Writer {
   }
 
   /**
-   * Batches are stored in the order of their lane. A run that found a later message without the one before it would send them in the wrong order (promise 6).
+   * Stores batches in the order of their lane. If a run found a later message but not the one before it, it would send
+   * them in the wrong order (promise 6).
    */
   private turn(): { readonly before: Promise<void>; readonly done: () => void } {
     const before = this.saving;

@@ -88,8 +88,8 @@ describe('BullMQ’s classes on LMDB', () => {
 
   it('says what it does not have', async () => {
     const queue = queueOf('refused');
-    await expect(queue.add('job', {}, { priority: 1 })).rejects.toThrow("a job with a priority: BullMQ's backend on LMDB does not have it");
-    await expect(queue.upsertJobScheduler('each', { every: 1_000 })).rejects.toThrow('does not have it');
+    await expect(queue.add('job', {}, { priority: 1 })).rejects.toThrow("BullMQ's backend on LMDB does not support a job with a priority");
+    await expect(queue.upsertJobScheduler('each', { every: 1_000 })).rejects.toThrow('does not support');
     await expect(queue.setGlobalRateLimit(1, 1_000)).rejects.toThrow('a global rate limit');
     expect(() => workerOf('refused', null, { limiter: { max: 1, duration: 1_000 } })).toThrow('a rate limit');
     expect(await queue.getJobCounts()).toMatchObject({ waiting: 0, prioritized: 0 });

@@ -55,8 +55,8 @@ describe('emqx-offline-store backup', () => {
 
   it('does not overwrite a file, and says so where there is no database', async () => {
     const overwriting = await backup(data, join(data, 'data.mdb'));
-    expect([overwriting.code, overwriting.output]).toEqual([78, expect.stringContaining('name a file that does not')]);
+    expect([overwriting.code, overwriting.output]).toEqual([78, expect.stringContaining('name a file that does not exist yet')]);
     const nothing = await backup(join(directory.path, 'nothing'), copy);
-    expect([nothing.code, nothing.output]).toEqual([78, expect.stringContaining('give the directory that the server had')]);
+    expect([nothing.code, nothing.output]).toEqual([78, expect.stringContaining('name the directory that the server uses')]);
   }, 60_000);
 });

@@ -5,7 +5,7 @@ import { prepareDataFile } from '../../src/embedded/data-file';
 import { temporaryDirectory } from '../support/temp';
 
 const PAGE = 4096;
-const REFUSAL = 'it is damaged, or no database of this server';
+const REFUSAL = 'the file is damaged or is not a database of this server';
 
 describe('a data file', () => {
   const directory = temporaryDirectory();

@@ -170,7 +170,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
         expect((await stored()).map(({ msgid }) => msgid)).toEqual([one.id]);
         await withSink(changed(url, { port: proxy.port, params: { tls: 'true' } }), async (sink) => {
           expect((await sink.health()).detail).toMatch(
-            /^HISTORY_URLS: ClickHouse at .*: its certificate is not trusted \(\w+\): check ca= and the host's name$/,
+            /^HISTORY_URLS: ClickHouse at .*: its certificate is not trusted \(\w+\): check ca= and the host name$/,
           );
         });
       } finally {

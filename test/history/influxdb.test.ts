@@ -217,7 +217,7 @@ describe('influxdb', () => {
         await withSink(changed(url, { port: proxy.port, params: { tls: 'true' } }), async (sink) => {
           const { ok, detail } = await sink.health();
           expect(ok).toBe(false);
-          expect(detail).toMatch(/^HISTORY_URLS: InfluxDB at .*: its certificate is not trusted \(\w+\): check ca= and the host's name$/);
+          expect(detail).toMatch(/^HISTORY_URLS: InfluxDB at .*: its certificate is not trusted \(\w+\): check ca= and the host name$/);
         });
         await withSink(changed(url, { port: proxy.port }), async (sink) => {
           expect((await sink.health()).detail).toMatch(/^HISTORY_URLS: .*check port and tls=$/);
@@ -233,9 +233,9 @@ describe('influxdb', () => {
       [
         401,
         'authorization failed',
-        /^HISTORY_URLS: InfluxDB at .* refused the login \(401 authorization failed\): check user, password and rights$/,
+        /^HISTORY_URLS: InfluxDB at .* rejected the login \(401 authorization failed\): check user, password and rights$/,
       ],
-      [403, '"u" user is not authorized to write to database "d"', /refused the login \(403/],
+      [403, '"u" user is not authorized to write to database "d"', /rejected the login \(403/],
       [503, 'out of memory', /is in trouble \(503 out of memory\)$/],
       [429, 'slow down', /is in trouble \(429/],
     ])('%d is tried again', async (status, error, expected) => {

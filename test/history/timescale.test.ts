@@ -315,7 +315,7 @@ describe('timescale', () => {
       [
         'a certificate that is not trusted',
         { params: { tls: 'true' } },
-        /^HISTORY_URLS: TimescaleDB at timescale:.*: its certificate is not trusted \(\w+\): check ca= and the host's name$/,
+        /^HISTORY_URLS: TimescaleDB at timescale:.*: its certificate is not trusted \(\w+\): check ca= and the host name$/,
       ],
       ['TLS that the role needs', { user: 'tls:postgres' }, /^HISTORY_URLS: .*no encryption/],
     ])('names the setting for %s', async (_, changes, expected) => {

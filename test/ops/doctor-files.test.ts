@@ -63,7 +63,7 @@ describe('the doctor looks at the embedded files', () => {
     old.remove();
     expect(found).toContainEqual(
       expect.stringMatching(
-        /^problem  embedded: .* has a database of an earlier version, which was a PostgreSQL → choose another directory/,
+        /^problem  embedded: .* has a database of an earlier version of this server, which used PostgreSQL → choose another directory/,
       ),
     );
     expect(found.filter((line) => line.includes('embedded'))).toHaveLength(1);

@@ -61,7 +61,7 @@ describe.each(Object.entries(USERS))('%s=redis+sentinel:// with TLS', (_setting,
     await user.close();
     expect(ok).toBe(false);
     expect(detail).toMatch(
-      /^(STORE|QUEUE)_URL: no trust between us and the sentinel \(self-signed certificate\): check tls=, ca= and the name/,
+      /^(STORE|QUEUE)_URL: the TLS connection to the sentinel failed \(self-signed certificate\): check tls=, ca= and the name/,
     );
   });
 });
@@ -113,7 +113,7 @@ describe('a sentinel with a password', () => {
 
   it.each(['', ':wrong@', 'u:wrong@'])('says so when it is not given one, or a wrong one (%s)', async (login) => {
     const { outcome } = await connect((port) => `redis+sentinel://${login}127.0.0.1:${port}/mymaster`);
-    expect(outcome).toMatch(/^the sentinel wants a password \((NOAUTH|WRONGPASS) .*\): give it as sentinelPassword=/);
+    expect(outcome).toMatch(/^the sentinel requires a password \((NOAUTH|WRONGPASS) .*\): set sentinelPassword=/);
     expect(outcome).not.toContain('Retrying');
   });
 

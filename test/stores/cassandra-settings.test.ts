@@ -84,7 +84,7 @@ describe('cassandra errors', () => {
       'cannot connect to Cassandra (connect ECONNREFUSED 10.0.0.1:9042): check host and port, and whether the server wants TLS (tls=true)',
     );
     expect(mapError(new errors.NoHostAvailableError({ a: refused, b: login })).message).toMatch(
-      /refused the login.*check user and password/,
+      /rejected the login.*check user and password/,
     );
   });
 });

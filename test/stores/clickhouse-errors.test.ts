@@ -23,8 +23,8 @@ describe('clickhouse errors', () => {
   });
 
   it.each([
-    [193, 'ClickHouse refused the login: check user and password'],
-    [516, 'ClickHouse refused the login: check user and password'],
+    [193, 'ClickHouse rejected the login: check user and password'],
+    [516, 'ClickHouse rejected the login: check user and password'],
     [81, 'the reason: create the database first'],
     [164, 'the reason: the user is read-only and needs to write'],
     [497, 'the reason: the user needs more rights'],

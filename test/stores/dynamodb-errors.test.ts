@@ -29,7 +29,7 @@ describe('dynamodb errors', () => {
       undefined,
       /dynamodb:Query: the user needs more rights/,
     ],
-    ['ExpiredTokenException', 'The security token included in the request is expired', undefined, /refused the login/],
+    ['ExpiredTokenException', 'The security token included in the request is expired', undefined, /rejected the login/],
     ['Error', 'getaddrinfo ENOTFOUND dynamodb.us-eats-1.amazonaws.com', 'ENOTFOUND', /cannot connect to DynamoDB.*check the region/],
     ['TimeoutError', 'Socket timed out', undefined, /does not answer/],
     ['Error', 'several\nlines  of text', undefined, /^several lines of text$/],

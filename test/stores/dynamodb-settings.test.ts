@@ -84,7 +84,7 @@ describe('dynamodb settings', () => {
     });
 
     it('names the setting for a login that is refused', async () => {
-      expect(await ailing(tables.open({}, 'no-such-key:wrong@'))).toMatch(/refused the login.*check access key and secret/);
+      expect(await ailing(tables.open({}, 'no-such-key:wrong@'))).toMatch(/rejected the login.*check access key and secret/);
     });
 
     it('names the setting when there are no credentials', async () => {

@@ -159,7 +159,7 @@ describe('mongodb, on a stand-in in memory', () => {
     const store = mongoStore(url);
     const { ok, detail } = await store.health();
     expect(ok).toBe(false);
-    expect(detail).toBe('STORE_URL: MongoDB refused the login (Authentication failed.): check user, password and authSource');
+    expect(detail).toBe('STORE_URL: MongoDB rejected the login (Authentication failed.): check user, password and authSource');
     await store.close();
   });
 

@@ -43,7 +43,7 @@ describe('mongodb', () => {
 
     it.each([
       ['a host that is not there', (to: URL) => (to.port = '1'), /^STORE_URL: cannot connect to MongoDB .*check host and port$/],
-      ['a login', (to: URL) => Object.assign(to, { username: 'user', password: 'hunter2' }), /^STORE_URL: MongoDB refused the login/],
+      ['a login', (to: URL) => Object.assign(to, { username: 'user', password: 'hunter2' }), /^STORE_URL: MongoDB rejected the login/],
       ['TLS where there is none', (to: URL) => (to.search = 'tls=true'), /^STORE_URL: .*check .*tls=/],
       ['a replica set that it is not', (to: URL) => (to.search = 'replicaSet=rs'), /^STORE_URL: .*check .*replicaSet=/],
     ])('names the setting for %s, in time', async (_, change, expected) => {

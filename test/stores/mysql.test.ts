@@ -110,7 +110,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
     });
 
     it.each([
-      ['a wrong password', (to: URL) => (to.password = 'wrong'), /^STORE_URL: MySQL refused the login .*check user and password$/],
+      ['a wrong password', (to: URL) => (to.password = 'wrong'), /^STORE_URL: MySQL rejected the login .*check user and password$/],
       ['a host that is not there', (to: URL) => (to.port = '1'), /^STORE_URL: cannot connect to MySQL .*check host and port$/],
       ['a database that is not there', (to: URL) => (to.pathname = '/absent'), /^STORE_URL: .*create the database first$/],
     ])('names the setting for %s', async (_, change, expected) => {

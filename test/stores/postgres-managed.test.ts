@@ -76,7 +76,7 @@ describe.each(['STORE_URL', 'QUEUE_URL'])('%s', (setting) => {
   );
 
   it.each([ca, `sslmode=require&${ca}`, `sslmode=verify-full&${ca.replace('ca=', 'sslrootcert=')}`])('connects with %s', async (query) => {
-    expect(await healthOf('localhost', query)).toBe(`${setting}: PostgreSQL refused the login (no such user): check user and password`);
+    expect(await healthOf('localhost', query)).toBe(`${setting}: PostgreSQL rejected the login (no such user): check user and password`);
   });
 
   it('says that the certificate is for a name, when the host is written as an address', async () => {

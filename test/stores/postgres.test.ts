@@ -104,7 +104,7 @@ describe('postgres through TLS', () => {
 
     it.each([
       ['?tls=true', /^STORE_URL: PostgreSQL's certificate is not trusted .*give the PEM file of its certificate authority as ca=$/],
-      ['', /^STORE_URL: PostgreSQL refused the login/],
+      ['', /^STORE_URL: PostgreSQL rejected the login/],
     ])('says what is wrong with %p', async (query, expected) => {
       const store = open(query);
       expect((await store.health()).detail).toMatch(expected);

@@ -80,16 +80,16 @@ describe('postgres', () => {
   });
 
   it.each([
-    ['sslmode=no-verify', /sslmode=no-verify is not taken: certificates are always verified; give .* as ca=/],
-    ['sslmode=on', /sslmode=on is not taken; write one of disable, allow/],
+    ['sslmode=no-verify', /sslmode=no-verify is not supported: certificates are always verified; set ca= to the file/],
+    ['sslmode=on', /sslmode=on is not supported; use one of disable, allow/],
     ['sslmode=disable&ca=x', /contradict/],
     ['ca=x&sslrootcert=x', /one of them is enough/],
     ['sslmode=require&sslrootcert=/absent', /the file of sslrootcert= can't be read \(ENOENT\)/],
     ['sslmode=require&sslkey=/absent', /the file of sslkey= can't be read \(ENOENT\)/],
     ['channel_binding=require', /needs TLS: add sslmode=require/],
-    ['channel_binding=yes', /channel_binding=yes is not taken/],
+    ['channel_binding=yes', /channel_binding=yes is not supported/],
     ['connect_timeout=soon', /whole number of seconds/],
-    ['target_session_attrs=standby', /target_session_attrs=standby is not taken; write one of any, read-write, primary/],
+    ['target_session_attrs=standby', /target_session_attrs=standby is not supported; use one of any, read-write, primary/],
   ])('%s is refused', (query, reason) => expect(() => postgres(`postgres://h/db?${query}`)).toThrow(reason));
 });
 
@@ -162,5 +162,5 @@ describe('mongodb+srv', () => {
   });
 
   it('must name the database, which Atlas leaves out', () =>
-    expect(() => open('?retryWrites=true')).toThrow(/names no database; write it behind the host/));
+    expect(() => open('?retryWrites=true')).toThrow(/names no database; write it after the host/));
 });

@@ -164,8 +164,8 @@ describe('redis', () => {
           sentinel.replace(/\w+$/, 'other'),
           /^STORE_URL: cannot connect to a sentinel .*the master's name$/,
         ],
-        ['a wrong password', tls.replace(/:[^:@/]*@/, ':wrong@'), /^STORE_URL: Redis refused the login .*check user and password$/],
-        ['a certificate that is not known', tls.replace(/\?.*/, ''), /^STORE_URL: .*check tls=, ca= and the host's name$/],
+        ['a wrong password', tls.replace(/:[^:@/]*@/, ':wrong@'), /^STORE_URL: Redis rejected the login .*check user and password$/],
+        ['a certificate that is not known', tls.replace(/\?.*/, ''), /^STORE_URL: .*check tls=, ca= and the host name$/],
         ['a database number that is not there', `${server}/999`, /^STORE_URL: .*check the database number/],
       ])('names the setting for %s', async (_, url, expected) => {
         const wrong = new RedisStore(redisUrl(url));

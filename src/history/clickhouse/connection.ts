@@ -8,8 +8,8 @@ import { databaseOf, onlyHost, SETTING } from '../shared/settings';
 const PORT = 8123;
 
 /**
- * Error codes that speak of the content of a row: 6, 26, 27, 53, 72, 117 and 349 of a value that a column doesn't take (the operator
- * changed it), 395 throwIf() in a view of the operator's, 469 a CONSTRAINT.
+ * Error codes that concern the content of a row: 6, 26, 27, 53, 72, 117 and 349 for a value that a column does not
+ * accept (the operator changed it), 395 for throwIf() in an operator's view, 469 for a CONSTRAINT.
  */
 const REFUSALS = new Set([6, 26, 27, 53, 72, 117, 349, 395, 469]);
 
@@ -23,10 +23,13 @@ const ADVICE: Readonly<Record<number, string>> = {
   516: 'check user and password',
 };
 
-/** Statements and rows for one ClickHouse server; errors come out as ours. Nothing is ever spliced into a statement. */
+/**
+ * Statements and rows for one ClickHouse server. Errors are the server's own kinds. Values are never inserted into a
+ * statement's text.
+ */
 export class Connection {
   readonly database: string;
-  /** The product and where it is, as messages show it. */
+  /** The product and its address, as messages show it. */
   readonly shown: string;
   private readonly client: ClickHouseClient;
   private closed = false;
@@ -43,7 +46,7 @@ export class Connection {
       password: url.password ?? '',
       database: this.database,
       ...(tls?.ca === undefined ? {} : { tls: { ca_cert: tls.ca } }),
-      // What goes wrong is thrown; the client would print it as well.
+      // Errors are thrown, so the client need not print them as well.
       log: { level: ClickHouseLogLevel.OFF },
     });
   }
@@ -88,7 +91,7 @@ export class Connection {
   }
 }
 
-/** The server's; null: the server didn't answer. Servers of 2018 write it into the text only. */
+/** The server's error code; null if the server did not answer. Servers of 2018 write it only into the text. */
 function codeOf(error: unknown): number | null {
   const code: unknown = (error as { code?: unknown }).code;
   if (typeof code === 'string' && /^\d+$/.test(code)) return Number(code);

@@ -13,7 +13,7 @@ import { Migrations } from './migrations';
 
 const TABLE = 'mqtt_history';
 
-/** ClickHouse: one row a message in mqtt_history. */
+/** ClickHouse, with one row per message in mqtt_history. */
 export class ClickHouseSink implements HistorySink {
   readonly name: string;
   private readonly connection: Connection;
@@ -53,7 +53,7 @@ export class ClickHouseSink implements HistorySink {
   }
 }
 
-/** JSON, in which rows travel, can't hold bytes that are not text. */
+/** Rows are sent as JSON, so payloads that are not text go as base64. */
 function toRow({ id, clientid, username, topic, qos, retain, payload, properties, publishReceivedAt }: Message) {
   const isText = isUtf8(payload);
   return {

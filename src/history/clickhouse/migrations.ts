@@ -4,7 +4,10 @@ import type { Connection } from './connection';
 
 const TABLE = 'mqtt_history_migration';
 
-/** The plain SQL files of migrations/clickhouse-history/, one statement each that may run again: ClickHouse has no transactions. */
+/**
+ * Runs the plain SQL files of migrations/clickhouse-history/. Each has one statement, which may run again, because
+ * ClickHouse has no transactions.
+ */
 export class Migrations {
   private readonly files = new MigrationFiles('clickhouse-history');
 
@@ -24,7 +27,7 @@ export class Migrations {
     }
   }
 
-  /** The newest version that was run; 0 for a database without our tables. */
+  /** The newest version that was run; 0 for a database without the server's tables. */
   async version(): Promise<number> {
     const [table] = await this.connection.rows<{ there: number }>(`EXISTS TABLE ${TABLE}`);
     if (Number(Object.values(table ?? {})[0] ?? 0) === 0) return 0;

@@ -14,10 +14,10 @@ import { DEFAULT, influxPoints, parseInflux, type InfluxTemplate } from './templ
 
 const PORT = 8086;
 
-/** A line that holds no point: asks whether the database, the login and the retention policy are there. */
+/** A line without a point. Writing it checks the database, the login and the retention policy. */
 const NO_POINT = '#';
 
-/** InfluxDB 1.x, and what has its /write. */
+/** InfluxDB 1.x, and databases with the same /write. */
 export class InfluxDbSink implements HistorySink {
   readonly name: string;
   private readonly server: HttpServer;
@@ -41,7 +41,7 @@ export class InfluxDbSink implements HistorySink {
     this.path = `/write?${query.toString()}`;
   }
 
-  /** InfluxDB makes measurements by itself; the database is the operator's, with its retention policies. */
+  /** InfluxDB creates measurements by itself. The operator creates the database and its retention policies. */
   async migrate(): Promise<void> {
     this.checkOpen();
     await Promise.resolve();
@@ -75,7 +75,10 @@ export class InfluxDbSink implements HistorySink {
     throw this.problem(answer);
   }
 
-  /** 400: the content, even when the answer says "partial write" and other points are stored. 413: too much at once, which bisection mends. */
+  /**
+   * A 400 concerns the content, even if the answer says "partial write" and other points are stored. A 413 means too
+   * much at once, which halving the batch solves.
+   */
   private problem(answer: HttpAnswer): Error {
     const said = errorOf(answer);
     if (answer.status === 400 || answer.status === 413) return new RefusedError(`InfluxDB: ${clip(said)}`);

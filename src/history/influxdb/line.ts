@@ -1,11 +1,11 @@
-/** A data point in InfluxDB's line protocol. Pure functions. */
+/** Data points in InfluxDB's line protocol. All functions are pure. */
 
-/** As InfluxDB keeps it: a text, a float, an integer (bigint) or a boolean. */
+/** InfluxDB's types: a text, a float, an integer (bigint) or a boolean. */
 export type FieldValue = string | number | bigint | boolean;
 
 export interface Point {
   readonly measurement: string;
-  /** By ascending key, none of them empty. */
+  /** Sorted by key, none of them empty. */
   readonly tags: readonly (readonly [key: string, value: string])[];
   readonly fields: readonly (readonly [key: string, value: FieldValue])[];
   /** ns since 1970. */
@@ -18,7 +18,7 @@ export function lineOf({ measurement, tags, fields, time }: Point): string {
   return `${escapeMeasurement(measurement)}${tagSet} ${fieldSet} ${time}`;
 }
 
-/** What InfluxDB tells series by. */
+/** The fields by which InfluxDB distinguishes series. */
 export function seriesOf({ measurement, tags }: Point): string {
   return JSON.stringify([measurement, tags]);
 }
@@ -32,14 +32,15 @@ function escapeMeasurement(text: string): string {
   return expressible(text).replace(/[, ]/g, '\\$&');
 }
 
-/** Keys of tags and fields, and the values of tags. */
+/** Escapes keys of tags and fields, and values of tags. */
 function escapeKey(text: string): string {
   return expressible(text).replace(/[,= ]/g, '\\$&');
 }
 
 /**
- * Outside of field values the protocol has no way to write a line break, nor a backslash where an escape or the end follows: InfluxDB
- * would read the rest of the batch wrongly. As in Telegraf, a line break becomes a backslash and an n; such a backslash gets a _ behind it.
+ * Outside of field values the protocol can't express a line break, nor a backslash before an escape or at the end:
+ * InfluxDB would misread the rest of the batch. As in Telegraf, a line break becomes a backslash and an n. Such a
+ * backslash gets a _ after it.
  */
 function expressible(text: string): string {
   return text

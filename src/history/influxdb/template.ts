@@ -9,16 +9,16 @@ import { seriesOf, type FieldValue, type Point } from './line';
 const FIELD_TYPES = ['float', 'integer', 'string', 'boolean'] as const;
 type FieldType = (typeof FIELD_TYPES)[number];
 
-/** Expressions in one list: measurement, timestamp, the tags', the fields'. */
+/** All expressions in one list: measurement, timestamp, tags, fields. */
 export interface InfluxTemplate {
   readonly expressions: readonly Expression[];
   readonly tags: readonly string[];
   readonly fields: readonly { readonly key: string; readonly type: FieldType | null }[];
-  /** The message's own time: points that would replace each other are kept apart. */
+  /** True if points have the message's own time. Points that would replace each other then get different times. */
   readonly ownTime: boolean;
 }
 
-/** What is stored without `templates=`. */
+/** The template without `templates=`. */
 export const DEFAULT = everyTopic(
   compileInflux({
     measurement: 'mqtt_msg',
@@ -75,7 +75,10 @@ function typeOf(json: unknown, at: string): FieldType | null {
   return type;
 }
 
-/** The points of a message; without those that no field is there for. @throws RefusedError for a value that doesn't fit */
+/**
+ * The points of a message, without those that have no field.
+ * @throws RefusedError if a value does not fit
+ */
 export function* influxPoints(source: Source, template: InfluxTemplate): Generator<Point> {
   const seen = new Map<string, bigint>();
   for (const [measurement, timestamp, ...values] of rows(source, template.expressions)) {
@@ -94,7 +97,10 @@ export function* influxPoints(source: Source, template: InfluxTemplate): Generat
   }
 }
 
-/** InfluxDB keeps one point for each series and time: the elements of an array, and messages of one microsecond, get ns of their own. */
+/**
+ * InfluxDB keeps one point per series and time. So the elements of an array, and messages of the same microsecond, get
+ * different nanoseconds.
+ */
 function apart(point: Point, { time }: Source, seen: Map<string, bigint>): Point {
   const series = seriesOf(point);
   const before = seen.get(series) ?? 0n;
@@ -110,8 +116,8 @@ function timeOf(value: Value): bigint {
 }
 
 /**
- * A JSON number is a float, with or without a fraction: the type of a field can't change, and a sensor's 20 comes before its 20.5.
- * $qos and $timestamp are integers. `types` says otherwise.
+ * A JSON number becomes a float even without a fraction, because the type of a field can't change, and a sensor may
+ * send 20 before 20.5. $qos and $timestamp are integers. `types` can change that.
  */
 function fieldValue(key: string, value: Value, type: FieldType | null): FieldValue | null {
   if (value === null || Buffer.isBuffer(value)) return null;

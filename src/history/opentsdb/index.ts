@@ -13,17 +13,20 @@ import { DEFAULT, openTsdbPoints, parseOpenTsdb, type DataPoint, type OpenTsdbTe
 
 const PORT = 4242;
 
-/** With details, OpenTSDB says what was wrong with which point. */
+/** With `details` OpenTSDB tells what was wrong with which point. */
 const PUT = '/api/put?details';
 
-/** OpenTSDB's advice is 50 points a request, and as it is delivered it takes no body of more than 4096 bytes (tsd.http.request.max_chunk). */
+/**
+ * OpenTSDB recommends 50 points per request, and by default accepts bodies of up to 4,096 bytes
+ * (tsd.http.request.max_chunk).
+ */
 const MAX_POINTS = 50;
 const MAX_BYTES = 4_000;
 
-/** OpenTSDB reports its own storage's troubles in the same way as points that are wrong. */
+/** OpenTSDB reports trouble of its own storage in the same way as wrong points. */
 const TRANSIENT = /throttle|storage exception|timeout|timed out|hbase|not ready/i;
 
-/** OpenTSDB 2.x, and what has its /api/put. */
+/** OpenTSDB 2.x, and databases with the same /api/put. */
 export class OpenTsdbSink implements HistorySink {
   readonly name: string;
   private readonly server: HttpServer;
@@ -39,7 +42,7 @@ export class OpenTsdbSink implements HistorySink {
     this.server = new HttpServer(url, 'OpenTSDB', PORT);
   }
 
-  /** OpenTSDB makes metrics by itself (tsd.core.auto_create_metrics). */
+  /** OpenTSDB creates metrics by itself (tsd.core.auto_create_metrics). */
   async migrate(): Promise<void> {
     this.checkOpen();
     await Promise.resolve();
@@ -58,7 +61,7 @@ export class OpenTsdbSink implements HistorySink {
   health(): Promise<Health> {
     const check = async (): Promise<string> => {
       const answer = await this.server.exchange({ method: 'POST', path: PUT, contentType: 'application/json', body: '[]' });
-      // OpenTSDB says 400 to no points at all, others 204.
+      // OpenTSDB answers 400 to an empty list of points; others answer 204.
       const works = answer.status < 300 || (answer.status === 400 && /datapoints/i.test(answer.body));
       if (!works) throw this.server.trouble(answer, answer.body);
       return `OpenTSDB ${await this.version()}`;
@@ -77,7 +80,7 @@ export class OpenTsdbSink implements HistorySink {
     if (answer.status === 200 || answer.status === 204) return;
     const said = errorOf(answer);
     if (answer.status !== 400 && answer.status !== 413) throw this.server.trouble(answer, said);
-    // What is in quotes comes from the messages.
+    // Text in quotes comes from the messages, so it is ignored.
     if (TRANSIENT.test(said.replace(/"[^"]*"/g, ''))) throw new RetryableError(`${this.server.shown} is in trouble (${clip(said)})`);
     throw new RefusedError(`OpenTSDB: ${clip(said)}`);
   }
@@ -96,7 +99,7 @@ function* jsonOf(...args: Parameters<typeof openTsdbPoints>): Generator<string> 
   for (const point of openTsdbPoints(...args)) yield JSON.stringify(point satisfies DataPoint);
 }
 
-/** Bodies of bounded length; a point that is longer has one of its own. */
+/** Request bodies of limited length. A point that is longer gets a body of its own. */
 export function* requestsOf(points: readonly string[]): Generator<string> {
   let request: string[] = [];
   let bytes = 0;

@@ -4,7 +4,7 @@ import { quote, rows, textOf, type Source, type Value } from '../points';
 import { numberOf, toNanoseconds } from '../shared/time';
 import { asObject, checkKeys, everyTopic, parseTemplates, type JsonObject, type Templates } from '../template';
 
-/** As /api/put takes it. */
+/** A point in the form that /api/put takes. */
 export interface DataPoint {
   readonly metric: string;
   /** ms since 1970. */
@@ -13,23 +13,23 @@ export interface DataPoint {
   readonly tags: Readonly<Record<string, string>>;
 }
 
-/** Expressions in one list: measurement, timestamp, value, the tags'. */
+/** All expressions in one list: measurement, timestamp, value, tags. */
 export interface OpenTsdbTemplate {
   readonly expressions: readonly Expression[];
   readonly tags: readonly string[];
 }
 
-/** What is stored without `templates=`. */
+/** The template without `templates=`. */
 export const DEFAULT = everyTopic(
   compileOpenTsdb({ measurement: 'mqtt_msg', tags: { topic: '$topic', clientid: '$clientid' }, value: '$payload' }),
 );
 
-/** OpenTSDB refuses a point without tags. */
+/** OpenTSDB rejects a point without tags, so it gets this one. */
 const NO_TAGS = { source: 'mqtt' };
 
 const NANOSECONDS = 1_000_000n;
 
-/** The greatest time in ms that OpenTSDB takes for one: 13 digits. */
+/** The greatest time that OpenTSDB takes for milliseconds: 13 digits. */
 const MAX_TIMESTAMP = 9_999_999_999_999;
 
 /** @throws RangeError that names the filter and the key */
@@ -53,7 +53,10 @@ function compileOpenTsdb(point: JsonObject): OpenTsdbTemplate {
   };
 }
 
-/** The points of a message; without those whose value is missing. @throws RefusedError for a value that is no number */
+/**
+ * The points of a message, without those whose value is missing.
+ * @throws RefusedError if a value is not a number
+ */
 export function* openTsdbPoints(source: Source, template: OpenTsdbTemplate): Generator<DataPoint> {
   for (const [measurement = null, timestamp = null, value = null, ...tags] of rows(source, template.expressions)) {
     if (value === null) continue;
@@ -84,7 +87,10 @@ function tagsOf(keys: readonly string[], values: readonly Value[]): Record<strin
   return tags.length === 0 ? NO_TAGS : Object.fromEntries(tags);
 }
 
-/** OpenTSDB takes ASCII letters and digits, - _ . / and letters of Unicode's first plane in names and tags; the others become _. */
+/**
+ * Names and tags may contain ASCII letters and digits, - _ . / and letters of Unicode's first plane. All other
+ * characters become _.
+ */
 function allowed(text: string): string {
   return text.replace(/[^\p{L}0-9\-_./]|[\u{10000}-\u{10FFFF}]/gu, '_');
 }

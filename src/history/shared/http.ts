@@ -20,18 +20,21 @@ export interface HttpAnswer {
   readonly body: string;
 }
 
-/** For the whole exchange. */
+/** The time limit of the whole exchange (ms). */
 const TIMEOUT_MS = 30_000;
 
-/** Servers and what is in front of them drop connections that were idle for a minute; we drop them first. */
+/** Servers and proxies close connections that were idle for a minute, so the client closes them earlier (ms). */
 const IDLE_MS = 30_000;
 
-/** Answers are short: a server that is none of ours must not fill the memory. */
+/** Answers are short. The limit keeps a wrong server from filling the memory. */
 const MAX_ANSWER_BYTES = 1_000_000;
 
-/** One kept-alive server, with basic auth and TLS (`?tls=true`, `?ca=FILE`). No retries: the caller repeats. */
+/**
+ * An HTTP server with keep-alive connections, basic authentication and TLS (`?tls=true`, `?ca=FILE`). It does not
+ * retry, because the caller repeats.
+ */
 export class HttpServer {
-  /** The product and where it is, as messages show it. */
+  /** The product and its address, as messages show it. */
   readonly shown: string;
   private readonly tls: TlsOptions | null;
   private readonly host: string;
@@ -52,7 +55,10 @@ export class HttpServer {
     this.agent = this.tls === null ? new HttpAgent(options) : new HttpsAgent({ ...options, ...this.tls });
   }
 
-  /** @returns any answer, whatever its status. @throws RetryableError when there is none */
+  /**
+   * @returns any answer, whatever its status.
+   * @throws RetryableError if there is no answer
+   */
   async exchange(asked: HttpRequest): Promise<HttpAnswer> {
     const request = this.open(asked);
     const timer = setTimeout(() => request.destroy(new Error(`no answer within ${TIMEOUT_MS / 1_000} s`)), TIMEOUT_MS);
@@ -65,11 +71,11 @@ export class HttpServer {
     }
   }
 
-  /** What every server's answers mean that are neither success nor about the content. */
+  /** The error for an answer that is neither a success nor about the content. */
   trouble({ status }: HttpAnswer, said: string): RetryableError {
     const words = clip(said);
     if (status === 401 || status === 403)
-      return new RetryableError(`${this.shown} refused the login (${status} ${words}): check user, password and rights`);
+      return new RetryableError(`${this.shown} rejected the login (${status} ${words}): check user, password and rights`);
     if (status === 429 || status >= 500) return new RetryableError(`${this.shown} is in trouble (${status} ${words})`);
     return new RetryableError(`${this.shown} answered ${status} ${words}: check host and port`);
   }
@@ -90,7 +96,7 @@ export class HttpServer {
 async function answerOf(request: ClientRequest, body: string | undefined): Promise<HttpAnswer> {
   const response = await new Promise<IncomingMessage>((resolve, reject) => {
     request.once('response', resolve);
-    // Stays for good: a request destroyed after its answer began emits once more.
+    // The listener stays, because a request that is destroyed after its answer began emits another error.
     request.on('error', reject);
     request.end(body);
   });

@@ -1,18 +1,21 @@
 import { createHash } from 'node:crypto';
 import type { Message } from '../../mqtt/message';
 
-/** An id whose time is further than this from when the message was received doesn't begin with a time. */
+/** If an id's time differs from the time of receipt by more than this (ms), the id does not begin with a time. */
 const MAX_DISTANCE_MS = 60_000;
 
 const EMQX_ID = /^(?<microseconds>[0-9A-F]{16})(?<process>[0-9A-F]{12})(?<sequence>[0-9A-F]{4})$/;
 
-/** When a message was published. Always the same for the same message: a point that is written again replaces itself. */
+/**
+ * When a message was published. It is always the same for the same message, so that a point that is written again
+ * replaces itself.
+ */
 export interface MessageTime {
-  /** ns since 1970. EMQX's ids begin with microseconds; by other ids it is only known in milliseconds. */
+  /** ns since 1970. EMQX's ids begin with microseconds; for other ids the time is known only in milliseconds. */
   readonly time: bigint;
   /**
-   * Less than the precision of `time`. `time + tie` keeps messages of one series apart: those of one publisher that have the same
-   * microsecond always (up to 1000), others nearly always.
+   * Less than the precision of `time`. `time + tie` distinguishes messages of one series: always those of one publisher
+   * with the same microsecond (up to 1,000), others nearly always.
    */
   readonly tie: bigint;
 }
@@ -32,16 +35,19 @@ function spread(text: string): bigint {
   return createHash('sha256').update(text).digest().readBigUInt64BE();
 }
 
-/** @returns ns, for what a device calls a time: seconds, ms, µs or ns since 1970, told apart by their size; null for what is no number. */
+/**
+ * @returns ns for a device's time, which may be in seconds, ms, µs or ns since 1970; the unit follows from the size.
+ * null if it is not a number.
+ */
 export function toNanoseconds(value: unknown): bigint | null {
   const number = typeof value === 'bigint' ? value : wholeNanoseconds(value);
   return number === null || number > MAX_TIME || number < -MAX_TIME ? null : number;
 }
 
-/** Of InfluxDB, the narrowest: the year 2262. */
+/** The limit of InfluxDB, which is the narrowest: the year 2262. */
 const MAX_TIME = 9_223_372_036_854_775_805n;
 
-/** From here on a number is in the next smaller unit: 1e11 s are the year 5138, 1e11 ms are 1973. */
+/** From each limit on a number is in the next smaller unit: 1e11 s is the year 5138, 1e11 ms is 1973. */
 const SCALES: readonly (readonly [below: number, factor: bigint])[] = [
   [1e11, 1_000_000_000n],
   [1e14, 1_000_000n],
@@ -50,7 +56,7 @@ const SCALES: readonly (readonly [below: number, factor: bigint])[] = [
 ];
 
 function wholeNanoseconds(value: unknown): bigint | null {
-  // Digits beyond a double's 15 count: a text keeps them.
+  // A text keeps digits beyond the 15 of a double.
   const digits = typeof value === 'string' && /^-?\d{1,19}$/.test(value.trim()) ? BigInt(value.trim()) : null;
   const number = digits === null ? numberOf(value) : Number(digits);
   if (number === null) return null;
@@ -60,7 +66,7 @@ function wholeNanoseconds(value: unknown): bigint | null {
   return BigInt(whole) * factor + BigInt(Math.round((number - whole) * Number(factor)));
 }
 
-/** A number, or a text that is one in JSON's way of writing; null otherwise, and for what no double can hold. */
+/** A number, or a text that is a number in JSON's notation. null otherwise, and if no double can hold it. */
 export function numberOf(value: unknown): number | null {
   const number = typeof value === 'string' && /^\s*-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\s*$/.test(value) ? Number(value) : value;
   if (typeof number === 'bigint') return Number(number);

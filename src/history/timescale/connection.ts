@@ -5,7 +5,7 @@ import { databaseOf, onlyHost, SETTING } from '../shared/settings';
 
 const PORT = 5432;
 
-/** How to reach the database that the URL names. */
+/** The connection to the database that the URL names. */
 export function connectionOf(url: ServiceUrl): ClientConfig {
   const { host, port } = onlyHost(url);
   const tls = tlsOf(url, SETTING);
@@ -15,7 +15,7 @@ export function connectionOf(url: ServiceUrl): ClientConfig {
     database: databaseOf(url),
     ...(url.user === null ? {} : { user: url.user }),
     ...(url.password === null ? {} : { password: url.password }),
-    // pg reads PGSSLMODE where nothing is said.
+    // If `ssl` were not set, pg would use PGSSLMODE.
     ssl: tls ?? false,
   };
 }

@@ -17,7 +17,7 @@ import { parseStatements } from './template';
 const PRODUCT = 'TimescaleDB';
 const MIGRATIONS = 'timescale-history';
 
-/** TimescaleDB, or PostgreSQL: the table mqtt_history, or the operator's own statements. */
+/** TimescaleDB or PostgreSQL, with the table mqtt_history or the operator's own statements. */
 export class TimescaleSink implements HistorySink {
   readonly name: string;
   private readonly db: Database;

@@ -8,12 +8,12 @@ import type { Value } from '../points';
 import type { Templates } from '../template';
 import { executionsOf, sizeOf, type Execution, type Statement } from './template';
 
-/** How many rows of mqtt_history_done a page forgets at most: more than a page adds. */
+/** How many rows of mqtt_history_done a page deletes at most: more than a page adds. */
 const FORGOTTEN = 1_000;
 
 const ignore = (): void => undefined;
 
-/** The operator's own statements (`templates=`). Each is run once for a message, whatever it does. */
+/** The operator's own statements (`templates=`). Each runs once for a message, whatever it does. */
 export class Statements {
   private readonly pool: Pool;
   private types: Promise<ParameterTypes> | null = null;
@@ -24,7 +24,7 @@ export class Statements {
     private readonly templates: Templates<Statement>,
     private readonly product: string,
   ) {
-    // pipeline: a page is one round trip and a half, not one for each row.
+    // With pipeline a page takes one and a half round trips, rather than one per row.
     this.pool = new Pool({
       connectionTimeoutMillis: 5_000,
       query_timeout: 60_000,
@@ -33,7 +33,8 @@ export class Statements {
       pipeline: true,
       ...connection,
     });
-    // A connection that is lost is replaced by the pool, and the work that it had fails by itself; nobody listening would end the process.
+    // The pool replaces a lost connection, and its work fails by itself. Without a listener the error would end the
+    // process.
     this.pool.on('error', ignore).on('connect', (client) => void client.on('error', ignore));
   }
 
@@ -48,7 +49,10 @@ export class Statements {
     });
   }
 
-  /** Prepares every statement. @throws RetryableError for one that the database doesn't take: the operator may still make its table */
+  /**
+   * Prepares every statement.
+   * @throws RetryableError for a statement that the database rejects, because the operator may still create its table
+   */
   check(): Promise<ParameterTypes> {
     this.types ??= this.transaction((client) => this.prepareAll(client)).catch((error: unknown) => {
       this.types = null;
@@ -86,7 +90,7 @@ export class Statements {
   }
 }
 
-/** The types of each statement's parameters, by its name. */
+/** The types of each statement's parameters, by the statement's name. */
 type ParameterTypes = ReadonlyMap<string, readonly string[]>;
 
 interface Work {
@@ -102,13 +106,13 @@ async function giveBack(client: PoolClient): Promise<void> {
   client.release(broken);
 }
 
-/** In one transaction: notes which messages are new to each statement, and runs it for those. */
+/** In one transaction, notes which messages are new to each statement, and runs the statement for these. */
 async function runOnce(client: PoolClient, page: readonly Work[], types: ParameterTypes): Promise<void> {
   const names = [...new Set(page.flatMap(({ executions }) => executions.map(({ statement }) => statement.name)))].sort();
   const notes = await all(names.map((name) => client.query<{ msgid: string }>(NOTE, [name, idsOf(page, name)])));
   const fresh = new Map(names.map((name, i) => [name, new Set(notes[i]?.rows.map(({ msgid }) => msgid))]));
   const runs = page.flatMap(({ message, executions }) => {
-    // Taken once: the same message may be in a page twice.
+    // Each message is taken once, because a page may contain it twice.
     const taken = names.filter((name) => fresh.get(name)?.delete(message.id));
     return executions.filter(({ statement }) => taken.includes(statement.name));
   });
@@ -130,12 +134,12 @@ function execute(client: PoolClient, { statement: { name, sql }, values }: Execu
   return client.query({ text: sql, values: values.map((value, i) => bind(value, known[i])) });
 }
 
-/** pg sends a Buffer as the bytes themselves and everything else as text, which the server converts to the parameter's type. */
+/** pg sends a Buffer as bytes and everything else as text, which the server converts to the parameter's type. */
 function bind(value: Value, type: string | undefined): Value {
   return type === 'bytea' && typeof value === 'string' ? Buffer.from(value) : value;
 }
 
-/** Waits for all, then throws the first error: those after it only say that the transaction is lost. */
+/** Waits for all, then throws the first error. Later errors only say that the transaction has failed. */
 async function all<T>(queries: readonly Promise<T>[]): Promise<T[]> {
   const outcomes = await Promise.allSettled(queries);
   return outcomes.map((outcome) => {
@@ -144,10 +148,10 @@ async function all<T>(queries: readonly Promise<T>[]): Promise<T[]> {
   });
 }
 
-/** @returns the types of its parameters */
+/** @returns the types of the statement's parameters */
 async function prepare(client: PoolClient, { name, sql, params }: Statement): Promise<readonly string[]> {
   try {
-    // The extended protocol takes no second statement behind a semicolon.
+    // The extended protocol does not accept a second statement after a semicolon.
     await client.query({ text: `PREPARE mqtt_history_check AS ${sql}`, queryMode: 'extended' } as { text: string });
   } catch (error) {
     if (error instanceof DatabaseError) throw new RetryableError(`the statement "${name}" of templates= is refused: ${errorText(error)}`);

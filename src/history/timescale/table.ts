@@ -4,7 +4,7 @@ import { fitsText } from '../../stores/shared/text';
 import type { Refusal } from '../../stores/store';
 import { appendPoints } from '../append';
 
-/** mqtt_history: what is stored without `templates=`. */
+/** mqtt_history, the table that is used without `templates=`. */
 export class HistoryTable {
   constructor(private readonly db: Database) {}
 
@@ -15,7 +15,10 @@ export class HistoryTable {
     });
   }
 
-  /** One array per column: a page is one statement with a fixed number of bindings. In order, or two batches with the same ids could block each other. */
+  /**
+   * One array per column, so that a page is one statement with a fixed number of bindings. The rows are in order, so
+   * that two batches with the same ids can't block each other.
+   */
   private async insert(messages: readonly Message[]): Promise<void> {
     await this.db.rows(
       `INSERT INTO mqtt_history (msgid, sender, username, topic, qos, retain, payload, payload_bin, properties, arrived)

@@ -2,7 +2,7 @@ import { compileExpression, type Expression } from '../expression';
 import { rows, type Source, type Value } from '../points';
 import { checkKeys, parseTemplates, type JsonObject, type Templates } from '../template';
 
-/** A statement of the operator's, and what its $1, $2, ... are. */
+/** An operator's statement, and the values of its $1, $2, ... */
 export interface Statement {
   readonly name: string;
   readonly sql: string;
@@ -18,7 +18,7 @@ export interface Execution {
 /** @throws RangeError that names the filter and the key */
 export function parseStatements(text: string): Templates<Statement> {
   const templates = parseTemplates(text, compileStatement);
-  // By its name we remember which messages a statement has stored.
+  // The names identify which messages a statement has stored already.
   const names = templates.all().map(({ name }) => name);
   const twice = names.find((name, i) => names.indexOf(name) < i);
   if (twice !== undefined) throw new RangeError(`name: "${twice}" is there twice`);
@@ -34,7 +34,9 @@ function compileStatement(template: JsonObject): Statement {
   return { name, sql, params: keys.map((key: unknown, i) => compileExpression(key, `param_keys[${i}]`)) };
 }
 
-/** What is missing is null; without executions for which all of the payload is. */
+/**
+ * The runs of a statement. Missing values are null. A run in which all values of the payload are missing is left out.
+ */
 export function* executionsOf(source: Source, statement: Statement): Generator<Execution> {
   const ofPayload = statement.params.flatMap(({ kind }, i) => (kind === 'path' ? [i] : []));
   for (const values of rows(source, statement.params)) {

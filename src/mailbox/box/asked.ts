@@ -6,20 +6,23 @@ import { filtersSince, hasOverlap } from './freshness';
 import { isAtStart, marked, voided } from './losses';
 import { MOST_DOUBLINGS, type Copy, type Mailbox, type Run, type Session } from './mailbox';
 
-/** The clocks of EMQX's nodes, and ours where an operator asks for a delivery, are not quite the same. ms. */
+/**
+ * Times that differ by less than this (ms) count as the same moment, because the clocks of EMQX's nodes and of the
+ * server differ a little. The server's clock is used when an operator asks for a delivery.
+ */
 const SAME_MOMENT_MS = 1_000;
-/** EMQX notes the session and right after it the connection that begins it. ms. */
+/** When a connection begins a session, EMQX notes the session at most this long (ms) before it notes the connection. */
 const BIRTH_MS = 50;
-/** As long as EMQX has this much of its own for the client nothing is added to it. */
+/** While EMQX holds more messages of its own than this for the client, the server asks again after a pause. */
 const MUCH = 50;
 const FIRST_PAUSE_MS = 1_000;
-/** A greater one is a clock that is wrong. ms. */
+/** The lag of events is cut to this limit (ms). A greater one comes from a wrong clock. */
 export const MOST_LAG_MS = 10_000;
-/** So many answers about an older connection are not believed. */
+/** After this many questions the mailbox accepts an answer about an older connection. */
 const MOST_STALE = 3;
 const REST_PUBLISHER = 'http_api';
 
-/** EMQX has told what it holds for the client. */
+/** Applies EMQX's answer to what it holds for the client. */
 export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, { kind: 'asked' }>, now: number): Stepped {
   const asks = mailbox.asks + 1;
   if (view === null) {
@@ -29,7 +32,7 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   if (isStale(view, mailbox)) return askedInVain({ ...mailbox, asks, askedAt: now }, now);
   const session = sessionOf(mailbox, view);
   const before: Mailbox = { ...mailbox, session, asks, askedAt: now, askAt: null };
-  // It has the copies of an older session no more, and what that had subscribed to.
+  // A new session has neither the copies nor the subscriptions of the session before it.
   const isNewer = session.isNew === true && (mailbox.session?.isNew !== true || mailbox.session.connectedAt < view.connectedAt);
   const isOver = isNewer || isYounger(view, mailbox);
   const { mailbox: next, freed } = isOver
@@ -38,27 +41,33 @@ export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, {
   if (!session.connected) return { mailbox: { ...next, doubtUntil: null }, freed };
   if (view.durable) return ofDurable(next, freed);
   if (held === null) return { mailbox: { ...next, held: new Set() }, freed };
-  // Of a session that is known to be new EMQX is asked because of another subscription of it, which may be of the same filter.
+  // `isFirst` is false when the mailbox knew the new session before. Then EMQX is asked because of another subscription
+  // of this session. The other subscription may have the same filter, so acknowledgements may be on their way.
   const isFirst = mailbox.session?.isNew !== true || mailbox.session.isDurable === null || mailbox.session.connectedAt < view.connectedAt;
   return { mailbox: held.kind === 'list' ? compared(next, held, isFirst, now) : guessed(next, view, isFirst, now), freed };
 }
 
 /**
- * Whether the connection began the session. To say so of one that a quick client has resumed costs duplicates: what EMQX holds for it is sent, too. To say of
- * a new one that it is resumed costs a second.
+ * Whether the connection began the session, rather than resumed it. If a resumed session is taken for a new one, the
+ * client gets messages twice that EMQX still holds. If a new session is taken for a resumed one, its delivery begins
+ * about 1 s later.
  */
 export function beganSession({ createdAt, connectedAt }: SessionView): boolean {
   return createdAt >= connectedAt - BIRTH_MS;
 }
 
-/** The session began after what is known of the client: of the connection that began it nobody told. */
+/** Whether the session began after what the mailbox knows. Then no event told of the connection that began it. */
 function isYounger({ createdAt, connectedAt }: SessionView, { session, runs }: Mailbox): boolean {
   const began = Math.min(createdAt, connectedAt);
   const isOlder = ({ at, requestedAt }: Run): boolean => at < began && (requestedAt >= began || requestedAt < createdAt - SAME_MOMENT_MS);
   return (session !== null && session.connectedAt < began - SAME_MOMENT_MS) || runs.some(isOlder);
 }
 
-/** Of an older connection than the one that is known: this process stood still with it, or EMQX has not noted the new one. Clocks may go back: not for ever. */
+/**
+ * Whether EMQX's answer is about an older connection than the mailbox knows. This process may have stood still while it
+ * had the answer, or EMQX may not have noted the new connection yet. Only MOST_STALE answers are ignored, because
+ * EMQX's clock may have been set back.
+ */
 function isStale({ connectedAt }: SessionView, { session, asks }: Mailbox): boolean {
   return session !== null && connectedAt < session.connectedAt - SAME_MOMENT_MS && asks < MOST_STALE;
 }
@@ -83,7 +92,10 @@ function sessionOf(mailbox: Mailbox, view: SessionView): Session {
   };
 }
 
-/** No acknowledgement will come: nothing is waited for. Copies from before this was known are still stored, and go out once more. */
+/**
+ * EMQX reports no acknowledgements of a durable session, so the mailbox waits for none. Copies that were sent before
+ * this was known are still stored, and are sent once more.
+ */
 function ofDurable(mailbox: Mailbox, freed: readonly string[]): Stepped {
   return {
     mailbox: { ...mailbox, out: new Map(), again: [], held: new Set(), budget: 0, retryAt: null, doubtUntil: null },
@@ -93,7 +105,11 @@ function ofDurable(mailbox: Mailbox, freed: readonly string[]): Stepped {
 
 type List = Extract<HeldView, { kind: 'list' }>;
 
-/** By EMQX's own list. What it does not have may be acknowledged, and the event on its way: only after a moment it is lost. */
+/**
+ * Compares the copies with EMQX's list. A copy that is not in the list may have been acknowledged while the event is on
+ * its way, so it counts as lost only at `doubtUntil`. Example: the client acknowledges m1, EMQX answers 5 ms later
+ * without m1, and message.acked arrives after 60 ms.
+ */
 function compared(mailbox: Mailbox, { messages, complete: isComplete }: List, isFirst: boolean, now: number): Mailbox {
   const listed = new Set(messages.map(({ id }) => id));
   const ours = new Set([...mailbox.out.values()].flatMap(({ emqxId }) => emqxId ?? []));
@@ -117,8 +133,9 @@ function compared(mailbox: Mailbox, { messages, complete: isComplete }: List, is
 }
 
 /**
- * EMQX can't list it (older than 5.7), but it tells how many it has: of more copies than that the oldest are missing, since EMQX drops the oldest and clients
- * acknowledge them first. What it has of its own is delivered while the run waits for the client's silence.
+ * EMQX before 5.7 has no list, but tells how many messages it holds. If the mailbox has more copies than that, the
+ * oldest are marked as missing, because EMQX drops the oldest first and clients acknowledge the oldest first. EMQX
+ * delivers its own messages while the run waits for the client's silence.
  */
 function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, isFirst: boolean, now: number): Mailbox {
   const copies = [...mailbox.out.values()];
@@ -130,26 +147,34 @@ function guessed(mailbox: Mailbox, { queued, inflight }: SessionView, isFirst: b
   return { ...mailbox, out, held: new Set(), doubtsBySilence: true, doubtUntil: isInDoubt ? now + SILENCE_MS : null };
 }
 
-/** EMQX gave what was sent for a shared subscription to any of its members. */
+/**
+ * Whether another member of a shared subscription may hold the copy, because EMQX gives such a message to any member.
+ */
 function isPerhapsWithAnother({ filter, sentAt }: Copy, now: number): boolean {
   return splitShare(filter).group !== null && now - sentAt < GROUP_LOST_MS;
 }
 
-/** A run that begins may find what was acknowledged a moment ago; one that goes on reads what is newer than that. */
+/**
+ * Whether a run is at its start, where it may read messages that were acknowledged a moment ago. A run that is further
+ * on reads newer messages.
+ */
 function isBeginning({ runs, held }: Mailbox): boolean {
   return runs.some((run) => isAtStart(run) && (run.looks === 0 || held.size > 0));
 }
 
 /**
- * How long events take from EMQX to here at the moment: the newest subscription tells, since a client's events come one behind the other. A clock of ours that is
- * ahead makes it longer.
+ * How long events take from EMQX to the server at the moment (ms). The newest subscription shows it, because the events
+ * of one client arrive one after the other. If the server's clock is ahead of EMQX's, the result is too long.
  */
 function lagOf({ runs }: Mailbox, now: number): number {
   const lags = runs.filter((run) => isAtStart(run) && run.looks === 0).map(({ requestedAt }) => now - requestedAt);
   return lags.length === 0 ? 0 : Math.min(Math.max(0, Math.min(...lags)), MOST_LAG_MS);
 }
 
-/** Nothing that a run of it may send can have been acknowledged a moment ago. */
+/**
+ * Whether no run can send a message that was acknowledged a moment ago: the session is new, no copy is out, and no two
+ * subscriptions overlap.
+ */
 function isUntouched(mailbox: Mailbox): boolean {
   return mailbox.session?.isNew === true && mailbox.out.size === 0 && !hasOverlap(mailbox);
 }

@@ -3,9 +3,12 @@ import { filtersSince, hasOverlap } from './freshness';
 import { voided } from './losses';
 import type { Mailbox } from './mailbox';
 
-/** What connections that begin and end do to a mailbox. */
+/** How the beginning and the end of a connection change a mailbox. */
 
-/** A clean session has none of what the last one had; one that resumes may have all of it, and EMQX is asked when something depends on it. */
+/**
+ * A clean session holds nothing of the session before it. A resumed session may hold all of it, so EMQX is asked if the
+ * mailbox has copies or runs.
+ */
 export function connected(mailbox: Mailbox, { at, cleanStart, expiryMs }: Of<'connected'>, now: number): Stepped {
   const { session } = mailbox;
   if (session !== null && at < session.connectedAt) return kept(mailbox);
@@ -27,23 +30,27 @@ export function connected(mailbox: Mailbox, { at, cleanStart, expiryMs }: Of<'co
   return kept({ ...next, askAt: isWaiting ? now : null });
 }
 
-/** Its end may be told after the beginning of the next connection. */
+/** The event of a connection's end may arrive after the event of the next connection. Such an event is ignored. */
 export function disconnected(mailbox: Mailbox, { at, connectedAt }: Of<'disconnected'>, now: number): Stepped {
   const { session } = mailbox;
   if (session !== null && (connectedAt ?? at) < session.connectedAt) return kept(mailbox);
   const isKnown = session !== null && (connectedAt ?? session.connectedAt) === session.connectedAt;
-  // Of a connection whose beginning was not told yet it is not known whether its session outlives it.
+  // If no event told of the connection's beginning, the server does not know whether the session outlives it.
   const known = isKnown
     ? session
     : { connectedAt: connectedAt ?? at, isNew: null, expiryMs: null, isTold: true, filters: session?.filters ?? [] };
-  // Who has subscribed since is there: nobody has told of that connection yet, or nobody will.
+  // A client that has subscribed after this disconnect is connected again. The event of that connection has not arrived
+  // yet, or never will.
   const isBack = mailbox.runs.some(({ requestedAt }) => requestedAt > at);
   if (isBack) return kept({ ...mailbox, session: presentAgain({ ...known, connected: false }), askAt: now });
   const next: Mailbox = { ...mailbox, session: { ...known, connected: false }, askAt: null, doubtUntil: null };
   return known.expiryMs === 0 ? voided(next, at + 1) : kept(next);
 }
 
-/** Who subscribes is there: another connection began, and nobody has told of it. */
+/**
+ * A client that subscribes is connected. If the mailbox says otherwise, another connection has begun and no event has
+ * told of it.
+ */
 export function presentAgain(session: Mailbox['session']): Mailbox['session'] {
   return session === null || session.connected ? session : { ...session, connected: true, isNew: null, isTold: false };
 }

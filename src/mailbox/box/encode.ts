@@ -1,19 +1,22 @@
 import type { QoS } from '../../mqtt/message';
 import { emptyMailbox, type Copy, type Mailbox } from './mailbox';
 
-/** Copies of one run and topic share what they have in common: a full window is a few kilobytes. */
+/**
+ * Copies that were sent one after the other for one run and topic. They store their common fields once, so a full
+ * window takes a few kilobytes.
+ */
 interface Group {
   readonly topic: string;
   readonly qos: QoS;
   readonly clientid: string;
   readonly filter: string;
-  /** id, EMQX's id, when it was sent, 1 if EMQX did not have it. */
+  /** The stored id, EMQX's id, the time of sending (ms), and 1 if EMQX did not have the copy. */
   readonly copies: [string, string | null, number, 0 | 1][];
 }
 
 type Stored = Partial<Omit<Mailbox, 'out' | 'held'>> & { readonly out?: readonly Group[]; readonly held?: readonly string[] };
 
-/** A mailbox as JSON text; what is as in an empty mailbox is left out. */
+/** A mailbox as JSON text. Fields that are as in an empty mailbox are left out. */
 export function encode(mailbox: Mailbox): string {
   const empty = emptyMailbox(mailbox.consumer);
   const { out, held, ...rest } = mailbox;
@@ -36,7 +39,7 @@ export function decode(text: string): Mailbox {
   return { ...emptyMailbox(rest.consumer ?? ''), ...rest, out: new Map(copies), held: new Set(held) };
 }
 
-/** In the order of sending, as far as they are neighbours. */
+/** Groups only copies that are neighbours, so that the order of sending is kept. */
 function groupsOf(out: Mailbox['out']): Group[] {
   const groups: Group[] = [];
   for (const [id, { topic, qos, clientid, filter, emqxId, sentAt, isMissing }] of out) {

@@ -9,47 +9,59 @@ export interface RunRef {
   readonly filter: string;
 }
 
-/** What a mailbox learns. Times of EMQX where the events have them, otherwise ours; ms. */
+/** A fact that a mailbox learns. Times are EMQX's where the event has one, otherwise the server's (ms). */
 export type Fact =
   | { readonly kind: 'connected'; readonly at: number; readonly cleanStart: boolean | null; readonly expiryMs: number | null }
-  /** `connectedAt`: of the connection that is over; null: the event does not say. */
+  /** `connectedAt` tells which connection ended; null if the event does not say. */
   | { readonly kind: 'disconnected'; readonly at: number; readonly connectedAt: number | null }
   | { readonly kind: 'subscribed'; readonly request: DeliveryRequest }
   | ({ readonly kind: 'unsubscribed'; readonly at: number } & RunRef)
-  /** `isCopy`: of a copy that was sent from this mailbox; otherwise the client has the message in some other way. */
+  /**
+   * `isCopy` is true if the client acknowledged a copy that was sent from this mailbox, and false if it got the message
+   * in another way.
+   */
   | { readonly kind: 'acked'; readonly id: string; readonly isCopy: boolean }
-  /** `copyId`: EMQX's id of the copy that it dropped; null or absent: unknown. */
+  /** `copyId` is EMQX's id of the copy that it dropped; null or absent if unknown. */
   | { readonly kind: 'dropped'; readonly id: string; readonly reason: string; readonly copyId?: string | null }
-  /** What EMQX answered. `held` null: it was not asked for. */
+  /** EMQX's answer. `held` is null if EMQX was not asked for it. */
   | { readonly kind: 'asked'; readonly session: SessionView | null; readonly held: HeldView | null }
-  /** Time has passed. `lagMs`: how much longer than usual events take from EMQX to here at the moment; absent: no longer. */
+  /**
+   * Time has passed. `lagMs` is how much longer than usual events take from EMQX to the server at the moment; absent
+   * means no longer.
+   */
   | { readonly kind: 'due'; readonly lagMs?: number }
-  /** The run's writes: null: all that it waits for are done. */
+  /** The run has checked the lanes. `tails` are the positions it still waits for; null if all its writes are done. */
   | ({ readonly kind: 'gated'; readonly tails: Tails | null } & RunRef)
   | Sent
-  /** Of `again`: sent once more, or not needed any more. */
+  /**
+   * Entries of `again` were worked on: `copies` were sent once more, `done` are not needed any more. `stopped` is true
+   * if a previous process may have sent one of them.
+   */
   | { readonly kind: 'resent'; readonly copies: readonly [string, Copy][]; readonly done: readonly string[]; readonly stopped: boolean }
-  /** The process may have sent before, without noting it: whatever is sent now must be behind the writes of now. */
+  /**
+   * A previous process may have sent messages without saving that. Each run now waits for the writes that are accepted
+   * by now, because acknowledgements of these messages may be among them.
+   */
   | { readonly kind: 'repeated' };
 
-/** A run has read and sent. */
+/** A run has read a page and sent it. */
 export interface Sent extends RunRef {
   readonly kind: 'sent';
   readonly copies: readonly [string, Copy][];
-  /** Where it goes on; null: it has read all. */
+  /** Where the run continues; null if it has read everything. */
   readonly cursor: Cursor | null;
   readonly window: number | null;
-  /** Copies that nobody will acknowledge. */
+  /** How many messages were sent whose acknowledgement nobody waits for. */
   readonly unclocked: number;
-  /** It goes on not before (ms, our clock). */
+  /** The run does not continue before this time (ms, the server's clock). */
   readonly pauseUntil: number | null;
   readonly isBlocked: boolean;
-  /** Nobody is there: the run is over, what is left stays stored. */
+  /** No subscriber is there: the run ends, and the remaining messages stay stored. */
   readonly isOver: boolean;
   readonly hasInbox: boolean;
 }
 
-/** What became of the mailbox, and the ids of messages that it does not count on any more: somebody may be sent them at once. */
+/** The next mailbox, and the ids of messages that it gave up: these may be sent to any consumer at once. */
 export interface Stepped {
   readonly mailbox: Mailbox;
   readonly freed: readonly string[];

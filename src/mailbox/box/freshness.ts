@@ -6,8 +6,10 @@ import { isGroup, type Mailbox } from './mailbox';
 const MOST_FILTERS = 64;
 
 /**
- * Whether EMQX may hold messages of its own for the client that the filter matches (promise 19): in a session that may be older than its connection, or
- * by another subscription of this connection. A client that has just begun its session and subscribes to something for the first time is not asked for.
+ * Whether EMQX must be asked first, because it may hold messages of its own for the client that the filter matches
+ * (promise 19). That is possible if the session may be older than its connection, or if another subscription of this
+ * connection overlaps with the filter. A client that has just begun its session and subscribes for the first time
+ * causes no question.
  */
 export function needsAnswer(mailbox: Mailbox, { filter, at }: DeliveryRequest): boolean {
   if (isGroup(mailbox)) return false;
@@ -16,12 +18,12 @@ export function needsAnswer(mailbox: Mailbox, { filter, at }: DeliveryRequest): 
   return session.filters.length >= MOST_FILTERS || session.filters.some((other) => meet(filter, other));
 }
 
-/** A session that outlives its connection may be a durable one; only EMQX's REST API tells. */
+/** Whether the session may be a durable one: it outlives its connection. Only EMQX's REST API tells. */
 export function mayBeDurable({ session }: Mailbox): boolean {
   return session !== null && (session.isDurable ?? null) === null && session.expiryMs !== null && session.expiryMs > 0;
 }
 
-/** Whether a message can be the client's by two of its subscriptions of this connection. */
+/** Whether two subscriptions of this connection can both match one message. */
 export function hasOverlap({ session }: Mailbox): boolean {
   return doMeet(session?.filters ?? []);
 }
@@ -31,7 +33,10 @@ export function doMeet(filters: readonly string[]): boolean {
   return filters.length >= MOST_FILTERS || filters.some((filter, i) => filters.slice(i + 1).some((other) => meet(filter, other)));
 }
 
-/** Subscriptions of a connection, those that it has ended, too, may be told before the connection itself. */
+/**
+ * The topic filters that were subscribed since `connectedAt`, including those that were unsubscribed again. Their
+ * events may arrive before the event of the connection.
+ */
 export function filtersSince({ runs, left }: Mailbox, connectedAt: number): string[] {
   const times = [...runs.map(({ filter, requestedAt: at }) => ({ filter, at })), ...left];
   return [...new Set(times.filter(({ at }) => at >= connectedAt).map(({ filter }) => filter))].slice(0, MOST_FILTERS);

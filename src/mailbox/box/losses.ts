@@ -3,17 +3,30 @@ import { GRACE_MS } from '../times';
 import { isRun, type Fact, type Stepped } from './fact';
 import { isGroup, MOST_DOUBLINGS, START, UNTOLD, type Again, type Copy, type Mailbox, type Run } from './mailbox';
 
-/** The same copy would be dropped again: it has expired, or this client can't have it. Others may. */
+/**
+ * Reasons for which EMQX would drop the same copy again: it has expired, or this client can't receive it. Other clients
+ * may receive the message.
+ */
 const FOR_GOOD = new Set(['expired', 'too_large', 'no_local']);
-/** Then the client is left alone until it subscribes again: about five minutes after the last acknowledgement. */
+/**
+ * After this many tries without an acknowledgement, nothing is sent until the client subscribes again. The pauses of
+ * 10, 20, 40, 80 and 160 s add up to about five minutes.
+ */
 const MOST_ROUNDS = 5;
-/** How many of what was lost without a word may be sent again at once: it is known that EMQX does not have them, so its queue has room. */
+/**
+ * How many copies that EMQX lost without a delivery.dropped event may be sent again at once. EMQX's queue has room for
+ * them, because EMQX is known not to have them.
+ */
 const LOST_AT_ONCE = 50;
 
-/** EMQX gave up the copy: it frees its place, and is sent again as the client takes others: at once it would only be dropped again (promise 10). */
+/**
+ * EMQX has dropped the copy, so its place in the window is free. The message is sent again as the client acknowledges
+ * others, because a full queue would drop it at once (promise 10).
+ */
 export function dropped(mailbox: Mailbox, { id, reason, copyId }: Extract<Fact, { kind: 'dropped' }>, now: number): Stepped {
   const copy = mailbox.out.get(id);
-  // Only what is out counts: an event may come twice, when another copy was sent, or after the acknowledgement of one.
+  // Only a copy that is out counts. EMQX's event may come twice, after another copy was sent, or after one was
+  // acknowledged.
   if (copy === undefined || isAnother(copy, copyId)) return { mailbox, freed: [] };
   const out = new Map(mailbox.out);
   out.delete(id);
@@ -21,12 +34,15 @@ export function dropped(mailbox: Mailbox, { id, reason, copyId }: Extract<Fact, 
   return { mailbox: nextTry({ ...mailbox, out, again }, now), freed: [id] };
 }
 
-/** The event is about another copy of the message. */
+/** Whether the event is about another copy of the same message. */
 function isAnother({ emqxId }: Copy, copyId: string | null | undefined): boolean {
   return copyId !== null && copyId !== undefined && emqxId !== null && emqxId !== UNTOLD && copyId !== emqxId;
 }
 
-/** With nothing out no acknowledgement will ask for more: one is tried after a while, and after some vain tries no more. */
+/**
+ * If no copy is out, no acknowledgement will cause the next try. One message is then tried after a pause, which doubles
+ * each time. After MOST_ROUNDS tries the mailbox gives up.
+ */
 function nextTry(mailbox: Mailbox, now: number): Mailbox {
   const { out, again, runs, rounds, retryAt } = mailbox;
   if (out.size > 0 || again.length === 0 || retryAt !== null) return mailbox;
@@ -34,12 +50,12 @@ function nextTry(mailbox: Mailbox, now: number): Mailbox {
   return { ...mailbox, runs, rounds: rounds + 1, budget: 0, retryAt: now + GRACE_MS * 2 ** rounds };
 }
 
-/** What EMQX did not have, and was not acknowledged meanwhile, is lost (promise 23). */
+/** Copies that EMQX did not have and that were not acknowledged meanwhile are lost, and are sent again (promise 23). */
 export function lost(mailbox: Mailbox, now: number): Stepped {
   const gone = [...mailbox.out].filter(([, { isMissing }]) => isMissing);
   if (gone.length === 0) return { mailbox, freed: [] };
   const out = new Map([...mailbox.out].filter(([, { isMissing }]) => !isMissing));
-  // Any member's run reads for its group.
+  // The run of any member reads for its group.
   const isReader = (run: Run, copy: Copy): boolean => (isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy));
   const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isReader(run, copy) && isAtStart(run));
   const again = withAgain(
@@ -47,8 +63,9 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
     gone.filter(([, copy]) => !isReread(copy)),
   );
   const copies = gone.map(([, copy]) => copy);
-  // What was acknowledged meanwhile, and is on its way here, must be known before they are read again.
-  // They may be lost with their connection, and the subscription of the inbox with it.
+  // Acknowledgements that were accepted meanwhile must be in the store before the run reads these messages again.
+  // The copies may be lost with their connection, and the inbox subscription with them, so the inbox is subscribed
+  // again.
   const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0, hasInbox: false } as const;
   const runs = mailbox.runs.map((run): Run => (isAtStart(run) ? { ...withoutCounted(run, copies), ...waits } : run));
   const budget = again.length === 0 ? 0 : Math.max(mailbox.budget, LOST_AT_ONCE);
@@ -56,15 +73,17 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
 }
 
 /**
- * The client's session is over, and what it had with it: copies that were sent, and runs of subscriptions that were made, before `before` (ms, EMQX's clock; ours
- * for the copies). What was sent later may be in the next session: EMQX is asked in time. What a shared subscription was sent may be with another member.
- * A run that began before `since` and was asked for once more after it reads anew, for the last of its requests.
+ * The client's session is over. Copies that were sent before `before`, and runs that were last requested before it,
+ * ended with the session. `before` is in ms: EMQX's clock for the runs, the server's clock for the copies.
+ * Copies that were sent later may belong to the next session; EMQX is asked about them in time. Copies of a shared
+ * subscription are not freed, because another member may hold them. A run that began before `since` and was requested
+ * again after it starts over with its last request.
  */
 export function voided(mailbox: Mailbox, before: number, since = before): Stepped {
   const gone = [...mailbox.out].filter(([, { sentAt }]) => sentAt < before);
   const freed = gone.filter(([, { filter }]) => splitShare(filter).group === null).map(([id]) => id);
   const out = gone.length === mailbox.out.size ? new Map() : new Map([...mailbox.out].filter(([, { sentAt }]) => sentAt >= before));
-  // The subscription of the inbox was the session's, too.
+  // The inbox subscription ended with the session.
   const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before).map((run): Run => ({ ...run, hasInbox: false }));
   const counted = gone.map(([, copy]) => copy);
   const runs = current.map((run): Run =>
@@ -90,7 +109,7 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
   };
 }
 
-/** Some of `again` went out once more. */
+/** Some entries of `again` were sent once more, or are not needed any more. */
 export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fact, { kind: 'resent' }>, now: number): Mailbox {
   const gone = new Set([...copies.map(([id]) => id), ...done]);
   if (gone.size === 0 && !stopped) return withoutRoom(mailbox, now);
@@ -105,14 +124,20 @@ export function retried(mailbox: Mailbox, { copies, done, stopped }: Extract<Fac
   return budget > 0 || stopped ? next : nextTry(next, now);
 }
 
-/** The window is full: acknowledgements make room. With nothing out it is full of what EMQX has of its own, which is asked for after a while. */
+/**
+ * The window is full, so nothing was sent. Acknowledgements of the copies that are out make room. If no copy is out,
+ * EMQX's own messages fill the window, and EMQX is asked about them after a pause.
+ */
 function withoutRoom(mailbox: Mailbox, now: number): Mailbox {
   if (mailbox.out.size > 0 || mailbox.again.length === 0) return { ...mailbox, budget: 0 };
   const retryAt = now + GRACE_MS * 2 ** Math.min(mailbox.asks, MOST_DOUBLINGS);
   return { ...mailbox, budget: 0, retryAt, askAt: retryAt };
 }
 
-/** For which of its subscriptions the client still wants what it was sent; null: it has unsubscribed all that are known. */
+/**
+ * The copy with a subscription by which the client still wants it; null if the client has unsubscribed from all known
+ * filters that match.
+ */
 export function wanted<T extends Again | Copy>({ left, session }: Mailbox, copy: T): T | null {
   const hasLeft = (filter: string): boolean => left.some((each) => isRun(each, { clientid: copy.clientid, filter }));
   if (!hasLeft(copy.filter)) return copy;
@@ -120,7 +145,10 @@ export function wanted<T extends Again | Copy>({ left, session }: Mailbox, copy:
   return other === undefined ? null : { ...copy, filter: other };
 }
 
-/** What has to be sent again counts once for fetch.limit, where the run reads it again. */
+/**
+ * A run at its start reads the lost copies again, so they are subtracted here. Otherwise fetch.limit would count them
+ * twice.
+ */
 function withoutCounted(run: Run, copies: readonly Copy[]): Run {
   if (!isAtStart(run)) return run;
   const own = copies.filter((copy) => isRun(run, copy)).length;
@@ -131,7 +159,7 @@ export function isAtStart({ cursor }: Run): boolean {
   return cursor !== null && cursor.topic === START.topic && cursor.id === START.id;
 }
 
-/** Of the copies those that somebody still wants, and would acknowledge. */
+/** Adds those copies to `again` that the client still wants and would acknowledge. */
 function withAgain(mailbox: Mailbox, copies: readonly [string, Copy][]): Again[] {
   const known = new Set(mailbox.again.map(({ id }) => id));
   const more = copies.flatMap(([id, copy]): Again[] => {
@@ -141,12 +169,12 @@ function withAgain(mailbox: Mailbox, copies: readonly [string, Copy][]): Again[]
   return [...mailbox.again, ...more].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
-/** Notes of each copy whether it is missing. */
+/** Sets `isMissing` of each copy. */
 export function marked(out: Mailbox['out'], isMissing: (copy: Copy) => boolean): Mailbox['out'] {
   return new Map([...out].map(([id, copy]) => [id, { ...copy, isMissing: isMissing(copy) }]));
 }
 
-/** With nothing to be sent again there is nothing to wait for. */
+/** Cancels the next try if nothing is left to be sent again. */
 export function withoutTries(mailbox: Mailbox): Mailbox {
   return mailbox.again.length > 0 ? mailbox : { ...mailbox, budget: 0, retryAt: null };
 }

@@ -2,77 +2,97 @@ import type { Tails } from '../../lanes/sequence';
 import type { QoS } from '../../mqtt/message';
 
 /**
- * All that is known of what is on its way to one consumer (a client; in pubsub mode also a shared group): immutable, without a clock. `step.ts` says how
- * it changes, `plan.ts` what it asks for. Everything that a client names is a value in a list or a key of a Map, never a key of an object.
+ * The record of what is on its way to one consumer: a client, or in pubsub mode also a shared group. A mailbox is
+ * immutable and has no clock. `step.ts` says how it changes, `plan.ts` what it asks for. Names that clients choose are
+ * values in lists or keys of Maps, never keys of an object, so that a name like `__proto__` does no harm.
  */
 export interface Mailbox {
   readonly consumer: string;
-  /** null: nothing is known of it. A group has none. */
+  /** null if nothing is known of the session. A group has none. */
   readonly session: Session | null;
-  /** In the order in which they read. One for each topic filter; of a group one for each of the last members. */
+  /**
+   * In the order in which they read. A client has one run for each topic filter. A group has one for each filter and
+   * member, for the members that subscribed last.
+   */
   readonly runs: readonly Run[];
-  /** Copies: deliveries of ours that EMQX has and nobody has acknowledged, by the stored message's id. */
+  /** Copies that EMQX has and nobody has acknowledged, by the id of the stored message. */
   readonly out: ReadonlyMap<string, Copy>;
-  /** Copies that EMQX gave up: they are sent again before anything newer. By ascending id. */
+  /** Messages whose copies EMQX dropped or lost, by ascending id. They are sent again before anything newer. */
   readonly again: readonly Again[];
   /** How many of `again` may be sent now. */
   readonly budget: number;
-  /** How often some of `again` were tried since the client last acknowledged something, and when the next try is due (ms, our clock). */
+  /**
+   * How often entries of `again` were tried since the client last acknowledged something, and when the next try is due
+   * (ms, the server's clock).
+   */
   readonly rounds: number;
   readonly retryAt: number | null;
-  /** Ids of messages that EMQX had of its own in the client's session when it was asked last: EMQX delivers them. */
+  /** Ids of EMQX's own messages in the client's session when EMQX was last asked. EMQX delivers them. */
   readonly held: ReadonlySet<string>;
-  /** When EMQX is to be asked what it holds, when it was asked last (ms, our clock), and how often since the client last acknowledged something. */
+  /**
+   * When EMQX is to be asked what it holds, and when it was last asked (ms, the server's clock). `asks` counts the
+   * questions since the client last acknowledged something.
+   */
   readonly askAt: number | null;
   readonly askedAt: number;
   readonly asks: number;
-  /** Nothing is sent before (ms, our clock): acknowledgements of what EMQX does not hold any more may be on their way, or a pause paces QoS 0. */
+  /**
+   * Nothing is sent before this time (ms, the server's clock), because acknowledgements of what EMQX no longer holds
+   * may be on their way.
+   */
   readonly doubtUntil: number | null;
-  /** EMQX can't tell what it holds: only the client's silence says what is lost, and each acknowledgement puts doubtUntil off. */
+  /**
+   * True if EMQX can't list what it holds. Then only the client's silence shows what is lost, and each acknowledgement
+   * moves `doubtUntil`.
+   */
   readonly doubtsBySilence: boolean;
+  /** Nothing is sent before this time (ms, the server's clock): a pause paces messages that nobody acknowledges, or waits for claims to end. */
   readonly pausedUntil: number | null;
-  /** When the client last acknowledged, or was sent, something (ms, our clock). */
+  /** When the client last acknowledged something or was last sent something (ms, the server's clock). */
   readonly movedAt: number;
-  /** The newest unsubscribe of a filter: a request that is older than that is void. */
+  /** The newest unsubscribe of each filter. A subscription that is older than its unsubscribe is void. */
   readonly left: readonly Left[];
-  /** When the queue wakes the mailbox, and when once more after that (ms, our clock). */
+  /** When the queue wakes the mailbox, and when it does so once more after that (ms, the server's clock). */
   readonly wakeAt: number | null;
   readonly thenAt: number | null;
 }
 
 export interface Session {
-  /** EMQX's clock, ms. The connection of now is the epoch: what is known of an older one may be void. */
+  /** When the connection began (ms, EMQX's clock). What is known of an older connection may be void. */
   readonly connectedAt: number;
   readonly connected: boolean;
-  /** The connection began the session; false: it resumed one; null: unknown. */
+  /** True if the connection began the session, false if it resumed one, null if unknown. */
   readonly isNew: boolean | null;
-  /** How long the session outlives its connection (ms); null: unknown. */
+  /** How long the session outlives its connection (ms); null if unknown. */
   readonly expiryMs: number | null;
-  /** An event told of the connection; false: EMQX was asked, and a newer one may have begun since. */
+  /**
+   * True if an event told of the connection. False if EMQX's answer or a subscription did: a newer connection may have
+   * begun since.
+   */
   readonly isTold: boolean;
   /** Topic filters that were subscribed in this connection. */
   readonly filters: readonly string[];
   /**
-   * EMQX keeps the session on disk and tells of no acknowledgement: what it has taken for the client is delivered. Absent: unknown. null: unknown, and EMQX is
-   * asked for nothing else.
+   * True if EMQX keeps the session on disk and reports no acknowledgements: a message is delivered when EMQX has
+   * accepted it. Absent: unknown. null: unknown, and EMQX is asked for nothing else.
    */
   readonly isDurable?: boolean | null;
 }
 
-/** EMQX 4 does not tell the ids of what it publishes. */
+/** Stands for EMQX's id of a copy in EMQX 4, which does not tell the ids of what it publishes. */
 export const UNTOLD = '';
 
 export interface Copy {
   readonly topic: string;
   readonly qos: QoS;
-  /** For which run it was sent. */
+  /** Client and filter of the run that the copy was sent for. */
   readonly clientid: string;
   readonly filter: string;
-  /** ms, our clock. */
+  /** ms, the server's clock. */
   readonly sentAt: number;
-  /** EMQX's id of the copy; UNTOLD: EMQX has it; null: EMQX's answer was lost, it may not have it at all. */
+  /** EMQX's id of the copy. UNTOLD: EMQX has the copy. null: EMQX's answer was lost, so EMQX may not have the copy. */
   readonly emqxId: string | null;
-  /** EMQX did not have it when it was asked last. */
+  /** True if EMQX did not have the copy when it was last asked. */
   readonly isMissing: boolean;
 }
 
@@ -84,45 +104,57 @@ export interface Again {
   readonly filter: string;
 }
 
-/** Where a run reads: everything up to this topic and id was looked at. */
+/** How far a run has read: it has seen everything up to this topic and id. */
 export interface Cursor {
   readonly topic: string;
   readonly id: string;
 }
 
-/** What a subscription still has to be sent. */
+/** What one subscription still has to be sent. */
 export interface Run {
   readonly clientid: string;
   readonly filter: string;
   readonly qos: QoS;
-  /** When it subscribed (ms, EMQX's clock): what was published later is EMQX's to deliver. */
+  /** When the client subscribed (ms, EMQX's clock). EMQX itself delivers what was published later. */
   readonly at: number;
-  /** When it did so last: some ms later, in a storm. */
+  /** When the client last subscribed: in a storm some ms after `at`. */
   readonly requestedAt: number;
-  /** null: it has read all that there is. */
+  /** null if the run has read everything. */
   readonly cursor: Cursor | null;
-  /** The writes that it must wait for (promise 4); `note`: those that are accepted by now; null: none any more. */
+  /**
+   * The writes that the run must wait for (promise 4). `note`: the writes that are accepted by now, which the next pass
+   * notes. null: none.
+   */
   readonly behind: Behind | 'note' | null;
-  /** A group's run waits for its members' lanes, too, and then for what these have put into its own lane: how many such waits are to come. */
+  /**
+   * How many waits are still to come in a group's run: it waits for the lanes of its members, and then for what these
+   * lanes have put into the group's own lane.
+   */
   readonly gathers: number;
-  /** How many it has sent (policy fetch.limit). */
+  /** How many messages the run has sent (policy fetch.limit). */
   readonly sent: number;
-  /** The window of the policy that it reads under; null: it has not read yet. */
+  /** The window of the policy that the run reads under; null before its first read. */
   readonly window: number | null;
-  /** EMQX sends the topic's retained message itself on this subscription; the later look finds out whether it was acknowledged. */
+  /**
+   * True if the run skips the topic's retained message, because EMQX sends it on this subscription. The later look
+   * finds out whether the client acknowledged it.
+   */
   readonly leavesRetained: boolean;
-  /** When it reads all once more (ms, our clock): for late publishes (promise 5), and for what somebody else was being sent. */
+  /**
+   * When the run reads everything once more (ms, the server's clock): for late publishes (promise 5), and for messages
+   * that another consumer was being sent.
+   */
   readonly lookAt: number | null;
   readonly looks: number;
-  /** It met messages that somebody else was being sent: one more look. */
+  /** True if the run met messages that another consumer was being sent. Then it looks once more. */
   readonly isBlocked: boolean;
-  /** The client's inbox was subscribed in this connection. */
+  /** True if the client's inbox was subscribed in this connection. */
   readonly hasInbox: boolean;
 }
 
 export interface Behind {
   readonly tails: Tails;
-  /** When it is looked again (ms, our clock), and how often it was. */
+  /** When the run checks the lanes again (ms, the server's clock), and how often it has checked in vain. */
   readonly at: number;
   readonly waits: number;
 }
@@ -133,7 +165,7 @@ export interface Left {
   readonly at: number;
 }
 
-/** What is tried or asked again in vain is put off for twice as long each time, about so often: from seconds to hours. */
+/** The pause after a vain try or question doubles at most this many times: from seconds to hours. */
 export const MOST_DOUBLINGS = 10;
 
 export const START: Cursor = { topic: '', id: '' };
@@ -156,12 +188,12 @@ export function emptyMailbox(consumer: string): Mailbox {
   };
 }
 
-/** Nothing is on its way, and nothing is to be sent. */
+/** Whether nothing is on its way and nothing has still to be sent. */
 export function isIdle({ runs, out, again }: Mailbox): boolean {
   return runs.length === 0 && out.size === 0 && again.length === 0;
 }
 
-/** A shared group in pubsub mode (consumer.ts). */
+/** Whether the consumer is a shared group in pubsub mode (mqtt/consumer.ts). */
 export function isGroup({ consumer }: Pick<Mailbox, 'consumer'>): boolean {
   return consumer.startsWith('$share/');
 }

@@ -3,15 +3,15 @@ import { isGroup, MOST_DOUBLINGS, type Mailbox, type Run } from './mailbox';
 
 /** What a mailbox asks for now. */
 export interface Plan {
-  /** EMQX is asked what it holds for the client. */
+  /** Whether EMQX is asked what it holds for the client. */
   readonly asks: boolean;
-  /** Runs that wait for writes. */
+  /** Runs that wait for writes and check the lanes now. */
   readonly gates: readonly Run[];
-  /** How many of `again` are sent. */
+  /** How many entries of `again` are sent. */
   readonly again: number;
-  /** The run that reads and sends; null: none. */
+  /** The run that reads and sends; null if none does. */
   readonly run: Run | null;
-  /** When it has to be looked at again, if nothing happens before (ms, our clock); null: never. */
+  /** When the mailbox must be looked at again if nothing happens before (ms, the server's clock); null: never. */
   readonly wakeAt: number | null;
 }
 
@@ -34,22 +34,31 @@ export function planOf(mailbox: Mailbox, now: number): Plan {
   };
 }
 
-/** How much of the window is taken: what EMQX has of its own counts. */
+/** How many places of the window are taken. EMQX's own messages count, because they fill the same session. */
 export function taken({ out, held }: Mailbox): number {
   return out.size + held.size;
 }
 
-/** EMQX's answer about some copies was lost: what is newer must not overtake them (promise 6). A group has no order among its members. */
+/**
+ * Whether EMQX's answer about some copies was lost: newer messages must not overtake these (promise 6). The members of
+ * a group have no common order.
+ */
 function isUnsure(mailbox: Mailbox): boolean {
   return !isGroup(mailbox) && [...mailbox.out.values()].some(({ emqxId }) => emqxId === null);
 }
 
-/** Half of the window is free: fewer, larger batches than refilling at every acknowledgement. */
+/**
+ * Whether half of the window is free. Waiting for half gives fewer and larger batches than refilling at every
+ * acknowledgement.
+ */
 function hasRoom(mailbox: Mailbox, { window }: Run): boolean {
   return window === null || taken(mailbox) <= window / 2;
 }
 
-/** A client that acknowledges nothing: EMQX is asked what became of its copies, less and less often. */
+/**
+ * When EMQX is asked about the copies of a client that acknowledges nothing; null: not at all. Each pause is twice as
+ * long as the one before.
+ */
 function stalledAt(mailbox: Mailbox): number | null {
   if (mailbox.doubtUntil !== null || (mailbox.out.size === 0 && !isHeldBack(mailbox))) return null;
   if (isGroup(mailbox) && mailbox.runs.every(({ cursor }) => cursor === null)) return null;
@@ -60,7 +69,10 @@ function stalledAt(mailbox: Mailbox): number | null {
   );
 }
 
-/** Nothing but what EMQX has of its own is in a run's way: its acknowledgements may be told to nobody, and EMQX may have lost it. */
+/**
+ * Whether only EMQX's own messages keep a run waiting. EMQX may have lost them, and the server may receive no event of
+ * their acknowledgement.
+ */
 function isHeldBack(mailbox: Mailbox): boolean {
   return mailbox.held.size > 0 && mailbox.runs.some((run) => run.cursor !== null && run.behind === null && !hasRoom(mailbox, run));
 }

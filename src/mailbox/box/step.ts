@@ -6,17 +6,27 @@ import { dropped, lost, marked, retried, withoutTries } from './losses';
 import { isGroup, START, type Mailbox, type Run } from './mailbox';
 import { subscribed, unsubscribed } from './subscriptions';
 
-/** How many copies that EMQX dropped may be sent again for each acknowledgement: what its queue had no room for comes back slowly. */
+/**
+ * How many dropped copies may be sent again for each acknowledgement. The number is small, because EMQX's queue had no
+ * room for them.
+ */
 const AGAIN_PER_ACK = 2;
-/** While EMQX holds messages of its own, they are looked at again after so long, and less and less often. ms. */
+/**
+ * While EMQX holds messages of its own, a run looks again after this time (ms). The pause doubles with each look, at
+ * most HELD_LOOK_DOUBLINGS times.
+ */
 const HELD_LOOK_MS = 30_000;
-const MOST_DOUBLINGS = 4;
-/** Between two looks whether a lane has done its writes: some 10 ms in a quiet system; behind a backlog the looks become fewer. ms. */
+const HELD_LOOK_DOUBLINGS = 4;
+/**
+ * The pause between two checks whether a lane has done its writes (ms). It doubles each time, so that a backlog causes
+ * few checks.
+ */
 const FIRST_GATE_MS = 10;
 const LAST_GATE_MS = 500;
 
 /**
- * Everything about delivery: the next mailbox from what it learns. Facts come in any order and more than once. Pure; `now` is our clock (ms).
+ * Returns the next mailbox after one fact. All decisions of delivery are made here and in the functions of this folder.
+ * Facts come in any order and may come twice. The function is pure; `now` is the server's clock (ms).
  */
 export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
   switch (fact.kind) {
@@ -61,20 +71,26 @@ function acked(mailbox: Mailbox, id: string, isCopy: boolean, now: number): Mail
   return waiting({ ...mailbox, out, again, held, budget, rounds: 0, asks: 0, retryAt: null, movedAt: now }, now);
 }
 
-/** Published before a run's subscription, so that EMQX's queue is what the client acknowledges; what arrives live goes on for ever. EMQX's ids begin with the time. */
+/**
+ * Whether the message was published before a run's subscription, so that the client acknowledges what EMQX had queued.
+ * Acknowledgements of live messages never end, so they must not prolong the wait. The first 64 bits of EMQX's ids are
+ * the time in microseconds.
+ */
 function isOfBefore({ runs }: Mailbox, id: string): boolean {
   if (!/^[0-9A-F]{32}$/.test(id)) return false;
   const publishedAt = Number(BigInt(`0x${id.slice(0, 16)}`) / 1_000n);
   return runs.some(({ at }) => publishedAt <= at);
 }
 
-/** Where only silence can tell what is lost, each acknowledgement puts that off. */
+/** Where only the client's silence shows what is lost, each acknowledgement prolongs the wait. */
 function waiting(mailbox: Mailbox, now: number): Mailbox {
   const { doubtUntil } = mailbox;
   return doubtUntil !== null && doubtUntil > now && mailbox.doubtsBySilence ? { ...mailbox, doubtUntil: now + SILENCE_MS } : mailbox;
 }
 
-/** Acknowledgements from before EMQX was asked are on their way for longer when events are late. */
+/**
+ * Prolongs the wait when events are late, because acknowledgements from before EMQX was asked then also arrive later.
+ */
 function outlasting(mailbox: Mailbox, lagMs: number, now: number): Mailbox {
   const { doubtUntil, askedAt } = mailbox;
   if (doubtUntil === null || doubtUntil > now) return mailbox;
@@ -100,7 +116,7 @@ function due(mailbox: Mailbox, now: number): Stepped {
     freed.push(...settled.freed);
   }
   if (next.session?.connected === false || !next.runs.some(({ lookAt }) => isOver(lookAt))) return { mailbox: next, freed };
-  // EMQX may have lost by now what it held.
+  // EMQX may have lost meanwhile what it held.
   const isDoubtful = !isGroup(next) && next.held.size > 0;
   const gathers = isGroup(next) ? 1 : 0;
   const again = { cursor: START, behind: 'note', gathers, leavesRetained: false, lookAt: null, isBlocked: false } as const;
@@ -137,12 +153,14 @@ function sent(mailbox: Mailbox, fact: Sent, now: number): Mailbox {
   return cursor === null ? { ...read, runs: read.runs.flatMap((run) => (isRun(run, fact) ? finished(read, run, now) : [run])) } : read;
 }
 
-/** It has read all: it goes, unless it is to look again. */
+/** The run has read everything. It is removed, unless it has to look again. */
 function finished(mailbox: Mailbox, run: Run, now: number): Run[] {
   if (run.lookAt !== null) return [run];
   if (run.isBlocked) return [{ ...run, lookAt: now + GRACE_MS }];
   const unknown = [...mailbox.out.values()].some(({ emqxId, filter, clientid }) => emqxId === null && isRun(run, { filter, clientid }));
-  return mailbox.held.size > 0 || unknown ? [{ ...run, lookAt: now + HELD_LOOK_MS * 2 ** Math.min(run.looks - 1, MOST_DOUBLINGS) }] : [];
+  return mailbox.held.size > 0 || unknown
+    ? [{ ...run, lookAt: now + HELD_LOOK_MS * 2 ** Math.min(run.looks - 1, HELD_LOOK_DOUBLINGS) }]
+    : [];
 }
 
 function ofRun(mailbox: Mailbox, ref: RunRef, change: (run: Run) => Run): Mailbox {

@@ -6,18 +6,18 @@ import { mayBeDurable, needsAnswer, rememberFilter } from './freshness';
 import { lost, marked, wanted, withoutTries } from './losses';
 import { isGroup, START, type Copy, type Left, type Mailbox, type Run, type Session } from './mailbox';
 
-/** What subscriptions do to a mailbox: runs begin and end. */
+/** How subscriptions change a mailbox: they begin and end runs. */
 
 const MOST_LEFT = 64;
 const MOST_MEMBERS = 8;
 
-/** Reads the filter from its start, unless that is what a moment ago was begun (promise 9). */
+/** Begins a run at the filter's start. A second event of one storm does not begin another run (promise 9). */
 export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'], now: number): Stepped {
   const { clientid, filter, qos, at } = request;
   if (mailbox.left.some((left) => isRun(left, request) && left.at >= at)) return kept(mailbox);
   const isOwn = (run: Run) => run.filter === filter && (!isGroup(mailbox) || run.clientid === clientid);
   const before = mailbox.runs.find(isOwn);
-  // Its job is done again.
+  // The job with this event is repeated.
   if (before !== undefined && before.requestedAt === at && before.qos === qos) return kept(mailbox);
   const isOfThisConnection =
     before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
@@ -48,7 +48,7 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const others = mailbox.runs.filter((each) => !isOwn(each));
   const ofFilter = others.filter((each) => each.filter === filter).slice(0, MOST_MEMBERS - 1);
   const runs = [...others.filter((each) => each.filter !== filter), run, ...ofFilter];
-  // The run reads in its place what EMQX had dropped.
+  // The new run reads these messages, so they are not sent again separately.
   const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
   const isInDoubt = needsAnswer(mailbox, request);
   const isAsked = isInDoubt || (!isGroup(mailbox) && mayBeDurable(mailbox));
@@ -64,23 +64,29 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
     ...(isAsked && { askAt: now, asks: 0 }),
   };
   if (!isGroup(mailbox)) return kept(rememberFilter(next, request));
-  // What the group's other members have for longer than that is sent to this one.
+  // Copies that other members have had for longer than GRACE_MS are sent to this member.
   const isOld = (copy: Copy): boolean => copy.filter === filter && copy.sentAt < at - GRACE_MS;
   return lost({ ...next, out: marked(next.out, isOld) }, now);
 }
 
-/** Notes whether EMQX is asked only what kind of session it is: then its answer leaves nothing to be waited for. */
+/**
+ * Notes whether EMQX is asked only for the kind of the session (`isDurable` is null). Then its answer causes no wait.
+ */
 function askedFor(session: Session | null, isInDoubt: boolean, isAsked: boolean): Session | null {
   if (session === null || typeof session.isDurable === 'boolean' || !isAsked) return session;
   const { isDurable, ...rest } = session;
   return isInDoubt ? rest : { ...rest, isDurable: isDurable ?? null };
 }
 
-/** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */
+/**
+ * A second subscription of one storm. It may belong to another connection that no event has told of yet. That
+ * connection has received nothing of what was sent to the first one, so EMQX is asked.
+ */
 function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbox {
   const { session, runs } = mailbox;
   const isTold = session?.isTold === true;
-  // The first of the storm may come late: what was published after it EMQX has delivered.
+  // The first event of the storm may arrive last. The run begins at the earlier time, because EMQX has delivered what
+  // was published after it.
   const isEarlier = at < run.at && at >= (session?.connectedAt ?? -Infinity);
   const began = isEarlier && at > run.at - STORM_MS ? at : run.at;
   const noted = runs.map((each) => (each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt) } : each));
@@ -97,7 +103,7 @@ export function unsubscribed(mailbox: Mailbox, fact: Of<'unsubscribed'>, now: nu
   const left = [...mailbox.left.filter((each) => !isRun(each, fact)), newest].slice(-MOST_LEFT);
   if (own !== undefined && !isOver && own.at > at) return kept({ ...mailbox, left });
   const runs = mailbox.runs.filter((run) => run !== own);
-  // It was told late: what looked like one storm were two subscriptions.
+  // The unsubscribe event arrived late: what looked like one storm were two subscriptions.
   if (own !== undefined && !isOver) return subscribed({ ...mailbox, runs, left }, { ...own, at: own.requestedAt }, now);
   const next = { ...mailbox, runs, left };
   return kept(withoutTries({ ...next, again: mailbox.again.flatMap((each) => wanted(next, each) ?? []) }));

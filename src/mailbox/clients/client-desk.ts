@@ -6,7 +6,7 @@ import type { Subscription } from '../../stores/store';
 import { clientKey } from '../../mqtt/consumer';
 import { loadMailbox } from '../pass/boxes';
 
-/** How a delivery to the client stands. */
+/** The state of the delivery to a client. */
 export type DeliveryView = components['schemas']['DeliveryProgress'];
 
 export interface ClientDeskDeps {
@@ -15,22 +15,28 @@ export interface ClientDeskDeps {
   readonly now: () => number;
 }
 
-/** What an operator asks for about a client goes the way of events, through the client's lane: it takes its turn among them. */
+/**
+ * Puts an operator's request about a client into the client's lane, so that it is handled in order with the client's
+ * events.
+ */
 export class ClientDesk {
   constructor(private readonly deps: ClientDeskDeps) {}
 
-  /** The broker makes exactly these subscriptions for the client from now on; resolves when the queue has the request. */
+  /**
+   * From now on the broker makes exactly these subscriptions for the client. Resolves when the queue has stored the
+   * request.
+   */
   assign(clientid: string, subscriptions: readonly Omit<Subscription, 'clientid'>[]): Promise<void> {
     const own = subscriptions.map(({ topic, qos }) => ({ clientid, topic, qos }));
     return this.put({ kind: 'assigned', clientid, subscriptions: own, at: this.deps.now() });
   }
 
-  /** Ends one of them, or all (null); resolves when the queue has the request. */
+  /** Ends one of these subscriptions, or all (null). Resolves when the queue has stored the request. */
   withdraw(clientid: string, filter: string | null): Promise<void> {
     return this.put({ kind: 'withdrawn', clientid, filters: filter === null ? null : [filter], at: this.deps.now() });
   }
 
-  /** null: nothing is on its way to the client. A run that only looks once more for late publishes is nothing. */
+  /** null if nothing is on its way to the client. A run that only waits to look for late publishes does not count. */
   async delivery(clientid: string): Promise<DeliveryView | null> {
     const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
     if (mailbox === null) return null;

@@ -10,18 +10,25 @@ export interface ClientsDeps {
   readonly now: () => number;
 }
 
-/** Clients that one job works for at a time. */
+/** How many clients are handled in parallel. */
 const PARALLEL = 16;
-/** A state from so far in the future was written while a clock was wrong: it must not outlive every event that comes. ms. */
+/**
+ * A stored state that is further in the future than this (ms) was written while a clock was wrong. It is ignored,
+ * because otherwise no event could replace it.
+ */
 const MAX_AHEAD_MS = 3_600_000;
 
-/** Keeps client state and subscriptions, and makes the subscriptions again for a client that connects. */
+/** Writes client states and subscriptions, and subscribes again for a client that connects. */
 export class Clients {
   constructor(private readonly deps: ClientsDeps) {}
 
-  /** In the order of events of each client (its lane). @returns by client id, what failed for a client alone (promise 20). */
+  /**
+   * Applies the changes in the order of each client's events (its lane).
+   * @returns the errors that concern one client alone, by client id (promise 20).
+   */
   async apply(all: readonly ClientChange[]): Promise<ReadonlyMap<string, unknown>> {
-    // A connection that is told of for its session's sake is not the client's state.
+    // Some rules send client.connected only to tell about the session. Such an event does not change the client's
+    // state.
     const changes = all.filter((change) => !(change.kind === 'connected' && change.sessionOnly === true));
     const failed = new Map<string, unknown>();
     const byClient = [...groupBy(changes, ({ clientid }) => clientid)];
@@ -37,7 +44,10 @@ export class Clients {
     return failed;
   }
 
-  /** Clients that did nothing but subscribe and unsubscribe: all at once. @returns false when that failed: one of them is at fault, or all are tried again. */
+  /**
+   * Handles all clients together that only subscribed and unsubscribed.
+   * @returns false when that failed; each client is then tried by itself.
+   */
   private async keepPlain(byClient: readonly [string, readonly ClientChange[]][]): Promise<boolean> {
     const changes = byClient.flatMap(([, own]) => (own.every(isSubscription) ? own : []));
     if (changes.length === 0) return true;
@@ -47,7 +57,7 @@ export class Clients {
     );
   }
 
-  /** @returns the states of those that connected or disconnected. */
+  /** @returns the states of the clients that connected or disconnected. */
   private async keepStates(byClient: readonly [string, readonly ClientChange[]][]): Promise<Map<string, ClientState>> {
     const states = new Map<string, ClientState>();
     const changed: ClientState[] = [];
@@ -57,7 +67,8 @@ export class Clients {
       const known = await this.deps.store.getClientState(clientid);
       const state = changes.reduce<ClientState | null>(stateAfter, this.credible(known)) as ClientState;
       states.set(clientid, state);
-      // The store keeps the greatest `at`; of two with the same one it may choose by itself.
+      // The store keeps the state with the greatest `at`. Of two states with the same `at` it may keep either, so the
+      // new one gets a greater `at`.
       if (state !== known) changed.push({ ...state, at: Math.max(state.at, (known?.at ?? -1) + 1) });
     });
     if (changed.length > 0) await this.deps.store.saveClientStates(changed);
@@ -68,7 +79,10 @@ export class Clients {
     return state !== null && state.at <= this.deps.now() + MAX_AHEAD_MS ? state : null;
   }
 
-  /** What the client did itself first: what it has subscribed to since it connected need not be made. */
+  /**
+   * Applies the client's own changes first. The server need not make subscriptions that the client has made itself
+   * since it connected.
+   */
   private async keepSubscriptions(clientid: string, changes: readonly ClientChange[], state: ClientState | null): Promise<void> {
     const { subscriptions } = this.deps;
     let own: SubscriptionChange[] = [];
@@ -84,7 +98,8 @@ export class Clients {
     }
     await flush();
     const connectedAt = state?.connected ? state.connectedAt : null;
-    // Of the current connection: the event of one that is over asks for nothing. When the job runs again it does so again.
+    // Only an event of the current connection causes subscriptions. A repeated job makes them once more, which changes
+    // nothing.
     const connection = changes.find((change) => change.kind === 'connected' && change.at === connectedAt);
     if (connectedAt === null || connection?.kind !== 'connected') return;
     const made = changes.flatMap((change) => (change.kind === 'subscribed' && change.at >= connectedAt ? [change.filter] : []));

@@ -4,9 +4,9 @@ import type { ClientState } from '../../stores/store';
 export type ConnectionChange = Extract<ClientChange, { kind: 'connected' | 'disconnected' }>;
 
 /**
- * The state of a client after an event, whatever the order in which events arrive. When a client id connects a second time EMQX ends its
- * first connection, possibly on another node, so that `disconnected` of the old one may come last, or be the younger one: it says with
- * `connectedAt` which connection it is about. The same events in another order give the same state.
+ * The state of a client after an event. The same events in another order give the same state. When a client id connects
+ * a second time, EMQX ends its first connection, possibly on another node. The `disconnected` event of the first
+ * connection may then arrive last, or have the later time. Its `connectedAt` tells which connection ended.
  */
 export function stateAfter(state: ClientState | null, change: ConnectionChange): ClientState {
   return change.kind === 'connected' ? connected(state, change) : disconnected(state, change);
@@ -21,9 +21,11 @@ function connected(state: ClientState | null, { clientid, node, at }: Connected)
 }
 
 function isNewConnection(state: ClientState, node: string | null, at: number): boolean {
-  // Only its end is known, without its beginning: in the same millisecond a client comes back rather than comes and goes.
+  // Only the end of a connection is known. If an event has the same millisecond, a client more probably came back than
+  // came and went.
   if (state.connectedAt === null) return at >= (state.disconnectedAt ?? state.at);
-  // Twice in a millisecond: on another node it is another connection, on the same one the same event again.
+  // Two events within one millisecond are two connections if their nodes differ; on the same node they are one event,
+  // sent twice.
   return at > state.connectedAt || (at === state.connectedAt && isOther(node, state.node));
 }
 
@@ -37,7 +39,7 @@ function disconnected(state: ClientState | null, change: Disconnected): ClientSt
   };
 }
 
-/** Whether it is the end of the connection that we know of, or of a younger one. */
+/** Whether the event is about the connection that the state knows, or about a younger one. */
 function endsCurrent(state: ClientState, { node, at, connectedAt }: Disconnected): boolean {
   if (connectedAt === null || state.connectedAt === null)
     return at > (state.connectedAt ?? state.at) || (!state.connected && at === state.at);
@@ -48,7 +50,7 @@ function isOther(node: string | null, known: string | null): boolean {
   return node !== null && known !== null && node !== known;
 }
 
-/** The store keeps the state with the greatest `at`: it never decreases. */
+/** The greater of both times, because the store keeps the state with the greatest `at`. */
 function latest(at: number, known: number | null | undefined): number {
   return Math.max(at, known ?? 0);
 }

@@ -12,10 +12,10 @@ import { recallWishes, rememberWishes } from './wishes';
 
 export interface SubscriptionsDeps {
   readonly store: Pick<Store, 'putSubscriptions' | 'deleteSubscriptions' | 'listSubscriptions'>;
-  /** null: no EMQX_API_KEY. */
+  /** null if EMQX_API_KEY is not set. */
   readonly emqx: (Pick<EmqxApi, 'subscribeAll' | 'unsubscribeAll'> & Partial<Pick<EmqxApi, 'session' | 'messageQueues'>>) | null;
   readonly state: Pick<SharedState, 'getAll' | 'setAll'>;
-  /** A subscription that EMQX will never make. */
+  /** Sets aside a subscription that EMQX will never make. */
   readonly setAside: (subscription: Subscription, reason: string) => Promise<void>;
   readonly now: () => number;
 }
@@ -23,21 +23,24 @@ export interface SubscriptionsDeps {
 export interface Restoring {
   /** When the client connected (ms, EMQX's clock). */
   readonly since: number;
-  /** What it has subscribed to since. */
+  /** Topic filters that the client has subscribed to since then. */
   readonly except: ReadonlySet<string>;
-  /** null: it has none; undefined: unknown. */
+  /** null if the client has no mountpoint; undefined if that is unknown. */
   readonly mountpoint?: string | null | undefined;
 }
 
 export type SubscriptionChange = Extract<ClientChange, { kind: 'subscribed' | 'unsubscribed' }>;
 
-/** Clients' subscriptions in the store, and in EMQX. Its lane runs one job at a time: nothing here needs a lock. */
+/**
+ * Keeps clients' subscriptions in the store and in EMQX. A client's lane runs one job at a time, so no lock is needed.
+ */
 export class Subscriptions {
   constructor(private readonly deps: SubscriptionsDeps) {}
 
   /**
-   * What clients did, of each in the order of arrival. The store first, then EMQX, and what we remember last: whatever a crash leaves undone
-   * is done when the job runs again. A few round trips, however many clients.
+   * Applies what clients did, for each client in the order of arrival. The store is written first, then EMQX, and the
+   * wishes last: what a crash leaves undone is done when the job runs again. The number of round trips does not depend
+   * on the number of clients, except for corrections in EMQX.
    */
   async apply(changes: readonly SubscriptionChange[]): Promise<void> {
     const { store, state, now } = this.deps;
@@ -77,8 +80,9 @@ export class Subscriptions {
   }
 
   /**
-   * The client is connected, since then: EMQX is asked for what is stored, except what it has just subscribed to itself. EMQX fires session.subscribed for
-   * each, and that delivers what is stored. A client that is gone meanwhile needs nothing.
+   * Subscribes a client that connected to its stored filters, except those that it has subscribed to itself since then.
+   * EMQX fires session.subscribed for each, which starts the delivery. A client that has disconnected meanwhile needs
+   * nothing.
    */
   async restore(clientid: string, { since, except, mountpoint }: Restoring): Promise<void> {
     if (this.deps.emqx === null) return;
@@ -95,7 +99,10 @@ export class Subscriptions {
     );
   }
 
-  /** Exactly these from now on; for a connected client at once. EMQX's events about it come back as the client's own. */
+  /**
+   * Replaces the client's subscriptions by these; for a connected client at once. EMQX reports the change with the same
+   * events as if the client had made it.
+   */
   async assign(clientid: string, subscriptions: readonly Subscription[]): Promise<void> {
     const kept = new Set(subscriptions.map(({ topic }) => topic));
     const stored = await this.deps.store.listSubscriptions(clientid);
@@ -107,21 +114,24 @@ export class Subscriptions {
     await this.subscribe(clientid, subscriptions);
   }
 
-  /** `filters` null: all that are stored. */
+  /** @param filters null for all stored filters. */
   async withdraw(clientid: string, filters: readonly string[] | null): Promise<void> {
     const stored = await this.deps.store.listSubscriptions(clientid);
     const chosen = stored.map(({ topic }) => topic).filter((topic) => filters === null || filters.includes(topic));
     await this.remove(clientid, chosen);
   }
 
-  /** EMQX first: after a crash between the two the store still says what there was to do. */
+  /** EMQX comes first: after a crash between the two steps the store still says what remains to be done. */
   private async remove(clientid: string, filters: readonly string[]): Promise<void> {
     if (filters.length === 0) return;
     await this.unsubscribe(clientid, filters);
     await this.deps.store.deleteSubscriptions(filters.map((topic) => ({ clientid, topic })));
   }
 
-  /** @returns false when the client is not connected. `known`: the client's mountpoint; undefined: EMQX is asked. */
+  /**
+   * @param known the client's mountpoint; undefined: EMQX is asked for it.
+   * @returns false when the client is not connected.
+   */
   private async subscribe(clientid: string, subscriptions: readonly Subscription[], known?: string | null): Promise<boolean> {
     const { emqx, setAside } = this.deps;
     if (emqx === null || subscriptions.length === 0) return false;
@@ -145,25 +155,31 @@ export class Subscriptions {
     );
   }
 
-  /** '': none, or EMQX can't tell. */
+  /** '' if the client has no mountpoint, or if EMQX can't tell. */
   private async mountpointOf(clientid: string): Promise<string> {
     try {
       return (await this.deps.emqx?.session?.(clientid))?.mountpoint ?? '';
     } catch (error) {
-      // A client id that no path can name, or a key that may not look.
+      // EMQX's API can't name this client id in a path, or the key may not read clients.
       if (error instanceof RefusedError || error instanceof ForbiddenError) return '';
       throw error;
     }
   }
 
-  /** With EMQX 6's message queues `$queue/{name}` is no topic filter: the client alone knows whether it wants to take from a queue. */
+  /**
+   * With message queues (EMQX 6) `$queue/{name}` is not a topic filter. Only the client knows whether it wants to
+   * consume from a queue, so the server does not subscribe it.
+   */
   private async withoutQueues<T extends { readonly topic: string }>(subscriptions: readonly T[]): Promise<readonly T[]> {
     const isQueue = ({ topic }: T): boolean => topic.startsWith('$queue/');
     if (!subscriptions.some(isQueue) || (await this.deps.emqx?.messageQueues?.()) !== true) return subscriptions;
     return subscriptions.filter((each) => !isQueue(each));
   }
 
-  /** Our subscription came after the client's unsubscribe, or has another QoS than it asked for meanwhile. */
+  /**
+   * Corrects a subscription in EMQX: the server made it after the client's unsubscribe, or with another QoS than the
+   * client has asked for meanwhile.
+   */
   private async correct(clientid: string, off: readonly { filter: string; wish: Wish }[]): Promise<[string, Wish][]> {
     const { emqx, now } = this.deps;
     if (emqx === null || off.length === 0) return [];
@@ -191,7 +207,10 @@ function wordOf(change: SubscriptionChange): Subscribed {
   return { qos: change.kind === 'subscribed' ? change.qos : null, at: change.at };
 }
 
-/** Rows may be older than we are, or an operator's. Inboxes are subscribed when something is sent there. */
+/**
+ * A row may be older than this check, or an operator may have written it. Inboxes are subscribed only when something is
+ * sent to them.
+ */
 function isRestorable(filter: string): boolean {
   return filterProblem(filter) === null && !isInbox(splitShare(filter).filter);
 }

@@ -3,10 +3,13 @@ import type { SharedState } from '../../lanes/state';
 import type { SubscriptionRef } from '../../stores/store';
 import type { Wish } from './wish';
 
-/** How long it is remembered what a client wanted last: events of a client that are further apart don't overtake each other. ms. */
+/**
+ * How long the last wish of a client is remembered (ms). Events of one client that are further apart than this don't
+ * overtake each other.
+ */
 const MEMORY_MS = 10 * 60_000;
 
-/** In the order of the subscriptions; null: nothing is known. One round trip. */
+/** @returns the wishes in the order of the subscriptions, null where nothing is known. Takes one round trip. */
 export async function recallWishes(state: Pick<SharedState, 'getAll'>, refs: readonly SubscriptionRef[]): Promise<(Wish | null)[]> {
   if (refs.length === 0) return [];
   const keys = refs.map(keyOf);
@@ -28,7 +31,7 @@ export async function rememberWishes(
     );
 }
 
-/** Client ids and filters may have 65,535 bytes; keys stay short. */
+/** The key is a hash, because client ids and filters may have 65,535 bytes. */
 function keyOf({ clientid, topic }: SubscriptionRef): string {
   return `wish:${createHash('sha256')
     .update(JSON.stringify([clientid, topic]))

@@ -7,7 +7,10 @@ import { readersOf, wildcardsOf } from '../positions/readers';
 import type { ReadRef } from '../positions/positions';
 import type { Seat } from './seat';
 
-/** Old subscriptions are deleted after 14 days at the earliest. */
+/**
+ * How often a client's subscriptions are noted as seen. This is far below the 14 days after which the server deletes
+ * old subscriptions at the earliest.
+ */
 const KEEP_EVERY_MS = 24 * 3_600_000;
 const CLIENTS_REMEMBERED = 10_000;
 
@@ -19,14 +22,20 @@ export interface AcksDeps {
 
 type Settled = { readonly id: string; readonly reader: string };
 
-/** Who has read what a client acknowledged in pubsub mode: the client, by its subscriptions the groups that it is a member of, or both. */
+/**
+ * Finds out who has read what a client acknowledged in pubsub mode: the client, groups that it is a member of according
+ * to its subscriptions, or both.
+ */
 export class Acks {
   /** By client id: when its subscriptions were last noted as seen (ms). */
   private readonly seen = new Map<string, number>();
 
   constructor(private readonly deps: AcksDeps) {}
 
-  /** @returns what the groups' mailboxes must hear, and what shows its effect in the store when the positions are saved. */
+  /**
+   * @returns mail for the groups' mailboxes, and the acknowledgements whose effect is in the store once the positions
+   * are saved.
+   */
   async apply(seat: Seat, events: readonly Acknowledged[], isRepeated: boolean): Promise<{ mail: MailEvent[]; settled: Settled[] }> {
     const { now } = this.deps;
     const ofGroup = events.filter(({ group }) => group !== undefined);
@@ -40,7 +49,7 @@ export class Acks {
     return { mail, settled: own.map(({ id, clientid }) => ({ id, reader: clientid })) };
   }
 
-  /** In the client's lane, behind the subscriptions that it made before. */
+  /** Runs in the client's lane, after the subscriptions that the client made before. */
   private async readByClient(seat: Seat, clientid: string, events: readonly Acknowledged[], isRepeated: boolean): Promise<MailEvent[]> {
     const { store, now } = this.deps;
     const subscriptions = await store.listSubscriptions(clientid);
@@ -54,7 +63,9 @@ export class Acks {
       if (client || isOwn)
         read.push({ topic: ack.topic, id: ack.id, filters: wildcardsOf(subscriptions, clientConsumer(clientid), ack.topic) });
       seat.learn({ kind: 'acked', id: ack.id, isCopy: ack.ours }, now());
-      // It may have left the subscription of its own that brought it. A job that is repeated has changed the mailbox before.
+      // The acknowledgement counts for a group only if no subscription of the client's own can have brought the
+      // message. The client may have unsubscribed that one meanwhile. A repeated job can't tell by `out`, because its
+      // first run has changed the mailbox.
       const isSure = sure && !isOwn && !(ack.ours && ack.isOfGroup !== true && isRepeated);
       for (const consumer of groups) {
         const group = { consumer, sure: isSure, filters: wildcardsOf(subscriptions, consumer, ack.topic) };
@@ -66,8 +77,8 @@ export class Acks {
   }
 
   /**
-   * A member that may have got the message by another subscription, too, has read it for the group if the group was sent it; of what EMQX
-   * delivered itself nothing tells, and the group may get it again.
+   * A member that may have got the message by another subscription has read it for the group only if the group was sent
+   * it. If EMQX delivered the message itself, nothing tells by which subscription, and the group may get it again.
    */
   private async readByGroup(seat: Seat, events: readonly Acknowledged[]): Promise<void> {
     const read: ReadRef[] = [];
@@ -80,8 +91,9 @@ export class Acks {
   }
 
   /**
-   * A member that acknowledges is there, although no event tells of its subscriptions again: example, a client that stays connected for months, with the
-   * rule `offline-messages`. Without this its subscriptions would be deleted as old ones, and its acknowledgements would no longer count for its group.
+   * Notes the subscriptions of a member that acknowledges as seen, because no event may tell of them again. Example: a
+   * client stays connected for months, with the rule `offline-messages`. Without this its subscriptions would be
+   * deleted as old ones, and its acknowledgements would no longer count for its group.
    */
   private async keep(clientid: string, subscriptions: readonly Subscription[]): Promise<void> {
     const now = this.deps.now();

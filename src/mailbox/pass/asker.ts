@@ -8,10 +8,13 @@ import { doMeet } from '../box/freshness';
 import { GRACE_MS } from '../times';
 import type { Seat } from './seat';
 
-/** Questions to EMQX at a time: 2 to 3 ms each (facts). */
+/** Parallel questions to EMQX; each takes 2 to 3 ms. */
 const PARALLEL = 16;
 
-/** Asks EMQX what it knows of clients' sessions, for those that need it. What fails for one fails for it alone. */
+/**
+ * Asks EMQX what it knows of the sessions of clients whose mailboxes ask for it. An error for one client does not
+ * affect the others.
+ */
 export class Asker {
   constructor(
     private readonly emqx: Pick<EmqxApi, 'session' | 'held'>,
@@ -34,14 +37,15 @@ export class Asker {
     try {
       session = await this.emqx.session(clientid);
     } catch (error) {
-      // A client id that no path can name (`..`), or a key that may publish and not look: nothing is known, as with an EMQX that can't tell.
+      // EMQX's API can't name some client ids in a path (`..`), and some keys may publish but not read clients. The
+      // mailbox is then treated as with an EMQX that can't list what it holds.
       if (error instanceof RefusedError || error instanceof ForbiddenError)
         return { session: unknownSession(seat), held: { kind: 'unknown' } };
       throw error;
     }
-    // Of a durable session EMQX lists nothing (501), and nothing of it is ever acknowledged to us.
+    // EMQX can't list what a durable session holds (it answers 501), and reports no acknowledgements of it.
     if (session === null || !session.connected || session.durable) return { session, held: null };
-    // Of a session that has just begun, for a client of which nothing is on its way, there is nothing to ask.
+    // EMQX holds nothing for a session that has just begun if nothing was sent to the client yet.
     return { session, held: beganSession(session) && isFirst(seat, session.connectedAt) ? null : await this.emqx.held(clientid) };
   }
 }
@@ -53,10 +57,10 @@ function unknownSession({ mailbox: { session, out } }: Seat): SessionView {
   return { connected: true, connectedAt, createdAt: 0, persistent: true, durable: false, queued: 0, inflight: out.size };
 }
 
-/** The first subscriptions of a session that nothing was known of. */
+/** Whether the seat has only the first subscriptions of a session, and nothing was on its way to the client. */
 function isFirst({ mailbox }: Seat, connectedAt: number): boolean {
   const { session, runs, out, held } = mailbox;
-  // Then it is asked what kind of session it is, and nothing else.
+  // EMQX is then asked only for the kind of the session.
   if (session?.isNew === true) return session.isDurable === null;
   if (out.size > 0 || held.size > 0) return false;
   return runs.every(({ requestedAt }) => requestedAt < connectedAt + GRACE_MS / 2) && !doMeet(runs.map(({ filter }) => filter));

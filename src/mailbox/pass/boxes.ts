@@ -3,23 +3,26 @@ import { decode, encode } from '../box/encode';
 import { emptyMailbox, isIdle, type Mailbox } from '../box/mailbox';
 import { MAILBOX_TTL_MS, MOST_TTL_MS } from '../times';
 
-/** A mailbox and the version that it was loaded with; 0: there was none. */
+/** A mailbox and the version of its record; 0 if there was no record. */
 export interface Loaded {
   readonly mailbox: Mailbox;
   readonly version: number;
 }
 
-/** Mailboxes in the shared state. */
+/** Loads and saves mailboxes in the shared state. */
 export class Boxes {
   constructor(private readonly state: Pick<SharedState, 'load' | 'save'>) {}
 
-  /** By key; what is not stored is an empty mailbox of the consumer, as far as its name is known. */
+  /**
+   * @returns the mailboxes by key. A key without a record gives an empty mailbox of the consumer, whose name is '' if
+   * it is not known.
+   */
   async load(keys: ReadonlyMap<string, string | null>): Promise<Map<string, Loaded>> {
     const found = await this.state.load([...keys.keys()].map(nameOf));
     return new Map([...keys].map(([key, consumer]) => [key, loadedOf(found.get(nameOf(key)), consumer)]));
   }
 
-  /** @returns the keys of those that somebody else has saved meanwhile: these are as they were. */
+  /** @returns the keys of mailboxes that another process has saved meanwhile. Their records are left as they were. */
   async save(
     boxes: readonly { readonly key: string; readonly mailbox: Mailbox; readonly before: number; readonly version: number }[],
   ): Promise<Set<string>> {
@@ -35,7 +38,7 @@ export class Boxes {
   }
 }
 
-/** What the console and the API show of a client. */
+/** The mailbox of a client, for the console and the API; null if there is none. */
 export async function loadMailbox(state: Pick<SharedState, 'load'>, key: string): Promise<Mailbox | null> {
   const found = (await state.load([nameOf(key)])).get(nameOf(key));
   return found === undefined ? null : decode(found.value);
@@ -47,7 +50,9 @@ function loadedOf(found: Versioned | undefined, consumer: string | null): Loaded
   return { mailbox: mailbox.consumer === '' ? { ...mailbox, consumer: consumer ?? '' } : mailbox, version: found.version };
 }
 
-/** An empty one is kept a while: a process that stood still must find that its version is an old one. */
+/**
+ * An empty mailbox is kept for a while, too: a process that stood still must find out that its version is an old one.
+ */
 function ttlOf(mailbox: Mailbox): number {
   const expiryMs = mailbox.session?.expiryMs ?? 0;
   return isIdle(mailbox) || mailbox.out.size === 0 ? MAILBOX_TTL_MS : Math.min(Math.max(MAILBOX_TTL_MS, 2 * expiryMs), MOST_TTL_MS);

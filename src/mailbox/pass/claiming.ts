@@ -17,7 +17,10 @@ interface Wish {
   readonly messages: readonly Message[];
 }
 
-/** What of the parcels may be sent: it is the run's own business, nobody else is being sent it, and the inbox that it goes to is there. */
+/**
+ * Decides which messages of the parcels may be sent: the policy allows it, no other consumer is being sent the message,
+ * and the inbox that it goes to is subscribed.
+ */
 export class Claiming {
   constructor(
     private readonly deps: SenderDeps,
@@ -25,14 +28,14 @@ export class Claiming {
     private readonly settling: Pick<Settling, 'sentByEmqx' | 'settle'>,
   ) {}
 
-  /** What fails for one seat is noted there, and it has no load. */
+  /** @returns what may be sent. An error for one seat is noted in the seat, and its parcels are left out. */
   async claimed(parcels: readonly Parcel[]): Promise<Load[]> {
     const loads = await this.claim(await this.wanted(parcels));
     await eachOf(loads, PARALLEL, (load) => guarded(load.parcel, () => this.prepare(load)));
     return loads.filter(({ parcel }) => parcel.seat.error === null);
   }
 
-  /** What a run may be sent, as far as it is its own business. */
+  /** The messages of each parcel without those that EMQX has sent itself, and without those that the policy skips. */
   private async wanted(parcels: readonly Parcel[]): Promise<Wish[]> {
     const wishes: Wish[] = [];
     await eachOf(parcels, PARALLEL, (parcel) =>
@@ -46,7 +49,7 @@ export class Claiming {
     return wishes;
   }
 
-  /** Claims what nobody else is being sent. */
+  /** Claims the messages that no other consumer is being sent. */
   private async claim(wishes: readonly Wish[]): Promise<Load[]> {
     const isKept = (parcel: Parcel, message: Message) => fateOf(message, parcel) === 'keep';
     const kept = wishes.map(({ parcel, messages }) => messages.filter((message) => isKept(parcel, message)).map(({ id }) => id));
@@ -62,9 +65,11 @@ export class Claiming {
         mode: parcel.policy.mode,
         ids: (candidates[i] ?? []).filter((each) => isKept(parcel, each) === keeps).map(({ id }) => id),
       }));
-    // What is kept is claimed against storms only: the client's next subscription is sent it again.
+    // Messages that stay stored at QoS 0 (policy qos0 `keep`) are claimed only for the length of a storm, because the
+    // client's next subscription is sent them again.
     const [clocked, keptOnes] = [await this.claims.take(ofKind(false)), await this.claims.take(ofKind(true), STORM_MS)];
-    // What is sent again has a parcel for each message: behind one that stops nothing newer goes out (promise 6).
+    // Messages that are sent again have one parcel each. After a parcel that stops, nothing newer of this mailbox goes
+    // out (promise 6).
     const stopped = new Set<Seat>();
     return wishes.map(({ parcel }, i): Load => {
       const own = candidates[i] ?? [];
@@ -73,7 +78,7 @@ export class Claiming {
       if (stop >= 0) stopped.add(parcel.seat);
       const due = (stop < 0 ? own : own.slice(0, stop)).filter((message) => leased(message) === 'granted');
       const once = new Set([...(onces[i] ?? [])].flatMap(([id, each]) => (each === 'granted' ? [id] : [])));
-      // What this mailbox has just been sent for another subscription it was sent for this one, too.
+      // If this mailbox has just been sent the message for another subscription, that counts for this one, too.
       const unsent = own.filter((message) => !due.includes(message) && leased(message) !== 'own').map(({ id }) => id);
       const unused = own.filter((message) => !due.includes(message) && leased(message) === 'granted').map(({ id }) => id);
       const isBlocked = own.some((message) => leased(message) === 'held');
@@ -92,7 +97,10 @@ export class Claiming {
     await this.openInbox(load);
   }
 
-  /** Also before the first message of another policy: a run that goes on does not open the inbox any more, since the client may have connected anew. */
+  /**
+   * The inbox is opened also before messages that don't go there, if a later topic of the run may. A run that continues
+   * no longer opens it, because the client may have connected anew meanwhile.
+   */
   private async openInbox(load: Load): Promise<void> {
     const { run, policy } = load.parcel;
     const isNeeded = policy.deliverTo === 'inbox' || reachesInbox(this.deps.policies, run.filter);
@@ -107,16 +115,17 @@ export class Claiming {
   /** @returns false when the client is not connected. */
   private async subscribeInbox(clientid: string): Promise<boolean> {
     try {
-      // QoS 2: each message then keeps its own.
+      // With QoS 2 each message keeps its own QoS.
       return (await this.deps.emqx.subscribe(clientid, [{ topic: inboxFilter(clientid), qos: 2 }])) === 'subscribed';
     } catch (error) {
       if (!(error instanceof RefusedError)) throw error;
-      // EMQX will never do it (the client calls itself `..`): to us it is never there. Its messages stay stored, and nobody else's wait for it.
+      // EMQX will never make this subscription, for example because the client id is `..`. The client counts as absent:
+      // its messages stay stored, and other clients don't wait for it.
       return false;
     }
   }
 
-  /** They were not sent. */
+  /** Gives up the claims of messages that were not sent. */
   async free({ seat, run }: Parcel, messages: readonly Message[], once: ReadonlySet<string>): Promise<void> {
     const ids = messages.map(({ id }) => id);
     await this.claims.giveUp(seat.key, ids);

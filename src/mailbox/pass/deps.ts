@@ -15,7 +15,7 @@ import type { Signer } from '../signature';
 /** What a pass works with. */
 export interface PassDeps {
   readonly store: Store;
-  /** null: no EMQX_API_KEY; then everything is kept and nothing delivered. */
+  /** null if EMQX_API_KEY is not set: then messages are stored and nothing is delivered. */
   readonly emqx: EmqxApi | null;
   readonly state: SharedState;
   readonly sequence: Sequence;
@@ -25,13 +25,13 @@ export interface PassDeps {
   readonly policies: readonly Policy[];
   readonly signer: Signer;
   readonly acks: Pick<AcceptedAcks, 'known' | 'settled'>;
-  /** How late events are at the moment; absent: they are not. */
+  /** How late events are at the moment; absent: they are not late. */
   readonly lag?: Pick<EventLag, 'current'>;
   readonly metrics: Metrics;
-  /** A message that EMQX will never take; `clientid`: it is this client alone that can't have it. */
+  /** Sets aside a message that EMQX will never accept. */
   readonly setAside: (message: Message, reason: string) => Promise<void>;
   readonly now: () => number;
 }
 
-/** Where there is an EMQX to deliver with. */
+/** The same, when there is an EMQX to deliver with. */
 export type SenderDeps = PassDeps & { readonly emqx: EmqxApi };

@@ -13,11 +13,11 @@ export interface DropsDeps {
   readonly now: () => number;
 }
 
-/** Copies that EMQX gave up (delivery.dropped). */
+/** Handles copies that EMQX dropped (delivery.dropped). */
 export class Drops {
   constructor(private readonly deps: DropsDeps) {}
 
-  /** @returns what groups must hear, whose copies the client had as a member. */
+  /** @returns mail for the groups whose copies the client had as a member. */
   async apply(seat: Seat): Promise<MailEvent[]> {
     const mail: MailEvent[] = [];
     for (const event of seat.events) {
@@ -31,12 +31,15 @@ export class Drops {
 
   private drop(seat: Seat, { id, copyId, reason }: Dropped): void {
     if (!seat.mailbox.out.has(id)) return;
-    // EMQX's reasons, and no others, since it is a metric's label.
+    // Only EMQX's own reasons are used, because the reason is a label of a metric.
     this.deps.metrics.deliveriesDropped.inc({ reason: REASONS.has(reason) ? reason : 'other' });
     seat.learn({ kind: 'dropped', id, reason, copyId }, this.deps.now());
   }
 
-  /** Others who subscribe to the topic have copies of their own of what a group is sent. */
+  /**
+   * Whether the client is a member of the group. A client with a plain subscription to the topic also gets the copies
+   * that are sent for a group.
+   */
   private async isMember(clientid: string, key: string): Promise<boolean> {
     const subscriptions = await this.deps.store.listSubscriptions(clientid);
     return subscriptions.some(({ topic }) => {

@@ -7,7 +7,10 @@ import { canReach } from '../../policies/overlap';
 import { requestsOf, serves } from '../positions/readers';
 import type { Seat } from './seat';
 
-/** The name of the consumer whose mailbox it is, where the event tells; null: only the mailbox itself knows. */
+/**
+ * The consumer whose mailbox the event is for; null if the event does not name the consumer. Then only the mailbox
+ * knows it.
+ */
 export function consumerIn(event: MailEvent): string | null {
   switch (event.kind) {
     case 'change':
@@ -26,7 +29,10 @@ export function consumerIn(event: MailEvent): string | null {
   }
 }
 
-/** What the seat's events say, but its acknowledgements (acks.ts) and drops (drops.ts). `emqx` null: there is none to deliver with. */
+/**
+ * Applies the seat's events, except acknowledgements (acks.ts) and drops (drops.ts). `emqx` is null if there is no EMQX
+ * to deliver with.
+ */
 export async function applyEvents(
   seat: Seat,
   policies: readonly Policy[],
@@ -40,7 +46,8 @@ export async function applyEvents(
         if (delivers) applyChange(seat, event.change, now);
         break;
       case 'deliver':
-        // The name of a queue of EMQX 6: nothing that is published by REST gets into one, and EMQX keeps its messages itself.
+        // `$queue/...` may name a message queue of EMQX 6. Nothing that is published by REST enters such a queue, and
+        // EMQX itself keeps its messages.
         if (event.request.filter.startsWith('$queue/') && (await emqx?.messageQueues?.()) === true) break;
         await register(seat, event.request, policies);
         if (delivers) seat.learn({ kind: 'subscribed', request: event.request }, now);
@@ -71,7 +78,7 @@ function applyChange(seat: Seat, change: Change, now: number): void {
   }
 }
 
-/** A reader of pubsub topics is known from its first subscription on. */
+/** Notes the reader of pubsub topics in its positions, from its first subscription on. */
 async function register(
   seat: Seat,
   request: Extract<MailEvent, { kind: 'deliver' }>['request'],
@@ -81,7 +88,7 @@ async function register(
   if (serves(request, 'pubsub') && canReach(policies, filter, 'pubsub')) await seat.subscribed(filter, request.at);
 }
 
-/** Mail for the groups (in pubsub mode) that a member leaves. */
+/** Mail for the groups (in pubsub mode) that the client leaves. */
 export function leavings(policies: readonly Policy[], change: Change): MailEvent[] {
   if (change.kind !== 'unsubscribed') return [];
   const { clientid, filter, at } = change;

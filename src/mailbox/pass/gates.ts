@@ -5,8 +5,9 @@ import { isWildcard, splitShare } from '../../mqtt/topic';
 import type { Seat } from './seat';
 
 /**
- * Promise 4: a run notes how far the lanes have been accepted that hold writes which its filter can match, and reads when they are done up to there. A group's
- * run waits for the client lanes first: its members' acknowledgements are there, and are passed on from there. One small read for all runs of a pass.
+ * Keeps promise 4. A run notes how far those lanes have been accepted that may hold writes for its filter, and reads
+ * when they are done up to there. A group's run also waits for the client lanes, because its members' acknowledgements
+ * wait there and are passed on from there. All runs of a pass need one small read together.
  */
 export class Gates {
   constructor(
@@ -43,7 +44,10 @@ export class Gates {
   }
 }
 
-/** Of its own lane a run need not wait for the batch that it is in: what came before it there has happened. */
+/**
+ * In its own lane a run does not wait for the batch that is being handled, because the events before it in that batch
+ * have been applied.
+ */
 function progressOf(all: ReadonlyMap<string, LaneProgress>, lane: string, isOwn: boolean): [string, LaneProgress][] {
   const progress = all.get(lane);
   return progress === undefined ? [] : [[lane, isOwn ? { ...progress, oldest: progress.waiting } : progress]];

@@ -12,26 +12,28 @@ export interface Parcel {
   readonly readAt: number;
 }
 
-/** What became of a parcel. */
+/** What became of the messages of a parcel. */
 export interface Delivered {
-  /** Now unacknowledged in EMQX, or perhaps. */
+  /** Copies that EMQX has or may have, and that will be acknowledged. */
   readonly copies: readonly [string, Copy][];
-  /** EMQX has them, and no acknowledgement is waited for (QoS 0, or settle: delivered). */
+  /**
+   * Messages that EMQX has accepted and whose acknowledgement nobody waits for (QoS 0, or policy `settle: delivered`).
+   */
   readonly unclocked: readonly Message[];
-  /** Somebody else is being sent some of them. */
+  /** True if another consumer is being sent some of the messages. */
   readonly isBlocked: boolean;
-  /** Nobody is there. */
+  /** True if no subscriber is there. */
   readonly isOver: boolean;
-  /** The process that had the mailbox before may have sent some of them: the run waits until that is known. */
+  /** True if a previous process may have sent some of the messages. The run waits until that is known. */
   readonly isStopped: boolean;
   readonly hasInbox: boolean;
 }
 
-/** Of a parcel, what is to be published. */
+/** What is to be published of a parcel. */
 export interface Load {
   readonly parcel: Parcel;
   due: Message[];
-  /** Claimed, and not to be sent now. */
+  /** `unused`: claimed, but not to be sent now. `unsent`: not to be sent now, whether claimed or not. */
   readonly unused: readonly string[];
   readonly unsent: readonly string[];
   readonly isBlocked: boolean;
@@ -41,10 +43,13 @@ export interface Load {
   isOver: boolean;
 }
 
-/** What tells that the client has the message: its acknowledgement, or where there will be none, what the policy says of QoS 0. */
+/**
+ * How the server learns that the client has the message: by its acknowledgement, or where none will come, as the policy
+ * says for QoS 0.
+ */
 export function fateOf({ qos }: Message, { seat, run, policy }: Pick<Parcel, 'seat' | 'run' | 'policy'>): 'acknowledged' | Policy['qos0'] {
   if (Math.min(qos, run.qos) === 0) return policy.qos0;
-  // Of a durable session EMQX has it on disk for the client, and never tells of the acknowledgement.
+  // EMQX keeps messages of a durable session on disk, and never reports their acknowledgements.
   return policy.settle === 'delivered' || seat.mailbox.session?.isDurable === true ? 'settle' : 'acknowledged';
 }
 
@@ -52,7 +57,7 @@ export function isAcked(message: Message, parcel: Pick<Parcel, 'seat' | 'run' | 
   return fateOf(message, parcel) === 'acknowledged';
 }
 
-/** What fails for one mailbox fails for it alone. */
+/** Notes an error in the seat, so that it affects this mailbox only. */
 export async function guarded({ seat }: Parcel, work: () => Promise<void>): Promise<void> {
   try {
     await work();

@@ -19,7 +19,7 @@ import { Seat } from './seat';
 import { Sender } from './sender';
 
 const PARALLEL = 16;
-/** Another process works on the same mailboxes, which happens once when a lane changes hands. */
+/** Several tries are needed only while a lane changes hands and two processes work on the same mailboxes. */
 const MOST_TRIES = 5;
 
 export interface Failure {
@@ -28,8 +28,9 @@ export interface Failure {
 }
 
 /**
- * One pass over the mailboxes that a batch of a client lane is about: load them, let each learn what happened, ask EMQX where one is in doubt, read and send what
- * they ask for, save them by compare-and-set, and have the queue wake those that wait for a time. Doing it again after a crash at any point has the effect of once.
+ * One pass over all mailboxes that a batch of a client lane concerns. The pass loads them, lets each learn what
+ * happened, asks EMQX where one is in doubt, reads and sends what they ask for, saves them by compare-and-set, and has
+ * the queue wake those that wait for a time. Repeating a pass after a crash at any point has the effect of one pass.
  */
 export class MailPass {
   private readonly boxes: Boxes;
@@ -57,7 +58,11 @@ export class MailPass {
         : new Rounds({ ...deps, retained }, new Sender({ ...deps, emqx: emqx satisfies EmqxApi }, this.claims, retained));
   }
 
-  /** @param isRepeated part of it may be done. @returns what failed for one mailbox alone. Throws for trouble that is everybody's. */
+  /**
+   * @param isRepeated true if part of the events may have been handled before.
+   * @returns what failed for one mailbox alone.
+   * @throws an error that concerns all mailboxes, for example when the store is away.
+   */
   async handle(events: readonly MailEvent[], isRepeated: boolean): Promise<Failure[]> {
     const failures: Failure[] = [];
     for (const part of partsOf(events)) failures.push(...(await this.handlePart(part, isRepeated)));
@@ -94,7 +99,7 @@ export class MailPass {
     });
   }
 
-  /** What happened, from the events. Mail for others is added to `mail`. */
+  /** Lets each mailbox learn what happened, from its events. Mail for other mailboxes is added to `mail`. */
   private async learn(
     seats: readonly Seat[],
     mail: MailEvent[],
@@ -123,7 +128,7 @@ export class MailPass {
     if (this.asker !== null && asking.length > 0) await this.asker.ask(asking);
     for (const seat of well()) await this.release(seat);
     await this.gates.look(well(), now());
-    // A group's second wait may be over as soon as its first.
+    // A group waits twice (see Run.gathers). The second wait may be over as soon as the first is.
     await this.gates.look(
       well().filter(({ mailbox }) => isGroup(mailbox)),
       now(),
@@ -131,7 +136,7 @@ export class MailPass {
     await this.rounds?.send(well());
   }
 
-  /** What a mailbox does not count on any more must be free before it, or another one, wants to send it. */
+  /** Claims on messages that a mailbox gave up must be released before any mailbox wants to send these messages. */
   private async release(seat: Seat): Promise<void> {
     if (seat.freed.size === 0) return;
     await this.claims.giveUp(seat.key, [...seat.freed]);
@@ -139,8 +144,9 @@ export class MailPass {
   }
 
   /**
-   * First the queue is asked to wake those that wait, then the mailboxes say so: a crash between the two costs a wake for nothing, never one that is missing. Positions
-   * come last, with the version of the mailbox: whoever could not save it does not write them (promise 21).
+   * The order of the writes is fixed. First the queue is asked for the wakes, then the mailboxes note them: a crash
+   * between the two costs a superfluous wake, but no wake is missing. The positions come last, with the version of the
+   * saved mailbox, so that a process that could not save the mailbox does not write them (promise 21).
    */
   private async save(seats: readonly Seat[]): Promise<void> {
     const { now } = this.deps;
@@ -167,11 +173,11 @@ export class MailPass {
     }
   }
 
-  /** One wake for each mailbox is in the queue: when it comes the mailbox says when it wants the next. */
+  /** Asks the queue for one wake per mailbox. When it comes, the mailbox asks for the next. */
   private async wake(seats: readonly Seat[], now: number): Promise<void> {
     const due: { to: string; at: number }[] = [];
     for (const seat of seats) {
-      // What failed is done again by itself, events and all.
+      // A seat with an error needs no wake, because its events are repeated.
       const wanted = seat.error === null ? planOf(seat.mailbox, now).wakeAt : null;
       const { wakeAt } = seat.mailbox;
       if (wanted === null || (wakeAt !== null && wakeAt <= wanted && wakeAt > now)) continue;
@@ -191,7 +197,10 @@ async function guarded(seat: Seat, work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** A client's subscriptions say who has read what it acknowledged before they changed: each part has no such change behind an acknowledgement. */
+/**
+ * Splits the events so that no part has a change of subscriptions after an acknowledgement of the same client. The
+ * subscriptions from before the change decide who has read the acknowledged message.
+ */
 function partsOf(events: readonly MailEvent[]): MailEvent[][] {
   const parts: MailEvent[][] = [[]];
   const acknowledged = new Set<string>();

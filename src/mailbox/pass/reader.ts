@@ -10,27 +10,29 @@ import type { ReadSet } from '../positions/read-set';
 import type { RetainedIds } from '../retained/retained-ids';
 import type { Seat } from './seat';
 
-/** Topics that are read ahead. */
+/** How many topics are listed ahead. */
 const TOPICS = 64;
-/** A run that has made so many reads in one pass goes on in another one: others wait for the lane (budget). */
+/**
+ * After this many reads in one pass a run continues in the next pass, so that other mailboxes of the lane don't wait.
+ */
 const READS = 64;
-/** Messages that are too old for the run and are passed over with one read. */
+/** How many messages that are too old for the run are passed over with one read. */
 const SKIPPED = 1_000;
-/** About what one read brings into memory; messages may have 1 MB each. */
+/** About how many bytes one read brings into memory. A message may have 1 MB. */
 const PAGE_BYTES = 1024 * 1024;
 const [LEAST_PAGE, MOST_PAGE] = [2, 128];
 
 export interface Page {
   readonly policy: Policy;
-  /** Of one topic, in publish order; at least one. */
+  /** Messages of one topic in publish order; at least one. */
   readonly messages: readonly Message[];
-  /** Where the run goes on after this page. */
+  /** Where the run continues after this page. */
   readonly cursor: Cursor;
-  /** When they were in the store and so not acknowledged (ms, our clock). */
+  /** When the messages were read from the store, and so not acknowledged (ms, the server's clock). */
   readonly readAt: number;
 }
 
-/** `full`: there is no room. `tired`: it has read enough for one pass. `end`: there is nothing more. */
+/** `full`: the window has no room. `tired`: the run has read enough for one pass. `end`: nothing is left to read. */
 export type Reading = Page | { readonly stop: 'full' | 'tired'; readonly cursor: Cursor } | { readonly stop: 'end' };
 
 export interface ReaderDeps {
@@ -39,7 +41,7 @@ export interface ReaderDeps {
   readonly retained: Pick<RetainedIds, 'idOf'>;
 }
 
-/** How large messages are of late: pages of small ones have more of them. */
+/** Adapts the size of a page to the size of recent messages: a page of small messages has more of them. */
 export class PageSize {
   private average = PAGE_BYTES / MOST_PAGE;
 
@@ -55,8 +57,9 @@ export class PageSize {
 }
 
 /**
- * Reads a run's messages page by page: topic after topic, each in publish order (promise 6). What was published after the subscription is left to EMQX, which
- * delivers it itself. One for each run and pass.
+ * Reads a run's messages page by page: topic after topic, each in publish order (promise 6). Messages that were
+ * published after the subscription are left out, because EMQX delivers them itself. One reader serves one run in one
+ * pass.
  */
 export class RunReader {
   private ahead: string[] = [];
@@ -70,13 +73,17 @@ export class RunReader {
     private readonly run: Run,
   ) {}
 
-  /** A shared subscription has a run in each of two mailboxes, the client's and the group's. */
+  /** A shared subscription has two runs: one in the client's mailbox and one in the group's. */
   private get served(): { filter: string; consumer?: string } {
     const { filter } = this.run;
     return isGroup(this.seat.mailbox) ? { filter, consumer: this.seat.consumer } : { filter };
   }
 
-  /** The next page with at most as many messages as there is room for under their policy. `sent`: how many the run has sent (policy fetch.limit). */
+  /**
+   * @param sent how many messages the run has sent (policy fetch.limit).
+   * @param roomOf how many messages a policy has room for.
+   * @returns the next page, or why there is none.
+   */
   async next(from: Cursor, sent: number, roomOf: (policy: Policy) => number, now: number): Promise<Reading> {
     for (let at = from.topic === START.topic ? await this.nextTopic(from) : from; at !== null; at = await this.nextTopic(at)) {
       const policy = policyFor(this.deps.policies, at.topic);
@@ -121,7 +128,10 @@ export class RunReader {
     return { policy, messages: [], cursor: from, readAt: now };
   }
 
-  /** Passes over messages that are too old, without reading them. Looked at one by one: an old id may be that of a last will that was sent just now. */
+  /**
+   * Passes over messages that are too old, reading only their ids and times. The times must be compared one by one,
+   * because an old id may belong to a last will that was sent just now.
+   */
   private async skipOlder(topic: string, after: string, oldest: number, now: number): Promise<string> {
     let last = after;
     for (; this.reads < READS; this.reads++) {
@@ -160,8 +170,9 @@ export class RunReader {
 }
 
 /**
- * Whether only younger messages come behind this one. Ids sort by the time when they were made: a last will has the id of its client's CONNECT, so its own
- * time says nothing of those behind it. Example: a will that was sent after the subscription stands before 40 messages from before it.
+ * Whether all messages after this one were published after `at`. Ids sort by the time when they were made, but a last
+ * will has the id of its client's CONNECT, so both the id and the time must be later. Example: a will that was sent
+ * after the subscription stands before 40 messages from before it.
  */
 function isBehind({ id, publishReceivedAt }: Message, at: number): boolean {
   return publishReceivedAt > at && (timeOf(id) ?? Infinity) > at;

@@ -11,14 +11,17 @@ import type { Seat } from './seat';
 import { isAcked, type Delivered, type Parcel } from './parcel';
 import type { Sender } from './sender';
 
-/** Runs that are read at a time: a page has about a megabyte at most. */
+/** How many runs are read in parallel; a page has at most about a megabyte. */
 const PARALLEL = 64;
-/** What is read is published when it is so much. */
+/** The messages read so far are published when they reach one of these limits. */
 const FLUSH_MESSAGES = 500;
 const FLUSH_BYTES = 8 * 1024 * 1024;
-/** A pass sends for so long at most; what is left comes in another one, behind what has arrived meanwhile (budget). ms. */
+/** A pass sends for at most this long (ms). What is left is sent in the next pass, after the events that have arrived meanwhile. */
 const PASS_MS = 1_000;
-/** QoS 0 is not acknowledged, and under `settle: delivered` no acknowledgement is waited for: so many messages or bytes go at once, and the next ones after a pause: about 1,000 a second, far below what fills EMQX's session queue. */
+/**
+ * Messages whose acknowledgement nobody waits for (QoS 0, or policy `settle: delivered`): at most this many, or this many bytes, go out at
+ * once. The next ones follow after a pause. That gives about 1,000 messages a second, far less than fills EMQX's session queue.
+ */
 const UNCLOCKED = 100;
 const UNCLOCKED_BYTES = 1024 * 1024;
 export const PAUSE_MS = 100;
@@ -28,23 +31,23 @@ export interface RoundsDeps extends ReaderDeps {
   readonly now: () => number;
 }
 
-/** A seat's work of this pass. */
+/** What a seat has done in this pass. */
 interface Work {
   reader: { readonly run: string; readonly reader: RunReader } | null;
-  /** Sent without waiting for an acknowledgement. */
+  /** Messages and bytes that were sent without waiting for an acknowledgement. */
   messages: number;
   bytes: number;
-  /** It has read enough for this pass. */
+  /** True if a run has read enough for this pass. */
   isTired: boolean;
 }
 
-/** A parcel, and where its run goes on. */
+/** A parcel, and where its run continues. */
 interface Read {
   readonly parcel: Parcel;
   readonly cursor: Run['cursor'];
 }
 
-/** Reads and sends what the mailboxes of a pass ask for, in rounds, until they ask for nothing. */
+/** Reads and sends what the mailboxes of a pass ask for, in rounds, until they ask for nothing or the time is up. */
 export class Rounds {
   private readonly size = new PageSize();
 
@@ -80,7 +83,7 @@ export class Rounds {
     }
   }
 
-  /** @returns what to send; null: nothing, and the mailbox knows. */
+  /** @returns what to send; null if nothing, which the mailbox has then learnt. */
   private async readFor(seat: Seat, work: Work): Promise<Read | null> {
     const plan = seat.plan(this.deps.now());
     if (plan.again > 0) {
@@ -139,7 +142,7 @@ export class Rounds {
     work.messages += result.unclocked.length;
     work.bytes += result.unclocked.reduce((sum, { payload }) => sum + payload.length, 0);
     const pauseUntil = result.isStopped ? now + GRACE_MS : roomAtQos0(work, policy) <= 0 ? now + PAUSE_MS : null;
-    // Of what was not sent after all nothing may be passed over.
+    // If some messages were not sent after all, the run must read the page again.
     const isUnsure = result.isStopped || seat.error !== null;
     seat.learn(
       {
@@ -163,7 +166,10 @@ export class Rounds {
     );
   }
 
-  /** What EMQX gave up goes out once more, one message after the other in their order; neither a later publish nor a limit is a question. */
+  /**
+   * Sends messages again that EMQX dropped or lost, one after the other in their order. Neither the time of the subscription nor
+   * fetch.limit matters for them.
+   */
   private async resend(seat: Seat, count: number): Promise<void> {
     const { now, store, policies } = this.deps;
     const parcels: Parcel[] = [];
@@ -173,7 +179,7 @@ export class Rounds {
       if (policy !== null && taken(seat.mailbox) + parcels.length >= policy.window) break;
       const readAt = now();
       const message = policy === null ? null : await store.getMessage(ref.id);
-      // Another client acknowledged it, it was trimmed, or it expired meanwhile (promise 12).
+      // Another client acknowledged the message, or it was trimmed, or it expired meanwhile (promise 12).
       if (policy === null || message === null || (message.expiresAt ?? Infinity) <= now()) done.push(ref.id);
       else parcels.push({ seat, run: runOf(ref), policy, messages: [message], readAt });
     }
@@ -199,7 +205,7 @@ function roomAtQos0({ messages, bytes }: Work, { window }: Policy): number {
   return bytes >= UNCLOCKED_BYTES ? 0 : Math.min(window, UNCLOCKED) - messages;
 }
 
-/** What nobody acknowledges is cut off where it becomes too much for one time. */
+/** Cuts the parcel off where the messages that nobody acknowledges become too many bytes for one time. */
 function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
   let { bytes } = work;
   const count = parcel.messages.findIndex((message) => {
@@ -212,14 +218,14 @@ function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
   return { parcel: { ...parcel, messages: parcel.messages.slice(0, count) }, cursor: { topic: last.topic, id: last.id } };
 }
 
-/** 1: enough for a request to EMQX. */
+/** How full a request to EMQX is: 1 is enough to publish. */
 function sizeOf(read: readonly Read[]): number {
   const messages: Message[] = read.flatMap(({ parcel }) => parcel.messages);
   const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
   return Math.max(messages.length / FLUSH_MESSAGES, bytes / FLUSH_BYTES);
 }
 
-/** As the run that sent it before. */
+/** A run like the one that sent the message before. */
 function runOf({ clientid, filter, qos }: Again): Run {
   return {
     ...{ clientid, filter, qos, at: 0, requestedAt: 0, cursor: START, behind: null, gathers: 0, sent: 0, window: 1 },

@@ -7,14 +7,17 @@ import { step } from '../box/step';
 import type { ConsumerPositions, Positions, ReadRef } from '../positions/positions';
 import type { Loaded } from './boxes';
 
-/** What happens to one consumer's positions in a pass, to be done again if another process was quicker. */
+/** A change of the consumer's positions in this pass. It is repeated if another process has saved the mailbox first. */
 type PositionWork = (positions: ConsumerPositions) => Promise<void>;
 
-/** One consumer in a pass: its mailbox, and what it learns meanwhile. What fails for it fails for it alone (promise 20). */
+/**
+ * One consumer in a pass: its mailbox, and what it learns during the pass. An error concerns this consumer only
+ * (promise 20).
+ */
 export class Seat {
-  /** Why it is given up in this pass. */
+  /** Why the rest of the pass leaves this seat out; null: no error. */
   error: unknown = null;
-  /** Messages that it does not count on any more, or never got: others may be sent them. */
+  /** Ids of messages that the mailbox gave up: any consumer may be sent them. */
   readonly freed = new Set<string>();
   positions: ConsumerPositions;
   private facts: { readonly fact: Fact; readonly at: number }[] = [];
@@ -45,7 +48,10 @@ export class Seat {
     return this.start.version;
   }
 
-  /** Greater than that of the record and of every position that was read: a later pass never writes a smaller one. */
+  /**
+   * Greater than the version of the record and of all positions that were read, so that a later pass never writes a
+   * smaller one.
+   */
   get version(): number {
     return Math.max(this.start.version, this.positions.version) + 1;
   }
@@ -69,7 +75,7 @@ export class Seat {
     return planOf(this.current, now);
   }
 
-  /** The queue will wake it then; a later wake that was asked for before still comes. */
+  /** Notes that the queue will wake the mailbox at `at`. A later wake that was requested before still comes. */
   wakesAt(at: number, now: number): void {
     const { wakeAt, thenAt } = this.current;
     const later = wakeAt !== null && wakeAt > now ? wakeAt : thenAt;
@@ -93,7 +99,10 @@ export class Seat {
     await work(this.positions);
   }
 
-  /** Somebody else has saved the mailbox meanwhile: everything that was learnt happens to that one. */
+  /**
+   * Another process has saved the mailbox meanwhile. Everything that the seat has learnt is applied to the mailbox that
+   * was loaded now.
+   */
   async restart(loaded: Loaded): Promise<void> {
     this.start = loaded;
     this.current = loaded.mailbox;

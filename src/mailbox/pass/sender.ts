@@ -15,12 +15,12 @@ import type { Seat } from './seat';
 import { Settling } from './settling';
 
 /**
- * What was read so long ago is not sent: this process stood still, or a server was slow, and its claims may be over by now. Another consumer may
- * have it, or have acknowledged it. ms.
+ * Messages that were read longer ago than this (ms) are not sent. This process stood still or a database was slow, so
+ * its claims may have ended, and another consumer may have the messages or have acknowledged them.
  */
 const FRESH_MS = GRACE_MS / 2;
 
-/** Publishes the parcels of many mailboxes in as few requests as EMQX takes. */
+/** Publishes the parcels of many mailboxes in as few requests as possible. */
 export class Sender {
   private readonly claiming: Claiming;
   private readonly settling: Settling;
@@ -34,7 +34,10 @@ export class Sender {
     this.claiming = new Claiming(deps, claims, this.settling);
   }
 
-  /** What fails for one seat is noted there, and it has no result. Throws when EMQX or the queue's database is away. */
+  /**
+   * @returns the results. An error for one seat is noted in the seat, and its parcels have no result.
+   * @throws when EMQX or the queue's database is away.
+   */
   async send(parcels: readonly Parcel[]): Promise<Map<Parcel, Delivered>> {
     const well = await this.claiming.claimed(parcels);
     const results = new Map<Parcel, Delivered>();
@@ -46,7 +49,10 @@ export class Sender {
     return results;
   }
 
-  /** At the last moment: acknowledgements go on arriving, and are accepted and on their way to the store. */
+  /**
+   * Leaves out messages that were acknowledged up to this moment, because accepted acknowledgements may still be on
+   * their way to the store.
+   */
   private async withoutAcknowledged(loads: readonly Load[]): Promise<readonly Load[]> {
     const asked = loads.flatMap(({ parcel, due }) => (isAskable(parcel) ? due.map(({ id }) => ({ id, reader: readerOf(parcel) })) : []));
     const isKnown = await this.deps.acks.known(asked);
@@ -57,13 +63,14 @@ export class Sender {
   private async publish(loads: readonly Load[], results: Map<Parcel, Delivered>): Promise<void> {
     const { now, emqx } = this.deps;
     const sentAt = now();
-    // Of a mailbox with several parcels none is sent: what is newer must not overtake what is read again (promise 6).
+    // If one parcel of a mailbox is too old, none of its parcels is sent: newer messages must not overtake older ones
+    // that are read again (promise 6).
     const late = new Set(loads.filter(({ parcel }) => sentAt - parcel.readAt > FRESH_MS).map(({ parcel }) => parcel.seat));
     const ready = loads.filter(({ parcel }) => !late.has(parcel.seat));
     for (const { parcel, due, once } of loads.filter((load) => !ready.includes(load))) {
       await this.claiming.free(parcel, due, once);
       results.delete(parcel);
-      parcel.seat.error = new RetryableError(`what was read more than ${FRESH_MS} ms ago is read again`);
+      parcel.seat.error = new RetryableError(`the messages were read more than ${FRESH_MS} ms ago; they are read again`);
     }
     if (ready.length === 0) return;
     const items = ready.flatMap(({ parcel, due }) => due.map((message) => this.deliveryOf(message, parcel, sentAt)));
@@ -71,7 +78,8 @@ export class Sender {
     try {
       outcomes = await emqx.publish(items);
     } catch (error) {
-      // Nothing was published: they must be found free, or later ones would go first. Of a process that stops that is not known.
+      // Nothing was published, so the claims are released: otherwise the next try would send later messages first. With
+      // any other error it is unknown what was published, so the claims stay.
       if (error instanceof RetryableError) for (const { parcel, due, once } of ready) await this.claiming.free(parcel, due, once);
       throw error;
     }
@@ -101,7 +109,8 @@ export class Sender {
       await this.settling.settle(parcel, unclocked);
       await this.settling.refuse(parcel, due, outcomes);
       await this.claiming.free(parcel, of('refused'), once);
-      // What was published is noted; the run tries the others again by itself.
+      // The messages that were published are noted. The seat's error makes its events be repeated, and the run then
+      // sends the others.
       const unsent = outcomes.find((outcome) => outcome.result === 'unsent');
       if (unsent?.result === 'unsent') seat.error = unsent.error;
     } catch (error) {
@@ -112,7 +121,8 @@ export class Sender {
   private deliveryOf(message: Message, { seat, run, policy }: Parcel, now: number): Delivery {
     const toInbox = policy.deliverTo === 'inbox';
     const topic = toInbox ? inboxTopic(run.clientid, message.topic) : message.topic;
-    // Others may be subscribed to the topic with a greater QoS; EMQX takes the lesser of both for each of them.
+    // On a normal topic the message's own QoS is used, because other clients may have subscribed with a greater QoS
+    // than this one. EMQX takes the lesser of both for each subscriber.
     const qos = toInbox ? (Math.min(message.qos, run.qos) as Message['qos']) : message.qos;
     return { ...deliveryOf(message, { topic, qos, now }, this.deps.signer, addressOf(seat, run, toInbox)), clientid: run.clientid };
   }
@@ -134,18 +144,24 @@ function copyOf({ topic, qos }: Message, run: Run, sentAt: number, emqxId: strin
   };
 }
 
-/** EMQX gives what is published for a group to any of its members. */
+/**
+ * EMQX may give a message that is published for a group to any member, so the mark says that any member's
+ * acknowledgement counts.
+ */
 function addressOf(seat: Seat, run: Run, toInbox: boolean): Address {
   if (isGroup(seat.mailbox)) return { mailbox: seat.key, kind: 'group' };
   return { mailbox: seat.key, kind: !toInbox && splitShare(run.filter).group !== null ? 'member' : 'own' };
 }
 
-/** Whose acknowledgements count for a group in pubsub mode is known only later (acks.ts). */
+/**
+ * Whether accepted acknowledgements can be looked up for the parcel. For a group in pubsub mode it is known only later
+ * whose acknowledgements count (acks.ts).
+ */
 function isAskable({ seat, policy }: Parcel): boolean {
   return policy.mode === 'queue' || !isGroup(seat.mailbox);
 }
 
-/** null: whoever acknowledges it, it is done (queue mode). */
+/** null in queue mode, where the acknowledgement of any client settles the message. */
 function readerOf({ policy, run }: Parcel): string | null {
   return policy.mode === 'queue' ? null : run.clientid;
 }

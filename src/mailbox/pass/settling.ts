@@ -8,7 +8,10 @@ import { TOMBSTONE_MS } from '../times';
 import type { SenderDeps } from './deps';
 import { fateOf, isAcked, type Parcel } from './parcel';
 
-/** What is done when nobody will acknowledge a message: at QoS 0, under `settle: delivered`, or because EMQX refuses it. */
+/**
+ * What is done with messages that nobody will acknowledge: because of QoS 0, because of the policy `settle: delivered`,
+ * or because EMQX rejected them.
+ */
 export class Settling {
   constructor(
     private readonly deps: SenderDeps,
@@ -16,7 +19,10 @@ export class Settling {
     private readonly retained: Pick<RetainedIds, 'idOf'>,
   ) {}
 
-  /** The topic's retained message where nobody acknowledges it: EMQX sent it on the subscription. Whoever acknowledges is asked by waiting (RunReader). */
+  /**
+   * The topic's retained message, if EMQX has sent it on the subscription and nobody will acknowledge it. With an
+   * acknowledgement to come the run skips the message and looks later (RunReader).
+   */
   async sentByEmqx(parcel: Parcel): Promise<Message | null> {
     const { messages, run } = parcel;
     const unacknowledged = messages.filter((message) => message.retain && !isAcked(message, parcel));
@@ -32,12 +38,13 @@ export class Settling {
       return ((await this.deps.emqx.retainer?.idOf(topic)) ?? '') >= id;
     } catch (error) {
       if (!(error instanceof RetryableError || error instanceof RefusedError)) throw error;
-      // Rather twice than never, and an EMQX that only can't tell this must not hold up the client.
+      // EMQX can't answer for this topic, which must not hold up the client. Sending the message twice is better than
+      // never.
       return false;
     }
   }
 
-  /** Nobody acknowledges a QoS 0 delivery (under this policy) or one to a durable session: EMQX having taken it is enough (promise 16). */
+  /** A message whose acknowledgement will never come counts as delivered when EMQX has accepted it (promise 16). */
   async settle(parcel: Parcel, all: readonly Message[]): Promise<void> {
     const { seat, run, policy } = parcel;
     const messages = all.filter((message) => fateOf(message, parcel) === 'settle');
@@ -47,7 +54,10 @@ export class Settling {
     else await this.remove(messages, this.deps.now() + TOMBSTONE_MS);
   }
 
-  /** What EMQX refuses for one client's inbox, whose id may be too long for a topic, stays stored for the others (promise 20). */
+  /**
+   * A message that EMQX rejects for one client's inbox, for example because the client id is too long for a topic,
+   * stays stored for the others (promise 20).
+   */
   async refuse({ seat, policy, run }: Parcel, messages: readonly Message[], outcomes: readonly PublishOutcome[]): Promise<void> {
     for (const [i, message] of messages.entries()) {
       const outcome = outcomes[i];
@@ -57,7 +67,7 @@ export class Settling {
         if (await this.claims.isFirstRefusal(seat.key, message.id)) await this.deps.setAside(message, reason);
       } else {
         await this.deps.setAside(message, `EMQX refused it: ${outcome.reason}`);
-        // No tombstone: an operator may repair the cause and retry the dead letter.
+        // No tombstone is left, so that an operator can repair the cause and retry the dead letter.
         await this.remove([message], 0);
       }
     }

@@ -5,34 +5,43 @@ import { compact, coverUntil, mayCover, type List } from './compaction';
 import { FILTERS, markOf, startOf, type Known, type ReadRef } from './known';
 import { ReadSet } from './read-set';
 
-/** A mark that was lost would hide late writes: kept as long as anybody may come back. ms. */
+/**
+ * How long the mark of a topic is kept (ms): as long as any consumer may come back. If a mark were lost, late writes
+ * would stay hidden.
+ */
 const MARK_TTL_MS = 366 * 86_400_000;
-/** Topics that are looked at side by side. */
+/** How many topics are compacted in parallel. */
 const WIDTH = 4;
 
 /** One consumer's positions during one pass of its lane. */
 export interface ConsumerPositions {
-  /** From the first subscription on the consumer is known. `filter` is without `$share/...`; `at` is EMQX's time. */
+  /**
+   * Notes the consumer as a reader, from its first subscription on. `filter` is without `$share/...`; `at` is EMQX's
+   * time (ms).
+   */
   subscribed(filter: string, at: number): Promise<void>;
   read(refs: readonly ReadRef[]): Promise<void>;
-  /** These were stored although the consumer's position may have passed them (promise 17). */
+  /** Notes messages that were stored although the consumer's position may have passed them (promise 17). */
   late(refs: readonly MessageRef[]): Promise<void>;
-  /** What the consumer has read of each of the topics, in their order; `filters` as in ReadRef. */
+  /** What the consumer has read of each topic, in the order of the topics. `filters` are as in ReadRef. */
   sets(topics: readonly string[], filters: readonly string[]): Promise<ReadSet[]>;
-  /** The greatest of the rows that were read so far; 0: none. */
+  /** The greatest version of the rows that were read so far; 0 if there are none. */
   readonly version: number;
   readonly isChanged: boolean;
-  /** Writes what changed. The consumer's mailbox was saved by compare-and-set with this version just before: who lost does not come here. */
+  /**
+   * Writes the rows that changed. Just before, the consumer's mailbox was saved by compare-and-set with this version,
+   * so a process that lost that race does not write positions.
+   */
   save(version: number): Promise<void>;
 }
 
 interface Row {
   readonly set: ReadSet;
-  /** What the row says that is stored. */
+  /** Whether the row, as it is stored, allows a compaction (see mayCover). */
   readonly mayCover: boolean;
 }
 
-/** Rows are read when they are asked for, once. Calling a method twice has the effect of once. */
+/** Reads each row once, when it is first needed. Calling a method twice has the effect of one call. */
 export class OpenPositions implements ConsumerPositions {
   /** By topic or filter; null: there is no row. */
   private readonly rows = new Map<string, Row | null>();
@@ -53,9 +62,9 @@ export class OpenPositions implements ConsumerPositions {
     await this.load([filter]);
     const row = this.row(filter);
     const set = row?.set ?? new ReadSet(this.consumer, filter);
-    // Of a wildcard filter each topic's policy decides later.
+    // For a wildcard filter the start is always noted, because each topic's policy decides later whether it counts.
     if (row === null && (isWildcard(filter) || this.known.policyOf(filter).from === 'now')) set.startsAt = at;
-    // Events come in any order: the first subscription is the one that was made first.
+    // Events arrive in any order, so the earliest time counts.
     const isEarlier = set.startsAt !== null && at < set.startsAt;
     if (isEarlier) set.startsAt = at;
     if (!this.see(set) && !isEarlier) return;
@@ -88,8 +97,8 @@ export class OpenPositions implements ConsumerPositions {
   }
 
   /**
-   * The row is written with a new version though it may say the same: a process that stood still may have listed what is stored before the message
-   * was, and must not write what it covers any more.
+   * The row gets a new version even if its content stays the same. A process that stood still may have listed the
+   * stored messages before this one was stored; it must no longer write its ranges.
    */
   async late(refs: readonly MessageRef[]): Promise<void> {
     await this.load(refs.map(({ topic }) => topic));
@@ -103,7 +112,8 @@ export class OpenPositions implements ConsumerPositions {
 
   async save(version: number): Promise<void> {
     for (const set of this.changed) set.tidy(this.known.now(), this.known.policyOf(set.topic).ttlMs);
-    // Known to the purge before anything is. Nobody's row but the filter's: no version.
+    // The filter's row is written first, so that the purge knows the filter before it knows any reader. This row
+    // belongs to no consumer, so it has no version.
     const seen = `@${this.known.now()}`;
     if (this.filters.size > 0)
       await this.known.store.putPositions([...this.filters].map((topic) => ({ consumer: FILTERS, topic, id: '', receipts: [seen] })));
@@ -113,7 +123,7 @@ export class OpenPositions implements ConsumerPositions {
     this.version = Math.max(this.version, version);
   }
 
-  /** First the mark, then the look (LateWrites says why). */
+  /** Raises the mark first, then lists the stored messages (LateWrites says why). */
   private async compact(sets: readonly ReadSet[]): Promise<void> {
     const due: { set: ReadSet; until: string; list: List }[] = [];
     const now = this.known.now();
@@ -146,7 +156,7 @@ export class OpenPositions implements ConsumerPositions {
     return this.rows.get(topic) ?? null;
   }
 
-  /** What holds for a topic that has no row the rows of the filters say. */
+  /** A topic without a row of its own gets its start from the rows of the filters. */
   private setOf(topic: string, filters: readonly string[]): ReadSet {
     const rows = filters.flatMap((filter) => this.row(filter)?.set ?? []);
     return this.row(topic)?.set ?? startOf(this.consumer, topic, this.known.policyOf(topic), rows);
@@ -157,7 +167,7 @@ export class OpenPositions implements ConsumerPositions {
     if (this.row(set.topic) === null) this.rows.set(set.topic, { set, mayCover: false });
   }
 
-  /** @returns whether it is worth writing. */
+  /** @returns whether the new time is worth writing. */
   private see(set: ReadSet): boolean {
     const now = this.known.now();
     if (set.seenAt !== null && now - set.seenAt < this.known.refreshMs) return false;

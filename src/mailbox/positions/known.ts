@@ -7,7 +7,10 @@ import type { Store } from '../../stores/store';
 import { LOOSE } from './compaction';
 import { ReadSet } from './read-set';
 
-/** Lists the wildcard filters that have consumers, as its positions' topics. No group has an empty name. */
+/**
+ * The consumer name under which all wildcard filters with readers are listed: each is the topic of one position. No
+ * group has an empty name, so no consumer is called like this.
+ */
 export const FILTERS = '$share/';
 const HOUR_MS = 3_600_000;
 
@@ -18,17 +21,20 @@ export interface PositionsDeps {
   readonly now: () => number;
 }
 
-/** A message that was read; `filters` are the consumer's wildcard filters that match its topic. */
+/** A message that was read. `filters` are the consumer's wildcard filters that match its topic. */
 export interface ReadRef extends MessageRef {
   readonly filters: readonly string[];
 }
 
-/** What all consumers' positions have in common. */
+/** What the positions of all consumers need: store, shared state, clock and policies. */
 export class Known {
   readonly store: PositionsDeps['store'];
   readonly state: PositionsDeps['state'];
   readonly now: () => number;
-  /** How old the time may be at which a consumer was seen: far less than any ttl. ms. */
+  /**
+   * A consumer's row is written again when the time at which it was last seen is older than this (ms). It is far less
+   * than any ttl.
+   */
   readonly refreshMs: number;
 
   constructor(
@@ -45,7 +51,9 @@ export class Known {
   }
 }
 
-/** A topic that the consumer has no row of. Where several subscriptions brought it the earliest counts. */
+/**
+ * The state of a topic that the consumer has no row of. If several subscriptions match the topic, the earliest counts.
+ */
 export function startOf(consumer: string, topic: string, { from }: Pick<Policy, 'from'>, filterRows: readonly ReadSet[]): ReadSet {
   const set = new ReadSet(consumer, topic);
   const starts = filterRows.flatMap(({ startsAt }) => startsAt ?? []);
@@ -53,7 +61,10 @@ export function startOf(consumer: string, topic: string, { from }: Pick<Policy, 
   return set;
 }
 
-/** The shared state's key of the greatest id that any consumer's position of the topic has passed, or is about to. */
+/**
+ * The key in the shared state of a topic's mark: the greatest id that any consumer's position has passed or is about to
+ * pass.
+ */
 export function markOf(topic: string): string {
   return `passed:${createHash('sha256').update(topic).digest('hex')}`;
 }

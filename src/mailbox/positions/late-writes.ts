@@ -8,7 +8,7 @@ import { mayCover } from './compaction';
 import { markOf } from './known';
 import { ReadSet } from './read-set';
 
-/** A message that was stored, and a consumer whose position may have passed it. */
+/** A stored message, and a consumer whose position may have passed its id. */
 export interface LateRef extends MessageRef {
   readonly consumer: string;
 }
@@ -16,35 +16,42 @@ export interface LateRef extends MessageRef {
 export interface LateWritesDeps {
   readonly store: Pick<Store, 'getMessage' | 'positionsOfTopic'>;
   readonly state: Pick<SharedState, 'getAll'>;
-  /** Into each consumer's lane. Resolves when the queue has them. */
+  /** Puts each entry into the lane of its consumer. Resolves when the queue has stored them. */
   readonly lanes: { late(late: readonly LateRef[]): Promise<void> };
   readonly policies: readonly Policy[];
 }
 
-/** Looked up side by side. */
+/** How many messages or topics are looked up in parallel. */
 const WIDTH = 8;
-/** Ids whose write failed here and was not done since. */
+/** How many ids of failed writes this process remembers. */
 const MOST_IN_DOUBT = 100_000;
 
 /**
- * Promise 17: a message that is stored when somebody's position has passed its id already (EMQX sent its event minutes after the others, say) is told
- * to each such consumer. Consumer and writer agree without a lock:
+ * Keeps promise 17. A message may be stored after a consumer's position has passed its id, for example because EMQX
+ * sent its event minutes late. Each such consumer is told. Consumer and writer agree on that without a lock:
  *
- *     a consumer   1. raises the topic's shared mark to the id that it is going to pass   2. lists what is stored
- *                  3. covers what it listed and knows as read   4. writes its row
- *     a writer     a. stores the message   b. reads the mark   c. reads the topic's rows, and tells
+ *     a consumer   1. raises the topic's shared mark to the id that it is going to pass   2. lists the stored messages
+ *                  3. extends its ranges over those that it has read   4. writes its row
+ *     a writer     a. stores the message   b. reads the mark   c. reads the topic's rows and tells the consumers
  *
- * Either the list (2) has the message, and the consumer knows whether it has read it. Or the list was made before the message was stored (a), then the
- * mark was raised (1) before the writer reads it (b): it knows that somebody may have passed the message. Whom it tells the rows say as they are
- * stored: who hides the message, as after 4; and who may cover (compaction.ts), as before 4, since nobody does 1 to 3 whose row does not say so. A consumer
- * takes the news in its own lane, so behind the pass that did 4, and writes its row with a new version, so that a pass that stood still between 2 and 4
- * can't write any more. The message's job is done when the news is in the lanes: a subscription that waits for the job finds both.
+ * There are two cases. If the list (2) has the message, the consumer knows whether it has read it. If the list was made
+ * before the message was stored (a), the mark was raised (1) before the writer read it (b), so the writer knows that a
+ * consumer may have passed the message.
+ * The stored rows say which consumers the writer tells. One kind hides the message already, as after step 4. The other
+ * kind may extend its ranges at the moment, as before step 4; no consumer does steps 1 to 3 unless its stored row
+ * allows it (compaction.ts). The consumer handles the news in its own lane, after the pass that did step 4. It writes
+ * its row with a new version, so that a pass that stood still between 2 and 4 can no longer write. The message's job is
+ * done only when the news is in the lanes, so a subscription that waits for the job finds both.
  *
- * An event that EMQX repeats is no late write: the message is stored already, and may be read by all of them. Of a write that failed or whose process
- * died that says nothing. In a quiet system all of this costs two reads of the shared state for a batch.
+ * An event that EMQX repeats is no late write: the message was stored before, and all consumers may have read it. A
+ * message that is found stored after a failed write, or after its process died, does not count as repeated. In a quiet
+ * system all of this costs two reads of the shared state per batch.
  */
 export class LateWrites {
-  /** That these are stored does not mean that an event was repeated. */
+  /**
+   * Ids of messages whose write failed in this process. If such a message is found stored, that does not prove that its
+   * event was repeated.
+   */
   private readonly inDoubt = new Set<string>();
 
   constructor(
@@ -54,7 +61,7 @@ export class LateWrites {
 
   readonly isPubsub = (topic: string): boolean => policyFor(this.deps.policies, topic)?.mode === 'pubsub';
 
-  /** `takenOver`: this write may have been done by a process that died. */
+  /** @param takenOver true if a process that died may have done this write before. */
   async around<T>(messages: readonly Message[], takenOver: boolean, save: () => Promise<T>): Promise<T> {
     const own = messages.filter(({ topic }) => this.isPubsub(topic));
     if (own.length === 0) return save();

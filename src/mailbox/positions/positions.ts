@@ -5,10 +5,11 @@ export type { ConsumerPositions } from './consumer-positions';
 export { FILTERS, markOf, startOf, type PositionsDeps, type ReadRef } from './known';
 
 /**
- * Read positions (pubsub mode). One consumer's are read and written in its client lane only, and with a version (promise 21).
+ * Read positions (pubsub mode). The positions of one consumer are read and written only in its client lane, and with a
+ * version (promise 21).
  *
- * A consumer also has a row for each wildcard filter that it subscribed to, with nothing but its times: of topics that have no row of their own yet it
- * tells since when the consumer reads them, and that nothing of them is read.
+ * A consumer also has a row for each wildcard filter that it subscribed to. That row holds only times. For topics
+ * without a row of their own it says since when the consumer reads them, and that it has read nothing of them.
  */
 export class Positions {
   private readonly known: Known;
@@ -17,7 +18,7 @@ export class Positions {
     this.known = new Known(deps, loose);
   }
 
-  /** For one pass. */
+  /** Opens the positions of one consumer for one pass. */
   open(consumer: string): ConsumerPositions {
     return new OpenPositions(consumer, this.known);
   }

@@ -1,25 +1,26 @@
-/** Everything stored from `first` to `last` is read, but for what came late. */
+/** Every stored message from `first` to `last` is read, except those that were stored late. */
 export interface Range {
   readonly first: string;
   readonly last: string;
 }
 
 /**
- * Ranges of ids that don't overlap, and one more that begins where the topic does and ends at `low` ('': it is empty). Ids of different kinds (EMQX 4's
- * and EMQX 5's have different lengths) are in no order of time: a range has ids of one kind.
+ * Ranges of ids that don't overlap, and one more range from the topic's beginning to `low` ('' if that range is empty).
+ * Ids of different lengths (EMQX 4's and EMQX 5's) have no common order of time, so a range holds ids of one length
+ * only.
  */
 export class Ranges {
-  /** By kind, in order. */
+  /** The ranges by the length of their ids, in order. */
   private readonly kinds = new Map<number, Range[]>();
 
   constructor(public low = '') {}
 
-  /** Any order. */
+  /** @param ranges in any order. */
   addAll(ranges: readonly Range[]): void {
     for (const range of ranges) this.put(range);
   }
 
-  /** All but the first, by kind and in order. */
+  /** All ranges except the one that ends at `low`, by length and in order. */
   all(): Range[] {
     return [...this.kinds.values()].flat();
   }
@@ -31,7 +32,10 @@ export class Ranges {
     return range !== undefined && id <= range.last ? range : null;
   }
 
-  /** The end of the last range that ends before the id, '' being one (the topic's beginning); null: there is none. */
+  /**
+   * The end of the last range that ends before the id. '' stands for the topic's beginning. null if there is no such
+   * range.
+   */
   endBefore(id: string): string | null {
     const own = this.kinds.get(id.length) ?? [];
     const range = own[countUpTo(own, id) - 1];
@@ -39,7 +43,7 @@ export class Ranges {
     return this.low < id ? this.low : null;
   }
 
-  /** The smallest end behind the id, and where its range begins; null: no range ends behind it. */
+  /** The first range that ends after the id; null if there is none. */
   after(id: string): Range | null {
     const found: Range[] = this.low > id ? [{ first: '', last: this.low }] : [];
     for (const own of this.kinds.values()) {
@@ -51,8 +55,9 @@ export class Ranges {
   }
 
   /**
-   * Nothing stored that is unread lies between `end`, at which a range ends, and the id. null: nothing is known of what lies before the id.
-   * @returns where the range ends that has the id now.
+   * Takes the id into a range. No stored unread message lies between the id and `end`, where a range ends. If `end` is
+   * null, nothing is known of the messages before the id.
+   * @returns the end of the range that has the id now.
    */
   join(end: string | null, id: string): string {
     const { first, last } = this.find(id) ?? { first: id, last: id };
@@ -79,7 +84,10 @@ export class Ranges {
     );
   }
 
-  /** In place of those that lie in it: what was stored in them may be removed, so that nobody met them. */
+  /**
+   * Inserts the range and merges it with those that it overlaps. Ranges may lie in it without having been met, because
+   * the messages of their ids were removed.
+   */
   private put(range: Range): void {
     const own = this.kind(range.last);
     let at = countUpTo(own, range.first);
@@ -101,7 +109,7 @@ export class Ranges {
   }
 }
 
-/** How many of the ranges begin at the id or before it. */
+/** How many of the ranges begin at or before the id. */
 function countUpTo(ranges: readonly Range[], id: string): number {
   let [from, to] = [0, ranges.length];
   while (from < to) {

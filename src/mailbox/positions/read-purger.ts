@@ -8,23 +8,26 @@ import type { ReadSet } from './read-set';
 import { knownFilters, TopicReaders } from './topic-readers';
 import { GRACE_MS, TOMBSTONE_MS } from '../times';
 
-/** The first look's time in a run: on a store where a look costs much (ClickHouse: 80 ms a topic with 100,000 rows) it sees fewer topics. */
+/**
+ * How long the first check of a run may take (ms). On a store where checking a topic is expensive (ClickHouse: 80 ms
+ * for a topic with 100,000 rows) one run then covers fewer topics.
+ */
 const LOOK_MS = 2_000;
 const TOPIC_PAGE = 64;
-/** Topics that are looked at side by side. */
+/** How many topics are checked in parallel. */
 const WIDTH = 4;
 const PAGE = 500;
-/** What one run keeps in mind of one topic, and of all. */
+/** How many messages one run remembers of one topic, and of all topics. */
 const MOST_OF_TOPIC = 20_000;
 const MOST = 50_000;
-/** Lanes that take longer are behind: the next run tries again. */
+/** If the lanes take longer than this (ms), the run ends without removing anything, and the next run tries again. */
 const WAIT_MS = 5_000;
 const POLL_MS = 50;
 
 export interface ReadPurgerDeps {
   readonly store: Pick<Store, 'listTopics' | 'listRefs' | 'listPositions' | 'positionsOfTopic' | 'removeMessages'>;
   readonly sequence: Sequence;
-  /** Names of all lanes of each kind. */
+  /** The names of all lanes of each kind. */
   readonly lanes: { readonly messages: readonly string[]; readonly clients: readonly string[] };
   readonly policies: readonly Policy[];
   readonly now: () => number;
@@ -33,7 +36,7 @@ export interface ReadPurgerDeps {
 /** What a run did. */
 export interface ReadPurged {
   readonly removed: number;
-  /** It stopped at a limit, and found something: to be run again at once. */
+  /** True if the run stopped at a limit and removed something. The caller then runs it again at once. */
   readonly more: boolean;
 }
 
@@ -44,15 +47,18 @@ interface Found {
 }
 
 /**
- * Removes what everybody has read (pubsub mode), topic after topic. Where nobody is known, messages stay until the ttl is over.
+ * Removes messages that all consumers have read (pubsub mode), topic by topic. Messages of a topic without known
+ * consumers stay until their ttl is over.
  *
- * A run looks twice. Between the looks the message lanes and then the client lanes do what they had accepted before: a subscription that was accepted is
- * then in a position (promise 4), and so is what a writer told of a message that came late (promise 17). What everybody has read at the second look, too, goes.
+ * A run checks twice. Between the checks it waits until the message lanes and then the client lanes have done what they
+ * had accepted before. Then each accepted subscription is in a position (promise 4), and each consumer knows of the
+ * messages that were stored late (promise 17). Messages that all consumers have read at the second check, too, are
+ * removed.
  */
 export class ReadPurger {
   private policy = 0;
   private after = '';
-  /** Since the list of topics began. */
+  /** Whether a topic was only partly checked since the round of all topics began. */
   private isCut = false;
 
   constructor(
@@ -61,7 +67,7 @@ export class ReadPurger {
     private readonly waitMs = WAIT_MS,
   ) {}
 
-  /** @param isStopped the server stops: what is left is done after its next start. */
+  /** @param isStopped true when the server stops; the rest is done after its next start. */
   async run(isStopped = (): boolean => false): Promise<ReadPurged> {
     const pubsub = this.deps.policies.filter(({ mode }) => mode === 'pubsub');
     if (pubsub.length === 0) return { removed: 0, more: false };
@@ -77,7 +83,7 @@ export class ReadPurger {
     return { removed, more: removed > 0 && !isOver };
   }
 
-  /** @returns what seems to be read by all, and whether that is of all topics. */
+  /** @returns messages that all consumers seem to have read, and whether all topics were checked. */
   private async look(pubsub: readonly Policy[]): Promise<{ found: Found[]; isOver: boolean }> {
     const readers = await this.readers();
     const deadline = performance.now() + this.lookMs;
@@ -110,7 +116,7 @@ export class ReadPurger {
     const found: StoredRef[] = [];
     for (let after = nextReadByAll(sets, ''); after !== null;) {
       const refs = await this.deps.store.listRefs({ topic, after, limit: PAGE, now });
-      // A message that is younger may be one that a subscription waits for which came before it.
+      // A younger message may be one that a subscription still waits for, which was made before the message.
       const old = refs.filter(({ publishReceivedAt }) => publishReceivedAt < now - GRACE_MS);
       found.push(...old.filter((ref) => sets.every((set) => set.has(ref))));
       const last = refs.at(-1);
@@ -132,7 +138,7 @@ export class ReadPurger {
       const done = sets.length === 0 ? [] : refs.filter((ref) => sets.every((set) => set.has(ref)));
       for (let i = 0; i < done.length && !isStopped(); i += PAGE) {
         const own = done.slice(i, i + PAGE).map(({ id }) => ({ topic, id }));
-        // The tombstones: its event may come once more, and nobody's position would know it as read.
+        // Tombstones are kept, because the message's event may come once more, and no position would know it as read.
         const count = await this.deps.store.removeMessages(own, this.deps.now() + TOMBSTONE_MS);
         removed += count;
       }
@@ -144,7 +150,7 @@ export class ReadPurger {
     return new TopicReaders(this.deps.store, await knownFilters(this.deps.store), this.deps.now());
   }
 
-  /** Whether the lanes have done what they had accepted by now. */
+  /** Whether the lanes do, within waitMs, what they had accepted when this was called. */
   private async isPassed(lanes: readonly string[], isStopped: () => boolean): Promise<boolean> {
     const tails = tailsOf(await this.deps.sequence.progress(lanes));
     for (const deadline = performance.now() + this.waitMs; ; await sleep(POLL_MS)) {
@@ -154,7 +160,10 @@ export class ReadPurger {
   }
 }
 
-/** Somebody has not read anything from `after` to the result; null: behind it. Nobody is known: null. */
+/**
+ * The id up to which no message after `after` is read by all consumers. null if no message after it is, or if no
+ * consumer is known.
+ */
 function nextReadByAll(sets: readonly ReadSet[], after: string): string | null {
   let next = sets.length === 0 ? null : after;
   for (const set of sets) {

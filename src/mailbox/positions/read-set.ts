@@ -5,41 +5,47 @@ import { TOMBSTONE_MS } from '../times';
 import { floorOf, readIds, writeIds } from './id-list';
 import { Ranges, type Range } from './ranges';
 
-/** DynamoDB takes 400 KB for a row. Beyond these the oldest are forgotten: a repeat, never a loss. */
+/**
+ * A row of DynamoDB holds at most 400 KB. Above these limits the oldest entries are dropped: the consumer may get a
+ * message again, but loses none.
+ */
 const MOST_READ_BYTES = 120_000;
 const MOST_RANGES = 1_000;
 const MOST_SINGLES = 2_000;
 const MOST_LATE = 2_000;
 const MOST_ABSORBED = 1_000;
-/** A writer's look after it has stored a message (LateWrites) is told to the consumer well within this time. ms. */
+/**
+ * How long an id is remembered after it was taken into a range (ms). Within this time the consumer hears from a writer
+ * that has just stored the message (LateWrites).
+ */
 const ABSORBED_MS = 1_000;
 
 /**
  * What a consumer has read of a topic: a position's `id` and `receipts` as a set.
  *
- *     id            everything stored up to it is read
- *     "ID"          read, and not yet looked for among what is stored
- *     "?ID"         read, and not stored when it was looked for: the acknowledgement came first
- *     "ID..ID"      these two are read, and everything stored between them
- *     "=ID"         a range of one
- *     "+TIME:ID"    read, and taken into a range at this time: a writer may call it late all the same
+ *     id            everything that is stored up to this id is read
+ *     "ID"          read, and not yet looked for among the stored messages
+ *     "?ID"         read, but not stored when it was looked for: the acknowledgement came first
+ *     "ID..ID"      both are read, and so is everything that is stored between them
+ *     "=ID"         a range of one id
+ *     "+TIME:ID"    read, and taken into a range at this time; a writer may still report it as late
  *     "!ID"         not read, although `id` or a range covers it: it was stored late (promise 17)
- *     "@TIME"       when the consumer was seen last
- *     "^TIME"       what was published until then counts as read (policy from: now)
+ *     "@TIME"       when the consumer was last seen
+ *     "^TIME"       everything that was published up to this time counts as read (policy from: now)
  *
- * ID is a list as in id-list.ts but in ranges. Ids hold none of these characters. Of a consumer that acknowledges everything little more than `id` is left,
- * and what it acknowledged in the last moment; one that leaves gaps has a range between two of them, however long that is. Older versions left
- * ">ID@TIME" and "+ID", which mean nothing any more.
+ * ID is a list as in id-list.ts, except in ranges. Ids contain none of these characters. A consumer that acknowledges
+ * everything has little more than `id` and what it acknowledged in the last moment. A consumer that leaves gaps has one
+ * range between two gaps, however long the range is. Older versions wrote ">ID@TIME" and "+ID", which are ignored.
  */
 export class ReadSet {
-  /** Read, in no range, and not yet looked for. */
+  /** Read, in no range, and not yet looked for among the stored messages. */
   readonly fresh = new Set<string>();
   private readonly early = new Set<string>();
-  /** With the time (ms). */
+  /** Each id with the time (ms) at which it was taken into a range. */
   private readonly absorbed = new Map<string, number>();
   private readonly late = new Set<string>();
   private readonly ranges: Ranges;
-  /** null: never by us, as in a position that EMQX's own plugin left. */
+  /** null if this server has not written the time, as in a position of EMQX's own plugin. */
   seenAt: number | null = null;
   startsAt: number | null = null;
 
@@ -75,7 +81,7 @@ export class ReadSet {
     if (list !== undefined) for (const id of readIds(list)) this.absorbed.set(id, Number(time));
   }
 
-  /** `version` is that of the row when it is written. */
+  /** @param version of the row when it is written. */
   toPosition(version?: number): Position {
     const ranges = this.ranges.all();
     const byTime = groupBy([...this.absorbed.keys()], (id) => String(this.absorbed.get(id)));
@@ -97,22 +103,25 @@ export class ReadSet {
     return !this.late.has(id) && this.hides(id);
   }
 
-  /** Also where a range covers it: when the acknowledgement comes before the message, only this will tell that it is read. */
+  /**
+   * An id is added even if a range covers it. If the acknowledgement comes before the message, only this entry will
+   * tell that the message is read.
+   */
   add(id: string, now: number): void {
     if (this.isKnown(id)) return;
-    // Its message is stored: a writer has told of it.
+    // A writer has reported the message as late, so it is stored.
     const wasLate = this.late.delete(id);
     if (!this.hides(id)) this.fresh.add(id);
     else if (wasLate) this.absorbed.set(id, now);
     else this.early.add(id);
   }
 
-  /** Whether a message that is stored from now on would be taken for one that is read. */
+  /** Whether a message that is stored from now on would wrongly count as read. */
   hides(id: string): boolean {
     return this.ranges.find(id) !== null;
   }
 
-  /** The message was stored when the consumer's range may have passed it: ranges don't mean it. */
+  /** The message was stored when a range of the consumer may have passed it, so the range says nothing about it. */
   addLate(id: string, now: number): void {
     if (!this.isKnown(id)) this.late.add(id);
     else if (this.hides(id) && this.early.delete(id)) this.absorbed.set(id, now);
@@ -122,7 +131,7 @@ export class ReadSet {
     return this.fresh.has(id) || this.early.has(id) || this.absorbed.has(id);
   }
 
-  /** Everything after `after` and up to the result is read. */
+  /** @returns the id up to which everything after `after` is read. */
   skip(after: string): string {
     const range = this.ranges.after(after);
     if (range === null || range.first > after || !isTimed(range.last)) return after;
@@ -130,7 +139,10 @@ export class ReadSet {
     return late === null ? range.last : greater(after, before(late));
   }
 
-  /** Nothing from `after` to the result is read; null: nothing behind it. What counts as read by its time is not asked. */
+  /**
+   * @returns the id up to which nothing after `after` is read; null if nothing after it is read. Messages that count as
+   * read only by their time (`^TIME`) are not considered.
+   */
   nextRead(after: string): string | null {
     const range = this.ranges.after(after);
     if (range !== null && range.first <= after) return after;
@@ -140,28 +152,31 @@ export class ReadSet {
     return next === null ? null : greater(after, before(next));
   }
 
-  /** The end of the last range before the id; '': the topic's beginning; null: none. */
+  /** The end of the last range before the id; '' for the topic's beginning; null if there is none. */
   endBefore(id: string): string | null {
     return this.ranges.endBefore(id);
   }
 
-  /** The message is stored and read, and nothing unread lies between it and `end`, at which a range ends. @returns the end of the range that has it now. */
+  /**
+   * Takes a stored and read message into a range. Nothing unread lies between it and `end`, where a range ends.
+   * @returns the end of the range that has the message now.
+   */
   cover(end: string | null, id: string, now: number): string {
     if (this.fresh.delete(id) || this.early.delete(id)) this.absorbed.set(id, now);
     return this.ranges.join(end, id);
   }
 
-  /** These were looked for. */
+  /** These ids were looked for among the stored messages and not found. */
   looked(ids: readonly string[]): void {
     for (const id of ids) if (this.fresh.delete(id)) this.early.add(id);
   }
 
-  /** Forgets what can't matter any more, and more of it when it is too much. */
+  /** Drops entries that can't matter any more, and then the oldest if there are too many. */
   tidy(now: number, ttlMs: number): void {
     const [expired, forgotten] = [floorOf(now - ttlMs), floorOf(now - TOMBSTONE_MS)];
     const isExpired = (id: string) => id < expired && isTimed(id);
     for (const id of this.fresh) if (isExpired(id)) this.fresh.delete(id);
-    // In a range only what came early is of use, as long as a tombstone would be.
+    // An id that a range covers is needed only as long as a tombstone: its message may still be stored late.
     for (const id of this.early) if (isExpired(id) || (id < forgotten && isTimed(id) && this.hides(id))) this.early.delete(id);
     for (const id of this.late) if (isExpired(id) || !this.hides(id)) this.late.delete(id);
     for (const [id, time] of this.absorbed) if (time < now - ABSORBED_MS || time > now + ABSORBED_MS) this.absorbed.delete(id);
@@ -180,12 +195,15 @@ export class ReadSet {
     const bytes = read.length < MOST_READ_BYTES / 40 ? 0 : writeIds(read).join().length;
     if (bytes <= MOST_READ_BYTES) return;
     const count = Math.ceil(read.length * (1 - MOST_READ_BYTES / bytes));
-    // Those in ranges first: most of them will never be stored.
+    // Ids that ranges cover are dropped first, because most of their messages will never be stored.
     const order = read.map((id) => [this.hides(id) ? 0 : 1, id] as const).sort(([a, x], [b, y]) => a - b || (x < y ? -1 : 1));
     for (const [, id] of order.slice(0, count)) if (!this.fresh.delete(id)) this.early.delete(id);
   }
 
-  /** Too much came late to list it: all that ranges cover from the first of it on counts as unread again. */
+  /**
+   * Too many messages were stored late to list them. From the first of them on everything that ranges cover counts as
+   * unread again.
+   */
   private stepBack(): void {
     const first = least([...this.late]) ?? '';
     this.ranges.keep(({ last }) => last < first);

@@ -8,7 +8,7 @@ const FILTER_PAGE = 100;
 
 type Positions = Pick<Store, 'listPositions' | 'positionsOfTopic'>;
 
-/** Wildcard filters that have consumers. */
+/** All wildcard filters that have readers. */
 export async function knownFilters(store: Positions): Promise<string[]> {
   const found: string[] = [];
   for (let after: string | undefined = ''; after !== undefined;) {
@@ -19,9 +19,12 @@ export async function knownFilters(store: Positions): Promise<string[]> {
   return found;
 }
 
-/** Who reads the topic: who has a position in it or a wildcard filter that matches it, and was seen within the policy's ttl. One for a look. */
+/**
+ * Finds the readers of a topic: consumers with a position in it or with a wildcard filter that matches it, if they were
+ * seen within the policy's ttl. Each check of the purge uses a new instance.
+ */
 export class TopicReaders {
-  /** Rows of the filters, for all topics. */
+  /** The rows of a filter, which many topics share. */
   private readonly byFilter = new Map<string, Promise<ReadSet[]>>();
 
   constructor(
@@ -39,7 +42,7 @@ export class TopicReaders {
     for (const row of starting) rows.set(row.consumer, [...(rows.get(row.consumer) ?? []), row]);
     const known = new Map(own.map((set) => [set.consumer, set]));
     for (const [consumer, ofConsumer] of rows) if (!known.has(consumer)) known.set(consumer, startOf(consumer, topic, policy, ofConsumer));
-    // What EMQX's own plugin left does not say when.
+    // A position of EMQX's own plugin has no time, so its consumer counts as seen.
     const isAlive = ({ seenAt }: ReadSet) => seenAt === null || seenAt >= this.now - policy.ttlMs;
     const alive = new Set([...own, ...starting].filter(isAlive).map(({ consumer }) => consumer));
     return [...known.values()].filter(({ consumer }) => alive.has(consumer));

@@ -7,9 +7,15 @@ import type { Lanes } from '../../lanes/lanes';
 import type { SharedState } from '../../lanes/state';
 
 const EVERY_MS = 2_500;
-/** EMQX's connector looks every 5 s whether we are back (rules/) and then sends what it kept: deletions come before what we restore. ms. */
+/**
+ * The first check after the server's start waits this long (ms). EMQX's connector checks every 5 s whether the server
+ * is back (rules/), and then sends the events that it kept. Their deletions must be known before anything is restored.
+ */
 const FIRST_AFTER_MS = 8_000;
-/** EMQX's clock is read with a resolution of a second. ms. */
+/**
+ * Start times that differ by less than this (ms) are the same start, because EMQX's clock is read with a resolution of
+ * one second.
+ */
 const SAME_START_MS = 4_000;
 const MEMORY_MS = 365 * 86_400_000;
 const KEY = 'retained-looked-at';
@@ -22,20 +28,21 @@ export interface RestoreWatchDeps {
   readonly lanes: Pick<Lanes, 'restore'>;
   readonly policies: readonly Policy[];
   readonly log: Logger;
-  /** Of this process. */
+  /** Names this process as the owner of its leases. */
   readonly owner: string;
 }
 
 /**
- * Notices a broker that has lost what it retained (`retain: restore`), and has it published back. Nothing tells us: we compare when the
- * broker started. Once for each start: what is missing later was deleted by somebody.
+ * Notices that a broker has lost its retained messages (`retain: restore`), and has them published again. EMQX fires no
+ * event for that, so the server compares the broker's start times. It restores once after each start, because a message
+ * that is missing later was deleted by a client.
  */
 export class RestoreWatch {
   private timer: NodeJS.Timeout | null = null;
   private running: Promise<void> = Promise.resolve();
   private stopped = false;
   private warned = false;
-  /** The start that the last look saw. */
+  /** The broker's start time (ms) that the last check saw. */
   private seen: number | null = null;
 
   constructor(private readonly deps: RestoreWatchDeps) {}
@@ -58,9 +65,9 @@ export class RestoreWatch {
       await this.check();
     } catch (error) {
       if (this.stopped) return;
-      // /readyz is ready with such a key or EMQX: somebody has to say what does not work.
+      // /readyz reports ready with such a key or such an EMQX, so the log must say what does not work.
       if (error instanceof ForbiddenError || error instanceof NoSuchPathError) return this.warnOnce(error.message);
-      // An EMQX that is away is told by /readyz; the next look is soon.
+      // /readyz reports an EMQX that is away. The next check follows soon.
       if (error instanceof RetryableError) return;
       this.deps.log.error(
         { err: error },
@@ -75,7 +82,7 @@ export class RestoreWatch {
     const { retainer, state, owner } = this.deps;
     const started = await retainer.startedAt();
     if (started === null) return this.warnOnce('GET /nodes has no uptime');
-    // Two looks must see it: a broker that has just come up may still be loading.
+    // Two checks must see the same start, because a broker that has just started may still be loading its messages.
     const settled = isSame(this.seen, started);
     this.seen = started;
     if (!settled || isSame(await this.lookedAt(), started)) return;
@@ -88,7 +95,10 @@ export class RestoreWatch {
     }
   }
 
-  /** It was empty when it started, if nothing that it retains is older than that; one message that is says that it kept them. */
+  /**
+   * If EMQX retains no message from before its start, it was empty when it started. One older message shows that EMQX
+   * has kept its messages.
+   */
   private async decide(started: number): Promise<void> {
     const { retainer, state, lanes, policies, log } = this.deps;
     const oldest = await retainer.oldest();

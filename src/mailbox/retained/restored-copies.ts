@@ -1,18 +1,21 @@
 import { createHash } from 'node:crypto';
 import type { SharedState } from '../../lanes/state';
 
-/** How long a publish may be late that EMQX had before a message was restored and that we hear of after it. ms. */
+/** How late a publish event may arrive that EMQX had received before a message of its topic was restored (ms). */
 const MEMORY_MS = 24 * 3_600_000;
 
-/** A retained message that we published back. */
+/** A retained message that the server published back. */
 export interface RestoredCopy {
-  /** EMQX's id of our publish; null: it is being published. */
+  /** EMQX's id of the server's publish; null while it is being published. */
   readonly copyId: string | null;
-  /** Of the stored message. */
+  /** The id of the stored message. */
   readonly id: string;
 }
 
-/** Which of the messages that EMQX retains are ours: a client's own publish, heard of too late, may have been replaced by one of them. */
+/**
+ * Remembers which of EMQX's retained messages the server published. Such a message may have replaced a client's own
+ * publish whose event arrives too late.
+ */
 export class RestoredCopies {
   constructor(private readonly state: Pick<SharedState, 'get' | 'set' | 'delete'>) {}
 

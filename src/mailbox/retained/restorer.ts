@@ -17,11 +17,14 @@ import { RetainedIds } from './retained-ids';
 import type { Address, Signer } from '../signature';
 import { GRACE_MS } from '../times';
 
-/** Messages of one step: they may have 1 MB each. */
+/** Messages of one step. A message may have 1 MB. */
 const PAGE = 32;
-/** Between two steps: at most about 300 messages a second. Over its retainer.max_publish_rate EMQX delivers a message and does not retain it. */
+/**
+ * The pause between two steps (ms), which gives at most about 300 messages a second. Above its
+ * retainer.max_publish_rate EMQX delivers a message but does not retain it.
+ */
 const PACE_MS = 100;
-/** Requests at a time. */
+/** Parallel requests to EMQX. */
 const PARALLEL = 8;
 const LEASE_OWNER = 'restore';
 /** A broker may refuse any number of messages: the log has one line of each kind in this time. */
@@ -42,8 +45,8 @@ export interface RestorerDeps {
 }
 
 /**
- * Publishes retained messages back, what the broker lacks only. Page by page, each a job with the place it has come to: it goes on where
- * it was after a crash, and waits while EMQX is away. All of it runs in one lane, one job at a time.
+ * Publishes the retained messages that the broker lacks. Each page is a job that holds the place it has reached, so a
+ * restore continues there after a crash, and waits while EMQX is away. All restores run in one lane, one job at a time.
  */
 export class Restorer {
   private readonly copies: RestoredCopies;
@@ -88,7 +91,10 @@ export class Restorer {
     return this.deps.store.listRetained({ filter, after, limit: PAGE });
   }
 
-  /** What was published since the broker started was there for it to retain: if it isn't now, somebody deleted it. */
+  /**
+   * EMQX has had the chance to retain a message that was published after the broker's start. If the message is missing
+   * now, a client deleted it.
+   */
   private isDue({ before }: RestoreStep, message: Message): boolean {
     const retain = retainOf(this.deps.policies, message.topic);
     const wanted = before === null ? retain !== 'off' : retain === 'restore' && message.publishReceivedAt < before;
@@ -100,8 +106,9 @@ export class Restorer {
   }
 
   /**
-   * First the note, then the reading: a publish or deletion whose event is applied after the reading finds the note and asks for
-   * `reconcile` (RetainedKeeper). Then the broker is asked topic by topic, right before the publish: what it has is never replaced.
+   * The note comes before the second reading. If a publish or deletion is applied after that reading, RetainedKeeper
+   * finds the note and asks for `reconcile`. Just before the publish EMQX is asked for each topic, so that nothing that
+   * EMQX has is replaced.
    */
   private async restore(step: RestoreStep, due: readonly Message[]): Promise<void> {
     const absent = await this.absentOf(due);
@@ -128,7 +135,10 @@ export class Restorer {
     return absent;
   }
 
-  /** undefined: EMQX can't be asked about the topic, so nothing is published over what it may have; the others don't wait for it. */
+  /**
+   * undefined if EMQX can't answer for this topic. The server then publishes nothing to it, because EMQX may have a
+   * message there. The other topics don't wait for it.
+   */
   private async idOf(topic: string): Promise<string | null | undefined> {
     try {
       return await this.deps.retainer.idOf(topic);
@@ -139,18 +149,19 @@ export class Restorer {
     }
   }
 
-  /** We published it and died before we knew EMQX's id of it. */
+  /** A process published this copy and died before it knew EMQX's id of it. */
   private async recognize({ topic }: Message, copyId: string): Promise<void> {
     const copy = await this.copies.of(topic);
     if (copy !== null && copy.copyId === null && copyId > copy.id) await this.copies.note(topic, { ...copy, copyId });
   }
 
-  /** @returns the topics that EMQX retains now. */
+  /** @returns the topics of which EMQX retains the message now. */
   private async publish(messages: readonly Message[]): Promise<Set<string>> {
     const { emqx, metrics, state } = this.deps;
     const retained = new Set<string>();
     if (messages.length === 0) return retained;
-    // Who subscribes meanwhile gets it from EMQX now, not from us too.
+    // A client that subscribes meanwhile gets the message from EMQX. The claim keeps the server from sending it as
+    // well.
     await this.ids.note(messages.map((message) => ({ ...message, retain: true })));
     await state.lease(
       messages.map(({ id }) => ({ name: id, owner: LEASE_OWNER })),
@@ -161,7 +172,8 @@ export class Restorer {
       const outcome = outcomes[messages.indexOf(message)];
       const copyId = await this.deps.retainer.idOf(message.topic);
       metrics.retainedRestored.inc({ outcome: copyId === null ? 'refused' : 'restored' });
-      // It says nothing of messages that it does not retain: larger than its limit, over its rate, its table full.
+      // EMQX's answer does not show that it did not retain a message: the message may be larger than the limit, above
+      // the rate, or the table may be full.
       if (copyId === null) return this.unretained({ event_id: message.id, topic: message.topic, outcome: outcome?.result });
       retained.add(message.topic);
       await this.copies.note(message.topic, { copyId, id: message.id });
@@ -174,7 +186,7 @@ export class Restorer {
     return { ...deliveryOf(message, { topic, qos, now: this.deps.now() }, this.deps.signer, FOR_NOBODY), retain: true };
   }
 
-  /** Only as long as EMQX has our own copy: a later publish of a client is its owner's word. */
+  /** Only done while EMQX still has the server's own copy. A client's later publish must not be replaced. */
   private async reconcile(topic: string): Promise<void> {
     const copy = await this.copies.of(topic);
     if (copy === null || copy.copyId === null || (await this.deps.retainer.idOf(topic)) !== copy.copyId) return;
@@ -184,7 +196,7 @@ export class Restorer {
       return;
     }
     const newest = await this.ids.newest(topic);
-    // An empty payload deletes; expired ones EMQX deletes itself.
+    // A publish with an empty payload deletes the retained message. EMQX itself deletes expired ones.
     if (stored === undefined) await this.deps.emqx.publish([this.clearing(topic, newest?.id ?? copy.id)]);
     await this.copies.forget(topic);
   }

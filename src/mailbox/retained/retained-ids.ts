@@ -3,19 +3,20 @@ import type { SharedState } from '../../lanes/state';
 import type { Message } from '../../mqtt/message';
 import { timeOf } from '../../mqtt/message-id';
 
-/** As long as the default ttl keeps messages. ms. */
+/** As long as the default ttl keeps messages (ms). */
 const MEMORY_MS = 7 * 86_400_000;
 const KEPT = '+';
 
 /**
- * Which message EMQX retains for a topic: EMQX sends that one itself to whoever subscribes, so a copy of the server would be a second one. The newest by
- * publishReceivedAt counts, then by id, so a late event does not undo a newer one. Ids alone do not tell: a last will has the id of its CONNECT.
+ * Which message EMQX retains for a topic. EMQX sends that message itself to a client that subscribes, so a copy from
+ * the server would be a duplicate. The newest message by publishReceivedAt counts, then by id, so that a late event
+ * does not replace a newer one. Ids alone don't tell, because a last will has the id of its CONNECT.
  */
 export class RetainedIds {
   constructor(private readonly state: Pick<SharedState, 'raise' | 'get'>) {}
 
   async note(messages: readonly Message[]): Promise<void> {
-    // An empty payload clears what is retained.
+    // A publish with an empty payload deletes the retained message.
     const entries = messages
       .filter(({ retain }) => retain)
       .map(({ topic, id, payload, publishReceivedAt }) => ({
@@ -30,7 +31,7 @@ export class RetainedIds {
     return newest !== null && newest.kept ? newest.id : null;
   }
 
-  /** The newest publish with the retain flag; `kept` false: it cleared what was retained. */
+  /** The newest publish with the retain flag. `kept` is false if it deleted the retained message. */
   async newest(topic: string): Promise<NewestRetained | null> {
     const value = await this.state.get(keyOf(topic));
     if (value === null) return null;
@@ -46,10 +47,13 @@ export interface NewestRetained {
   readonly kept: boolean;
 }
 
-/** An earlier version wrote no time. Its values sort before those with one: EMQX's ids begin with 000, times of today with 01. */
+/**
+ * Earlier versions wrote no time. Their values sort before those with a time, because EMQX's ids begin with 000 and
+ * times of today with 01.
+ */
 const VALUE = /^(?:(\d{14}):)?([^+]*)(\+?)$/;
 
-/** Sorts as the times do. */
+/** Texts of this form sort like their times. */
 const orderOf = (publishReceivedAt: number): string => `${String(Math.max(0, publishReceivedAt)).padStart(14, '0')}:`;
 
 function keyOf(topic: string): string {

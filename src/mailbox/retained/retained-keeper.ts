@@ -13,11 +13,11 @@ export interface RetainedKeeperDeps {
   readonly setAside: (message: Message, reason: string) => Promise<void>;
 }
 
-/** Keeps each topic's retained message in the store: the newest by its time, whatever order events come in. */
+/** Keeps each topic's retained message in the store. The newest by its time wins, whatever the order of the events. */
 export class RetainedKeeper {
   constructor(private readonly deps: RetainedKeeperDeps) {}
 
-  /** In the topics' message lane, with messages that have the retain flag and are noted in RetainedIds. */
+  /** Runs in the message lane of the topics. The messages have the retain flag and are noted in RetainedIds. */
   async apply(messages: readonly Message[]): Promise<void> {
     if (messages.length === 0) return;
     await this.put(messages.filter(({ payload }) => payload.length > 0));
@@ -36,8 +36,8 @@ export class RetainedKeeper {
   }
 
   /**
-   * Looked up after the put: a message whose deletion came first is gone from the store, which would take it again. What is known of the
-   * newest publish takes it out.
+   * Reads RetainedIds after the put. Example: the event of a deletion arrives before the event of the message that it
+   * deletes. The store then accepts the message, although a newer deletion is known, so the message is deleted here.
    */
   private async cleared(messages: readonly Message[]): Promise<RetainedRef[]> {
     const own = messages
@@ -52,7 +52,10 @@ export class RetainedKeeper {
     return [...own, ...known.flat()];
   }
 
-  /** EMQX had these before a restored message of the topic took their place. After the writes above: see Restorer.restore. */
+  /**
+   * EMQX had these messages before a restored message of the topic replaced them. This must come after the writes above
+   * (see Restorer.restore).
+   */
   private async reconcile(messages: readonly Message[]): Promise<void> {
     const overtaken = await Promise.all(
       messages.map(async ({ topic, id }) => {

@@ -17,7 +17,7 @@ interface SubscriptionRow {
   readonly clientid: string;
   readonly topic: string;
   readonly seen_at: types.Long | null;
-  /** When it was written, in microseconds. */
+  /** When the row was written (microseconds). */
   readonly at: types.Long | null;
 }
 
@@ -28,7 +28,7 @@ interface SweptClient extends Omit<ClientRow, 'node'> {
 
 const SUBSCRIPTIONS_PER_PAGE = 1_000;
 
-/** Of a null: not written. A time that an event doesn't tell stays as it was. */
+/** undefined means that the column is not written, so that a time that an event does not tell stays unchanged. */
 const known = (ms: number | null): Date | undefined => (ms === null ? undefined : new Date(ms));
 
 /** client and sub. */
@@ -43,7 +43,9 @@ export class ClientTables implements ClientStore {
     this.stateSweep = new Sweep((cursor, size) => db.page<SweptClient>(states, [], size, cursor));
   }
 
-  /** The time of its event is its timestamp: Cassandra keeps the newest, whatever the order they come in. */
+  /**
+   * The event's time is the write's timestamp. Cassandra then keeps the newest state, whatever the order of the writes.
+   */
   async saveClientStates(states: readonly ClientState[]): Promise<void> {
     await this.db.wave(states, (state) =>
       this.db.write(
@@ -64,7 +66,7 @@ export class ClientTables implements ClientStore {
   }
 
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
-    // In the order of the batch: each write has a later timestamp than the one before.
+    // In the order of the batch, so that each write has a later timestamp than the one before.
     const times = await this.db.wave(subscriptions, (subscription) => this.seenAt(subscription));
     await this.db.wave(
       subscriptions.map((subscription, i) => ({ ...subscription, seen: times[i] ?? null })),
@@ -73,7 +75,7 @@ export class ClientTables implements ClientStore {
     );
   }
 
-  /** One that is there and has no time is an assigned one, and stays so. */
+  /** A subscription that exists without a time is an assigned one, and stays so. */
   private async seenAt({ clientid, topic, seenAt }: Subscription): Promise<number | null> {
     if (seenAt === undefined) return null;
     const [stored] = await this.db.rows<{ seen_at: types.Long | null }>('SELECT seen_at FROM sub WHERE clientid = ? AND topic = ?', [
@@ -93,7 +95,7 @@ export class ClientTables implements ClientStore {
         clients.filter((_, i) => isThere(states[i] ?? null, before) || times[i]?.some((at) => at !== null && at > before)),
       );
       const due = old.filter(({ clientid }) => !there.has(clientid));
-      // With the time that they were written at, so that a newer subscription stays.
+      // The deletion has the timestamp of the write that it removes, so that a newer subscription stays.
       await this.db.wave(due, ({ clientid, topic, at }) =>
         this.db.write('DELETE FROM sub WHERE clientid = ? AND topic = ?', [clientid, topic], toNumber(at) ?? 0),
       );
@@ -108,13 +110,13 @@ export class ClientTables implements ClientStore {
       );
       const times = await this.db.wave(old, ({ clientid }) => this.timesOf(clientid));
       const due = old.filter((_, i) => times[i]?.every((at) => at !== null));
-      // With the time that they were written at, so that a newer state stays.
+      // The deletion has the timestamp of the write that it removes, so that a newer state stays.
       await this.db.wave(due, ({ clientid, at }) => this.db.write('DELETE FROM client WHERE clientid = ?', [clientid], toNumber(at) ?? 0));
       return due.length;
     });
   }
 
-  /** When events told of the client's subscriptions; null: assigned. */
+  /** When events reported the client's subscriptions (ms); null for an assigned one. */
   private async timesOf(clientid: string): Promise<(number | null)[]> {
     const rows = await this.db.rows<{ seen_at: types.Long | null }>('SELECT seen_at FROM sub WHERE clientid = ?', [clientid]);
     return rows.map(({ seen_at }) => toNumber(seen_at));
@@ -137,7 +139,10 @@ export class ClientTables implements ClientStore {
 const timeOf = ({ changed_at, connected, disconnected }: Pick<ClientRow, 'changed_at' | 'connected' | 'disconnected'>): number =>
   toNumber(changed_at) ?? Math.max(connected?.getTime() ?? 0, disconnected?.getTime() ?? 0);
 
-/** Of events in the same millisecond: the end of a connection that began in it comes last, the end of an older connection first. */
+/**
+ * Orders events of the same millisecond. The end of an older connection comes first, the end of a connection that began
+ * in this millisecond last.
+ */
 function rankOf({ connected, connectedAt, at }: ClientState): number {
   if (connected) return 1;
   return connectedAt === at ? 2 : 0;

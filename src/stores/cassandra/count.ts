@@ -10,8 +10,8 @@ const PER_PAGE = 5_000;
 const TOPICS_AT_ONCE = 8;
 
 /**
- * Ids are spread evenly over the ring of tokens: beyond EXACT rows, the part of the ring that they fill says how many there are, to about
- * half a percent.
+ * Counts up to EXACT rows, and estimates above. Ids are spread evenly over the ring of tokens, so the part of the ring
+ * that the rows fill tells their number, to about half a percent.
  */
 export async function countRows(db: Database): Promise<number> {
   let read = 0;
@@ -23,7 +23,7 @@ export async function countRows(db: Database): Promise<number> {
   return read;
 }
 
-/** Tokens go from -2^63 to 2^63 - 1. */
+/** Tokens range from -2^63 to 2^63 - 1. */
 function shareOfRing(token: types.Long): number {
   return (Number(token.toString()) + 2 ** 63) / 2 ** 64;
 }

@@ -5,7 +5,7 @@ import { Limiter } from './limiter';
 import { Session } from './session';
 import type { CassandraSettings, Consistency } from './settings';
 
-/** Statements under way at once, over all calls. */
+/** How many statements may run in parallel, over all calls. */
 const IN_FLIGHT = 512;
 const CONNECT_TIMEOUT_MS = 2_500;
 const READ_TIMEOUT_MS = 12_000;
@@ -24,11 +24,14 @@ export interface Bound {
 
 export interface Page<R> {
   readonly rows: R[];
-  /** null: this was the last one. */
+  /** null if this was the last page. */
   readonly next: string | null;
 }
 
-/** Statements against one keyspace; errors come out as ours. Connects when it is first used, and again after a failure. */
+/**
+ * Runs statements on one keyspace. Errors are the server's own kinds. Connects at the first use, and again after a
+ * failure.
+ */
 export class Database {
   readonly keyspace: string;
   private readonly session: Session;
@@ -41,7 +44,7 @@ export class Database {
     this.session = new Session(clientOptions(settings));
   }
 
-  /** Microseconds, each greater than the last: what Cassandra decides by which write is the newest. */
+  /** Microseconds, each time greater than before. Cassandra uses them to decide which write is the newest. */
   timestamp(): number {
     return (this.lastTimestamp = Math.max(this.lastTimestamp + 1, Date.now() * 1_000));
   }
@@ -50,18 +53,24 @@ export class Database {
     return (await this.execute(cql, params, options)).rows as unknown as R[];
   }
 
-  /** @param timestamp microseconds; without it the newest. */
+  /** @param timestamp in microseconds; by default the newest. */
   async write(cql: string, params: unknown[], timestamp = this.timestamp()): Promise<void> {
     await this.execute(cql, params, { timestamp });
   }
 
-  /** A lightweight transaction. @returns null when it was applied, otherwise the row that is there. */
+  /**
+   * A lightweight transaction.
+   * @returns null if it was applied, otherwise the present row.
+   */
   async conditionally<R>(cql: string, params: unknown[]): Promise<null | Partial<R>> {
     const result = await this.execute(cql, params, { isIdempotent: false });
     return result.wasApplied() ? null : ((result.first() ?? {}) as unknown as Partial<R>);
   }
 
-  /** A lightweight transaction of several statements about one partition. @returns null when it was applied, otherwise the rows that are there. */
+  /**
+   * A lightweight transaction of several statements on one partition.
+   * @returns null if it was applied, otherwise the present rows.
+   */
   async batchConditionally<R>(statements: readonly Bound[]): Promise<null | Partial<R>[]> {
     const result = await this.send((client) => client.batch([...statements], { prepare: true, isIdempotent: false, logged: false }));
     return result.wasApplied() ? null : (result.rows as unknown as Partial<R>[]);
@@ -81,12 +90,15 @@ export class Database {
     }
   }
 
-  /** Many statements on their way at once: about one round trip, whatever their number. */
+  /** Runs many statements in parallel: about one round trip, whatever their number. */
   wave<T, R>(items: readonly T[], work: (item: T) => Promise<R>): Promise<R[]> {
     return Promise.all(items.map(work));
   }
 
-  /** A wave in which items may be refused for their content. @returns for each item its refusal or null. */
+  /**
+   * A wave in which items may be rejected because of their content.
+   * @returns the rejection of each item, or null.
+   */
   writeWave<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<(RefusedError | null)[]> {
     return this.wave(items, async (item) => {
       try {
@@ -99,7 +111,7 @@ export class Database {
     });
   }
 
-  /** Waits until all nodes know it. */
+  /** Resolves when all nodes know the definition. */
   async define(cql: string): Promise<void> {
     await this.execute(cql, [], { prepare: false, isIdempotent: false, readTimeout: DEFINE_TIMEOUT_MS });
   }
@@ -141,12 +153,13 @@ function clientOptions({
     keyspace,
     localDataCenter: datacenter,
     ...(credentials === null ? {} : { credentials: { ...credentials } }),
-    // The driver itself would take any certificate.
+    // By default the driver would accept any certificate.
     ...(tls === null ? {} : { sslOptions: { ...tls, rejectUnauthorized: true } }),
     queryOptions: { prepare: true, isIdempotent: true, consistency: CONSISTENCY[consistency], serialConsistency: serial },
-    // A node that is back is used again at once; by default the driver waits longer and longer, up to ten minutes.
+    // A node that is back is used again at once. By default the driver waits longer and longer, up to ten minutes.
     policies: { reconnection: new policies.reconnection.ConstantReconnectionPolicy(1_000) },
-    // A server that vanished without a word leaves a connection on which everything times out: a few times, then it is replaced.
+    // If a server has vanished, everything on its connection times out. After a few timeouts the connection is
+    // replaced.
     socketOptions: { connectTimeout: CONNECT_TIMEOUT_MS, readTimeout: readTimeoutMs ?? READ_TIMEOUT_MS, defunctReadTimeoutThreshold: 4 },
     pooling: { heartBeatInterval: 5_000 },
     monitorReporting: { enabled: false },

@@ -9,17 +9,17 @@ interface Column {
 }
 
 interface Expected {
-  /** Name and type of each column, in order; a table that is there must have them. */
+  /** Name and type of each column, in order. A present table must have these columns. */
   readonly partition: Readonly<Record<string, string>>;
   readonly clustering?: Readonly<Record<string, string>>;
   readonly regular: Readonly<Record<string, string>>;
-  /** What we add. */
+  /** The columns that the server adds. */
   readonly ours?: Readonly<Record<string, string>>;
 }
 
 const CONTENT = { payload_bin: 'blob', username: 'text', properties: 'text', published_at: 'bigint', expires_at: 'bigint' };
 
-/** As in migrations/cassandra. */
+/** The tables of migrations/cassandra. */
 const EXPECTED: Readonly<Record<string, Expected>> = {
   mqtt_msg: {
     partition: { topic: 'text' },
@@ -54,7 +54,10 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   mqtt_offline_migration: { partition: { version: 'int' }, regular: { name: 'text', applied_at: 'timestamp' } },
 };
 
-/** What only has the names of EMQX's tables or of ours is refused, with the reason. @throws RefusedError */
+/**
+ * Rejects tables that only have the names of EMQX's tables or of the server's.
+ * @throws RefusedError with the reason
+ */
 export async function checkTables(db: Database): Promise<void> {
   const views = await db.rows<{ view_name: string }>('SELECT view_name FROM system_schema.views WHERE keyspace_name = ?', [db.keyspace]);
   const columns = await db.rows<Column>('SELECT table_name, column_name, type, kind FROM system_schema.columns WHERE keyspace_name = ?', [
@@ -91,7 +94,7 @@ function problemsOf(
 
 const TEXT = { partition_key: 'in the partition key', clustering: 'a clustering column', regular: 'outside the key', static: 'static' };
 
-/** EMQX's documents had both spellings. */
+/** EMQX's documentation used both spellings. */
 function renamed(table: string, name: string, columns: ReadonlyMap<string, Column>): string {
   return name === 'clientid' && columns.has('client_id') ? `, run: ALTER TABLE ${table} RENAME client_id TO clientid` : '';
 }

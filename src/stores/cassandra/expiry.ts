@@ -5,9 +5,15 @@ import { toNumber } from './rows';
 
 const BUCKET_MS = 10 * 60_000;
 const BUCKETS_PER_STEP = 100;
-/** Purging counts what it removes, so it goes first; what it missed Cassandra removes itself, this much later. */
+/**
+ * Purging comes first, because it counts what it removes. Cassandra itself removes rows this much later, in case
+ * purging missed them.
+ */
 const SLACK_S = 24 * 60 * 60;
-/** What lives longer is left to purging: Cassandra takes no time of expiry behind 2106, older ones none behind 2038. */
+/**
+ * Rows that live longer are left to purging. Cassandra accepts no expiry after 2106, and older versions none after
+ * 2038.
+ */
 const LONGEST_TTL_S = 365 * 24 * 60 * 60;
 
 interface ExpiryRow {
@@ -17,14 +23,14 @@ interface ExpiryRow {
   readonly at: types.Long | null;
 }
 
-/** A message that has expired by its entry here. */
+/** A message that has expired according to its entry here. */
 export interface Due extends MessageRef {
   readonly expiresAt: number;
-  /** When the entry was written, in microseconds. */
+  /** When the entry was written (microseconds). */
   readonly notedAt: number;
 }
 
-/** Seconds after which Cassandra removes a row itself; 0: never. */
+/** The seconds after which Cassandra itself removes a row; 0 for never. */
 export function ttlOf(expiresAt: number | null, now: number, slack = SLACK_S): number {
   if (expiresAt === null) return 0;
   const ttl = Math.ceil(Math.max(0, expiresAt - now) / 1_000) + slack;
@@ -34,13 +40,14 @@ export function ttlOf(expiresAt: number | null, now: number, slack = SLACK_S): n
 const bucketOf = (ms: number): number => Math.floor(ms / BUCKET_MS);
 
 /**
- * mqtt_msg_expiry and mqtt_msg_expiry_bucket: which messages expire when. Acknowledged messages keep their entry: to remove each one would
- * leave as many marks to read over, where purging removes whole ranges.
+ * mqtt_msg_expiry and mqtt_msg_expiry_bucket: the messages by the time at which they expire. Acknowledged messages keep
+ * their entries, because deleting each entry would leave as many deletion markers to read over. Purging deletes whole
+ * ranges instead.
  */
 export class ExpiryIndex {
   constructor(private readonly db: Database) {}
 
-  /** Buckets first: an entry in a bucket that is not known would not be found. */
+  /** Buckets are written first, because an entry in an unknown bucket would not be found. */
   async note(messages: readonly Message[], now: number, timestamp: number): Promise<void> {
     const expiring = messages.flatMap(({ id, topic, expiresAt }) => (expiresAt === null ? [] : [{ id, topic, expiresAt }]));
     const buckets = [...new Set(expiring.map(({ expiresAt }) => bucketOf(expiresAt)))];
@@ -56,7 +63,10 @@ export class ExpiryIndex {
     );
   }
 
-  /** Hands over what is due until `expire` has removed `limit` messages or nothing is due. @returns how many it removed. */
+  /**
+   * Passes what is due to `expire`, until that has removed `limit` messages or nothing is due.
+   * @returns how many messages were removed.
+   */
   async purge(now: number, limit: number, expire: (due: readonly Due[]) => Promise<number>): Promise<number> {
     let removed = 0;
     const buckets = await this.db.rows<{ bucket: types.Long }>(
@@ -84,7 +94,10 @@ export class ExpiryIndex {
     return rows.map((row) => ({ id: row.msgid, topic: row.topic, expiresAt: row.expires_at.toNumber(), notedAt: toNumber(row.at) ?? 0 }));
   }
 
-  /** One mark for all of them, whatever the clocks of those who wrote them said: what stayed would be found again and again. */
+  /**
+   * One deletion marker for all entries. Its timestamp is later than all of theirs, whatever the writers' clocks said:
+   * otherwise they would be found again and again.
+   */
   private async forget(bucket: number, rows: readonly Due[]): Promise<void> {
     const last = rows.at(-1);
     if (last === undefined) return;
@@ -96,7 +109,7 @@ export class ExpiryIndex {
     );
   }
 
-  /** A bucket that is long over gets nothing new; what still comes is left to its TTL. */
+  /** A bucket that ended long ago gets no new entries. Any late entry is removed by its TTL. */
   private async closeBucket(bucket: number, now: number): Promise<void> {
     if (bucket >= bucketOf(now) - 1) return;
     await this.db.write('DELETE FROM mqtt_msg_expiry WHERE bucket = ?', [bucket]);

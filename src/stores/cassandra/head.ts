@@ -1,15 +1,19 @@
 import type { Database } from './database';
 
-/** As many removed messages a reader may have to read over before they are summed up. */
+/** How many deletion markers a reader may have to read over before they are combined. */
 const STEP = 1_000;
-/** Topics that are counted in memory. */
+/** How many topics are counted in memory. */
 const TOPICS = 10_000;
-/** Only what was written before is summed up: a message with a smaller id may just come late, or from a server whose clock is behind. */
+/**
+ * Only rows that were written earlier than this (ms) are covered, because a message with a smaller id may arrive late,
+ * or from a server whose clock is behind.
+ */
 export const GUARD_MS = 60_000;
 
 /**
- * Cassandra keeps a mark for every message that was removed, and whoever reads a topic from its start reads over all of them (it gives up
- * at 100,000). So what is before the first message that is left is removed once more, as one range: one mark hides all the others.
+ * Cassandra keeps a deletion marker for every removed message, and a reader of the topic's start reads over all of them
+ * (it gives up at 100,000). So everything before the first remaining message is deleted once more as one range. That
+ * one marker hides all others.
  */
 export class Heads {
   private readonly removed = new Map<string, number>();

@@ -14,7 +14,9 @@ import { meets, type CassandraSettings } from './settings';
 
 export { cassandraSettings } from './settings';
 
-/** Cassandra decides by the clocks of those who write which write is the newest. */
+/**
+ * Cassandra uses the writers' clocks to decide which write is the newest, so they may differ by at most this much (s).
+ */
 const MOST_SKEW_S = 10;
 
 /** Apache Cassandra. */
@@ -52,7 +54,7 @@ export class CassandraStore extends StoreOfParts implements Store {
       if (seconds > MOST_SKEW_S)
         throw new RetryableError(`this machine's clock and Cassandra's differ by ${seconds} s: synchronize them (NTP)`);
       const schema = await this.migrations.version();
-      // A database that can't have our tables needs no advice to migrate.
+      // If the database can't have the server's tables, advice to migrate would be useless.
       const problem = (schema === 0 ? await productProblem(this.db) : null) ?? this.migrations.problem(schema);
       if (problem !== null) throw new RetryableError(problem);
       return `Cassandra ${row?.release_version}, schema ${schema}`;

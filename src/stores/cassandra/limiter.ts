@@ -1,4 +1,4 @@
-/** Runs at most `most` works at once, the others in the order of their calls. */
+/** Runs at most `most` works at once. The others wait in the order of their calls. */
 export class Limiter {
   private running = 0;
   private readonly waiting: (() => void)[] = [];
@@ -11,7 +11,7 @@ export class Limiter {
     try {
       return await work();
     } finally {
-      // Whoever waits longest takes over the place.
+      // The one that has waited longest takes over the place.
       const next = this.waiting.shift();
       if (next === undefined) this.running--;
       else next();

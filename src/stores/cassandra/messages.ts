@@ -23,17 +23,17 @@ import { Tombstones } from './tombstones';
 import { TopicIndex } from './topic-index';
 import { trimTopic } from './trim';
 
-/** Rows that a read brings into memory at once; the server's, too: they may have 1 MB each. */
+/** How many rows one read brings into memory, also the database's. A row may have 1 MB. */
 const PAGE = 100;
 /** Topics whose first message one call of oldestMessageAt() reads. */
 const TOPICS_PER_LOOK = 200;
 /**
- * A message must be seen well before Heads takes its timestamp for old, with room for clocks that differ. A save that a stalled server
- * held up for longer is done again, with a new timestamp.
+ * A message must become visible (ms) well before Heads treats its timestamp as old, with a margin for clocks that
+ * differ. A save that took longer, because the server stood still, is repeated with a new timestamp.
  */
 const SEEN_WITHIN_MS = GUARD_MS / 2;
 
-/** mqtt_msg, with what finds its rows by id, by topic and by expiry. */
+/** mqtt_msg, with the tables that find its rows by id, by topic and by expiry. */
 export class MessageTable implements MessageStore {
   private readonly tombstones: Tombstones;
   private readonly expiry: ExpiryIndex;
@@ -50,9 +50,10 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
-   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did. mqtt_msg_id is
-   * written last: an attempt that breaks off is done again from the start.
+   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
+   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
+   * Whichever looks last sees what the other has written. mqtt_msg_id is written last, so that an interrupted attempt
+   * is repeated from the start.
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const batch = [...new Map([...messages].reverse().map((message) => [message.id, message])).values()].reverse();
@@ -68,7 +69,7 @@ export class MessageTable implements MessageStore {
       this.db.write('INSERT INTO mqtt_msg_id (msgid, topic) VALUES (?, ?) USING TTL ?', [id, topic, ttlOf(expiresAt, now)], timestamp),
     );
     const removed = await this.db.wave(stored, ({ id }) => this.tombstones.has(id, now));
-    // What is removed already may have been stored in part by an attempt that broke off.
+    // An interrupted attempt may have stored parts of messages that are removed by now.
     await this.erase(
       [...stored.filter((_, i) => removed[i]), ...batch.filter((_, i) => known[i] === 'removed')].map((message) => ({
         ...message,
@@ -87,7 +88,7 @@ export class MessageTable implements MessageStore {
     return rows.length > 0 ? 'stored' : 'new';
   }
 
-  /** Absent values are left out: a null would be stored as a mark of a removal. */
+  /** Absent values are left out, because a null would be stored as a deletion marker. */
   private insert(message: Message, now: number, timestamp: number): Promise<void> {
     return this.db.write(
       `INSERT INTO mqtt_msg (topic, msgid, retain, sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at)
@@ -98,8 +99,8 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * Two that remove the same message at once must not both count it, and only a lightweight transaction can tell who was first. It is on
-   * mqtt_msg_id, whose rows are small.
+   * If two calls remove the same message at once, only one of them may count it, and only a lightweight transaction can
+   * tell which. The transaction is on mqtt_msg_id, because its rows are small.
    */
   async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number, now = Date.now()): Promise<number> {
     const unique = [...new Map(refs.map(({ topic, id }) => [JSON.stringify([topic, id]), { topic, id }])).values()];
@@ -125,8 +126,8 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * With the time of the write that is undone, not the present: it works though the clock of who wrote was ahead, and it spares what is
-   * saved again later.
+   * The deletion has the timestamp of the write that it undoes. So it works even if the writer's clock was ahead, and
+   * it spares a message that is saved again later.
    */
   private async erase(stored: readonly Stored[]): Promise<void> {
     await this.db.wave(stored, async ({ topic, id, at }) => {
@@ -188,14 +189,14 @@ export class MessageTable implements MessageStore {
     return trimTopic(this.db, topic, keep);
   }
 
-  /** Tombstones go by themselves. Topics that have no message any more are forgotten, a few at a time. */
+  /** Cassandra itself removes expired tombstones. Topics without messages are removed here, a few at a time. */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
     await this.topicIndex.sweep(limit);
     const removed = await this.expiry.purge(now, limit, (due) => this.expire(due));
     return { removed, more: removed >= limit };
   }
 
-  /** What was removed, and perhaps saved again with another expiry, has an entry that is not true any more. */
+  /** The entry of a message that was removed, and perhaps saved again with another expiry, is outdated. */
   private async expire(due: readonly Due[]): Promise<number> {
     const found = await this.db.wave(due, async ({ topic, id, expiresAt }) => {
       const [row] = await this.db.rows<{ at: types.Long | null; expires_at: types.Long | null }>(

@@ -9,20 +9,23 @@ import { refuseProduct } from './product';
 import { TAKEOVERS } from './takeover';
 
 const TABLE = 'mqtt_offline_migration';
-/** The row that stands for "somebody migrates". */
+/** The row that shows that a process is migrating. */
 const LOCK = 0;
-/** A process that died holds it no longer than this. */
+/** A process that died holds the lock no longer than this (s). */
 const LOCK_TTL_S = 60;
 const LOOK_AGAIN_MS = 250;
 
-/** Plain CQL files; the table mqtt_offline_migration has those that were run. */
+/** Runs plain CQL files. The table mqtt_offline_migration notes which were run. */
 export class Migrations {
   private readonly files = new MigrationFiles('cassandra');
   private readonly owner = randomUUID();
 
   constructor(private readonly db: Database) {}
 
-  /** What cannot be taken over is refused before anything is changed; a step that broke off is done again from its start. */
+  /**
+   * A database that can't be taken over is rejected before anything is changed. An interrupted step is repeated from
+   * its start.
+   */
   async run(): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
@@ -48,7 +51,10 @@ export class Migrations {
     await this.db.write(`INSERT INTO ${TABLE} (version, name, applied_at) VALUES (?, ?, ?)`, [version, name, new Date()]);
   }
 
-  /** Tables that are created on two nodes at once may come out as two. @returns false: another process has done it meanwhile. */
+  /**
+   * The lock is needed because a table that is created on two nodes at once may become two tables.
+   * @returns false if another process has migrated meanwhile.
+   */
   private async lock(): Promise<boolean> {
     for (;;) {
       const held = await this.db.conditionally(`INSERT INTO ${TABLE} (version, name) VALUES (?, ?) IF NOT EXISTS USING TTL ${LOCK_TTL_S}`, [
@@ -70,7 +76,7 @@ export class Migrations {
     if (lost !== null) throw new RetryableError('another process migrates: run "emqx-offline-store migrate" again');
   }
 
-  /** The newest version that was run; 0 for a keyspace without our tables. */
+  /** The newest version that was run; 0 for a keyspace without the server's tables. */
   async version(): Promise<number> {
     const tables = await this.db.rows('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?', [
       this.db.keyspace,
@@ -78,7 +84,7 @@ export class Migrations {
     ]);
     if (tables.length === 0) return 0;
     const rows = await this.db.rows<{ version: number }>(`SELECT version FROM ${TABLE}`).catch((error: unknown) => {
-      // Somebody creates it just now: its name is in the schema a moment before the table itself.
+      // Another process is creating the table: its name is in the schema a moment before the table exists.
       if (isMissingTable(error)) return [];
       throw error;
     });
@@ -90,7 +96,7 @@ export class Migrations {
   }
 }
 
-/** Each ends with a semicolon at the end of a line, before or behind which no comment stands. */
+/** Each statement ends with a semicolon at the end of a line, without a comment on that line. */
 function statementsOf(file: string): string[] {
   return file
     .split('\n')

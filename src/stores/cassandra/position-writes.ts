@@ -10,22 +10,23 @@ interface Current {
   readonly version?: types.Long | null;
 }
 
-/** A position, and what is known of the stored version: null means that the row has none, or that there is no row. */
+/** A position, and what is known of the stored version. null: the row has no version, or there is no row. */
 interface Pending {
   readonly position: Position;
   readonly expected: 'a version' | null;
 }
 
-/** Rows of one transaction: it is written to disk as a whole. */
+/** The limits of one transaction, which is written to disk as a whole. */
 const AT_ONCE = 250;
 const BYTES_AT_ONCE = 1_048_576;
 const ATTEMPTS = 10;
 
 /**
- * Writes and deletes positions unless the stored version is greater, by lightweight transactions: all of a consumer's positions, which are one
- * partition, in one. Timestamps made of the versions would do without, but they would be smaller than those of rows from before there were
- * versions; of two writes with the same version Cassandra would take the greater value, column by column; and the mark of a deletion would
- * hide a position that begins again with a smaller version.
+ * Writes and deletes positions unless the stored version is greater. It uses lightweight transactions, one for all of a
+ * consumer's positions, which are one partition. Timestamps made from the versions would not work, for three reasons.
+ * They would be smaller than those of rows from before there were versions. Of two writes with the same version
+ * Cassandra would take the greater value of each column. And the marker of a deletion would hide a position that begins
+ * again with a smaller version.
  */
 export async function writePositions(db: Database, positions: readonly Position[]): Promise<void> {
   const byConsumer = new Map<string, Position[]>();
@@ -39,9 +40,12 @@ export async function writePositions(db: Database, positions: readonly Position[
   });
 }
 
-/** A transaction that is refused tells of all its rows: those that are newer are left out, and the others tried again. */
+/**
+ * A rejected transaction reports the state of all its rows. Positions that are newer in the table are left out, and the
+ * others are tried again.
+ */
 async function writePartition(db: Database, positions: readonly Position[]): Promise<void> {
-  // The first version of a position finds no row, a later one finds the version before it.
+  // The first version of a position finds no row. A later one finds the version before it.
   let pending = positions.map((position): Pending => ({ position, expected: versionOf(position) > 1 ? 'a version' : null }));
   for (let attempt = 0; pending.length > 0 && attempt < ATTEMPTS; attempt++) {
     const current = await db.batchConditionally<Current>(pending.map(statementOf));
@@ -59,7 +63,7 @@ async function writePartition(db: Database, positions: readonly Position[]): Pro
 function statementOf({ position, expected }: Pending): Bound {
   const { consumer, topic, id, receipts } = position;
   const version = versionOf(position);
-  // No comparison with null holds but this one.
+  // This is the only comparison with null that can be true.
   const [condition, bound] = expected === null ? ['IF version = null', []] : ['IF version <= ?', [version]];
   if (id === '' && receipts.length === 0)
     return { query: `DELETE FROM acked WHERE clientid = ? AND topic = ? ${condition}`, params: [consumer, topic, ...bound] };

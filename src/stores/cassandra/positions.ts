@@ -23,7 +23,7 @@ interface Entry {
 }
 
 interface SweptRow extends PositionRow {
-  /** Microseconds. */
+  /** In microseconds. */
   readonly msgid_at: types.Long | null;
   readonly receipts_at: types.Long | null;
 }
@@ -31,7 +31,7 @@ interface SweptRow extends PositionRow {
 const COLUMNS = 'clientid, topic, msgid, receipts, version';
 const PAGE = 500;
 
-/** acked, and mqtt_acked_topic, which says who has a position in a topic. */
+/** acked, and mqtt_acked_topic, which tells who has a position in a topic. */
 export class PositionTable implements PositionStore {
   private readonly sweep: Sweep<SweptRow, string>;
 
@@ -63,7 +63,10 @@ export class PositionTable implements PositionStore {
     return found;
   }
 
-  /** The index first: a position that it does not know would not be found. An entry stays: to remove it would race with the consumer's next position. */
+  /**
+   * The index is written first, because a position that is missing there would not be found. Its entries stay, because
+   * deleting one would race with the consumer's next position.
+   */
   async putPositions(positions: readonly Position[]): Promise<void> {
     const { kept, gone } = lastPositions(positions);
     await this.db.wave(kept, ({ consumer, topic }) => enterConsumer(this.db, topic, consumer));
@@ -75,7 +78,7 @@ export class PositionTable implements PositionStore {
       const written = rows
         .map((row) => ({ row, at: Math.max(toNumber(row.msgid_at) ?? 0, toNumber(row.receipts_at) ?? 0) }))
         .filter(({ at }) => at > 0);
-      // EMQX's own rows say nothing of when: they count from now.
+      // Rows of EMQX's plugin have no time, so they count as seen now.
       await this.db.wave(
         written.filter(({ row }) => row.receipts === null),
         ({ row, at }) => this.seenNow(row, at),
@@ -83,7 +86,8 @@ export class PositionTable implements PositionStore {
       const due = written
         .flatMap(({ row, at }) => toPositions([row]).map((position) => ({ ...position, at })))
         .filter((position) => seenDay(position, position.at / 1_000) <= before);
-      // With the time that they were written at, so that a newer position stays, and the newer entry of its consumer.
+      // The deletions have the timestamp of the write that they remove, so that a newer position stays, and the newer
+      // entry of its consumer.
       await this.db.wave(due, ({ consumer, topic, at }) =>
         this.db.write('DELETE FROM acked WHERE clientid = ? AND topic = ?', [consumer, topic], at),
       );
@@ -117,7 +121,7 @@ export class PositionTable implements PositionStore {
     return found.sort((a, b) => compareText(a.consumer, b.consumer));
   }
 
-  /** As in TopicIndex: with the time it was written at, so that a newer entry stays. */
+  /** As in TopicIndex, the deletion has the timestamp of the entry's write, so that a newer entry stays. */
   private async forget(topic: string, entries: readonly Entry[]): Promise<void> {
     const removable = (Date.now() - GUARD_MS) * 1_000;
     const stale = entries.map(({ clientid, at }) => ({ clientid, at: toNumber(at) ?? 0 })).filter(({ at }) => at < removable);
@@ -130,7 +134,7 @@ export class PositionTable implements PositionStore {
 export const enterConsumer = (db: Database, topic: string, consumer: string): Promise<void> =>
   db.write('INSERT INTO mqtt_acked_topic (topic, clientid, saved_at) VALUES (?, ?, ?)', [topic, consumer, new Date()]);
 
-/** EMQX's own row without an id says nothing. */
+/** A row of EMQX's plugin without an id contains no position. */
 function toPositions(rows: readonly PositionRow[]): Position[] {
   return rows
     .filter(({ msgid, receipts }) => msgid !== null || receipts !== null)

@@ -8,8 +8,8 @@ import { TopicIndex } from './topic-index';
 type Current = Pick<MessageRow, 'msgid' | 'published_at'>;
 
 /**
- * retain. The newest message must win over one that comes at the same time, and Cassandra's own timestamps know nothing of what is newer: all its
- * writes are lightweight transactions on what was read before.
+ * retain. The newest message must win over one that is written at the same time, and Cassandra's timestamps don't tell
+ * which is newer. So all writes are lightweight transactions that depend on what was read before.
  */
 export class RetainedTable implements RetainedStore {
   private readonly topicIndex: TopicIndex<Message>;
@@ -18,7 +18,7 @@ export class RetainedTable implements RetainedStore {
     this.topicIndex = new TopicIndex(db, 'mqtt_retain_topic', (topics) => this.read(topics));
   }
 
-  /** The index first: a message that it does not know would not be found. */
+  /** The index is written first, because a message that is missing there would not be found. */
   async putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages);
     const timestamp = this.db.timestamp();
@@ -69,7 +69,7 @@ export class RetainedTable implements RetainedStore {
     return this.topicIndex.list(query);
   }
 
-  /** EMQX's own row whose message is nowhere has nothing to deliver. */
+  /** A row of EMQX's plugin whose message is gone has nothing to deliver. */
   private read(topics: readonly string[]): Promise<(Message | null)[]> {
     return this.db.wave(topics, async (topic) => {
       const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS} FROM retain WHERE topic = ?`, [topic]);

@@ -19,15 +19,15 @@ export interface MessageRow {
   readonly expires_at: types.Long | null;
 }
 
-/** A stored row, by when it was written; null: by EMQX. */
+/** A stored row, with the time at which it was written; null if EMQX's plugin wrote it. */
 export interface Stored extends MessageRef {
   readonly at: number | null;
 }
 
-/** What a partition key can hold. */
+/** The longest partition key (bytes). */
 const LONGEST_TOPIC = 65_535;
 
-/** No message is stored under another topic. */
+/** Whether messages can be stored under this topic. */
 export function fitsKey(topic: string): boolean {
   return topic !== '' && Buffer.byteLength(topic) <= LONGEST_TOPIC;
 }
@@ -37,7 +37,7 @@ export const COLUMNS = 'topic, msgid, sender, username, qos, payload, payload_bi
 export const LISTED = 'msgid, arrived, published_at, expires_at';
 export type ListedRow = Pick<MessageRow, 'msgid' | 'arrived' | 'published_at' | 'expires_at'>;
 
-/** Exact up to 2^53, as our times are. */
+/** Exact up to 2^53, which is enough for all times. */
 export const toNumber = (long: types.Long | null | undefined): number | null =>
   long === null || long === undefined ? null : long.toNumber();
 
@@ -59,7 +59,10 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
   };
 }
 
-/** Values of sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at. @param none what an absent value is written as. */
+/**
+ * Values of sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at.
+ * @param none the value for absent columns.
+ */
 export function contentOf<N extends null | undefined>(
   { clientid, username, qos, payload, properties, publishReceivedAt, expiresAt }: Message,
   none: N,

@@ -1,6 +1,6 @@
 import { Client, type DseClientOptions, type Host, type HostMap } from 'cassandra-driver';
 
-/** What the driver's types leave out. */
+/** Members that the driver's types leave out. */
 interface Connection {
   closeAsync(): Promise<void>;
 }
@@ -13,15 +13,15 @@ interface ControlConnection {
 type OpenClient = Client & { readonly controlConnection: ControlConnection };
 
 /**
- * The driver's client. What that leaves open is closed: its first connections when it doesn't like the cluster (a wrong data center), one
- * at each attempt; everything when it is shut down while it connects; and hosts that it has replaced after an outage, to which it would
- * reconnect for ever.
+ * The driver's client. It closes what the driver leaves open: the first connection of each attempt if it rejects the
+ * cluster (for example a wrong data center); everything if it is shut down while it connects; and hosts that were
+ * replaced after an outage, to which the driver would reconnect for ever.
  */
 export class Session {
   private readonly client: Client;
   private readonly control: ControlConnection;
   private readonly opened = new Set<Connection>();
-  /** Every one there ever was: a few more with each outage. */
+  /** All hosts there ever were. Each outage adds a few. */
   private readonly hosts = new Set<OpenHost>();
   private connecting: Promise<void> | null = null;
   private closed = false;
@@ -68,7 +68,7 @@ export class Session {
     this.opened.clear();
   }
 
-  /** An attempt that is under way ends in its own time, and what it opened is closed then. */
+  /** A running attempt to connect ends by itself, and its connections are closed then. */
   async close(): Promise<void> {
     this.closed = true;
     await this.client.shutdown();

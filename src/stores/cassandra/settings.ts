@@ -2,7 +2,7 @@ import { tlsOf, type TlsOptions } from '../../config/tls';
 import { authorityOf, type ServiceUrl } from '../../config/url';
 import { SettingError } from '../../base/errors';
 
-/** By the name in the URL; EACH_QUORUM and ANY are missing: they can't be read with. */
+/** By the names in the URL. EACH_QUORUM and ANY are missing, because they can't be used for reads. */
 const CONSISTENCIES = ['local_quorum', 'quorum', 'all', 'local_one', 'one', 'two', 'three'] as const;
 export type Consistency = (typeof CONSISTENCIES)[number];
 
@@ -17,11 +17,14 @@ export interface CassandraSettings {
   readonly consistency: Consistency;
   readonly credentials: { readonly username: string; readonly password: string } | null;
   readonly tls: TlsOptions | null;
-  /** How long to wait for an answer. */
+  /** How long to wait for an answer (ms). */
   readonly readTimeoutMs?: number;
 }
 
-/** cassandra://user:password@h1:9042,h2/keyspace?dc=datacenter1&consistency=local_quorum&tls=true&ca=FILE. @throws SettingError */
+/**
+ * cassandra://user:password@h1:9042,h2/keyspace?dc=datacenter1&consistency=local_quorum&tls=true&ca=FILE
+ * @throws SettingError
+ */
 export function cassandraSettings(url: ServiceUrl, setting = 'STORE_URL'): CassandraSettings {
   const { hosts, user, password, path: keyspace, params } = url;
   const unknown = Object.keys(params).find((name) => !PARAMS.includes(name));
@@ -29,7 +32,7 @@ export function cassandraSettings(url: ServiceUrl, setting = 'STORE_URL'): Cassa
   if (!/^\w{1,48}$/.test(keyspace)) {
     throw new SettingError(
       setting,
-      'name the keyspace behind the hosts (letters, digits and _, at most 48): cassandra://host:9042/keyspace?dc=datacenter1',
+      'name the keyspace after the hosts (letters, digits and _, at most 48): cassandra://host:9042/keyspace?dc=datacenter1',
     );
   }
   const datacenter = params['dc'] ?? '';
@@ -51,7 +54,7 @@ function consistencyOf(text: string, setting: string): Consistency {
   return found;
 }
 
-/** Reads and writes meet on at least one replica: what was written is seen by the next read. */
+/** Whether reads and writes share at least one replica, so that the next read sees a write. */
 export function meets(consistency: Consistency): boolean {
   return consistency === 'local_quorum' || consistency === 'quorum' || consistency === 'all';
 }

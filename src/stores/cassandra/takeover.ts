@@ -5,7 +5,7 @@ import { COLUMNS, toNumber, type MessageRow } from './rows';
 import { shardOf } from './topic-index';
 
 const PAGE = 200;
-/** As they come back in an acknowledgement. */
+/** The form of an id that can come back in an acknowledgement. */
 const VALID_ID = /^[0-9A-Za-z_-]{1,64}$/;
 
 interface MsgKey {
@@ -14,15 +14,16 @@ interface MsgKey {
   readonly arrived: Date | null;
 }
 
-/** `holdOn` is called for each page: the lock must not end meanwhile. */
+/** @param holdOn is called for each page, so that the lock does not end meanwhile. */
 type Takeover = (db: Database, holdOn: () => Promise<void>) => Promise<void>;
 
-/** What a migration does with rows that are there already, by its number. Each may be done twice. */
+/** What each migration, by its number, does with present rows. Each may be repeated. */
 export const TAKEOVERS: Readonly<Record<number, Takeover>> = { 1: takeMessages, 2: takeClients };
 
 /**
- * Each row of EMQX's gets its entries. mqtt_msg has no null and no two rows with the same topic and id; but a row whose id could not come
- * back in an acknowledgement, and one whose id another topic has too, gets a new one by which it sorts where it belongs.
+ * Adds the index entries of EMQX's rows. mqtt_msg has no nulls and no two rows with the same topic and id. A row gets a
+ * new id, which sorts by its time, if its id could not come back in an acknowledgement or if another topic has the same
+ * id.
  */
 async function takeMessages(db: Database, holdOn: () => Promise<void>): Promise<void> {
   for await (const rows of db.pages<MsgKey>('SELECT topic, msgid, arrived FROM mqtt_msg', [], PAGE)) {
@@ -69,7 +70,10 @@ async function rename(db: Database, { topic, msgid, arrived }: MsgKey): Promise<
   await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid = ?', [topic, msgid]);
 }
 
-/** 16 hex digits of microseconds, as EMQX's own begin, and 16 that are the same whenever it is asked. */
+/**
+ * 16 hex digits of microseconds, like the beginning of EMQX's own ids, and 16 digits that are always the same for one
+ * message.
+ */
 function newId(topic: string, msgid: string, arrived: Date | null): string {
   const microseconds = BigInt(Math.max(0, arrived?.getTime() ?? 0)) * 1_000n;
   const rest = createHash('sha256')
@@ -103,7 +107,7 @@ async function takeClients(db: Database, holdOn: () => Promise<void>): Promise<v
   }
 }
 
-/** EMQX's row only points to the message, which an acknowledgement removes. */
+/** EMQX's row only refers to the message, which an acknowledgement deletes. So the message is copied. */
 async function copyRetained(db: Database, topic: string, msgid: string): Promise<void> {
   const [row] = await db.rows<MessageRow>(`SELECT ${COLUMNS} FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [topic, msgid]);
   if (row === undefined) return;

@@ -3,11 +3,11 @@ import type { Database } from './database';
 import { ttlOf } from './expiry';
 import { toNumber } from './rows';
 
-/** mqtt_tombstone. Cassandra forgets them itself, a little after they are over. */
+/** mqtt_tombstone. Cassandra itself removes tombstones a little after their end. */
 export class Tombstones {
   constructor(private readonly db: Database) {}
 
-  /** Its end is its timestamp: the longest wins. */
+  /** The end of a tombstone is its timestamp, so that the longest one wins. */
   async put(ids: readonly string[], until: number, now: number): Promise<void> {
     if (until <= now) return;
     const ttl = ttlOf(until, now, 1);

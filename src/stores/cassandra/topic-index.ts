@@ -8,11 +8,11 @@ import type { Database } from './database';
 import { toNumber } from './rows';
 
 const SHARDS = Array.from({ length: 16 }, (_, shard) => shard);
-/** Topics of a shard in memory at once, and that are looked at in one wave. They may have 65,535 bytes each. */
+/** How many topics of a shard are in memory, and checked in one wave. A topic may have 65,535 bytes. */
 const PAGE = 64;
 /**
- * An entry that was written within this time is not removed: the message that it was written for may not be seen yet, and the clocks of
- * servers may differ.
+ * An entry that is younger than this (ms) is not removed, because its message may not be visible yet, and the servers'
+ * clocks may differ.
  */
 export const GUARD_MS = 60_000;
 
@@ -24,17 +24,18 @@ interface Entry {
 interface Range {
   readonly from: string;
   readonly inclusive: boolean;
-  /** Exclusive; null: no end. */
+  /** Exclusive; null if there is no end. */
   readonly to: string | null;
 }
 
-/** What is stored under each of these topics; null where nothing is. */
+/** What is stored under each of these topics; null if nothing is. */
 export type Lookup<T> = (topics: readonly string[]) => Promise<(T | null)[]>;
 
 /**
- * The topics of a table in order: an entry for each in one of several shards, so that no partition grows without end, merged when they
- * are read. An entry is written whenever something is stored and never when something is removed, which would race with the next save:
- * it says where to look. Who finds nothing there removes the entry, with the time it was written at, so that a newer one stays.
+ * The topics of a table in order. Each topic has an entry in one of several shards, so that no partition grows without
+ * limit. The shards are merged when they are read. An entry is written whenever something is stored, and not deleted
+ * when something is removed, because that would race with the next save. It only tells where to look. A reader that
+ * finds nothing there deletes the entry, with the timestamp of its write, so that a newer entry stays.
  */
 export class TopicIndex<T> {
   private swept = { shard: 0, topic: '' };
@@ -68,7 +69,10 @@ export class TopicIndex<T> {
     return found;
   }
 
-  /** Looks behind the next `limit` entries, a little further with each call: what nobody lists would stay for ever. */
+  /**
+   * Checks the next `limit` entries, and continues after them at the next call. Without it entries that nobody lists
+   * would stay for ever.
+   */
   async sweep(limit: number): Promise<void> {
     const { shard, topic } = this.swept;
     const entries = await this.page(shard, { from: topic, inclusive: false, to: null }, Math.min(limit, PAGE));
@@ -89,7 +93,7 @@ export class TopicIndex<T> {
 
   private async *candidates(prefix: string, after: string, limit: number): AsyncGenerator<Entry> {
     const shards = isInbox(prefix) && prefix.split('/').length > 2 ? [shardOf(prefix)] : SHARDS;
-    // Some more than each shard's share: where all have enough, one page of each does.
+    // A little more than each shard's share. If all shards have enough entries, one page of each is enough.
     const page = Math.min(PAGE, Math.ceil((2 * limit) / shards.length) + 4);
     for (const range of rangesOf(prefix, after)) yield* this.merged(shards, range, page);
   }
@@ -105,7 +109,7 @@ export class TopicIndex<T> {
           cursor.range = { ...range, from: cursor.entries.at(-1)?.topic ?? '', inclusive: false };
         },
       );
-      // Up to where a shard has to be read on, what is there is complete.
+      // The merged entries are complete up to the point where a shard must be read further.
       for (let next = least(cursors); next !== null; next = least(cursors)) {
         yield next.entries.shift()!;
         if (next.entries.length === 0 && !next.ended) break;
@@ -136,13 +140,16 @@ function least<C extends { readonly entries: Entry[] }>(cursors: readonly C[]): 
   return best;
 }
 
-/** All topics of an inbox are in one shard: they are what is listed most. */
+/** All topics of one inbox are in one shard, because inboxes are listed most often. */
 export function shardOf(topic: string): number {
   const key = isInbox(topic) ? topic.split('/').slice(0, 2).join('/') : topic;
   return (createHash('sha256').update(key).digest()[0] ?? 0) % SHARDS.length;
 }
 
-/** `prefix` is '' or ends in `/`, whose next character is `0`. Without one, topics that begin with $ don't match and are jumped over. */
+/**
+ * `prefix` is '' or ends in `/`, which `0` follows in sort order. Without a prefix, topics that begin with $ don't
+ * match and are skipped.
+ */
 function rangesOf(prefix: string, after: string): Range[] {
   const ranges =
     prefix === ''

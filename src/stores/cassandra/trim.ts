@@ -6,14 +6,18 @@ const IDS_PER_PAGE = 5_000;
 const IDS_PER_STEP = 500;
 const INT_MAX = 2 ** 31 - 1;
 
-/** Reads the ids of the `keep` newest to find the first that is too many, then removes whole ranges: one mark each. */
+/**
+ * Reads the ids of the `keep` newest messages to find the first one to remove, and then deletes whole ranges, with one
+ * deletion marker each.
+ */
 export async function trimTopic(db: Database, topic: string, keep: number): Promise<number> {
   const newest = await firstTooMany(db, topic, keep);
   if (newest === null) return 0;
   let removed = 0;
   for (let rows = await oldest(db, topic, newest); rows.length > 0; rows = await oldest(db, topic, newest)) {
     await db.wave(rows, ({ id, at }) => db.write('DELETE FROM mqtt_msg_id WHERE msgid = ?', [id], at ?? db.timestamp()));
-    // Whatever the clocks of those who wrote them said: what stayed would be found again and again.
+    // The timestamp is later than all of the rows', whatever the writers' clocks said. Otherwise rows that stay would
+    // be found again and again.
     const timestamp = Math.max(db.timestamp(), ...rows.map(({ at }) => at ?? 0));
     await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid <= ?', [topic, rows.at(-1)!.id], timestamp);
     removed += rows.length;

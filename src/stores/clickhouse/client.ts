@@ -6,26 +6,27 @@ import { mapError, serverError } from './errors';
 
 const SETTING = 'STORE_URL';
 const QUERY_TIMEOUT_MS = 60_000;
-/** Copying a table that is taken over takes as long as the table is big. */
+/** Copying a table that is taken over takes as long as the table is large (ms). */
 const LONG_MS = 24 * 60 * 60 * 1_000;
 
 export type Settings = Readonly<Record<string, string | number>>;
 
-/** Known to every server since 18.16. */
+/** Every server since 18.16 knows these settings. */
 const SETTINGS: Settings = {
-  // The answer comes when it is whole: an error on the way is an error, not the end of the rows.
+  // The server answers when the result is complete, so that a late error is reported as an error and not taken for the
+  // end of the rows.
   wait_end_of_query: 1,
   output_format_json_quote_64bit_integers: 0,
-  // Statements hold the keys that they ask for.
+  // Statements contain the keys that they ask for, and so may be long.
   max_query_size: 16 * 1_048_576,
 };
-/** To servers that know them: an insert has happened when it is answered, a mutation is not waited for. */
+/** Sent only to servers that know them. An insert is complete when it is answered, and a mutation is not waited for. */
 const WHERE_KNOWN: Settings = { async_insert: 0, mutations_sync: 0 };
 
-/** A row as it goes to the server, by column. */
+/** A row to insert, by column. */
 export type Row = Readonly<Record<string, string | number | null | readonly string[]>>;
 
-/** Statements against one ClickHouse database over HTTP; errors come out as ours. Nothing here needs a session. */
+/** Runs statements on one ClickHouse database over HTTP. Errors are the server's own kinds. No session is needed. */
 export class Client {
   readonly database: string;
   private readonly client: ClickHouseClient;
@@ -45,7 +46,7 @@ export class Client {
       url: `${tls === null ? 'http' : 'https'}://${authorityOf({ host: host.host, port: host.port ?? (tls === null ? 8123 : 8443) })}`,
       ...{ username: url.user ?? 'default', password: url.password ?? '', database: this.database, application: 'emqx-offline-store' },
       ...(tls?.ca === undefined ? {} : { tls: { ca_cert: tls.ca } }),
-      // What goes wrong is thrown; the client would print it as well.
+      // Errors are thrown, so the client need not print them as well.
       log: { level: ClickHouseLogLevel.OFF },
     };
     this.client = createClient({ ...options, request_timeout: QUERY_TIMEOUT_MS });
@@ -63,23 +64,24 @@ export class Client {
     return Number(Object.values(row ?? {})[0] ?? 0);
   }
 
-  /** All rows become visible at once, unless they are more than 256 MB. They have the same columns. */
+  /** All rows become visible at once, unless they exceed 256 MB. All rows must have the same columns. */
   async insert(table: string, values: readonly Row[]): Promise<void> {
     const [first] = values;
     if (first === undefined) return;
-    // Old servers fill a column that is not in a row with nothing, one that is not in the statement with its default.
+    // Old servers give a column that is missing in a row an empty value, but a column that is missing in the statement
+    // its default.
     const columns = Object.keys(first) as [string, ...string[]];
     const clickhouse_settings = { ...SETTINGS, ...(await this.settings()) };
     await this.mapped(() => this.client.insert({ table, columns, values: [...values], format: 'JSONEachRow', clickhouse_settings }), true);
   }
 
-  /** A statement without rows, that may take its time. */
+  /** Runs a statement without rows, which may take long. */
   async command(query: string): Promise<void> {
     const clickhouse_settings = { ...SETTINGS, ...(await this.settings()) };
     await this.mapped(() => this.patient.command({ query, clickhouse_settings }));
   }
 
-  /** Which of the newer settings the server has. */
+  /** The newer settings that the server knows. */
   private settings(): Promise<Settings> {
     this.known ??= this.askSettings().catch((error: unknown) => {
       this.known = null;
@@ -110,5 +112,5 @@ export class Client {
   }
 }
 
-/** The server's code for what an error of ours was made of; null: none. */
+/** The server's error code behind a mapped error; null if there is none. */
 export const codeOf = (error: unknown): number | null => serverError((error as { cause?: unknown }).cause)?.code ?? null;

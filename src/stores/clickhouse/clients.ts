@@ -6,7 +6,7 @@ import { chunks } from './keys';
 import { number, text } from './literal';
 import { end, MOST_DUE, NEWEST, pairKey, pairLength, pairs, unseen, type Pair } from './pairs';
 
-/** mqtt_client and mqtt_sub. A change is a new row with a greater version, a deletion one that says so. */
+/** mqtt_client and mqtt_sub. A change is a new row with a greater version. A deletion is a row that says so. */
 export class ClientTables implements ClientStore {
   constructor(private readonly db: Client) {}
 
@@ -51,7 +51,7 @@ export class ClientTables implements ClientStore {
     await this.put(rows);
   }
 
-  /** Those of them that are there as assigned ones: they stay so. */
+  /** The subscriptions that are stored as assigned ones, and stay so. */
   private async assigned(refs: readonly SubscriptionRef[]): Promise<ReadonlySet<string>> {
     const found: string[] = [];
     for (const chunk of chunks(refs, pairLength)) {
@@ -112,7 +112,9 @@ export class ClientTables implements ClientStore {
     return { removed: due.length, more: due.length >= limit };
   }
 
-  /** The last of each key; later than what is there, whatever this machine's clock says. */
+  /**
+   * Writes the last row of each key, with a version greater than the stored one, whatever this machine's clock says.
+   */
   private async put(rows: readonly (Row & Pair)[]): Promise<void> {
     const last = [...new Map(rows.map((row) => [pairKey(row), row])).values()];
     if (last.length === 0) return;

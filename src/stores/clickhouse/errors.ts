@@ -1,8 +1,8 @@
 import { errorText, RefusedError, RetryableError } from '../../base/errors';
 
 /**
- * Error codes that speak of the content of a row: an operator's constraint (469) or throwIf (395), what can't be parsed into its
- * column (6, 26, 27, 41, 53, 69, 70, 72, 117, 131 a string too long).
+ * Error codes that concern the content of a row: an operator's constraint (469) or throwIf (395), and values that can't
+ * be parsed into their column (6, 26, 27, 41, 53, 69, 70, 72, 117, 131 a string too long).
  */
 const REFUSALS = new Set([6, 26, 27, 41, 53, 69, 70, 72, 117, 131, 395, 469]);
 
@@ -14,7 +14,10 @@ export interface ServerError {
   readonly text: string;
 }
 
-/** What the server said, or null: it said nothing. Old servers wrap their words differently, and the client leaves those as they are. */
+/**
+ * The server's code and text; null if the error is not the server's. Old servers use another format, which the client
+ * does not parse.
+ */
 export function serverError(error: unknown): ServerError | null {
   if (!(error instanceof Error)) return null;
   const old = /^Code: (\d+)[,.]\s*(?:e\.displayText\(\) = )?(?:DB::Exception: )?([\s\S]*?)(?:, e\.what\(\) = [\s\S]*)?$/.exec(
@@ -27,12 +30,13 @@ export function serverError(error: unknown): ServerError | null {
 
 const oneLine = (message: string): string => message.replace(/\s+/g, ' ').trim().replace(/\.$/, '').slice(0, MAX_LENGTH);
 
-/** `insert`: the statement carried rows; only then can an error be about their content. */
+/** @param insert true if the statement contained rows. Only then can an error be about their content. */
 export function mapError(error: unknown, insert = false): Error {
   if (error instanceof RefusedError || error instanceof RetryableError) return error;
   const said = serverError(error);
   if (said !== null && insert && REFUSALS.has(said.code)) return new RefusedError(`${said.text} (code ${said.code})`);
-  // The rest passes with time or with an operator's help: away, overloaded, too many parts, disk full, no rights, no table.
+  // All other errors pass with time or with an operator's help: away, overloaded, too many parts, disk full, missing
+  // rights, missing table.
   return new RetryableError(said === null ? explainConnection(error) : explain(said), { cause: error });
 }
 
@@ -42,7 +46,7 @@ function explain({ code, text }: ServerError): string {
     case 193: // WRONG_PASSWORD
     case 194: // REQUIRED_PASSWORD
     case 516: // AUTHENTICATION_FAILED
-      return `${PRODUCT} refused the login: check user and password`;
+      return `${PRODUCT} rejected the login: check user and password`;
     case 81: // UNKNOWN_DATABASE
       return `${text}: create the database first`;
     case 164: // READONLY

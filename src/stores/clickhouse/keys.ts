@@ -2,31 +2,40 @@ import type { MessageRef } from '../../mqtt/message';
 import type { Client, Settings } from './client';
 import { list, number, text } from './literal';
 
-/** Statements name the keys that they ask for: neither too many for the parser nor too long. */
+/** The limits of keys in one statement, so that it is not too long for the parser. */
 const KEYS_PER_STATEMENT = 1_000;
 const BYTES_PER_STATEMENT = 1_048_576;
-/** So few topics are asked one by one, each with its ids: the topic stands in the statement once. */
+/** Up to this many topics are listed with their ids, so that each topic is in the statement only once. */
 const FEW_TOPICS = 8;
 
-/** What is known about the rows of one topic and msgid. */
+/** The state of one topic and msgid. */
 export interface KeyState extends MessageRef {
-  /** stored_at of the rows that are there and not removed; more than one only if they were saved at the same time. */
+  /** stored_at of the rows that are not removed. There are several only if they were saved at the same time. */
   readonly stored: readonly number[];
-  /** Everything stored up to then (microseconds) is removed. */
+  /** Everything that was stored up to this time (microseconds) is removed. */
   readonly covered: number;
-  /** ms: the id must not come back before. */
+  /** The id must not come back before this time (ms). */
   readonly until: number;
-  /** stored_at of removed rows that no removal names: they came after it, and purging does not know them yet. */
+  /**
+   * stored_at of removed rows that no removal names. They were written after the removal, and purging does not know
+   * them yet.
+   */
   readonly orphans: readonly number[];
 }
 
-/** In microseconds: everything that was stored before is gone. */
+/** Everything that was stored before this time (microseconds) is removed. */
 export const COVERED = 'greatest(removed_at, until * 1000)';
-/** ms since 1970 of a row of mqtt_retain. A deletion that an older version wrote has no time but that of its id. */
+/**
+ * The time of a row of mqtt_retain (ms since 1970). A deletion that an older version wrote has no time except that of
+ * its id.
+ */
 const RETAINED_AT = `ifNull(published_at, if(match(msgid, '^[0-9A-F]{32}$'), toInt64(intDiv(reinterpretAsUInt64(reverse(unhex(substring(msgid, 1, 16)))), 1000)), toInt64(0)))`;
-/** Of a topic's rows in mqtt_retain the greatest counts: the newest, of the same time that with the greatest id, of the same id the one that deletes. All times have 15 digits. */
+/**
+ * The order of a topic's rows in mqtt_retain. The row with the greatest rank counts. Ranks compare the time, then the
+ * id; if both are equal, a deletion is greater than a message. All times have 15 digits.
+ */
 export const RETAINED_RANK = `concat(toString(100000000000000 + ${RETAINED_AT}), msgid, unhex('00'), toString(deleted))`;
-/** A whole topic is grouped on disk rather than in memory. */
+/** A whole topic is grouped on disk instead of in memory. */
 export const ON_DISK: Settings = { max_bytes_before_external_group_by: 200_000_000 };
 
 export const keyOf = ({ topic, id }: MessageRef): string => `${id}\0${topic}`;
@@ -37,7 +46,7 @@ export function distinct<R extends MessageRef>(refs: readonly R[]): R[] {
   return [...first.values()];
 }
 
-/** A condition for exactly these; both forms follow the order of the tables, (topic, msgid). */
+/** A condition for exactly these messages. Both forms use the order of the tables, (topic, msgid). */
 export function isOneOf(refs: readonly MessageRef[]): string {
   const byTopic = new Map<string, string[]>();
   for (const { topic, id } of refs) {
@@ -50,7 +59,10 @@ export function isOneOf(refs: readonly MessageRef[]): string {
   return `(${parts.join(' OR ')})`;
 }
 
-/** Parts of a list that fit into a statement. `lengthOf`: bytes that an item takes there. */
+/**
+ * Splits a list into parts that fit into one statement.
+ * @param lengthOf the bytes of an item in the statement.
+ */
 export function chunks<T>(items: readonly T[], lengthOf: (item: T) => number): T[][] {
   const parts: T[][] = [];
   let bytes = 0;
@@ -65,7 +77,10 @@ export function chunks<T>(items: readonly T[], lengthOf: (item: T) => number): T
   return parts;
 }
 
-/** Rows of mqtt_msg, by topic and msgid, that are not removed. `where` is about topic and msgid only, `also` about other columns. */
+/**
+ * The rows of mqtt_msg, by topic and msgid, that are not removed. `where` uses only topic and msgid, `also` only other
+ * columns.
+ */
 export function visible(columns: 'msgid' | 'topic, msgid', where: string, also = '1'): string {
   return `SELECT ${columns}, max(s) AS stored, max(c) AS covered FROM (
       SELECT ${columns}, stored_at AS s, toUInt64(0) AS c FROM mqtt_msg WHERE ${where} AND ${also}
@@ -74,7 +89,7 @@ export function visible(columns: 'msgid' | 'topic, msgid', where: string, also =
     ) GROUP BY ${columns} HAVING stored > covered`;
 }
 
-/** What is stored and what is removed under these keys. One that was never heard of is left out. */
+/** What is stored and what is removed under these keys. Unknown keys are left out. */
 export async function states(db: Client, refs: readonly MessageRef[]): Promise<Map<string, KeyState>> {
   const found = new Map<string, KeyState>();
   for (const chunk of chunks(refs, ({ topic, id }) => 2 * (topic.length + id.length))) {
@@ -94,9 +109,9 @@ export async function states(db: Client, refs: readonly MessageRef[]): Promise<M
   return found;
 }
 
-/** How many messages are stored where all keys fit into memory. */
+/** Counts the stored messages, if all keys fit into memory. */
 export const visibleCount = (where: string): string => `SELECT count() AS n FROM (${visible('topic, msgid', where)})`;
 
-/** The newest id that is too many where the newest `keep` stay. */
+/** The newest id to remove, if the newest `keep` messages stay. */
 export const tooMany = (topic: string, keep: number): string =>
   `${visible('msgid', `topic = ${text(topic)}`)} ORDER BY msgid DESC LIMIT ${number(keep)}, 1`;

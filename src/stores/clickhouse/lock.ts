@@ -8,13 +8,13 @@ const TABLE_EXISTS = 57;
 const UNKNOWN_TABLE = 60;
 
 const BEAT_MS = 5_000;
-/** Whoever has not said for so long that it lives is gone. */
+/** A process without a sign of life for this long (s) counts as dead. */
 const DEAD_AFTER_S = 60;
 const POLL_MS = 200;
 
 /**
- * One at a time. ClickHouse has no locks, but of several that create a table one succeeds. `isOurs` throws when another has taken us for
- * dead: it is asked before each step.
+ * Lets one process at a time work. ClickHouse has no locks, but if several processes create the same table, only one
+ * succeeds. `isOurs` is called before each step, and throws if another process has taken this one for dead.
  */
 export async function underLock(db: Client, work: (isOurs: () => Promise<void>) => Promise<void>): Promise<void> {
   const owner = randomBytes(8).toString('hex');
@@ -24,7 +24,7 @@ export async function underLock(db: Client, work: (isOurs: () => Promise<void>) 
     await sleep(POLL_MS);
   }
   await beat();
-  // A beat that is missed is noticed by the next isOurs at the latest.
+  // If beats fail, the next isOurs notices it at the latest.
   const timer = setInterval(() => void beat().catch(() => undefined), BEAT_MS);
   try {
     await work(async () => {
@@ -49,7 +49,8 @@ async function create(db: Client): Promise<boolean> {
 
 async function endIfDead(db: Client): Promise<void> {
   try {
-    // A table without a row was created just now, or by one that died before its first beat: its own time tells.
+    // A table without rows was created just now, or by a process that died before its first beat. Then the table's own
+    // time counts.
     const dead = await db.count(
       `SELECT toUInt32(now()) - toUInt32(greatest((SELECT max(at) FROM ${TABLE}),
          (SELECT max(metadata_modification_time) FROM system.tables WHERE database = currentDatabase() AND name = '${TABLE}'))) > ${DEAD_AFTER_S} AS dead`,

@@ -12,17 +12,20 @@ import { COLUMNS, toMessage, toRow, type MessageRow } from './rows';
 import { Sweeper } from './sweeper';
 import { TopicTable } from './topics';
 
-/** Up to here messages are counted one by one. */
+/** Up to this number messages are counted exactly. */
 const EXACT_COUNT = 50_000;
 const KEYS_PER_PAGE = 1_000;
-/** A page is looked for further and further ahead where most rows are removed and not yet purged. */
+/** The limit to which a read grows when most rows are removed and not yet purged. */
 const MOST_ROWS = 100_000;
-/** Rows that are read beyond what is asked for: some may be removed. */
+/** How many more rows are read than requested, because some may be removed. */
 const SPARE = 20;
 
 const ofTopic = (topic: string): Range => ({ table: 'mqtt_msg', where: `topic = ${text(topic)}`, column: 'msgid' });
 
-/** mqtt_msg. A row is never changed; it is gone once mqtt_removed says so (migrations/clickhouse/001_messages.sql). */
+/**
+ * mqtt_msg. A row is never changed; it counts as removed once mqtt_removed says so
+ * (migrations/clickhouse/001_messages.sql).
+ */
 export class MessageTable implements MessageStore {
   private readonly topicTable: TopicTable;
   private readonly sweeper: Sweeper;
@@ -46,8 +49,9 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * Topics are written before their messages: a save that breaks off between the two leaves nothing that can't be found. An ack at the
-   * same time needs no care: stored_at lies before the end of its tombstone, whichever of the two rows is there first.
+   * Topics are written before their messages, so that an interrupted save leaves no message that can't be found. An
+   * acknowledgement at the same time does no harm: stored_at is before the end of its tombstone, whichever of the two
+   * rows is written first.
    */
   saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     return saveOrBisect(distinct(messages), async (batch) => {
@@ -98,7 +102,7 @@ export class MessageTable implements MessageStore {
     );
   }
 
-  /** Ids first: what is removed or too much is never read with its payload. */
+  /** Ids are read first, so that payloads of removed or superfluous messages are never read. */
   private async ids({ topic, after, limit, now }: MessageQuery, last: string | null = null): Promise<string[]> {
     const range = ofTopic(topic);
     const found: string[] = [];
@@ -115,7 +119,7 @@ export class MessageTable implements MessageStore {
     return found;
   }
 
-  /** In the order of their ids. Of several rows with the same key the newest. */
+  /** Sorted by ids. If several rows have the same key, the newest is returned. */
   private async read(refs: readonly MessageRef[]): Promise<Message[]> {
     const rows = await this.db.rows<MessageRow>(
       `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${isOneOf(refs)} ORDER BY topic, msgid, stored_at DESC LIMIT 1 BY topic, msgid`,
@@ -149,12 +153,13 @@ export class MessageTable implements MessageStore {
     const expired: MessageRef[] = [];
     for await (const state of this.expired(now)) if (state.stored.length > 0 && expired.push(state) >= limit) break;
     const removed = expired.length === 0 ? 0 : await this.removals.remove(expired, 0, now);
-    // The last step of a run: what it removed, and what others did, is given back to the disk.
+    // This is the last step of a run. It frees the disk space of everything that was removed, by this call or by
+    // others.
     if (removed < limit) await this.sweeper.run();
     return { removed, more: removed >= limit };
   }
 
-  /** All that have expired, removed ones included until they are purged. Reads one column of all rows for each page. */
+  /** All expired messages, including removed ones until they are purged. Each page reads one column of all rows. */
   private async *expired(now: number) {
     for (let last: MessageRef = { topic: '', id: '' }; ;) {
       const rows = await this.db.rows<{ topic: string; id: string }>(
@@ -169,7 +174,7 @@ export class MessageTable implements MessageStore {
     }
   }
 
-  /** An estimate has those that are removed and not yet purged in it. */
+  /** An estimate includes messages that are removed and not yet purged. */
   async countMessages(): Promise<number> {
     const rows = await this.db.count('SELECT count() AS n FROM mqtt_msg');
     return rows > EXACT_COUNT ? rows : this.db.count(visibleCount('1'));

@@ -6,20 +6,22 @@ import { refuseReplicas } from './replicated';
 import { refuseStrangers } from './takeover';
 
 interface Statement {
-  /** Runs only where this query counts something. */
+  /** A query; the statement runs only if the query counts something. null: it always runs. */
   readonly when: string | null;
   readonly sql: string;
 }
 
-/** Plain SQL files; the table mqtt_offline_migration has those that were run. */
+/** Runs plain SQL files. The table mqtt_offline_migration notes which were run. */
 export class Migrations {
   private readonly files = new MigrationFiles('clickhouse');
 
   constructor(private readonly db: Client) {}
 
-  /** Brings the schema up to date. A step that broke off runs again from its beginning: each of its statements may. */
+  /**
+   * Brings the schema up to date. An interrupted step runs again from its beginning, which all its statements allow.
+   */
   async run(): Promise<void> {
-    // At each start: a database that an earlier release has filled may be one of these.
+    // Checked at each start, because an earlier release may have filled such a database.
     await refuseReplicas(this.db);
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
@@ -42,14 +44,17 @@ export class Migrations {
     await this.db.insert('mqtt_offline_migration', [{ version, name }]);
   }
 
-  /** Before anything is changed. @throws RefusedError */
+  /**
+   * Called before anything is changed.
+   * @throws RefusedError
+   */
   private async refuse(): Promise<void> {
     const current = await this.version();
     if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
     if (current === 0) await refuseStrangers(this.db);
   }
 
-  /** The newest version that was run; 0 for a database without our tables. */
+  /** The newest version that was run; 0 for a database without the server's tables. */
   async version(): Promise<number> {
     const there = await this.db.count(
       `SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = 'mqtt_offline_migration'`,
@@ -62,7 +67,7 @@ export class Migrations {
   }
 }
 
-/** A statement ends with a semicolon at the end of a line. Comments stay with the statement that they stand above. */
+/** A statement ends with a semicolon at the end of a line. Comments belong to the statement below them. */
 export function statementsOf(file: string): Statement[] {
   return file
     .split(/;[ \t]*(?:\n|$)/)

@@ -1,26 +1,27 @@
 import type { Client } from './client';
 import { number, text } from './literal';
 
-/** Rows that are sorted by one column once the conditions of `where` are met. */
+/** Rows that are sorted by one column if the conditions of `where` are met. */
 export interface Range {
   readonly table: 'mqtt_msg' | 'mqtt_topic' | 'mqtt_retain' | 'mqtt_acked';
   readonly where: string;
   readonly column: 'msgid' | 'topic';
 }
 
-/** Each step halves what is left or better; a table has not that many parts with rows of one topic. */
+/** Each step at least halves the rest, and a table does not have that many parts with rows of one topic. */
 const MOST_STEPS = 20;
 const BLOCK = 512;
 
-/** The condition for one page: greater than `after`, not greater than `last`. */
+/** The condition for one page: greater than `after`, up to `last`. */
 export function between({ where, column }: Range, after: string, last: string | null): string {
   return `${where} AND ${column} > ${text(after)}${last === null ? '' : ` AND ${column} <= ${text(last)}`}`;
 }
 
 /**
- * Where a page of at least `size` rows behind `after` ends; null: it ends with the range. Old servers read everything for ORDER BY with
- * LIMIT. Without an order they stop at the limit, but take the rows from any part of the table: the `size`th of those is an end, only
- * perhaps one with too much before it. So it is moved forward until no more than a few pages are left before it.
+ * The end of a page of at least `size` rows after `after`; null if it ends with the range. Old servers read everything
+ * for ORDER BY with LIMIT. Without an order they stop at the limit, but take rows from any part of the table. The
+ * `size`th of these rows is a possible end, perhaps with too many rows before it. So the end is moved to the front
+ * until at most a few pages are before it.
  */
 export async function endOfPage(db: Client, range: Range, after: string, size: number, last: string | null = null): Promise<string | null> {
   const most = 4 * size;

@@ -15,7 +15,7 @@ interface PositionRow extends Pair {
   readonly position_version: number;
 }
 
-/** What is stored under a key. */
+/** The newest row of a key. */
 interface Newest {
   readonly version: bigint;
   readonly positionVersion: number;
@@ -27,16 +27,17 @@ const POSITION = 'clientid, topic, msgid, receipts, position_version';
 
 /** Greater than every time in microseconds. */
 const VERSIONED = 2n ** 54n;
-/** Rows of one position version: the later one counts. */
+/** The distance between position versions, so that several rows of one version are in order. */
 const SAME_VERSION = 512n;
-/** What ends a row comes between it and the next one. */
+/** The distance between two rows. The row that deletes the first comes in between. */
 const STEP = 2n;
 
 /**
- * mqtt_acked. A change is a new row with a greater `version`, a deletion one that says so. ClickHouse checks no condition when it inserts: a row's
- * `version` is made of the position's, so that the row of a process which stood still between its look and its insert counts less than what
- * another one has written since. A position that was deleted may begin again with any version: its rows then follow each other as those
- * without versions do, by the look alone, until the version is greater than the deleted one's.
+ * mqtt_acked. A change is a new row with a greater `version`, a deletion a row that says so. ClickHouse checks no
+ * condition when it inserts. So a row's `version` is made from the position's version: if a process stood still between
+ * its read and its insert, its row counts less than what another process has written since. A deleted position may
+ * begin again with any version. Its rows are then ordered only by what was read, like those without versions, until the
+ * version exceeds that of the deleted position.
  */
 export class PositionTable implements PositionStore {
   constructor(private readonly db: Client) {}
@@ -114,7 +115,7 @@ export class PositionTable implements PositionStore {
 
 const pairOf = ({ consumer, topic }: Position): Pair => ({ clientid: consumer, topic });
 
-/** Later than what is there, whatever this machine's clock says. */
+/** Greater than the stored version, whatever this machine's clock says. */
 function versionAfter(position: Position, stored: Newest | undefined): bigint {
   const version = BigInt(versionOf(position));
   const own = version === 0n ? BigInt(tick()) : VERSIONED + version * SAME_VERSION;

@@ -16,7 +16,9 @@ interface Claim {
 export class Removals {
   constructor(private readonly db: Client) {}
 
-  /** @returns how many of the messages were stored and are removed by this call, not by another at the same time. */
+  /**
+   * @returns how many of the messages were stored and were removed by this call, not by another one at the same time.
+   */
   async remove(refs: readonly MessageRef[], until: number, now: number): Promise<number> {
     const all = distinct(refs);
     const known = await states(this.db, all);
@@ -31,9 +33,9 @@ export class Removals {
   }
 
   /**
-   * Of several that remove a row at the same time the one counts whose claim was committed first. That order can be read: a part's name
-   * has the number under which it was committed, and merging keeps rows of the same key in the order in which they came. Whoever
-   * looks after its own insert has sees all that were before it.
+   * If several calls remove a row at the same time, the one whose claim was committed first counts. That order can be
+   * read: the name of a part contains the number of its commit, and merging keeps rows of one key in their order. A
+   * call that looks after its own insert sees all claims that were committed before it.
    */
   private async won(stored: readonly KeyState[], owner: string): Promise<number> {
     const winners = new Map<string, string>();
@@ -51,7 +53,7 @@ export class Removals {
     return stored.filter((state) => winners.get(rowOf(state, state.stored.at(-1) ?? 0)) === owner).length;
   }
 
-  /** Names rows that came after their removal: purging follows names. */
+  /** Writes removals that name rows which were stored after their removal, because purging uses the names. */
   async nameOrphans(refs: readonly MessageRef[]): Promise<void> {
     const known = await states(this.db, refs);
     await this.db.insert(
@@ -63,15 +65,15 @@ export class Removals {
   }
 }
 
-/** Whether a tombstone says more than what is there. */
+/** Whether a tombstone would last longer than what is known. */
 const isNews = (state: KeyState | undefined, until: number): boolean =>
   state === undefined || (state.stored.length === 0 && state.until < until);
 
-/** Not before what it removes, whatever this machine's clock says. */
+/** Removals are not earlier than the rows that they remove, whatever this machine's clock says. */
 const endsOf = ({ topic, id, stored }: KeyState, until: number, owner: string): Row[] =>
   stored.map((at) => ({ topic, msgid: id, removed_at: Math.max(tick(), ...stored), until: Math.max(until, 0), stored_at: at, owner }));
 
 const rowOf = (ref: MessageRef, stored: number): string => `${stored} ${keyOf(ref)}`;
 
-/** `all_12_15_1`: blocks 12 to 15. */
+/** Example: `all_12_15_1` contains blocks 12 to 15. */
 const blockOf = ({ _part }: Claim): number => Number(_part.split('_')[1]);

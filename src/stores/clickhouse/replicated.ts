@@ -1,13 +1,17 @@
 import { RefusedError } from '../../base/errors';
 import type { Client } from './client';
 
-/** Tables and databases whose rows several servers hold. ClickHouse Cloud makes the Shared ones of what asks for MergeTree. */
+/**
+ * Kinds of tables and databases whose rows are on several servers. ClickHouse Cloud makes Shared tables when MergeTree
+ * is requested.
+ */
 const SEVERAL = /^(Shared|Replicated)/;
 
 /**
- * Refuses ClickHouse Cloud and replicated databases, before anything is changed. `select_sequential_consistency` would let a read see the last
- * write there. Which of two removals came first would still be unknown: that is read from the numbers of MergeTree's parts, which are given
- * in the order of commits on a single server only. @throws RefusedError
+ * Rejects ClickHouse Cloud and replicated databases before anything is changed. With `select_sequential_consistency` a
+ * read would see the last write there. But it would still be unknown which of two removals came first, because that is
+ * read from the numbers of MergeTree's parts, which follow the order of commits only on a single server.
+ * @throws RefusedError
  */
 export async function refuseReplicas(db: Client): Promise<void> {
   const kind = await replicatedKind(db);

@@ -14,7 +14,10 @@ interface Candidate {
   readonly gone: number;
 }
 
-/** mqtt_retain. Of each topic the newest row counts (RETAINED_RANK), whatever came when; a deletion is a row too. */
+/**
+ * mqtt_retain. Of each topic's rows the newest counts (RETAINED_RANK), whatever the order of their writes. A deletion
+ * is a row, too.
+ */
 export class RetainedTable implements RetainedStore {
   constructor(private readonly db: Client) {}
 
@@ -39,7 +42,7 @@ export class RetainedTable implements RetainedStore {
     await this.db.insert('mqtt_retain', rows);
   }
 
-  /** Topics first: payloads of messages that don't match never come into memory. */
+  /** Reads the topics first, so that payloads of messages that don't match are never read into memory. */
   async listRetained(query: TopicQuery): Promise<Message[]> {
     const refs = new Map<string, MessageRef>();
     const topics = await matchingTopics<Candidate>(

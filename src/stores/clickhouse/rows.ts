@@ -36,7 +36,7 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
   };
 }
 
-/** The columns that both tables share. Rows travel as JSON, which holds no bytes that are not UTF-8. */
+/** The columns that both tables share. Rows are sent as JSON, so payloads that are not UTF-8 go as base64. */
 export function toRow({ id, topic, clientid, username, qos, payload, publishReceivedAt, expiresAt, properties }: Message): Row {
   const readable = isUtf8(payload);
   return {

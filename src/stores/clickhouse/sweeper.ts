@@ -8,33 +8,37 @@ const SECOND = 1_000_000;
 const MINUTE = 60 * SECOND;
 
 export interface SweepLimits {
-  /** Fewer rows are not worth rewriting parts of a table for, unless they have waited for long. */
+  /** For fewer rows the parts of a table are not rewritten, unless the rows have waited for long. */
   readonly least: number;
   /** Microseconds since 1970. */
   readonly now: () => number;
 }
 
 const LIMITS: SweepLimits = { least: 10_000, now: () => Date.now() * 1_000 };
-/** The share of a table that is worth it. */
+/** The share of a table's rows that is enough for a rewrite. */
 const SHARE = 0.1;
-/** One mutation's keys are in the server's memory. */
+/** The most keys of one mutation, because they are in the server's memory. */
 const MOST = 500_000;
 const ORPHANS_PER_RUN = 1_000;
 
-/** By then every insert that was under way is in the table, or was given up. */
+/** After this time every insert that was running is in the table or has failed. */
 const SETTLED = 2 * MINUTE;
-/** A removal, or a deletion, is forgotten this long after it is over: nothing that was stored before comes any more. */
+/**
+ * A removal or a deletion is forgotten this long after its end, because nothing that was stored before it can arrive
+ * any more.
+ */
 const OVER = 10 * MINUTE;
 const OLD = 60 * MINUTE;
-/** Looking for topics without messages reads all topics. */
+/** Topics without messages are looked for this rarely, because it reads all topics. */
 const TOPICS_EVERY = 10 * MINUTE;
 
 const MESSAGE = 'cityHash64(topic, msgid)';
 
 /**
- * Gives back the disk space of what is removed already. Deleting rows rewrites the parts that they are in (a mutation, in the background
- * of the server), so it waits until enough has gathered, and there is one mutation at a time. Two processes that both start one delete
- * the same rows: all conditions are about rows that are dead for ever, and a hash that is shared by two keys only ever keeps a row.
+ * Frees the disk space of what is removed already. Deleting rows rewrites the parts that contain them (a mutation, in
+ * the background of the server). So it waits until there are enough rows, and starts one mutation at a time. If two
+ * processes start one, both delete the same rows. All conditions concern rows that are removed for ever. If two keys
+ * have the same hash, a row is only kept for longer.
  */
 export class Sweeper {
   private topicsAt = 0;
@@ -62,7 +66,7 @@ export class Sweeper {
     for (const step of steps) if (await step()) return;
   }
 
-  /** Rows of mqtt_msg that a removal since the last time names. */
+  /** The rows of mqtt_msg that removals since the last time name. */
   private async messages(now: number, swept: number): Promise<boolean> {
     const since = `stored_at > 0 AND removed_at > ${number(swept)}`;
     const [found] = await this.db.rows<{ n: number; first: number; last: number }>(
@@ -79,7 +83,10 @@ export class Sweeper {
     return true;
   }
 
-  /** Removals that are over and have no row of mqtt_msg to hide. Where they have one that nobody knew of, it is purged next. */
+  /**
+   * Removals that have ended and hide no row of mqtt_msg. If a removal hides a row that was unknown, the row is purged
+   * next.
+   */
   private async tombstones(now: number, swept: number): Promise<boolean> {
     const over = `${COVERED} < ${number(now - OVER)} AND (stored_at = 0 OR removed_at <= ${number(swept)})`;
     const overHashes = `SELECT ${MESSAGE} FROM ${this.name('mqtt_removed')} WHERE ${over}`;
@@ -90,7 +97,10 @@ export class Sweeper {
     return this.deleteIfEnough('mqtt_removed', `${over} AND ${MESSAGE} NOT IN (SELECT ${MESSAGE} ${hidden})`);
   }
 
-  /** A save writes the topic again, with its time, before the message: a topic that was seen long ago has no message on its way. */
+  /**
+   * A save writes the topic, with its time, before the message. So a topic that was last written long ago has no
+   * message on its way.
+   */
   private async topics(now: number): Promise<boolean> {
     if (now < this.topicsAt + TOPICS_EVERY) return false;
     this.topicsAt = now;
@@ -100,7 +110,10 @@ export class Sweeper {
     );
   }
 
-  /** Deletions, but not before the rows that they hide. `writtenAt`: the column that says when a row was written. */
+  /**
+   * Deletions, but not before the rows that they hide.
+   * @param writtenAt the column that tells when a row was written.
+   */
   private async pairs(table: 'mqtt_sub' | 'mqtt_acked', writtenAt: 'version' | 'written_at', now: number): Promise<boolean> {
     const [from, key] = [this.name(table), 'clientid, topic'];
     const old = `${writtenAt} < ${number(now - OLD)}`;
@@ -112,7 +125,7 @@ export class Sweeper {
     return this.deleteIfEnough(table, `deleted = 1 AND ${old} AND ${hash} NOT IN (${hidden})`);
   }
 
-  /** States that were purged, but not before the rows that they hide. */
+  /** Purged states, but not before the rows that they hide. */
   private async states(now: number): Promise<boolean> {
     const from = this.name('mqtt_client');
     const old = `written_at < ${number(now - OLD)}`;
@@ -125,7 +138,7 @@ export class Sweeper {
     );
   }
 
-  /** All but the newest row of each topic, then deletions that hide nothing. */
+  /** All rows except each topic's newest, and then deletions that hide nothing. */
   private async retained(now: number): Promise<boolean> {
     const from = this.name('mqtt_retain');
     const newest = `SELECT topic, max(${RANK}) FROM ${from} GROUP BY topic`;
@@ -149,7 +162,7 @@ export class Sweeper {
     return this.db.command(`ALTER TABLE ${table} DELETE WHERE ${where}`);
   }
 
-  /** In full: the server looks for it later, outside of our database. */
+  /** The full name, because the server resolves it later, outside the current database. */
   private name(table: string): string {
     return `${identifier(this.db.database)}.${table}`;
   }

@@ -4,7 +4,7 @@ import type { Client } from './client';
 const TEXT = /^(Nullable\(|LowCardinality\()*(String|FixedString\(\d+\))\)*$/;
 const NUMBER = /^(Nullable\()?U?Int\d+\)?$/;
 
-/** EMQX's own columns. */
+/** The columns of EMQX's own table. */
 const COLUMNS: Readonly<Record<string, RegExp>> = {
   ...{ msgid: TEXT, sender: TEXT, topic: TEXT, payload: TEXT },
   ...{ qos: NUMBER, retain: NUMBER, arrived: NUMBER },
@@ -12,7 +12,10 @@ const COLUMNS: Readonly<Record<string, RegExp>> = {
 
 const OURS = ['mqtt_removed', 'mqtt_swept', 'mqtt_topic', 'mqtt_client', 'mqtt_sub', 'mqtt_retain', 'mqtt_acked'];
 
-/** What only has the names of our tables, or has more in it than EMQX writes, would be lost. @throws RefusedError */
+/**
+ * Rejects tables that only have the names of the server's, or that contain more than EMQX writes, which would be lost.
+ * @throws RefusedError
+ */
 export async function refuseStrangers(db: Client): Promise<void> {
   const tables = await db.rows<{ name: string; engine: string }>(
     `SELECT name, engine FROM system.tables WHERE database = currentDatabase() AND name LIKE 'mqtt%'`,

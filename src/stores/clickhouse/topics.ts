@@ -8,7 +8,7 @@ import { list, text } from './literal';
 import { between, endOfPage, type Range } from './pages';
 
 const TOPICS_PER_PAGE = 256;
-/** Topics with more rows than this are asked one by one, each only for its first message. */
+/** Topics with more rows than this are checked one by one, each only for its first message. */
 const FEW_ROWS = 1_000;
 
 interface Candidate {
@@ -16,16 +16,16 @@ interface Candidate {
   readonly last: string;
 }
 
-/** What a page of topics is made of: those of a table that are in question, and which of them count. */
+/** The source of a page of topics: the candidates of a table, and the check which of them count. */
 interface TopicSource<C extends { readonly topic: string }> {
   readonly table: Range['table'];
-  /** One row a topic, with `topic` and what `living` wants to know. */
+  /** Columns besides `topic` that `living` needs. There is one row per topic. */
   readonly columns: string;
-  /** In the order of the topics. */
+  /** The topics that count, in the order of the candidates. */
   living(candidates: readonly C[]): Promise<string[]>;
 }
 
-/** Topics that match a filter, ascending, page by page. */
+/** Topics that match a filter, in ascending order, page by page. */
 export async function matchingTopics<C extends { readonly topic: string }>(
   db: Client,
   source: TopicSource<C>,
@@ -39,7 +39,7 @@ export async function matchingTopics<C extends { readonly topic: string }>(
   };
   if (limit > 0 && exact !== null && compareText(exact, after) > 0) await page(`topic = ${text(exact)}`);
   if (prefix === null) return found;
-  // Everything that begins with `a/` lies before `a0`: the slash is followed by the zero.
+  // Everything that begins with `a/` sorts before `a0`, because `0` follows the slash.
   const where = prefix === '' ? '1' : `topic >= ${text(prefix)} AND topic < ${text(`${prefix.slice(0, -1)}0`)}`;
   const range: Range = { table: source.table, where, column: 'topic' };
   for (let from = after; found.length < limit;) {
@@ -51,14 +51,14 @@ export async function matchingTopics<C extends { readonly topic: string }>(
   return found.slice(0, limit);
 }
 
-/** mqtt_topic has every topic that ever had messages, until it is purged. */
+/** mqtt_topic contains every topic that ever had messages, until it is purged. */
 export class TopicTable implements TopicSource<Candidate> {
   readonly table = 'mqtt_topic';
   readonly columns = 'argMax(last_id, seen_at) AS last';
 
   constructor(
     private readonly db: Client,
-    /** Whether the topic has a message that is stored still. */
+    /** Tells whether the topic still has a stored message. */
     private readonly messages: { has(topic: string): Promise<boolean> },
   ) {}
 
@@ -66,7 +66,7 @@ export class TopicTable implements TopicSource<Candidate> {
     return matchingTopics(this.db, this, query);
   }
 
-  /** Most topics that have messages have the newest one: a look at one row a topic tells. */
+  /** In most topics with messages the newest message is still stored, so reading one row per topic is enough. */
   async living(candidates: readonly Candidate[]): Promise<string[]> {
     if (candidates.length === 0) return [];
     const known = await states(
@@ -78,7 +78,7 @@ export class TopicTable implements TopicSource<Candidate> {
     return candidates.filter((each) => sure(each) || others.has(each.topic)).map(({ topic }) => topic);
   }
 
-  /** Those whose newest message is gone and that have others. */
+  /** The topics whose newest message is removed but that have other messages. */
   private async withOthers(topics: readonly string[]): Promise<Set<string>> {
     const found = new Set<string>();
     for (const chunk of chunks(topics, (topic) => 2 * topic.length)) {

@@ -5,11 +5,13 @@ import { projection, type Client } from './client';
 import { inChunks, pooled } from './pool';
 import { sizeOf, type Item } from './values';
 
-/** DynamoDB's own limits: items of one request, and 16 MB of it with its encoding. */
+/**
+ * DynamoDB's own limit of items in one request, and a size well below its limit of 16 MB, which includes the encoding.
+ */
 const WRITES = 25;
 const WRITE_BYTES = 4 * 1_048_576;
 const READS = 100;
-/** Each answers up to 16 MB. */
+/** Each read may return up to 16 MB, so only a few run in parallel. */
 const READ_CONCURRENCY = 4;
 
 const ATTEMPTS = 8;
@@ -19,7 +21,7 @@ const LONGEST_WAIT_MS = 2_000;
 /** An item to put, or the key of one to delete. */
 export type Write = { readonly table: string; readonly put: Item } | { readonly table: string; readonly remove: Item };
 
-/** All of them, in any order: no two may be about the same item. */
+/** Puts and deletes all these items, in any order. No two writes may concern the same item. */
 export async function writeAll(client: Client, writes: readonly Write[]): Promise<void> {
   await pooled(chunksOf(writes), async (chunk) => {
     let left: BatchWriteItemCommandInput['RequestItems'] = requestsOf(client, chunk);
@@ -32,7 +34,7 @@ export async function writeAll(client: Client, writes: readonly Write[]): Promis
   });
 }
 
-/** The items with these keys, in any order; what is not there is left out. No key may come twice. */
+/** The items with these keys, in any order. Missing items are left out. No key may occur twice. */
 export async function readAll(client: Client, table: string, keys: readonly Item[], attributes?: readonly string[]): Promise<Item[]> {
   const name = client.table(table);
   const pages = await pooled(
@@ -55,7 +57,10 @@ export async function readAll(client: Client, table: string, keys: readonly Item
   return pages.flat();
 }
 
-/** What DynamoDB leaves over is asked for again: at once while it gets less (an answer was full), otherwise after a while (throttled). */
+/**
+ * Repeats a request for what DynamoDB has left over: at once if less is left than before (an answer was full),
+ * otherwise after a pause (throttled).
+ */
 async function repeat(what: string, request: () => Promise<{ left: number; before: number }>): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS;) {
     const { left, before } = await request();

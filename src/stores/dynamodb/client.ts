@@ -7,10 +7,10 @@ import type { Item } from './values';
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 const REQUEST_TIMEOUT_MS = 15_000;
-/** Of all calls together. */
+/** The most sockets, for all calls together. */
 export const SOCKETS = 64;
 
-/** A condition of a write, and what an update does. */
+/** The condition of a write, and the change of an update. */
 export interface Expression {
   readonly condition?: string;
   readonly update?: string;
@@ -18,10 +18,13 @@ export interface Expression {
   readonly values?: Item;
 }
 
-/** Without the table, which is named without prefix. Reads are consistent, but those of an index, which can't be. */
+/**
+ * A query without its table, whose name is given without prefix. Reads are consistent, except those of an index, which
+ * can't be.
+ */
 export type Query = Omit<QueryCommandInput, 'TableName' | 'ConsistentRead'>;
 
-/** Requests to the tables of one prefix; errors come out as ours. */
+/** Sends requests to the tables with one prefix. Errors are the server's own kinds. */
 export class Client {
   private readonly db: DynamoDB;
   private closed = false;
@@ -61,7 +64,7 @@ export class Client {
     return found ?? null;
   }
 
-  /** @returns false when the condition does not hold; otherwise what was there before, if anything. */
+  /** @returns false if the condition does not hold, otherwise the previous item or null. */
   async put(table: string, item: Item, on: Expression = {}): Promise<Item | null | false> {
     return this.conditional(async (db) => {
       const { Attributes } = await db.putItem({ TableName: this.table(table), Item: item, ReturnValues: 'ALL_OLD', ...inputOf(on) });
@@ -77,7 +80,7 @@ export class Client {
     return done !== false;
   }
 
-  /** @returns as put(). */
+  /** @returns like put(). */
   async delete(table: string, key: Item, on: Expression = {}): Promise<Item | null | false> {
     return this.conditional(async (db) => {
       const { Attributes } = await db.deleteItem({ TableName: this.table(table), Key: key, ReturnValues: 'ALL_OLD', ...inputOf(on) });
@@ -94,7 +97,7 @@ export class Client {
     );
   }
 
-  /** As big as `Limit` or 1 MB; `next` is where to go on, null at the end. */
+  /** One page, limited by `Limit` or 1 MB. `next` is where the next page begins; null at the end. */
   async page(table: string, query: Query, start: Item | null): Promise<{ items: Item[]; next: Item | null; count: number }> {
     const input = { ...query, TableName: this.table(table), ConsistentRead: query.IndexName === undefined };
     const { Items, LastEvaluatedKey, Count } = await this.call((db) =>
@@ -112,7 +115,7 @@ export class Client {
     }
   }
 
-  /** The next items of the table, in no order. `size` items are read, or 1 MB. */
+  /** The next items of the table, in no order. Reads `size` items, or 1 MB. */
   async scan(table: string, attributes: readonly string[], size: number, start: Item | null): Promise<{ rows: Item[]; next: Item | null }> {
     const input = { TableName: this.table(table), Limit: size, ...projection(attributes) };
     const { Items, LastEvaluatedKey } = await this.call((db) => db.scan({ ...input, ...(start !== null && { ExclusiveStartKey: start }) }));
@@ -148,7 +151,7 @@ function inputOf({ condition, names, values }: Expression) {
   };
 }
 
-/** Every name through a placeholder: hundreds of words are reserved. */
+/** Every name uses a placeholder, because hundreds of words are reserved. */
 export function projection(attributes: readonly string[] | undefined) {
   if (attributes === undefined) return {};
   return {

@@ -13,7 +13,7 @@ import { number, numberOf, text, textOf, type Item } from './values';
 const CLIENTS = 'mqtt_client';
 const SUBSCRIPTIONS = 'mqtt_sub';
 
-/** What of the two keys can't be read in the key itself. */
+/** The keys of a subscription. A text that does not fit into a key is replaced by its hash. */
 const subscriptionKey = ({ clientid, topic }: SubscriptionRef): Item => ({
   clientid: text(keyText(clientid)),
   topic: text(keyText(topic)),
@@ -45,7 +45,9 @@ export class Clients implements ClientStore {
     await pooled(newestStates(states), (state) => this.saveState(state));
   }
 
-  /** EMQX's online_at and offline_at are whole seconds; ours beside them are exact. */
+  /**
+   * EMQX's online_at and offline_at are in whole seconds. The server's own connected_at and disconnected_at are exact.
+   */
   private async saveState({ clientid, connected, node, connectedAt, disconnectedAt, at }: ClientState): Promise<void> {
     const times = {
       connected_at: connectedAt,
@@ -93,13 +95,13 @@ export class Clients implements ClientStore {
     );
   }
 
-  /** The keys of those that are there as assigned ones: they stay so. */
+  /** The keys of subscriptions that are stored as assigned ones, and stay so. */
   private async assigned(refs: readonly SubscriptionRef[]): Promise<ReadonlySet<string>> {
     const items = await readAll(this.client, SUBSCRIPTIONS, refs.map(subscriptionKey), ['clientid', 'topic', 'seen_at']);
     return new Set(items.filter((item) => item['seen_at'] === undefined).map(({ clientid, topic }) => JSON.stringify({ clientid, topic })));
   }
 
-  /** One that changes meanwhile stays. */
+  /** A subscription that changes meanwhile stays. */
   purgeSubscriptions(before: number, limit: number): Promise<Purged> {
     return this.subscriptionSweep.run(limit, async (items) => {
       const old = items.filter((item) => (numberOf(item['seen_at']) ?? Infinity) <= before);
@@ -116,7 +118,7 @@ export class Clients implements ClientStore {
   purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
     return this.stateSweep.run(limit, async (items) => {
       const states = items.map((item) => ({ item, state: toState(textOf(item['clientid_full'] ?? item['clientid']) ?? '', item) }));
-      // Without a time nothing is known of its age.
+      // Without a time the age of a state is unknown, so it stays.
       const old = states.filter(({ state }) => state.at > 0 && isOver(state, before));
       const removed = await pooled(old, async ({ item, state }) =>
         (await this.timesOf(state.clientid)).includes(null) ? 0 : this.removeState(item),
@@ -125,7 +127,7 @@ export class Clients implements ClientStore {
     });
   }
 
-  /** When events told of the client's subscriptions; null: assigned. */
+  /** When events reported the client's subscriptions (ms); null for an assigned one. */
   private async timesOf(clientid: string): Promise<(number | null)[]> {
     const query = { KeyConditionExpression: 'clientid = :c', ExpressionAttributeValues: { ':c': text(keyText(clientid)) } };
     const found: (number | null)[] = [];
@@ -133,7 +135,10 @@ export class Clients implements ClientStore {
     return found;
   }
 
-  /** Only as it was read. @returns how many it removed. */
+  /**
+   * Deletes the state only if it is still as it was read.
+   * @returns how many were deleted.
+   */
   private async removeState({ clientid, changed_at }: Item): Promise<number> {
     const on =
       changed_at === undefined
@@ -174,10 +179,10 @@ function toState(clientid: string, item: Item): ClientState {
 
 const inSeconds = (ms: number | null): number | null => (ms === null ? null : Math.floor(ms / 1_000));
 
-/** In seconds, 0 when it has not happened. */
+/** EMQX's times are in seconds; 0 if it has not happened. */
 const emqxTime = (value: Item[string] | undefined): number | null => secondsToMs(numberOf(value) || null);
 
-/** DynamoDB refuses a batch with two writes to one item. */
+/** DynamoDB rejects a batch with two writes to one item. */
 function lastOfEach<T extends SubscriptionRef>(refs: readonly T[]): T[] {
   return [...new Map(refs.map((ref) => [JSON.stringify([ref.clientid, ref.topic]), ref])).values()];
 }

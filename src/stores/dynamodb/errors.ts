@@ -1,6 +1,6 @@
 import { ClosedError, errorText, RefusedError, RetryableError } from '../../base/errors';
 
-/** What DynamoDB says of an item that it will never take. Other ValidationExceptions speak of the tables. */
+/** DynamoDB's messages about an item that it will never accept. Other ValidationExceptions concern the tables. */
 const ABOUT_THE_ITEM = /item size|exceeded the|maximum allowed size|must be under|empty (string|binary) value|nesting/i;
 
 const NETWORK = ['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT', 'EPIPE'];
@@ -9,7 +9,7 @@ const CERTIFICATE = /^(UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|CERT_|ERR_TLS_CERT)/;
 export function mapError(error: unknown): Error {
   if (error instanceof RefusedError || error instanceof RetryableError || error instanceof ClosedError) return error;
   if (isNamed(error, 'ValidationException') && ABOUT_THE_ITEM.test(errorText(error))) return new RefusedError(oneLine(error));
-  // The rest passes with time or with an operator's help: away, throttled, no rights, no table.
+  // All other errors pass with time or with an operator's help: away, throttled, missing rights, missing table.
   return new RetryableError(explain(error), { cause: error });
 }
 
@@ -17,7 +17,10 @@ export function isNamed(error: unknown, name: string): error is Error {
   return error instanceof Error && error.name === name;
 }
 
-/** The SDK wraps what the network says, and a host with several addresses fails with all of their errors: the first says enough. */
+/**
+ * The SDK wraps network errors, and a host with several addresses fails with one error per address. The first one is
+ * enough.
+ */
 function causeOf(error: unknown): unknown {
   return error instanceof AggregateError ? (error.errors[0] ?? error) : error;
 }
@@ -45,7 +48,7 @@ function explain(error: unknown): string {
     case 'IncompleteSignatureException':
     case 'MissingAuthenticationTokenException':
     case 'ExpiredTokenException':
-      return `DynamoDB refused the login (${words}): check access key and secret`;
+      return `DynamoDB rejected the login (${words}): check access key and secret`;
     case 'AccessDeniedException':
       return `${words}: the user needs more rights`;
     case 'ResourceNotFoundException':

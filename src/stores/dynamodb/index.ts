@@ -14,11 +14,11 @@ import { settingsOf } from './settings';
 const SETTING = 'STORE_URL';
 
 export interface DynamoStoreOptions {
-  /** Of each try; the SDK tries three times. */
+  /** The time limit of each attempt (ms). The SDK makes three attempts. */
   readonly requestTimeoutMs?: number;
 }
 
-/** Amazon DynamoDB, and what speaks its language. All reads that the contract depends on are consistent ones. */
+/** Amazon DynamoDB and compatible servers. All reads that the contract depends on are consistent. */
 export class DynamoStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly client: Client;

@@ -1,40 +1,47 @@
 import { createHash } from 'node:crypto';
 
-/** What every key attribute takes: a sort key has 1,024 bytes, a partition key 2,048. */
+/** The limit for all key attributes: a sort key may have 1,024 bytes, a partition key 2,048. */
 export const KEY_BYTES = 1_024;
 const HASHED = 'sha256:';
 
-/** Of a topic, in a sort key: the rest is left for the hash. */
+/** How many bytes of a topic are in a sort key. The rest is left for the hash. */
 const TOPIC_BYTES = 900;
 const SHARDS = 16;
 
 const sha256 = (value: string): Buffer => createHash('sha256').update(value).digest();
 
-/** The text itself, readable, or its hash where a key can't have it: too long, or empty. Two texts never have the same key. */
+/**
+ * The text itself, so that it stays readable, or its hash if it can't be a key because it is too long or empty.
+ * Different texts never have the same key.
+ */
 export function keyText(value: string): string {
   return isPlainKey(value) ? value : HASHED + sha256(value).toString('hex');
 }
 
-/** False: the item needs the text in another attribute as well. */
+/** False if the item also needs the text in another attribute. */
 export function isPlainKey(value: string): boolean {
   return value !== '' && !value.startsWith(HASHED) && Buffer.byteLength(value) <= KEY_BYTES;
 }
 
 /**
- * The order of topics as bytes (by code point, then): the topic, or of a longer one its first bytes, with a hash that tells it from
- * others with the same. Those come together, in any order; everything else is where it belongs. Cut anywhere, also within a character.
+ * A key that sorts topics by bytes, and so by code point. The key of a long topic is its first bytes and a hash that
+ * distinguishes topics with the same beginning. Those are next to each other in any order. The cut may be within a
+ * character.
  */
 export function topicSort(topic: string): Buffer {
   const whole = Buffer.from(topic);
   return whole.length <= TOPIC_BYTES ? whole : Buffer.concat([whole.subarray(0, TOPIC_BYTES), sha256(topic)]);
 }
 
-/** What longer topics with the same beginning have in common; null: the key is a whole topic. */
+/** The common beginning of long topics; null if the key is a whole topic. */
 export function commonPart(key: Buffer): Buffer | null {
   return key.length > TOPIC_BYTES ? key.subarray(0, TOPIC_BYTES) : null;
 }
 
-/** Keys of topics that begin with `prefix` and are not before `after`. UTF-8 has no byte 0xff, and no key is empty. */
+/**
+ * The keys of topics that begin with `prefix` and are not before `after`. UTF-8 contains no byte 0xff, and no key is
+ * empty.
+ */
 export function topicSortRange(prefix: string, after: string): [from: Buffer, to: Buffer] {
   const cut = Buffer.from(prefix).subarray(0, TOPIC_BYTES);
   const behind = Buffer.from(after).subarray(0, TOPIC_BYTES);
@@ -42,7 +49,7 @@ export function topicSortRange(prefix: string, after: string): [from: Buffer, to
   return [from.length > 0 ? from : Buffer.alloc(1), Buffer.concat([cut, Buffer.alloc(33, 0xff)])];
 }
 
-/** Spreads what would be one hot partition. */
+/** The shards spread what would otherwise be one busy partition. */
 export const SHARD_NAMES: readonly string[] = Array.from({ length: SHARDS }, (_, i) => i.toString(16));
 
 export function shardOf(value: string): string {

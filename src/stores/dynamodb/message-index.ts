@@ -6,17 +6,17 @@ import { MOST_COUNTED } from '../store';
 import { number, numberOf, text, textOf, type Item } from './values';
 
 const TABLE = 'mqtt_topic_msg';
-/** Up to here they are counted: 7 pages of 1 MB. */
+/** Up to this number messages are counted exactly: 7 pages of 1 MB. */
 const EXACT_COUNT = 50_000;
 
 const OF_TOPIC = 'topic_key = :topic';
 const NOT_EXPIRED = '(attribute_not_exists(expires_at) OR expires_at > :now)';
 
-/** An entry: which message of which topic. */
+/** Tells which message belongs to which topic. */
 export interface Entry {
   readonly topicKey: string;
   readonly id: string;
-  /** Known where it was found by it. */
+  /** Set if the entry was found by its expiry. */
   readonly expiresAt?: number | null;
 }
 
@@ -25,7 +25,9 @@ export interface EntryPage {
   readonly next: Item | null;
 }
 
-/** mqtt_topic_msg: the ids of each topic's messages in order, small items whatever the messages' size. */
+/**
+ * mqtt_topic_msg: the ids of each topic's messages in order. Its items are small, whatever the size of the messages.
+ */
 export class MessageIndex {
   constructor(private readonly client: Client) {}
 
@@ -38,7 +40,7 @@ export class MessageIndex {
     return { table: TABLE, remove: { topic_key: text(topicKey), msgid: text(id) } };
   }
 
-  /** Ids that have not expired, in order. `next` is the last that was looked at, null at the end. */
+  /** Ids that have not expired, in order. `next` is the last one that was checked; null at the end. */
   async living(topic: string, after: string, limit: number, now: number): Promise<{ ids: string[]; next: string | null }> {
     const query = {
       KeyConditionExpression: after === '' ? OF_TOPIC : `${OF_TOPIC} AND msgid > :after`,
@@ -88,7 +90,10 @@ export class MessageIndex {
     return (await this.client.page(TABLE, query, null)).items.flatMap((item) => textOf(item['msgid']) ?? []);
   }
 
-  /** The oldest id among the newest `keep`; null when there are no more than these. Reads their entries. */
+  /**
+   * The oldest id among the newest `keep`; null if the topic has no more messages than these. Reads the entries of
+   * these messages.
+   */
   async oldestKept(topic: string, keep: number): Promise<string | null> {
     const values = { ':topic': text(keyText(topic)) };
     const query = {
@@ -107,7 +112,7 @@ export class MessageIndex {
     return textOf(start?.['msgid']);
   }
 
-  /** All of the topic's entries in order, or those before an id. */
+  /** The topic's entries in order: all, or those before an id. */
   async *before(topic: string, id: string | null): AsyncGenerator<Entry[]> {
     const query = {
       KeyConditionExpression: id === null ? OF_TOPIC : `${OF_TOPIC} AND msgid < :id`,
@@ -117,7 +122,7 @@ export class MessageIndex {
     for await (const items of this.client.query(TABLE, query)) yield items.map(toEntry);
   }
 
-  /** By the index of what expires, which may be a moment behind. */
+  /** Expired entries. They come from an index, which may lag a moment behind. */
   async expired(bucket: number, now: number, limit: number, start: Item | null): Promise<EntryPage> {
     const query = {
       IndexName: 'by_expiry',
@@ -129,7 +134,7 @@ export class MessageIndex {
     return { entries: items.map(toEntry), next };
   }
 
-  /** DynamoDB's own number, 6 hours old at most, unless counting is cheap. */
+  /** DynamoDB's own number, which may be 6 hours old, unless counting is cheap. */
   async count(): Promise<number> {
     const TableName = this.client.table(TABLE);
     const { Table } = await this.client.call((db) => db.describeTable({ TableName }));

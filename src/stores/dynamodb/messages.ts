@@ -19,7 +19,7 @@ const TABLE = 'mqtt_msg';
 const PAYLOAD_CONCURRENCY = 4;
 /** Topics whose first message one call of oldestMessageAt() reads where no message expires. */
 const TOPICS_PER_LOOK = 16;
-/** An entry without its message may belong to one that is just being saved; no save takes so long. */
+/** An entry without a message may belong to a message that is just being saved. No save takes this long (ms). */
 const ORPHAN_AGE_MS = 3_600_000;
 
 const keyOf = (id: string): Item => ({ msgid: text(id) });
@@ -41,8 +41,9 @@ export class Messages implements MessageStore {
   }
 
   /**
-   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
-   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did.
+   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
+   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
+   * Whichever looks last sees what the other has written.
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const { rows, refusals } = rowsOf(messages);
@@ -53,8 +54,8 @@ export class Messages implements MessageStore {
   }
 
   /**
-   * What belongs to a message is written before it: a message that is there is whole, and a save that was interrupted is made good by the
-   * next one of the same message.
+   * Everything that belongs to a message is written before it. So a message that exists is complete, and an interrupted
+   * save is completed by the next one of the same message.
    */
   private async saveRows(rows: ReadonlyMap<Message, Row>, now: number): Promise<void> {
     const messages = [...rows.keys()];
@@ -95,7 +96,7 @@ export class Messages implements MessageStore {
     );
   }
 
-  /** `topics` are looked at even if nothing was found, to finish a removal that was interrupted. */
+  /** `topics` are checked even if nothing was found, in order to finish an interrupted removal. */
   private async take(entries: readonly Entry[], topics: readonly string[], isStale?: (entry: Entry) => boolean): Promise<number> {
     const found = await this.removals.take(entries, isStale);
     await this.topicList.leave([...topics, ...found], (topic) => this.index.isEmpty(topic));
@@ -125,7 +126,7 @@ export class Messages implements MessageStore {
     return found;
   }
 
-  /** In the order of the ids, without those that have gone. */
+  /** In the order of the ids, without messages that were removed meanwhile. */
   private async read(ids: readonly string[]): Promise<Message[]> {
     const found = await pooled(await this.items(ids), (item) => this.whole(item), PAYLOAD_CONCURRENCY);
     return found.filter((message) => message !== null);
@@ -165,7 +166,9 @@ export class Messages implements MessageStore {
     return removed;
   }
 
-  /** Buckets in any order: servers that purge at the same time don't meet in each. */
+  /**
+   * The buckets are purged in random order, so that servers that purge at the same time rarely work on the same bucket.
+   */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
     const first = Math.floor(Math.random() * BUCKETS);
     let removed = 0;
@@ -216,7 +219,7 @@ export class Messages implements MessageStore {
 
 const entryOf = ({ topic, id }: MessageRef): Entry => ({ topicKey: keyText(topic), id });
 
-/** Each id once, the first. */
+/** Keeps the first message of each id. */
 function rowsOf(messages: readonly Message[]): { rows: Map<Message, Row>; refusals: Refusal[] } {
   const rows = new Map<Message, Row>();
   const refusals: Refusal[] = [];

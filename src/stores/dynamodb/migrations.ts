@@ -19,9 +19,9 @@ interface Step {
 const isTable = (input: Step['input']): input is CreateTableCommandInput => 'KeySchema' in input;
 
 /**
- * The plain JSON files of migrations/dynamodb/, as `aws dynamodb create-table` and `update-time-to-live` take
- * them (--cli-input-json); the table mqtt_offline_migration has those that were run. They are noted when all is done: two servers that
- * start at once do the same work, and one that was interrupted goes on where it stopped.
+ * Runs the plain JSON files of migrations/dynamodb/, in the form that `aws dynamodb create-table` and
+ * `update-time-to-live` take (--cli-input-json). The table mqtt_offline_migration notes which were run, after all is
+ * done. So two servers that start at once do the same work, and an interrupted migration continues.
  */
 export class Migrations {
   private readonly steps: readonly Step[];
@@ -56,7 +56,7 @@ export class Migrations {
     );
   }
 
-  /** The newest version that was run; 0 where our tables are missing. */
+  /** The newest version that was run; 0 if the server's tables are missing. */
   async version(): Promise<number> {
     let version = 0;
     for (let start: Item | undefined; ;) {
@@ -73,7 +73,7 @@ export class Migrations {
     }
   }
 
-  /** What is wrong with a schema of this version; null: nothing. */
+  /** What is wrong with a schema of this version; null if nothing is. */
   problem(version: number): string | null {
     const known = this.steps.length;
     if (version > known) return `the schema has version ${version}, this release knows ${known}: upgrade emqx-offline-store`;

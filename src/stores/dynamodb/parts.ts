@@ -8,7 +8,7 @@ const PART_BYTES = 350_000;
 
 export const partsOf = (payload: Buffer): number => Math.ceil(payload.length / PART_BYTES);
 
-/** Retained messages have parts of their own: the stored message of the same id may be removed before. */
+/** Retained messages have parts of their own, because the stored message of the same id may be removed earlier. */
 export const retainedOwner = (id: string): string => `retained/${id}`;
 
 export function partWrites(owner: string, payload: Buffer | null): Write[] {
@@ -27,8 +27,8 @@ export async function removeParts(client: Client, parts: readonly { readonly own
 }
 
 /**
- * The payload of an item that has it outside. Parts are written before their item and removed after it, so where one is missing the item
- * has gone or changed meanwhile: null.
+ * The payload of an item that keeps it in parts. Parts are written before their item and deleted after it. If a part is
+ * missing, the item was deleted or changed meanwhile, and the result is null.
  */
 export async function readParts(client: Client, owner: string, count: number): Promise<Buffer | null> {
   const query = {
@@ -41,7 +41,10 @@ export async function readParts(client: Client, owner: string, count: number): P
   return found.length < count ? null : Buffer.concat(found.slice(0, count));
 }
 
-/** An item that is still there without its parts was tampered with: nothing is skipped in silence. */
+/**
+ * The error for an item that still exists while its parts are missing. Only an outside change can cause that, so it
+ * must not be ignored.
+ */
 export function incomplete(id: string): RetryableError {
   return new RetryableError(`message ${id} is incomplete: items of its payload are missing in ${TABLE}`);
 }

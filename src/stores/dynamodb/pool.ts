@@ -1,7 +1,10 @@
-/** Requests of one call that are under way together. */
+/** How many requests of one call run in parallel. */
 const CONCURRENCY = 16;
 
-/** Works on all of them, some at once. @returns the results in the order of `items`; the first failure ends it. */
+/**
+ * Runs the work for all items, some in parallel.
+ * @returns the results in the order of `items`. The first error ends it.
+ */
 export async function pooled<T, R>(items: readonly T[], work: (item: T) => Promise<R>, concurrency = CONCURRENCY): Promise<R[]> {
   const results = new Array<R>(items.length);
   let next = 0;
@@ -16,7 +19,7 @@ export async function pooled<T, R>(items: readonly T[], work: (item: T) => Promi
       }
     }
   };
-  // What is under way ends before the failure is told: nothing is written behind the caller's back.
+  // Running works end before the error is thrown, so that nothing is written after the caller has got the error.
   const ends = await Promise.allSettled(Array.from({ length: Math.min(concurrency, items.length) }, worker));
   const failure = ends.find((end) => end.status === 'rejected');
   if (failure !== undefined) throw failure.reason;

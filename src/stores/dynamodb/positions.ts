@@ -14,7 +14,7 @@ const TABLE = 'mqtt_acked';
 
 const keyOf = (consumer: string, topic: string): Item => ({ topic: text(keyText(topic)), clientid: text(keyText(consumer)) });
 
-/** mqtt_acked, which is keyed by topic and consumer, and mqtt_acked_topic: each consumer's topics in order. */
+/** mqtt_acked, whose key is topic and consumer, and mqtt_acked_topic with each consumer's topics in order. */
 export class Positions implements PositionStore {
   private readonly index: TopicIndex;
   private readonly sweep: Sweep<Item, Item>;
@@ -29,7 +29,7 @@ export class Positions implements PositionStore {
     return (await readAll(this.client, TABLE, keys)).flatMap(toPosition);
   }
 
-  /** An entry whose position has just gone is passed over. */
+  /** An entry whose position was deleted meanwhile is skipped. */
   async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
     const found: Position[] = [];
     for (let from = after; found.length < limit;) {
@@ -51,7 +51,7 @@ export class Positions implements PositionStore {
     return found.sort((a, b) => compareText(a.consumer, b.consumer));
   }
 
-  /** A batch write takes no conditions: each has a request of its own, many at once. */
+  /** A batch write can't have conditions, so each position is a request of its own. Many of them run in parallel. */
   async putPositions(positions: readonly Position[]): Promise<void> {
     const { kept, gone } = lastPositions(positions);
     const written = await pooled([...kept, ...gone], (position) => this.write(position), SOCKETS);
@@ -61,7 +61,7 @@ export class Positions implements PositionStore {
     await pooled(deleted, ({ consumer, topic }) => this.index.leave(keyText(consumer), topic, () => this.isAbsent(consumer, topic)));
   }
 
-  /** @returns false where the stored version is greater. An item without one, as EMQX's are, has version 0. */
+  /** @returns false if the stored version is greater. An item without a version, as in EMQX's plugin, has version 0. */
   private async write(position: Position): Promise<boolean> {
     const { consumer, topic } = position;
     const on = {
@@ -73,7 +73,7 @@ export class Positions implements PositionStore {
     return before !== false;
   }
 
-  /** An item without seen_at, as EMQX's are, counts from now. One that changes meanwhile stays. */
+  /** An item without seen_at, as in EMQX's plugin, counts as seen now. An item that changes meanwhile stays. */
   purgePositions(before: number, limit: number): Promise<Purged> {
     return this.sweep.run(limit, async (items) => {
       const unknown = items.filter((item) => item['seen_at'] === undefined);
@@ -121,7 +121,7 @@ function toItem(position: Position): Item {
   };
 }
 
-/** An item of EMQX's without a message id says nothing. */
+/** An item of EMQX's plugin without a message id contains no position. */
 function toPosition(item: Item): Position[] {
   const id = textOf(item['msgid']) ?? '';
   const receipts = (item['receipts']?.L ?? []).map((each) => textOf(each) ?? '');

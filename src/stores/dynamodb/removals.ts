@@ -9,13 +9,13 @@ import { text, textOf } from './values';
 
 interface Taken {
   readonly entry: Entry;
-  /** null: the message was not there. */
+  /** null if the message did not exist. */
   readonly message: { readonly topic: string; readonly parts: number } | null;
 }
 
 /**
- * Deletes messages one by one: only this tells exactly which of several servers removed each. What belongs to them goes after them, so that
- * a removal that was interrupted is finished by the next one for the same ids.
+ * Deletes messages one by one, because only this tells exactly which of several servers has deleted each. What belongs
+ * to a message is deleted after it, so that an interrupted removal is finished by the next one for the same ids.
  */
 export class Removals {
   constructor(
@@ -23,7 +23,10 @@ export class Removals {
     private readonly index: MessageIndex,
   ) {}
 
-  /** @returns the topics of those that were there. `isStale` says whether the entry of a message that is not there may go. */
+  /**
+   * @param isStale tells whether the entry of a missing message may be deleted.
+   * @returns the topics of the messages that existed.
+   */
   async take(entries: readonly Entry[], isStale: (entry: Entry) => boolean = () => true): Promise<string[]> {
     const taken = await pooled(entries, (entry) => this.takeOne(entry));
     const found = taken.flatMap(({ entry, message }) => (message === null ? [] : [{ ...message, id: entry.id }]));

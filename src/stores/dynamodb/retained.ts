@@ -21,7 +21,7 @@ const notNewerThan = ({ id, publishReceivedAt }: RetainedRef) => ({
 
 const keyOf = (topic: string): Item => ({ topic: text(keyText(topic)) });
 
-/** mqtt_retain, and mqtt_retain_topic: its topics in order. */
+/** mqtt_retain, and mqtt_retain_topic with its topics in order. */
 export class Retained implements RetainedStore {
   private readonly topicList: TopicList;
 
@@ -43,7 +43,7 @@ export class Retained implements RetainedStore {
       await writeAll(this.client, partWrites(owner, outside));
       const full: Item = isPlainKey(message.topic) ? {} : { topic_full: text(message.topic) };
       const old = await this.client.put(TABLE, { ...item, ...keyOf(message.topic), ...full }, notNewerThan(message));
-      // Parts of what was not taken, or was replaced by another message.
+      // The parts of a message that was not stored, or that another message has replaced, are deleted.
       if (old === false) await removeParts(this.client, [{ owner, count: partsIn(item) }]);
       else if (old !== null && textOf(old['msgid']) !== message.id) await this.removePartsOf(old);
       return null;
@@ -64,7 +64,7 @@ export class Retained implements RetainedStore {
     );
   }
 
-  /** A topic whose message has just gone is passed over. */
+  /** A topic whose message was deleted meanwhile is skipped. */
   async listRetained({ filter, after, limit }: TopicQuery): Promise<Message[]> {
     const found: Message[] = [];
     for (let from = after; found.length < limit;) {
@@ -89,7 +89,10 @@ export class Retained implements RetainedStore {
     return found.filter((message) => message !== null);
   }
 
-  /** Until it is read whole: a newer one may take its place and its parts away at any time. */
+  /**
+   * Repeated until the message was read completely, because a newer one may replace it and delete its parts at any
+   * time.
+   */
   private async whole(item: Item): Promise<Message | null> {
     const [id, count] = [textOf(item['msgid']) ?? '', partsIn(item)];
     const message = (payload: Buffer | null) => ({

@@ -6,16 +6,19 @@ import { KEY_BYTES } from './keys';
 import { bytes, bytesOf, number, numberOf, sizeOf, text, textOf, type Item } from './values';
 
 const ITEM_BYTES = 400 * 1_024;
-/** Room for the payload is what the rest leaves, less what a topic in the key of mqtt_retain may add. */
+/** Kept free for the topic in the key of mqtt_retain. The payload may use the remaining room. */
 const SPARE_BYTES = 4 * 1_024;
 
 export interface Row {
   readonly item: Item;
-  /** What doesn't fit into the item. */
+  /** A payload that does not fit into the item; null if it does. */
   readonly outside: Buffer | null;
 }
 
-/** An item of mqtt_msg; of mqtt_retain with another key. @throws RefusedError for what no item can hold */
+/**
+ * An item of mqtt_msg, or with another key of mqtt_retain.
+ * @throws RefusedError if no item can hold the message
+ */
 export function toRow(message: Message, partsOf: (payload: Buffer) => number): Row {
   const { id, topic, clientid, username, qos, retain, payload, publishReceivedAt, expiresAt, properties } = message;
   if (id === '' || Buffer.byteLength(id) > KEY_BYTES) throw new RefusedError(`the message id must have 1 to ${KEY_BYTES} bytes`);
@@ -26,7 +29,7 @@ export function toRow(message: Message, partsOf: (payload: Buffer) => number): R
     sender: text(clientid),
     qos: number(qos),
     retain: number(retain ? 1 : 0),
-    // EMQX's, whole seconds.
+    // EMQX's attribute, in whole seconds.
     arrived: number(Math.floor(publishReceivedAt / 1_000)),
     published_at: number(publishReceivedAt),
     ...(username !== null && { username: text(username) }),
@@ -39,7 +42,7 @@ export function toRow(message: Message, partsOf: (payload: Buffer) => number): R
   return { item: { ...rest, payload: isReadable(payload) ? text(payload.toString()) : bytes(payload) }, outside: null };
 }
 
-/** EMQX's own items have no published_at; its arrived is in seconds. */
+/** EMQX's own items have no published_at. Their `arrived` is in seconds. */
 export const publishedAt = (item: Item): number => numberOf(item['published_at']) ?? secondsToMs(numberOf(item['arrived'])) ?? 0;
 
 export function toMessage(item: Item, outside: Buffer | null): Message {
@@ -68,7 +71,7 @@ function payloadOf({ payload }: Item): Buffer {
   return bytesOf(payload) ?? Buffer.from(payload?.S ?? payload?.N ?? '');
 }
 
-/** As text where people and other readers can make something of it; control characters would only grow on the way. */
+/** Whether people and other readers can use the payload as text. Control characters would only make it larger. */
 function isReadable(payload: Buffer): boolean {
   return isUtf8(payload) && !payload.some((byte) => byte < 32 && byte !== 9 && byte !== 10 && byte !== 13);
 }

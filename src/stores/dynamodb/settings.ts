@@ -4,25 +4,28 @@ import { SettingError } from '../../base/errors';
 
 export interface DynamoSettings {
   readonly region: string;
-  /** null: Amazon's own for the region. */
+  /** null for Amazon's own endpoint of the region. */
   readonly endpoint: string | null;
-  /** null: the SDK's default chain (environment, shared files, web identity, container, instance). */
+  /** null for the SDK's default chain (environment, shared files, web identity, container, instance). */
   readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string } | null;
-  /** Stands before each table's name. */
+  /** The beginning of each table's name. */
   readonly prefix: string;
   readonly ca: Buffer | null;
 }
 
 const KEY = 'STORE_URL';
 const PARAMS = ['endpoint', 'prefix', 'ca'];
-/** us-east-1, us-gov-west-1, eusc-de-east-1, ... */
+/** Examples: us-east-1, us-gov-west-1, eusc-de-east-1. */
 const REGION = /^[a-z]{2,}(-[a-z]+)+-\d+$/;
-/** Of the longest table name, mqtt_offline_migration, 255 characters must be left over. */
+/** A table name may have 255 characters, and the longest one is mqtt_offline_migration. */
 const PREFIX = /^[A-Za-z0-9_.-]{0,230}$/;
 
 const wrong = (message: string): SettingError => new SettingError(KEY, message);
 
-/** `dynamodb://ACCESS_KEY:SECRET@region?endpoint=URL&prefix=name_&ca=FILE` @throws SettingError */
+/**
+ * `dynamodb://ACCESS_KEY:SECRET@region?endpoint=URL&prefix=name_&ca=FILE`
+ * @throws SettingError
+ */
 export function settingsOf(url: ServiceUrl): DynamoSettings {
   const { params, hosts, path, port } = url;
   const unknown = Object.keys(params).find((name) => !PARAMS.includes(name));
@@ -33,7 +36,7 @@ export function settingsOf(url: ServiceUrl): DynamoSettings {
   if (!PREFIX.test(prefix)) throw wrong('prefix= may have letters, digits and _ . - only, 230 at most');
   const endpoint = endpointOf(params['endpoint']);
   const region = hosts[0]?.host ?? '';
-  // Servers other than Amazon's take any.
+  // Servers other than Amazon's accept any region.
   if (endpoint === null && !REGION.test(region))
     throw wrong(`"${region}" is no AWS region; write one such as eu-central-1 after dynamodb://`);
   const ca = tlsOf(url, KEY)?.ca ?? null;

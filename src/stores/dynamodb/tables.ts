@@ -8,11 +8,14 @@ import { pooled } from './pool';
 const POLL_MS = 500;
 const ACTIVE_WITHIN_MS = 5 * 60_000;
 
-/** Tables by their names without prefix, as Amazon's CLI takes them too. */
+/** Creates and describes tables. Names are without prefix. */
 export class Tables {
   constructor(private readonly client: Client) {}
 
-  /** Nothing is changed before all that is there is known to fit. @throws RefusedError */
+  /**
+   * Creates missing tables. Nothing is changed before all present tables are known to fit.
+   * @throws RefusedError
+   */
   async create(inputs: readonly CreateTableCommandInput[]): Promise<void> {
     const found = await pooled(inputs, ({ TableName }) => this.describe(TableName ?? ''));
     for (const [i, table] of found.entries()) if (table !== null) checkFits(inputs[i]!, table);
@@ -21,7 +24,7 @@ export class Tables {
     await pooled(inputs, ({ TableName }) => this.untilActive(TableName ?? ''));
   }
 
-  /** null: it is not there. */
+  /** null if there is no such table. */
   async describe(name: string): Promise<TableDescription | null> {
     return this.client.call(async (db) => {
       try {
@@ -38,7 +41,7 @@ export class Tables {
       try {
         await db.createTable({ ...input, TableName: this.client.table(input.TableName ?? '') });
       } catch (error) {
-        // Another server that migrates at the same time was first.
+        // Another server that migrates at the same time has created it first.
         if (!isNamed(error, 'ResourceInUseException')) throw error;
       }
     });
@@ -54,7 +57,7 @@ export class Tables {
     }
   }
 
-  /** DynamoDB refuses to switch on what is on already. */
+  /** DynamoDB rejects switching on what is on already. */
   async expire({ TableName: name = '', TimeToLiveSpecification }: UpdateTimeToLiveCommandInput): Promise<void> {
     const TableName = this.client.table(name);
     if (await this.expires(TableName)) return;
@@ -62,7 +65,7 @@ export class Tables {
       try {
         await db.updateTimeToLive({ TableName, TimeToLiveSpecification });
       } catch (error) {
-        // Another server was first, here too.
+        // Another server has switched it on first.
         const taken = isNamed(error, 'ValidationException') || isNamed(error, 'ResourceInUseException');
         if (!taken || !(await this.expires(TableName))) throw error;
       }
@@ -75,7 +78,7 @@ export class Tables {
   }
 }
 
-/** @throws RefusedError when a table only has the name of one of ours. */
+/** @throws RefusedError if a table only has the name of one of the server's tables. */
 export function checkFits(input: CreateTableCommandInput, table: TableDescription): void {
   const [wanted, found] = [keysOf(input), keysOf(table)];
   if (wanted !== found)
@@ -92,7 +95,7 @@ export function checkFits(input: CreateTableCommandInput, table: TableDescriptio
   }
 }
 
-/** Such as "topic (S), clientid (S)". */
+/** For example "topic (S), clientid (S)". */
 function keysOf({ KeySchema, AttributeDefinitions }: CreateTableCommandInput | TableDescription): string {
   const typeOf = (name: string | undefined) =>
     AttributeDefinitions?.find(({ AttributeName }) => AttributeName === name)?.AttributeType ?? '?';
@@ -106,7 +109,7 @@ const keyNames = (schema: readonly KeySchemaElement[] | undefined): string =>
     .map(({ AttributeName }) => AttributeName)
     .join(', ');
 
-/** HASH before RANGE. */
+/** HASH comes before RANGE. */
 function sorted(schema: readonly KeySchemaElement[] | undefined): KeySchemaElement[] {
   return [...(schema ?? [])].sort((a, b) => (a.KeyType ?? '').localeCompare(b.KeyType ?? ''));
 }

@@ -17,22 +17,22 @@ const MAP: CreateTableCommandInput = {
   AttributeDefinitions: [{ AttributeName: 'topic', AttributeType: 'S' }],
 };
 const PROGRESS = 'mqtt_offline_migration';
-/** What can come back in an acknowledgement. */
+/** The form of an id that can come back in an acknowledgement. */
 const USABLE_ID = /^[0-9A-Za-z_-]{1,64}$/;
 const PAGE = 1_000;
 
-/** What is read of a table, and what is done with a page of it. */
+/** One table to read, and what to do with each page of it. */
 interface Pass {
   readonly table: string;
   readonly attributes: readonly string[];
-  /** EMQX's own items have no such attribute, ours have. */
+  /** An attribute that the server's items have and EMQX's own items lack. */
   readonly without: string | null;
   readonly work: (items: Item[]) => Promise<void>;
 }
 
 /**
- * What EMQX's own backend wrote stays as it is and gets its entries in our tables. Every pass may be done again, by two servers at once
- * too; how far each has come is noted, so that a large table is not read twice.
+ * Keeps the items of EMQX's own plugin and adds their entries to the server's tables. Every pass may be repeated, even
+ * by two servers at once. The progress of each pass is noted, so that a large table is not read twice.
  */
 export class Takeover {
   private readonly index: MessageIndex;
@@ -50,7 +50,10 @@ export class Takeover {
     this.consumers = new TopicIndex(client, 'mqtt_acked_topic', 'consumer_key');
   }
 
-  /** Before anything is created. @throws RefusedError */
+  /**
+   * Called before anything is created.
+   * @throws RefusedError
+   */
   async check(): Promise<void> {
     const map = await this.tables.describe('mqtt_topic_msg_map');
     if (map !== null) checkFits(MAP, map);
@@ -73,7 +76,7 @@ export class Takeover {
         work: (items) => this.clients(items),
       },
     ];
-    // The map first: it may know the topic of a message that doesn't say it.
+    // The map comes first, because it may know the topic of a message that does not contain it.
     const map: Pass = { table: 'mqtt_topic_msg_map', attributes: ['topic', 'MsgId'], without: null, work: (items) => this.map(items) };
     if ((await this.tables.describe(map.table)) !== null) passes.unshift(map);
     for (const pass of passes) await this.pass(pass);
@@ -116,7 +119,7 @@ export class Takeover {
     }
   }
 
-  /** A message without a topic can't be delivered to anybody: it stays, unlisted. */
+  /** A message without a topic can't be delivered. It stays, but is not listed. */
   private async messages(items: readonly Item[]): Promise<void> {
     const known = items.filter(({ topic }) => (textOf(topic) ?? '') !== '');
     const changed = await pooled(known, async (item) => {
@@ -134,7 +137,7 @@ export class Takeover {
     await this.topics.add(changed.map(({ topic }) => topic));
   }
 
-  /** The id is the key: an item of its own. */
+  /** The id is the key, so a new id needs a new item. */
   private async rename(old: string, id: string): Promise<void> {
     const item = await this.client.get('mqtt_msg', { msgid: text(old) });
     if (item === null) return;
@@ -142,7 +145,7 @@ export class Takeover {
     await this.client.delete('mqtt_msg', { msgid: text(old) });
   }
 
-  /** The newest of a topic is the one with the greatest id: one without gets its time. */
+  /** The newest message of a topic is the one with the greatest id. A message without an id gets one from its time. */
   private async retained(items: readonly Item[]): Promise<void> {
     await pooled(
       items.filter(({ msgid }) => (textOf(msgid) ?? '') === ''),
@@ -168,7 +171,7 @@ export class Takeover {
     );
   }
 
-  /** An event older than what EMQX wrote must not win. */
+  /** An event that is older than what EMQX wrote must not replace it. */
   private async clients(items: readonly Item[]): Promise<void> {
     await pooled(items, async (item) => {
       const at = secondsToMs(Math.max(numberOf(item['online_at']) ?? 0, numberOf(item['offline_at']) ?? 0)) ?? 0;
@@ -182,7 +185,10 @@ export class Takeover {
   }
 }
 
-/** Sorts where the message belongs: microseconds as EMQX's own ids begin, and what tells it from others. The same whenever it is asked for. */
+/**
+ * An id that sorts by the message's time: microseconds like EMQX's own ids, and a hash that distinguishes it from
+ * others. It is always the same for one message.
+ */
 function newId(item: Item, old: string): string {
   return hexTime(item) + createHash('sha256').update(old).digest('hex').slice(0, 16).toUpperCase();
 }

@@ -4,13 +4,16 @@ import { number, numberOf, text, textOf } from './values';
 
 const TABLE = 'mqtt_tombstone';
 
-/** The ids of removed messages, for a while. DynamoDB deletes what has expired by itself, within days and for nothing (attribute ttl, seconds). */
+/**
+ * The ids of removed messages, for a while. DynamoDB itself deletes expired ones, free of charge and within days
+ * (attribute ttl, in seconds).
+ */
 export class Tombstones {
   constructor(private readonly client: Client) {}
 
   /**
-   * Two servers that bury the same id at once overwrite each other, with times that differ by the moment between them; an earlier, longer
-   * one is kept.
+   * If two servers write the tombstone of one id at once, one overwrites the other; their times differ only by a
+   * moment. An earlier tombstone that lasts longer is kept.
    */
   async leave(ids: readonly string[], until: number): Promise<void> {
     const longer = await this.living(ids, until);
@@ -22,7 +25,7 @@ export class Tombstones {
     );
   }
 
-  /** Those of the ids that must not come back, with the time given or later. */
+  /** The ids that have a tombstone which is valid longer than `now` (ms). */
   async living(ids: readonly string[], now: number): Promise<Set<string>> {
     const items = await readAll(
       this.client,

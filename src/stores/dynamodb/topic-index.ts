@@ -6,7 +6,7 @@ import { commonPart, topicSort, topicSortRange } from './keys';
 import { bytes, bytesOf, text, textOf, type Item } from './values';
 
 const LARGEST_PAGE = 1_000;
-/** Partitions are never quite even. */
+/** A margin, because partitions are never filled evenly. */
 const PAGE_MARGIN = 2;
 
 interface Row {
@@ -14,7 +14,7 @@ interface Row {
   readonly topic: string;
 }
 
-/** What of the index is asked for. */
+/** The part of the index that is requested. */
 export interface TopicRange {
   readonly prefix: string;
   readonly after: string;
@@ -23,10 +23,12 @@ export interface TopicRange {
 }
 
 /**
- * A table of topics in order, [partition, topic_sort]. One entry stands for any number of items elsewhere and goes with the last of them.
+ * A table of topics in order, [partition, topic_sort]. One entry stands for any number of items elsewhere, and is
+ * deleted with the last of them.
  *
- * The token settles an add() and a leave() at the same time: whoever wrote an item adds the entry afterwards, with a new token; leave()
- * reads the token, then sees that no item is there, and deletes the entry only if it still has this token.
+ * The token decides between an add() and a leave() at the same time. A writer adds the entry after its item, with a new
+ * token. leave() reads the token, then checks that no item exists, and deletes the entry only if it still has this
+ * token.
  */
 export class TopicIndex {
   constructor(
@@ -35,7 +37,7 @@ export class TopicIndex {
     private readonly partitionKey: string,
   ) {}
 
-  /** After their items were written. */
+  /** Must be called after the items were written. */
   async add(entries: readonly { readonly partition: string; readonly topic: string }[]): Promise<void> {
     const put = new Map<string, Write>();
     for (const { partition, topic } of entries) {
@@ -45,9 +47,9 @@ export class TopicIndex {
     await writeAll(this.client, [...put.values()]);
   }
 
-  /** After items were removed: the entry goes unless there are others. */
+  /** Must be called after items were deleted. Deletes the entry unless there are other items. */
   async leave(partition: string, topic: string, isEmpty: () => Promise<boolean>): Promise<void> {
-    // The usual case costs one request.
+    // In the usual case there are other items, which costs one request.
     if (!(await isEmpty())) return;
     const entry = await this.client.get(this.table, this.key(partition, topic), ['token']);
     if (entry === null || !(await isEmpty())) return;
@@ -59,7 +61,7 @@ export class TopicIndex {
     return (await this.client.get(this.table, this.key(partition, topic), ['topic_sort'])) !== null;
   }
 
-  /** In order, over several partitions. */
+  /** The topics of several partitions, in order. */
   async list(partitions: readonly string[], { prefix, after, limit, accepts }: TopicRange): Promise<string[]> {
     const found: string[] = [];
     let group: SameBeginning | null = null;
@@ -79,7 +81,7 @@ export class TopicIndex {
 
   private async *merged(partitions: readonly string[], prefix: string, after: string, limit: number): AsyncGenerator<Row> {
     const [from, to] = topicSortRange(prefix, after);
-    // DynamoDB refuses a range without room.
+    // DynamoDB rejects an empty range.
     if (Buffer.compare(from, to) > 0) return;
     const firstPage = Math.ceil(limit / partitions.length) + PAGE_MARGIN;
     const cursors = partitions.map((partition) => new Cursor((size, start) => this.page(partition, from, to, size, start), firstPage));
@@ -110,7 +112,7 @@ export class TopicIndex {
 
 const toRow = (item: Item): Row => ({ key: bytesOf(item['topic_sort']) ?? Buffer.alloc(0), topic: textOf(item['topic']) ?? '' });
 
-/** One partition's rows, a page at a time; pages grow, for filters that few topics match. */
+/** The rows of one partition, page by page. Pages grow, for filters that few topics match. */
 class Cursor {
   private rows: Row[] = [];
   private at = 0;
@@ -140,7 +142,7 @@ class Cursor {
   }
 }
 
-/** The rare topics that are as long as a key and begin alike: only as many of them are kept as can be wanted. */
+/** The rare topics that are as long as a key and begin alike. Only as many are kept as can be requested. */
 class SameBeginning {
   private topics: string[] = [];
 

@@ -7,7 +7,9 @@ import { SHARD_NAMES, shardOf } from './keys';
 import { pooled } from './pool';
 import { TopicIndex } from './topic-index';
 
-/** A table of all topics that have something, in shards: otherwise all servers would write to one partition. */
+/**
+ * A table of all topics that have content. It has shards, because otherwise all servers would write to one partition.
+ */
 export class TopicList {
   private readonly index: TopicIndex;
 
@@ -34,5 +36,5 @@ export class TopicList {
   }
 }
 
-/** An old item without a topic has none that could be listed. */
+/** An old item without a topic can't be listed. */
 const distinct = (topics: Iterable<string>): string[] => [...new Set(topics)].filter((topic) => topic !== '');

@@ -8,7 +8,7 @@ export const bytes = (value: Uint8Array): AttributeValue => ({ B: value });
 
 export const textOf = (value: AttributeValue | undefined): string | null => value?.S ?? null;
 
-/** EMQX wrote numbers as N; other writers of these tables may have chosen S or BOOL. */
+/** EMQX writes numbers as N; other writers of these tables may have chosen S or BOOL. */
 export function numberOf(value: AttributeValue | undefined): number | null {
   if (value?.BOOL !== undefined) return value.BOOL ? 1 : 0;
   const digits = value?.N ?? value?.S;
@@ -20,7 +20,10 @@ export function bytesOf(value: AttributeValue | undefined): Buffer | null {
   return value?.B === undefined ? null : Buffer.from(value.B.buffer, value.B.byteOffset, value.B.byteLength);
 }
 
-/** As DynamoDB counts, a little more than less: an item may have 400 KB with the names of its attributes. */
+/**
+ * The size as DynamoDB counts it, rather a little too much. An item may have 400 KB, including the names of its
+ * attributes.
+ */
 export function sizeOf(item: Item): number {
   return Object.entries(item).reduce((sum, [name, value]) => sum + name.length + valueSize(value), 100);
 }

@@ -30,13 +30,13 @@ export class Clients implements ClientStore {
     const value = this.states.get(key);
     const before = value === undefined ? null : toState(key, value);
     if (before !== null && before.at > state.at) return;
-    // An event tells of one of the two times; the other one is still known.
+    // An event reports one of the two times. The other one keeps its value.
     const connectedAt = state.connectedAt ?? before?.connectedAt ?? null;
     const disconnectedAt = state.disconnectedAt ?? before?.disconnectedAt ?? null;
     this.put(key, { ...state, connectedAt, disconnectedAt }, value, timeOf(state.at));
   }
 
-  /** In front of the JSON is the time in the index. */
+  /** The value is the time in the index, followed by JSON. */
   private put(
     key: Buffer,
     { connected, node, connectedAt, disconnectedAt, at }: ClientState,
@@ -57,7 +57,7 @@ export class Clients implements ClientStore {
     return value === undefined ? null : toState(key, value);
   }
 
-  /** One that is still needed is looked at again as if it had changed now. */
+  /** A state that is still needed gets the present time in the index, as if it had just changed. */
   purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
     return this.db.purge(limit, (step) => {
       const due = this.seen.due(before.disconnected, step);

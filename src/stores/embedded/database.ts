@@ -5,11 +5,14 @@ import type { LongTable } from '../../embedded/long-table';
 import type { Table } from '../../embedded/table';
 import type { Purged } from '../store';
 
-/** Everybody else waits while a transaction runs: one that changes more is cut into several. */
+/**
+ * The number of changes per transaction. A larger work is split into several transactions, because everything else
+ * waits while one runs.
+ */
 export const CHANGED_AT_ONCE = 1_000;
 const GREATEST_TIME = 2 ** (8 * NUMBER_BYTES) - 1;
 
-/** The store's tables in an environment that belongs to somebody else: only the store itself can be closed. */
+/** The store's tables in an environment that the caller owns. Closing it closes only the store. */
 export class Database {
   private isClosed = false;
 
@@ -28,13 +31,13 @@ export class Database {
     return work();
   }
 
-  /** The work must not throw once it has changed something. */
+  /** The work must not throw after it has changed something. */
   async write<T>(work: () => T): Promise<T> {
     this.refuseClosed();
     return this.environment.write(work);
   }
 
-  /** `step` looks at up to so many entries of an index, and has `more` where it looked at as many. */
+  /** @param step checks up to `limit` entries of an index, and sets `more` if it has checked that many. */
   async purge(limit: number, step: (limit: number) => Purged): Promise<Purged> {
     let removed = 0;
     for (let left = limit; left > 0; left -= CHANGED_AT_ONCE) {
@@ -59,7 +62,7 @@ export function timeOf(ms: number): number {
   return Math.min(Math.max(Math.floor(ms), 0), GREATEST_TIME);
 }
 
-/** The first key that is greater. */
+/** The next greater key. */
 export function behind(key: Buffer): Buffer {
   return Buffer.concat([key, Buffer.alloc(1)]);
 }

@@ -8,10 +8,10 @@ import { toPosition, type Positions } from './positions';
 import type { Retained } from './retained';
 import { toSubscription } from './subscriptions';
 
-/** A page with payloads ends behind the message that makes it so large. */
+/** A page with payloads ends after the message with which it reaches this size. */
 const MOST_PAGE_BYTES = 4_194_304;
 
-/** What is asked with to go on where a page ended; null: at the beginning, or there is nothing more. */
+/** Where the next page begins. null as an argument: at the beginning. null as a result: there is nothing more. */
 export type Cursor = Buffer | null;
 
 export interface Page<T> {
@@ -20,8 +20,9 @@ export interface Page<T> {
 }
 
 /**
- * Everything that is kept, page by page in the order of its keys, for who moves it to another database: Store itself finds such things only by
- * their client, and no filter finds all topics. Between two pages anything may change.
+ * Everything that is stored, page by page in the order of its keys, for moving it to another database. Store can't be
+ * used for that, because it finds some data only by client, and no filter matches all topics. Data may change between
+ * two pages.
  */
 export class Export {
   constructor(
@@ -34,12 +35,12 @@ export class Export {
     },
   ) {}
 
-  /** Those with a stored message. */
+  /** Topics with a stored message. */
   topics(after: Cursor, limit: number): Promise<Page<string>> {
     return this.page(this.parts.messages.topics.index.table, after, limit, (key) => [key.toString()]);
   }
 
-  /** Of a topic, by ascending id, without those that have expired by `now` (ms). */
+  /** Messages of a topic by ascending id, without those that have expired at `now` (ms). */
   async messages({ topic, now }: { readonly topic: string; readonly now: number }, after: Cursor, limit: number): Promise<Page<Message>> {
     const { messages } = this.parts;
     const refs = await messages.listRefs({ topic, after: after?.toString() ?? '', limit, now });
@@ -63,7 +64,7 @@ export class Export {
     return this.page(this.parts.clients.states, after, limit, (key, value) => [toState(key, value)]);
   }
 
-  /** With `seenAt`, unless they were assigned. */
+  /** With `seenAt`, except assigned subscriptions. */
   subscriptions(after: Cursor, limit: number): Promise<Page<Subscription>> {
     return this.page(this.parts.clients.subscriptions.table, after, limit, (key, value) => [toSubscription(key, value)]);
   }

@@ -2,24 +2,24 @@ import { NUMBER_BYTES, readNumber } from '../../embedded/keys';
 import type { Table } from '../../embedded/table';
 import type { Database } from './database';
 
-/** Behind a time and a topic's number an id is a part of a key, which has at most 1,978 bytes. */
+/** The limit of an id. A time, a topic's number and an id form a key, which has at most 1,978 bytes. */
 const MOST_ID_BYTES = 1_024;
-/** The first byte of an entry. */
+/** Flags in the first byte of an entry. */
 const [TOMBSTONE, STORED, HAS_BODY, EXPIRES] = [0, 1, 2, 4];
 
-/** A stored message, or a tombstone. Times are those of timeOf(). */
+/** A stored message or a tombstone. Times are those of timeOf(). */
 export type IdEntry = Stored | { readonly topic: null; readonly until: number };
 
 export interface Stored {
-  /** The number of its topic. */
+  /** The number of the message's topic. */
   readonly topic: number;
-  /** null: never. */
+  /** null if it never expires. */
   readonly expires: number | null;
-  /** Whether its body is kept apart from its row. */
+  /** Whether the body is stored separately from the row. */
   readonly hasBody: boolean;
 }
 
-/** What is known of an id: one look tells whether it is stored, where, and whether it may be. */
+/** The entries of all ids. One read tells whether a message is stored, where, and whether a tombstone forbids it. */
 export class Ids {
   private readonly table: Table;
 
@@ -68,19 +68,22 @@ export class Ids {
   }
 }
 
-/** null: it can't be a message's id. */
+/** null if no message can have this id. */
 export function idBytes(id: string): Buffer | null {
   const bytes = Buffer.from(id);
   return bytes.length === 0 || bytes.length > MOST_ID_BYTES ? null : bytes;
 }
 
-/** The first key behind the id, whatever that is, among those that begin with the topic's number: no id is longer than what is left of it. */
+/**
+ * The first key after the id among the keys of the topic. The id may be of any length, because only MOST_ID_BYTES of it
+ * are used, and no stored id is longer.
+ */
 export function keyBehind(topic: number, id: string): Buffer {
   if (id === '') return messageKey(topic, Buffer.alloc(0));
   return Buffer.concat([messageKey(topic, Buffer.from(id).subarray(0, MOST_ID_BYTES)), Buffer.alloc(1)]);
 }
 
-/** A message's key where messages are in their order. */
+/** A message's key in the table that keeps messages in order. */
 export function messageKey(topic: number, id: Buffer): Buffer {
   const key = Buffer.allocUnsafe(NUMBER_BYTES + id.length);
   key.writeUIntBE(topic, 0, NUMBER_BYTES);

@@ -13,7 +13,7 @@ import { Retained } from './retained';
 
 const SETTING = 'DATA_DIR';
 
-/** The embedded default: tables of an LMDB environment, which belongs to whoever opened it. */
+/** The embedded default: tables in an LMDB environment. The caller that opened the environment closes it. */
 export class EmbeddedStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly db: Database;
@@ -35,7 +35,7 @@ export class EmbeddedStore extends StoreOfParts implements Store {
     return this.db.write(() => this.meta.migrate());
   }
 
-  /** What is needed to move everything to another database. */
+  /** For moving everything to another database. */
   exportAll(): Export {
     return this.everything;
   }

@@ -10,12 +10,12 @@ import { bodyOf, expiresAt, publishReceivedAt, split, toBytes, toMessage } from 
 import { TimeIndex } from './time-index';
 import { Tally, Topics } from './topics';
 
-/** Many messages with great payloads are written in several transactions: everybody else waits while one runs. */
+/** Payloads above this total are written in several transactions, because everything else waits while one runs. */
 const BYTES_AT_ONCE = 4_194_304;
 
 type Row = readonly [message: Message, id: Buffer, bytes: Buffer];
 
-/** Messages in their order, their ids, topics, expiry and tombstones. */
+/** Messages in order, with their ids, topics, expiry and tombstones. */
 export class Messages implements MessageStore {
   private readonly rows: Table;
   private readonly bodies: Table;
@@ -45,7 +45,7 @@ export class Messages implements MessageStore {
     for (const message of messages) {
       const id = idBytes(message.id);
       if (id === null) {
-        refused.push({ id: message.id, reason: 'its id is empty or too long' });
+        refused.push({ id: message.id, reason: 'the message id is empty or too long' });
         continue;
       }
       const bytes = toBytes(message);
@@ -91,14 +91,17 @@ export class Messages implements MessageStore {
     return this.db.write(() => {
       const until = timeOf(tombstoneUntil);
       const tally = new Tally(this.topics);
-      // One that is over already would keep nothing away.
+      // A tombstone that has expired already would have no effect.
       const removed = ids.filter((id) => this.removeStored(id, tally, until > Date.now() ? until : null)).length;
       tally.write();
       return removed;
     });
   }
 
-  /** `until`: of the tombstone that it leaves, if it leaves one. @returns whether it was stored */
+  /**
+   * @param until when the tombstone expires; null if none is left.
+   * @returns whether the message was stored
+   */
   private removeStored(id: Buffer, tally: Tally, until: number | null): boolean {
     const known = this.ids.get(id);
     const isStored = known !== null && known.topic !== null;
@@ -174,7 +177,7 @@ export class Messages implements MessageStore {
     return this.removeAll(oldest);
   }
 
-  /** Without tombstones. */
+  /** Removes messages without leaving tombstones. */
   private removeAll(ids: readonly Buffer[]): number {
     const tally = new Tally(this.topics);
     for (const id of ids) this.removeStored(id, tally, null);

@@ -3,7 +3,7 @@ import { numberKey, readNumber } from '../../embedded/keys';
 import type { Table } from '../../embedded/table';
 import type { Database } from './database';
 
-/** What the tables hold, and how. */
+/** The version of the tables and of their contents. */
 const FORMAT = 1;
 const [FORMAT_KEY, LAST_NUMBER_KEY] = [Buffer.from('format'), Buffer.from('last-number')];
 
@@ -14,24 +14,24 @@ export class Meta {
     this.table = db.table('meta');
   }
 
-  /** 0: not migrated. */
+  /** 0 if the store is not migrated yet. */
   get format(): number {
     return this.read(FORMAT_KEY);
   }
 
-  /** What is wrong with the format; null: nothing. */
+  /** What is wrong with the format; null if nothing is. */
   problem(): string | null {
     if (this.format > FORMAT) return `the store has format ${this.format}, this release knows ${FORMAT}: upgrade emqx-offline-store`;
     return this.format < FORMAT ? 'the store is not set up: run "emqx-offline-store migrate"' : null;
   }
 
-  /** @throws SettingError when a later release has been here */
+  /** @throws SettingError if a later release has written the store */
   migrate(): void {
     if (this.format > FORMAT) throw new SettingError('DATA_DIR', this.problem() ?? '');
     if (this.format < FORMAT) this.table.put(FORMAT_KEY, numberKey(FORMAT));
   }
 
-  /** A number that nothing else has had. */
+  /** A number that was never used before. */
   nextNumber(): number {
     const number = this.read(LAST_NUMBER_KEY) + 1;
     this.table.put(LAST_NUMBER_KEY, numberKey(number));

@@ -8,13 +8,13 @@ import type { Position, PositionStore, Purged } from '../store';
 import { behind, timeOf, type Database } from './database';
 import { TimeIndex } from './time-index';
 
-/** In front of the JSON: the day in the index by time, and the version as a double. */
+/** The day in the index by time, and the version as a double. JSON follows. */
 const HEADER_BYTES = NUMBER_BYTES + 8;
 const NOTHING = Buffer.alloc(0);
 
 type Fields = readonly [id: string, receipts: readonly string[]];
 
-/** Read positions by consumer and topic, with an index by topic and consumer and one by time. */
+/** Read positions by consumer and topic, with an index by topic and consumer, and one by time. */
 export class Positions implements PositionStore {
   readonly table: LongTable;
   private readonly readers: LongTable;

@@ -8,7 +8,10 @@ import type { Meta } from './meta';
 import { bodyOf, publishReceivedAt, toBytes, toMessage } from './rows';
 import { TopicIndex } from './topic-index';
 
-/** Retained messages: by topic a number and the message's id, by number the message. Who looks for topics reads no payloads. */
+/**
+ * Retained messages. One table maps topics to a number and the message's id, the other maps numbers to messages. So a
+ * search for topics reads no payloads.
+ */
 export class Retained implements RetainedStore {
   readonly index: TopicIndex;
   private readonly table: Table;
@@ -47,7 +50,7 @@ export class Retained implements RetainedStore {
     });
   }
 
-  /** `value`: what the index has. */
+  /** @param value the topic's value in the index. */
   private holdsNewer(value: Buffer, ref: RetainedRef): boolean {
     const bytes = this.table.get(value.subarray(0, NUMBER_BYTES));
     return bytes !== undefined && isNewer({ id: value.toString('utf8', NUMBER_BYTES), publishReceivedAt: publishReceivedAt(bytes) }, ref);
@@ -63,7 +66,7 @@ export class Retained implements RetainedStore {
     return value === undefined ? [] : this.read(topic, value);
   }
 
-  /** `value`: what the index has. */
+  /** @param value the topic's value in the index. */
   read(topic: string, value: Buffer): Message[] {
     const bytes = this.table.get(value.subarray(0, NUMBER_BYTES));
     const body = bytes === undefined ? undefined : bodyOf(bytes);

@@ -1,15 +1,18 @@
 import type { Message, MessageProperties, QoS } from '../../mqtt/message';
 
-/** expiresAt (Infinity: never) and publishReceivedAt, as doubles. */
+/** expiresAt (Infinity if it never expires) and publishReceivedAt, as doubles. */
 const HEADER_BYTES = 16;
-/** In front of the JSON: its length. */
+/** The length of the JSON, which follows. */
 const LENGTH_BYTES = 4;
-/** LMDB gives pages of its own to what is longer than 2,038 bytes, and copies values whole: a list of names would copy all payloads. */
+/**
+ * Longer messages keep their body separately. LMDB puts values of more than 2,038 bytes on pages of their own and
+ * copies values whole, so listing ids would copy all payloads.
+ */
 const MOST_ROW_BYTES = 1_200;
 
 type Fields = readonly [clientid: string, username: string | null, qos: QoS, retain: 0 | 1, properties?: MessageProperties];
 
-/** A message's bytes: the header, then the body. Its id and its topic are in keys. */
+/** A message as bytes: the header, then the body. Its id and topic are in keys. */
 export function toBytes({ clientid, username, qos, retain, payload, publishReceivedAt, expiresAt, properties }: Message): Buffer {
   let isPlain = true;
   for (const _ in properties) isPlain = false;
@@ -25,18 +28,18 @@ export function toBytes({ clientid, username, qos, retain, payload, publishRecei
   return bytes;
 }
 
-/** The row that lists read, with a short body; a long one is kept elsewhere. */
+/** The row, which lists read, includes a short body. A long body is stored separately. */
 export function split(bytes: Buffer): { readonly row: Buffer; readonly body: Buffer | null } {
   if (bytes.length <= MOST_ROW_BYTES) return { row: bytes, body: null };
   return { row: bytes.subarray(0, HEADER_BYTES), body: bytes.subarray(HEADER_BYTES) };
 }
 
-/** undefined: it is kept elsewhere. */
+/** undefined if the body is stored separately. */
 export function bodyOf(row: Buffer): Buffer | undefined {
   return row.length > HEADER_BYTES ? row.subarray(HEADER_BYTES) : undefined;
 }
 
-/** Infinity: never. */
+/** Infinity if the message never expires. */
 export const expiresAt = (row: Buffer): number => row.readDoubleBE(0);
 export const publishReceivedAt = (row: Buffer): number => row.readDoubleBE(8);
 

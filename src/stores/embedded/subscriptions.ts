@@ -6,7 +6,10 @@ import type { Purged, Subscription, SubscriptionRef } from '../store';
 import { timeOf, type Database } from './database';
 import { TimeIndex } from './time-index';
 
-/** Subscriptions by client and topic filter: the QoS, and for those that an event told of the time, by which they are in an index. Used inside transactions. */
+/**
+ * Subscriptions by client and topic filter. The value is the QoS, followed by the time if an event reported the
+ * subscription. An index has these times. Must be used inside transactions.
+ */
 export class Subscriptions {
   readonly table: LongTable;
   private readonly seen: TimeIndex;
@@ -54,7 +57,10 @@ export class Subscriptions {
     return false;
   }
 
-  /** A subscription whose client was seen since gets that as its own time, so that the next look at it comes as late. */
+  /**
+   * A subscription whose client was seen meanwhile gets that time as its own, so that its next check is postponed
+   * accordingly.
+   */
   purge(before: number, limit: number, seenByState: (clientid: string) => number): Purged {
     const due = this.seen.due(before, limit);
     const clients = new Map<string, number>();
@@ -79,7 +85,7 @@ export class Subscriptions {
   }
 }
 
-/** null: an assigned one. */
+/** null for an assigned subscription. */
 const seenOf = (value: Buffer): number | null => (value.length === 1 ? null : readNumber(value, 1));
 
 export function toSubscription(key: Buffer, value: Buffer): Subscription {

@@ -2,7 +2,7 @@ import { afterPrefix, NUMBER_BYTES, readNumber } from '../../embedded/keys';
 import type { SortedMap } from '../../embedded/table';
 import { timeOf } from './database';
 
-/** Several indexes share a table. */
+/** Several indexes share one table. */
 export type Kind = 'message' | 'tombstone' | 'position' | 'client' | 'subscription';
 const KINDS: readonly Kind[] = ['message', 'tombstone', 'position', 'client', 'subscription'];
 const HEADER_BYTES = 1 + NUMBER_BYTES;
@@ -13,7 +13,9 @@ export interface Due {
   readonly time: number;
 }
 
-/** What there is to look at when its time has come: each purge reads what is due and nothing else. Times are those of timeOf(). */
+/**
+ * Keys by the time at which they must be checked, so that a purge reads only what is due. Times are those of timeOf().
+ */
 export class TimeIndex {
   private readonly kind: number;
 
@@ -32,14 +34,14 @@ export class TimeIndex {
     this.table.remove(this.entryOf(time, key));
   }
 
-  /** null: the key was not in it. */
+  /** @param from null if the key was not in the index. */
   move(from: number | null, to: number, key: Buffer): void {
     if (from === to) return;
     if (from !== null) this.remove(from, key);
     this.add(to, key);
   }
 
-  /** Those of the oldest times, up to this one. */
+  /** The keys with the oldest times up to `until`. */
   due(until: number, limit: number): Due[] {
     const range = { from: Buffer.from([this.kind]), to: afterPrefix(this.entryOf(timeOf(until), NOTHING)) as Buffer, limit };
     return Array.from(this.table.entries(range), ({ key }) => ({ key: key.subarray(HEADER_BYTES), time: readNumber(key, 1) }));

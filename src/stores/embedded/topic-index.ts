@@ -6,10 +6,10 @@ import { listTopics, type TopicSource } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import { behind, type Database } from './database';
 
-/** Topics of up to 65,535 bytes each. */
+/** Each topic may have up to 65,535 bytes. */
 const TOPICS_PER_SCAN = 256;
 
-/** Topics in order, with what is known of each. */
+/** Topics in order, each with a value. */
 export class TopicIndex implements TopicSource {
   readonly table: LongTable;
 
@@ -36,7 +36,7 @@ export class TopicIndex implements TopicSource {
       const last = topics.at(-1);
       if (last === undefined || topics.length < TOPICS_PER_SCAN) return;
       from = behind(last);
-      // A filter that few of many topics match must not hold up everybody else.
+      // If few of many topics match, other work must not wait for the whole scan.
       await turn();
     }
   }

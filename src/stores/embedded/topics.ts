@@ -5,7 +5,7 @@ import type { Database } from './database';
 import type { Meta } from './meta';
 import { TopicIndex } from './topic-index';
 
-/** Topics that have a stored message: each has a number, which stands for it in keys, and the count of its messages. */
+/** Topics with a stored message. Each has a number, which stands for it in keys, and the count of its messages. */
 export class Topics {
   readonly index: TopicIndex;
   private readonly names: Table;
@@ -38,7 +38,7 @@ export class Topics {
     return this.index.list(query);
   }
 
-  /** It has no message yet. */
+  /** Creates a topic that has no message yet. */
   create(topic: string): number {
     const number = this.meta.nextNumber();
     this.index.table.put(Buffer.from(topic), numberKey(number));
@@ -46,7 +46,7 @@ export class Topics {
     return number;
   }
 
-  /** A topic without messages goes. */
+  /** A topic without messages is deleted. */
   setCount(topic: number, count: number): void {
     const key = numberKey(topic);
     if (count > 0) {
@@ -60,14 +60,14 @@ export class Topics {
   }
 }
 
-/** What a transaction changes in the counts of topics: written once for each topic. */
+/** Collects a transaction's changes of counts, so that each topic is written once. */
 export class Tally {
   private readonly numbers = new Map<string, number>();
   private readonly changes = new Map<number, number>();
 
   constructor(private readonly topics: Topics) {}
 
-  /** Of a topic that is to have a message. */
+  /** The number of a topic that gets a message. The topic is created if necessary. */
   numberOf(topic: string): number {
     let number = this.numbers.get(topic);
     if (number === undefined) this.numbers.set(topic, (number = this.topics.find(topic) ?? this.topics.create(topic)));

@@ -43,7 +43,7 @@ export class ClientCollections implements ClientStore {
           seen_at: new Date(state.at),
           changed_at: new Date(state.at),
         },
-        // What the event does not tell stays as it was.
+        // Fields that the event does not tell stay unchanged.
         ...(state.connectedAt !== null && { online_at: new Date(state.connectedAt) }),
         ...(state.disconnectedAt !== null && { offline_at: new Date(state.disconnectedAt) }),
       },
@@ -69,7 +69,7 @@ export class ClientCollections implements ClientStore {
         return put(clientid, topic, { $set: { clientid, topic, qos }, ...seen });
       }),
     );
-    // One that has no time is an assigned one.
+    // A subscription without a time is an assigned one.
     const refreshed = last.flatMap(({ clientid, topic, seenAt }): Write[] =>
       seenAt === undefined
         ? []
@@ -133,7 +133,7 @@ export class ClientCollections implements ClientStore {
 
 const key = (clientid: string, topic: string) => ({ client_key: keyOf(clientid), topic_key: keyOf(topic) });
 
-/** updateMany, as for tombstones. */
+/** updateMany is used for the reason given at tombstone() in messages.ts. */
 const put = (clientid: string, topic: string, update: Document): Write => ({
   updateMany: { filter: key(clientid, topic), update, upsert: true },
 });

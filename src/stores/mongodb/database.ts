@@ -14,11 +14,11 @@ import { ClosedError, RefusedError, RetryableError } from '../../base/errors';
 import { mapError, outcomeOf, refusalText } from './errors';
 import type { MongoSettings } from './settings';
 
-/** Before healthWithin's deadline: a driver that still looks for a server knows by then why it found none. */
+/** Ends before healthWithin's deadline, so that the error says why the driver found no server. */
 const HEALTH_MS = 2_500;
 const NO_ANSWER = `no answer from MongoDB within ${HEALTH_MS / 1_000} s: check host, port, tls= and replicaSet=`;
 
-/** The driver's own in our messages, a number in EMQX's, an id of ours elsewhere. */
+/** The driver's own id in the server's messages, a number in EMQX's, and the server's own id elsewhere. */
 export type Id = ObjectId | number | string;
 interface Stored extends Document {
   readonly _id?: Id;
@@ -26,7 +26,7 @@ interface Stored extends Document {
 export type Query = Filter<Stored>;
 export type Write = AnyBulkWriteOperation<Stored>;
 
-/** An operation of a bulk write that the database refused for its content. */
+/** An operation of a bulk write that the database rejected because of its content. */
 export interface Refused {
   readonly index: number;
   readonly reason: string;
@@ -34,11 +34,16 @@ export interface Refused {
 
 export interface BulkOutcome {
   readonly refused: readonly Refused[];
-  /** Something was stored already under its key. FerretDB then leaves the operations behind it undone, MongoDB does not. */
+  /**
+   * True if a document existed already under its key. FerretDB then skips the operations after it; MongoDB does not.
+   */
   readonly duplicates: boolean;
 }
 
-/** One MongoDB database; errors come out as ours. Collections are named, not held: nothing is created by looking. */
+/**
+ * One MongoDB database. Errors are the server's own kinds. Collections are addressed by name, so that reading creates
+ * none.
+ */
 export class Database {
   private readonly client: MongoClient;
   private readonly db: Db;
@@ -55,7 +60,10 @@ export class Database {
     this.client.on('serverHeartbeatSucceeded', () => (this.lastFailure = null));
   }
 
-  /** Another connection, without a timeout: an index over a collection that is taken over takes as long as the collection is big. */
+  /**
+   * Another connection without a timeout, because building an index on a collection that is taken over takes as long as
+   * the collection is large.
+   */
   patient(): Database {
     this.checkOpen();
     return new Database({ ...this.settings, options: { ...this.settings.options, socketTimeoutMS: 0 } }, this.name);
@@ -66,7 +74,7 @@ export class Database {
   }
 
   find<T extends Document>(collection: string, filter: Query, options: FindOptions = {}): Promise<T[]> {
-    // Otherwise the first answer holds 101 documents, and the rest costs a second round trip.
+    // Without it the first answer holds 101 documents, and the rest costs a second round trip.
     const batchSize = options.limit ?? 1_000;
     return this.run(() =>
       this.db
@@ -76,19 +84,19 @@ export class Database {
     );
   }
 
-  /** Names, types and options. */
+  /** Names, types and options of the collections. */
   collections(): Promise<Document[]> {
     return this.run(() => this.db.listCollections().toArray());
   }
 
-  /** None where there is no such collection. */
+  /** Empty if there is no such collection. */
   async indexes(collection: string): Promise<Document[]> {
     const names = await this.collections();
     if (!names.some(({ name }) => name === collection)) return [];
     return this.run(() => this.db.collection(collection).listIndexes().toArray());
   }
 
-  /** All of a collection, page by page. */
+  /** All matching documents of a collection, page by page. */
   async *pages<T extends Document>(collection: string, filter: Query, options: FindOptions, size = 500): AsyncGenerator<T[]> {
     const cursor = this.db.collection<Stored>(collection).find<T>(filter, { batchSize: size, allowDiskUse: true, ...options });
     try {
@@ -106,12 +114,12 @@ export class Database {
     return this.run(async () => (await this.db.collection<Stored>(collection).deleteMany(filter, options)).deletedCount);
   }
 
-  /** The number that the collection itself keeps: nothing is read. */
+  /** The number that the collection itself keeps, so no documents are read. */
   count(collection: string): Promise<number> {
     return this.run(() => this.db.collection(collection).estimatedDocumentCount());
   }
 
-  /** In one command per kind of operation; one that fails does not stop the others. */
+  /** Uses one command per kind of operation. An operation that fails does not stop the others. */
   bulk(collection: string, operations: readonly Write[]): Promise<BulkOutcome> {
     return this.run(async () => {
       try {
@@ -124,8 +132,8 @@ export class Database {
   }
 
   /**
-   * Writes documents that are found by a unique key. Two that insert the same key at once: one of them fails and now finds it.
-   * Operations are idempotent, so that all can be written again.
+   * Writes documents that are found by a unique key. If two writers insert the same key at once, one of them fails and
+   * finds the document when it retries. Operations are idempotent, so all can be written again.
    */
   async upsert(collection: string, operations: readonly Write[]): Promise<void> {
     for (let attempt = 0; operations.length > 0 && attempt < 10; attempt++) {
@@ -136,7 +144,7 @@ export class Database {
     if (operations.length > 0) throw new RetryableError(`too many writers of the same documents in ${collection}`);
   }
 
-  /** For health(): why there is no answer, a little before the caller stops waiting for one. */
+  /** For health(): throws the reason a little before the caller stops waiting for an answer. */
   async soon<T>(work: () => Promise<T>): Promise<T> {
     return within(HEALTH_MS, work(), () => mapError(this.lastFailure ?? new Error(NO_ANSWER)));
   }
@@ -162,9 +170,12 @@ export class Database {
   }
 }
 
-/** What became of the operations; throws where one failed for a reason that passes, or the whole command did. */
+/**
+ * What became of the operations. Throws if one of them failed for a temporary reason, or if the whole command failed.
+ */
 function bulkOutcome(error: unknown): BulkOutcome {
-  // A command that failed as a whole has no list of its operations; a majority that did not answer in time is a reason of its own.
+  // A command that failed as a whole has no list of operations. A majority that did not confirm in time is another
+  // reason to throw.
   if (!(error instanceof MongoBulkWriteError) || error.result.getWriteConcernError() !== undefined) throw error;
   const writeErrors = [error.writeErrors].flat();
   const failed = writeErrors.find((each) => outcomeOf(each) === 'failed');

@@ -1,30 +1,35 @@
 import { createHash } from 'node:crypto';
 
-/** As long as EMQX's own tables: what fits there is its own key, to be read and typed by people. */
+/**
+ * The same limit as in EMQX's own tables. A text up to this length is its own key, so that people can read and type it.
+ */
 const LENGTH = 255;
-/** Sorts behind every character of a hash. */
+/** Sorts after every character of a hash. */
 const BEHIND_HASHES = '~';
 
 /**
- * What a topic or client id is indexed by. It may have 65,535 bytes, more than an index entry should: of a longer one the first
- * characters and a hash of all. Two different texts never share a key, and keys sort as their texts do, but for those that begin alike.
+ * The index key of a topic or client id. A text may have 65,535 bytes, more than an index entry should have. So the key
+ * of a longer text is its first characters and a hash of the whole text. Different texts never share a key. Keys sort
+ * like their texts, except long texts with the same beginning.
  */
 export function keyOf(text: string): string {
   if (!isLong(text)) return text;
   return beginOf(text) + createHash('sha256').update(text).digest('base64url');
 }
 
-/** The whole of a short text. Counts characters, not UTF-16 units: half a character is no text. */
+/**
+ * The whole of a short text. Counts characters rather than UTF-16 units, because half a character is not a valid text.
+ */
 export function beginOf(text: string): string {
   return isLong(text) ? [...text].slice(0, LENGTH).join('') : text;
 }
 
-/** Of a text or its key: true when the key ends with a hash. */
+/** Whether a text or a key is long; a long key ends with a hash. */
 export function isLong(text: string): boolean {
   return text.length > LENGTH && [...text].length > LENGTH;
 }
 
-/** No key of a text that begins like this long one is greater. */
+/** An upper limit for the keys of all long texts with this beginning. */
 export function endOfAlike(begin: string): string {
   return begin + BEHIND_HASHES;
 }

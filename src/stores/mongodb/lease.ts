@@ -6,14 +6,14 @@ import type { Database, Query } from './database';
 
 const COLLECTION = 'mqtt_offline_migration';
 const LOCK = 'lock';
-/** A server that died leaves its turn to others after this time. */
+/** After this time (ms) another server may take the lease of a server that died. */
 const LEASE_MS = 60_000;
 const RENEW_MS = 15_000;
 const LOOK_MS = 200;
 
 const lock = (more: Document): Query => ({ _id: LOCK, ...more });
 
-/** A turn of one server at a time: a document with an end, by the database's clock. */
+/** Lets one server at a time work: a document with an end time, by the database's clock. */
 export class Lease {
   private readonly holder = randomUUID();
   private failure: unknown = null;
@@ -31,7 +31,7 @@ export class Lease {
     }
   }
 
-  /** For steps that change documents: another server may have the turn by now. */
+  /** Called before steps that change documents, because another server may have the lease by now. */
   check(): void {
     if (this.failure !== null) throw new RetryableError('another server migrates the database', { cause: this.failure });
   }

@@ -8,14 +8,17 @@ import { keyOf } from './keys';
 import { timeOf, toDocument, toMessage, type MessageDocument } from './rows';
 import { TopicIndex } from './topic-index';
 
-/** Keeps the planner in this index: it may otherwise walk another topic's million messages in the index of ids to return a hundred. */
+/**
+ * Makes the planner use this index. Otherwise it may read another topic's million messages in the index of ids to
+ * return a hundred.
+ */
 const BY_TOPIC = 'mqtt_msg_topic_key_msgid';
 
 const BY_ID = 'mqtt_msg_msgid';
 /** Topics that are counted at once, with two commands each. */
 const TOPICS_AT_ONCE = 16;
 
-/** The fields that listing and getting need: an operator's own may be big. */
+/** The fields that are read. An operator's own fields may be large. */
 const FIELDS = Object.fromEntries(
   ['msgid', 'topic', 'sender', 'username', 'qos', 'retain', 'payload', 'properties', 'arrived', 'expires_at'].map((name) => [name, 1]),
 );
@@ -29,8 +32,9 @@ export class MessageCollection implements MessageStore {
   }
 
   /**
-   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
-   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did.
+   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
+   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
+   * Whichever looks last sees what the other has written.
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const gone = new Set(await this.removedEarlier(messages, now));
@@ -43,7 +47,7 @@ export class MessageCollection implements MessageStore {
     return [...refusals, ...refusedAlone];
   }
 
-  /** What is stored already is left as it is: the unique index on msgid says so. */
+  /** A message that is stored already stays unchanged, because of the unique index on msgid. */
   private async insert(messages: readonly Message[]): Promise<Refusal[]> {
     const { refused } = await this.db.bulk(
       'mqtt_msg',
@@ -113,7 +117,7 @@ export class MessageCollection implements MessageStore {
     return { removed, more: removed >= limit || tombstones >= limit };
   }
 
-  /** The condition again when they are deleted: a tombstone may have become longer in between. */
+  /** The condition is repeated in the deletion, because a tombstone may have been extended meanwhile. */
   private async purgeFrom(collection: string, now: number, limit: number): Promise<number> {
     if (limit <= 0) return 0;
     const expired = { expires_at: { $lte: new Date(now) } };
@@ -163,8 +167,9 @@ function firstOfEach(messages: readonly Message[]): Message[] {
 }
 
 /**
- * The longest one counts. updateMany although it is one document: FerretDB 1.24 keeps a connection of its own for each updateOne that
- * finds its document until the whole command is over, and stands still for ever when it has no more.
+ * The longest time counts. updateMany is used although there is only one document: for each updateOne that finds its
+ * document, FerretDB 1.24 keeps a connection until the whole command has ended, and hangs for ever when it has none
+ * left.
  */
 function tombstone(id: string, until: number): Write {
   return { updateMany: { filter: { _id: id }, update: { $max: { expires_at: new Date(until) } }, upsert: true } };

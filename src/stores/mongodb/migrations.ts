@@ -14,7 +14,7 @@ const VERSIONS = 'mqtt_offline_migration';
 
 interface MigrationFile {
   readonly takeOver: readonly TakenOver[];
-  /** For the database's command interface, as `db.runCommand` in its shell takes them. */
+  /** Commands for the database, as `db.runCommand` in its shell takes them. */
   readonly commands: readonly (CreateIndexes | Document)[];
 }
 
@@ -28,7 +28,10 @@ interface IndexSpec extends Document {
   readonly key: Record<string, 1 | -1>;
 }
 
-/** The files of migrations/mongodb, NNN_name.json from 001 without a gap; the collection mqtt_offline_migration has those that were run. */
+/**
+ * Runs the files of migrations/mongodb, NNN_name.json from 001 without gaps. The collection mqtt_offline_migration
+ * notes which were run.
+ */
 export class Migrations {
   private readonly names = readdirSync(DIRECTORY)
     .filter((name) => /^\d{3}_.*\.json$/.test(name))
@@ -42,7 +45,8 @@ export class Migrations {
     const db = this.db.patient();
     try {
       const current = await this.checkedVersion();
-      // Before the lock, which is a document: a database that is refused stays as it was. What follows is idempotent, step by step.
+      // This comes before the lock, which is a document, so that a rejected database stays unchanged. All later steps
+      // are idempotent.
       if (current < this.names.length) await checkShapes(db);
       const lease = new Lease(db);
       await lease.hold(() => this.runFrom(db, lease));
@@ -79,13 +83,13 @@ export class Migrations {
     return version;
   }
 
-  /** The newest version that was run; 0 for a database without our collections. */
+  /** The newest version that was run; 0 for a database without the server's collections. */
   async version(): Promise<number> {
     const [newest] = await this.db.find<Document>(VERSIONS, { _id: { $gte: 0 } }, { sort: { _id: -1 }, limit: 1 });
     return Number(newest?.['_id'] ?? 0);
   }
 
-  /** What is wrong with a schema of this version; null: nothing. */
+  /** What is wrong with a schema of this version; null if nothing is. */
   problem(version: number): string | null {
     if (version > this.names.length)
       return `the schema has version ${version}, this release knows ${this.names.length}: upgrade emqx-offline-store`;
@@ -96,7 +100,10 @@ export class Migrations {
 
 const isCreateIndexes = (command: CreateIndexes | Document): command is CreateIndexes => 'createIndexes' in command;
 
-/** MongoDB makes no second index over the same fields: an operator's own gives way to ours, which serves the same queries. */
+/**
+ * MongoDB allows no second index on the same fields. So an operator's index is replaced by the server's, which serves
+ * the same queries.
+ */
 async function removeInTheWay(db: Database, collection: string, wanted: readonly IndexSpec[]): Promise<void> {
   for (const { name, key } of await db.indexes(collection)) {
     const same = wanted.find((each) => isDeepStrictEqual(Object.entries(each.key), Object.entries(key as object)));

@@ -2,9 +2,9 @@ import type { Document } from 'mongodb';
 import { RefusedError, RetryableError } from '../../base/errors';
 import type { Database, Write } from './database';
 
-/** A document of which the newest version counts. */
+/** A document of which only the newest version is kept. */
 export interface Version {
-  /** Its unique key. */
+  /** The document's unique key. */
   readonly key: string;
   /** Finds the stored document unless it is newer. */
   readonly notNewer: Document;
@@ -14,14 +14,15 @@ export interface Version {
 
 export interface VersionNames {
   readonly collection: string;
-  /** The field with the unique key, and those that tell which version is newer. */
+  /** The field with the unique key, and the fields that tell which version is newer. */
   readonly key: string;
   readonly versions: readonly string[];
 }
 
 /**
- * Writes those that are not older than what is stored. Where the condition finds nothing the database inserts, which fails where there
- * is a newer one, but also where another writer has just inserted an older one: only a look tells which.
+ * Writes the versions that are not older than the stored ones. If the condition finds no document, the database inserts
+ * one. That fails if there is a newer document, but also if another writer has just inserted an older one. Only reading
+ * tells which.
  */
 export async function putNewest(db: Database, names: VersionNames, versions: readonly Version[]): Promise<void> {
   let left = versions;
@@ -37,7 +38,7 @@ export async function putNewest(db: Database, names: VersionNames, versions: rea
   if (left.length > 0) throw new RetryableError(`too many writers of the same documents in ${names.collection}`);
 }
 
-/** updateMany, as for tombstones. */
+/** updateMany is used for the reason given at tombstone() in messages.ts. */
 function toOperation(names: VersionNames, { key, notNewer, fields }: Version): Write {
   return { updateMany: { filter: { [names.key]: key, ...notNewer }, update: { $set: fields }, upsert: true } };
 }

@@ -18,7 +18,7 @@ interface PositionDocument extends Document {
   readonly version?: number;
 }
 
-/** What finds a position. */
+/** The fields that identify a position. */
 interface KeyDocument extends Document {
   readonly client_key: string;
   readonly topic_key: string;
@@ -30,7 +30,7 @@ const COLLECTION = 'mqtt_acked';
 const BY_CLIENT_AND_TOPIC = 'mqtt_acked_client_key_topic_key';
 const ATTEMPTS = 10;
 
-/** EMQX's own document whose message is gone says nothing, and has no msgid. */
+/** A document of EMQX's plugin whose message is gone contains no position, and has no msgid. */
 const KNOWN = { msgid: { $type: 'string' } };
 
 /** mqtt_acked. */
@@ -56,8 +56,8 @@ export class PositionCollection implements PositionStore {
   }
 
   /**
-   * Where the condition on `version` finds nothing the database inserts, which fails where there is a document: one with a greater version, or one
-   * that another writer has just inserted. Only a look tells which.
+   * If the condition on `version` finds no document, the database inserts one. That fails if there is a document with a
+   * greater version, or one that another writer has just inserted. Only reading tells which.
    */
   async putPositions(positions: readonly Position[]): Promise<void> {
     const { kept, gone } = lastPositions(positions);
@@ -94,7 +94,7 @@ export class PositionCollection implements PositionStore {
     return purgeUnseen(this.db, COLLECTION, found, () => 0, { before, limit });
   }
 
-  /** What EMQX's own readers go by: the _id of the message. */
+  /** The _id of the message, which EMQX's own readers use. */
   private async messageNumbers(positions: readonly Position[]): Promise<Numbers> {
     const ids = positions.map(({ id }) => id).filter((id) => id !== '');
     if (ids.length === 0) return new Map();
@@ -106,10 +106,10 @@ export class PositionCollection implements PositionStore {
 const keysOf = ({ consumer, topic }: Position): KeyDocument => ({ client_key: keyOf(consumer), topic_key: keyOf(topic) });
 const pairOf = ({ client_key, topic_key }: KeyDocument): string => JSON.stringify([client_key, topic_key]);
 
-/** The position's document, unless its version is greater. It may have none: that is 0. */
+/** Finds the position's document unless its version is greater. A missing version means 0. */
 const notNewer = (position: Position): Query => ({ ...keysOf(position), version: { $not: { $gt: versionOf(position) } } });
 
-/** updateMany, as for tombstones. */
+/** updateMany is used for the reason given at tombstone() in messages.ts. */
 function toOperation(position: Position, numbers: Numbers): Write {
   const { consumer, topic, id, receipts } = position;
   const [version, number] = [versionOf(position), numbers.get(id)];

@@ -2,15 +2,16 @@ import type { Document } from 'mongodb';
 import type { Purged } from '../store';
 import type { Database, Id, Write } from './database';
 
-/** The documents that were seen the longest time ago. */
+/** The documents that were not seen for the longest time. */
 export function due<T extends Document>(db: Database, collection: string, before: number, limit: number): Promise<T[]> {
   const projection = { client_key: 1, state: 1, changed_at: 1 };
   return db.find<T>(collection, { seen_at: { $lte: new Date(before) } }, { sort: { seen_at: 1 }, limit, projection });
 }
 
 /**
- * `seenOf`: when the document's client was seen last, by other documents. A document that is still needed gets that as its own seen_at, so that
- * the next look at it comes as late. One that changes meanwhile stays.
+ * Deletes documents whose client was not seen lately. A document that is still needed gets the result of `seenOf` as
+ * its own seen_at, so that its next check is postponed accordingly. A document that changes meanwhile stays.
+ * @param seenOf when the document's client was last seen according to other documents.
  */
 export async function purgeUnseen<T extends Document>(
   db: Database,

@@ -39,7 +39,7 @@ export class RetainedCollection implements RetainedStore {
     );
   }
 
-  /** Topics first: payloads of messages that don't match never come into memory. */
+  /** Reads the topics first, so that payloads of messages that don't match are never read into memory. */
   async listRetained(query: TopicQuery): Promise<Message[]> {
     const topics = await this.topicIndex.list(query);
     if (topics.length === 0) return [];
@@ -48,13 +48,13 @@ export class RetainedCollection implements RetainedStore {
   }
 }
 
-/** What an older message had and this one has not must go: null, as an absent one is read. */
+/** Fields of an older message that this one lacks become null, which is read like an absent field. */
 function fieldsOf(message: Message) {
   const { retain: _retain, topic_key: _key, ...fields } = toDocument(message);
   return { username: null, properties: null, expires_at: null, ...fields };
 }
 
-/** A document of EMQX's own may have another kind of time, or none: it is the older one. */
+/** A document of EMQX's plugin may have another type of time, or none. It then counts as older. */
 function orderOf(ref: RetainedRef) {
   const at = new Date(ref.publishReceivedAt);
   const notNewer = { $or: [{ arrived: { $lt: at } }, { arrived: at, msgid: { $lte: ref.id } }, { arrived: { $not: { $type: 'date' } } }] };

@@ -4,10 +4,12 @@ import { clampQos } from '../../mqtt/qos';
 import { fitsText } from '../shared/text';
 import { keyOf } from './keys';
 
-/** EMQX's documents have times as dates, and as numbers of s or ms. */
+/** EMQX's documents have times as dates, or as numbers in s or ms. */
 export type StoredTime = Date | number | Long | null;
 
-/** A document of mqtt_msg or mqtt_retain. Of EMQX's own all but topic_key and msgid may be missing. */
+/**
+ * A document of mqtt_msg or mqtt_retain. In EMQX's own documents all fields except topic_key and msgid may be missing.
+ */
 export interface MessageDocument extends Document {
   readonly msgid: string;
   readonly topic: string;
@@ -38,7 +40,7 @@ export function toMessage(stored: MessageDocument, retain = Boolean(stored.retai
   };
 }
 
-/** What is absent is left out: the index on expires_at is over those that expire. */
+/** Absent values are left out, so that the index on expires_at contains only documents that expire. */
 export function toDocument(message: Message): MessageDocument {
   const { payload, username, expiresAt, properties } = message;
   return {
@@ -56,11 +58,14 @@ export function toDocument(message: Message): MessageDocument {
   };
 }
 
-/** Below it a number of ms would be before 1973, above the next one after 5138: they are of s and of µs. */
+/**
+ * As ms, a number below the first limit would be before 1973, and one above the second after 5138. So they are in s and
+ * in µs.
+ */
 const LEAST_MS = 1e11;
 const LEAST_MICROSECONDS = 1e14;
 
-/** ms since 1970. */
+/** Converts a time to ms since 1970. */
 export function timeOf(stored: StoredTime | undefined): number | null {
   if (stored === null || stored === undefined) return null;
   if (stored instanceof Date) return stored.getTime();

@@ -5,7 +5,10 @@ import { errorText, SettingError } from '../../base/errors';
 
 const SETTING = 'STORE_URL';
 
-/** Used where the URL says nothing else. Writes wait for the disks of a majority: what was answered with "stored" survives a failover. */
+/**
+ * Defaults for options that the URL does not set. Writes wait for the disks of a majority, so that a stored message
+ * survives a failover.
+ */
 const DEFAULTS: MongoClientOptions = {
   appName: 'emqx-offline-store',
   serverSelectionTimeoutMS: 5_000,
@@ -15,12 +18,12 @@ const DEFAULTS: MongoClientOptions = {
   maxPoolSize: 10,
   w: 'majority',
   journal: true,
-  // Less than socketTimeoutMS: a majority that is late is told, not taken for a dead connection.
+  // Less than socketTimeoutMS, so that a slow majority is reported as such and not taken for a dead connection.
   wtimeoutMS: 10_000,
   readConcernLevel: 'majority',
 };
 
-/** What has only some values that keep the promises. */
+/** Options of which only some values keep the promises. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   readpreference: ['primary'],
   readconcernlevel: ['local', 'majority', 'linearizable'],
@@ -31,10 +34,14 @@ export interface MongoSettings {
   readonly options: MongoClientOptions;
 }
 
-/** The driver's own parser knows the parameters; `ca=FILE`, ours in every URL, is its `tlsCAFile`. @throws SettingError */
+/**
+ * The driver's own parser checks the parameters. `ca=FILE`, which all URLs of the server accept, becomes its
+ * `tlsCAFile`.
+ * @throws SettingError
+ */
 export function settingsOf(url: ServiceUrl): MongoSettings {
   if (url.path === '')
-    throw new SettingError(SETTING, 'names no database; write it behind the host: mongodb://user:password@host:port/database');
+    throw new SettingError(SETTING, 'names no database; write it after the host: mongodb://user:password@host:port/database');
   const given = new Map(Object.entries(url.params).map(([name, value]) => [name.toLowerCase(), value]));
   for (const [name, allowed] of Object.entries(ALLOWED)) {
     const value = given.get(name);
@@ -58,7 +65,7 @@ function withoutCa(href: string): string {
   return pairs.length === 0 ? base : `${base}?${pairs.join('&')}`;
 }
 
-/** Makes a client and a database as the store will, connecting to nothing. */
+/** Makes a client and a database like the store will, without connecting. */
 function check({ href, options }: MongoSettings, { path }: ServiceUrl): void {
   try {
     new MongoClient(href, options).db(path);
@@ -70,7 +77,7 @@ function check({ href, options }: MongoSettings, { path }: ServiceUrl): void {
   }
 }
 
-/** The driver's own words name options, seldom values; a password must not be among them. */
+/** The driver's error texts may contain values of options. Passwords must not be shown. */
 function withoutSecrets(text: string, href: string): string {
   const values = [/\/\/[^:@/]*:([^@]*)@/.exec(href)?.[1], ...[...href.matchAll(/=([^&]{4,})/g)].map((match) => match[1])];
   return values.reduce<string>(

@@ -2,7 +2,7 @@ import type { Document } from 'mongodb';
 import { RefusedError } from '../../base/errors';
 import type { Database } from './database';
 
-/** BSON types by their names in $type. A missing field and null are allowed everywhere. */
+/** BSON types by their names in $type. Missing fields and null are allowed everywhere. */
 const ALL = ['double', 'string', 'object', 'array', 'binData', 'objectId', 'bool', 'date', 'regex', 'int', 'timestamp', 'long'];
 const NUMBER = ['double', 'int', 'long'];
 const TEXT = ['string'];
@@ -17,7 +17,7 @@ const EXPECTED: Readonly<Record<string, Readonly<Record<string, readonly string[
   mqtt_retain: { topic: TEXT, msgid: TEXT, sender: TEXT, payload: [...TEXT, 'binData'], qos: NUMBER, arrived: TIME },
   mqtt_acked: { clientid: TEXT, topic: TEXT },
 };
-/** A document with none of them is of something else that has the collection's name. */
+/** A document with none of these fields does not belong to EMQX, although its collection has the same name. */
 const ESSENTIAL: Readonly<Record<string, readonly string[]>> = {
   mqtt_msg: ['topic', 'msgid', 'payload'],
   mqtt_client: ['clientid', 'state', 'node'],
@@ -26,7 +26,10 @@ const ESSENTIAL: Readonly<Record<string, readonly string[]>> = {
   mqtt_acked: ['clientid', 'topic', 'mongo_id'],
 };
 
-/** Looks, and changes nothing. @throws RefusedError for a database that has other things under the names of EMQX's collections. */
+/**
+ * Only reads.
+ * @throws RefusedError if collections with the names of EMQX's contain something else.
+ */
 export async function checkShapes(db: Database): Promise<void> {
   for (const collection of await db.collections()) {
     const { name, type, options } = collection;

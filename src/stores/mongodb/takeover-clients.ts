@@ -11,7 +11,7 @@ interface Old extends Document {
   readonly topic: string;
 }
 
-/** The newest state of a client is left. */
+/** Keeps the newest state of each client. */
 export async function takeOverClients(db: Database, lease: Lease): Promise<void> {
   const changedAt = (old: Old): number =>
     timeOf(old['changed_at']) ?? Math.max(timeOf(old['online_at']) ?? 0, timeOf(old['offline_at']) ?? 0);
@@ -21,14 +21,14 @@ export async function takeOverClients(db: Database, lease: Lease): Promise<void>
   });
 }
 
-/** The subscription that came last is left. */
+/** Keeps the newest of equal subscriptions. */
 export async function takeOverSubscriptions(db: Database, lease: Lease): Promise<void> {
   await keepOne(db, lease, 'mqtt_sub', {
     ...{ sort: { clientid: 1, topic: 1, _id: -1 }, sameAs: sameClientAndTopic, better: () => false, fields: keys },
   });
 }
 
-/** The position that is farthest is left. */
+/** Keeps the position that is furthest. */
 export async function takeOverAcked(db: Database, lease: Lease): Promise<void> {
   await keepOne(db, lease, 'mqtt_acked', {
     ...{ sort: { clientid: 1, topic: 1, mongo_id: -1 }, sameAs: sameClientAndTopic, better: () => false },
@@ -36,7 +36,9 @@ export async function takeOverAcked(db: Database, lease: Lease): Promise<void> {
   });
 }
 
-/** EMQX's position is the _id of a message; where that is gone, the last one before it in the topic that is left. */
+/**
+ * EMQX's position is the _id of a message. If that message is gone, the last message before it in the topic is used.
+ */
 async function positionOf(db: Database, { topic, mongo_id }: Old): Promise<Document> {
   if (mongo_id === undefined || mongo_id === null) return {};
   const found = await db.find<Document>(
@@ -51,15 +53,18 @@ const keys = ({ clientid, topic }: Old): Document => ({ client_key: keyOf(client
 const sameClientAndTopic = (a: Old, b: Old): boolean => a.clientid === b.clientid && a.topic === b.topic;
 
 interface Rules {
-  /** Brings the same ones together. */
+  /** Puts equal documents next to each other. */
   readonly sort: Sort;
   readonly sameAs: (a: Old, b: Old) => boolean;
-  /** Whether the first one, which comes later, is to be kept. */
+  /** Whether the first document, which comes later, is the one to keep. */
   readonly better: (a: Old, b: Old) => boolean;
   readonly fields: (old: Old) => Document | Promise<Document>;
 }
 
-/** Of the same ones keeps the best, with the fields that our indexes are over. Documents without a client id or topic are left alone. */
+/**
+ * Keeps the best of equal documents, and fills the fields that the server's indexes use. Documents without a client id
+ * or topic are ignored.
+ */
 async function keepOne(db: Database, lease: Lease, collection: string, rules: Rules): Promise<void> {
   let best: Old | null = null;
   for await (const page of db.pages<Old>(collection, {}, { sort: rules.sort })) {
@@ -82,7 +87,7 @@ async function keepOne(db: Database, lease: Lease, collection: string, rules: Ru
 
 const remove = ({ _id }: Old): Write => ({ deleteOne: { filter: { _id } } });
 
-/** updateMany, as for tombstones. */
+/** updateMany is used for the reason given at tombstone() in messages.ts. */
 async function fill(old: Old, rules: Rules): Promise<Write> {
   return { updateMany: { filter: { _id: old._id }, update: { $set: await rules.fields(old) } } };
 }

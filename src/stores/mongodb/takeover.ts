@@ -8,7 +8,10 @@ import { timeOf, type StoredTime } from './rows';
 
 export type TakenOver = 'mqtt_msg' | 'mqtt_client' | 'mqtt_sub' | 'mqtt_retain' | 'mqtt_acked';
 
-/** What makes the documents of EMQX's own backends ready for our unique indexes. Page by page; what is ready is left alone. */
+/**
+ * Prepares the documents of EMQX's own plugins for the server's unique indexes, page by page. Documents that are ready
+ * stay unchanged.
+ */
 export const takeOver: Readonly<Record<TakenOver, (db: Database, lease: Lease) => Promise<void>>> = {
   mqtt_msg: takeOverMessages,
   mqtt_client: takeOverClients,
@@ -17,7 +20,7 @@ export const takeOver: Readonly<Record<TakenOver, (db: Database, lease: Lease) =
   mqtt_acked: takeOverAcked,
 };
 
-/** What comes back in an acknowledgement. */
+/** The form of an id that can come back in an acknowledgement. */
 const MSGID = /^[0-9A-Za-z_-]{1,64}$/;
 const PROJECTION = { msgid: 1, topic: 1, topic_key: 1, arrived: 1 };
 
@@ -30,7 +33,7 @@ interface OldMessage extends Document {
 }
 
 async function takeOverMessages(db: Database, lease: Lease): Promise<void> {
-  // Those with the same msgid come behind each other, the oldest first.
+  // Documents with the same msgid come one after the other, the oldest first.
   const options = { sort: { msgid: 1, arrived: 1, _id: 1 }, projection: PROJECTION } as const;
   const same = new SameMessages(db);
   for await (const page of db.pages<OldMessage>('mqtt_msg', {}, options)) {
@@ -44,7 +47,7 @@ async function takeOverMessages(db: Database, lease: Lease): Promise<void> {
   }
 }
 
-/** The documents that share one msgid: the same message, stored twice, or different ones. */
+/** Documents that share one msgid: the same message stored twice, or different messages. */
 class SameMessages {
   private first: OldMessage | null = null;
   private isFirst = true;
@@ -52,7 +55,7 @@ class SameMessages {
 
   constructor(private readonly db: Database) {}
 
-  /** True when one before it was the same. */
+  /** True if an earlier document was the same message. */
   async hasSeen(old: OldMessage): Promise<boolean> {
     this.isFirst = old.msgid !== this.first?.msgid;
     if (this.isFirst) {
@@ -88,13 +91,13 @@ function change(old: OldMessage, needsId: boolean): Write[] {
   return set(old, fields);
 }
 
-/** updateMany, as for tombstones. */
+/** updateMany is used for the reason given at tombstone() in messages.ts. */
 const set = ({ _id }: OldMessage, fields: Document): Write[] =>
   Object.keys(fields).length === 0 ? [] : [{ updateMany: { filter: { _id: _id }, update: { $set: fields } } }];
 
 /**
- * By which it sorts where it belongs: 16 hex digits of microseconds, as EMQX's own begin, and 16 of its _id. The same every time: a
- * takeover that was interrupted is begun anew.
+ * An id that sorts by time like EMQX's own: 16 hex digits of microseconds, and 16 from the _id. It is always the same
+ * for one document, because an interrupted takeover starts again.
  */
 function newId({ _id, arrived }: OldMessage): string {
   const time = timeOf(arrived) ?? (_id instanceof ObjectId ? _id.getTimestamp().getTime() : 0);
@@ -104,12 +107,12 @@ function newId({ _id, arrived }: OldMessage): string {
 
 function tailOf(_id: Id): string {
   if (typeof _id === 'number' && Number.isSafeInteger(_id) && _id >= 0) return _id.toString(16).padStart(16, '0');
-  // Of an ObjectId the process and its counter: the time is there already.
+  // The process and counter of an ObjectId; its time is already in the new id.
   if (_id instanceof ObjectId) return _id.toHexString().slice(8);
   return createHash('sha256').update(JSON.stringify(_id)).digest('hex').slice(0, 16);
 }
 
-/** The newest of a topic is left. */
+/** Keeps the newest message of each topic. */
 async function takeOverRetained(db: Database, lease: Lease): Promise<void> {
   const options = { sort: { topic: 1, arrived: -1, msgid: -1 }, projection: PROJECTION } as const;
   let before: string | null = null;

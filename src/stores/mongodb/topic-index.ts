@@ -5,18 +5,24 @@ import type { TopicQuery } from '../store';
 import type { Database, Query } from './database';
 import { beginOf, endOfAlike, isLong, keyOf } from './keys';
 
-/** As cheap as a round trip: a topic with one message is one of them, a topic with a million costs one read. */
+/**
+ * Reading this many keys costs about as much as a round trip. A topic with one message is one of them, and a topic with
+ * a million costs one read.
+ */
 const KEYS_PER_READ = 128;
-/** Topics of up to 65,535 bytes each. */
+/** Each topic may have up to 65,535 bytes. */
 const LONG_TOPICS_PER_READ = 64;
 
-/** The distinct topics of a collection with an index that ends with topic_key, or has msgid behind it: from one to the next, not through messages. */
+/**
+ * The distinct topics of a collection whose index ends with topic_key, or with topic_key and msgid. It goes from topic
+ * to topic without reading all messages.
+ */
 export class TopicIndex implements TopicSource {
   constructor(
     private readonly db: Database,
     private readonly collection: string,
     private readonly options: Pick<FindOptions, 'hint'>,
-    /** Only of documents like these. */
+    /** Only documents that match this are considered. */
     private readonly scope: Query = {},
   ) {}
 
@@ -28,17 +34,18 @@ export class TopicIndex implements TopicSource {
     return (await this.keys({ $eq: keyOf(topic) }, 1)).length > 0;
   }
 
-  /** Topics greater than `after` that begin with the prefix, ascending. */
+  /** Topics that begin with the prefix and are greater than `after`, ascending. */
   async *behind(after: string, prefix = ''): AsyncGenerator<string> {
     const begin = beginOf(prefix);
-    // The first key is looked at too: it may be the prefix itself, or stand for topics that begin as `after` does.
+    // The first key is checked, too, because it may be the prefix itself, or stand for topics with the same beginning
+    // as `after`.
     let range: Record<string, string> = { $gte: beginOf(compareText(after, prefix) > 0 ? after : prefix) };
     for (let more = true; more;) {
       const keys = await this.keys(range, KEYS_PER_READ);
       more = keys.length === KEYS_PER_READ;
       for (const key of new Set(keys)) {
         if (!key.startsWith(begin)) return;
-        // Those that begin alike stand behind each other: the first is there for all of them.
+        // Keys with the same beginning are next to each other, so the first one stands for all of them.
         if (isLong(key)) {
           yield* this.longTopics(beginOf(key), after);
           range = { $gt: endOfAlike(beginOf(key)) };
@@ -52,7 +59,7 @@ export class TopicIndex implements TopicSource {
   }
 
   private async keys(range: Record<string, string>, limit: number): Promise<string[]> {
-    // The index alone answers it.
+    // With this projection the index alone can answer the query.
     const projection = { _id: 0, topic_key: 1 };
     const found = await this.db.find<{ topic_key: string }>(
       this.collection,
@@ -62,7 +69,10 @@ export class TopicIndex implements TopicSource {
     return found.map(({ topic_key }) => topic_key);
   }
 
-  /** The rare topics that are longer than a key, and begin alike: their keys don't sort as they do. Only some come into memory. */
+  /**
+   * The rare topics that are longer than a key and begin alike. Their keys don't sort like the topics. Only some of
+   * them are read into memory.
+   */
   private async *longTopics(begin: string, after: string): AsyncGenerator<string> {
     for (let from = after; ;) {
       const next = await this.nextLongTopics(begin, from);

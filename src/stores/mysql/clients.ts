@@ -17,7 +17,7 @@ interface ClientRow {
 const ms = (value: number | string | null): number | null => (value === null ? null : Number(value));
 const NEWER = 'COALESCE(mqtt_client.changed_at, 0) <= VALUES(changed_at)';
 
-/** mqtt_client and mqtt_sub. Rows are written in order: batches that share some rarely meet in a deadlock. */
+/** mqtt_client and mqtt_sub. Rows are written in order, so that batches with common rows rarely deadlock. */
 export class ClientTables implements ClientStore {
   constructor(private readonly db: Database) {}
 
@@ -96,8 +96,9 @@ export class ClientTables implements ClientStore {
   }
 
   /**
-   * `seen`: when the row's client was seen last, by other rows. A row that is still needed gets that as its own seen_at, so that the next look at
-   * it comes as late. A row that changes meanwhile stays.
+   * Deletes rows whose client was not seen lately. A row that is still needed gets `seen` as its own seen_at, so that
+   * its next check is postponed accordingly. A row that changes meanwhile stays.
+   * @param seen SQL that tells when the row's client was last seen according to other rows.
    */
   private async purge(
     table: 'mqtt_sub' | 'mqtt_client',

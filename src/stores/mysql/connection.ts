@@ -3,11 +3,14 @@ import { readPem, tlsOf, type TlsOptions } from '../../config/tls';
 import { checkParams, type ServiceUrl } from '../../config/url';
 import { SettingError } from '../../base/errors';
 
-/** MySQL's own names, which providers print into their connection strings, beside those that all databases share. */
+/** MySQL's own parameters, which providers print in their connection strings, and those that all databases share. */
 const PARAMS = ['tls', 'ca', 'ssl-mode', 'ssl-ca'];
 const SSL_MODES = ['DISABLED', 'PREFERRED', 'REQUIRED', 'VERIFY_CA', 'VERIFY_IDENTITY'];
 
-/** `mysql://user:password@host:3306/database?tls=true&ca=FILE`. @throws SettingError */
+/**
+ * `mysql://user:password@host:3306/database?tls=true&ca=FILE`
+ * @throws SettingError
+ */
 export function connectionOf(url: ServiceUrl, setting: string): ConnectionOptions {
   checkParams(url, setting, PARAMS);
   const [first, second] = url.hosts;
@@ -24,7 +27,7 @@ export function connectionOf(url: ServiceUrl, setting: string): ConnectionOption
   };
 }
 
-/** Every `ssl-mode` but DISABLED encrypts, and verifies certificate and name. null: no TLS. */
+/** Every `ssl-mode` except DISABLED encrypts and verifies the certificate and its name. null means no TLS. */
 function tlsSettings(url: ServiceUrl, setting: string): TlsOptions | null {
   const { tls, ca, 'ssl-ca': file } = url.params;
   const mode = url.params['ssl-mode']?.toUpperCase();

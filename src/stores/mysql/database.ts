@@ -7,18 +7,18 @@ import type { Value } from '../../config/statements';
 import { isDeadlock, isSilence, mapError } from './errors';
 
 const CONNECT_TIMEOUT_MS = 5_000;
-/** For one batch or page. */
+/** The time limit of a statement (ms), which is about one batch or page. */
 const QUERY_TIMEOUT_MS = 15_000;
-/** Rebuilding a table that is taken over takes as long as the table is big. */
+/** Rebuilding a table that is taken over takes as long as the table is large (ms). */
 const MIGRATION_TIMEOUT_MS = 24 * 60 * 60 * 1_000;
 const DEADLOCK_TRIES = 10;
-/** Beside max_allowed_packet: a statement is a text in our memory. */
+/** A second limit besides max_allowed_packet, because a statement is a text in the server's memory. */
 const MAX_STATEMENT_BYTES = 16 * 1024 * 1024;
-/** What a statement needs beside its values. */
+/** The bytes that a statement needs besides its values. */
 const STATEMENT_OVERHEAD_BYTES = 64 * 1024;
 
 export interface DatabaseOptions {
-  /** After which a connection that says nothing is given up. */
+  /** A connection without any answer for this long (ms) is closed. */
   readonly queryTimeoutMs?: number;
 }
 
@@ -28,10 +28,13 @@ interface Outcome {
   readonly affectedRows?: number;
 }
 
-/** Statements on one connection. */
+/** Runs statements on one connection. */
 export type Run = <R>(sql: string, bindings?: readonly Binding[]) => Promise<R[]>;
 
-/** Statements against one MySQL or MariaDB database; errors come out as ours. Bindings are `?`; a list becomes `a, b, c`. */
+/**
+ * Runs statements on one MySQL or MariaDB database. Errors are the server's own kinds. Bindings are `?`; a list becomes
+ * `a, b, c`.
+ */
 export class Database implements StatementRunner {
   private readonly knex: Knex;
   private readonly connections: PooledConnections<PooledConnection>;
@@ -60,7 +63,7 @@ export class Database implements StatementRunner {
     return (await this.run(sql, bindings)) as R[];
   }
 
-  /** @returns how many rows it deleted. */
+  /** @returns how many rows were deleted. */
   async delete(sql: string, bindings: readonly Binding[]): Promise<number> {
     return ((await this.run(sql, bindings)) as Outcome).affectedRows ?? 0;
   }
@@ -69,7 +72,7 @@ export class Database implements StatementRunner {
     return toResult(await this.run(sql, values));
   }
 
-  /** Tried again as a whole after a deadlock. */
+  /** Retried as a whole after a deadlock. */
   async atomically(statements: readonly BoundStatement[]): Promise<void> {
     this.checkOpen();
     await this.againAfterDeadlock(() =>
@@ -79,7 +82,7 @@ export class Database implements StatementRunner {
     );
   }
 
-  /** On one connection, without a transaction: MySQL commits every change of a table by itself. */
+  /** Uses one connection, without a transaction, because MySQL commits every change of a table by itself. */
   async session<T>(work: (run: Run) => Promise<T>): Promise<T> {
     this.checkOpen();
     const connection = (await this.knex.client.acquireConnection().catch((error: unknown) => {
@@ -117,7 +120,7 @@ export class Database implements StatementRunner {
     return outcome;
   }
 
-  /** InnoDB undoes all that the one did that it picks in a deadlock: it is tried again. */
+  /** InnoDB undoes everything that the victim of a deadlock has done, so the work is retried. */
   private async againAfterDeadlock<T>(work: () => Promise<T>): Promise<T> {
     for (let tried = 1; ; tried++) {
       try {
@@ -154,16 +157,16 @@ const toResult = (outcome: unknown): StatementResult =>
     : { rows: [], affected: (outcome as Outcome).affectedRows ?? 0 };
 
 /**
- * Strict, so that nothing is cut in silence, and with backslash escapes, which the client's own quoting relies on. Topics are sorted by
- * all of their bytes.
+ * Strict mode, so that no value is cut silently, and backslash escapes, which the client's quoting needs. Topics are
+ * sorted by all of their bytes.
  */
 const SESSION = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', SESSION max_sort_length = 65540`;
-/** Gaps between rows are not locked. */
+/** At this isolation level gaps between rows are not locked. */
 const ISOLATION = 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
 
 type Done = (error: Error | null, connection: PooledConnection) => void;
 
-/** What the types of knex and mysql2 leave out. */
+/** Members that the types of knex and mysql2 leave out. */
 interface PooledConnection extends Pooled {
   query(options: { sql: string; timeout: number }, done: (error: Error | null) => void): unknown;
   destroy(): void;

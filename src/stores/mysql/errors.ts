@@ -7,15 +7,21 @@ interface ServerError extends Error {
   readonly sqlMessage?: string;
 }
 
-/** SQLSTATE classes that speak of the content of a row: 22 data exception, 23 constraint violation, 44 check option, 45 a trigger's SIGNAL. */
+/**
+ * SQLSTATE classes that concern the content of a row: 22 data exception, 23 constraint violation, 44 check option, 45 a
+ * trigger's SIGNAL.
+ */
 const REFUSALS = /^(22|23|44|45)/;
-/** The same under HY000 or 01000: truncated, wrong string, CHECK of MySQL and of MariaDB, a row that is too large. */
+/**
+ * The same kind of errors under HY000 or 01000: truncated value, wrong string, CHECK of MySQL and of MariaDB, row too
+ * large.
+ */
 const REFUSAL_NUMBERS = new Set([1265, 1366, 3819, 4025, 1118]);
 const DEADLOCK = 1213;
-/** mysql2's word for a query that got no answer in time. */
+/** mysql2's code for a query without an answer in time. */
 const SILENCE = 'PROTOCOL_SEQUENCE_TIMEOUT';
 
-/** SQLSTATE classes and numbers of a server that is away, busy, full, read-only or lacks a right. */
+/** SQLSTATE classes and numbers of a server that is away, busy, full or read-only, or that denies a right. */
 const STATE_OF_SERVER = /^(08|28|40)/;
 const STATE_NUMBERS = new Set([
   1021, 1040, 1041, 1042, 1043, 1044, 1045, 1053, 1114, 1142, 1143, 1158, 1159, 1160, 1161, 1205, 1213, 1227, 1290, 1370, 1836, 1927,
@@ -28,11 +34,14 @@ export function mapError(error: unknown): Error {
   if (error instanceof RefusedError || error instanceof RetryableError) return error;
   const { errno, sqlState } = error as ServerError;
   if (REFUSALS.test(sqlState ?? '') || REFUSAL_NUMBERS.has(errno ?? 0)) return new RefusedError(`${errorText(error)} (error ${errno})`);
-  // The rest passes with time or with an operator's help: away, too many connections, read-only, disk full, no rights, no table.
+  // All other errors pass with time or with an operator's help: away, too many connections, read-only, disk full,
+  // missing rights, missing table.
   return new RetryableError(explain(error as ServerError), { cause: error });
 }
 
-/** A step of a migration that fails for what it finds in the database fails again: the operator must hear of it. */
+/**
+ * If a migration step fails because of what it finds in the database, it will fail again, so the operator must be told.
+ */
 export function mapMigrationError(error: unknown, step: string): unknown {
   const server = (error instanceof RetryableError ? error.cause : error) as ServerError;
   if (server.errno === undefined && !(error instanceof RefusedError)) return error;
@@ -53,7 +62,7 @@ function explain(error: ServerError): string {
     case 'ER_ACCESS_DENIED_ERROR':
     case 'ER_ACCESS_DENIED_NO_PASSWORD_ERROR':
     case 'ER_NOT_SUPPORTED_AUTH_MODE':
-      return `MySQL refused the login (${text}): check user and password`;
+      return `MySQL rejected the login (${text}): check user and password`;
     case 'ER_BAD_DB_ERROR':
       return `${text}: create the database first`;
     case 'ER_DBACCESS_DENIED_ERROR':
@@ -67,14 +76,14 @@ function explain(error: ServerError): string {
     case 'HANDSHAKE_NO_SSL_SUPPORT':
       return 'MySQL offers no TLS: leave out tls= and ca=, or turn TLS on there';
     case 'HANDSHAKE_SSL_ERROR':
-      return `MySQL's certificate is not trusted (${text}): check ca= and the host's name`;
+      return `MySQL's certificate is not trusted (${text}): check ca= and the host name`;
     case undefined:
     default:
       return text;
   }
 }
 
-/** knex puts the statement and " - " before the database's words, which stand alone in sqlMessage. */
+/** knex puts the statement and " - " before the database's text, which is alone in sqlMessage. */
 function errorText(error: unknown): string {
   const first = error instanceof AggregateError ? (error.errors[0] as unknown) : error;
   return (first as ServerError).sqlMessage ?? textOf(first);

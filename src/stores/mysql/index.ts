@@ -49,7 +49,7 @@ export class MysqlStore extends StoreOfParts implements Store {
   }
 }
 
-/** MariaDB says so in its version: `10.11.14-MariaDB-0+deb12u2`. */
+/** MariaDB's version contains its name: `10.11.14-MariaDB-0+deb12u2`. */
 function productOf(version: string): string {
   return version.includes('MariaDB') ? `MariaDB ${version.replace(/-MariaDB.*/, '')}` : `MySQL ${version}`;
 }

@@ -7,10 +7,10 @@ import type { Database } from './database';
 import { COLUMNS, FILLED, insertInStatements, PLACES, PUBLISHED_AT, toBindings, toMessage, type MessageRow } from './rows';
 import { ofTopic, TopicIndex } from './topic-index';
 
-/** Below it counting is cheap. */
+/** Up to this number counting is cheap. */
 const EXACT_COUNT = 100_000;
 const DELETED_AT_ONCE = 10_000;
-/** Without it the planner may walk another topic's messages in the index of ids. */
+/** Without it the planner may read another topic's messages in the index of ids. */
 const BY_TOPIC = 'FORCE INDEX (mqtt_msg_topic_key_msgid)';
 
 /** mqtt_msg and mqtt_tombstone. */
@@ -22,9 +22,10 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
-   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did. Ids are
-   * written in order, so that two batches with the same ids rarely meet in a deadlock.
+   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
+   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
+   * Whichever looks last sees what the other has written. Ids are written in order, so that two batches with the same
+   * ids rarely deadlock.
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     const gone = await this.buried(
@@ -132,7 +133,7 @@ export class MessageTable implements MessageStore {
     return this.topicIndex.list(query);
   }
 
-  /** Reads the `keep` newest to find the first that is too many. */
+  /** Reads the `keep` newest messages to find the first one to remove. */
   async trimTopic(topic: string, keep: number): Promise<number> {
     const { where, bindings } = ofTopic(topic);
     const [newest] = await this.db.rows<{ msgid: string }>(

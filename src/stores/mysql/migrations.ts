@@ -9,7 +9,7 @@ const LOCK_TIMEOUT_S = 300;
 
 const VERSION = 'SELECT COALESCE(MAX(version), 0) AS version FROM mqtt_offline_migration';
 
-/** Plain SQL files in steps that can be repeated; the table mqtt_offline_migration has those that were run. */
+/** Runs plain SQL files, in steps that can be repeated. The table mqtt_offline_migration notes which were run. */
 export class Migrations {
   private readonly files = new MigrationFiles('mysql');
 
@@ -43,7 +43,7 @@ export class Migrations {
     }
   }
 
-  /** The newest version that was run; 0 for a database without our tables. */
+  /** The newest version that was run; 0 for a database without the server's tables. */
   async version(): Promise<number> {
     const [table] = await this.db.rows<{ there: number }>(
       `SELECT COUNT(*) AS there FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'mqtt_offline_migration'`,
@@ -58,7 +58,7 @@ export class Migrations {
   }
 }
 
-/** Steps are divided by empty lines; the comments that guide are explained in migrations/mysql/001_messages.sql. */
+/** Steps are separated by empty lines. migrations/mysql/001_messages.sql explains the comments that control them. */
 async function applyFile(run: Run, name: string, text: string): Promise<void> {
   for (const step of text.split(/\n\s*\n/)) {
     const unless = /^-- unless (column|index) (\w+)\.(\w+)/m.exec(step);
@@ -74,7 +74,10 @@ async function applyFile(run: Run, name: string, text: string): Promise<void> {
   }
 }
 
-/** Without comments; a question mark would be a binding. No statement of ours holds a semicolon in a text. */
+/**
+ * The statements without comments, because a question mark in a comment would be a binding. No statement contains a
+ * semicolon in a text.
+ */
 function statements(step: string): string[] {
   return step
     .replace(/--.*$/gm, '')

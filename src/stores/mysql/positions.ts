@@ -16,11 +16,11 @@ interface PositionRow {
 }
 
 const POSITION = 'SELECT clientid, topic, msgid, receipts, version FROM mqtt_acked';
-/** EMQX's own row whose message is gone says nothing. */
+/** A row of EMQX's plugin whose message is gone contains no position. */
 const KNOWN = '(msgid IS NOT NULL OR receipts IS NOT NULL)';
 const NOT_OLDER = 'mqtt_acked.version <= VALUES(version)';
 
-/** mqtt_acked. Rows are written in order: batches that share some rarely meet in a deadlock. */
+/** mqtt_acked. Rows are written in order, so that batches with common rows rarely deadlock. */
 export class PositionTable implements PositionStore {
   constructor(private readonly db: Database) {}
 
@@ -40,7 +40,7 @@ export class PositionTable implements PositionStore {
         [hashOf(consumer), keyOf(after), Buffer.from(after), limit],
       );
     const rows = await page('client_key, topic_key');
-    // Topics that share a key come in no order: only then all of the consumer's are sorted.
+    // Topics that share a key are in no order. Only in this case all topics of the consumer are sorted.
     const inOrder = !rows.some(({ topic }) => mayBeCut(keyOf(topic)));
     return (inOrder ? rows : await page('topic_key, CAST(topic AS BINARY)')).map(toPosition);
   }
@@ -59,7 +59,8 @@ export class PositionTable implements PositionStore {
       );
     }
     if (kept.length === 0) return;
-    // Assigned from left to right: `version` last, or the conditions behind it would already see the new one.
+    // MySQL assigns from left to right. `version` comes last, because the conditions after it would see the new
+    // version.
     await this.db.rows(
       `INSERT INTO mqtt_acked (clientid, topic, msgid, receipts, seen_at, version, mid)
        VALUES ${kept.map(() => '(?, ?, ?, ?, ?, ?, (SELECT id FROM mqtt_msg WHERE msgid = ?))').join(', ')}

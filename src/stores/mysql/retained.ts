@@ -7,7 +7,10 @@ import { hashOf } from './keys';
 import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
 import { TopicIndex } from './topic-index';
 
-/** Assigned from left to right: what all conditions look at comes last, the time behind the id, which counts only where the times are the same. */
+/**
+ * MySQL assigns from left to right, so the columns that all conditions read come last. The time is after the id,
+ * because the id counts only if the times are equal.
+ */
 const REPLACED = ['topic', 'sender', 'username', 'qos', 'payload', 'properties', 'expires_at', 'arrived', 'msgid', 'published_at'];
 const notNewer = (at: string, id: string): string =>
   `(COALESCE(mqtt_retain.published_at, 0) < ${at} OR (COALESCE(mqtt_retain.published_at, 0) = ${at} AND COALESCE(mqtt_retain.msgid, '') <= ${id}))`;
@@ -40,7 +43,7 @@ export class RetainedTable implements RetainedStore {
     );
   }
 
-  /** Topics first: payloads of messages that don't match never come into memory. */
+  /** Reads the topics first, so that payloads of messages that don't match are never read into memory. */
   async listRetained(query: TopicQuery): Promise<Message[]> {
     const topics = await this.topicIndex.list(query);
     if (topics.length === 0) return [];

@@ -19,7 +19,7 @@ export interface MessageRow {
   readonly expires_at: number | string | null;
 }
 
-/** EMQX's own rows have no published_at; arrived is in the server's time zone, as EMQX's statements wrote it. */
+/** Rows of EMQX's plugin have no published_at. Their `arrived` is in the database server's time zone. */
 export const PUBLISHED_AT = 'COALESCE(published_at, ROUND(UNIX_TIMESTAMP(arrived) * 1000)) AS published_at';
 
 export const COLUMNS = `msgid, topic, sender, username, qos, payload, properties, expires_at, ${PUBLISHED_AT}`;
@@ -39,7 +39,7 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
   };
 }
 
-/** The columns of both tables that a message fills, in the order of toBindings(). */
+/** The columns that a message fills in both tables, in the order of toBindings(). */
 export const FILLED = 'msgid, topic, sender, username, qos, payload, properties, published_at, expires_at, arrived';
 export const PLACES = '?, ?, ?, ?, ?, ?, ?, ?, ?, FROM_UNIXTIME(? / 1000)';
 
@@ -47,14 +47,14 @@ export function toBindings({ id, topic, clientid, username, qos, payload, proper
   return [id, topic, clientid, username, qos, payload, JSON.stringify(properties), publishReceivedAt, expiresAt, publishReceivedAt];
 }
 
-/** At most: a byte may become two when it is quoted. */
+/** An upper limit, because quoting may turn a byte into two. */
 function statementBytes({ topic, clientid, username, payload, properties }: Message): number {
   const texts = topic.length + clientid.length + (username?.length ?? 0) + JSON.stringify(properties).length;
-  // A UTF-16 unit is up to three bytes.
+  // A UTF-16 unit takes up to three bytes.
   return 2 * (payload.length + 3 * texts) + 1_000;
 }
 
-/** As few statements as the server's limit allows: one, where payloads are small. */
+/** Inserts the messages with as few statements as the server's limit allows: one if payloads are small. */
 export async function insertInStatements(
   db: Database,
   messages: readonly Message[],
@@ -76,7 +76,7 @@ export async function insertInStatements(
   return refusals;
 }
 
-/** Consecutive messages that fit into a statement. */
+/** Splits the messages, in order, into chunks that fit into one statement. */
 function* chunks(messages: readonly Message[], limit: number): Generator<Message[]> {
   let chunk: Message[] = [];
   let bytes = 0;

@@ -2,7 +2,7 @@ import type { Run } from './database';
 
 type Kind = 'text' | 'a number' | 'a date and time';
 
-/** What EMQX's own tables have in common; the rest may differ. */
+/** The columns that all variants of EMQX's own tables have in common. */
 const EXPECTED: Readonly<Record<string, Readonly<Record<string, Kind>>>> = {
   mqtt_msg: {
     id: 'a number',
@@ -28,7 +28,9 @@ interface Column {
   readonly extra: string;
 }
 
-/** Why the tables of these names in the database are not EMQX's; null: they are, or there are none. Changes nothing. */
+/**
+ * Why tables of these names in the database are not EMQX's. null if they are, or if there are none. Changes nothing.
+ */
 export async function takeoverProblem(run: Run): Promise<string | null> {
   for (const [table, expected] of Object.entries(EXPECTED)) {
     const problem = await tableProblem(run, table, expected);
@@ -76,7 +78,7 @@ function isKind(type: string, kind: Kind): boolean {
       return isNumber;
     case 'a date and time':
       return /^(datetime|timestamp)$/.test(type);
-    // A state is a number in some recipes: it becomes text.
+    // A state is a number in some setups. It becomes text.
     case 'text':
       return isNumber || /(char|text|blob|binary|json)$/.test(type);
   }

@@ -3,21 +3,29 @@ import { listTopics, type TopicSource } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import type { Database } from './database';
 
-/** Bytes. An index row holds about 3,000 and a topic may have 65,535: the index has its beginning. As in migrations/mysql. */
+/**
+ * The number of a topic's first bytes that are in the index, because an index row holds about 3,000 bytes and a topic
+ * may have 65,535. Must equal migrations/mysql.
+ */
 const KEY_LENGTH = 700;
-/** Rows of the index: at most that many are read for a topic that has more. */
+/** The rows of the index that one statement reads. At most this many are read of a topic that has more. */
 const ROWS_PER_SCAN = 1_000;
-/** Topics of up to 65,535 bytes each. */
+/** Each topic may have up to 65,535 bytes. */
 const LONG_TOPICS_PER_SCAN = 64;
-/** No byte of UTF-8 is that great. */
+/** UTF-8 contains no byte as great as this one. */
 const END = Buffer.from([0xff]);
 
-/** What a topic is found by. Topics with the same beginning share it, so `topic` itself has to be compared as well. */
+/**
+ * The value that finds a topic. Topics with the same first bytes share it, so `topic` itself must be compared as well.
+ */
 export const keyOf = (topic: string): Buffer => Buffer.from(topic).subarray(0, KEY_LENGTH);
 
 export const mayBeCut = (key: Buffer): boolean => key.length === KEY_LENGTH;
 
-/** Where `topic` is, with its bindings. The collations that MySQL and MariaDB share ignore blanks at the end: bytes don't. */
+/**
+ * The condition for a topic, with its bindings. Topics are compared as bytes, because the collations that MySQL and
+ * MariaDB share ignore blanks at the end.
+ */
 export function ofTopic(topic: string): { where: string; bindings: (Buffer | string)[] } {
   const key = keyOf(topic);
   if (!mayBeCut(key)) return { where: 'topic_key = ?', bindings: [key] };
@@ -29,7 +37,7 @@ interface KeyRow {
   readonly n: number | string;
 }
 
-/** The distinct topics of a table with an index that begins with topic_key. */
+/** The distinct topics of a table whose index begins with topic_key. */
 export class TopicIndex implements TopicSource {
   constructor(
     private readonly db: Database,
@@ -48,7 +56,7 @@ export class TopicIndex implements TopicSource {
   async *behind(after: string, prefix: string): AsyncGenerator<string> {
     let from = keyOf(compareText(after, prefix) > 0 ? after : prefix);
     const end = successor(keyOf(prefix));
-    // The first key is looked at too: it may be the prefix itself, or stand for more topics than `after`.
+    // The first key is checked, too, because it may be the prefix itself, or belong to more topics than `after`.
     for (let comparison: '>=' | '>' = '>='; ; comparison = '>') {
       const rows = await this.keys(comparison, from, end);
       for (const { topic_key: key } of rows) {
@@ -61,7 +69,9 @@ export class TopicIndex implements TopicSource {
     }
   }
 
-  /** Those of the next rows. MySQL would not skip the rest of a topic by itself: asked for DISTINCT it reads them all. */
+  /**
+   * The keys among the next rows. With DISTINCT MySQL would read all rows of a topic, because it does not skip them.
+   */
   private keys(comparison: '>=' | '>', from: Buffer, end: Buffer): Promise<KeyRow[]> {
     return this.db.rows<KeyRow>(
       `SELECT topic_key, COUNT(*) AS n FROM (
@@ -71,7 +81,9 @@ export class TopicIndex implements TopicSource {
     );
   }
 
-  /** The rare topics that are longer than a key: each step reads all rows of the key, but only some topics come into memory. */
+  /**
+   * The rare topics that are longer than a key. Each step reads all rows of the key, but only some topics into memory.
+   */
   private async *longTopics(key: Buffer, after: string, prefix: string): AsyncGenerator<string> {
     for (let from: Buffer = Buffer.from(after); ;) {
       const rows = await this.db.rows<{ topic: Buffer }>(
@@ -87,7 +99,10 @@ export class TopicIndex implements TopicSource {
   }
 }
 
-/** The first key behind all that begin with the prefix: 0xff is in no UTF-8, so the last byte can be counted up. */
+/**
+ * The first key after all keys that begin with the prefix. UTF-8 contains no 0xff, so the last byte can always be
+ * incremented.
+ */
 function successor(prefix: Buffer): Buffer {
   if (prefix.length === 0) return END;
   const next = Buffer.from(prefix);

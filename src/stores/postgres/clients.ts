@@ -16,7 +16,10 @@ interface ClientRow {
 const ms = (text: string | null): number | null => (text === null ? null : Number(text));
 const EPOCH_MS = (column: string) => `CASE WHEN isfinite(${column}) THEN (extract(epoch FROM ${column}::timestamptz) * 1000)::bigint END`;
 
-/** mqtt_client and mqtt_sub. Rows are written in order: batches that share some wait for each other, not in a circle. */
+/**
+ * mqtt_client and mqtt_sub. Rows are written in order, so that batches with common rows wait for each other instead of
+ * deadlocking.
+ */
 export class ClientTables implements ClientStore {
   constructor(private readonly db: Database) {}
 
@@ -90,7 +93,7 @@ export class ClientTables implements ClientStore {
   }
 
   purgeSubscriptions(before: number, limit: number): Promise<Purged> {
-    // `+ 0`: for a plain max(seen_at) a planner without statistics walks through the index of all clients' times.
+    // `+ 0` is needed: for a plain max(seen_at) a planner without statistics reads the index of all clients' times.
     const seen = `greatest(
       (SELECT max(s.seen_at + 0) FROM mqtt_sub s WHERE mqtt_key(s.clientid) = mqtt_key(due.clientid)),
       (SELECT CASE WHEN c.state = 1 THEN :now ELSE c.changed_at END FROM mqtt_client c WHERE mqtt_key(c.clientid) = mqtt_key(due.clientid)))`;
@@ -98,7 +101,7 @@ export class ClientTables implements ClientStore {
   }
 
   purgeClientStates({ disconnected, connected }: StateTimes, limit: number): Promise<Purged> {
-    // Not EXISTS: a planner without statistics would read all subscriptions to hash them.
+    // EXISTS is not used, because a planner without statistics would read all subscriptions to hash them.
     const assigned =
       '(SELECT 1 FROM mqtt_sub s WHERE mqtt_key(s.clientid) = mqtt_key(due.clientid) AND s.seen_at IS NULL LIMIT 1) IS NOT NULL';
     const seen = `CASE WHEN (state = 1 AND changed_at > :connected) OR ${assigned} THEN :now::bigint END`;

@@ -3,21 +3,28 @@ import { readPem, tlsOf } from '../../config/tls';
 import { checkParams, type ServiceUrl } from '../../config/url';
 import { SettingError } from '../../base/errors';
 
-/** libpq's names, which providers print into their connection strings, and the names for TLS that all databases share. */
+/**
+ * libpq's parameters, which providers print in their connection strings, and the TLS parameters that all databases
+ * share.
+ */
 const PARAMS = [
   ...['tls', 'ca', 'sslmode', 'sslrootcert', 'sslcert', 'sslkey', 'application_name', 'options', 'client_encoding'],
   ...['channel_binding', 'connect_timeout', 'target_session_attrs'],
 ];
 
-/** All but `disable` encrypt, and verify certificate and name: more than libpq does for some of them, so that a password never goes to a stranger. */
+/**
+ * All modes except `disable` encrypt and verify the certificate and its name. For some modes libpq does less; the
+ * server does not, so that a password is never sent to an unverified host.
+ */
 const SSL_MODES = ['disable', 'allow', 'prefer', 'require', 'verify-ca', 'verify-full'];
 const CHANNEL_BINDINGS = ['disable', 'prefer', 'require'];
-/** The server writes: a standby is of no use to it. */
+/** The server writes, so a standby is of no use to it. */
 const SESSIONS = ['any', 'read-write', 'primary'];
 
 /**
- * `postgres://user:password@host:5432/database?tls=true&ca=FILE`; `timescale://` likewise. The URL is not handed to the driver: its parser prints
- * warnings about sslmode, and lets the URL win over everything else. @throws SettingError
+ * `postgres://user:password@host:5432/database?tls=true&ca=FILE`; `timescale://` likewise. The driver does not get the
+ * URL itself, because its parser prints warnings about sslmode and lets the URL override all other options.
+ * @throws SettingError
  */
 export function connectionOf(url: ServiceUrl, setting: string): ClientConfig {
   checkParams(url, setting, PARAMS);
@@ -47,17 +54,17 @@ type Params = ServiceUrl['params'];
 function one(params: Params, name: string, known: readonly string[], setting: string): string | undefined {
   const value = params[name];
   if (value !== undefined && !known.includes(value))
-    throw new SettingError(setting, `${name}=${value} is not taken; write one of ${known.join(', ')}`);
+    throw new SettingError(setting, `${name}=${value} is not supported; use one of ${known.join(', ')}`);
   return value;
 }
 
-/** null: the URL says nothing about it. */
+/** null if the URL does not mention TLS. */
 function sslOf(url: ServiceUrl, setting: string): ClientConfig['ssl'] | null {
   const { sslmode, tls, ca, sslrootcert, sslcert, sslkey } = url.params;
   if (sslmode === 'no-verify') {
     throw new SettingError(
       setting,
-      'sslmode=no-verify is not taken: certificates are always verified; give the file of the certificate authority as ca=',
+      'sslmode=no-verify is not supported: certificates are always verified; set ca= to the file of the certificate authority',
     );
   }
   one(url.params, 'sslmode', SSL_MODES, setting);
@@ -75,7 +82,7 @@ function sslOf(url: ServiceUrl, setting: string): ClientConfig['ssl'] | null {
     file === undefined ? {} : { [name]: readPem(file, name === 'ca' ? 'sslrootcert' : `ssl${name}`, setting) };
   return {
     ...shared,
-    // libpq's word for the authorities that come with the system; Node.js brings its own.
+    // `system` is libpq's name for the system's certificate authorities; Node.js uses its own.
     ...(sslrootcert !== 'system' && pem('ca', sslrootcert)),
     ...pem('cert', sslcert),
     ...pem('key', sslkey),
@@ -83,7 +90,10 @@ function sslOf(url: ServiceUrl, setting: string): ClientConfig['ssl'] | null {
   };
 }
 
-/** The driver binds where the server offers it. Where none does, the verified certificate keeps a third one out. */
+/**
+ * The driver uses channel binding if the server offers it. If it does not, the verified certificate protects against a
+ * third party.
+ */
 function channelBinding(params: Params, setting: string, ssl: ClientConfig['ssl'] | null): boolean {
   if (one(params, 'channel_binding', CHANNEL_BINDINGS, setting) !== 'require') return false;
   if (ssl === null || ssl === false) throw new SettingError(setting, 'channel_binding=require needs TLS: add sslmode=require');
@@ -93,6 +103,6 @@ function channelBinding(params: Params, setting: string, ssl: ClientConfig['ssl'
 function timeoutOf({ connect_timeout: text }: Params, setting: string): { connectionTimeoutMillis?: number } {
   if (text === undefined) return {};
   if (!/^\d{1,4}$/.test(text)) throw new SettingError(setting, 'connect_timeout= must be a whole number of seconds');
-  // libpq waits for ever at 0, where the server keeps its own limit.
+  // 0 means no limit in libpq; here the built-in limit stays.
   return Number(text) === 0 ? {} : { connectionTimeoutMillis: Number(text) * 1_000 };
 }

@@ -6,15 +6,15 @@ import type { BoundStatement, StatementResult, StatementRunner } from '../shared
 import type { Value } from '../../config/statements';
 import { mapError } from './errors';
 
-/** For one batch or page. */
+/** The time limit of a statement (ms), which is about one batch or page. */
 const QUERY_TIMEOUT_MS = 15_000;
-/** Building an index over a table that is taken over takes as long as the table is big. */
+/** Building an index on a table that is taken over takes as long as the table is large. */
 const NO_TIMEOUT = { query_timeout: 24 * 60 * 60 * 1_000 };
 
-/** One statement, or several without bindings, in a transaction. */
+/** Runs one statement, or several without bindings, in a transaction. */
 type Run = (sql: string) => Promise<{ rows: Record<string, unknown>[] }>;
 
-/** Statements against one PostgreSQL database; errors come out as ours. */
+/** Runs statements on one PostgreSQL database. Errors are the server's own kinds. */
 export class Database implements StatementRunner {
   private readonly knex: Knex;
   private readonly connections: PooledConnections<PooledClient>;
@@ -27,7 +27,7 @@ export class Database implements StatementRunner {
     this.knex = knex({
       ...QUIET,
       client: 'pg',
-      // A function: knex would otherwise copy the configuration deeply, and with it what a TLS connection is made of.
+      // A function, because knex would otherwise make a deep copy of the configuration, including its TLS objects.
       connection: () =>
         ({ connectionTimeoutMillis: 5_000, query_timeout: QUERY_TIMEOUT_MS, keepAlive: true, ...connection }) as Knex.PgConnectionConfig,
       pool: { ...POOL, afterCreate: (client: PooledClient, done: () => void) => this.remember(client, done) },
@@ -74,7 +74,7 @@ export class Database implements StatementRunner {
   async transaction<T>(work: (run: Run) => Promise<T>): Promise<T> {
     this.checkOpen();
     try {
-      // A question mark would be a binding to knex.
+      // knex takes a question mark for a binding, so it is escaped.
       return await this.knex.transaction((trx) => work((sql) => trx.raw(sql.replace(/\?/g, '\\?')).options(NO_TIMEOUT)));
     } catch (error) {
       throw mapError(error, this.product);
@@ -97,5 +97,5 @@ export class Database implements StatementRunner {
   }
 }
 
-/** What the types of pg leave out: the socket. */
+/** pg's types leave out the socket. */
 type PooledClient = Client & Pooled & { readonly connection: { readonly stream: { destroy(): void } } };

@@ -2,27 +2,31 @@ import { DatabaseError } from 'pg';
 import { errorText as textOf, RefusedError, RetryableError } from '../../base/errors';
 
 /**
- * SQLSTATEs that speak of the content of a row, not of the state of the server: 22 data exception, 23 constraint violation, 44 check
- * option, 54000 program limit exceeded (an operator's index over a long topic), P0 raised by a trigger of the operator's.
+ * SQLSTATEs that concern the content of a row rather than the state of the server: 22 data exception, 23 constraint
+ * violation, 44 check option, 54000 program limit exceeded (an operator's index on a long topic), P0 raised by an
+ * operator's trigger.
  */
 const REFUSALS = /^(22|23|44|54000|P0)/;
-/** A sequence at its end (2200H) is a trouble of the table, not of the message. */
+/** A sequence at its end (2200H) concerns the table, not the message. */
 const NOT_THE_CONTENT = '2200H';
 
 /**
- * SQLSTATEs of a server that is away, busy, full, read-only or lacks a right: 08 connection, 25 read-only transaction, 28 login,
- * 40 deadlock, 42501 rights, 53 resources, 55 not now, 57 shutting down, 58 its disk.
+ * SQLSTATEs of a server that is away, busy, full or read-only, or that denies a right: 08 connection, 25 read-only
+ * transaction, 28 login, 40 deadlock, 42501 rights, 53 resources, 55 object not available, 57 shutting down, 58 disk.
  */
 const STATE_OF_SERVER = /^(08|25|28|40|42501|53|55|57|58)/;
 
 export function mapError(error: unknown, product = 'PostgreSQL'): Error {
   if (error instanceof RefusedError || error instanceof RetryableError) return error;
   if (isRefusal(error)) return new RefusedError(`${errorText(error)} (SQLSTATE ${error.code})`);
-  // The rest passes with time or with an operator's help: away, too many connections, read-only, disk full, no rights, no table.
+  // All other errors pass with time or with an operator's help: away, too many connections, read-only, disk full,
+  // missing rights, missing table.
   return new RetryableError(explain(error, product), { cause: error });
 }
 
-/** A step of a migration that fails for what it finds in the database fails again: the operator must hear of it. */
+/**
+ * If a migration step fails because of what it finds in the database, it will fail again, so the operator must be told.
+ */
 export function mapMigrationError(error: unknown, step: string): unknown {
   if (!(error instanceof DatabaseError) || STATE_OF_SERVER.test(error.code ?? '')) return error;
   return new RefusedError(`the tables cannot be taken over: ${errorText(error)} (${step}); nothing was changed`, { cause: error });
@@ -32,7 +36,7 @@ function isRefusal(error: unknown): error is DatabaseError {
   return error instanceof DatabaseError && REFUSALS.test(error.code ?? '') && error.code !== NOT_THE_CONTENT;
 }
 
-/** One line that an operator can act on. */
+/** One line that tells an operator what to do. */
 export function explain(error: unknown, product: string): string {
   const cause = firstOf(error);
   const code = (cause as { code?: unknown }).code;
@@ -46,7 +50,7 @@ export function explain(error: unknown, product: string): string {
       return `cannot connect to ${product} (${errorText(cause) || String(code)}): check host and port`;
     case '28P01':
     case '28000':
-      return `${product} refused the login (${errorText(cause)}): check user and password`;
+      return `${product} rejected the login (${errorText(cause)}): check user and password`;
     case '3D000':
       return `${errorText(cause)}: create the database first`;
     case '42501':
@@ -71,12 +75,12 @@ export function explain(error: unknown, product: string): string {
   }
 }
 
-/** A host with several addresses fails with all of their errors; the first says enough. */
+/** A host with several addresses fails with one error per address. The first one is enough. */
 function firstOf(error: unknown): unknown {
   return error instanceof AggregateError ? (error.errors[0] ?? error) : error;
 }
 
-/** knex puts the statement and " - " before the database's words; no statement of ours holds " - " itself. */
+/** knex puts the statement and " - " before the database's text. No statement of the server contains " - ". */
 function errorText(error: unknown): string {
   return textOf(error).replace(/^\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|EXPLAIN|--)[\s\S]*? - /i, '');
 }

@@ -11,13 +11,13 @@ import { Migrations } from './migrations';
 import { PositionTable } from './positions';
 import { RetainedTable } from './retained';
 
-/** For what speaks PostgreSQL's language under another name. */
+/** Options for a database that speaks PostgreSQL under another name. */
 export interface PostgresStoreOptions {
-  /** What errors and health() call it. */
+  /** The product's name in errors and in health(). */
   readonly product?: string;
-  /** The setting that health() names when something is wrong. */
+  /** The setting that health() names if something is wrong. */
   readonly setting?: string;
-  /** The folder of migrations/. */
+  /** The folder in migrations/. */
   readonly migrations?: string;
 }
 

@@ -10,14 +10,14 @@ import { COLUMNS, PUBLISHED_AT, toColumns, toMessage, UNNEST, type MessageRow } 
 import { PageReader } from './page-reader';
 import { besideKey, ID, KEY, keyOf, TopicIndex } from './topic-index';
 
-/** A trim may have to remove very many: none of its statements takes long. */
+/** A trim may have to remove very many messages; this limit keeps each statement short. */
 const DELETED_AT_ONCE = 10_000;
-/** Below it the planner's estimate may be missing or rough and counting is cheap. */
+/** Below this number the planner's estimate may be missing or inexact, and counting is cheap. */
 const EXACT_COUNT = 100_000;
 
 /**
- * One topic's messages, to be read ORDER BY KEY, ID. The range keeps the planner in this index: with an equality it may walk another
- * topic's million messages in the index of ids, or sort the whole topic, to return a hundred.
+ * One topic's messages, to be read ORDER BY KEY, ID. The range makes the planner use this index. With an equality it
+ * may read another topic's million messages in the index of ids, or sort the whole topic, to return a hundred rows.
  */
 const ofTopic = (topic: string): string => `(${KEY}, ${ID}) > (:key, :after) AND ${KEY} <= :key ${besideKey(topic)}`;
 
@@ -36,9 +36,10 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * Promises 2 and 3 when an ack runs at the same time in another process: remove() first leaves its tombstones, then looks for the
-   * messages; save() first stores the messages, then looks for tombstones. Whoever looks last sees what the other did. Ids are
-   * written in order, so that two batches with the same ids wait for each other instead of dying in a deadlock.
+   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
+   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
+   * Whichever looks last sees what the other has written. Ids are written in order, so that two batches with the same
+   * ids wait for each other instead of deadlocking.
    */
   saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
     return saveOrBisect(messages, async (batch) => {
@@ -136,7 +137,7 @@ export class MessageTable implements MessageStore {
     return this.topicIndex.list(query);
   }
 
-  /** Reads the `keep` newest to find the first that is too many, for each step. */
+  /** Each step reads the `keep` newest messages to find the first one to remove. */
   async trimTopic(topic: string, keep: number): Promise<number> {
     let removed = 0;
     for (let step = DELETED_AT_ONCE; step === DELETED_AT_ONCE; removed += step) {
@@ -150,7 +151,10 @@ export class MessageTable implements MessageStore {
     return removed;
   }
 
-  /** In the order of the indexes on expires_at: without it the planner may read everything to find that nothing has expired. */
+  /**
+   * Sorted like the indexes on expires_at. Without it the planner may read the whole table to find that nothing has
+   * expired.
+   */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
     const [tombstones] = await this.db.rows<Count>(
       `WITH gone AS (DELETE FROM mqtt_tombstone WHERE msgid = ANY(ARRAY(
@@ -164,7 +168,10 @@ export class MessageTable implements MessageStore {
     return { removed, more: removed >= limit || Number(tombstones?.n ?? 0) >= limit };
   }
 
-  /** By an array, not by IN (SELECT ...): a planner without statistics would read the whole table for a join. */
+  /**
+   * Uses an array instead of IN (SELECT ...), because a planner without statistics would read the whole table for a
+   * join.
+   */
   private async deleted(ids: string, bindings: Record<string, unknown>): Promise<number> {
     const [row] = await this.db.rows<Count>(
       `WITH gone AS (DELETE FROM mqtt_msg WHERE ${ID} = ANY(${ids}) RETURNING 1) SELECT count(*) AS n FROM gone`,
@@ -189,7 +196,7 @@ export class MessageTable implements MessageStore {
   }
 }
 
-/** Our own statements bind by name. */
+/** The store's own statements use named bindings. */
 function named(condition: BoundStatement | null): { sql: string; bindings: Record<string, Value> } {
   if (condition === null) return { sql: '', bindings: {} };
   let n = 0;

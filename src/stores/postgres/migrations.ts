@@ -3,23 +3,26 @@ import { MigrationFiles } from '../shared/migration-files';
 import type { Database } from './database';
 import { mapMigrationError } from './errors';
 
-/** Any number: two servers that start at once take turns. */
+/** An arbitrary number. Two servers that start at once take turns. */
 const LOCK = 7_261_845;
 
-/** Plain SQL files; a table has those that were run. */
+/** Runs plain SQL files. A table notes which were run. */
 export class Migrations {
   private readonly files: MigrationFiles;
 
   constructor(
     private readonly db: Database,
     folder: string,
-    /** One for each folder: a store and a history may share a database. */
+    /** Each folder has its own table, because a store and a history may share a database. */
     private readonly table = 'mqtt_offline_migration',
   ) {
     this.files = new MigrationFiles(folder);
   }
 
-  /** Brings the schema up to date, all steps in one transaction: a database that cannot be taken over stays as it was. */
+  /**
+   * Brings the schema up to date, with all steps in one transaction: a database that can't be taken over stays
+   * unchanged.
+   */
   async run(): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
@@ -42,7 +45,7 @@ export class Migrations {
     });
   }
 
-  /** The newest version that was run; 0 for a database without our tables. */
+  /** The newest version that was run; 0 for a database without the server's tables. */
   async version(): Promise<number> {
     const [table] = await this.db.rows<{ there: boolean }>(`SELECT to_regclass('${this.table}') IS NOT NULL AS there`);
     if (table?.there !== true) return 0;

@@ -4,7 +4,7 @@ import type { Database } from './database';
 import { COLUMNS, toMessage, type MessageRow } from './rows';
 import { besideKey, ID, KEY, keyOf } from './topic-index';
 
-/** Topics that one statement reads. */
+/** How many topics one statement reads. */
 const TOPICS = 32;
 
 interface Waiting {
@@ -14,8 +14,8 @@ interface Waiting {
 }
 
 /**
- * Reads pages of many topics with one statement: what is asked for in the same turn of the event loop goes together. When a thousand clients come back, each
- * with a topic of its own, a statement for each costs more than what it reads.
+ * Reads pages of many topics with one statement: all that are requested in the same turn of the event loop. When a
+ * thousand clients come back, each with its own topic, one statement per topic would cost more than the reading itself.
  */
 export class PageReader {
   private waiting: Waiting[] = [];
@@ -62,7 +62,7 @@ export class PageReader {
   }
 }
 
-/** As the statement for one topic: the range keeps the planner in the index of topics and ids. */
+/** Like the statement for one topic: the range makes the planner use the index of topics and ids. */
 const PAGES = `
   SELECT asked.page::int, found.* FROM unnest(:keys::text[], :topics::text[], :afters::text[], :limits::int[], :nows::bigint[])
     WITH ORDINALITY AS asked(key, exact, after, most, now, page)

@@ -14,10 +14,12 @@ interface PositionRow {
   readonly version: string;
 }
 
-/** EMQX's own row whose message is gone says nothing. */
+/** A row of EMQX's plugin whose message is gone contains no position. */
 const KNOWN = '(msgid IS NOT NULL OR receipts IS NOT NULL)';
 
-/** mqtt_acked. Rows are written in order: batches that share some wait for each other, not in a circle. */
+/**
+ * mqtt_acked. Rows are written in order, so that batches with common rows wait for each other instead of deadlocking.
+ */
 export class PositionTable implements PositionStore {
   constructor(private readonly db: Database) {}
 
@@ -51,7 +53,7 @@ export class PositionTable implements PositionStore {
     return rows.map(toPosition);
   }
 
-  /** PostgreSQL looks at `version` once more when it has waited for somebody who was writing the row. */
+  /** PostgreSQL checks `version` again after it has waited for another writer of the row. */
   async putPositions(positions: readonly Position[]): Promise<void> {
     const { kept, gone } = lastPositions(positions);
     if (gone.length > 0) {

@@ -2,8 +2,9 @@ import type { Purged } from '../store';
 import type { Database } from './database';
 
 /**
- * `seen`: when the row's client was seen last, by other rows. A row that is still needed gets that as its own seen_at, so that the next look at
- * it comes as late. A row that changes meanwhile stays.
+ * Deletes rows whose client was not seen lately. A row that is still needed gets `seen` as its own seen_at, so that its
+ * next check is postponed accordingly. A row that changes meanwhile stays.
+ * @param seen SQL that tells when the row's client was last seen according to other rows.
  */
 export async function purgeUnseen(
   db: Database,

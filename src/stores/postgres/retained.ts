@@ -44,7 +44,7 @@ export class RetainedTable implements RetainedStore {
     );
   }
 
-  /** Topics first: payloads of messages that don't match never come into memory. */
+  /** Reads the topics first, so that payloads of messages that don't match are never read into memory. */
   async listRetained(query: TopicQuery): Promise<Message[]> {
     const topics = await this.topicIndex.list(query);
     if (topics.length === 0) return [];

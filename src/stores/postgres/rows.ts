@@ -2,7 +2,7 @@ import type { Message, MessageProperties } from '../../mqtt/message';
 import { clampQos } from '../../mqtt/qos';
 import { fitsText } from '../shared/text';
 
-/** A row of mqtt_msg or mqtt_retain as COLUMNS selects it. int8 columns come as text. */
+/** A row of mqtt_msg or mqtt_retain as COLUMNS selects it. int8 columns are returned as text. */
 export interface MessageRow {
   readonly msgid: string;
   readonly topic: string;
@@ -17,7 +17,10 @@ export interface MessageRow {
   readonly expires_at: string | null;
 }
 
-/** EMQX's own rows have no published_at; arrived is in the server's time zone, as EMQX's statements wrote it. It may be 'infinity'. */
+/**
+ * Rows of EMQX's plugin have no published_at. Their `arrived` is in the database server's time zone, and may be
+ * 'infinity'.
+ */
 export const PUBLISHED_AT =
   'coalesce(published_at, CASE WHEN isfinite(arrived) THEN (extract(epoch FROM arrived::timestamptz) * 1000)::bigint END) AS published_at';
 
@@ -38,7 +41,7 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
   };
 }
 
-/** One array per column: a batch is one statement with a fixed number of bindings, whatever its size. */
+/** One array per column, so that a batch is one statement with a fixed number of bindings, whatever its size. */
 export function toColumns(messages: readonly Message[]) {
   return {
     msgids: messages.map(({ id }) => id),

@@ -3,30 +3,40 @@ import { listTopics, type TopicSource } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import type { Database } from './database';
 
-/** An index row holds about 2,700 bytes and a topic may have 65,535: the index has its first characters. As in migrations/postgres. */
+/**
+ * The number of a topic's first characters that are in the index, because an index row holds about 2,700 bytes and a
+ * topic may have 65,535. Must equal migrations/postgres.
+ */
 const KEY_LENGTH = 500;
 const KEYS_PER_SCAN = 256;
-/** Topics of up to 65,535 bytes each. */
+/** Each topic may have up to 65,535 bytes. */
 const LONG_TOPICS_PER_SCAN = 64;
 
-/** A message's id, as it sorts. */
+/** A message's id in its sort order. */
 export const ID = `msgid COLLATE "C"`;
-/** What a topic is found by. Topics with the same first characters share it, so `topic` itself has to be compared as well. */
+/**
+ * The expression that finds a topic. Topics with the same first characters share it, so `topic` itself must be compared
+ * as well.
+ */
 export const KEY = `left(topic, ${KEY_LENGTH}) COLLATE "C"`;
 
 /** left() counts characters, not UTF-16 units. */
 export const keyOf = (topic: string): string => (topic.length <= KEY_LENGTH ? topic : [...topic].slice(0, KEY_LENGTH).join(''));
 
-/** Of a topic or a key: false when the key belongs to this one topic. */
+/** Whether several topics may share the key. */
 const mayBeCut = (text: string): boolean => text.length >= KEY_LENGTH && [...text].length >= KEY_LENGTH;
 
 /**
- * What has to be asked beside the key. Nothing where the key says all: a planner takes an equality for rare, and without statistics for
- * so rare that it would rather read the whole table than follow the index.
+ * The condition that is needed besides the key. It is empty if the key alone is enough. A planner assumes that an
+ * equality matches few rows, and without statistics so few that it would rather read the whole table than use the
+ * index.
  */
 export const besideKey = (topic: string): string => (mayBeCut(topic) ? 'AND topic = :topic' : '');
 
-/** The distinct topics of a table with an index that begins with KEY: a loose index scan, one probe a topic, however many rows each has. */
+/**
+ * The distinct topics of a table whose index begins with KEY. It is a loose index scan: one probe per topic, however
+ * many rows each topic has.
+ */
 export class TopicIndex implements TopicSource {
   constructor(
     private readonly db: Database,
@@ -38,7 +48,7 @@ export class TopicIndex implements TopicSource {
   }
 
   async has(topic: string): Promise<boolean> {
-    // A range with an order, not an equality: the planner has no other way than this index.
+    // With a range and an order instead of an equality the planner can only use this index.
     const rows = await this.db.rows(
       `SELECT 1 FROM ${this.table} WHERE ${KEY} >= :key AND ${KEY} <= :key ${besideKey(topic)} ORDER BY ${KEY} LIMIT 1`,
       { key: keyOf(topic), topic },
@@ -48,7 +58,7 @@ export class TopicIndex implements TopicSource {
 
   async *behind(after: string, prefix: string): AsyncGenerator<string> {
     let from = keyOf(compareText(after, prefix) > 0 ? after : prefix);
-    // The first key is looked at too: it may be the prefix itself, or stand for more topics than `after`.
+    // The first key is checked, too, because it may be the prefix itself, or belong to more topics than `after`.
     for (let comparison: '>=' | '>' = '>='; ; comparison = '>') {
       const keys = await this.keys(comparison, from, keyOf(prefix));
       for (const key of keys) {
@@ -73,7 +83,9 @@ export class TopicIndex implements TopicSource {
     return rows.map(({ key }) => key);
   }
 
-  /** The rare topics that are longer than a key: each step reads all rows of the key, but only some topics come into memory. */
+  /**
+   * The rare topics that are longer than a key. Each step reads all rows of the key, but only some topics into memory.
+   */
   private async *longTopics(key: string, after: string): AsyncGenerator<string> {
     for (let from = after; ;) {
       const rows = await this.db.rows<{ topic: string }>(

@@ -7,7 +7,7 @@ import type { Command, Database } from './database';
 import type { Keys } from './keys';
 import { CHANGE, FORGET_CLIENT, FORGET_FIELD, FORGET_MEMBER, REFRESH } from './scripts';
 
-/** A time before 1973 in ms is one in seconds. */
+/** Times below this are in seconds. As ms they would be before 1973. */
 const SECONDS_BELOW = 100_000_000_000;
 
 /** Client state and subscriptions. */
@@ -34,7 +34,7 @@ export class Clients implements ClientStore {
     return ['EVAL', CHANGE, 1, this.keys.client(clientid), at, 'state', connected ? 1 : 0, 'node', node ?? '', 'known', 1, ...times];
   }
 
-  /** For EMQX's readers. */
+  /** Keeps EMQX's own hash of connected clients up to date, for its readers. */
   private notePresence({ clientid, connected, node, connectedAt, at }: ClientState): Command[] {
     if (node === null) return [];
     return [connected ? ['HSET', this.keys.node(node), clientid, connectedAt ?? at] : ['HDEL', this.keys.node(node), clientid]];
@@ -48,7 +48,7 @@ export class Clients implements ClientStore {
       ...names,
     );
     if (state == null) return null;
-    // EMQX's own hash has times of its own.
+    // Times in a hash of EMQX's plugin may be in seconds.
     const ms = (text: string | null | undefined) =>
       text == null ? null : known != null || Number(text) >= SECONDS_BELOW ? Number(text) : Number(text) * 1_000;
     const [connectedAt, disconnectedAt] = [ms(online), ms(offline)];
@@ -73,7 +73,8 @@ export class Clients implements ClientStore {
     const seen = last.flatMap(({ clientid, topic, seenAt }, i) =>
       seenAt === undefined ? [] : [{ clientid, topic, seenAt, isNew: isNew[i] === 1 }],
     );
-    // One that was there and has no time is an assigned one. What finds the times comes first.
+    // A subscription that existed without a time is an assigned one. The index of times is written first, so that every
+    // time can be found.
     await this.db.all(seen.map(({ clientid, seenAt }) => ['ZADD', this.keys.subscriptionsSeen, seenAt, clientid]));
     await this.db.all(
       seen.map(({ clientid, topic, seenAt, isNew }): Command => {
@@ -93,7 +94,10 @@ export class Clients implements ClientStore {
     return fields.map(([topic, qos]) => ({ clientid, topic, qos: clampQos(Number(qos)) })).sort((a, b) => compareText(a.topic, b.topic));
   }
 
-  /** A client that was seen since by its state gets that as its score, so that the next look at it comes as late. */
+  /**
+   * A client that its state shows as seen meanwhile gets that time as its score, so that its next check is postponed
+   * accordingly.
+   */
   async purgeSubscriptions(before: number, limit: number): Promise<Purged> {
     const clients = await this.unseen(this.keys.subscriptionsSeen, before, limit);
     const states = await Promise.all(clients.map((clientid) => this.getClientState(clientid)));
@@ -124,7 +128,7 @@ export class Clients implements ClientStore {
     await this.db.all(kept.map((clientid) => ['ZADD', this.keys.clientsSeen, 'XX', Date.now(), clientid]));
     const gone = clients.filter((clientid, i) => !isNeeded(clientid, i));
     const read = await this.db.all<(string | null)[]>(gone.map((clientid) => ['HMGET', this.keys.client(clientid), 'changed_at', 'node']));
-    // The state was judged before: it is deleted only as it was then.
+    // A state is deleted only if it is still the one that was judged.
     const at = new Map(clients.map((clientid, i) => [clientid, states[i]?.at]));
     const same = (clientid: string, changed: string | null | undefined) => changed == null || Number(changed) === at.get(clientid);
     const deleted = await this.db.all<number>(
@@ -154,7 +158,7 @@ export class Clients implements ClientStore {
     return (all ?? 0) > (seen ?? 0);
   }
 
-  /** The members that were seen the longest time ago. */
+  /** The members that were not seen for the longest time. */
   private unseen(key: string, before: number, limit: number): Promise<string[]> {
     return this.db.one<string[]>('ZRANGEBYSCORE', key, '-inf', before, 'LIMIT', 0, limit);
   }
@@ -164,7 +168,7 @@ export class Clients implements ClientStore {
   }
 }
 
-/** field, value, field, value, ... as Redis answers. */
+/** Redis answers with a list: field, value, field, value, ... */
 function fieldsOf(pairs: readonly string[]): [string, string][] {
   return pairs.flatMap((field, i): [string, string][] => (i % 2 === 0 ? [[field, pairs[i + 1] ?? '']] : []));
 }

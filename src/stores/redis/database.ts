@@ -8,7 +8,10 @@ import { mapError } from './errors';
 
 export interface RedisTimeouts {
   readonly commandMs: number;
-  /** After which a connection that says nothing is made anew. Its commands are sent once more, so that they may still be in time. */
+  /**
+   * A connection without any answer for this long (ms) is replaced. Its commands are sent again, so that they may still
+   * succeed in time.
+   */
   readonly socketMs: number;
 }
 
@@ -18,16 +21,16 @@ type Argument = string | number | Buffer;
 
 type Outcome = readonly [error: unknown, answer: unknown];
 
-/** A command as Redis documents it: name and arguments. */
+/** A command as in Redis' documentation: name and arguments. */
 export type Command = readonly [name: string, ...args: Argument[]];
 
 /**
- * Commands on Redis, single, Sentinel or Cluster; errors come out as ours. Every command is about one key, so that it works on a
- * cluster; commands that are given together travel together (one round trip to each node).
+ * Runs commands on a single Redis, Sentinel or Cluster. Errors are the server's own kinds. Every command concerns one
+ * key, so that it works on a cluster. Commands that are given together are sent together (one round trip to each node).
  */
 export class Database {
   private readonly redis: RedisConnection;
-  /** Why there is no connection: a command only says that it has waited too long. */
+  /** Why there is no connection. A command's own error only says that it has waited too long. */
   private trouble: Error | null = null;
   private closed = false;
 
@@ -35,7 +38,7 @@ export class Database {
     checkRedisUrl(url, setting, ['prefix']);
     this.redis = connectRedis(url, setting, { maxRetriesPerRequest: 1, commandTimeout: commandMs, socketTimeout: socketMs });
     onTrouble(this.redis, (error) => (this.trouble = error));
-    // The client goes on with database 0 where the wanted one is not there.
+    // If the selected database does not exist, the client continues with database 0.
     this.redis.on('ready', () => (this.trouble = isWrongDatabase(this.trouble) ? this.trouble : null));
   }
 
@@ -52,13 +55,13 @@ export class Database {
     return outcomes.map(([, answer]) => answer as R);
   }
 
-  /** All are waited for: nothing of a failed batch runs on while it is tried again. */
+  /** All commands are awaited, so that none of a failed batch is still running when it is retried. */
   private async sendEach(redis: RedisConnection, commands: readonly Command[]): Promise<Outcome[]> {
     const outcomes = await Promise.allSettled(commands.map(([name, ...args]) => send(redis, name, args)));
     return outcomes.map((outcome) => (outcome.status === 'fulfilled' ? [null, outcome.value] : [outcome.reason, null]));
   }
 
-  /** Cheaper than one by one, and for one node only. */
+  /** A pipeline is cheaper than single commands, but works on one node only. */
   private async pipeline(redis: Redis, commands: readonly Command[]): Promise<Outcome[]> {
     const pipeline = redis.pipeline();
     for (const [name, ...args] of commands) void send(pipeline, name, args);
@@ -78,18 +81,18 @@ export class Database {
     return answer as R;
   }
 
-  /** null: connected, as far as we know. */
+  /** null if the client is connected, as far as is known. */
   get troubleText(): string | null {
     return this.trouble === null ? null : explain(this.trouble, this.trouble);
   }
 
-  /** What INFO says, by name; '' where it says nothing. */
+  /** @returns a function that gives a field of INFO; '' if it is missing. */
   async info(): Promise<(name: string) => string> {
     const text = await this.one<string>('INFO');
     return (name) => infoField(text, name);
   }
 
-  /** The keys that match, page by page, on every master. A key may come twice. */
+  /** The matching keys of every master, page by page. A key may occur twice. */
   async *scan(match: string): AsyncGenerator<string[]> {
     const masters: Redis[] = this.redis instanceof Cluster ? this.redis.nodes('master') : [this.redis];
     for (const master of masters) {
@@ -111,7 +114,7 @@ export class Database {
   }
 }
 
-/** Answers that may hold any bytes come as Buffers. */
+/** Answers that may hold any bytes are returned as Buffers. */
 function send(to: RedisConnection | ChainableCommander, name: string, args: readonly Argument[]): unknown {
   return name.endsWith('Buffer') ? to.callBuffer(name.slice(0, -'Buffer'.length), ...args) : to.call(name, ...args);
 }

@@ -15,7 +15,7 @@ import { Takeover } from './takeover';
 
 const SETTING = 'STORE_URL';
 
-/** Redis: single, Sentinel, Cluster. */
+/** A store on a single Redis, Sentinel or Cluster. */
 export class RedisStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly db: Database;
@@ -38,7 +38,7 @@ export class RedisStore extends StoreOfParts implements Store {
     this.takeover = new Takeover(db, keys, parts);
   }
 
-  /** Every step can be repeated, also by two servers at once. */
+  /** Every step can be repeated, even by two servers at once. */
   async migrate(): Promise<void> {
     const version = await this.version();
     if (version > this.migrations.newest) throw new RefusedError(this.migrations.problem(version) ?? '');
@@ -67,8 +67,8 @@ export class RedisStore extends StoreOfParts implements Store {
   }
 }
 
-/** What makes Redis lose messages by itself. */
+/** A warning if Redis' settings let it delete messages. */
 function lossOf(info: (name: string) => string): string {
   const policy = evictionPolicy(info);
-  return policy === null ? '' : `; its maxmemory-policy ${policy} throws messages away: set noeviction`;
+  return policy === null ? '' : `; its maxmemory-policy ${policy} deletes messages: set it to noeviction`;
 }

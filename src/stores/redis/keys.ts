@@ -1,82 +1,88 @@
 /**
- * The keys. EMQX's backend names a message's hash and a topic's sorted set alike, `mqtt:msg:` and then the id or the topic: where a topic
- * could be an id, or an id is none of EMQX's, the key gets a name of its own, so that they never meet.
+ * The keys. EMQX's plugin uses `mqtt:msg:` for both a message's hash and a topic's sorted set, followed by the id or
+ * the topic. If a topic looks like an id, or an id is not one of EMQX's, the key gets another name, so that both never
+ * collide.
  */
 export class Keys {
-  /** `prefix` is EMQX's "mqtt". */
+  /** @param prefix "mqtt" as in EMQX, unless the operator changes it. */
   constructor(private readonly prefix: string) {}
 
-  /** hash {id, from, qos, topic, payload, ts, retain} and ours: username, properties, expires_at. */
+  /** Hash {id, from, qos, topic, payload, ts, retain}, and the server's own fields username, properties, expires_at. */
   message(id: string): string {
     return isEmqxId(id) ? `${this.prefix}:msg:${id}` : `${this.prefix}:msg-id:${id}`;
   }
 
-  /** EMQX's sorted set of a topic's message ids, scored by the time of the message in ms. */
+  /** EMQX's sorted set of a topic's message ids, scored by the message's time (ms). */
   topic(topic: string): string {
     return isEmqxId(topic) ? `${this.prefix}:msg-topic:${topic}` : `${this.prefix}:msg:${topic}`;
   }
 
-  /** Sorted set, all scores 0: a topic's message ids in their own order. */
+  /** Sorted set with all scores 0: a topic's message ids, sorted by id. */
   ids(topic: string): string {
     return `${this.prefix}:msg-ids:${topic}`;
   }
 
-  /** Sorted set, all scores 0: the topics that have messages. */
+  /** Sorted set with all scores 0: the topics that have messages. */
   get topics(): string {
     return `${this.prefix}:msg-topics`;
   }
 
-  /** Sorted set of every message as `{id}:{topic}`, scored by when it expires (ms; +inf: never). */
+  /** Sorted set of all messages as `{id}:{topic}`, scored by the time at which they expire (ms; +inf: never). */
   get expiry(): string {
     return `${this.prefix}:msg-expiry`;
   }
 
-  /** string: until when (ms); lives as long. */
+  /** String: until when the tombstone is valid (ms). The key expires at that time. */
   tombstone(id: string): string {
     return `${this.prefix}:msg-gone:${id}`;
   }
 
-  /** hash as a message. */
+  /** Hash, like that of a message. */
   retained(topic: string): string {
     return `${this.prefix}:retain:${topic}`;
   }
 
-  /** Sorted set, all scores 0: the topics that have a retained message. */
+  /** Sorted set with all scores 0: the topics that have a retained message. */
   get retainedTopics(): string {
     return `${this.prefix}:retain-topics`;
   }
 
-  /** hash {state, online_at, offline_at} and ours: node, changed_at. */
+  /** Hash {state, online_at, offline_at}, and the server's own fields node, changed_at. */
   client(clientid: string): string {
     return `${this.prefix}:client:${clientid}`;
   }
 
-  /** EMQX's hash of the node's connected clients: clientid -> since when (ms). */
+  /** EMQX's hash of the node's connected clients: clientid -> connected since (ms). */
   node(node: string): string {
     return `${this.prefix}:node:${node}`;
   }
 
-  /** hash: topic filter -> QoS. */
+  /** Hash: topic filter -> QoS. */
   subscriptions(clientid: string): string {
     return `${this.prefix}:sub:${clientid}`;
   }
 
-  /** hash: topic -> {"version", "id", "receipts"}; `version` comes first (see scripts.ts) and is left out where it is 0. */
+  /**
+   * Hash: topic -> {"version", "id", "receipts"}. `version` comes first (see scripts.ts), and is left out if it is 0.
+   */
   positions(consumer: string): string {
     return `${this.prefix}:acked-by:${consumer}`;
   }
 
-  /** Sorted set, all scores 0: the topics of positions(consumer). */
+  /** Sorted set with all scores 0: the topics of positions(consumer). */
   positionTopics(consumer: string): string {
     return `${this.prefix}:acked-topics:${consumer}`;
   }
 
-  /** set: the consumers that have a position in the topic. */
+  /** Set: the consumers that have a position in the topic. */
   readers(topic: string): string {
     return `${this.prefix}:acked-in:${topic}`;
   }
 
-  /** EMQX's: the id that was read last. null where the key would be that of another pair as well: `a:b` + `c` is `a` + `b:c`. */
+  /**
+   * EMQX's key: the id that was read last. null if the key would be ambiguous: `a:b` + `c` gives the same as `a` +
+   * `b:c`.
+   */
   acked(consumer: string, topic: string): string | null {
     return consumer.includes(':') ? null : `${this.prefix}:acked:${consumer}:${topic}`;
   }
@@ -86,48 +92,51 @@ export class Keys {
     return `${this.prefix}:client-seen`;
   }
 
-  /** Sorted set: positions as `["consumer","topic"]`, scored by when the consumer was seen last (ms). */
+  /** Sorted set: positions as `["consumer","topic"]`, scored by the time at which the consumer was last seen (ms). */
   get positionsSeen(): string {
     return `${this.prefix}:acked-seen`;
   }
 
-  /** Sorted set: the clients that have something in subscriptionsSeenOf(), scored by the newest (ms). */
+  /** Sorted set: the clients that have entries in subscriptionsSeenOf(), scored by the newest (ms). */
   get subscriptionsSeen(): string {
     return `${this.prefix}:sub-seen`;
   }
 
-  /** hash: topic filter -> when an event told of the subscription (ms). Assigned ones are not in it. */
+  /** Hash: topic filter -> when an event reported the subscription (ms). It does not contain assigned subscriptions. */
   subscriptionsSeenOf(clientid: string): string {
     return `${this.prefix}:sub-seen:${clientid}`;
   }
 
-  /** hash: migration -> when it was run. */
+  /** Hash: migration -> when it was run. */
   get migrations(): string {
     return `${this.prefix}:offline-migration`;
   }
 
-  /** As EMQX names it, whatever it means. */
+  /** The key as EMQX names it, whatever its content is. */
   emqx(kind: 'msg', rest: string): string {
     return `${this.prefix}:${kind}:${rest}`;
   }
 
-  /** Every key of EMQX's of this kind, for SCAN ... MATCH. */
+  /** A pattern for all of EMQX's keys of this kind, for SCAN ... MATCH. */
   all(kind: 'msg' | 'retain' | 'acked' | 'acked-by' | 'client'): string {
     return `${escapeGlob(this.prefix)}:${kind}:*`;
   }
 
-  /** What stands behind `mqtt:{kind}:`. */
+  /** The part of the key after `mqtt:{kind}:`. */
   rest(kind: 'msg' | 'retain' | 'acked' | 'acked-by' | 'client', key: string): string {
     return key.slice(`${this.prefix}:${kind}:`.length);
   }
 }
 
-/** The ids of EMQX 4 and 5 (32 hex digits) and of the plugin for 5 (base62 of the same 16 bytes). */
+/**
+ * Whether the text looks like an id of EMQX 4 and 5 (32 hex digits), or of the plugin for 5 (base62 of the same 16
+ * bytes).
+ */
 export function isEmqxId(text: string): boolean {
   return /^(?:[0-9A-F]{32}|[0-9A-Za-z]{16,27})$/.test(text);
 }
 
-/** `{id}:{topic}`: an id has no colon. */
+/** `{id}:{topic}`. An id contains no colon. */
 export const expiryMember = (id: string, topic: string): string => `${id}:${topic}`;
 
 export function parseExpiryMember(member: string): { id: string; topic: string } {

@@ -7,16 +7,16 @@ import { toFields, toMessage } from './rows';
 import { BURY, CREATE } from './scripts';
 import { TopicIndex } from './topic-index';
 
-/** Redis forgets an expired message by itself so much later, should nobody purge. */
+/** Redis itself deletes an expired message this long (ms) after its expiry, in case no purge does. */
 const GRACE_MS = 60 * 60 * 1_000;
-/** Messages of up to 1 MB come into memory at once. */
+/** How many messages are read into memory at once. A message may have 1 MB. */
 const MESSAGES_PER_READ = 100;
 const REFS_PER_READ = 1_000;
 const REMOVED_AT_ONCE = 1_000;
 
 type Expiring = Pick<Message, 'expiresAt'>;
 
-/** Messages, their order, topics, expiry and tombstones. */
+/** Messages, with their order, topics, expiry and tombstones. */
 export class Messages implements MessageStore {
   private readonly topicIndex: TopicIndex;
 
@@ -28,9 +28,10 @@ export class Messages implements MessageStore {
   }
 
   /**
-   * The hash first, then what finds it: who reads never meets a name without a message. Promises 2 and 3 when an ack runs at the same time
-   * in another process: remove() first leaves its tombstones, then looks for the messages; save() first stores the messages, then looks for
-   * tombstones. Whoever looks last sees what the other did.
+   * The hash is written before the entries that find it, so that a reader never finds an id without a message. Promises
+   * 2 and 3 also hold when another process handles an acknowledgement at the same time. remove() first writes its
+   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
+   * Whichever looks last sees what the other has written.
    */
   async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
     const gone = await this.buried(messages);
@@ -40,7 +41,7 @@ export class Messages implements MessageStore {
     await this.index(kept);
     const [, late] = await Promise.all([this.topicIndex.add(kept.map(({ topic }) => topic)), this.buried(kept)]);
     if (late.size > 0) await this.removeStored(kept.filter(({ id }) => late.has(id)));
-    // Redis takes any bytes.
+    // Redis accepts any bytes, so nothing is rejected.
     return [];
   }
 
@@ -63,7 +64,7 @@ export class Messages implements MessageStore {
     ]);
   }
 
-  /** Of messages that index() has seen. */
+  /** Must be called after index() for messages of these topics. */
   async indexTopics(topics: readonly string[]): Promise<void> {
     await this.topicIndex.add(topics);
   }
@@ -79,7 +80,10 @@ export class Messages implements MessageStore {
     return this.removeStored(refs);
   }
 
-  /** @returns how many were stored. What finds them goes first, as in save() it comes last. */
+  /**
+   * Removes the entries that find a message before the message, in the opposite order to save().
+   * @returns how many were stored.
+   */
   private async removeStored(refs: readonly MessageRef[]): Promise<number> {
     const byTopic = groupByTopic(refs);
     await this.db.all([
@@ -153,7 +157,7 @@ export class Messages implements MessageStore {
     return removed;
   }
 
-  /** Redis forgets tombstones by itself. */
+  /** Redis itself deletes expired tombstones. */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
     const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.expiry, '-inf', now, 'LIMIT', 0, limit);
     if (members.length > 0) await this.removeStored(members.map(parseExpiryMember));
@@ -207,7 +211,7 @@ function groupByTopic<T extends MessageRef>(refs: readonly T[]): Map<string, T[]
   return groups;
 }
 
-/** field, value, field, value, ... as Redis answers. */
+/** Redis answers with a list: field, value, field, value, ... */
 export function fromPairs(pairs: readonly Buffer[]): Record<string, Buffer> {
   const fields: [string, Buffer][] = [];
   for (let i = 0; i + 1 < pairs.length; i += 2) fields.push([pairs[i]!.toString(), pairs[i + 1]!]);

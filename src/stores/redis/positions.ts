@@ -42,7 +42,7 @@ export class Positions implements PositionStore {
     return consumers.flatMap((consumer, i) => toPosition(consumer, topic, values[i] ?? null));
   }
 
-  /** The value first: what finds it is changed only for those that were written. */
+  /** The value is written first. The entries that find it are changed only for positions that were written. */
   async putPositions(positions: readonly Position[]): Promise<void> {
     const { kept, gone } = lastPositions(positions);
     const all = [...kept, ...gone];
@@ -63,7 +63,10 @@ export class Positions implements PositionStore {
     await this.indexAgain(deleted);
   }
 
-  /** Of those that were deleted: one that somebody else has put meanwhile would be found by nothing. */
+  /**
+   * Restores the entries of positions that another process has written after they were deleted. Without this nothing
+   * would find them.
+   */
   private async indexAgain(deleted: readonly PositionRef[]): Promise<void> {
     const values = await this.db.all<string | null>(deleted.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
     const there = deleted.flatMap(({ consumer, topic }, i) => toPosition(consumer, topic, values[i] ?? null));
@@ -101,7 +104,7 @@ export class Positions implements PositionStore {
     const deleted = await this.db.all<number>(
       due.map(({ consumer, topic }, i) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, values[i] ?? '']),
     );
-    // Where there is no value a process died before it had taken out what finds it.
+    // If there is no value, a process died before it had removed the entries that find it.
     const gone = due.filter((_, i) => deleted[i] === 1 || values[i] == null);
     await this.db.all(gone.flatMap((position) => this.unindex(position)));
     await this.indexAgain(gone);

@@ -8,7 +8,7 @@ import { toFields, toMessage } from './rows';
 import { FORGET, RETAIN } from './scripts';
 import { TopicIndex } from './topic-index';
 
-/** Retained messages, one hash a topic. */
+/** Retained messages, one hash per topic. */
 export class Retained implements RetainedStore {
   readonly topicIndex: TopicIndex;
 

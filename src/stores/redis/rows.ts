@@ -1,7 +1,7 @@
 import type { Message, MessageProperties } from '../../mqtt/message';
 import { clampQos } from '../../mqtt/qos';
 
-/** The hash of a message: field, value, field, value, ... */
+/** The hash of a message as a list: field, value, field, value, ... */
 export function toFields(message: Message): (string | number | Buffer)[] {
   return [
     ...['id', message.id, 'from', message.clientid, 'qos', message.qos, 'topic', message.topic, 'payload', message.payload],
@@ -11,7 +11,10 @@ export function toFields(message: Message): (string | number | Buffer)[] {
   ];
 }
 
-/** null: there is no such hash. EMQX's own have no username, properties and expires_at. `id` is the one it is found by. */
+/**
+ * null if there is no such hash. Hashes of EMQX's plugin have no username, properties and expires_at. `id` is the id in
+ * the key.
+ */
 export function toMessage(id: string, fields: Readonly<Record<string, Buffer>>): Message | null {
   if (fields['topic'] === undefined) return null;
   const text = (name: string): string | null => fields[name]?.toString() ?? null;

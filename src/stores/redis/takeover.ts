@@ -6,7 +6,7 @@ import { fromPairs, type Messages } from './messages';
 import type { Positions } from './positions';
 import type { Retained } from './retained';
 
-/** EMQX's message, as far as it finds its place. */
+/** The fields of EMQX's message that are needed to index it. */
 interface Found {
   readonly oldId: string;
   readonly id: string;
@@ -15,7 +15,7 @@ interface Found {
   readonly expiresAt: number | null;
 }
 
-/** migrations/redis/001_index_messages.md */
+/** Takes over the keys of EMQX's plugin (migrations/redis/001_index_messages.md). */
 export class Takeover {
   constructor(
     private readonly db: Database,
@@ -30,7 +30,10 @@ export class Takeover {
     for await (const page of this.db.scan(this.keys.all('retain'))) await this.retained(page);
   }
 
-  /** migrations/redis/002_index_seen.md. What was seen since another server has done it is left as it is. */
+  /**
+   * Indexes clients and positions by time (migrations/redis/002_index_seen.md). Times that another server has written
+   * meanwhile stay.
+   */
   async noteSeen(): Promise<void> {
     const now = Date.now();
     for await (const page of this.db.scan(this.keys.all('client'))) {
@@ -86,7 +89,7 @@ export class Takeover {
       await this.parts.messages.indexTopics(found.map(({ topic }) => topic));
     }
     await this.db.all(found.flatMap((message) => (message.id === message.oldId ? [] : this.forgetOld(message))));
-    // What is in them is indexed under another key, or gone.
+    // The ids in these sets are indexed under another key, or gone.
     const misnamed = (await this.ofType(page, 'zset')).filter((key) => isEmqxId(this.keys.rest('msg', key)));
     await this.db.all(misnamed.map((key) => ['DEL', key]));
   }
@@ -103,7 +106,7 @@ export class Takeover {
     });
   }
 
-  /** A copy: on a cluster the new key may live on another node. */
+  /** Makes a copy, because on a cluster the new key may be on another node. */
   private async rename({ oldId, id }: Found): Promise<void> {
     const fields = fromPairs(await this.db.one<Buffer[]>('HGETALLBuffer', this.keys.emqx('msg', oldId)));
     await this.db.one('HSET', this.keys.message(id), ...Object.entries({ ...fields, id, msgid_before: oldId }).flat());
@@ -138,7 +141,7 @@ export class Takeover {
     }
   }
 
-  /** `{clientid}:{topic}`, and both may have colons: the topic that has messages decides. */
+  /** Splits `{clientid}:{topic}`, where both may contain colons. The topic that has messages decides. */
   private async split(text: string): Promise<{ consumer: string; topic: string } | null> {
     const pairs = [...text.matchAll(/:/g)].map(({ index }) => ({ consumer: text.slice(0, index), topic: text.slice(index + 1) }));
     const exists = await this.db.all<number>(pairs.map(({ topic }) => ['EXISTS', this.keys.emqx('msg', topic)]));
@@ -146,7 +149,7 @@ export class Takeover {
   }
 }
 
-/** base62 does not sort by time. */
+/** base62 ids don't sort by time. */
 function sortableId(id: string, ts: number): string {
   if (/^[0-9A-F]{32}$/.test(id)) return id;
   return hex16(ts * 1_000) + createHash('sha1').update(id).digest('hex').slice(0, 16).toUpperCase();

@@ -4,26 +4,27 @@ import type { TopicQuery } from '../store';
 import type { Database } from './database';
 
 const TOPICS_PER_SCAN = 1_000;
-/** No byte of UTF-8 is that great. */
+/** UTF-8 contains no byte as great as this one. */
 const END = Buffer.from([0xff]);
 
-/** Topics in a sorted set with equal scores, which Redis keeps in the order of their bytes. */
+/** Topics in a sorted set with equal scores, which Redis sorts by bytes. */
 export class TopicIndex implements TopicSource {
   constructor(
     private readonly db: Database,
     private readonly key: string,
-    /** What a topic in the set belongs to. */
+    /** The key of the content that a topic in the set stands for. */
     private readonly content: (topic: string) => string,
   ) {}
 
-  /** After the content was written: see removeEmpty(). */
+  /** Must be called after the content was written (see removeEmpty()). */
   async add(topics: readonly string[]): Promise<void> {
     if (topics.length > 0) await this.db.one('ZADD', this.key, ...[...new Set(topics)].flatMap((topic) => [0, topic]));
   }
 
   /**
-   * Takes out topics that have nothing any more, then looks again: somebody who adds content at the same time either did so before we
-   * look, and we put the topic back, or adds it to the index later.
+   * Removes topics without content, then checks them again. If another process adds content at the same time, there are
+   * two cases. It may have written the content before the second check, which then puts the topic back. Otherwise it
+   * adds the topic to the index later itself.
    */
   async removeEmpty(topics: readonly string[]): Promise<void> {
     const gone = await this.without(true, topics);

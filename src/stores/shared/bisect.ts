@@ -3,8 +3,8 @@ import type { Message } from '../../mqtt/message';
 import type { Refusal } from '../store';
 
 /**
- * Saves a batch at once; only when the database refuses it for its content, in halves, until what it refuses stands alone
- * (promise 13: its neighbours are stored). `save` must be all or nothing, or idempotent.
+ * Saves a batch at once. If the database rejects it because of its content, the batch is halved until the rejected
+ * message is alone, so that the others are stored (promise 13). `save` must be atomic or idempotent.
  */
 export async function saveOrBisect(messages: readonly Message[], save: (batch: readonly Message[]) => Promise<void>): Promise<Refusal[]> {
   try {

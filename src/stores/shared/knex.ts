@@ -2,18 +2,21 @@ import type { Knex } from 'knex';
 
 const ignore = (): void => undefined;
 
-/** What every pool of ours has in common. */
+/** What all of the server's pools have in common. */
 export const QUIET = {
   acquireConnectionTimeout: 10_000,
-  // Payloads and client ids don't belong into error messages.
+  // Payloads and client ids must not get into error messages.
   compileSqlOnError: false,
-  // What goes wrong is thrown; knex would print it as well.
+  // Errors are thrown, so knex need not print them as well.
   log: { warn: ignore, error: ignore, deprecate: ignore, debug: ignore },
 } satisfies Knex.Config;
 
 export const POOL = { min: 0, max: 10 };
 
-/** What knex's types leave out of a connection: the name that its events carry, and its mark for "not to be used again". */
+/**
+ * Members that knex's types leave out: the name that events carry, and the mark of a connection that must not be used
+ * again.
+ */
 export interface Pooled {
   readonly __knexUid: string;
   __knex__disposed?: Error;
@@ -21,9 +24,10 @@ export interface Pooled {
 }
 
 /**
- * A server that vanished without a word (failover, a firewall that forgot us) leaves connections that time out query after query. The one
- * on which it is noticed is dropped; the others may be as dead, and are not taken from the pool again: work resumes on new ones at once
- * (promise 14). What is under way on them goes on, as one slow statement is no sign against it.
+ * Closes connections to a server that has vanished (failover, or a firewall that dropped them). Queries on such
+ * connections time out one after the other. When one times out, its connection is closed at once. The others may be
+ * dead as well, so the pool does not reuse them, and work continues on new connections (promise 14). Statements that
+ * are running on them may finish, because one slow statement proves nothing.
  */
 export class PooledConnections<C extends Pooled> {
   private readonly open = new Map<string, C>();
@@ -38,7 +42,7 @@ export class PooledConnections<C extends Pooled> {
     });
   }
 
-  /** For the pool's afterCreate. */
+  /** Called in the pool's afterCreate. */
   remember(connection: C): void {
     this.open.set(connection.__knexUid, connection);
     connection.once('end', () => this.open.delete(connection.__knexUid));

@@ -4,13 +4,13 @@ import { join } from 'node:path';
 const ROOT = join(__dirname, '../../../migrations');
 
 export interface MigrationFile {
-  /** From 1, without a gap. */
+  /** Numbered from 1, without gaps. */
   readonly version: number;
   readonly name: string;
   readonly text: string;
 }
 
-/** The files of migrations/{folder}/, NNN_name.{extension}; the database itself notes which of them were run. */
+/** The files of migrations/{folder}/, named NNN_name.{extension}. The database notes which of them were run. */
 export class MigrationFiles {
   readonly all: readonly MigrationFile[];
 
@@ -21,12 +21,12 @@ export class MigrationFiles {
       .map((name) => ({ version: Number(name.slice(0, 3)), name, text: readFileSync(join(ROOT, folder, name), 'utf8') }));
   }
 
-  /** The version that this release knows. */
+  /** The newest version that this release knows. */
   get newest(): number {
     return this.all.length;
   }
 
-  /** What is wrong with a schema of this version; null: nothing. */
+  /** What is wrong with a schema of this version; null if nothing is. */
   problem(version: number): string | null {
     if (version > this.newest) return `the schema has version ${version}, this release knows ${this.newest}: upgrade emqx-offline-store`;
     if (version < this.newest) return `the schema has version ${version} of ${this.newest}: run "emqx-offline-store migrate"`;

@@ -3,8 +3,8 @@ import { compareText } from './order';
 import { versionOf } from './versions';
 
 /**
- * What is left of a batch where several entries are about the same row: most databases refuse to change a row twice in one statement,
- * or don't say which one wins.
+ * Reduces a batch to one entry per row. Most databases refuse to change a row twice in one statement, or don't define
+ * which change wins.
  */
 
 export function newestStates(states: readonly ClientState[]): ClientState[] {
@@ -15,7 +15,7 @@ export function newestStates(states: readonly ClientState[]): ClientState[] {
   );
 }
 
-/** One for each topic: see RetainedStore. */
+/** One message per topic (see RetainedStore). */
 export function newestMessages<M extends RetainedRef>(messages: readonly M[]): M[] {
   return newest(
     messages,
@@ -38,7 +38,7 @@ export function lastSubscriptions(subscriptions: readonly Subscription[]): Subsc
   );
 }
 
-/** Those with the greatest version. `gone` are those that say nothing: to be deleted. */
+/** The positions with the greatest version. `gone` are positions without content, which are to be deleted. */
 export function lastPositions(positions: readonly Position[]): { readonly kept: Position[]; readonly gone: Position[] } {
   const last = newest(
     positions,

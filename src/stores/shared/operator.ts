@@ -8,7 +8,7 @@ import { settingOf, STATEMENT_NAMES, type Statement, type Statements, type Value
 
 export interface StatementResult {
   readonly rows: Record<string, unknown>[];
-  /** Rows changed. */
+  /** The number of changed rows. */
   readonly affected: number;
 }
 
@@ -17,27 +17,27 @@ export interface BoundStatement {
   readonly values: readonly Value[];
 }
 
-/** What the SQL databases have in common, for statements with `?`. Errors are ours. */
+/** What the SQL databases have in common, for statements with `?`. Errors are the server's own kinds. */
 export interface StatementRunner {
   statement(sql: string, values: readonly Value[]): Promise<StatementResult>;
-  /** All or nothing. */
+  /** Runs all statements or none. */
   atomically(statements: readonly BoundStatement[]): Promise<void>;
 }
 
-/** The parts of an SQL store that the operator's statements stand between. */
+/** The parts of an SQL store that the operator's statements use. */
 export interface SqlParts {
   readonly runner: StatementRunner;
   readonly messages: {
-    /** Those that are stored, or have a tombstone. */
+    /** The ids that are stored or have a tombstone. */
     known(ids: readonly string[], now: number): Promise<ReadonlySet<string>>;
-    /** Fills our own columns in rows that the operator's statement wrote. */
+    /** Fills the server's own columns in rows that the operator's statement wrote. */
     complete(messages: readonly Message[]): Promise<void>;
     removeBuried(ids: readonly string[], now: number): Promise<void>;
     bury(ids: readonly string[], tombstoneUntil: number): Promise<void>;
-    /** `condition`: on mqtt_msg. */
+    /** @param condition a condition on mqtt_msg. */
     listMessages(query: MessageQuery, condition: BoundStatement | null): Promise<Message[]>;
     listRefs(query: MessageQuery, condition: BoundStatement | null): Promise<StoredRef[]>;
-    /** What the column `payload` holds. */
+    /** The value for the column `payload`. */
     payloadOf(message: Message): Value;
   };
 }
@@ -58,7 +58,10 @@ export class OperatorStatements {
     return this.statements[name] !== undefined;
   }
 
-  /** Has the database look at each statement without running it. @throws SettingError */
+  /**
+   * Makes the database check each statement without running it.
+   * @throws SettingError
+   */
   async check(): Promise<void> {
     for (const name of STATEMENT_NAMES) {
       const statement = this.statements[name];
@@ -66,12 +69,12 @@ export class OperatorStatements {
       const sql =
         name === 'SELECT_MESSAGE' ? idsOf(statement) : name === 'SELECT_SUBSCRIPTIONS' ? subscriptionsOf(statement) : statement.sql;
       await this.db.statement(`EXPLAIN ${sql}`, statement.bind(SAMPLE)).catch((error: unknown) => {
-        throw new SettingError(settingOf(name), `the database does not take it: ${errorText(error)}`);
+        throw new SettingError(settingOf(name), `the database rejects the statement: ${errorText(error)}`);
       });
     }
   }
 
-  /** `payload` is what the column of that name holds. */
+  /** @param payloadOf gives the value for the column `payload`. */
   insertMessages(messages: readonly Message[], payloadOf: (message: Message) => Value): Promise<Refusal[]> {
     const { sql, bind } = this.get('INSERT_MESSAGE');
     return saveOrBisect(messages, (batch) =>
@@ -87,7 +90,10 @@ export class OperatorStatements {
     return affected;
   }
 
-  /** A condition on mqtt_msg.msgid, with its values: only what the operator selects. */
+  /**
+   * A condition on mqtt_msg.msgid with its values, so that only messages are read that the operator's statement
+   * selects.
+   */
   selected(topic: string): BoundStatement | null {
     const statement = this.statements.SELECT_MESSAGE;
     return statement === undefined ? null : { sql: `msgid IN (${idsOf(statement)})`, values: statement.bind({ topic }) };
@@ -117,7 +123,7 @@ export class OperatorStatements {
   }
 }
 
-/** The store with the operator's statements in the place of ours; everything else is the store's own. */
+/** The store with the operator's statements instead of the built-in ones. Everything else stays the store's own. */
 export function operated(store: Store & { readonly sql: SqlParts }, statements: Statements): Store {
   if (Object.keys(statements).length === 0) return store;
   const { runner, messages: table } = store.sql;
@@ -156,12 +162,12 @@ async function saveMessages(operator: OperatorStatements, table: SqlParts['messa
     messages.map(({ id }) => id),
     now,
   );
-  // In order, so that two batches with the same ids wait for each other instead of dying in a deadlock.
+  // Sorted, so that two batches with the same ids wait for each other instead of deadlocking.
   const fresh = [...new Map(messages.filter(({ id }) => !known.has(id)).map((message) => [message.id, message])).values()].sort((a, b) =>
     compareText(a.id, b.id),
   );
   const refused = await operator.insertMessages(fresh, table.payloadOf);
-  // A unique key refuses what somebody else has stored at the same time.
+  // A unique key rejects messages that another process has stored at the same time. These are not refusals.
   const stored =
     refused.length === 0
       ? known
@@ -170,7 +176,7 @@ async function saveMessages(operator: OperatorStatements, table: SqlParts['messa
           now,
         );
   const refusals = refused.filter(({ id }) => !stored.has(id));
-  // Also where a process died between both: the job is done again.
+  // Also for messages that were stored before, because a process may have died between the two steps.
   await table.complete(messages.filter(({ id }) => !refusals.some((refusal) => refusal.id === id)));
   await table.removeBuried(
     messages.map(({ id }) => id),

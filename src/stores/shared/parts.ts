@@ -1,6 +1,6 @@
 import type { ClientStore, MessageStore, PositionStore, RetainedStore, Store } from '../store';
 
-/** What a driver is made of; each part has a file. */
+/** The parts of a driver. Each part has a file. */
 export interface StoreParts {
   readonly messages: MessageStore;
   readonly clients: ClientStore;
@@ -19,8 +19,8 @@ class Composed {
 }
 
 /**
- * The base class of the drivers: it has the methods of all parts. A driver adds what concerns the connection: capabilities, migrate, health
- * and close. The parts are never asked to save or remove an empty list of messages.
+ * The base class of the drivers, with the methods of all parts. A driver adds what concerns the connection:
+ * capabilities, migrate, health and close. The parts are never called with an empty list of messages to save or remove.
  */
 export const StoreOfParts = Composed as new (parts: StoreParts) => MessageStore & ClientStore & PositionStore & RetainedStore;
 

@@ -1,6 +1,9 @@
 import { isUtf8 } from 'node:buffer';
 
-/** Whether a payload can stand in a column or field of text: most databases and readers take neither U+0000 nor what is not UTF-8. */
+/**
+ * Whether a payload fits into a text column or field. Most databases and readers accept neither U+0000 nor invalid
+ * UTF-8.
+ */
 export function fitsText(payload: Buffer): boolean {
   return isUtf8(payload) && !payload.includes(0);
 }

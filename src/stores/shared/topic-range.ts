@@ -2,13 +2,19 @@ import { isWildcard, matches } from '../../mqtt/topic';
 import type { TopicQuery } from '../store';
 import { compareText } from './order';
 
-/** Where in a sorted list of topics those that match a filter are: one topic, what begins with a prefix, or both in this order. */
+/**
+ * The ranges of a sorted list of topics that can match a filter: one topic, the topics with a prefix, or both in this
+ * order.
+ */
 export interface TopicRange {
   readonly exact: string | null;
   readonly prefix: string | null;
 }
 
-/** `a/b` is one topic, `a/+/b` begins with `a/`, and `a/#` is `a` itself and what begins with `a/`, not `a-1/b`, which sorts between them. */
+/**
+ * Examples: `a/b` is one topic. `a/+/b` is in the range of `a/`. `a/#` is `a` itself and the range of `a/`, but not
+ * `a-1/b`, which sorts between them.
+ */
 export function topicRange(filter: string): TopicRange {
   if (!isWildcard(filter)) return { exact: filter, prefix: null };
   const levels = filter.split('/');
@@ -18,14 +24,14 @@ export function topicRange(filter: string): TopicRange {
   return { exact: levels[wild] === '#' ? parent : null, prefix: `${parent}/` };
 }
 
-/** An index of topics, whatever it is made of. */
+/** An index of topics in any database. */
 export interface TopicSource {
   has(topic: string): Promise<boolean>;
-  /** Topics greater than `after` that begin with the prefix, ascending. */
+  /** Topics that begin with the prefix and are greater than `after`, ascending. */
   behind(after: string, prefix: string): AsyncIterable<string>;
 }
 
-/** What Store.listTopics answers. */
+/** The result of Store.listTopics. */
 export async function listTopics({ filter, after, limit }: TopicQuery, source: TopicSource): Promise<string[]> {
   const { exact, prefix } = topicRange(filter);
   const found: string[] = [];
