@@ -27,7 +27,9 @@ export function requestOutcomes(result: PassResult): Map<string, DeliveryOutcome
   for (const event of result.events) {
     if (event.kind === 'deliver' && event.request.requestId !== undefined) asked.set(event.request.requestId, event.request);
   }
-  return new Map([...asked].map(([id, { clientid, filter }]) => [id, { clientid, filter, ...outcomeOf(id, { clientid, filter }, result) }]));
+  return new Map(
+    [...asked].map(([id, { clientid, filter }]) => [id, { clientid, filter, ...outcomeOf(id, { clientid, filter }, result) }]),
+  );
 }
 
 function outcomeOf(id: string, asked: Asked, result: PassResult): Pick<DeliveryOutcome, 'state' | 'sent' | 'detail'> {
