@@ -1,4 +1,5 @@
 import request from 'supertest';
+import { SettingError } from '../../src/base/errors';
 import { contract } from '../../src/contract/contract';
 import { publishBody } from '../events/bodies';
 import { Arrivals } from '../../src/door/arrivals';
@@ -31,6 +32,15 @@ describe('GET /v1/setup', () => {
   test.each(['set=x', 'emqx=6', 'topic=a%23', 'topic=', 'topic=$share/g/t', 'x=1', 'set=full&set=full'])('%s is 400', async (query) => {
     expectProblem(await get(`/v1/setup?${query}`), 400, 'validation');
     expect(fakes.wishes).toEqual([]);
+  });
+
+  test('a filter that no rule can have is 400, a setting that is in the way 409', async () => {
+    fakes.setupFailure = new SettingError('--topic', 'must not contain quotes');
+    const response = await get("/v1/setup?topic=a'b");
+    expectProblem(response, 400, 'validation');
+    expect(response.body).toMatchObject({ errors: [{ path: 'topic', message: 'must not contain quotes' }] });
+    fakes.setupFailure = new SettingError('INGEST_TOKEN', 'must not have ${');
+    expectProblem(await get('/v1/setup'), 409, 'refused');
   });
 
   test('events that were accepted are counted, those that were refused are not', async () => {
