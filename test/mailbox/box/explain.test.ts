@@ -121,7 +121,7 @@ test('a durable session', () => {
 });
 
 test('a silent client: waiting at first, a problem after five minutes', () => {
-  const silent: Mailbox = { ...begun(), out: new Map([['A', copy('A')]]), asks: 3, askedAt: after(200_000), askAt: null };
+  const silent: Mailbox = { ...begun(), runs: [], out: new Map([['A', copy('A')]]), asks: 3, askedAt: after(200_000), askAt: null };
   const early = explained(silent, {}, after(240_000)).find((line) => line.includes('acknowledged nothing'));
   expect(early).toMatch(
     /^waiting: The client has acknowledged nothing for 4 min\. The server has asked EMQX 3 times .* The next check is at 08:\d\d:\d\d UTC\.$/,
