@@ -71,7 +71,7 @@ export class Core {
       append: (sink, messages) => lanes.historyOf(sink, messages),
     });
     this.outcomes = new Outcomes(state);
-    this.clients = new ClientDesk({ lanes, state, store, letters: this.letters, policies, delivers: emqx !== null, now });
+    this.clients = new ClientDesk({ lanes, state, store, letters: this.letters, policies, emqx, now });
     this.trimmer = new Trimmer({
       store,
       policies,

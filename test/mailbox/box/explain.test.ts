@@ -18,7 +18,8 @@ function played(...facts: readonly (Fact | [number, Fact])[]): Mailbox {
 
 function explained(mailbox: Mailbox | null, fields: Partial<Known> = {}, now = after(12_000)): string[] {
   const known: Known = {
-    ...{ mailbox, state: null, subscriptions: [], stored: new Map(), setAside: [], policies: [policy({})], delivers: true },
+    ...{ mailbox, state: null, subscriptions: [], stored: new Map(), setAside: [], policies: [policy({})] },
+    ...{ delivers: true, isEmqxAway: false },
     ...fields,
   };
   return explain(known, now).map(({ level, text }) => `${level}: ${text}`);
@@ -41,6 +42,10 @@ test('no EMQX_API_KEY', () => {
   );
 });
 
+test("EMQX's REST API is away", () => {
+  expect(explained(begun(), { isEmqxAway: true })[0]).toMatch(/^problem: EMQX's REST API \(EMQX_URL\) does not answer/);
+});
+
 test('not connected, by its state or by its mailbox', () => {
   const state = { connected: false, node: 'n', connectedAt: NOW - 60_000, disconnectedAt: NOW };
   const text = 'The server sends stored messages when the client connects and subscribes.';
@@ -56,7 +61,7 @@ test('connected, and no subscription since', () => {
   expect(lines[0]).toBe('ok: The client is connected to emqx@1 since 08:00:00 UTC.');
   expect(lines[1]).toMatch(/^waiting: The server has seen no subscription since it connected at 08:00:00 UTC/);
   expect(explained(played(connected()), { subscriptions: [{ topic: 'a' }] })).toContain(
-    'info: EMQX subscribes the client to a whenever it connects.',
+    'info: Stored subscriptions: a. With the rule set client-state or full in EMQX, the server makes them again when the client connects.',
   );
 });
 
