@@ -15,7 +15,7 @@ export interface LogSettings {
 }
 
 /** Keys whose values never reach the log, at the top of a line and one and two levels below. */
-const SECRET_KEYS = ['password', 'secret', 'token', 'authorization', 'apiSecret', 'ingestToken', 'adminToken', 'signingKey'];
+const SECRET_KEYS = ['password', 'secret', 'token', 'authorization', 'apiSecret', 'ingestToken', 'adminToken', 'readToken', 'signingKey'];
 
 export interface LogOptions extends Partial<LogSettings> {
   readonly destination?: DestinationStream;

@@ -5,6 +5,7 @@ import { publishBody } from './publish-body';
 import type { Metrics } from '../base/metrics';
 import type { DeadLetter, LetterBox, LetterPosition } from './box';
 import { historyLane } from '../lanes/names';
+import { clientKey } from '../mqtt/consumer';
 import type { Subscription } from '../stores/store';
 import type { Message } from '../mqtt/message';
 import { retryOf, type RetryDeps } from './retry';
@@ -24,6 +25,9 @@ export interface NewDeadLetter {
   readonly event: unknown;
   readonly source?: string;
 }
+
+/** How many of the newest letters are searched for those about one client. */
+const NEWEST = 50;
 
 /** The methods of Letters that the HTTP API uses. */
 export type DeadLetters = Pick<Letters, 'record' | 'list' | 'get' | 'retry' | 'retryAll' | 'remove' | 'removeAll'>;
@@ -78,6 +82,11 @@ export class Letters {
     const { letters, more } = await this.deps.box.list(after, limit);
     const last = letters.at(-1);
     return { letters, next: more && last !== undefined ? { at: last.at, id: last.id } : null };
+  }
+
+  /** Among the newest letters those about something that was given up for this client, the newest first. */
+  async about(clientid: string): Promise<DeadLetter[]> {
+    return (await this.deps.box.newest(NEWEST)).filter(({ event, reason }) => isAbout(clientid, event, reason));
   }
 
   get(id: string): Promise<DeadLetter | null> {
@@ -160,4 +169,17 @@ function fieldsOf(event: unknown): object {
   const { message, subscription, ...own } = event as Record<string, unknown>;
   const { id, clientid, topic } = { ...own, ...(message as object), ...(subscription as object) } as Record<string, unknown>;
   return { event_id: id, clientid, topic };
+}
+
+/** Whether the server set the event aside for this client. An event that a client posted and the door rejected does not count. */
+function isAbout(clientid: string, event: unknown, reason: string): boolean {
+  if (reason.startsWith(`EMQX refused it for the inbox of client ${clientid.slice(0, 100)}:`)) return true;
+  if (typeof event !== 'object' || event === null) return false;
+  const { subscription, change, data } = event as { subscription?: Named; change?: Named; data?: { events?: unknown } };
+  const mail = (Array.isArray(data?.events) ? data.events : []) as { to?: unknown }[];
+  return subscription?.clientid === clientid || change?.clientid === clientid || mail.some(({ to }) => to === clientKey(clientid));
+}
+
+interface Named {
+  readonly clientid?: unknown;
 }

@@ -4,6 +4,7 @@ import type { OfflineEvent } from '../events/event';
 import type { DeadLetters } from '../dead-letters/letters';
 import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
+import type { Arrivals } from './arrivals';
 import type { Guard } from './auth';
 import { BodyProblem, parseJson, readBody, refuseBrowsers } from './body';
 import { failureAnswer, pathOf } from './failure';
@@ -18,6 +19,7 @@ export interface DoorDeps {
   readonly metrics: Metrics;
   readonly guard: Guard;
   readonly refusedTokens: Pick<RefusedTokens, 'note'>;
+  readonly arrivals: Pick<Arrivals, 'note'>;
   /** Bytes of a request's body. */
   readonly bodyLimit: number;
   readonly log: Logger;
@@ -63,6 +65,7 @@ export class Door {
       for (const { name: each } of events) this.count(metricLabel(each));
       if (this.deps.log.isLevelEnabled('debug'))
         for (const { name, event } of events) this.deps.log.debug({ event: name, ...fieldsOf(event) }, 'event accepted');
+      this.deps.arrivals.note(events.length);
       accept(res, events.length);
     } catch (error) {
       if (error instanceof Problem && (error.status === 401 || error.status === 403)) this.deps.refusedTokens.note(req, error.status);

@@ -32,6 +32,8 @@ export interface DeliveryRequest {
   readonly at: number;
   /** The consumer whose mailbox and position are used: a shared group in pubsub mode. Absent: the client itself. */
   readonly consumer?: string;
+  /** An operator asked for it and may want to know what came of it (outcomes.ts: the id of a part). Absent: nobody did. */
+  readonly requestId?: string;
 }
 
 /**
@@ -188,6 +190,17 @@ export interface RestoreStep {
   readonly before: number | null;
   /** Topics up to this one are done. */
   readonly after: string;
+  /** An operator asked for it and may want to know what came of it (outcomes.ts). Absent: nobody did. */
+  readonly requestId?: string;
+  /** What was done up to `after`; absent: nothing. */
+  readonly so?: RestoreCounts;
+}
+
+/** Retained messages that were published, topics for which EMQX had one, and messages that EMQX did not retain. */
+export interface RestoreCounts {
+  readonly published: number;
+  readonly kept: number;
+  readonly failed: number;
 }
 
 /** Stored messages to append to a history. */

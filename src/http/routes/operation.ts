@@ -1,5 +1,7 @@
+import { VERSION } from '../../base/version';
 import { contract } from '../../contract/contract';
 import { atMostEvery } from '../../base/log';
+import { accessOf } from '../access';
 import type { AppOptions } from '../options';
 import type { Route } from '../route';
 import type { HttpServices, ReadinessCheck } from '../services';
@@ -11,11 +13,18 @@ export function operationRoutes(services: HttpServices, { log }: AppOptions): Ro
       return await services.readiness();
     } catch (err) {
       failed({ err });
-      return [{ name: 'checks', ok: false, detail: 'the checks themselves failed; the log says why' }];
+      return [{ name: 'checks', ok: false, detail: 'the server could not run its checks; the log says why' }];
     }
   };
 
   return [
+    {
+      method: 'get',
+      path: '/v1/access',
+      handle(_req, res) {
+        res.json({ access: accessOf(res), version: VERSION });
+      },
+    },
     {
       method: 'get',
       path: '/v1/stats',

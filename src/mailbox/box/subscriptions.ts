@@ -22,7 +22,7 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const isOfThisConnection =
     before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
   const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
-  if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, at, now));
+  if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, request, now));
   const isShared = splitShare(filter).group !== null;
   const run: Run = {
     ...{
@@ -44,6 +44,7 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
       isBlocked: false,
       hasInbox: false,
     },
+    ...requestsOf(isStorm ? before : undefined, request),
   };
   const others = mailbox.runs.filter((each) => !isOwn(each));
   const ofFilter = others.filter((each) => each.filter === filter).slice(0, MOST_MEMBERS - 1);
@@ -69,6 +70,15 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   return lost({ ...next, out: marked(next.out, isOld) }, now);
 }
 
+/** How many requests of operators one run tells about. */
+const MOST_REQUESTS = 8;
+
+function requestsOf(before: Run | undefined, { requestId }: Of<'subscribed'>['request']): Pick<Run, 'requests'> {
+  const known = before?.requests ?? [];
+  if (requestId === undefined || known.includes(requestId)) return known.length === 0 ? {} : { requests: known };
+  return { requests: [...known, requestId].slice(-MOST_REQUESTS) };
+}
+
 /**
  * Notes whether EMQX is asked only for the kind of the session (`isDurable` is null). Then its answer causes no wait.
  */
@@ -82,14 +92,17 @@ function askedFor(session: Session | null, isInDoubt: boolean, isAsked: boolean)
  * A second subscription of one storm. It may belong to another connection that no event has told of yet. That
  * connection has received nothing of what was sent to the first one, so EMQX is asked.
  */
-function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbox {
+function repeatedly(mailbox: Mailbox, run: Run, request: Of<'subscribed'>['request'], now: number): Mailbox {
+  const { at } = request;
   const { session, runs } = mailbox;
   const isTold = session?.isTold === true;
   // The first event of the storm may arrive last. The run begins at the earlier time, because EMQX has delivered what
   // was published after it.
   const isEarlier = at < run.at && at >= (session?.connectedAt ?? -Infinity);
   const began = isEarlier && at > run.at - STORM_MS ? at : run.at;
-  const noted = runs.map((each) => (each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt) } : each));
+  const noted = runs.map((each) =>
+    each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt), ...requestsOf(run, request) } : each,
+  );
   const isBack = session?.connected === false && at > run.requestedAt;
   const isInDoubt = isBack || ((!isTold || isEarlier) && !isGroup(mailbox));
   return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now, asks: 0 }) };

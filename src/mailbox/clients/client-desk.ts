@@ -1,9 +1,15 @@
+import { within } from '../../base/deadline';
+import type { EmqxApi } from '../../emqx/api';
 import type { components } from '../../contract/openapi';
 import type { ClientChange } from '../../lanes/jobs';
 import type { Lanes } from '../../lanes/lanes';
 import type { SharedState } from '../../lanes/state';
-import type { Subscription } from '../../stores/store';
+import type { Policy } from '../../config/policies';
+import type { Letters } from '../../dead-letters/letters';
+import type { ClientState, Store, Subscription } from '../../stores/store';
 import { clientKey } from '../../mqtt/consumer';
+import { splitShare } from '../../mqtt/topic';
+import { explain, filtersOf, type Explanation } from '../box/explain';
 import { loadMailbox } from '../pass/boxes';
 
 /** The state of the delivery to a client. */
@@ -12,8 +18,18 @@ export type DeliveryView = components['schemas']['DeliveryProgress'];
 export interface ClientDeskDeps {
   readonly lanes: Pick<Lanes, 'put'>;
   readonly state: Pick<SharedState, 'load'>;
+  readonly store: Pick<Store, 'listTopics'>;
+  readonly letters: Pick<Letters, 'about'>;
+  readonly policies: readonly Policy[];
+  /** null: no EMQX_API_KEY. */
+  readonly emqx: Pick<EmqxApi, 'health'> | null;
   readonly now: () => number;
 }
+
+/** How long EMQX has to answer for an explanation (ms). */
+const EMQX_MS = 2_000;
+/** How many filters of a client are looked up in the store for an explanation. */
+const MOST_LOOKS = 10;
 
 /**
  * Puts an operator's request about a client into the client's lane, so that it is handled in order with the client's
@@ -50,6 +66,38 @@ export class ClientDesk {
       oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)),
       waiting,
     };
+  }
+
+  /** Why stored messages have or have not been delivered to the client, in sentences. `state` and `subscriptions` are what the store has of it. */
+  async explanation(clientid: string, state: ClientState | null, subscriptions: readonly Subscription[]): Promise<Explanation[]> {
+    const { letters, policies, emqx, now } = this.deps;
+    const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
+    const [setAside, stored, isEmqxAway] = await Promise.all([
+      letters.about(clientid),
+      this.stored(filtersOf(mailbox, subscriptions)),
+      this.isEmqxAway(),
+    ]);
+    return explain({ mailbox, state, subscriptions, stored, setAside, policies, delivers: emqx !== null, isEmqxAway }, now());
+  }
+
+  /** Who asks does not wait for an EMQX that does not answer. */
+  private async isEmqxAway(): Promise<boolean> {
+    const { emqx } = this.deps;
+    if (emqx === null) return false;
+    return within(
+      EMQX_MS,
+      emqx.health().then(({ ok }) => !ok),
+      () => new Error('no answer'),
+    ).catch(() => true);
+  }
+
+  /** By filter, whether the store has a topic that matches. */
+  private async stored(filters: readonly string[]): Promise<Map<string, boolean>> {
+    const looked = filters.slice(0, MOST_LOOKS);
+    const found = await Promise.all(
+      looked.map((filter) => this.deps.store.listTopics({ filter: splitShare(filter).filter, after: '', limit: 1 })),
+    );
+    return new Map(looked.map((filter, i) => [filter, (found[i] ?? []).length > 0]));
   }
 
   private put(change: ClientChange): Promise<void> {

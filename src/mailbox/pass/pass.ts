@@ -1,6 +1,7 @@
 import { RetryableError } from '../../base/errors';
 import { groupBy, eachOf } from '../../base/parallel';
 import type { MailEvent } from '../../lanes/jobs';
+import { Outcomes } from '../../lanes/outcomes';
 import type { EmqxApi } from '../../emqx/api';
 import { Claims } from '../claims';
 import { isGroup } from '../box/mailbox';
@@ -14,6 +15,7 @@ import type { PassDeps } from './deps';
 import { Drops } from './drops';
 import { applyEvents, consumerIn, leavings } from './events';
 import { Gates } from './gates';
+import { requestOutcomes } from './request-outcomes';
 import { Rounds } from './rounds';
 import { Seat } from './seat';
 import { Sender } from './sender';
@@ -35,6 +37,7 @@ export interface Failure {
 export class MailPass {
   private readonly boxes: Boxes;
   private readonly book: Positions;
+  private readonly outcomes: Outcomes;
   private readonly acks: Acks;
   private readonly drops: Drops;
   private readonly gates: Gates;
@@ -46,6 +49,7 @@ export class MailPass {
     const { state, sequence, laneCounts, emqx } = deps;
     this.boxes = new Boxes(state);
     this.book = new Positions(deps);
+    this.outcomes = new Outcomes(state);
     this.acks = new Acks(deps);
     this.drops = new Drops(deps);
     this.gates = new Gates(sequence, laneCounts);
@@ -78,6 +82,7 @@ export class MailPass {
     if (mail.length > 0) await this.deps.lanes.mail(mail);
     if (this.deps.emqx !== null) await this.deliver(seats);
     await this.save(seats);
+    await this.noteRequests(seats);
     const done = new Set(seats.filter(({ error }) => error === null));
     await this.deps.acks.settled(settled.flatMap(({ seat, acks }) => (done.has(seat) ? acks : [])));
     return seats.flatMap(({ events: own, error }) => (error === null ? [] : [{ events: own, error }]));
@@ -173,6 +178,18 @@ export class MailPass {
     }
   }
 
+  /** Tells operators what became of the deliveries that they asked for. The next pass notes what can't be noted now: repeating this pass would cost more. */
+  private async noteRequests(seats: readonly Seat[]): Promise<void> {
+    const outcomes = new Map(
+      seats.flatMap((seat) => [...requestOutcomes({ ...resultOf(seat), before: seat.loaded, after: seat.mailbox })]),
+    );
+    try {
+      await this.outcomes.noteDeliveries(outcomes);
+    } catch (error) {
+      if (!(error instanceof RetryableError)) throw error;
+    }
+  }
+
   /** Asks the queue for one wake per mailbox. When it comes, the mailbox asks for the next. */
   private async wake(seats: readonly Seat[], now: number): Promise<void> {
     const due: { to: string; at: number }[] = [];
@@ -186,6 +203,10 @@ export class MailPass {
     }
     if (due.length > 0) await this.deps.lanes.wake(due, now);
   }
+}
+
+function resultOf({ events, sentFor, unheard, error }: Seat) {
+  return { events, sentFor, unheard, error };
 }
 
 async function guarded(seat: Seat, work: () => Promise<void>): Promise<void> {

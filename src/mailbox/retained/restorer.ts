@@ -5,7 +5,8 @@ import { RefusedError } from '../../base/errors';
 import { atMostEvery, type Logger } from '../../base/log';
 import type { Metrics } from '../../base/metrics';
 import type { Lanes } from '../../lanes/lanes';
-import type { RestoreStep, RetainedJob } from '../../lanes/jobs';
+import type { RestoreCounts, RestoreStep, RetainedJob } from '../../lanes/jobs';
+import { Outcomes, type RequestState } from '../../lanes/outcomes';
 import type { SharedState } from '../../lanes/state';
 import type { Store } from '../../stores/store';
 import { deliveryOf } from '../delivery';
@@ -53,6 +54,7 @@ export class Restorer {
   private readonly ids: RetainedIds;
   private readonly unnamed: (fields: object) => void;
   private readonly unretained: (fields: object) => void;
+  private readonly outcomes: Outcomes;
 
   constructor(private readonly deps: RestorerDeps) {
     this.copies = new RestoredCopies(deps.state);
@@ -62,6 +64,7 @@ export class Restorer {
     this.unretained = atMostEvery(LOG_MS, (fields) =>
       log.warn(fields, 'EMQX did not retain a restored message; look into its log for the reason'),
     );
+    this.outcomes = new Outcomes(deps.state);
   }
 
   async handle(job: RetainedJob): Promise<void> {
@@ -75,16 +78,27 @@ export class Restorer {
 
   private async restorePage(step: RestoreStep): Promise<void> {
     const { log, lanes, retainer } = this.deps;
-    if (step.after === '' && !(await retainer.isOn()))
+    if (step.after === '' && !(await retainer.isOn())) {
+      await this.note(step, 'failed', "EMQX's retainer is off: nothing was restored.");
       return log.warn({ filter: step.filter }, "EMQX's retainer is off: no retained message is restored");
+    }
     const page = await this.page(step);
     const last = page.at(-1);
-    if (last === undefined) return log.info({ filter: step.filter }, 'all retained messages are restored');
-    await this.restore(
-      step,
-      page.filter((message) => this.isDue(step, message)),
-    );
-    await lanes.restore({ filter: step.filter, before: step.before, after: last.topic }, PACE_MS);
+    if (last === undefined) {
+      await this.note(step, 'done', doneText(countsOf(step)));
+      return log.info({ filter: step.filter, ...countsOf(step) }, 'all retained messages are restored');
+    }
+    const due = page.filter((message) => this.isDue(step, message));
+    const so = sumOf(countsOf(step), await this.restore(step, due));
+    const next: RestoreStep = { ...stepOf(step), after: last.topic, ...(step.requestId !== undefined && { so }) };
+    await this.note(next, 'running', `The server goes through the topics and has come to ${last.topic.slice(0, 200)}.`);
+    await lanes.restore(next, PACE_MS);
+  }
+
+  /** Notes the outcome for the operator who asked for the restore. */
+  private async note(step: RestoreStep, state: RequestState, detail: string): Promise<void> {
+    const { requestId, filter } = step;
+    if (requestId !== undefined) await this.outcomes.noteRestore(requestId, { filter, state, ...countsOf(step), detail });
   }
 
   private page({ filter, after }: RestoreStep): Promise<Message[]> {
@@ -110,29 +124,35 @@ export class Restorer {
    * finds the note and asks for `reconcile`. Just before the publish EMQX is asked for each topic, so that nothing that
    * EMQX has is replaced.
    */
-  private async restore(step: RestoreStep, due: readonly Message[]): Promise<void> {
-    const absent = await this.absentOf(due);
-    if (absent.length === 0) return;
+  private async restore(step: RestoreStep, due: readonly Message[]): Promise<RestoreCounts> {
+    const { absent, unknown } = await this.absentOf(due);
+    const kept = due.length - absent.length - unknown;
+    if (absent.length === 0) return { published: 0, kept, failed: unknown };
     await eachOf(absent, PARALLEL, ({ topic, id }) => this.copies.note(topic, { copyId: null, id }));
     const noted = new Set(absent.map(({ topic }) => topic));
     const current = (await this.page(step)).filter((message) => noted.has(message.topic) && this.isDue(step, message));
-    const missing = await this.absentOf(current);
+    const { absent: missing } = await this.absentOf(current);
     const restored = await this.publish(missing);
     await eachOf(
       [...noted].filter((topic) => !restored.has(topic)),
       PARALLEL,
       (topic) => this.copies.forget(topic),
     );
+    const failed = missing.length - restored.size;
+    return { published: restored.size, kept: kept + absent.length - missing.length, failed: unknown + failed };
   }
 
-  private async absentOf(messages: readonly Message[]): Promise<Message[]> {
+  /** `unknown`: for how many EMQX can't be asked. */
+  private async absentOf(messages: readonly Message[]): Promise<{ absent: Message[]; unknown: number }> {
     const absent: Message[] = [];
+    let unknown = 0;
     await eachOf(messages, PARALLEL, async (message) => {
       const copyId = await this.idOf(message.topic);
       if (copyId === null) absent.push(message);
-      else if (copyId !== undefined) await this.recognize(message, copyId);
+      else if (copyId === undefined) unknown++;
+      else await this.recognize(message, copyId);
     });
-    return absent;
+    return { absent, unknown };
   }
 
   /**
@@ -205,4 +225,24 @@ export class Restorer {
     const { properties } = deliveryOf({ id, properties: {} } as Message, { topic, qos: 0, now: 0 }, this.deps.signer, FOR_NOBODY);
     return { topic, qos: 0, retain: true, payload: Buffer.alloc(0), properties };
   }
+}
+
+const NOTHING: RestoreCounts = { published: 0, kept: 0, failed: 0 };
+
+function countsOf({ so = NOTHING }: RestoreStep): RestoreCounts {
+  return so;
+}
+
+function sumOf(a: RestoreCounts, b: RestoreCounts): RestoreCounts {
+  return { published: a.published + b.published, kept: a.kept + b.kept, failed: a.failed + b.failed };
+}
+
+/** Without what the job's wait for writes has left in it (gate.ts): the next page waits anew. */
+function stepOf({ filter, before, requestId }: RestoreStep): Omit<RestoreStep, 'after'> {
+  return { filter, before, ...(requestId !== undefined && { requestId }) };
+}
+
+function doneText({ published, kept, failed }: RestoreCounts): string {
+  const refused = failed === 0 ? '' : ` EMQX did not retain ${failed}; the log of the server says which.`;
+  return `${published} retained ${published === 1 ? 'message was' : 'messages were'} published. EMQX had a retained message for ${kept} ${kept === 1 ? 'topic' : 'topics'}, which stays.${refused}`;
 }
