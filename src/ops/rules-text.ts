@@ -1,3 +1,4 @@
+import { join, relative } from 'node:path';
 import { ownUrl } from '../config/own-url';
 import type { Config } from '../config/config';
 import type { Change, FieldChange } from '../emqx/installer';
@@ -8,9 +9,22 @@ const SHORT = 60;
 const SIGNS = { add: '+', change: '~', remove: '-' } as const;
 const DONE = { add: 'added', change: 'changed', remove: 'removed' } as const;
 
+/** The same file from `dist/` and, in tests, from `src/`. */
+const PROGRAM = join(__dirname, '../../dist/main.js');
+
+/**
+ * How this program is started from the directory `from`: `node dist/main.js` in a clone and in the container. `npm exec` needs 10 s or more
+ * the first time in a clone, and without the clone it asks npm's registry for a package of this name.
+ */
+export function programCommand(from = process.cwd()): string {
+  const path = relative(from, PROGRAM);
+  const shown = path.startsWith('..') ? PROGRAM : path;
+  return `node ${/^[\w./-]+$/.test(shown) ? shown : `'${shown}'`}`;
+}
+
 /** The command that puts the rule for this server into EMQX; it reads EMQX's key and INGEST_TOKEN from the server's own settings. */
 export function installCommand(config: Pick<Config, 'host' | 'port' | 'tls'>): string {
-  return `npx emqx-offline-store rules --install --url ${ownUrl(config) ?? setupUrl(config)}`;
+  return `${programCommand()} rules --install --url ${ownUrl(config) ?? setupUrl(config)}`;
 }
 
 /** The server's address where HOST does not tell it: the operator fills it in. */

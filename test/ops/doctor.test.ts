@@ -88,7 +88,7 @@ describe('the doctor looks at EMQX', () => {
   it('and says how to import a rule where there is none', async () => {
     expect(await findings()).toContainEqual(
       expect.stringMatching(
-        /^problem  rules: no rule .*: nothing is stored → npx emqx-offline-store rules --install --url http:\/\/127\.0\.0\.1:8480$/,
+        /^problem  rules: no rule .*: nothing is stored → node dist\/main\.js rules --install --url http:\/\/127\.0\.0\.1:8480$/,
       ),
     );
   });
@@ -131,7 +131,7 @@ describe('the doctor looks at EMQX', () => {
     });
     for (const change of changes) await change.carryOut();
     installer.close();
-    const repair = '→ npx emqx-offline-store rules --install --url http://127.0.0.1:';
+    const repair = '→ node dist/main.js rules --install --url http://127.0.0.1:';
     expect(await findings({ INGEST_TOKEN: 'new-token' })).toEqual(
       expect.arrayContaining([
         `problem  rule offline_messages: connector offline_store posts to https://127.0.0.1:8480, and the server speaks plain HTTP there (TLS_CERT_FILE is not set): no event arrives ${repair}8480`,
@@ -304,7 +304,7 @@ describe('emqx-offline-store doctor', () => {
       const told = await run({ ...key, ...token, PORT: new URL(guarded.url).port });
       await guarded.end('SIGKILL');
       expect(told.lines).toContainEqual(
-        expect.stringMatching(/^problem  events: 1 event refused for a missing or wrong token .*npx emqx-offline-store rules --install/),
+        expect.stringMatching(/^problem  events: 1 event refused for a missing or wrong token .*node dist\/main\.js rules --install/),
       );
       // Where nothing answers it says so.
       expect((await run({ ...key, PORT: '1' })).lines).toContainEqual(

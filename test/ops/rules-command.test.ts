@@ -1,6 +1,7 @@
+import { basename, join } from 'node:path';
 import { loadConfig } from '../../src/config/load';
 import { rulesCommand } from '../../src/ops/rules-command';
-import { installCommand } from '../../src/ops/rules-text';
+import { installCommand, programCommand } from '../../src/ops/rules-text';
 import { EmqxStandIn } from '../standin';
 import { ServerProcess } from '../support/process';
 import { temporaryDirectory } from '../support/temp';
@@ -146,11 +147,18 @@ describe('emqx-offline-store rules', () => {
 
   it('is named by the server with its own address', () => {
     expect(installCommand({ host: '127.0.0.1', port: 9000, tls: null })).toBe(
-      'npx emqx-offline-store rules --install --url http://127.0.0.1:9000',
+      'node dist/main.js rules --install --url http://127.0.0.1:9000',
     );
     expect(installCommand({ host: '0.0.0.0', port: 9000, tls: { cert: '', key: '' } as never })).toMatch(
       /--url https:\/\/ADDRESS-OF-THIS-SERVER:9000$/,
     );
+  });
+
+  it('is named as it can be called from where the program was started, without npm', () => {
+    const root = join(__dirname, '../..');
+    expect(programCommand(root)).toBe('node dist/main.js');
+    expect(programCommand(join(root, '..'))).toBe(`node ${join(basename(root), 'dist/main.js')}`);
+    expect(programCommand(join(root, 'docs'))).toBe(`node ${join(root, 'dist/main.js')}`);
   });
 
   describe('as a process', () => {
@@ -166,7 +174,7 @@ describe('emqx-offline-store rules', () => {
       const server = await ServerProcess.serve(settings);
       try {
         // The server prints the command that fits it.
-        const [, command = ''] = /npx emqx-offline-store rules (--install --url \S+)/.exec(server.output) ?? [];
+        const [, command = ''] = /node dist\/main\.js rules (--install --url \S+)/.exec(server.output) ?? [];
         expect(command).toBe(`--install --url ${server.url}`);
         const first = await cli(settings, ...command.split(' '), '--yes');
         expect(first.lines).toEqual(

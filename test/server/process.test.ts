@@ -27,7 +27,7 @@ describe('the server as a process, on the embedded default', () => {
   it('says where it is, how to install the rule and that it cannot deliver without a key', async () => {
     const server = await serve();
     expect(server.output).toContain(`listens on ${server.url}`);
-    expect(server.output).toContain(`npx emqx-offline-store rules --install --url ${server.url}\n`);
+    expect(server.output).toContain(`node dist/main.js rules --install --url ${server.url}\n`);
     expect(server.output).toContain(directory.path);
     expect(server.output).toContain('WARNING: EMQX_API_KEY');
     expect(await server.get('/readyz')).toMatchObject({

@@ -2,6 +2,7 @@ import { cassandra } from './cassandra';
 import { clickhouse } from './clickhouse';
 import { clickhouseCurrent } from './clickhouse-current';
 import { dynamodb } from './dynamodb';
+import { helm } from './helm';
 import { influxdb } from './influxdb';
 import { mariadb } from './mariadb';
 import { mongodb } from './mongodb';
@@ -17,6 +18,7 @@ import { redisSentinelTls } from './redis-sentinel-tls';
 import { redisTls } from './redis-tls';
 import type { Service } from './service';
 import { strace } from './strace';
+import { systemdAnalyze } from './systemd-analyze';
 import { timescale } from './timescale';
 
 /** Each file of this folder that describes a server has its line here. */
@@ -40,4 +42,6 @@ export const SERVICES: readonly Service[] = [
   opentsdb,
   mosquitto,
   strace,
+  systemdAnalyze,
+  helm,
 ];

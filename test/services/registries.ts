@@ -44,6 +44,15 @@ export async function go(main: string, uses: { readonly module: string; readonly
   return join(directory, name);
 }
 
+/** Builds a program that a Go module has as a package of its own. @returns the program's file. */
+export async function goProgram(name: string, path: string, version: string): Promise<string> {
+  const directory = await installOnce(name, `${path}@${version}`, async (cwd) => {
+    if (!isOnPath('go')) throw new Error('needs Go 1.22 or newer (Debian 12 has 1.19)');
+    await run('go', ['install', `${path}@${version}`], { cwd, env: { GOBIN: cwd } });
+  });
+  return join(directory, name);
+}
+
 /** An npm package that is too big for devDependencies. @returns the folder to require it from. */
 export function npm(name: string, version: string): Promise<string> {
   return installOnce(name, version, async (directory) => {
