@@ -1,5 +1,6 @@
 import type { Message } from '../mqtt/message';
 import type { Health } from '../base/health';
+import type { MigrationPlan } from '../base/migration';
 import type { Refusal } from '../stores/store';
 
 /**
@@ -13,6 +14,9 @@ export interface HistorySink {
 
   /** Creates what the sink itself needs; nothing where the database makes series by itself. Idempotent, safe when two processes call it at once. */
   migrate(): Promise<void>;
+
+  /** What migrate() would do now. Changes nothing. */
+  migrationPlan(): Promise<MigrationPlan>;
 
   /**
    * Appends messages. Safe to repeat: the same messages appended twice are stored once.

@@ -1,4 +1,5 @@
 import { Queue, Worker } from 'bullmq';
+import type { MigrationPlan } from '../base/migration';
 import { healthWithin, type Health, type Weakness } from '../base/health';
 import { createLmdbBackend, type LmdbBackendFactory } from '../bullmq-lmdb';
 import type { Environment } from '../embedded/environment';
@@ -42,6 +43,10 @@ export class EmbeddedQueue implements QueueBackend {
   }
 
   /** What the process before had in hand is taken over at once. */
+  async migrationPlan(): Promise<MigrationPlan> {
+    return { pending: [], takeover: [] };
+  }
+
   prepare(): Promise<void> {
     return this.factory.recover();
   }

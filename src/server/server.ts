@@ -4,9 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openBackends, type Backends } from './backends';
 import type { Config } from '../config/config';
 import { Core } from './core';
+import { listenError } from './listen-error';
 import type { EmqxApi } from '../emqx/api';
 import { openEmqx } from '../emqx/open';
-import { errorText, UnavailableError } from '../base/errors';
+import { errorText, SettingError, UnavailableError } from '../base/errors';
 import { createApp } from '../http/app';
 import { createListener } from '../door/listener';
 import { RefusedTokens } from '../door/refused-tokens';
@@ -67,14 +68,14 @@ export class Server {
     this.http = createListener(app, { tls, log });
   }
 
-  /** Resolves when it listens. `onFailure` hears of what it cannot go on with. `now`: the clock (ms). */
+  /** Resolves when it listens. `onFailure` hears of what it cannot go on with. `now`: the clock (ms). @throws SettingError for an address it can't have */
   static async start(config: Config, log: Logger, onFailure: (error: unknown) => void, now: () => number = Date.now): Promise<Server> {
     const server = new Server(config, log, await openBackends(config, log), now);
     try {
       await server.listen();
     } catch (error) {
       await server.backends.close();
-      throw error;
+      throw listenError(config, error);
     }
     server.starting = server.open(onFailure);
     return server;
@@ -99,19 +100,24 @@ export class Server {
 
   private async open(onFailure: (error: unknown) => void): Promise<void> {
     const { config, backends, emqx, metrics, log, now } = this;
-    this.core = await this.until('the queue', () => Core.open({ config, backends, emqx, metrics, log, now }));
-    await this.until('the store (STORE_URL)', async () => this.core?.start(onFailure));
+    try {
+      this.core = await this.until('the queue', () => Core.open({ config, backends, emqx, metrics, log, now }));
+      await this.until('the store (STORE_URL)', async () => this.core?.start(onFailure));
+    } catch (error) {
+      return onFailure(error);
+    }
     if (this.stopping.signal.aborted) return;
     this.waitingFor = null;
     log.info('ready');
   }
 
-  /** Tries until it works; null when the server stops before. */
+  /** Tries until it works; null when the server stops before. @throws SettingError: no later try can succeed with this setting */
   private async until<T>(what: string, work: () => Promise<T>): Promise<T | null> {
     for (let delay = FIRST_RETRY_MS; !this.stopping.signal.aborted; delay = Math.min(delay * 2, LAST_RETRY_MS)) {
       try {
         return await work();
       } catch (error) {
+        if (error instanceof SettingError) throw error;
         this.waitingFor = `waiting for ${what}: ${errorText(error)}`;
         this.log.warn({ err: error }, `waiting for ${what}`);
       }

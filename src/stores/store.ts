@@ -1,4 +1,5 @@
 import type { Health } from '../base/health';
+import type { MigrationPlan, OnMigration } from '../base/migration';
 import type { Message, MessageRef, QoS } from '../mqtt/message';
 
 /**
@@ -12,8 +13,11 @@ export interface Store extends MessageStore, PositionStore, ClientStore, Retaine
   /** What this database can do; the conformance suite checks that the opposite fails where it says false. */
   readonly capabilities: Capabilities;
 
-  /** Creates or upgrades the schema from migrations/<database>/. Idempotent, safe when two processes call it at once. */
-  migrate(): Promise<void>;
+  /** Creates or upgrades the schema from migrations/<database>/. Idempotent, safe when two processes call it at once. `onProgress` hears how far it is. */
+  migrate(onProgress?: OnMigration): Promise<void>;
+
+  /** What migrate() would do now. Changes nothing. */
+  migrationPlan(): Promise<MigrationPlan>;
 
   /** Never throws; answers within 3 s. `detail` names the setting to look at when something is wrong. */
   health(): Promise<Health>;

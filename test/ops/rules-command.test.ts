@@ -1,3 +1,5 @@
+import { parseCommand } from '../../src/cli/parse';
+import { rules, rulesOptionsOf } from '../../src/cli/rules';
 import { loadConfig } from '../../src/config/load';
 import { rulesCommand } from '../../src/ops/rules-command';
 import { installCommand } from '../../src/ops/rules-text';
@@ -25,7 +27,9 @@ describe('emqx-offline-store rules', () => {
   ): Promise<{ code: number; lines: string[] }> {
     let output = '';
     const ask = answers === null ? null : async () => answers.shift() ?? '';
-    const code = await rulesCommand(args, {
+    const given = parseCommand(rules, args);
+    if (given === null) throw new TypeError('the help was asked for');
+    const code = await rulesCommand(rulesOptionsOf(given), {
       config: () => loadConfig(settings),
       write: (text) => (output += text),
       hide: (text) => text,

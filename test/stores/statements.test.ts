@@ -143,7 +143,7 @@ function itsOwn(open: (statements?: Statements) => Promise<Store>, { now, run }:
 
     it('are looked at by the database at the start', async () => {
       const wrong = await open(parse({ SELECT_MESSAGE: 'select msgid from nowhere where topic = ${topic}' }));
-      await expect(wrong.migrate()).rejects.toThrow(/^STORE_SQL_SELECT_MESSAGE: the database does not take it: .*nowhere/);
+      await expect(wrong.migrate()).rejects.toThrow(/^STORE_SQL_SELECT_MESSAGE: the database refuses this statement: .*nowhere/);
       await wrong.close();
     });
   });

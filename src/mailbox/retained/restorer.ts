@@ -12,6 +12,7 @@ import { deliveryOf } from '../delivery';
 import type { Message } from '../../mqtt/message';
 import { eachOf } from '../../base/parallel';
 import { retainOf } from '../../policies/policy';
+import { RestoreProgress } from './restore-progress';
 import { RestoredCopies } from './restored-copies';
 import { RetainedIds } from './retained-ids';
 import type { Address, Signer } from '../signature';
@@ -46,8 +47,10 @@ export interface RestorerDeps {
 export class Restorer {
   private readonly copies: RestoredCopies;
   private readonly ids: RetainedIds;
+  private readonly progress: RestoreProgress;
 
   constructor(private readonly deps: RestorerDeps) {
+    this.progress = new RestoreProgress(deps.log, deps.now);
     this.copies = new RestoredCopies(deps.state);
     this.ids = new RetainedIds(deps.state);
   }
@@ -66,11 +69,13 @@ export class Restorer {
     if (step.after === '' && !(await retainer.isOn())) return log.warn("EMQX's retainer is off: nothing was restored");
     const page = await this.page(step);
     const last = page.at(-1);
-    if (last === undefined) return log.info({ filter: step.filter }, 'retained messages are restored');
-    await this.restore(
+    if (last === undefined)
+      return log.info({ filter: step.filter, published: this.progress.end(step.filter) }, 'retained messages are restored');
+    const published = await this.restore(
       step,
       page.filter((message) => this.isDue(step, message)),
     );
+    this.progress.add(step.filter, published);
     await lanes.restore({ filter: step.filter, before: step.before, after: last.topic }, PACE_MS);
   }
 
@@ -92,10 +97,11 @@ export class Restorer {
   /**
    * First the note, then the reading: a publish or deletion whose event is applied after the reading finds the note and asks for
    * `reconcile` (RetainedKeeper). Then the broker is asked topic by topic, right before the publish: what it has is never replaced.
+   * @returns how many messages EMQX retains now that it did not have.
    */
-  private async restore(step: RestoreStep, due: readonly Message[]): Promise<void> {
+  private async restore(step: RestoreStep, due: readonly Message[]): Promise<number> {
     const absent = await this.absentOf(due);
-    if (absent.length === 0) return;
+    if (absent.length === 0) return 0;
     await eachOf(absent, PARALLEL, ({ topic, id }) => this.copies.note(topic, { copyId: null, id }));
     const noted = new Set(absent.map(({ topic }) => topic));
     const current = (await this.page(step)).filter((message) => noted.has(message.topic) && this.isDue(step, message));
@@ -106,6 +112,7 @@ export class Restorer {
       PARALLEL,
       (topic) => this.copies.forget(topic),
     );
+    return restored.size;
   }
 
   private async absentOf(messages: readonly Message[]): Promise<Message[]> {

@@ -4,6 +4,15 @@ import { keyOf } from './keys';
 import type { Lease } from './lease';
 import { timeOf } from './rows';
 
+/** Hears how many documents a page had that is taken over. */
+export type OnPage = (documents: number) => void;
+
+interface Takeover {
+  readonly db: Database;
+  readonly lease: Lease;
+  readonly onPage: OnPage;
+}
+
 interface Old extends Document {
   readonly _id: Id;
   readonly mongo_id?: Id | null;
@@ -12,25 +21,25 @@ interface Old extends Document {
 }
 
 /** The newest state of a client is left. */
-export async function takeOverClients(db: Database, lease: Lease): Promise<void> {
+export async function takeOverClients(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
   const changedAt = (old: Old): number =>
     timeOf(old['changed_at']) ?? Math.max(timeOf(old['online_at']) ?? 0, timeOf(old['offline_at']) ?? 0);
-  await keepOne(db, lease, 'mqtt_client', {
+  await keepOne({ db, lease, onPage }, 'mqtt_client', {
     ...{ sort: { clientid: 1, _id: 1 }, sameAs: (a, b) => a.clientid === b.clientid, better: (a, b) => changedAt(a) > changedAt(b) },
     fields: (old) => ({ client_key: keyOf(old.clientid), changed_at: new Date(changedAt(old)) }),
   });
 }
 
 /** The subscription that came last is left. */
-export async function takeOverSubscriptions(db: Database, lease: Lease): Promise<void> {
-  await keepOne(db, lease, 'mqtt_sub', {
+export async function takeOverSubscriptions(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
+  await keepOne({ db, lease, onPage }, 'mqtt_sub', {
     ...{ sort: { clientid: 1, topic: 1, _id: -1 }, sameAs: sameClientAndTopic, better: () => false, fields: keys },
   });
 }
 
 /** The position that is farthest is left. */
-export async function takeOverAcked(db: Database, lease: Lease): Promise<void> {
-  await keepOne(db, lease, 'mqtt_acked', {
+export async function takeOverAcked(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
+  await keepOne({ db, lease, onPage }, 'mqtt_acked', {
     ...{ sort: { clientid: 1, topic: 1, mongo_id: -1 }, sameAs: sameClientAndTopic, better: () => false },
     fields: async (old) => ({ ...keys(old), ...(typeof old['msgid'] !== 'string' && (await positionOf(db, old))) }),
   });
@@ -60,7 +69,7 @@ interface Rules {
 }
 
 /** Of the same ones keeps the best, with the fields that our indexes are over. Documents without a client id or topic are left alone. */
-async function keepOne(db: Database, lease: Lease, collection: string, rules: Rules): Promise<void> {
+async function keepOne({ db, lease, onPage }: Takeover, collection: string, rules: Rules): Promise<void> {
   let best: Old | null = null;
   for await (const page of db.pages<Old>(collection, {}, { sort: rules.sort })) {
     lease.check();
@@ -76,6 +85,7 @@ async function keepOne(db: Database, lease: Lease, collection: string, rules: Ru
       } else operations.push(remove(old));
     }
     await db.upsert(collection, operations);
+    onPage(page.length);
   }
   if (best !== null) await db.upsert(collection, [await fill(best, rules)]);
 }

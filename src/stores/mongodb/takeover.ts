@@ -3,13 +3,13 @@ import { ObjectId, type Document } from 'mongodb';
 import type { Database, Id, Write } from './database';
 import { keyOf } from './keys';
 import type { Lease } from './lease';
-import { takeOverAcked, takeOverClients, takeOverSubscriptions } from './takeover-clients';
+import { takeOverAcked, takeOverClients, takeOverSubscriptions, type OnPage } from './takeover-clients';
 import { timeOf, type StoredTime } from './rows';
 
 export type TakenOver = 'mqtt_msg' | 'mqtt_client' | 'mqtt_sub' | 'mqtt_retain' | 'mqtt_acked';
 
 /** What makes the documents of EMQX's own backends ready for our unique indexes. Page by page; what is ready is left alone. */
-export const takeOver: Readonly<Record<TakenOver, (db: Database, lease: Lease) => Promise<void>>> = {
+export const takeOver: Readonly<Record<TakenOver, (db: Database, lease: Lease, onPage: OnPage) => Promise<void>>> = {
   mqtt_msg: takeOverMessages,
   mqtt_client: takeOverClients,
   mqtt_sub: takeOverSubscriptions,
@@ -29,7 +29,7 @@ interface OldMessage extends Document {
   readonly arrived?: StoredTime;
 }
 
-async function takeOverMessages(db: Database, lease: Lease): Promise<void> {
+async function takeOverMessages(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
   // Those with the same msgid come behind each other, the oldest first.
   const options = { sort: { msgid: 1, arrived: 1, _id: 1 }, projection: PROJECTION } as const;
   const same = new SameMessages(db);
@@ -41,6 +41,7 @@ async function takeOverMessages(db: Database, lease: Lease): Promise<void> {
       else operations.push(...change(old, same.isTaken(old)));
     }
     await db.upsert('mqtt_msg', operations);
+    onPage(page.length);
   }
 }
 
@@ -110,7 +111,7 @@ function tailOf(_id: Id): string {
 }
 
 /** The newest of a topic is left. */
-async function takeOverRetained(db: Database, lease: Lease): Promise<void> {
+async function takeOverRetained(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
   const options = { sort: { topic: 1, arrived: -1, msgid: -1 }, projection: PROJECTION } as const;
   let before: string | null = null;
   for await (const page of db.pages<OldMessage>('mqtt_retain', { topic: { $type: 'string' } }, options)) {
@@ -122,5 +123,6 @@ async function takeOverRetained(db: Database, lease: Lease): Promise<void> {
       before = old.topic ?? null;
     }
     await db.upsert('mqtt_retain', operations);
+    onPage(page.length);
   }
 }

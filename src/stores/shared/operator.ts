@@ -1,4 +1,4 @@
-import { errorText, SettingError } from '../../base/errors';
+import { SettingError } from '../../base/errors';
 import type { Message, MessageRef } from '../../mqtt/message';
 import type { MessageQuery, Refusal, Store, StoredRef, Subscription, SubscriptionRef } from '../store';
 import { saveOrBisect } from './bisect';
@@ -20,6 +20,11 @@ export interface BoundStatement {
 /** What the SQL databases have in common, for statements with `?`. Errors are ours. */
 export interface StatementRunner {
   statement(sql: string, values: readonly Value[]): Promise<StatementResult>;
+  /**
+   * Has the database look at a statement without running it (EXPLAIN).
+   * @returns the database's own words when it refuses the statement; null when it takes it. @throws RetryableError while it is away
+   */
+  refusalOf(sql: string, values: readonly Value[]): Promise<string | null>;
   /** All or nothing. */
   atomically(statements: readonly BoundStatement[]): Promise<void>;
 }
@@ -58,16 +63,15 @@ export class OperatorStatements {
     return this.statements[name] !== undefined;
   }
 
-  /** Has the database look at each statement without running it. @throws SettingError */
+  /** Has the database look at each statement without running it. @throws SettingError for one that it refuses, RetryableError while it is away */
   async check(): Promise<void> {
     for (const name of STATEMENT_NAMES) {
       const statement = this.statements[name];
       if (statement === undefined) continue;
       const sql =
         name === 'SELECT_MESSAGE' ? idsOf(statement) : name === 'SELECT_SUBSCRIPTIONS' ? subscriptionsOf(statement) : statement.sql;
-      await this.db.statement(`EXPLAIN ${sql}`, statement.bind(SAMPLE)).catch((error: unknown) => {
-        throw new SettingError(settingOf(name), `the database does not take it: ${errorText(error)}`);
-      });
+      const refusal = await this.db.refusalOf(sql, statement.bind(SAMPLE));
+      if (refusal !== null) throw new SettingError(settingOf(name), `the database refuses this statement: ${refusal}`);
     }
   }
 
@@ -123,8 +127,8 @@ export function operated(store: Store & { readonly sql: SqlParts }, statements: 
   const { runner, messages: table } = store.sql;
   const operator = new OperatorStatements(runner, statements);
   const overridden: Partial<Store> = {
-    async migrate() {
-      await store.migrate();
+    async migrate(onProgress) {
+      await store.migrate(onProgress);
       await operator.check();
     },
     ...(operator.has('INSERT_MESSAGE') && { saveMessages: (messages) => saveMessages(operator, table, messages) }),
