@@ -13,7 +13,10 @@ export const backup: Command = {
   positionals: { least: 1, most: 1 },
   options: [],
   examples: [
-    { command: 'DATA_DIR=/var/lib/offline emqx-offline-store backup /backup/offline.mdb', effect: 'Writes the copy, and says where it is.' },
+    {
+      command: 'DATA_DIR=/var/lib/offline emqx-offline-store backup /backup/offline.mdb',
+      effect: 'Writes the copy, and says where it is.',
+    },
   ],
   exitCodes: [
     { code: EXIT.done, meaning: 'The copy is complete.' },

@@ -24,7 +24,10 @@ export const doctor: Command = {
   ],
   examples: [
     { command: 'emqx-offline-store doctor', effect: 'Prints a line for each finding.' },
-    { command: "emqx-offline-store doctor --json | jq -r '.findings[] | select(.verdict == \"problem\") | .advice'", effect: 'Prints what to do about each problem.' },
+    {
+      command: 'emqx-offline-store doctor --json | jq -r \'.findings[] | select(.verdict == "problem") | .advice\'',
+      effect: 'Prints what to do about each problem.',
+    },
   ],
   exitCodes: [
     { code: EXIT.done, meaning: 'No finding is a problem. There may be warnings.' },

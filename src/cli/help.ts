@@ -25,7 +25,11 @@ export function generalHelp(commands: readonly Command[]): string {
     'The README lists them.',
     '',
     'Exit codes:',
-    ...[{ code: EXIT.done, meaning: 'Done.' }, { code: EXIT.failed, meaning: 'The command failed. The message says why.' }, ...SHARED_CODES].flatMap(codeRow),
+    ...[
+      { code: EXIT.done, meaning: 'Done.' },
+      { code: EXIT.failed, meaning: 'The command failed. The message says why.' },
+      ...SHARED_CODES,
+    ].flatMap(codeRow),
   ]);
 }
 

@@ -1,5 +1,5 @@
 import { pacedFromNow } from '../base/pace';
-import type { OnMigration } from '../base/migration';
+import type { MigrationProgress } from '../base/migration';
 import type { Config } from '../config/config';
 import type { ServiceUrl } from '../config/url';
 import { checkMove, moveEmbedded } from '../ops/move-embedded';
@@ -26,7 +26,10 @@ export const migrate: Command = {
   options: [
     {
       name: 'dry-run',
-      help: ['Change nothing. Say which migrations would run and how many rows would be taken over.', 'With --from and --to: count what would be moved.'],
+      help: [
+        'Change nothing. Say which migrations would run and how many rows would be taken over.',
+        'With --from and --to: count what would be moved.',
+      ],
     },
     { name: 'from', value: 'embedded:', help: ['The store to move from: the embedded one in DATA_DIR.'] },
     { name: 'to', value: 'URL', help: ['The store to move to, as in STORE_URL.'] },
@@ -60,7 +63,9 @@ async function migrateAll(config: Config, shell: Shell): Promise<number> {
   const backends = await openBackends(config, shell.log);
   try {
     await backends.queue.prepare();
-    await backends.store.migrate(progressOf(shell));
+    const progress = new Progress(shell);
+    await backends.store.migrate((each) => progress.tell(each));
+    progress.end();
     shell.print(`store: ${(await backends.store.health()).detail}`);
     for (const sink of backends.history) {
       await sink.migrate();
@@ -72,9 +77,32 @@ async function migrateAll(config: Config, shell: Shell): Promise<number> {
   return EXIT.done;
 }
 
-/** A long takeover tells how far it is. */
-function progressOf(shell: Shell): OnMigration {
-  return pacedFromNow(PROGRESS_MS, (progress) => shell.note(migrationLine(progress)));
+/** Tells how far a migration is. The first and the last line come at once where rows are taken over. */
+class Progress {
+  private readonly paced: (progress: MigrationProgress) => void;
+  private last: MigrationProgress | null = null;
+  private lastLine: string | null = null;
+
+  constructor(private readonly shell: Shell) {
+    this.paced = pacedFromNow(PROGRESS_MS, (progress) => this.note(progress));
+  }
+
+  tell(progress: MigrationProgress): void {
+    const isFirst = this.last === null && progress.total > 0;
+    this.last = progress;
+    if (isFirst) this.note(progress);
+    else this.paced(progress);
+  }
+
+  end(): void {
+    if (this.last !== null && this.last.total > 0) this.note(this.last);
+  }
+
+  private note(progress: MigrationProgress): void {
+    const line = migrationLine(progress);
+    if (line !== this.lastLine) this.shell.note(line);
+    this.lastLine = line;
+  }
 }
 
 /** Nothing is created for it, DATA_DIR neither. */

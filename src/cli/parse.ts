@@ -47,6 +47,11 @@ function nodeOptions(options: readonly Option[]) {
 }
 
 function unknownOption({ name }: Command, rawName: string, options: readonly Option[]): string {
-  const near = rawName.startsWith('--') ? nearest(rawName.slice(2), options.map((each) => each.name)) : null;
+  const near = rawName.startsWith('--')
+    ? nearest(
+        rawName.slice(2),
+        options.map((each) => each.name),
+      )
+    : null;
   return `unknown option ${rawName} of "${PROGRAM} ${name}"${near === null ? '' : `: did you mean --${near}?`}`;
 }

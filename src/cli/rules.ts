@@ -17,14 +17,26 @@ export const rules: Command = {
     { name: 'install', help: ['Put the connector, the action and the rule into EMQX. A second run changes nothing.'] },
     { name: 'remove', help: ['Remove what --install made.'] },
     { name: 'yes', help: ['Do not ask before the change. For scripts.'] },
-    { name: 'set', value: 'SET', help: [`The set of rules: ${ruleNames.join(', ')}.`, 'Default: offline-messages; --remove without it removes all sets.'] },
+    {
+      name: 'set',
+      value: 'SET',
+      help: [`The set of rules: ${ruleNames.join(', ')}.`, 'Default: offline-messages; --remove without it removes all sets.'],
+    },
     {
       name: 'url',
       value: 'URL',
       multiple: true,
-      help: ['The address of this server as EMQX reaches it. Default: HOST and PORT.', 'For EMQX 4 a second one is the server that EMQX falls back to.'],
+      help: [
+        'The address of this server as EMQX reaches it. Default: HOST and PORT.',
+        'For EMQX 4 a second one is the server that EMQX falls back to.',
+      ],
     },
-    { name: 'topic', value: 'FILTER', multiple: true, help: [`A topic filter whose messages are stored. Default: ${ruleDefaults.topics.join(', ')}.`] },
+    {
+      name: 'topic',
+      value: 'FILTER',
+      multiple: true,
+      help: [`A topic filter whose messages are stored. Default: ${ruleDefaults.topics.join(', ')}.`],
+    },
     {
       name: 'name',
       value: 'NAME',

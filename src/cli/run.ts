@@ -52,7 +52,10 @@ function help(names: readonly string[], shell: Shell): number {
 function commandOf(name: string): Command {
   const command = COMMANDS.find((each) => each.name === name);
   if (command !== undefined) return command;
-  const near = nearest(name, COMMANDS.map((each) => each.name));
+  const near = nearest(
+    name,
+    COMMANDS.map((each) => each.name),
+  );
   const what = name.startsWith('-') ? 'option' : 'command';
   const hint = what === 'command' && near !== null ? `: did you mean ${near}?` : '';
   throw new UsageError(`unknown ${what} ${name}${hint}; see "${PROGRAM} --help"`);

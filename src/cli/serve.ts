@@ -24,7 +24,10 @@ export const serve: Command = {
   options: [],
   examples: [
     { command: 'emqx-offline-store serve', effect: 'Listens on 127.0.0.1:8480, with the embedded database in ./data.' },
-    { command: 'CONFIG_FILE=settings.yaml PORT=9000 emqx-offline-store serve', effect: 'Reads the settings from a file. The environment wins.' },
+    {
+      command: 'CONFIG_FILE=settings.yaml PORT=9000 emqx-offline-store serve',
+      effect: 'Reads the settings from a file. The environment wins.',
+    },
   ],
   exitCodes: [
     { code: EXIT.done, meaning: 'The server was stopped by a signal.' },
@@ -33,7 +36,8 @@ export const serve: Command = {
   settings: ['all settings of the server'],
   async run(_given, shell) {
     const config = shell.configuration();
-    for (const { about, text, advice } of settingWarnings(config, shell.env)) shell.log.warn({ setting: about }, `${about}: ${text}; ${advice}`);
+    for (const { about, text, advice } of settingWarnings(config, shell.env))
+      shell.log.warn({ setting: about }, `${about}: ${text}; ${advice}`);
     const { Server } = await import('../server/server.js');
     const server = await Server.start(config, shell.log, (error) => fail(error, shell));
     // process_resident_memory_bytes, nodejs_eventloop_lag_seconds, ...

@@ -184,7 +184,8 @@ export function fileSize(directory: string): number | null {
 
 /** LMDB and Node.js say so in different ways. */
 const isForbidden = (error: unknown): boolean =>
-  ['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '') || /permission denied|read-only/i.test(errorText(error));
+  ['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '') ||
+  /permission denied|read-only/i.test(errorText(error));
 
 /** What to do about a database of an earlier version in the directory; null: there is none. @throws SettingError when it can't be read */
 export function oldFormat(directory: string): { readonly text: string; readonly remedy: string } | null {

@@ -116,7 +116,10 @@ export class PostgresQueue implements QueueBackend {
   async migrationPlan(): Promise<MigrationPlan> {
     const tables = ['migration', ...MIGRATIONS.map(({ table }) => table)];
     const { rows } = await this.pool
-      .query<{ table: string }>(`SELECT name AS table FROM unnest($1::text[]) AS name WHERE to_regclass($2 || '.' || name) IS NULL`, [tables, SCHEMA])
+      .query<{ table: string }>(`SELECT name AS table FROM unnest($1::text[]) AS name WHERE to_regclass($2 || '.' || name) IS NULL`, [
+        tables,
+        SCHEMA,
+      ])
       .catch((error: unknown) => {
         throw new RetryableError(`QUEUE_URL: ${explain(error, 'PostgreSQL')}`);
       });

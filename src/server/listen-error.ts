@@ -10,14 +10,20 @@ export function listenError({ host, port }: Pick<Config, 'host' | 'port'>, error
     case 'EPERM':
       return new SettingError('PORT', `this user may not listen on ${port}; set PORT to 1024 or higher, or give the user the right`);
     case 'EADDRNOTAVAIL':
-      return new SettingError('HOST', `${host} is not an address of this machine; set HOST to one of its addresses, to 127.0.0.1 or to 0.0.0.0`);
+      return new SettingError(
+        'HOST',
+        `${host} is not an address of this machine; set HOST to one of its addresses, to 127.0.0.1 or to 0.0.0.0`,
+      );
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
     case 'EAI_FAIL':
       return new SettingError('HOST', `the name ${host} has no address here; set HOST to an address of this machine`);
     case 'EINVAL':
     case 'EAFNOSUPPORT':
-      return new SettingError('HOST', `this machine cannot listen on ${host} (${errorText(error)}); set HOST to an address of this machine`);
+      return new SettingError(
+        'HOST',
+        `this machine cannot listen on ${host} (${errorText(error)}); set HOST to an address of this machine`,
+      );
     default:
       return error;
   }

@@ -28,7 +28,9 @@ const COUNTED_AT_ONCE = 5_000;
 
 /** Page by page: a count(*) over a large table runs into Cassandra's timeout. */
 export async function takeoverCounts(db: Database): Promise<TakeoverCount[]> {
-  const tables = await db.rows<{ table_name: string }>('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?', [db.keyspace]);
+  const tables = await db.rows<{ table_name: string }>('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?', [
+    db.keyspace,
+  ]);
   const counts: TakeoverCount[] = [];
   for (const table of TAKEN.filter((name) => tables.some(({ table_name: found }) => found === name))) {
     let rows = 0;

@@ -59,9 +59,7 @@ export class Migrations {
 
   /** The rows of EMQX's own table. */
   private async takeover(): Promise<TakeoverCount[]> {
-    const there = await this.db.count(
-      `SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = 'mqtt_msg'`,
-    );
+    const there = await this.db.count(`SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = 'mqtt_msg'`);
     return there === 0 ? [] : [{ table: 'mqtt_msg', rows: await this.db.count('SELECT count() AS n FROM mqtt_msg') }];
   }
 

@@ -62,10 +62,16 @@ export class Takeover {
     const counts: TakeoverCount[] = [];
     for (const { table, without } of await this.passes()) {
       if ((await this.tables.describe(table)) === null) continue;
-      const filter = without === null ? {} : { FilterExpression: 'attribute_not_exists(#without)', ExpressionAttributeNames: { '#without': without } };
+      const filter =
+        without === null ? {} : { FilterExpression: 'attribute_not_exists(#without)', ExpressionAttributeNames: { '#without': without } };
       let rows = 0;
       for (let start: Item | undefined, isFirst = true; isFirst || start !== undefined; isFirst = false) {
-        const page = { TableName: this.client.table(table), Select: 'COUNT' as const, ...filter, ...(start && { ExclusiveStartKey: start }) };
+        const page = {
+          TableName: this.client.table(table),
+          Select: 'COUNT' as const,
+          ...filter,
+          ...(start && { ExclusiveStartKey: start }),
+        };
         const { Count = 0, LastEvaluatedKey } = await this.client.call((db) => db.scan(page));
         rows += Count;
         start = LastEvaluatedKey;

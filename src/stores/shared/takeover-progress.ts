@@ -25,10 +25,11 @@ export class TakeoverProgress {
     this.add(0);
   }
 
-  /** So many more rows are taken over. */
+  /** So many more rows are taken over. A row that got a new id while the table was read may come twice: it is not more than there are. */
   add(rows: number): void {
-    this.taken += rows;
-    this.onProgress?.({ migration: this.migration, taken: this.taken, total: Math.max(this.taken, rowsOf(this.counts)) });
+    const total = rowsOf(this.counts);
+    this.taken = Math.min(total, this.taken + rows);
+    this.onProgress?.({ migration: this.migration, taken: this.taken, total });
   }
 
   /** The migration with this number is done, with all rows of its tables. */
