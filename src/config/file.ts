@@ -24,14 +24,8 @@ function parseYaml(path: string, text: string): unknown {
   const lines = new LineCounter();
   // Pretty errors quote the line, which may be one with a password.
   const document = parseDocument(text, { prettyErrors: false, logLevel: 'error', lineCounter: lines });
-  const [first] = document.errors;
-  if (first !== undefined) {
-    const { line, col } = lines.linePos(first.pos[0]);
-    throw new SettingError('CONFIG_FILE', `${path}, line ${line}, column ${col}: ${yamlProblem(first)}`);
-  }
-  try {
-    return document.toJS();
-  } catch {
-    throw new SettingError('CONFIG_FILE', `${path}: it uses an alias (*name) that is not defined before, or too many of them`);
-  }
+  const found = yamlProblem(document);
+  if (found === null) return document.toJS();
+  const { line, col } = lines.linePos(found.offset);
+  throw new SettingError('CONFIG_FILE', `${path}, line ${line}, column ${col}: the file is not valid YAML: ${found.problem}`);
 }

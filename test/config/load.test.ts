@@ -111,11 +111,31 @@ POLICIES:
   });
 
   test('what is no settings file is said, without quoting it', () => {
-    expect(errors({}, 'INGEST_TOKEN: "hunter2\nPORT: [')).toEqual([
-      expect.stringMatching(/^CONFIG_FILE: is not valid YAML \(\w+ in line \d\)$/),
-    ]);
+    expect(errors({}, 'INGEST_TOKEN: "hunter2\nPORT: [').join()).not.toContain('hunter2');
     expect(errors({}, '- hunter2')).toEqual(['CONFIG_FILE: settings.yaml must hold settings, one "KEY: value" a line']);
     expect(errors({ CONFIG_FILE: '/nonexistent/settings.yaml' })).toEqual(['CONFIG_FILE: cannot read /nonexistent/settings.yaml: ENOENT']);
+  });
+
+  test.each([
+    ['INGEST_TOKEN: "hunter2\nPORT: [', 2, 8, /a closing quote, .* is missing here or on an earlier line/],
+    ['PORT: 1\nHOST: a: b', 2, 7, /a second "key: value" stands on the same line/],
+    ['PORT: 1\n\tHOST: x', 2, 1, /indented with a tab; use spaces/],
+    ['HOST: a\nHOST: hunter2', 2, 1, /this key is set twice/],
+    ['POLICIES: [{filter: a}', 1, 23, /a bracket is not closed/],
+    ['PORT: 1\nPOLICIES:\n  - filter: *hunter2', 3, 13, /begins with \* and is not an alias; put the value in quotes/],
+    ['HOST: @hunter2', 1, 7, /put the value in quotes/],
+    ['HOST: a\n]', 2, 1, /a bracket or quote may be missing or left over/],
+  ])('broken YAML is told with file, line and column: %j', (text, line, column, problem) => {
+    const [message = '', ...others] = errors({}, text);
+    expect(others).toEqual([]);
+    expect(message).toMatch(/^CONFIG_FILE: settings\.yaml, line \d+, column \d+: the file is not valid YAML: /);
+    expect(message).toContain(`line ${line}, column ${column}: `);
+    expect(message).toMatch(problem);
+    expect(message).not.toContain('hunter2');
+  });
+
+  test('an alias that is defined is taken', () => {
+    expect(load({}, 'INGEST_TOKEN: &token abc\nADMIN_TOKEN: *token')).toMatchObject({ ingestToken: 'abc', adminToken: 'abc' });
   });
 
   test('a number where text belongs', () => {

@@ -77,7 +77,6 @@ describe('emqx-offline-store rules', () => {
   });
 
   it.each<[string, string[], Record<string, string>, RegExp]>([
-    ['an unknown option', ['--intall'], {}, /^rules: Unknown option '--intall'/],
     ['an unknown set', ['--set', 'all'], {}, /^--set: "all" must be one of offline-messages, client-state, offline-only, full/],
     ['two sets', ['full', '--set', 'client-state'], {}, /^rules: takes one rule set/],
     ['both ways at once', ['--install', '--remove'], {}, /^rules: takes one of --install and --remove/],
