@@ -216,6 +216,7 @@ function creationProblem(directory: string, error: unknown): string {
     case 'EPERM':
     case 'EROFS':
       return `${directory} cannot be created, because the user of the server may not write there: create it for that user or set DATA_DIR to another directory`;
+    case undefined:
     default:
       return `${directory} cannot be created (${errorText(error)}): create it or set DATA_DIR to another directory`;
   }

@@ -24,6 +24,7 @@ export function listenError({ host, port }: Pick<Config, 'host' | 'port'>, error
         'HOST',
         `this machine cannot listen on ${host} (${errorText(error)}); set HOST to an address of this machine`,
       );
+    case undefined:
     default:
       return error;
   }
