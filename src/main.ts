@@ -6,7 +6,7 @@ const shell = Shell.ofProcess();
 
 // Node itself would print the error with all that hangs on it, a password of a driver's command too.
 process.on('uncaughtException', (error) => {
-  shell.log.fatal({ err: error }, 'unexpected error');
+  shell.log.fatal({ err: error }, 'unexpected error: the process ends');
   process.exit(1);
 });
 

@@ -1,3 +1,4 @@
+import { atMostEvery } from '../base/log';
 import { pacedFromNow } from '../base/pace';
 import type { MigrationProgress } from '../base/migration';
 import type { Config } from '../config/config';
@@ -10,6 +11,7 @@ import { EXIT, type Command } from './command';
 import type { Shell } from './shell';
 
 const PROGRESS_MS = 1_000;
+const QUEUE_LOG_MS = 60_000;
 
 export const migrate: Command = {
   name: 'migrate',
@@ -116,8 +118,12 @@ async function plan(config: Config, shell: Shell): Promise<number> {
 async function move(config: Config, to: ServiceUrl, { dryRun, force }: { dryRun: boolean; force: boolean }, shell: Shell): Promise<number> {
   const { dataDir, storeSql: statements, queue } = config;
   const onProgress = (counts: Counts) => shell.note(progressLine(counts));
-  const onQueueError = (error: Error) => shell.log.warn({ err: error }, 'the queue reports');
-  const report = await moveEmbedded({ dataDir, to, statements, dryRun, force, now: Date.now(), onProgress, onQueueError });
+  const onQueueError = atMostEvery(QUEUE_LOG_MS, (fields: object) => shell.log.warn(fields, 'QUEUE_URL: connection error'));
+  const report = await moveEmbedded({
+    ...{ dataDir, to, statements, dryRun, force, onProgress },
+    now: Date.now(),
+    onQueueError: (err) => onQueueError({ err }),
+  });
   shell.print(...moveLines(report, { dataDir, to, queue, dryRun }));
   return report.moved === null || report.moved.refused > 0 ? EXIT.failed : EXIT.done;
 }

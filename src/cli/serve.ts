@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { collectDefaultMetrics } from 'prom-client';
 import { SettingError } from '../base/errors';
+import { VERSION } from '../base/version';
 import type { Config } from '../config/config';
 import { installCommand } from '../ops/rules-text';
 import { settingWarnings } from '../ops/setting-warnings';
@@ -36,10 +37,11 @@ export const serve: Command = {
   settings: ['all settings of the server'],
   async run(_given, shell) {
     const config = shell.configuration();
-    for (const { about, text, advice } of settingWarnings(config, shell.env))
-      shell.log.warn({ setting: about }, `${about}: ${text}; ${advice}`);
+    const { log } = shell;
+    log.info({ version: VERSION, node: process.version, pid: process.pid }, 'starting');
+    for (const { about, text, advice } of settingWarnings(config, shell.env)) log.warn({ setting: about, advice }, `${about}: ${text}`);
     const { Server } = await import('../server/server.js');
-    const server = await Server.start(config, shell.log, (error) => fail(error, shell));
+    const server = await Server.start(config, log, (error) => fail(error, shell));
     // process_resident_memory_bytes, nodejs_eventloop_lag_seconds, ...
     collectDefaultMetrics({ register: server.metrics.registry });
     shell.print(...banner(config, server.url));
@@ -54,7 +56,7 @@ function fail(error: unknown, shell: Shell): never {
     shell.note(error.message);
     process.exit(EXIT.settings);
   }
-  shell.log.fatal({ err: error }, 'the server cannot go on');
+  shell.log.fatal({ err: error }, 'a part of the server failed unexpectedly: the process ends');
   process.exit(EXIT.failed);
 }
 
@@ -63,12 +65,19 @@ function stopOnSignals(server: { stop(): Promise<void> }, { log }: Shell): void 
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(EXIT.failed);
     stopping = true;
-    log.info({ signal }, 'stopping; once more to exit at once');
-    setTimeout(() => process.exit(EXIT.failed), STOP_TIMEOUT_MS).unref();
+    const begun = performance.now();
+    log.info({ signal }, 'stopping; a second signal ends the process at once');
+    setTimeout(() => {
+      log.warn({ stop_ms: STOP_TIMEOUT_MS }, 'the stop takes too long: the process ends, and what was in hand stays in the queue');
+      process.exit(EXIT.failed);
+    }, STOP_TIMEOUT_MS).unref();
     server.stop().then(
-      () => process.exit(EXIT.done),
+      () => {
+        log.info({ stop_ms: Math.round(performance.now() - begun) }, 'stopped');
+        process.exit(EXIT.done);
+      },
       (error) => {
-        log.fatal({ err: error }, 'the stop failed');
+        log.fatal({ err: error }, 'the stop failed unexpectedly');
         process.exit(EXIT.failed);
       },
     );

@@ -33,7 +33,7 @@ async function storePlan(config: Config): Promise<MigrationPlan> {
 
 async function queuePlan(config: Config, log: Logger): Promise<MigrationPlan> {
   if (config.queue.scheme === 'embedded') return embeddedPlan(config);
-  const queue = await openQueue(config, null, (error) => log.warn({ err: error }, 'the queue reports'));
+  const queue = await openQueue(config, null, (error) => log.warn({ err: error }, 'QUEUE_URL: connection error'));
   return queue.migrationPlan().finally(() => queue.close());
 }
 
