@@ -1,9 +1,9 @@
-import { SETTING_KEYS } from './schema';
+import { ENVIRONMENT_KEYS } from './schema';
 import { distance } from './suggest';
 
 /** Names that are near one of ours and mean something else. */
 const OTHERS = new Set(['HOME', 'POST', 'SORT', 'COST', 'LOST', 'HOSTS', 'PORTS', 'FORT']);
-const KNOWN = [...SETTING_KEYS, 'CONFIG_FILE'];
+const KNOWN = [...ENVIRONMENT_KEYS, 'CONFIG_FILE'];
 /** In a shorter name two other letters make another word: HOME is not HOST. */
 const LONG_NAME = 6;
 const MOST_EDITS = 2;

@@ -3,6 +3,7 @@ import type { Policy } from './policies';
 import { SettingError } from '../base/errors';
 import { plainFilterProblem } from '../mqtt/validity';
 import { parseDuration } from './duration';
+import { fileKeyOf, mayBeInFile } from './secret-files';
 import { settingOf, STATEMENT_NAMES } from './statements';
 import { nearest } from './suggest';
 
@@ -90,6 +91,9 @@ const properties = {
 };
 
 export const SETTING_KEYS: readonly string[] = Object.keys(properties);
+
+/** The settings, and KEY_FILE for those that may be in a file. */
+export const ENVIRONMENT_KEYS: readonly string[] = [...SETTING_KEYS, ...SETTING_KEYS.filter(mayBeInFile).map(fileKeyOf)];
 
 const validate = compile();
 

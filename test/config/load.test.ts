@@ -71,6 +71,45 @@ test('everything set, in the environment', () => {
   });
 });
 
+describe('KEY_FILE', () => {
+  const files: Record<string, string> = { '/run/ingest': ' hunter2\n', '/run/store': 'mysql://u:p@h/db\r\n', '/run/empty': ' \n' };
+  const read = (path: string): string => {
+    const text = files[path];
+    if (text === undefined) throw Object.assign(new Error('absent'), { code: 'ENOENT' });
+    return text;
+  };
+  const wrong = (env: NodeJS.ProcessEnv): string[] => {
+    try {
+      loadConfig(env, read);
+    } catch (error) {
+      return (error as ConfigError).errors.map(({ message }) => message);
+    }
+    return [];
+  };
+
+  test('names a file with the secret or the URL; what is around it is cut off', () => {
+    const config = loadConfig({ INGEST_TOKEN_FILE: '/run/ingest', STORE_URL_FILE: '/run/store', ADMIN_TOKEN: ' admin \n' }, read);
+    expect([config.ingestToken, config.store.scheme, config.store.path, config.adminToken]).toEqual(['hunter2', 'mysql', 'db', 'admin']);
+  });
+
+  test('may stand in CONFIG_FILE; the environment wins', () => {
+    files['/settings'] = 'INGEST_TOKEN_FILE: /run/ingest\nADMIN_TOKEN: of-the-file';
+    files['/run/admin'] = 'from-a-file';
+    expect(loadConfig({ CONFIG_FILE: '/settings' }, read).ingestToken).toBe('hunter2');
+    const config = loadConfig({ CONFIG_FILE: '/settings', INGEST_TOKEN: 'env', ADMIN_TOKEN_FILE: '/run/admin' }, read);
+    expect([config.ingestToken, config.adminToken]).toEqual(['env', 'from-a-file']);
+  });
+
+  test('is refused with its name', () => {
+    expect(wrong({ INGEST_TOKEN_FILE: '/absent' })).toEqual(['INGEST_TOKEN_FILE: cannot read /absent: ENOENT']);
+    expect(wrong({ ADMIN_TOKEN_FILE: '/run/empty' })).toEqual(['ADMIN_TOKEN_FILE: /run/empty is empty: write the value into it']);
+    expect(wrong({ INGEST_TOKEN: 'a', INGEST_TOKEN_FILE: '/run/ingest' })).toEqual([
+      'INGEST_TOKEN_FILE: is set, and INGEST_TOKEN is set too: set one of them',
+    ]);
+    expect(wrong({ QUEUE_URL_FILE: '/run/store' })[0]).toMatch(/^QUEUE_URL: .*allowed are embedded:/);
+  });
+});
+
 describe('CONFIG_FILE', () => {
   const TEXT = `
 PORT: 9000

@@ -26,7 +26,9 @@ describe('the server as a process, on the embedded default', () => {
 
   it('says where it is, how to install the rule, that it cannot deliver without a key, and what is probably not meant', async () => {
     const server = await serve({ STORE_ULR: 'redis://h' });
-    expect(server.output).toMatch(/"level":"warn".*"setting":"STORE_ULR","advice":"did you mean STORE_URL\?","msg":"STORE_ULR: is in the environment/);
+    expect(server.output).toMatch(
+      /"level":"warn".*"setting":"STORE_ULR","advice":"did you mean STORE_URL\?","msg":"STORE_ULR: is in the environment/,
+    );
     expect(server.output).toContain(`listens on ${server.url}`);
     expect(server.output).toContain(`npx emqx-offline-store rules --install --url ${server.url}\n`);
     expect(server.output).toContain(directory.path);
