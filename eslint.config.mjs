@@ -6,7 +6,7 @@ const FLOORS = [
   ...['base', 'mqtt', 'config', 'contract', 'events', 'policies'],
   ...['redis', 'embedded', 'bullmq-lmdb', 'stores', 'history', 'emqx'],
   ...['lanes', 'dead-letters', 'mailbox', 'writes', 'door', 'http'],
-  ...['ops', 'server', 'doctor', 'main.ts'],
+  ...['ops', 'server', 'doctor', 'cli', 'main.ts'],
 ];
 
 const zones = FLOORS.map((floor, i) => ({

@@ -1,9 +1,10 @@
-import { parse, YAMLParseError } from 'yaml';
+import { LineCounter, parseDocument } from 'yaml';
 import { SettingError } from '../base/errors';
+import { yamlProblem } from './yaml-problem';
 
 /** The keys of CONFIG_FILE; unknown ones are the schema's to refuse. A key without a value counts as not set. @throws SettingError */
 export function parseSettingsFile(path: string, readFile: (path: string) => string): Record<string, unknown> {
-  const content = parseYaml(readText(path, readFile));
+  const content = parseYaml(path, readText(path, readFile));
   if (content === null || content === undefined) return {};
   if (typeof content !== 'object' || Array.isArray(content)) {
     throw new SettingError('CONFIG_FILE', `${path} must hold settings, one "KEY: value" a line`);
@@ -19,12 +20,12 @@ function readText(path: string, readFile: (path: string) => string): string {
   }
 }
 
-function parseYaml(text: string): unknown {
-  try {
-    // Pretty errors quote the line, which may be one with a password.
-    return parse(text, { prettyErrors: false, logLevel: 'error' });
-  } catch (error) {
-    const at = error instanceof YAMLParseError ? ` (${error.code} in line ${text.slice(0, error.pos[0]).split('\n').length})` : '';
-    throw new SettingError('CONFIG_FILE', `is not valid YAML${at}`);
-  }
+function parseYaml(path: string, text: string): unknown {
+  const lines = new LineCounter();
+  // Pretty errors quote the line, which may be one with a password.
+  const document = parseDocument(text, { prettyErrors: false, logLevel: 'error', lineCounter: lines });
+  const found = yamlProblem(document);
+  if (found === null) return document.toJS();
+  const { line, col } = lines.linePos(found.offset);
+  throw new SettingError('CONFIG_FILE', `${path}, line ${line}, column ${col}: the file is not valid YAML: ${found.problem}`);
 }

@@ -5,7 +5,8 @@ import { parseDuration } from './duration';
 import { parseSettingsFile } from './file';
 import { certificateFile, listenerTls } from './listener-tls';
 import type { Policy } from './policies';
-import { checkSettings, SETTING_KEYS, type RawPolicy, type RawSettings } from './schema';
+import { checkSettings, ENVIRONMENT_KEYS, type RawPolicy, type RawSettings } from './schema';
+import { fileKeyOf, keyOfFile, withSecretFiles } from './secret-files';
 import { parseStatement, settingOf, STATEMENT_NAMES, type Statements } from './statements';
 import { parseServiceUrl, type ServiceUrl } from './url';
 
@@ -42,7 +43,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
 
   const path = env['CONFIG_FILE'] ?? '';
   const fromFile = path === '' ? {} : (collect('CONFIG_FILE', () => parseSettingsFile(path, readFile)) ?? {});
-  const settings: Record<string, unknown> = { ...fromFile, ...fromEnvironment(env, collect) };
+  const settings = withSecretFiles(merged(fromFile, fromEnvironment(env, collect)), readFile, collect);
   if (typeof settings['HISTORY_URLS'] === 'string') settings['HISTORY_URLS'] = splitUrls(settings['HISTORY_URLS']);
 
   errors.push(...checkSettings(settings));
@@ -95,10 +96,16 @@ export function parseStoreUrl(option: string, text: string): ServiceUrl {
 
 type Collect = <T>(key: string, work: () => T) => T | undefined;
 
+/** The environment wins, also where one of both has KEY and the other one KEY_FILE. */
+function merged(file: Record<string, unknown>, environment: Record<string, unknown>): Record<string, unknown> {
+  const isReplaced = (name: string) => fileKeyOf(name) in environment || (keyOfFile(name) ?? name) in environment;
+  return { ...Object.fromEntries(Object.entries(file).filter(([name]) => !isReplaced(name))), ...environment };
+}
+
 /** The environment has only text; an empty one counts as not set (docker compose passes `KEY=` for what is not set). */
 function fromEnvironment(env: NodeJS.ProcessEnv, collect: Collect): Record<string, unknown> {
   const settings: Record<string, unknown> = {};
-  for (const key of SETTING_KEYS) {
+  for (const key of ENVIRONMENT_KEYS) {
     const text = env[key] ?? '';
     if (text === '') continue;
     if (key === 'PORT') settings[key] = /^\d+$/.test(text) ? Number(text) : text;

@@ -4,6 +4,7 @@ import { SettingError } from '../base/errors';
 import { LOG_FORMATS, LOG_LEVELS, type LogSettings } from '../base/log';
 import { plainFilterProblem } from '../mqtt/validity';
 import { parseDuration } from './duration';
+import { fileKeyOf, mayBeInFile } from './secret-files';
 import { settingOf, STATEMENT_NAMES } from './statements';
 import { nearest } from './suggest';
 
@@ -97,6 +98,9 @@ const properties = {
 };
 
 export const SETTING_KEYS: readonly string[] = Object.keys(properties);
+
+/** The settings, and KEY_FILE for those that may be in a file. */
+export const ENVIRONMENT_KEYS: readonly string[] = [...SETTING_KEYS, ...SETTING_KEYS.filter(mayBeInFile).map(fileKeyOf)];
 
 const validate = compile();
 

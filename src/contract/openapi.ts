@@ -2409,7 +2409,7 @@ export interface operations {
                 content: {
                     /**
                      * @example {
-                     *       "command": "npx emqx-offline-store rules --install --set offline-messages --url http://127.0.0.1:8480 --topic 'shop/#'",
+                     *       "command": "node dist/main.js rules --install --set offline-messages --url http://127.0.0.1:8480 --topic 'shop/#'",
                      *       "rules": "{\n  \"connectors\": {}\n}\n",
                      *       "last_event_at": 1790000060120,
                      *       "events_accepted": 42,

@@ -93,9 +93,9 @@ async function checkClock(inspection: Inspection): Promise<Finding[]> {
   const ahead = await inspection.clockAhead();
   if (ahead === null)
     return [warning('clock', "EMQX's answers have no date: its clock can't be compared", 'keep both clocks together (NTP)')];
-  const seconds = `${(Math.abs(ahead) / 1000).toFixed(1)} s ${ahead > 0 ? 'ahead of' : 'behind'} ours`;
-  if (Math.abs(ahead) <= TOLERATED_SKEW_MS) return [ok('clock', "EMQX's agrees with ours to within 2 s")];
-  return [problem('clock', `EMQX's is ${seconds}: messages come twice, late or out of order`, 'keep both clocks together (NTP)')];
+  const seconds = `${(Math.abs(ahead) / 1000).toFixed(1)} s ${ahead > 0 ? 'ahead of' : 'behind'} this server's`;
+  if (Math.abs(ahead) <= TOLERATED_SKEW_MS) return [ok('clock', "EMQX's clock agrees with this server's to within 2 s")];
+  return [problem('clock', `EMQX's clock is ${seconds}: messages come twice, late or out of order`, 'keep both clocks together (NTP)')];
 }
 
 async function checkRules(inspection: Inspection, config: Config): Promise<Finding[]> {
@@ -105,7 +105,7 @@ async function checkRules(inspection: Inspection, config: Config): Promise<Findi
   const each = own.flatMap((rule) => {
     const flaws = reviewRule(rule, context);
     const shipped = shippedAs(rule.sql);
-    const fine = shipped === null ? 'of your own, nothing found' : `as shipped (${shipped})`;
+    const fine = shipped === null ? 'a rule of your own, in which nothing wrong was found' : `as shipped (${shipped})`;
     return flaws.length === 0 ? [ok(`rule ${rule.id}`, fine)] : flaws.map((flaw) => findingOf(`rule ${rule.id}`, flaw));
   });
   const uncovered = own

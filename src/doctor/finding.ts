@@ -13,6 +13,12 @@ export const ok = (about: string, detail: string): Finding => ({ verdict: 'ok', 
 export const warning = (about: string, detail: string, remedy: string): Finding => ({ verdict: 'warning', about, detail, remedy });
 export const problem = (about: string, detail: string, remedy: string): Finding => ({ verdict: 'problem', about, detail, remedy });
 
+/** One JSON object for all findings. Its keys stay as they are: scripts read them. */
+export function jsonOf(findings: readonly Finding[]): string {
+  const views = findings.map(({ about, verdict, detail, remedy }) => ({ name: about, verdict, detail, advice: remedy ?? null }));
+  return JSON.stringify({ findings: views, ok: findings.every(({ verdict }) => verdict !== 'problem') }, null, 2);
+}
+
 /** One line, whatever a server's answer holds. */
 export function lineOf({ verdict, about, detail, remedy }: Finding): string {
   const line = `${verdict.padEnd(7)}  ${about}: ${detail}${remedy === undefined ? '' : ` → ${remedy}`}`;

@@ -5,6 +5,7 @@ import { oldFormat } from '../embedded/environment';
 import { openEmqx } from '../emqx/open';
 import { errorText, SettingError } from '../base/errors';
 import type { Logger } from '../base/log';
+import type { SettingWarning } from '../ops/setting-warnings';
 import { REFUSED_TOKENS } from '../ops/status';
 import { checkBroker } from './broker';
 import { checkDatabases } from './databases';
@@ -13,13 +14,13 @@ import { ok, problem, type Finding } from './finding';
 import { checkOwnServer, readinessOf, readyzUrl } from './own-server';
 import { checkSettings } from './settings';
 
-export { lineOf, type Finding } from './finding';
+export { jsonOf, lineOf, type Finding } from './finding';
 
 const TIMEOUT_MS = 5_000;
 
 /** Looks at everything that the server needs, and says what to do. Changes nothing but for a message in the store that it removes again. */
-export async function* diagnose(config: Config, log: Logger): AsyncGenerator<Finding> {
-  yield* checkSettings(config);
+export async function* diagnose(config: Config, log: Logger, warnings: readonly SettingWarning[] = []): AsyncGenerator<Finding> {
+  yield* checkSettings(config, warnings);
   yield* checkBackends(config, log);
   yield* await checkOwnServer(config);
   if (config.emqx.credentials === null) return;

@@ -1,26 +1,31 @@
 import type { Config } from '../config/config';
 import type { Policy } from '../config/policies';
-import { covers } from '../policies/overlap';
+import type { SettingWarning } from '../ops/setting-warnings';
 import { NO_API_KEY } from '../ops/status';
 import { ok, problem, warning, type Finding } from './finding';
 
 /** EMQX's default of mqtt.max_mqueue_len. */
 const SESSION_QUEUE = 1_000;
 
-/** What is valid and yet not what one wants. */
-export function checkSettings({ emqx, policies }: Config): Finding[] {
+/** What is valid and yet not what one wants. `warnings`: those that the server logs at its start, too. */
+export function checkSettings({ emqx, policies }: Config, warnings: readonly SettingWarning[] = []): Finding[] {
   const findings = [
     ...(emqx.credentials === null ? [problem('settings', NO_API_KEY, 'make an API key in EMQX (System → API Key) and set both')] : []),
-    ...policies.flatMap((policy, i) => checkPolicy(policy, policies.slice(0, i))),
+    ...warnings.map(({ about, text, advice }) => warning(about, text, advice)),
+    ...policies.flatMap(checkPolicy),
   ];
-  return findings.length > 0 ? findings : [ok('settings', `${policies.length} ${policies.length === 1 ? 'policy' : 'policies'}`)];
+  const told = findings.length > 0 ? findings : [ok('settings', `${policies.length} ${policies.length === 1 ? 'policy' : 'policies'}`)];
+  return [...told, ...lastPolicy(policies)];
 }
 
-function checkPolicy({ filter, mode, deliverTo, window }: Policy, earlier: readonly Policy[]): Finding[] {
+/** A list without a final # is often meant so: the doctor only says what it means. */
+function lastPolicy(policies: readonly Policy[]): Finding[] {
+  if (policies.some(({ filter }) => filter === '#')) return [];
+  return [ok('policies', 'no policy has the filter #: a message whose topic no policy matches is not stored')];
+}
+
+function checkPolicy({ filter, mode, deliverTo, window }: Policy): Finding[] {
   const about = `policy ${filter}`;
-  const hider = earlier.find((each) => covers(each.filter, filter));
-  if (hider !== undefined)
-    return [warning(about, `is never used: ${hider.filter} comes first and matches all of it`, 'put it before that one')];
   return [
     ...(mode === 'pubsub' && deliverTo === 'topic'
       ? [

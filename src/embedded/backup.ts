@@ -12,12 +12,20 @@ import { FILE, requireDatabase } from './environment';
 export async function backUp(directory: string, target: string): Promise<void> {
   requireDatabase(directory);
   if (existsSync(target)) throw new SettingError('backup', `${target} exists already: name a file that does not exist yet`);
-  const root = open({ path: join(directory, FILE), readOnly: true });
+  const root = openReadOnly(join(directory, FILE));
   try {
     await root.backup(target, true);
   } catch (error) {
     throw new SettingError('backup', `${target} cannot be written: ${errorText(error)}`);
   } finally {
     await root.close();
+  }
+}
+
+function openReadOnly(path: string) {
+  try {
+    return open({ path, readOnly: true });
+  } catch (error) {
+    throw new SettingError('DATA_DIR', `${path} cannot be opened (${errorText(error)}): make it readable for the user of this command`);
   }
 }

@@ -76,10 +76,10 @@ export class Environment {
     } catch (error) {
       lock.release();
       if (error instanceof SettingError) throw error;
-      throw new SettingError(
-        'DATA_DIR',
-        `${join(directory, FILE)} cannot be opened (${errorText(error)}): restore a backup of it or choose another directory`,
-      );
+      const remedy = isForbidden(error)
+        ? 'make it readable and writable for the user of the server'
+        : 'restore a backup of it or choose another directory';
+      throw new SettingError('DATA_DIR', `${join(directory, FILE)} cannot be opened (${errorText(error)}): ${remedy}`);
     }
   }
 
@@ -199,11 +199,29 @@ export function fileSize(directory: string): number | null {
   return statSync(join(directory, FILE), { throwIfNoEntry: false })?.size ?? null;
 }
 
-/** Tells what to do about a database of an earlier version in the directory; null if there is none. */
+/** LMDB and Node.js say so in different ways. */
+const isForbidden = (error: unknown): boolean =>
+  ['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '') ||
+  /permission denied|read-only/i.test(errorText(error));
+
+/**
+ * Tells what to do about a database of an earlier version in the directory; null if there is none.
+ * @throws SettingError if the directory can't be read.
+ */
 export function oldFormat(directory: string): { readonly text: string; readonly remedy: string } | null {
   if (!existsSync(directory)) return null;
-  if (!readdirSync(directory).some((name) => name === OLD_FORMAT || existsSync(join(directory, name, OLD_FORMAT)))) return null;
+  if (!namesIn(directory).some((name) => name === OLD_FORMAT || existsSync(join(directory, name, OLD_FORMAT)))) return null;
   return { text: `${directory} has a database of an earlier version of this server, which used PostgreSQL`, remedy: OLD_FORMAT_REMEDY };
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR')
+      throw new SettingError('DATA_DIR', `${directory} is a file: set DATA_DIR to a directory`);
+    throw new SettingError('DATA_DIR', `${directory} cannot be read (${errorText(error)}): make it readable for the user of this program`);
+  }
 }
 
 function refuseOldFormat(directory: string): void {

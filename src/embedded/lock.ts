@@ -138,7 +138,7 @@ class SocketFolder {
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 });
     } catch (error) {
-      throw new SettingError('DATA_DIR', `cannot create ${directory} (${errorText(error)}): create it or choose another directory`);
+      throw new SettingError('DATA_DIR', creationProblem(directory, error));
     }
     if (Buffer.byteLength(join(directory, 'starting-0123456789abcdef.sock')) <= MOST_PATH_BYTES) return new SocketFolder(directory, null);
     if (process.platform !== 'linux')
@@ -154,8 +154,13 @@ class SocketFolder {
     return join(this.descriptor === null ? this.directory : `/proc/self/fd/${this.descriptor}`, name);
   }
 
+  /** @throws SettingError */
   names(): string[] {
-    return readdirSync(this.directory);
+    try {
+      return readdirSync(this.directory);
+    } catch (error) {
+      throw unusable(this.directory, error);
+    }
   }
 
   /**
@@ -218,10 +223,25 @@ function ask(name: string, path: string): Promise<Other | null> {
   });
 }
 
+function creationProblem(directory: string, error: unknown): string {
+  switch (codeOf(error)) {
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return `${directory}, or a part of that path, is a file: set DATA_DIR to a directory`;
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return `${directory} cannot be created, because the user of the server may not write there: create it for that user or set DATA_DIR to another directory`;
+    case undefined:
+    default:
+      return `${directory} cannot be created (${errorText(error)}): create it or set DATA_DIR to another directory`;
+  }
+}
+
 function unusable(directory: string, error: unknown): SettingError {
   const isForbidden = ['EACCES', 'EPERM', 'EROFS'].includes(codeOf(error) ?? '');
   const remedy = isForbidden
-    ? 'make it writable for the user of the server or choose another directory'
+    ? 'make it readable and writable for the user of the server or choose another directory'
     : 'choose a directory on a local file system';
   return new SettingError('DATA_DIR', `${directory} cannot be locked (${errorText(error)}): ${remedy}`);
 }

@@ -172,7 +172,7 @@ function reviewAction(
     ...flawIf(
       lost > 0,
       true,
-      `${action} has given up ${lost} events since EMQX started`,
+      `${action} has given up ${lost} ${lost === 1 ? 'event' : 'events'} since EMQX started`,
       "look at the action's metrics in EMQX and at GET /v1/dead-letters",
     ),
   ];

@@ -1,5 +1,6 @@
 import type { Message } from '../mqtt/message';
 import type { Health } from '../base/health';
+import type { MigrationPlan } from '../base/migration';
 import type { Refusal } from '../stores/store';
 
 /**
@@ -17,6 +18,9 @@ export interface HistorySink {
    * processes call it at once.
    */
   migrate(): Promise<void>;
+
+  /** What migrate() would do now. Changes nothing. */
+  migrationPlan(): Promise<MigrationPlan>;
 
   /**
    * Appends messages. It may be repeated: messages that are appended twice are stored once.

@@ -78,28 +78,34 @@ export async function browseFilter(store: Readable, filter: string, query: Brows
   return { messages: builder.messages, next: { topic, id: null } };
 }
 
-/** Removes every message whose topic matches, in pages. @returns how many there were. */
-export async function purge(store: Purgeable, filter: string, tombstoneUntil: number): Promise<number> {
+/** Removes every message whose topic matches, in pages. `onRemoved` hears after each page how many it has removed so far. @returns how many there were. */
+export async function purge(
+  store: Purgeable,
+  filter: string,
+  tombstoneUntil: number,
+  onRemoved: (removed: number) => void = () => undefined,
+): Promise<number> {
   let removed = 0;
+  const add = (more: number) => onRemoved((removed += more));
   for (let topic = ''; ;) {
     const topics = await store.listTopics({ filter, after: topic, limit: TOPICS });
-    for (topic of topics) removed += await purgeTopic(store, topic, tombstoneUntil);
+    for (topic of topics) await purgeTopic(store, topic, tombstoneUntil, add);
     if (topics.length < TOPICS) return removed;
   }
 }
 
-async function purgeTopic(store: Purgeable, topic: string, tombstoneUntil: number): Promise<number> {
-  let removed = 0;
+async function purgeTopic(store: Purgeable, topic: string, tombstoneUntil: number, onRemoved: (more: number) => void): Promise<void> {
   for (let [after, size] = ['', FIRST_READ]; ;) {
     // At time 0 nothing has expired: what has, but is still there, goes too.
     const messages = await store.listMessages({ topic, after, limit: size, now: 0 });
     const last = messages.at(-1);
-    if (last === undefined) return removed;
-    removed += await store.removeMessages(
+    if (last === undefined) return;
+    const removed = await store.removeMessages(
       messages.map(({ id }) => ({ topic, id })),
       tombstoneUntil,
     );
-    if (messages.length < size) return removed;
+    onRemoved(removed);
+    if (messages.length < size) return;
     [after, size] = [last.id, nextRead(messages)];
   }
 }

@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq';
 import type { Health, Weakness } from '../base/health';
+import type { MigrationPlan } from '../base/migration';
 import type { LaneCounts } from './names';
 import type { Sequence } from './sequence';
 import type { JobSource } from './source';
@@ -39,6 +40,8 @@ export interface QueueBackend {
    * @throws RetryableError while the database is away.
    */
   prepare(): Promise<void>;
+  /** What prepare() would create. Changes nothing; throws RetryableError while the database is away. */
+  migrationPlan(): Promise<MigrationPlan>;
   queue(name: string): JobQueue;
   source(name: string): JobSource;
   /** Never throws; answers within 3 s. */

@@ -1,4 +1,5 @@
 import { Queue, Worker } from 'bullmq';
+import type { MigrationPlan } from '../base/migration';
 import { healthWithin, type Health, type Weakness } from '../base/health';
 import { createLmdbBackend, type LmdbBackendFactory } from '../bullmq-lmdb';
 import type { Environment } from '../embedded/environment';
@@ -42,6 +43,10 @@ export class EmbeddedQueue implements QueueBackend {
     const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: {} }, this.factory);
     worker.on('error', this.onError);
     return new JobSource(worker);
+  }
+
+  async migrationPlan(): Promise<MigrationPlan> {
+    return { pending: [], takeover: [] };
   }
 
   /** Jobs that the previous process was working on are taken over at once. */

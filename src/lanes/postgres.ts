@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { createPostgresBackend, Queue, runMigrations, Worker, type PostgresConnectionOptions, type PostgresQueueBackend } from 'bullmq';
 import { Client, Pool, type ClientConfig } from 'pg';
 import type { EventEmitter } from 'node:events';
 import { RetryableError } from '../base/errors';
+import type { MigrationPlan } from '../base/migration';
 import { healthWithin, type Health, type Weakness } from '../base/health';
 import { LANES, type JobQueue, type QueueBackend } from './backend';
 import { explain } from '../stores/postgres/errors';
@@ -19,7 +20,11 @@ import type { SharedState } from './state';
  * "bullmq").
  */
 const SCHEMA = 'offline_queue';
-const MIGRATIONS = ['001_order_and_shared_state', '002_records'].map((name) => join(__dirname, `../../migrations/queue/${name}.sql`));
+/** Our own, beside BullMQ's. `table`: one that the migration creates. */
+const MIGRATIONS = [
+  { name: '001_order_and_shared_state', table: 'shared_state' },
+  { name: '002_records', table: 'record' },
+].map(({ name, table }) => ({ table, file: join(__dirname, `../../migrations/queue/${name}.sql`) }));
 /**
  * How many statements BullMQ and the shared state may run in parallel. With the connection that listens, a server
  * process uses at most 11 connections, and fewer when it is idle.
@@ -115,6 +120,21 @@ export class PostgresQueue implements QueueBackend {
     return backend;
   }
 
+  async migrationPlan(): Promise<MigrationPlan> {
+    const tables = ['migration', ...MIGRATIONS.map(({ table }) => table)];
+    const { rows } = await this.pool
+      .query<{ table: string }>(`SELECT name AS table FROM unnest($1::text[]) AS name WHERE to_regclass($2 || '.' || name) IS NULL`, [
+        tables,
+        SCHEMA,
+      ])
+      .catch((error: unknown) => {
+        throw new RetryableError(`QUEUE_URL: ${explain(error, 'PostgreSQL')}`);
+      });
+    const isMissing = (name: string) => rows.some(({ table }) => table === name);
+    const own = MIGRATIONS.filter(({ table }) => isMissing(table)).map(({ file }) => basename(file));
+    return { pending: [...(isMissing('migration') ? ["BullMQ's tables"] : []), ...own], takeover: [] };
+  }
+
   async prepare(): Promise<void> {
     try {
       const client = new Client({ ...this.connection(), query_timeout: MIGRATION_TIMEOUT_MS });
@@ -125,7 +145,7 @@ export class PostgresQueue implements QueueBackend {
         await runMigrations(client, SCHEMA);
         await client.query(
           `BEGIN; SELECT pg_advisory_xact_lock(${MIGRATION_LOCK}); SET LOCAL search_path TO ${SCHEMA};
-           ${MIGRATIONS.map((file) => readFileSync(file, 'utf8')).join(';\n')}; COMMIT`,
+           ${MIGRATIONS.map(({ file }) => readFileSync(file, 'utf8')).join(';\n')}; COMMIT`,
         );
       } finally {
         await client.end();

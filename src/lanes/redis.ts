@@ -1,6 +1,7 @@
 import { Queue, Worker } from 'bullmq';
 import type { ServiceUrl } from '../config/url';
 import { errorText, RetryableError } from '../base/errors';
+import type { MigrationPlan } from '../base/migration';
 import { healthWithin, type Health, type Weakness } from '../base/health';
 import { checkRedisUrl, connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
 import { weaknessesOf } from '../redis/durability';
@@ -64,6 +65,10 @@ export class RedisQueue implements QueueBackend {
     const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: this.consumers, prefix: PREFIX });
     worker.on('error', this.options.onError);
     return new JobSource(worker);
+  }
+
+  async migrationPlan(): Promise<MigrationPlan> {
+    return { pending: [], takeover: [] };
   }
 
   async prepare(): Promise<void> {

@@ -6,7 +6,7 @@ import { ruleTemplate, type RuleName } from '../emqx/rules';
 import { ruleV4Template } from '../emqx/rules-v4';
 import { InstallerV4 } from '../emqx/v4-installer';
 import { InstallerV5 } from '../emqx/v5-installer';
-import { rulesOptions, type RulesOptions } from './rules-options';
+import type { RulesOptions } from './rules-options';
 import { changeLines, doneLine } from './rules-text';
 
 export interface RulesIo {
@@ -26,8 +26,7 @@ const WAIT_MS = 15_000;
 const DEFAULT_SET: RuleName = 'offline-messages';
 
 /** `emqx-offline-store rules`. @returns the exit code: 0 done or nothing to do, 1 EMQX refused, or is not connected. Throws SettingError for what must be said otherwise. */
-export async function rulesCommand(args: string[], io: RulesIo): Promise<number> {
-  const options = rulesOptions(args);
+export async function rulesCommand(options: RulesOptions, io: RulesIo): Promise<number> {
   const config = io.config();
   const version = options.emqx ?? config.emqx.version;
   if (options.action === 'print') return print(options, version, config, io);

@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { SettingError } from '../base/errors';
 import { checkedName, DEFAULT_NAME, ruleDefaults, ruleNames, type RuleName } from '../emqx/rules';
 
@@ -16,26 +15,28 @@ export interface RulesOptions {
   readonly yes: boolean;
 }
 
-const OPTIONS = {
-  emqx: { type: 'string' },
-  url: { type: 'string', multiple: true },
-  topic: { type: 'string', multiple: true },
-  set: { type: 'string' },
-  name: { type: 'string' },
-  install: { type: 'boolean', default: false },
-  remove: { type: 'boolean', default: false },
-  yes: { type: 'boolean', default: false },
-} as const;
+/** The options as they were written. */
+export interface WrittenRulesOptions {
+  readonly install: boolean;
+  readonly remove: boolean;
+  readonly yes: boolean;
+  readonly emqx: string | undefined;
+  readonly set: string | undefined;
+  readonly name: string | undefined;
+  readonly urls: readonly string[];
+  readonly topics: readonly string[];
+  /** The set may also stand alone. */
+  readonly positionals: readonly string[];
+}
 
 /** @throws SettingError */
-export function rulesOptions(args: string[]): RulesOptions {
-  const { values, positionals } = parsed(args);
-  const { install, remove, set = positionals[0], emqx } = values;
+export function rulesOptions(written: WrittenRulesOptions): RulesOptions {
+  const { install, remove, yes, emqx, urls, topics, positionals, set = positionals[0] } = written;
   if (positionals.length > 1 || (positionals[0] !== undefined && positionals[0] !== set))
     throw new SettingError('rules', 'takes one rule set: --set NAME');
   if (install && remove) throw new SettingError('rules', 'takes one of --install and --remove');
-  if (values.yes && !install && !remove) throw new SettingError('--yes', 'is for --install and --remove');
-  if (remove && (values.url !== undefined || values.topic !== undefined))
+  if (yes && !install && !remove) throw new SettingError('--yes', 'is for --install and --remove');
+  if (remove && urls.length + topics.length > 0)
     throw new SettingError('--remove', 'goes by --name and --set: leave out --url and --topic');
   if (emqx !== undefined && emqx !== '4' && emqx !== '5') throw new SettingError('--emqx', 'must be 4 or 5 (5 is for EMQX 6, too)');
   const known = ruleNames.find((each) => each === set);
@@ -44,21 +45,10 @@ export function rulesOptions(args: string[]): RulesOptions {
   return {
     action: install ? 'install' : remove ? 'remove' : 'print',
     set: known ?? null,
-    name: checkedName(values.name ?? DEFAULT_NAME),
-    topics: values.topic ?? ruleDefaults.topics,
-    urls: values.url ?? [],
+    name: checkedName(written.name ?? DEFAULT_NAME),
+    topics: topics.length > 0 ? topics : ruleDefaults.topics,
+    urls,
     emqx: emqx === undefined ? null : emqx === '4' ? 4 : 5,
-    yes: values.yes,
+    yes,
   };
-}
-
-function parsed(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS, allowPositionals: true });
-  } catch (error) {
-    // Its messages name the option: Unknown option '--intall'.
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (code?.startsWith('ERR_PARSE_ARGS') === true) throw new SettingError('rules', message);
-    throw error;
-  }
 }

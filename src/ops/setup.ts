@@ -2,7 +2,7 @@ import type { Config } from '../config/config';
 import { ownUrl } from '../config/own-url';
 import { DEFAULT_NAME, ruleDefaults, ruleTemplate, type RuleName } from '../emqx/rules';
 import { ruleV4Template } from '../emqx/rules-v4';
-import { setupUrl } from './rules-text';
+import { programCommand, setupUrl } from './rules-text';
 
 export interface SetupWish {
   readonly set: RuleName;
@@ -29,7 +29,7 @@ export function setupOf(config: Config, { set, topics, emqx, showsToken }: Setup
   const rules = version === 4 ? ruleV4Template(set, { ...options, urls: [url] }) : ruleTemplate(set, options);
   const args = ['--install', '--set', set, '--url', url, ...topics.flatMap((topic) => ['--topic', topic])];
   return {
-    command: `npx emqx-offline-store rules ${args.map(quoted).join(' ')}`,
+    command: `${programCommand()} rules ${args.map(quoted).join(' ')}`,
     rules: `${JSON.stringify(rules, null, 2)}\n`,
   };
 }

@@ -50,7 +50,11 @@ export async function openBackends(config: Config, log: Logger): Promise<Backend
 }
 
 /** BullMQ's database. What it needs is loaded when it is chosen. */
-async function openQueue({ queue: url }: Config, environment: Environment | null, onError: (error: Error) => void): Promise<QueueBackend> {
+export async function openQueue(
+  { queue: url }: Config,
+  environment: Environment | null,
+  onError: (error: Error) => void,
+): Promise<QueueBackend> {
   switch (url.scheme) {
     case 'embedded': {
       if (environment === null) throw new TypeError('the embedded database is not open');

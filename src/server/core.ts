@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../base/errors';
+import { pacedFromNow } from '../base/pace';
 import { readEvent } from '../events';
 import { isRetryable, reporting } from '../base/dependency';
 import type { CoreDeps } from './deps';
@@ -34,6 +35,8 @@ const MAX_WAITING = { items: 8_192, bytes: 64 * 1024 * 1024 };
 const DEAD_LETTERS = { count: 10_000, ageMs: 30 * 24 * 3_600_000 };
 
 const STORED_LOOK_MS = 50;
+/** How often a migration that takes long tells in the log how far it is. */
+const PROGRESS_MS = 5_000;
 
 type Opened = Pick<Consumer<LaneJob>, 'open' | 'start' | 'close' | 'name' | 'workingSince'>;
 
@@ -120,7 +123,7 @@ export class Core {
   /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */
   async start(onFailure: (error: unknown) => void): Promise<void> {
     const { store, queue } = this.deps.backends;
-    await store.migrate();
+    await store.migrate(pacedFromNow(PROGRESS_MS, (progress) => this.deps.log.info(progress, 'the store is being migrated')));
     const { messages, others } = this.openConsumers();
     const consumers = [...messages, ...others];
     try {

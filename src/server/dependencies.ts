@@ -55,9 +55,9 @@ export function reportingQueue(queue: QueueBackend, dependency: Dependency): Que
   const watch = <T extends object>(target: T): T => reporting(target, dependency, isNoBug);
   const [state, sequence] = [watch(queue.state), watch(queue.sequence)];
   const { laneCounts, shared } = queue;
-  const { prepare, health, weaknesses, close } = reporting(queue, dependency, isNoBug, { health: unhealthy });
+  const { migrationPlan, prepare, health, weaknesses, close } = reporting(queue, dependency, isNoBug, { health: unhealthy });
   return {
-    ...{ state, sequence, laneCounts, shared, prepare, health, weaknesses, close },
+    ...{ state, sequence, laneCounts, shared, migrationPlan, prepare, health, weaknesses, close },
     queue: (name) => watch(queue.queue(name)),
     source: (name) => watch(queue.source(name)),
   };

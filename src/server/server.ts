@@ -5,11 +5,12 @@ import { openBackends, type Backends } from './backends';
 import { emqxAnswers, emqxDependency, reportingEmqx } from './dependencies';
 import type { Config } from '../config/config';
 import { Core } from './core';
+import { listenError } from './listen-error';
 import type { EmqxApi } from '../emqx/api';
 import { openEmqx } from '../emqx/open';
 import { isExpected, isRetryable, type Source } from '../base/dependency';
 import type { Dependency } from '../base/dependency-log';
-import { ClosedError, errorText, UnavailableError } from '../base/errors';
+import { ClosedError, errorText, SettingError, UnavailableError } from '../base/errors';
 import { createApp } from '../http/app';
 import { Arrivals } from '../door/arrivals';
 import { createListener } from '../door/listener';
@@ -89,14 +90,14 @@ export class Server {
     this.http = createListener(app, { tls, log });
   }
 
-  /** Resolves when it listens. `onFailure` hears of what it cannot go on with. `now`: the clock (ms). */
+  /** Resolves when it listens. `onFailure` hears of what it cannot go on with. `now`: the clock (ms). @throws SettingError for an address it can't have */
   static async start(config: Config, log: Logger, onFailure: (error: unknown) => void, now: () => number = Date.now): Promise<Server> {
     const server = new Server(config, log, await openBackends(config, log), now);
     try {
       await server.listen();
     } catch (error) {
       await server.backends.close();
-      throw error;
+      throw listenError(config, error);
     }
     log.info({ url: server.url, store: String(config.store), queue: String(config.queue) }, 'listening');
     void server.lookAtEmqx();
@@ -125,14 +126,21 @@ export class Server {
     const { config, backends, emqx, metrics, log, now } = this;
     const begun = performance.now();
     const { queue, store } = backends.dependencies;
-    this.core = await this.until('the queue (QUEUE_URL)', queue, () => Core.open({ config, backends, emqx, metrics, log, now }));
-    await this.until('the store (STORE_URL)', store, async () => this.core?.start(onFailure));
+    try {
+      this.core = await this.until('the queue (QUEUE_URL)', queue, () => Core.open({ config, backends, emqx, metrics, log, now }));
+      await this.until('the store (STORE_URL)', store, async () => this.core?.start(onFailure));
+    } catch (error) {
+      return onFailure(error);
+    }
     if (this.stopping.signal.aborted) return;
     this.waitingFor = null;
     log.info({ ready_ms: Math.round(performance.now() - begun) }, 'ready');
   }
 
-  /** Tries until it works; null when the server stops before. */
+  /**
+   * Tries until it works; null if the server stops before.
+   * @throws SettingError if no later try can succeed with this setting.
+   */
   private async until<T>(what: string, dependency: Source, work: () => Promise<T>): Promise<T | null> {
     const { log } = this;
     const refused = atMostEvery(START_LOG_MS, (fields: object) => log.warn(fields, `the start waits for ${what}`));
@@ -141,6 +149,7 @@ export class Server {
       try {
         return await work();
       } catch (error) {
+        if (error instanceof SettingError) throw error;
         this.waitingFor = `waiting for ${what}: ${errorText(error)}`;
         if (!isExpected(error)) bug({ err: error });
         else if (isRetryable(error) && dependency.isTroubled) log.debug({ err: error }, `waiting for ${what}`);

@@ -1,4 +1,5 @@
 import type { Health } from '../base/health';
+import type { MigrationPlan, OnMigration } from '../base/migration';
 import type { Message, MessageRef, QoS } from '../mqtt/message';
 
 /**
@@ -14,8 +15,12 @@ export interface Store extends MessageStore, PositionStore, ClientStore, Retaine
 
   /**
    * Creates or upgrades the schema from migrations/<database>/. Idempotent, and safe if two processes call it at once.
+   * @param onProgress is told how far the migration is.
    */
-  migrate(): Promise<void>;
+  migrate(onProgress?: OnMigration): Promise<void>;
+
+  /** Tells what migrate() would do now. Changes nothing. */
+  migrationPlan(): Promise<MigrationPlan>;
 
   /** Never throws; answers within 3 s. If something is wrong, `detail` names the setting to check. */
   health(): Promise<Health>;

@@ -4,7 +4,8 @@ import { join, resolve } from 'node:path';
 import { loadConfig } from '../../src/config/load';
 import { Environment } from '../../src/embedded/environment';
 import { openHistory } from '../../src/history';
-import { rulesOptions } from '../../src/ops/rules-options';
+import { parseCommand } from '../../src/cli/parse';
+import { rules, rulesOptionsOf } from '../../src/cli/rules';
 import { openStore } from '../../src/stores';
 import { temporaryDirectory } from '../support/temp';
 import { composeWith, DOCKER, parseEnv, ROOT, variables } from './compose';
@@ -31,6 +32,13 @@ function filledEnv(): Record<string, string> {
   } finally {
     remove();
   }
+}
+
+/** What the program understands from a command like `rules --install`. */
+function optionsOf([, ...args]: readonly string[]) {
+  const given = parseCommand(rules, args);
+  if (given === null) throw new TypeError('the help was asked for');
+  return rulesOptionsOf(given);
 }
 
 describe('.env.example', () => {
@@ -184,12 +192,12 @@ describe('compose.yaml', () => {
   test('installs the rule with the address of the server, its settings and the topic of .env', () => {
     const { command = [], environment } = compose.services['rules'] ?? {};
     expect(command[0]).toBe('rules');
-    expect(rulesOptions(command.slice(1))).toMatchObject({
+    expect(optionsOf(command)).toMatchObject({
       ...{ action: 'install', yes: true, urls: ['http://offline-store:8480'], topics: ['t/#'] },
     });
     const { STORE_URL, QUEUE_URL, ...others } = serverOf('embedded').environment ?? {};
     expect([STORE_URL, QUEUE_URL]).toEqual(['embedded:', 'embedded:']);
     expect(environment).toEqual(others);
-    expect(rulesOptions(composeWith({ ...env, RULE_TOPIC: 'a/+' }).services['rules']?.command?.slice(1) ?? []).topics).toEqual(['a/+']);
+    expect(optionsOf(composeWith({ ...env, RULE_TOPIC: 'a/+' }).services['rules']?.command ?? []).topics).toEqual(['a/+']);
   });
 });

@@ -140,21 +140,29 @@ describe('the lock of DATA_DIR', () => {
     expect(readdirSync(long)).toEqual([]);
   });
 
-  it('creates a missing directory, and says what to do where it can’t', async () => {
+  it('creates a missing directory, and says so where the path is a file', async () => {
     (await DirectoryLock.acquire(join(directory.path, 'new', 'data'))).release();
     writeFileSync(join(directory.path, 'file'), '');
     for (const path of [join(directory.path, 'file'), join(directory.path, 'file', 'data')]) {
       await expect(DirectoryLock.acquire(path)).rejects.toThrow(SettingError);
-      await expect(DirectoryLock.acquire(path)).rejects.toThrow(/^DATA_DIR: cannot create .*: create it or choose another directory$/);
+      await expect(DirectoryLock.acquire(path)).rejects.toThrow(
+        /^DATA_DIR: .*, or a part of that path, is a file: set DATA_DIR to a directory$/,
+      );
     }
   });
 
-  (isRoot ? it : it.skip)('says what to do where its user may not write', async () => {
+  (isRoot ? it : it.skip)('says what to do where its user may not write or read', async () => {
+    const nobody = { uid: 65_534, gid: 65_534 };
+    for (const mode of [0o555, 0o333]) {
+      chmodSync(directory.path, mode);
+      const { output } = await Holder.run(directory.path, [], nobody);
+      expect(output).toMatch(
+        /^SettingError DATA_DIR: .* cannot be locked \(.*EACCES.*\): make it readable and writable for the user of the server or choose/,
+      );
+    }
     chmodSync(directory.path, 0o555);
-    const { output } = await Holder.run(directory.path, [], { uid: 65_534, gid: 65_534 });
-    expect(output).toMatch(
-      /^SettingError DATA_DIR: .* cannot be locked \(.*EACCES.*\): make it writable for the user of the server or choose another directory/,
-    );
+    const below = await Holder.run(join(directory.path, 'below'), [], nobody);
+    expect(below.output).toMatch(/^SettingError DATA_DIR: .* cannot be created, because the user of the server may not write there: /);
     chmodSync(directory.path, 0o755);
   });
 });

@@ -208,6 +208,23 @@ describe('DELETE /v1/messages', () => {
     expect(fakes.tombstones.size).toBe(1500);
   });
 
+  // The guard is `tell` in DELETE /v1/messages.
+  test('tells in the log how far it is, at most every 5 s', async () => {
+    fakes.messages = Array.from({ length: 20 }, (_, i) => storedMessage({ id: `A${i}`, topic: `t/${i % 10}` }));
+    let time = NOW;
+    // A second for each look at the clock.
+    const app = fakes.app({ now: () => (time += 1_000) });
+    await request(app).delete('/v1/messages?filter=t/%23');
+    const told = fakes.lines
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ msg }) => String(msg).startsWith('purge: '));
+    expect(told).toHaveLength(2);
+    const [first, second] = told.map(({ removed }) => Number(removed));
+    expect(told[0]).toMatchObject({ level: 'info', filter: 't/#' });
+    expect(first).toBeGreaterThan(0);
+    expect(second).toBeGreaterThan(first ?? 0);
+  });
+
   test('needs a filter', async () => {
     fakes.messages = [storedMessage({ id: 'A', topic: 't' })];
     for (const query of ['', '?filter=', '?fliter=t', '?filter=$share/g/t', '?topic=t'])

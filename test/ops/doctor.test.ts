@@ -9,6 +9,7 @@ import { InstallerV5 } from '../../src/emqx/v5-installer';
 import { checkBroker } from '../../src/doctor/broker';
 import { lineOf, type Finding } from '../../src/doctor/finding';
 import { checkSettings } from '../../src/doctor/settings';
+import { settingWarnings } from '../../src/ops/setting-warnings';
 import { weaknessesOf } from '../../src/redis/durability';
 import type { RedisConnection } from '../../src/redis/connect';
 import { EmqxStandIn } from '../standin';
@@ -57,7 +58,7 @@ describe('the doctor looks at EMQX', () => {
     await install(emqx, 'offline-messages');
     expect(await findings()).toEqual([
       'ok       emqx: EMQX 5.8.9',
-      "ok       clock: EMQX's agrees with ours to within 2 s",
+      "ok       clock: EMQX's clock agrees with this server's to within 2 s",
       'ok       rule offline_messages: as shipped (offline-messages)',
     ]);
   });
@@ -160,8 +161,8 @@ describe('the doctor looks at EMQX', () => {
   });
 
   it.each([
-    [10_000, /^problem  clock: EMQX's is \d+\.\d s ahead of ours/],
-    [-10_000, /^problem  clock: EMQX's is \d+\.\d s behind ours/],
+    [10_000, /^problem  clock: EMQX's clock is \d+\.\d s ahead of this server's/],
+    [-10_000, /^problem  clock: EMQX's clock is \d+\.\d s behind this server's/],
   ])('and finds a clock that is off by %i ms', async (skew, line) => {
     await install(emqx, 'full');
     emqx.rest.clockAheadMs = skew;
@@ -220,26 +221,33 @@ describe('the doctor looks at EMQX', () => {
 });
 
 describe('the doctor looks at the settings', () => {
-  const lines = (policies: Json[]): string[] =>
-    checkSettings(
-      loadConfig({
-        EMQX_API_KEY: 'k',
-        EMQX_API_SECRET: 's',
-        STORE_URL: 'redis://a',
-        QUEUE_URL: 'redis://a',
-        POLICIES: JSON.stringify(policies),
-      }),
-    ).map(lineOf);
+  const lines = (policies: Json[]): string[] => {
+    const config = loadConfig({
+      EMQX_API_KEY: 'k',
+      EMQX_API_SECRET: 's',
+      STORE_URL: 'redis://a',
+      QUEUE_URL: 'redis://a',
+      POLICIES: JSON.stringify(policies),
+    });
+    return checkSettings(config, settingWarnings(config, {})).map(lineOf);
+  };
 
   it('and finds what is valid and not meant', () => {
     expect(lines([{ filter: '#' }])).toEqual(['ok       settings: 1 policy']);
-    expect(lines([{ filter: 'a/#' }, { filter: 'a/b' }])).toEqual([
-      expect.stringMatching(/^warning  policy a\/b: is never used: a\/# comes first/),
+    expect(lines([{ filter: 'a/#' }, { filter: 'a/b' }, { filter: '#' }])).toEqual([
+      expect.stringMatching(/^warning  policy a\/b: is never used: the policy a\/# comes before it .* → put the policy a\/b before/),
     ]);
     expect(lines([{ filter: '#', mode: 'pubsub' }])).toEqual([
       expect.stringMatching(/^warning  policy #: mode pubsub with deliverTo topic/),
     ]);
     expect(lines([{ filter: '#', window: 1000 }])).toEqual([expect.stringMatching(/^warning  policy #: window 1000/)]);
+  });
+
+  it('and says what a list without a last # means', () => {
+    expect(lines([{ filter: 'a/#' }])).toEqual([
+      'ok       settings: 1 policy',
+      'ok       policies: no policy has the filter #: a message whose topic no policy matches is not stored',
+    ]);
   });
 });
 

@@ -6,9 +6,9 @@ const setup = (env: NodeJS.ProcessEnv = SETTINGS, wish: Partial<Parameters<typeo
   setupOf(loadConfig(env), { set: 'offline-messages', topics: [], emqx: null, showsToken: true, ...wish });
 
 test('a command for this server, its topics quoted for a shell', () => {
-  expect(setup().command).toBe('npx emqx-offline-store rules --install --set offline-messages --url http://127.0.0.1:8480');
+  expect(setup().command).toBe('node dist/main.js rules --install --set offline-messages --url http://127.0.0.1:8480');
   expect(setup(SETTINGS, { set: 'full', topics: ['a/b c', 'c/#', 'd'] }).command).toBe(
-    `npx emqx-offline-store rules --install --set full --url http://127.0.0.1:8480 --topic 'a/b c' --topic 'c/#' --topic d`,
+    `node dist/main.js rules --install --set full --url http://127.0.0.1:8480 --topic 'a/b c' --topic 'c/#' --topic d`,
   );
   expect(setup({ ...SETTINGS, HOST: '0.0.0.0' }).command).toContain('--url http://ADDRESS-OF-THIS-SERVER:8480');
 });

@@ -24,8 +24,11 @@ describe('the server as a process, on the embedded default', () => {
   });
   afterAll(() => directory.remove());
 
-  it('says where it is, how to install the rule and that it cannot deliver without a key', async () => {
-    const server = await serve();
+  it('says where it is, how to install the rule, that it cannot deliver without a key, and what is probably not meant', async () => {
+    const server = await serve({ STORE_ULR: 'redis://h' });
+    expect(server.output).toMatch(
+      /"level":"warn".*"setting":"STORE_ULR","advice":"did you mean STORE_URL\?","msg":"STORE_ULR: is in the environment/,
+    );
     expect(server.output).toContain(`listens on ${server.url}`);
     expect(server.output).toContain(`node dist/main.js rules --install --url ${server.url}\n`);
     expect(server.output).toContain(directory.path);

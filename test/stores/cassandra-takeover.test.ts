@@ -1,4 +1,5 @@
 import type { Client } from 'cassandra-driver';
+import type { MigrationProgress } from '../../src/base/migration';
 import { RefusedError } from '../../src/base/errors';
 import type { Message } from '../../src/mqtt/message';
 import { CassandraStore } from '../../src/stores/cassandra';
@@ -7,6 +8,7 @@ import { withBackends } from '../support/backends';
 import { cassandraClient, dropKeyspace, emptyKeyspace, settingsOf } from '../support/keyspace';
 import { message } from '../support/messages';
 import { conformance } from './conformance';
+import { expectPlan, expectTold } from './planned-takeover';
 import { purgeOld } from './purge-old';
 
 /** The tables of EMQX's own Cassandra backend. */
@@ -73,9 +75,15 @@ describe('cassandra takeover', () => {
         const prepared = await prepare(...ORIGINAL, ...ROWS);
         ({ store, client } = prepared);
         const other = new CassandraStore(settingsOf(prepared.url));
-        await Promise.all([store.migrate(), other.migrate()]);
+        const rows = { mqtt_msg: 7, retain: 3, acked: 2 };
+        await expectPlan(store, rows);
+        const told: MigrationProgress[] = [];
+        // One of them waits for the other, and tells nothing.
+        await Promise.all([store, other].map((each) => each.migrate((progress) => told.push(progress))));
+        expectTold(told, rows);
         await other.close();
         await store.migrate();
+        expect(await store.migrationPlan()).toEqual({ pending: [], takeover: [] });
       }, 120_000);
 
       it('is healthy', async () => {

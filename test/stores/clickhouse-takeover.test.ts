@@ -5,6 +5,7 @@ import { withBackends } from '../support/backends';
 import { CLICKHOUSES, emptyClickHouse, openClickHouse, Sql } from '../support/clickhouse';
 import { message } from '../support/messages';
 import { ORIGINAL, ROWS } from './clickhouse-tables';
+import { expectPlannedTakeover } from './planned-takeover';
 import { conformance } from './conformance';
 
 describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
@@ -118,6 +119,13 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       spy.mockRestore();
       await store.migrate();
       expect(await payloads(store, 't/old')).toEqual(['first', 'not the first', 'no id', 'empty id', 'empty id', 'strange id']);
+    });
+
+    it('is planned without a change, and tells how far it is', async () => {
+      const { store, sql } = await prepare(ORIGINAL, ROWS);
+      const rows = (await sql.rows('SELECT * FROM mqtt_msg')).length;
+      expect(rows).toBeGreaterThan(0);
+      await expectPlannedTakeover(store, { mqtt_msg: rows });
     });
 
     it('goes on after half of an exchange of names', async () => {

@@ -7,6 +7,7 @@ import { message } from '../support/messages';
 import { conformance } from './conformance';
 import { Front } from './dynamodb-front';
 import { TestTables } from './dynamodb-tables';
+import { expectPlannedTakeover } from './planned-takeover';
 import { purgeOld } from './purge-old';
 
 type Item = Record<string, AttributeValue>;
@@ -266,6 +267,12 @@ describe('dynamodb takeover', () => {
         await expect(store.migrate()).rejects.toThrow(RefusedError);
         expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/version 999.*upgrade/) as string });
       });
+    });
+
+    it('is planned without a change, and tells how far it is', async () => {
+      const store = open(await prepare(ORIGINAL, ITEMS));
+      const rows = { mqtt_topic_msg_map: 4, mqtt_msg: 7, mqtt_retain: 2, mqtt_acked: 3, mqtt_client: 3 };
+      await expectPlannedTakeover(store, rows);
     });
 
     it('goes on where it was interrupted', async () => {

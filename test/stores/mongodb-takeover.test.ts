@@ -6,6 +6,7 @@ import { MongoStandin } from '../standin/mongodb/server';
 import { withBackends } from '../support/backends';
 import { message } from '../support/messages';
 import { emptyMongo, mongoStore } from '../support/mongo';
+import { expectPlannedTakeover } from './planned-takeover';
 import { purgeOld } from './purge-old';
 
 const at = (text: string) => new Date(`${text}Z`);
@@ -113,6 +114,15 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
     };
     afterAll(() => Promise.all(stores.map((store) => store.close())));
     const list = (store: Store, topic: string): Promise<Message[]> => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
+
+    it('is planned without a change, and tells how far it is', async () => {
+      const url = await emptyDatabase('offline_planned');
+      await inDatabase(url, async (db) => {
+        for (const [name, documents] of Object.entries(OLD)) await db.collection(name).insertMany(documents.map((each) => ({ ...each })));
+      });
+      // A retained message without a topic is left as it is.
+      await expectPlannedTakeover(open(url), Object.fromEntries(Object.entries(OLD).map(([name, { length }]) => [name, length])));
+    });
 
     describe('of a database with EMQX’s documents', () => {
       let store: Store;

@@ -5,6 +5,7 @@ import { withBackends } from '../support/backends';
 import { message } from '../support/messages';
 import { emptyMysql, inMysql } from '../support/mysql';
 import { conformance } from './conformance';
+import { expectPlannedTakeover } from './planned-takeover';
 import { purgeOld } from './purge-old';
 
 /** The tables of EMQX's own MySQL backend and of its recipes, with their lengths and keys. */
@@ -60,6 +61,11 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
       await Promise.all(stores.map((store) => store.close()));
       for (const database of ['offline_takeover', 'offline_takeover_suite', 'offline_refused'])
         await inMysql(server, `DROP DATABASE IF EXISTS ${database}`);
+    });
+
+    it('is planned without a change, and tells how far it is', async () => {
+      const { open } = await prepare('offline_takeover', ORIGINAL, ROWS);
+      await expectPlannedTakeover(open(), { mqtt_msg: 11, mqtt_client: 3, mqtt_sub: 3, mqtt_retain: 2, mqtt_acked: 4 });
     });
 
     describe('of a database with EMQX’s rows', () => {

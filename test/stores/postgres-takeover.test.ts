@@ -8,6 +8,7 @@ import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';
 import { conformance } from './conformance';
 import { ORIGINAL, ROWS } from './emqx-tables';
+import { expectPlannedTakeover } from './planned-takeover';
 import { purgeOld } from './purge-old';
 
 describe('postgres takeover', () => {
@@ -156,6 +157,11 @@ describe('postgres takeover', () => {
           { ...common, msgid: text.id, qos: 2, retain: 1, payload: 'text' },
         ]);
       });
+    });
+
+    it('is planned without a change, and tells how far it is', async () => {
+      const { store } = await prepare(ORIGINAL, ROWS);
+      await expectPlannedTakeover(store, { mqtt_msg: 13, mqtt_client: 3, mqtt_sub: 4, mqtt_retain: 2, mqtt_acked: 4 });
     });
 
     describe('is refused, with the reason, and changes nothing', () => {

@@ -3,6 +3,7 @@ import type { RedisConnection } from '../../src/redis/connect';
 import { RedisStore } from '../../src/stores/redis';
 import { withBackends } from '../support/backends';
 import { keysOf, redisUrl, removeKeys, withRedis } from '../support/redis';
+import { expectPlannedTakeover } from './planned-takeover';
 import { purgeOld } from './purge-old';
 
 const HEX = '00054981D19EB000F44000000A1F0001';
@@ -117,6 +118,13 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
     });
 
     // The first step must not run again: it would take the receipts from positions.
+    it('is planned without a change, and tells how far it is', async () => {
+      const own = `${prefix}planned`;
+      await withRedis(server, (redis) => fill(redis, own));
+      const name = (kind: string) => `${glob}planned:${kind}:*`;
+      await expectPlannedTakeover(open(own), { [name('acked')]: 3, [name('msg')]: 4, [name('retain')]: 2 });
+    });
+
     it('finds what an earlier release wrote, which counts as seen now', async () => {
       const own = `earlier-${process.pid}`;
       const [store, later] = [open(own), open(own)];

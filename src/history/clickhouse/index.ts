@@ -2,6 +2,7 @@ import { isUtf8 } from 'node:buffer';
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
+import type { MigrationPlan } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import type { Refusal } from '../../stores/store';
 import { appendPoints } from '../append';
@@ -28,6 +29,10 @@ export class ClickHouseSink implements HistorySink {
 
   migrate(): Promise<void> {
     return this.migrations.run();
+  }
+
+  migrationPlan(): Promise<MigrationPlan> {
+    return this.migrations.plan();
   }
 
   async append(messages: readonly Message[]): Promise<Refusal[]> {

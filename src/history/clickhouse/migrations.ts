@@ -1,5 +1,6 @@
 import { RefusedError } from '../../base/errors';
 import { MigrationFiles } from '../../stores/shared/migration-files';
+import type { MigrationPlan } from '../../base/migration';
 import type { Connection } from './connection';
 
 const TABLE = 'mqtt_history_migration';
@@ -25,6 +26,13 @@ export class Migrations {
       await this.connection.command(text.replace(/;\s*$/, ''));
       await this.connection.insert(TABLE, [{ version, name }]);
     }
+  }
+
+  /** What run() would do now. */
+  async plan(): Promise<MigrationPlan> {
+    const version = await this.version();
+    if (version > this.files.newest) throw new RefusedError(this.problem(version) ?? '');
+    return { pending: this.files.pending(version), takeover: [] };
   }
 
   /** The newest version that was run; 0 for a database without the server's tables. */

@@ -1,6 +1,7 @@
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError, RefusedError, RetryableError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
+import type { MigrationPlan } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import type { Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
@@ -45,6 +46,10 @@ export class InfluxDbSink implements HistorySink {
   async migrate(): Promise<void> {
     this.checkOpen();
     await Promise.resolve();
+  }
+
+  async migrationPlan(): Promise<MigrationPlan> {
+    return { pending: [], takeover: [] };
   }
 
   async append(messages: readonly Message[]): Promise<Refusal[]> {

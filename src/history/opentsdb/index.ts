@@ -1,6 +1,7 @@
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError, RefusedError, RetryableError, SettingError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
+import type { MigrationPlan } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import type { Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
@@ -46,6 +47,10 @@ export class OpenTsdbSink implements HistorySink {
   async migrate(): Promise<void> {
     this.checkOpen();
     await Promise.resolve();
+  }
+
+  async migrationPlan(): Promise<MigrationPlan> {
+    return { pending: [], takeover: [] };
   }
 
   async append(messages: readonly Message[]): Promise<Refusal[]> {

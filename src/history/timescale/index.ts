@@ -3,6 +3,7 @@ import { RetryableError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
 import { Database } from '../../stores/postgres/database';
 import { Migrations } from '../../stores/postgres/migrations';
+import type { MigrationPlan } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import type { Refusal } from '../../stores/store';
 import type { HistorySink } from '../history';
@@ -39,6 +40,10 @@ export class TimescaleSink implements HistorySink {
   async migrate(): Promise<void> {
     await this.migrations.run();
     await this.statements?.check();
+  }
+
+  migrationPlan(): Promise<MigrationPlan> {
+    return this.migrations.plan();
   }
 
   async append(messages: readonly Message[]): Promise<Refusal[]> {

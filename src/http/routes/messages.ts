@@ -1,3 +1,4 @@
+import { pacedFromNow } from '../../base/pace';
 import { matches } from '../../mqtt/topic';
 import type { Message } from '../../mqtt/message';
 import type { AppOptions } from '../options';
@@ -9,10 +10,13 @@ import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
 import type { HttpServices } from '../services';
 
+/** How often a purge that takes long tells in the log how far it is. */
+const PROGRESS_MS = 5_000;
+
 const listQuery = queryReader('/v1/messages', 'get', 'listMessages');
 const purgeQuery = queryReader('/v1/messages', 'delete', 'purgeMessages');
 
-export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, now = Date.now }: AppOptions): Route[] {
+export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, log, now = Date.now }: AppOptions): Route[] {
   /** What has expired is not there, though the store may not have purged it yet. */
   const find = async (id: string): Promise<Message> => {
     // Another id can't be stored; some databases would choke on it.
@@ -41,7 +45,13 @@ export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, n
       method: 'delete',
       path: '/v1/messages',
       async handle(req, res) {
-        const removed = await purge(store, purgeQuery(req).filter, now() + tombstoneMs);
+        const { filter } = purgeQuery(req);
+        const tell = pacedFromNow(
+          PROGRESS_MS,
+          (soFar: number) => log.info({ filter, removed: soFar }, 'purge: messages are being removed'),
+          now,
+        );
+        const removed = await purge(store, filter, now() + tombstoneMs, tell);
         metrics.messagesRemoved.inc(removed);
         res.json({ removed });
       },

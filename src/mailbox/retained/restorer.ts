@@ -13,6 +13,7 @@ import { deliveryOf } from '../delivery';
 import type { Message } from '../../mqtt/message';
 import { eachOf } from '../../base/parallel';
 import { retainOf } from '../../policies/policy';
+import { RestoreProgress } from './restore-progress';
 import { RestoredCopies } from './restored-copies';
 import { RetainedIds } from './retained-ids';
 import type { Address, Signer } from '../signature';
@@ -55,8 +56,10 @@ export class Restorer {
   private readonly unnamed: (fields: object) => void;
   private readonly unretained: (fields: object) => void;
   private readonly outcomes: Outcomes;
+  private readonly progress: RestoreProgress;
 
   constructor(private readonly deps: RestorerDeps) {
+    this.progress = new RestoreProgress(deps.log, deps.now);
     this.copies = new RestoredCopies(deps.state);
     this.ids = new RetainedIds(deps.state);
     const { log } = deps;
@@ -86,10 +89,12 @@ export class Restorer {
     const last = page.at(-1);
     if (last === undefined) {
       await this.note(step, 'done', doneText(countsOf(step)));
-      return log.info({ filter: step.filter, ...countsOf(step) }, 'all retained messages are restored');
+      return log.info({ filter: step.filter, published: this.progress.end(step.filter) }, 'all retained messages are restored');
     }
     const due = page.filter((message) => this.isDue(step, message));
-    const so = sumOf(countsOf(step), await this.restore(step, due));
+    const counts = await this.restore(step, due);
+    this.progress.add(step.filter, counts.published);
+    const so = sumOf(countsOf(step), counts);
     const next: RestoreStep = { ...stepOf(step), after: last.topic, ...(step.requestId !== undefined && { so }) };
     await this.note(next, 'running', `The server goes through the topics and has come to ${last.topic.slice(0, 200)}.`);
     await lanes.restore(next, PACE_MS);

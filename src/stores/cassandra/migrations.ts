@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError, RetryableError } from '../../base/errors';
 import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
+import { TakeoverProgress } from '../shared/takeover-progress';
+import type { MigrationPlan, OnMigration } from '../../base/migration';
 import type { Database } from './database';
 import { isMissingTable } from './errors';
 import { checkTables } from './expected-tables';
 import { refuseProduct } from './product';
-import { TAKEOVERS } from './takeover';
+import { takeoverCounts, TAKEOVERS } from './takeover';
 
 const TABLE = 'mqtt_offline_migration';
 /** The row that shows that a process is migrating. */
@@ -26,7 +28,7 @@ export class Migrations {
    * A database that can't be taken over is rejected before anything is changed. An interrupted step is repeated from
    * its start.
    */
-  async run(): Promise<void> {
+  async run(onProgress?: OnMigration): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
     await refuseProduct(this.db);
@@ -36,18 +38,34 @@ export class Migrations {
     try {
       const current = await this.version();
       if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
-      for (const file of this.files.all.slice(current)) await this.step(file);
+      const progress = new TakeoverProgress(current === 0 && onProgress !== undefined ? await takeoverCounts(this.db) : [], onProgress);
+      for (const file of this.files.all.slice(current)) await this.step(file, progress);
     } finally {
       await this.db.conditionally(`DELETE FROM ${TABLE} WHERE version = ? IF name = ?`, [LOCK, this.owner]);
     }
   }
 
-  private async step({ version, name, text }: MigrationFile): Promise<void> {
+  /** What run() would do now. */
+  async plan(): Promise<MigrationPlan> {
+    const version = await this.version();
+    if (version > this.files.newest) throw new RefusedError(this.problem(version) ?? '');
+    if (version < this.files.newest) {
+      await refuseProduct(this.db);
+      await checkTables(this.db);
+    }
+    return { pending: this.files.pending(version), takeover: version === 0 ? await takeoverCounts(this.db) : [] };
+  }
+
+  private async step({ version, name, text }: MigrationFile, progress: TakeoverProgress): Promise<void> {
+    progress.begin(name);
     for (const statement of statementsOf(text)) {
       await this.holdOn();
       await this.db.define(statement);
     }
-    await TAKEOVERS[version]?.(this.db, () => this.holdOn());
+    await TAKEOVERS[version]?.(this.db, async (rows) => {
+      progress.add(rows);
+      await this.holdOn();
+    });
     await this.db.write(`INSERT INTO ${TABLE} (version, name, applied_at) VALUES (?, ?, ?)`, [version, name, new Date()]);
   }
 

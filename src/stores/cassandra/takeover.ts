@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { TakeoverCount } from '../../base/migration';
 import type { Database } from './database';
 import { enterConsumer } from './positions';
 import { COLUMNS, toNumber, type MessageRow } from './rows';
@@ -14,20 +15,39 @@ interface MsgKey {
   readonly arrived: Date | null;
 }
 
-/** @param holdOn is called for each page, so that the lock does not end meanwhile. */
-type Takeover = (db: Database, holdOn: () => Promise<void>) => Promise<void>;
+/** Called for each page, with the number of its rows, so that the lock does not end meanwhile. */
+type HoldOn = (rows: number) => Promise<void>;
+type Takeover = (db: Database, holdOn: HoldOn) => Promise<void>;
 
 /** What each migration, by its number, does with present rows. Each may be repeated. */
 export const TAKEOVERS: Readonly<Record<number, Takeover>> = { 1: takeMessages, 2: takeClients };
+
+/** EMQX's own tables whose rows get entries in ours. */
+const TAKEN = ['mqtt_msg', 'retain', 'acked'];
+const COUNTED_AT_ONCE = 5_000;
+
+/** Page by page: a count(*) over a large table runs into Cassandra's timeout. */
+export async function takeoverCounts(db: Database): Promise<TakeoverCount[]> {
+  const tables = await db.rows<{ table_name: string }>('SELECT table_name FROM system_schema.tables WHERE keyspace_name = ?', [
+    db.keyspace,
+  ]);
+  const counts: TakeoverCount[] = [];
+  for (const table of TAKEN.filter((name) => tables.some(({ table_name: found }) => found === name))) {
+    let rows = 0;
+    for await (const page of db.pages(`SELECT topic FROM ${table}`, [], COUNTED_AT_ONCE)) rows += page.length;
+    counts.push({ table, rows });
+  }
+  return counts;
+}
 
 /**
  * Adds the index entries of EMQX's rows. mqtt_msg has no nulls and no two rows with the same topic and id. A row gets a
  * new id, which sorts by its time, if its id could not come back in an acknowledgement or if another topic has the same
  * id.
  */
-async function takeMessages(db: Database, holdOn: () => Promise<void>): Promise<void> {
+async function takeMessages(db: Database, holdOn: HoldOn): Promise<void> {
   for await (const rows of db.pages<MsgKey>('SELECT topic, msgid, arrived FROM mqtt_msg', [], PAGE)) {
-    await holdOn();
+    await holdOn(rows.length);
     const topicOf = new Map<string, string>();
     await db.wave(rows, async ({ msgid }) => {
       if (!VALID_ID.test(msgid)) return;
@@ -89,20 +109,20 @@ const enterId = (db: Database, msgid: string, topic: string): Promise<void> =>
 const enter = (db: Database, table: 'mqtt_topic' | 'mqtt_retain_topic', topic: string): Promise<void> =>
   db.write(`INSERT INTO ${table} (shard, topic, saved_at) VALUES (?, ?, ?)`, [shardOf(topic), topic, new Date()]);
 
-async function takeClients(db: Database, holdOn: () => Promise<void>): Promise<void> {
+async function takeClients(db: Database, holdOn: HoldOn): Promise<void> {
   for await (const rows of db.pages<{ topic: string; msgid: string | null; published_at: Parameters<typeof toNumber>[0] }>(
     'SELECT topic, msgid, published_at FROM retain',
     [],
     PAGE,
   )) {
-    await holdOn();
+    await holdOn(rows.length);
     await db.wave(rows, async ({ topic, msgid, published_at: publishedAt }) => {
       await enter(db, 'mqtt_retain_topic', topic);
       if (msgid !== null && toNumber(publishedAt) === null) await copyRetained(db, topic, msgid);
     });
   }
   for await (const rows of db.pages<{ topic: string; clientid: string }>('SELECT topic, clientid FROM acked', [], PAGE)) {
-    await holdOn();
+    await holdOn(rows.length);
     await db.wave(rows, ({ topic, clientid }) => enterConsumer(db, topic, clientid));
   }
 }

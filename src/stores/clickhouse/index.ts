@@ -1,5 +1,6 @@
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../base/errors';
+import type { MigrationPlan, OnMigration } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
 import type { Capabilities, Store } from '../store';
@@ -30,8 +31,12 @@ export class ClickHouseStore extends StoreOfParts implements Store {
     this.migrations = new Migrations(db);
   }
 
-  migrate(): Promise<void> {
-    return this.migrations.run();
+  migrate(onProgress?: OnMigration): Promise<void> {
+    return this.migrations.run(onProgress);
+  }
+
+  migrationPlan(): Promise<MigrationPlan> {
+    return this.migrations.plan();
   }
 
   health(): Promise<Health> {

@@ -1,5 +1,7 @@
 import { RefusedError } from '../../base/errors';
 import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
+import { TakeoverProgress } from '../shared/takeover-progress';
+import type { MigrationPlan, OnMigration, TakeoverCount } from '../../base/migration';
 import type { Client } from './client';
 import { underLock } from './lock';
 import { refuseReplicas } from './replicated';
@@ -20,7 +22,7 @@ export class Migrations {
   /**
    * Brings the schema up to date. An interrupted step runs again from its beginning, which all its statements allow.
    */
-  async run(): Promise<void> {
+  async run(onProgress?: OnMigration): Promise<void> {
     // Checked at each start, because an earlier release may have filled such a database.
     await refuseReplicas(this.db);
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
@@ -29,7 +31,12 @@ export class Migrations {
     await underLock(this.db, async (isOurs) => {
       await this.refuse();
       const current = await this.version();
-      for (const file of this.files.all.slice(current)) await this.step(file, isOurs);
+      const progress = new TakeoverProgress(current === 0 && onProgress !== undefined ? await this.takeover() : [], onProgress);
+      for (const file of this.files.all.slice(current)) {
+        progress.begin(file.name);
+        await this.step(file, isOurs);
+        progress.finish(file.version);
+      }
     });
   }
 
@@ -42,6 +49,20 @@ export class Migrations {
       'CREATE TABLE IF NOT EXISTS mqtt_offline_migration (version UInt32, name String, applied_at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY version',
     );
     await this.db.insert('mqtt_offline_migration', [{ version, name }]);
+  }
+
+  /** What run() would do now. */
+  async plan(): Promise<MigrationPlan> {
+    await refuseReplicas(this.db);
+    await this.refuse();
+    const version = await this.version();
+    return { pending: this.files.pending(version), takeover: version === 0 ? await this.takeover() : [] };
+  }
+
+  /** The rows of EMQX's own table. */
+  private async takeover(): Promise<TakeoverCount[]> {
+    const there = await this.db.count(`SELECT count() AS n FROM system.tables WHERE database = currentDatabase() AND name = 'mqtt_msg'`);
+    return there === 0 ? [] : [{ table: 'mqtt_msg', rows: await this.db.count('SELECT count() AS n FROM mqtt_msg') }];
   }
 
   /**

@@ -1,5 +1,6 @@
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../base/errors';
+import type { MigrationPlan, OnMigration } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
 import type { Capabilities, Store } from '../store';
@@ -37,8 +38,12 @@ export class DynamoStore extends StoreOfParts implements Store {
     this.migrations = new Migrations(client);
   }
 
-  migrate(): Promise<void> {
-    return this.migrations.run();
+  migrate(onProgress?: OnMigration): Promise<void> {
+    return this.migrations.run(onProgress);
+  }
+
+  migrationPlan(): Promise<MigrationPlan> {
+    return this.migrations.plan();
   }
 
   health(): Promise<Health> {

@@ -2,6 +2,8 @@ import type { CreateTableCommandInput, UpdateTimeToLiveCommandInput } from '@aws
 import { RefusedError } from '../../base/errors';
 import { MigrationFiles } from '../shared/migration-files';
 import { writeAll } from './batches';
+import { TakeoverProgress } from '../shared/takeover-progress';
+import type { MigrationPlan, OnMigration } from '../../base/migration';
 import type { Client } from './client';
 import { isNamed } from './errors';
 import { Tables } from './tables';
@@ -36,7 +38,7 @@ export class Migrations {
     }));
   }
 
-  async run(): Promise<void> {
+  async run(onProgress?: OnMigration): Promise<void> {
     // Most starts have nothing to do, and then need no right to create tables.
     const current = await this.version();
     if (current === this.steps.length) return;
@@ -46,7 +48,11 @@ export class Migrations {
     if (current === 0) await takeover.check();
     await this.tables.create(inputs.filter(isTable));
     for (const input of inputs) if (!isTable(input)) await this.tables.expire(input);
-    if (current === 0) await takeover.run();
+    if (current === 0) {
+      const progress = new TakeoverProgress(onProgress === undefined ? [] : await takeover.count(), onProgress);
+      progress.begin(`${this.steps.length} migrations`);
+      await takeover.run((items) => progress.add(items));
+    }
     await writeAll(
       this.client,
       this.steps.slice(current).map(({ name, version }) => ({
@@ -54,6 +60,15 @@ export class Migrations {
         put: { name: text(name), version: number(version), applied_at: text(new Date().toISOString()) },
       })),
     );
+  }
+
+  /** What run() would do now. */
+  async plan(): Promise<MigrationPlan> {
+    const version = await this.version();
+    if (version > this.steps.length) throw new RefusedError(this.problem(version) ?? '');
+    const takeover = new Takeover(this.client, this.tables);
+    if (version === 0) await takeover.check();
+    return { pending: this.steps.slice(version).map(({ name }) => name), takeover: version === 0 ? await takeover.count() : [] };
   }
 
   /** The newest version that was run; 0 if the server's tables are missing. */

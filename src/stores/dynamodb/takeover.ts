@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
+import type { TakeoverCount } from '../../base/migration';
 import { readAll, writeAll } from './batches';
 import { projection, type Client } from './client';
 import { keyText } from './keys';
@@ -59,7 +60,36 @@ export class Takeover {
     if (map !== null) checkFits(MAP, map);
   }
 
-  async run(): Promise<void> {
+  /** Reads all keys of EMQX's tables. Changes nothing. */
+  async count(): Promise<TakeoverCount[]> {
+    const counts: TakeoverCount[] = [];
+    for (const { table, without } of await this.passes()) {
+      if ((await this.tables.describe(table)) === null) continue;
+      const filter =
+        without === null ? {} : { FilterExpression: 'attribute_not_exists(#without)', ExpressionAttributeNames: { '#without': without } };
+      let rows = 0;
+      for (let start: Item | undefined, isFirst = true; isFirst || start !== undefined; isFirst = false) {
+        const page = {
+          TableName: this.client.table(table),
+          Select: 'COUNT' as const,
+          ...filter,
+          ...(start && { ExclusiveStartKey: start }),
+        };
+        const { Count = 0, LastEvaluatedKey } = await this.client.call((db) => db.scan(page));
+        rows += Count;
+        start = LastEvaluatedKey;
+      }
+      counts.push({ table, rows });
+    }
+    return counts;
+  }
+
+  /** `onItems` hears after each page how many items it had. */
+  async run(onItems: (items: number) => void): Promise<void> {
+    for (const pass of await this.passes()) await this.pass(pass, onItems);
+  }
+
+  private async passes(): Promise<Pass[]> {
     const passes: Pass[] = [
       { table: 'mqtt_msg', attributes: ['msgid', 'topic', 'arrived'], without: 'published_at', work: (items) => this.messages(items) },
       { table: 'mqtt_retain', attributes: ['topic', 'msgid', 'arrived'], without: 'published_at', work: (items) => this.retained(items) },
@@ -79,10 +109,10 @@ export class Takeover {
     // The map comes first, because it may know the topic of a message that does not contain it.
     const map: Pass = { table: 'mqtt_topic_msg_map', attributes: ['topic', 'MsgId'], without: null, work: (items) => this.map(items) };
     if ((await this.tables.describe(map.table)) !== null) passes.unshift(map);
-    for (const pass of passes) await this.pass(pass);
+    return passes;
   }
 
-  private async pass({ table, attributes, without, work }: Pass): Promise<void> {
+  private async pass({ table, attributes, without, work }: Pass, onItems: (items: number) => void): Promise<void> {
     const key = { name: text(`take over ${table}`) };
     const progress = await this.client.get(PROGRESS, key);
     if (progress?.['done']?.BOOL === true) return;
@@ -97,6 +127,7 @@ export class Takeover {
         db.scan({ ...input, ...(start && { ExclusiveStartKey: start }) }),
       );
       await work(Items);
+      onItems(Items.length);
       start = LastEvaluatedKey;
       await this.client.put(PROGRESS, { ...key, ...(start === undefined ? { done: { BOOL: true } } : { next: { M: start } }) });
       if (start === undefined) return;

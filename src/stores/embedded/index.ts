@@ -1,4 +1,5 @@
 import { RetryableError } from '../../base/errors';
+import type { MigrationPlan } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import type { Environment } from '../../embedded/environment';
 import { StoreOfParts } from '../shared/parts';
@@ -33,6 +34,10 @@ export class EmbeddedStore extends StoreOfParts implements Store {
 
   migrate(): Promise<void> {
     return this.db.write(() => this.meta.migrate());
+  }
+
+  migrationPlan(): Promise<MigrationPlan> {
+    return this.db.read(() => ({ pending: this.meta.problem() === null ? [] : ['create the tables'], takeover: [] }));
   }
 
   /** For moving everything to another database. */

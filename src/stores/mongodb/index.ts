@@ -1,5 +1,6 @@
 import { RetryableError } from '../../base/errors';
 import type { ServiceUrl } from '../../config/url';
+import type { MigrationPlan, OnMigration } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import { StoreOfParts } from '../shared/parts';
 import type { Capabilities, Store } from '../store';
@@ -30,8 +31,12 @@ export class MongoStore extends StoreOfParts implements Store {
     this.migrations = new Migrations(db);
   }
 
-  async migrate(): Promise<void> {
-    await this.migrations.run();
+  migrate(onProgress?: OnMigration): Promise<void> {
+    return this.migrations.run(onProgress);
+  }
+
+  migrationPlan(): Promise<MigrationPlan> {
+    return this.migrations.plan();
   }
 
   health(): Promise<Health> {

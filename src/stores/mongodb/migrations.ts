@@ -3,6 +3,8 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Document } from 'mongodb';
 import { RefusedError } from '../../base/errors';
+import { EMQX_TABLES, TakeoverProgress } from '../shared/takeover-progress';
+import type { MigrationPlan, OnMigration, TakeoverCount } from '../../base/migration';
 import type { Database } from './database';
 import { mapMigrationError } from './errors';
 import { Lease } from './lease';
@@ -39,7 +41,7 @@ export class Migrations {
 
   constructor(private readonly db: Database) {}
 
-  async run(): Promise<void> {
+  async run(onProgress?: OnMigration): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create indexes.
     if ((await this.version()) === this.names.length) return;
     const db = this.db.patient();
@@ -49,16 +51,26 @@ export class Migrations {
       // are idempotent.
       if (current < this.names.length) await checkShapes(db);
       const lease = new Lease(db);
-      await lease.hold(() => this.runFrom(db, lease));
+      await lease.hold(() => this.runFrom(db, lease, onProgress));
     } finally {
       await db.close();
     }
   }
 
-  private async runFrom(db: Database, lease: Lease): Promise<void> {
-    for (let version = (await this.checkedVersion()) + 1; version <= this.names.length; version++) {
+  /** What run() would do now. */
+  async plan(): Promise<MigrationPlan> {
+    const version = await this.checkedVersion();
+    if (version < this.names.length) await checkShapes(this.db);
+    return { pending: this.names.slice(version), takeover: version === 0 ? await takeoverCounts(this.db) : [] };
+  }
+
+  private async runFrom(db: Database, lease: Lease, onProgress: OnMigration | undefined): Promise<void> {
+    const current = await this.checkedVersion();
+    const progress = new TakeoverProgress(current === 0 && onProgress !== undefined ? await takeoverCounts(db) : [], onProgress);
+    for (let version = current + 1; version <= this.names.length; version++) {
       const name = this.names[version - 1] ?? '';
-      await this.step(db, lease, name).catch((error: unknown) => {
+      progress.begin(name);
+      await this.step(db, lease, name, progress).catch((error: unknown) => {
         throw mapMigrationError(error, name);
       });
       await db.upsert(VERSIONS, [
@@ -67,9 +79,9 @@ export class Migrations {
     }
   }
 
-  private async step(db: Database, lease: Lease, name: string): Promise<void> {
+  private async step(db: Database, lease: Lease, name: string, progress: TakeoverProgress): Promise<void> {
     const { takeOver: collections, commands } = JSON.parse(readFileSync(join(DIRECTORY, name), 'utf8')) as MigrationFile;
-    for (const collection of collections) await takeOver[collection](db, lease);
+    for (const collection of collections) await takeOver[collection](db, lease, (rows) => progress.add(rows));
     for (const command of commands) {
       lease.check();
       if (isCreateIndexes(command)) await removeInTheWay(db, command.createIndexes, command.indexes);
@@ -96,6 +108,12 @@ export class Migrations {
     if (version < this.names.length) return `the schema has version ${version} of ${this.names.length}: run "emqx-offline-store migrate"`;
     return null;
   }
+}
+
+/** Nothing is read: these are the numbers that the collections keep themselves. */
+async function takeoverCounts(db: Database): Promise<TakeoverCount[]> {
+  const counts = await Promise.all(EMQX_TABLES.map(async (table) => ({ table, rows: await db.count(table) })));
+  return counts.filter(({ rows }) => rows > 0);
 }
 
 const isCreateIndexes = (command: CreateIndexes | Document): command is CreateIndexes => 'createIndexes' in command;

@@ -4,6 +4,15 @@ import { keyOf } from './keys';
 import type { Lease } from './lease';
 import { timeOf } from './rows';
 
+/** Hears how many documents a page had that is taken over. */
+export type OnPage = (documents: number) => void;
+
+interface Takeover {
+  readonly db: Database;
+  readonly lease: Lease;
+  readonly onPage: OnPage;
+}
+
 interface Old extends Document {
   readonly _id: Id;
   readonly mongo_id?: Id | null;
@@ -12,25 +21,25 @@ interface Old extends Document {
 }
 
 /** Keeps the newest state of each client. */
-export async function takeOverClients(db: Database, lease: Lease): Promise<void> {
+export async function takeOverClients(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
   const changedAt = (old: Old): number =>
     timeOf(old['changed_at']) ?? Math.max(timeOf(old['online_at']) ?? 0, timeOf(old['offline_at']) ?? 0);
-  await keepOne(db, lease, 'mqtt_client', {
+  await keepOne({ db, lease, onPage }, 'mqtt_client', {
     ...{ sort: { clientid: 1, _id: 1 }, sameAs: (a, b) => a.clientid === b.clientid, better: (a, b) => changedAt(a) > changedAt(b) },
     fields: (old) => ({ client_key: keyOf(old.clientid), changed_at: new Date(changedAt(old)) }),
   });
 }
 
 /** Keeps the newest of equal subscriptions. */
-export async function takeOverSubscriptions(db: Database, lease: Lease): Promise<void> {
-  await keepOne(db, lease, 'mqtt_sub', {
+export async function takeOverSubscriptions(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
+  await keepOne({ db, lease, onPage }, 'mqtt_sub', {
     ...{ sort: { clientid: 1, topic: 1, _id: -1 }, sameAs: sameClientAndTopic, better: () => false, fields: keys },
   });
 }
 
 /** Keeps the position that is furthest. */
-export async function takeOverAcked(db: Database, lease: Lease): Promise<void> {
-  await keepOne(db, lease, 'mqtt_acked', {
+export async function takeOverAcked(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
+  await keepOne({ db, lease, onPage }, 'mqtt_acked', {
     ...{ sort: { clientid: 1, topic: 1, mongo_id: -1 }, sameAs: sameClientAndTopic, better: () => false },
     fields: async (old) => ({ ...keys(old), ...(typeof old['msgid'] !== 'string' && (await positionOf(db, old))) }),
   });
@@ -65,7 +74,7 @@ interface Rules {
  * Keeps the best of equal documents, and fills the fields that the server's indexes use. Documents without a client id
  * or topic are ignored.
  */
-async function keepOne(db: Database, lease: Lease, collection: string, rules: Rules): Promise<void> {
+async function keepOne({ db, lease, onPage }: Takeover, collection: string, rules: Rules): Promise<void> {
   let best: Old | null = null;
   for await (const page of db.pages<Old>(collection, {}, { sort: rules.sort })) {
     lease.check();
@@ -81,6 +90,7 @@ async function keepOne(db: Database, lease: Lease, collection: string, rules: Ru
       } else operations.push(remove(old));
     }
     await db.upsert(collection, operations);
+    onPage(page.length);
   }
   if (best !== null) await db.upsert(collection, [await fill(best, rules)]);
 }

@@ -3,7 +3,7 @@ import { ObjectId, type Document } from 'mongodb';
 import type { Database, Id, Write } from './database';
 import { keyOf } from './keys';
 import type { Lease } from './lease';
-import { takeOverAcked, takeOverClients, takeOverSubscriptions } from './takeover-clients';
+import { takeOverAcked, takeOverClients, takeOverSubscriptions, type OnPage } from './takeover-clients';
 import { timeOf, type StoredTime } from './rows';
 
 export type TakenOver = 'mqtt_msg' | 'mqtt_client' | 'mqtt_sub' | 'mqtt_retain' | 'mqtt_acked';
@@ -12,7 +12,7 @@ export type TakenOver = 'mqtt_msg' | 'mqtt_client' | 'mqtt_sub' | 'mqtt_retain' 
  * Prepares the documents of EMQX's own plugins for the server's unique indexes, page by page. Documents that are ready
  * stay unchanged.
  */
-export const takeOver: Readonly<Record<TakenOver, (db: Database, lease: Lease) => Promise<void>>> = {
+export const takeOver: Readonly<Record<TakenOver, (db: Database, lease: Lease, onPage: OnPage) => Promise<void>>> = {
   mqtt_msg: takeOverMessages,
   mqtt_client: takeOverClients,
   mqtt_sub: takeOverSubscriptions,
@@ -32,7 +32,7 @@ interface OldMessage extends Document {
   readonly arrived?: StoredTime;
 }
 
-async function takeOverMessages(db: Database, lease: Lease): Promise<void> {
+async function takeOverMessages(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
   // Documents with the same msgid come one after the other, the oldest first.
   const options = { sort: { msgid: 1, arrived: 1, _id: 1 }, projection: PROJECTION } as const;
   const same = new SameMessages(db);
@@ -44,6 +44,7 @@ async function takeOverMessages(db: Database, lease: Lease): Promise<void> {
       else operations.push(...change(old, same.isTaken(old)));
     }
     await db.upsert('mqtt_msg', operations);
+    onPage(page.length);
   }
 }
 
@@ -113,7 +114,7 @@ function tailOf(_id: Id): string {
 }
 
 /** Keeps the newest message of each topic. */
-async function takeOverRetained(db: Database, lease: Lease): Promise<void> {
+async function takeOverRetained(db: Database, lease: Lease, onPage: OnPage): Promise<void> {
   const options = { sort: { topic: 1, arrived: -1, msgid: -1 }, projection: PROJECTION } as const;
   let before: string | null = null;
   for await (const page of db.pages<OldMessage>('mqtt_retain', { topic: { $type: 'string' } }, options)) {
@@ -125,5 +126,6 @@ async function takeOverRetained(db: Database, lease: Lease): Promise<void> {
       before = old.topic ?? null;
     }
     await db.upsert('mqtt_retain', operations);
+    onPage(page.length);
   }
 }

@@ -4,7 +4,7 @@ import { ClosedError } from '../../base/errors';
 import { POOL, PooledConnections, QUIET, type Pooled } from '../shared/knex';
 import type { BoundStatement, StatementResult, StatementRunner } from '../shared/operator';
 import type { Value } from '../../config/statements';
-import { isDeadlock, isSilence, mapError } from './errors';
+import { isDeadlock, isSilence, mapError, statementRefusal } from './errors';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** The time limit of a statement (ms), which is about one batch or page. */
@@ -70,6 +70,18 @@ export class Database implements StatementRunner {
 
   async statement(sql: string, values: readonly Value[]): Promise<StatementResult> {
     return toResult(await this.run(sql, values));
+  }
+
+  async refusalOf(sql: string, values: readonly Value[]): Promise<string | null> {
+    this.checkOpen();
+    try {
+      await this.knex.raw(`EXPLAIN ${sql}`, values as never).options({ timeout: this.queryTimeoutMs });
+      return null;
+    } catch (error) {
+      const refusal = statementRefusal(error);
+      if (refusal === null) throw mapError(error);
+      return refusal;
+    }
   }
 
   /** Retried as a whole after a deadlock. */

@@ -27,6 +27,9 @@ const STATE_NUMBERS = new Set([
   1021, 1040, 1041, 1042, 1043, 1044, 1045, 1053, 1114, 1142, 1143, 1158, 1159, 1160, 1161, 1205, 1213, 1227, 1290, 1370, 1836, 1927,
 ]);
 
+/** The user lacks a right on a table, a column or a routine. */
+const NO_RIGHT = new Set([1142, 1143, 1370]);
+
 export const isDeadlock = (error: unknown): boolean => (error as ServerError).errno === DEADLOCK;
 export const isSilence = (error: unknown): boolean => (error as ServerError).code === SILENCE;
 
@@ -47,6 +50,15 @@ export function mapMigrationError(error: unknown, step: string): unknown {
   if (server.errno === undefined && !(error instanceof RefusedError)) return error;
   if (STATE_OF_SERVER.test(server.sqlState ?? '') || STATE_NUMBERS.has(server.errno ?? 0)) return error;
   return new RefusedError(`the tables cannot be taken over: ${errorText(server)} (${step})`, { cause: error });
+}
+
+/** Why the database refuses a statement of the operator's, in its own words; null: the error says nothing about the statement. */
+export function statementRefusal(error: unknown): string | null {
+  const { errno = 0, sqlState } = error as ServerError;
+  // Only the server's own errors have an SQLSTATE: a connection that broke has none.
+  if (sqlState === undefined) return null;
+  const isOfServer = STATE_OF_SERVER.test(sqlState) || STATE_NUMBERS.has(errno);
+  return NO_RIGHT.has(errno) || !isOfServer ? errorText(error) : null;
 }
 
 function explain(error: ServerError): string {

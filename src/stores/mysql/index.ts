@@ -1,5 +1,6 @@
 import type { ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../base/errors';
+import type { MigrationPlan, OnMigration } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import type { SqlParts } from '../shared/operator';
 import { StoreOfParts } from '../shared/parts';
@@ -30,8 +31,12 @@ export class MysqlStore extends StoreOfParts implements Store {
     this.sql = { runner: db, messages };
   }
 
-  migrate(): Promise<void> {
-    return this.migrations.run();
+  migrate(onProgress?: OnMigration): Promise<void> {
+    return this.migrations.run(onProgress);
+  }
+
+  migrationPlan(): Promise<MigrationPlan> {
+    return this.migrations.plan();
   }
 
   health(): Promise<Health> {

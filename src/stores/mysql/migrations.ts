@@ -1,5 +1,7 @@
 import { RefusedError } from '../../base/errors';
 import { MigrationFiles } from '../shared/migration-files';
+import { EMQX_TABLES, TakeoverProgress } from '../shared/takeover-progress';
+import type { MigrationPlan, OnMigration, TakeoverCount } from '../../base/migration';
 import type { Database, Run } from './database';
 import { mapMigrationError } from './errors';
 import { takeoverProblem } from './takeover';
@@ -15,21 +17,21 @@ export class Migrations {
 
   constructor(private readonly db: Database) {}
 
-  async run(): Promise<void> {
+  async run(onProgress?: OnMigration): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
     await this.db.session(async (run) => {
       const [lock] = await run<{ got: number | null }>('SELECT GET_LOCK(?, ?) AS got', [LOCK, LOCK_TIMEOUT_S]);
       if (lock?.got !== 1) throw new RefusedError(`another server has been migrating for ${LOCK_TIMEOUT_S} s: look at its log`);
       try {
-        await this.apply(run);
+        await this.apply(run, onProgress);
       } finally {
         await run('SELECT RELEASE_LOCK(?) AS released', [LOCK]);
       }
     });
   }
 
-  private async apply(run: Run): Promise<void> {
+  private async apply(run: Run, onProgress: OnMigration | undefined): Promise<void> {
     const problem = await takeoverProblem(run);
     if (problem !== null) throw new RefusedError(`the tables cannot be taken over: ${problem}; nothing was changed`);
     await run(
@@ -37,10 +39,26 @@ export class Migrations {
     );
     const current = Number((await run<{ version: number }>(VERSION))[0]?.version ?? 0);
     if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
+    const progress = new TakeoverProgress(current === 0 && onProgress !== undefined ? await takeoverCounts(run) : [], onProgress);
     for (const { version, name, text } of this.files.all.slice(current)) {
+      progress.begin(name);
       await applyFile(run, name, text);
+      progress.finish(version);
       await run('INSERT INTO mqtt_offline_migration (version, name) VALUES (?, ?)', [version, name]);
     }
+  }
+
+  /** What run() would do now. */
+  async plan(): Promise<MigrationPlan> {
+    const version = await this.version();
+    const pending = this.files.pending(version);
+    if (version > this.files.newest) throw new RefusedError(this.problem(version) ?? '');
+    if (version > 0) return { pending, takeover: [] };
+    return this.db.session(async (run) => {
+      const problem = await takeoverProblem(run);
+      if (problem !== null) throw new RefusedError(`the tables cannot be taken over: ${problem}`);
+      return { pending, takeover: await takeoverCounts(run) };
+    });
   }
 
   /** The newest version that was run; 0 for a database without the server's tables. */
@@ -56,6 +74,17 @@ export class Migrations {
   problem(version: number): string | null {
     return this.files.problem(version);
   }
+}
+
+async function takeoverCounts(run: Run): Promise<TakeoverCount[]> {
+  const counts: TakeoverCount[] = [];
+  for (const table of EMQX_TABLES) {
+    const [there] = await run('SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?', [table]);
+    if (there === undefined) continue;
+    const [counted] = await run<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`);
+    counts.push({ table, rows: Number(counted?.n ?? 0) });
+  }
+  return counts;
 }
 
 /** Steps are separated by empty lines. migrations/mysql/001_messages.sql explains the comments that control them. */

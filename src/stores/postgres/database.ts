@@ -4,7 +4,7 @@ import { ClosedError } from '../../base/errors';
 import { POOL, PooledConnections, QUIET, type Pooled } from '../shared/knex';
 import type { BoundStatement, StatementResult, StatementRunner } from '../shared/operator';
 import type { Value } from '../../config/statements';
-import { mapError } from './errors';
+import { mapError, statementRefusal } from './errors';
 
 /** The time limit of a statement (ms), which is about one batch or page. */
 const QUERY_TIMEOUT_MS = 15_000;
@@ -12,7 +12,7 @@ const QUERY_TIMEOUT_MS = 15_000;
 const NO_TIMEOUT = { query_timeout: 24 * 60 * 60 * 1_000 };
 
 /** Runs one statement, or several without bindings, in a transaction. */
-type Run = (sql: string) => Promise<{ rows: Record<string, unknown>[] }>;
+export type Run = (sql: string) => Promise<{ rows: Record<string, unknown>[] }>;
 
 /** Runs statements on one PostgreSQL database. Errors are the server's own kinds. */
 export class Database implements StatementRunner {
@@ -48,6 +48,18 @@ export class Database implements StatementRunner {
 
   async statement(sql: string, values: readonly Value[]): Promise<StatementResult> {
     return this.positional(this.knex, sql, values);
+  }
+
+  async refusalOf(sql: string, values: readonly Value[]): Promise<string | null> {
+    this.checkOpen();
+    try {
+      await this.knex.raw(`EXPLAIN ${sql}`, values as Knex.Value[]);
+      return null;
+    } catch (error) {
+      const refusal = statementRefusal(error);
+      if (refusal === null) throw mapError(error, this.product);
+      return refusal;
+    }
   }
 
   async atomically(statements: readonly BoundStatement[]): Promise<void> {

@@ -32,6 +32,13 @@ export function mapMigrationError(error: unknown, step: string): unknown {
   return new RefusedError(`the tables cannot be taken over: ${errorText(error)} (${step}); nothing was changed`, { cause: error });
 }
 
+/** Why the database refuses a statement of the operator's, in its own words; null: the error says nothing about the statement. */
+export function statementRefusal(error: unknown): string | null {
+  if (!(error instanceof DatabaseError)) return null;
+  const lacksRight = error.code === '42501';
+  return lacksRight || !STATE_OF_SERVER.test(error.code ?? '') ? errorText(error) : null;
+}
+
 function isRefusal(error: unknown): error is DatabaseError {
   return error instanceof DatabaseError && REFUSALS.test(error.code ?? '') && error.code !== NOT_THE_CONTENT;
 }

@@ -1,8 +1,11 @@
 import { RefusedError } from '../../base/errors';
 import { MigrationFiles } from '../shared/migration-files';
-import type { Database } from './database';
+import { EMQX_TABLES, TakeoverProgress } from '../shared/takeover-progress';
+import type { MigrationPlan, OnMigration, TakeoverCount } from '../../base/migration';
+import type { Database, Run } from './database';
 import { mapMigrationError } from './errors';
 
+const STORE_TABLE = 'mqtt_offline_migration';
 /** An arbitrary number. Two servers that start at once take turns. */
 const LOCK = 7_261_845;
 
@@ -14,7 +17,7 @@ export class Migrations {
     private readonly db: Database,
     folder: string,
     /** Each folder has its own table, because a store and a history may share a database. */
-    private readonly table = 'mqtt_offline_migration',
+    private readonly table = STORE_TABLE,
   ) {
     this.files = new MigrationFiles(folder);
   }
@@ -23,7 +26,7 @@ export class Migrations {
    * Brings the schema up to date, with all steps in one transaction: a database that can't be taken over stays
    * unchanged.
    */
-  async run(): Promise<void> {
+  async run(onProgress?: OnMigration): Promise<void> {
     // Most starts have nothing to do, and then need neither the lock nor the right to create tables.
     if ((await this.version()) === this.files.newest) return;
     await this.db.transaction(async (run) => {
@@ -38,11 +41,39 @@ export class Migrations {
       const { rows } = await run(`SELECT coalesce(max(version), 0) AS version FROM ${this.table}`);
       const current = Number(rows[0]?.['version'] ?? 0);
       if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
+      const progress = new TakeoverProgress(current === 0 && onProgress !== undefined ? await this.takeover(run) : [], onProgress);
       for (const { version, name, text } of this.files.all.slice(current)) {
+        progress.begin(name);
         await step(name, text);
+        progress.finish(version);
         await run(`INSERT INTO ${this.table} (version, name) VALUES (${version}, '${name}')`);
       }
     });
+  }
+
+  /** What run() would do now. */
+  async plan(): Promise<MigrationPlan> {
+    const version = await this.version();
+    const problem = version > this.files.newest ? this.problem(version) : null;
+    if (problem !== null) throw new RefusedError(problem);
+    const takeover = version === 0 ? await this.db.transaction((run) => this.takeover(run)) : [];
+    return { pending: this.files.pending(version), takeover };
+  }
+
+  /** The rows of EMQX's own tables; a history takes over nothing. */
+  private async takeover(run: Run): Promise<TakeoverCount[]> {
+    const counts: TakeoverCount[] = [];
+    for (const table of this.takesOver ? EMQX_TABLES : []) {
+      const { rows } = await run(`SELECT to_regclass('${table}') IS NOT NULL AS there`);
+      if (rows[0]?.['there'] !== true) continue;
+      const counted = await run(`SELECT count(*) AS n FROM ${table}`);
+      counts.push({ table, rows: Number(counted.rows[0]?.['n'] ?? 0) });
+    }
+    return counts;
+  }
+
+  private get takesOver(): boolean {
+    return this.table === STORE_TABLE;
   }
 
   /** The newest version that was run; 0 for a database without the server's tables. */

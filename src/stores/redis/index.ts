@@ -1,8 +1,10 @@
 import type { ServiceUrl } from '../../config/url';
 import { RefusedError, RetryableError } from '../../base/errors';
 import { evictionPolicy } from '../../redis/info';
+import type { MigrationPlan, OnMigration } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import { MigrationFiles } from '../shared/migration-files';
+import { TakeoverProgress } from '../shared/takeover-progress';
 import { StoreOfParts } from '../shared/parts';
 import type { Capabilities, Store } from '../store';
 import { Clients } from './clients';
@@ -39,13 +41,23 @@ export class RedisStore extends StoreOfParts implements Store {
   }
 
   /** Every step can be repeated, even by two servers at once. */
-  async migrate(): Promise<void> {
+  async migrate(onProgress?: OnMigration): Promise<void> {
     const version = await this.version();
     if (version > this.migrations.newest) throw new RefusedError(this.migrations.problem(version) ?? '');
     if (version === this.migrations.newest) return;
-    if (version < 1) await this.takeover.run();
+    if (version < 1) {
+      const progress = new TakeoverProgress(onProgress === undefined ? [] : await this.takeover.count(), onProgress);
+      progress.begin(this.migrations.all[0]?.name ?? '');
+      await this.takeover.run((keys) => progress.add(keys));
+    }
     if (version < 2) await this.takeover.noteSeen();
     await this.db.one('HSET', this.keys.migrations, this.migrations.newest, new Date().toISOString());
+  }
+
+  async migrationPlan(): Promise<MigrationPlan> {
+    const version = await this.version();
+    if (version > this.migrations.newest) throw new RefusedError(this.migrations.problem(version) ?? '');
+    return { pending: this.migrations.pending(version), takeover: version === 0 ? await this.takeover.count() : [] };
   }
 
   private async version(): Promise<number> {

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { RefusedError } from '../../base/errors';
+import type { TakeoverCount } from '../../base/migration';
 import type { Command, Database } from './database';
 import { isEmqxId, type Keys } from './keys';
 import { fromPairs, type Messages } from './messages';
@@ -15,6 +16,13 @@ interface Found {
   readonly expiresAt: number | null;
 }
 
+/** The keys of EMQX's that are taken over, in this order. */
+const TAKEN = [
+  { kind: 'acked', type: 'string' },
+  { kind: 'msg', type: 'hash' },
+  { kind: 'retain', type: 'hash' },
+] as const;
+
 /** Takes over the keys of EMQX's plugin (migrations/redis/001_index_messages.md). */
 export class Takeover {
   constructor(
@@ -23,11 +31,29 @@ export class Takeover {
     private readonly parts: { readonly messages: Messages; readonly retained: Retained; readonly positions: Positions },
   ) {}
 
-  async run(): Promise<void> {
+  /** Takes over every key. `onKeys` hears after each page how many it had. */
+  async run(onKeys: (keys: number) => void): Promise<void> {
     await this.check();
-    for await (const page of this.db.scan(this.keys.all('acked'))) await this.positions(page);
-    for await (const page of this.db.scan(this.keys.all('msg'))) await this.messages(page);
-    for await (const page of this.db.scan(this.keys.all('retain'))) await this.retained(page);
+    const works = { acked: this.positions, msg: this.messages, retain: this.retained } as const;
+    for (const { kind, type } of TAKEN) {
+      for await (const page of this.db.scan(this.keys.all(kind))) {
+        const taken = (await this.ofType(page, type)).length;
+        await works[kind].call(this, page);
+        onKeys(taken);
+      }
+    }
+  }
+
+  /** How many keys run() would take over. A key that comes twice in a scan is counted twice. */
+  async count(): Promise<TakeoverCount[]> {
+    await this.check();
+    const counts: TakeoverCount[] = [];
+    for (const { kind, type } of TAKEN) {
+      let rows = 0;
+      for await (const page of this.db.scan(this.keys.all(kind))) rows += (await this.ofType(page, type)).length;
+      if (rows > 0) counts.push({ table: this.keys.all(kind), rows });
+    }
+    return counts;
   }
 
   /**

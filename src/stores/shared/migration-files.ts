@@ -26,6 +26,11 @@ export class MigrationFiles {
     return this.all.length;
   }
 
+  /** The names of the migrations that a schema of this version still needs. */
+  pending(version: number): string[] {
+    return this.all.slice(version).map(({ name }) => name);
+  }
+
   /** What is wrong with a schema of this version; null if nothing is. */
   problem(version: number): string | null {
     if (version > this.newest) return `the schema has version ${version}, this release knows ${this.newest}: upgrade emqx-offline-store`;

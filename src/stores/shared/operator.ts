@@ -1,4 +1,4 @@
-import { errorText, SettingError } from '../../base/errors';
+import { SettingError } from '../../base/errors';
 import type { Message, MessageRef } from '../../mqtt/message';
 import type { MessageQuery, Refusal, Store, StoredRef, Subscription, SubscriptionRef } from '../store';
 import { saveOrBisect } from './bisect';
@@ -20,6 +20,11 @@ export interface BoundStatement {
 /** What the SQL databases have in common, for statements with `?`. Errors are the server's own kinds. */
 export interface StatementRunner {
   statement(sql: string, values: readonly Value[]): Promise<StatementResult>;
+  /**
+   * Has the database look at a statement without running it (EXPLAIN).
+   * @returns the database's own words when it refuses the statement; null when it takes it. @throws RetryableError while it is away
+   */
+  refusalOf(sql: string, values: readonly Value[]): Promise<string | null>;
   /** Runs all statements or none. */
   atomically(statements: readonly BoundStatement[]): Promise<void>;
 }
@@ -60,7 +65,7 @@ export class OperatorStatements {
 
   /**
    * Makes the database check each statement without running it.
-   * @throws SettingError
+   * @throws SettingError for a statement that the database rejects, RetryableError while the database is away.
    */
   async check(): Promise<void> {
     for (const name of STATEMENT_NAMES) {
@@ -68,9 +73,8 @@ export class OperatorStatements {
       if (statement === undefined) continue;
       const sql =
         name === 'SELECT_MESSAGE' ? idsOf(statement) : name === 'SELECT_SUBSCRIPTIONS' ? subscriptionsOf(statement) : statement.sql;
-      await this.db.statement(`EXPLAIN ${sql}`, statement.bind(SAMPLE)).catch((error: unknown) => {
-        throw new SettingError(settingOf(name), `the database rejects the statement: ${errorText(error)}`);
-      });
+      const refusal = await this.db.refusalOf(sql, statement.bind(SAMPLE));
+      if (refusal !== null) throw new SettingError(settingOf(name), `the database rejects the statement: ${refusal}`);
     }
   }
 
@@ -129,8 +133,8 @@ export function operated(store: Store & { readonly sql: SqlParts }, statements: 
   const { runner, messages: table } = store.sql;
   const operator = new OperatorStatements(runner, statements);
   const overridden: Partial<Store> = {
-    async migrate() {
-      await store.migrate();
+    async migrate(onProgress) {
+      await store.migrate(onProgress);
       await operator.check();
     },
     ...(operator.has('INSERT_MESSAGE') && { saveMessages: (messages) => saveMessages(operator, table, messages) }),

@@ -196,6 +196,7 @@ export function messages(subject: Subject): void {
       const query = { filter: '#', after: '', limit: 1 };
       const calls: Record<Exclude<keyof Store, 'capabilities' | 'health' | 'close'>, () => Promise<unknown>> = {
         migrate: () => store.migrate(),
+        migrationPlan: () => store.migrationPlan(),
         saveMessages: () => store.saveMessages([ref]),
         removeMessages: () => store.removeMessages([ref], soon()),
         getMessage: () => store.getMessage(ref.id),
