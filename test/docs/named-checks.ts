@@ -1,0 +1,176 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { parse } from 'yaml';
+import { checkAvailable } from '../../src/config/available';
+import { loadConfig } from '../../src/config/load';
+import { contract } from '../../src/contract/contract';
+import { checkMove } from '../../src/ops/move-embedded';
+import { rulesOptions } from '../../src/ops/rules-options';
+import { ROOT } from './markdown';
+import type { Command } from './shell';
+
+/** What is looked at where a command is not run: it needs another machine or program, or what the reader fills in. */
+export interface NamedCheck {
+  readonly name: string;
+  readonly fits: (command: Command) => boolean;
+  /** @throws when something that the command names does not exist. */
+  readonly check: (command: Command) => void;
+}
+
+const program = (words: readonly string[]) => words[0] ?? '';
+const isOurs = ({ words }: Command) => words[0] === 'node' && words[1] === 'dist/main.js';
+const runs =
+  (...names: string[]) =>
+  (command: Command) =>
+    names.includes(program(command.words));
+const fail = (text: string): never => {
+  throw new Error(text);
+};
+
+const packageJson = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+
+/** All TypeScript files of a folder, as one text. */
+function sources(folder: string): string {
+  const names = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+  return names.map((name) => readFileSync(join(ROOT, folder, name), 'utf8')).join('\n');
+}
+
+/** Settings as the server reads them; files that are named are not there, and read as a certificate and its key. */
+function checkSettings({ env }: Command): void {
+  const fixture = (path: string) => readFileSync(join(ROOT, 'test/fixtures/tls', /key/.test(path) ? 'key.pem' : 'cert.pem'), 'utf8');
+  checkAvailable(loadConfig({ ...env }, fixture));
+}
+
+/** The script exists, and so does each option that it is given: the folder of its program names it. */
+function checkScript({ words }: Command): void {
+  const [, , name = ''] = words;
+  const script = packageJson.scripts[name] ?? fail(`package.json has no script ${name}`);
+  const file = /(?:tsx|node) ([\w./-]+)/.exec(script)?.[1] ?? '';
+  const text = file === '' ? '' : sources(dirname(file));
+  const separator = words.indexOf('--');
+  const options = separator === -1 ? [] : words.slice(separator + 1);
+  for (const option of options.filter((each) => /^-?-?[a-z][\w-]+$/.test(each))) {
+    const known = option.replace(/^--/, '');
+    if (!new RegExp(`\\b${known}\\b`).test(text)) fail(`${script} does not know ${option}`);
+  }
+}
+
+/** Subcommands and options of our own program. */
+function checkProgram(command: Command): void {
+  const [, , name = '', ...args] = command.words;
+  checkSettings(command);
+  if (name === 'rules') return void rulesOptions(args);
+  if (!['serve', 'migrate', 'backup', 'doctor', '--help', '--version', '-h'].includes(name)) {
+    if (!new RegExp(`'${name}'`).test(readFileSync(join(ROOT, 'src/main.ts'), 'utf8'))) fail(`emqx-offline-store has no command ${name}`);
+  }
+  const valueOf = (option: string) => (args.includes(option) ? args[args.indexOf(option) + 1] : undefined);
+  if (name === 'migrate' && args.includes('--from')) checkMove(valueOf('--from'), valueOf('--to'));
+  const text = sources('src');
+  for (const option of args.filter((arg) => arg.startsWith('--'))) {
+    if (!new RegExp(`\\b['"]?${option.slice(2)}['"]?: \\{ type`).test(text)) fail(`${name} has no option ${option}`);
+  }
+}
+
+interface Operation {
+  readonly requestBody?: object;
+}
+
+/** Path and method are in openapi.yaml, and a body is JSON. */
+function checkRequest({ words }: Command): void {
+  const url = new URL(words.find((word) => word.startsWith('http')) ?? fail('no URL'));
+  const valueOf = (option: string) => (words.includes(option) ? words[words.indexOf(option) + 1] : undefined);
+  const body = valueOf('-d');
+  const method = (valueOf('-X') ?? (body === undefined ? 'GET' : 'POST')).toLowerCase();
+  const { paths } = parse(contract.text) as { paths: Record<string, Record<string, Operation>> };
+  const matches = (template: string) => new RegExp(`^${template.replace(/\{\w+\}/g, '[^/]+')}$`).test(url.pathname);
+  // A path without parameters comes before one that has them, as in the server.
+  const template = Object.keys(paths)
+    .sort((a, b) => Number(a.includes('{')) - Number(b.includes('{')))
+    .find(matches);
+  const operation = paths[template ?? '']?.[method] ?? fail(`openapi.yaml has no ${method.toUpperCase()} ${url.pathname}`);
+  if (body === undefined) return;
+  if (operation.requestBody === undefined) fail(`${method.toUpperCase()} ${url.pathname} takes no body`);
+  JSON.parse(body);
+}
+
+/** Every word that looks like a file of this repository is one. */
+function checkFiles({ words }: Command): void {
+  const folders = ['docker/', 'deploy/', 'rules/', 'migrations/', 'test/', 'docs/', 'bench/'];
+  const named = words.map((word) => word.replace(/^\.\//, '')).filter((word) => folders.some((folder) => word.startsWith(folder)));
+  for (const path of named) if (!existsSync(join(ROOT, path))) fail(`${path} does not exist`);
+}
+
+/** The keys and tables that a query names are ours. */
+function checkNames(folder: string, named: readonly string[]): void {
+  const paths = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' });
+  const text = paths.map((path) => (/\.\w+$/.test(path) ? readFileSync(join(ROOT, folder, path), 'utf8') : '')).join('\n');
+  if (named.length === 0) fail('names nothing of ours');
+  for (const name of named) if (!text.includes(name)) fail(`${name} is not in ${folder}`);
+}
+
+export const NAMED_CHECKS: readonly NamedCheck[] = [
+  { name: 'settings', fits: ({ words }) => words.length === 0, check: checkSettings },
+  { name: 'npm start', fits: ({ words }) => words.join(' ') === 'npm start', check: checkSettings },
+  {
+    name: 'npm ci, npm test',
+    fits: ({ words }) => words[0] === 'npm' && ['ci', 'test'].includes(words[1] ?? ''),
+    check: ({ words }) => {
+      const ci = readFileSync(join(ROOT, '.ci/run'), 'utf8');
+      if (!ci.includes(`npm ${words[1]}`)) fail(`.ci/run does not run npm ${words[1]}`);
+    },
+  },
+  { name: 'npm run', fits: ({ words }) => words[0] === 'npm' && words[1] === 'run', check: checkScript },
+  {
+    name: 'npm audit',
+    fits: ({ words }) => words.join(' ') === 'npm audit --omit=dev',
+    check: () => void (existsSync(join(ROOT, 'package-lock.json')) || fail('no lock file to audit')),
+  },
+  {
+    name: 'npx jest',
+    fits: ({ words }) => words[0] === 'npx' && words[1] === 'jest',
+    check: checkFiles,
+  },
+  { name: 'the program', fits: isOurs, check: checkProgram },
+  {
+    name: 'a request to the server',
+    fits: ({ words }) => words[0] === 'curl' && words.some((word) => word.startsWith('http://127.0.0.1:8480')),
+    check: checkRequest,
+  },
+  {
+    name: 'redis-cli',
+    fits: runs('redis-cli'),
+    check: ({ words }) =>
+      checkNames(
+        'src/stores/redis',
+        words.flatMap((word) => /^mqtt:([a-z-]+):/.exec(word)?.[1] ?? []),
+      ),
+  },
+  {
+    name: 'aws dynamodb',
+    fits: runs('aws'),
+    check: ({ words }) => checkNames('migrations/dynamodb', [words[words.indexOf('--table-name') + 1] ?? '']),
+  },
+  {
+    name: 'other programs: the files of this repository that they name',
+    fits: runs(
+      ...[
+        'docker',
+        'kubectl',
+        'helm',
+        'systemctl',
+        'journalctl',
+        'sudo',
+        'git',
+        'apt',
+        'apt-get',
+        'cp',
+        'tar',
+        'sed',
+        'mkdir',
+        'install',
+        'cd',
+      ],
+    ),
+    check: checkFiles,
+  },
+];

@@ -1,0 +1,107 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { EmqxStandIn } from '../standin';
+import { freePort } from '../support/process';
+import { temporaryDirectory } from '../support/temp';
+import { waitFor } from '../support/wait';
+import { ROOT } from './markdown';
+import { fillIn } from './shell';
+
+export interface Result {
+  readonly code: number | null;
+  readonly output: string;
+}
+
+/**
+ * A terminal as the reader of the documentation has it: a shell in an empty folder, EMQX's stand-in, free ports in place of the documented ones.
+ * `npm ci` does nothing, `npm start` and `node dist/main.js` run the sources, and questions are answered with yes.
+ */
+export class Session {
+  private server: { child: ChildProcess; output: string } | null = null;
+
+  private constructor(
+    private readonly emqx: EmqxStandIn,
+    private readonly folder: ReturnType<typeof temporaryDirectory>,
+    private readonly port: number,
+  ) {}
+
+  static async start(): Promise<Session> {
+    const session = new Session(await EmqxStandIn.start(), temporaryDirectory(), await freePort());
+    session.makePrograms();
+    return session;
+  }
+
+  /** Runs a block that ends. */
+  async run(block: string): Promise<Result> {
+    const { child, output } = this.spawn(block);
+    const [code] = (await once(child, 'close')) as [number | null];
+    return { code, output: output() };
+  }
+
+  /** Runs a block that ends with `npm start`. @returns when the server is ready */
+  async serve(block: string): Promise<void> {
+    const { child, output } = this.spawn(block);
+    this.server = { child, output: '' };
+    const isReady = () => {
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`);
+      return output().includes('listens on') && fetch(`http://127.0.0.1:${this.port}/healthz`).then(({ ok }) => ok);
+    };
+    await waitFor(
+      'the server to listen',
+      () => Promise.resolve(isReady()).catch((error: Error) => (child.exitCode === null ? false : Promise.reject(error))),
+      45_000,
+    );
+  }
+
+  async stop(): Promise<void> {
+    if (this.server !== null && this.server.child.exitCode === null) {
+      // The whole group: the shell, npm's stand-in and the server.
+      process.kill(-(this.server.child.pid ?? 0), 'SIGTERM');
+      if (this.server.child.exitCode === null) await once(this.server.child, 'close');
+    }
+    await this.emqx.stop();
+    this.folder.remove();
+  }
+
+  private spawn(block: string): { child: ChildProcess; output: () => string } {
+    const text = fillIn(block)
+      .replaceAll('127.0.0.1:8480', `127.0.0.1:${this.port}`)
+      .replaceAll(/(^|\s|=)\/backups\//g, `$1${this.folder.path}/`)
+      .replaceAll('DATA_DIR=./data', `DATA_DIR=${this.folder.path}/data`);
+    const env = {
+      PATH: `${this.folder.path}/bin:${process.env['PATH'] ?? ''}`,
+      DATA_DIR: `${this.folder.path}/data`,
+      PORT: String(this.port),
+      EMQX_URL: this.emqx.apiUrl,
+      EMQX_API_KEY: this.emqx.apiKey,
+      EMQX_API_SECRET: this.emqx.apiSecret,
+      MQTT_URL: this.emqx.mqttUrl,
+    };
+    const child = spawn('sh', ['-euc', text], { cwd: this.folder.path, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
+    return { child, output: () => output };
+  }
+
+  private makePrograms(): void {
+    const bin = join(this.folder.path, 'bin');
+    mkdirSync(bin);
+    const node = process.execPath;
+    const run = `cd '${ROOT}' && exec '${node}' --import tsx src/main.ts`;
+    const programs: Record<string, string> = {
+      curl: `exec '${node}' '${ROOT}/test/docs/programs/curl.js' "$@"`,
+      mqttx: `exec '${node}' '${ROOT}/test/docs/programs/mqttx.js' "$@"`,
+      npm: `case "$*" in ci) exit 0;; start) ${run} serve;; *) echo "npm $* is not run here" >&2; exit 1;; esac`,
+      node: `[ "$1" = dist/main.js ] || { echo "node $* is not run here" >&2; exit 1; }
+shift
+case " $* " in *' --install '*|*' --remove '*) set -- "$@" --yes;; esac
+${run} "$@"`,
+    };
+    for (const [name, script] of Object.entries(programs)) {
+      writeFileSync(join(bin, name), `#!/bin/sh\n${script}\n`);
+      chmodSync(join(bin, name), 0o755);
+    }
+  }
+}
