@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { parse } from 'yaml';
 import { checkAvailable } from '../../src/config/available';
 import { loadConfig } from '../../src/config/load';
 import { contract } from '../../src/contract/contract';
@@ -72,25 +71,27 @@ function checkProgram(command: Command): void {
 }
 
 interface Operation {
-  readonly requestBody?: object;
+  readonly parameters?: readonly { readonly name?: string; readonly $ref?: string }[];
+  readonly requestBody?: { readonly content: { readonly 'application/json': { readonly schema: object } } };
 }
 
-/** Path and method are in openapi.yaml, and a body is JSON. */
+/** Path, method and query parameters are in openapi.yaml, and a body is valid. */
 function checkRequest({ words }: Command): void {
   const url = new URL(words.find((word) => word.startsWith('http')) ?? fail('no URL'));
   const valueOf = (option: string) => (words.includes(option) ? words[words.indexOf(option) + 1] : undefined);
   const body = valueOf('-d');
   const method = (valueOf('-X') ?? (body === undefined ? 'GET' : 'POST')).toLowerCase();
-  const { paths } = parse(contract.text) as { paths: Record<string, Record<string, Operation>> };
+  const paths = contract.find('/paths') as Record<string, Record<string, Operation>>;
   const matches = (template: string) => new RegExp(`^${template.replace(/\{\w+\}/g, '[^/]+')}$`).test(url.pathname);
   // A path without parameters comes before one that has them, as in the server.
-  const template = Object.keys(paths)
-    .sort((a, b) => Number(a.includes('{')) - Number(b.includes('{')))
-    .find(matches);
-  const operation = paths[template ?? '']?.[method] ?? fail(`openapi.yaml has no ${method.toUpperCase()} ${url.pathname}`);
+  const templates = Object.keys(paths).sort((one, other) => Number(one.includes('{')) - Number(other.includes('{')));
+  const operation = paths[templates.find(matches) ?? '']?.[method] ?? fail(`openapi.yaml has no ${method.toUpperCase()} ${url.pathname}`);
+  const names = (operation.parameters ?? []).map(({ name, $ref }) => name ?? (contract.find(`${($ref ?? '').slice(1)}/name`) as string));
+  for (const name of url.searchParams.keys()) if (!names.includes(name)) fail(`${url.pathname} has no parameter ${name}`);
   if (body === undefined) return;
-  if (operation.requestBody === undefined) fail(`${method.toUpperCase()} ${url.pathname} takes no body`);
-  JSON.parse(body);
+  const { schema } = operation.requestBody?.content['application/json'] ?? fail(`${method.toUpperCase()} ${url.pathname} takes no body`);
+  const flaws = contract.compile(schema)(JSON.parse(body));
+  if (flaws.length > 0) fail(`${url.pathname}: ${flaws.map(({ path, message }) => `${path} ${message}`).join('; ')}`);
 }
 
 /** Every word that looks like a file of this repository is one. */
