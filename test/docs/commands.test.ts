@@ -53,7 +53,11 @@ test('every command is one that is run, or one that has a check', () => {
 });
 
 test.each(ofKind('checked').map((block) => [nameOf(block), block] as const))('what %s names exists', (_name, block) => {
-  for (const command of commandsOf(block.text)) checkOf(command)?.check(command);
+  const commands = commandsOf(block.text);
+  // Lines that only assign are looked at together: the two parts of a key need each other.
+  const assigned = commands.filter(({ words }) => words.length === 0).map(({ env }) => env);
+  const settings: Command[] = assigned.length === 0 ? [] : [{ env: Object.assign({}, ...assigned) as Command['env'], words: [], text: '' }];
+  for (const command of [...settings, ...commands.filter(({ words }) => words.length > 0)]) checkOf(command)?.check(command);
 });
 
 describe('in one session, as a reader runs them', () => {
@@ -78,7 +82,7 @@ describe('in one session, as a reader runs them', () => {
 
     const installed = await session.run(install.text);
     expect(installed).toMatchObject({ code: 0 });
-    expect(installed.output).toContain('first event: EMQX sent a test event through the rule, and the server accepted it');
+    expect(installed.output).toMatch(/first event: .*accepted/);
 
     expect(await session.run(publish.text)).toMatchObject({ code: 0 });
     const [, look = ''] = publish.text.split('\n');

@@ -1,10 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { checkAvailable } from '../../src/config/available';
 import { loadConfig } from '../../src/config/load';
 import { contract } from '../../src/contract/contract';
 import { checkMove } from '../../src/ops/move-embedded';
-import { rulesOptions } from '../../src/ops/rules-options';
 import { ROOT } from './markdown';
 import type { Command } from './shell';
 
@@ -17,7 +16,13 @@ export interface NamedCheck {
 }
 
 const program = (words: readonly string[]) => words[0] ?? '';
-const isOurs = ({ words }: Command) => words[0] === 'node' && words[1] === 'dist/main.js';
+/** What is behind the name of our program, which is started from the clone, from npm's folder, or by its own name; null: it is another program. */
+function ownArguments({ words }: Command): readonly string[] | null {
+  if (program(words) === 'emqx-offline-store') return words.slice(1);
+  if (program(words) === 'node' && words[1] === 'dist/main.js') return words.slice(2);
+  const isNpm = program(words) === 'npm' && words[1] === 'exec';
+  return isNpm ? words.slice(words.indexOf('emqx-offline-store') + 1) : null;
+}
 const runs =
   (...names: string[]) =>
   (command: Command) =>
@@ -26,7 +31,11 @@ const fail = (text: string): never => {
   throw new Error(text);
 };
 
-const packageJson = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+const packageJson = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+  name: string;
+  version: string;
+  scripts: Record<string, string>;
+};
 
 /** All TypeScript files of a folder, as one text. */
 function sources(folder: string): string {
@@ -34,9 +43,10 @@ function sources(folder: string): string {
   return names.map((name) => readFileSync(join(ROOT, folder, name), 'utf8')).join('\n');
 }
 
-/** Settings as the server reads them; files that are named are not there, and read as a certificate and its key. */
+/** Settings as the server reads them. Files that are named are not there: certificates and keys are those of the tests, CONFIG_FILE is empty. */
 function checkSettings({ env }: Command): void {
-  const fixture = (path: string) => readFileSync(join(ROOT, 'test/fixtures/tls', /key/.test(path) ? 'key.pem' : 'cert.pem'), 'utf8');
+  const fixture = (path: string) =>
+    /\.ya?ml$/.test(path) ? '{}' : readFileSync(join(ROOT, 'test/fixtures/tls', /key/.test(path) ? 'key.pem' : 'cert.pem'), 'utf8');
   checkAvailable(loadConfig({ ...env }, fixture));
 }
 
@@ -54,20 +64,18 @@ function checkScript({ words }: Command): void {
   }
 }
 
-/** Subcommands and options of our own program. */
+/** Commands and options of our own program: its sources name them, in the help or where they are read. */
 function checkProgram(command: Command): void {
-  const [, , name = '', ...args] = command.words;
+  const [name = '', ...args] = ownArguments(command) ?? [];
   checkSettings(command);
-  if (name === 'rules') return void rulesOptions(args);
-  if (!['serve', 'migrate', 'backup', 'doctor', '--help', '--version', '-h'].includes(name)) {
-    if (!new RegExp(`'${name}'`).test(readFileSync(join(ROOT, 'src/main.ts'), 'utf8'))) fail(`emqx-offline-store has no command ${name}`);
+  const text = sources('src');
+  if (!name.startsWith('-') && !new RegExp(`(case|name:) '${name}'`).test(text)) fail(`emqx-offline-store has no command ${name}`);
+  for (const option of [name, ...args].filter((arg) => arg.startsWith('--')).map((arg) => arg.slice(2))) {
+    const isKnown = new RegExp(`--${option}(?![\\w-])|name: '${option}'|\\b'?${option}'?: \\{ type`).test(text);
+    if (!isKnown) fail(`${name} has no option --${option}`);
   }
   const valueOf = (option: string) => (args.includes(option) ? args[args.indexOf(option) + 1] : undefined);
   if (name === 'migrate' && args.includes('--from')) checkMove(valueOf('--from'), valueOf('--to'));
-  const text = sources('src');
-  for (const option of args.filter((arg) => arg.startsWith('--'))) {
-    if (!new RegExp(`\\b['"]?${option.slice(2)}['"]?: \\{ type`).test(text)) fail(`${name} has no option ${option}`);
-  }
 }
 
 interface Operation {
@@ -131,11 +139,31 @@ export const NAMED_CHECKS: readonly NamedCheck[] = [
     fits: ({ words }) => words[0] === 'npx' && words[1] === 'jest',
     check: checkFiles,
   },
-  { name: 'the program', fits: isOurs, check: checkProgram },
+  {
+    name: 'the tarball',
+    fits: ({ words }) => words[0] === 'npm' && ['pack', 'install'].includes(words[1] ?? ''),
+    check: ({ words }) => {
+      const { name, version } = packageJson;
+      const other = words.find((word) => word.endsWith('.tgz') && basename(word) !== `${name}-${version}.tgz`);
+      if (other !== undefined) fail(`${other} is not the tarball of ${name} ${version}`);
+    },
+  },
+  { name: 'the program', fits: (command) => ownArguments(command) !== null, check: checkProgram },
+  { name: "the shell's own words", fits: runs('for', 'done'), check: () => undefined },
   {
     name: 'a request to the server',
     fits: ({ words }) => words[0] === 'curl' && words.some((word) => word.startsWith('http://127.0.0.1:8480')),
     check: checkRequest,
+  },
+  {
+    name: "a request to EMQX: an import of a file, as EMQX takes it (the tests' own imports are the same request)",
+    fits: ({ words }) => words[0] === 'curl' && words.some((word) => word.endsWith('/api/v5/configs?mode=merge')),
+    check: (command) => {
+      const { words } = command;
+      if (!words.includes('PUT') || !words.includes('Content-Type: text/plain')) fail('EMQX takes the file with PUT and text/plain only');
+      const file = /@(\S+)/.exec(words.join(' '))?.[1] ?? fail('no file');
+      JSON.parse(readFileSync(join(ROOT, file), 'utf8'));
+    },
   },
   {
     name: 'redis-cli',
@@ -159,6 +187,7 @@ export const NAMED_CHECKS: readonly NamedCheck[] = [
         'kubectl',
         'helm',
         'systemctl',
+        'systemd-run',
         'journalctl',
         'sudo',
         'git',

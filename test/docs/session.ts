@@ -15,12 +15,20 @@ export interface Result {
   readonly output: string;
 }
 
+interface Shell {
+  readonly child: ChildProcess;
+  /** What it has written so far. */
+  readonly output: () => string;
+  /** Its exit code, when it and all that it started have closed their output. */
+  readonly ended: Promise<number | null>;
+}
+
 /**
  * A terminal as the reader of the documentation has it: a shell in an empty folder, EMQX's stand-in, free ports in place of the documented ones.
  * `npm ci` does nothing, `npm start` and `node dist/main.js` run the sources, and questions are answered with yes.
  */
 export class Session {
-  private server: { child: ChildProcess; output: string } | null = null;
+  private server: Shell | null = null;
 
   private constructor(
     private readonly emqx: EmqxStandIn,
@@ -36,37 +44,36 @@ export class Session {
 
   /** Runs a block that ends. */
   async run(block: string): Promise<Result> {
-    const { child, output } = this.spawn(block);
-    const [code] = (await once(child, 'close')) as [number | null];
-    return { code, output: output() };
+    const shell = this.spawn(block);
+    return { code: await shell.ended, output: shell.output() };
   }
 
-  /** Runs a block that ends with `npm start`. @returns when the server is ready */
+  /** Runs a block that ends with `npm start`. @returns when the server answers */
   async serve(block: string): Promise<void> {
-    const { child, output } = this.spawn(block);
-    this.server = { child, output: '' };
-    const isReady = () => {
-      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output()}`);
-      return output().includes('listens on') && fetch(`http://127.0.0.1:${this.port}/healthz`).then(({ ok }) => ok);
-    };
-    await waitFor(
-      'the server to listen',
-      () => Promise.resolve(isReady()).catch((error: Error) => (child.exitCode === null ? false : Promise.reject(error))),
-      45_000,
-    );
+    const shell = this.spawn(block);
+    this.server = shell;
+    let hasEnded = false;
+    void shell.ended.then(() => (hasEnded = true));
+    const answers = (): Promise<boolean> =>
+      fetch(`http://127.0.0.1:${this.port}/healthz`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    await waitFor('the server to listen', async () => hasEnded || (await answers()), 45_000);
+    if (hasEnded) throw new Error(`the server ended:\n${shell.output()}`);
   }
 
   async stop(): Promise<void> {
-    if (this.server !== null && this.server.child.exitCode === null) {
-      // The whole group: the shell, npm's stand-in and the server.
+    if (this.server !== null) {
+      // The whole group: the shell and the server.
       process.kill(-(this.server.child.pid ?? 0), 'SIGTERM');
-      if (this.server.child.exitCode === null) await once(this.server.child, 'close');
+      await this.server.ended;
     }
     await this.emqx.stop();
     this.folder.remove();
   }
 
-  private spawn(block: string): { child: ChildProcess; output: () => string } {
+  private spawn(block: string): Shell {
     const text = fillIn(block)
       .replaceAll('127.0.0.1:8480', `127.0.0.1:${this.port}`)
       .replaceAll(/(^|\s|=)\/backups\//g, `$1${this.folder.path}/`)
@@ -83,7 +90,8 @@ export class Session {
     const child = spawn('sh', ['-euc', text], { cwd: this.folder.path, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    return { child, output: () => output };
+    const ended = once(child, 'close').then(([code]) => code as number | null);
+    return { child, output: () => output, ended };
   }
 
   private makePrograms(): void {

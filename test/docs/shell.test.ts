@@ -32,7 +32,7 @@ it.each([
   ['STORE_URL=oracle://x npm start', /^STORE_URL/],
   ['npm run absent', /no script absent/],
   ['npm run chaos -- --shorter', /does not know --shorter/],
-  ['node dist/main.js rules --instal', /--instal/],
+  ['node dist/main.js rules --instal', /no option --instal/],
   ['node dist/main.js fly', /no command fly/],
   ['node dist/main.js migrate --dry-runs', /no option --dry-runs/],
   ['curl http://127.0.0.1:8480/v1/nothing', /has no GET \/v1\/nothing/],

@@ -40,14 +40,14 @@ export function commandsOf(block: string): Command[] {
 /** Quoted text, `$(...)`, the end of a line, separators, redirections with their file, comments, blanks, and what is left. */
 const TOKEN = /'[^']*'|"[^"]*"|\$\([^)]*\)|\\\n|\n|&&|\|\|?|;|\d?>{1,2}\s*[^\s;|&]+|#[^\n]*|[^\S\n]+|\\.|[^\s'"$;|&>#\\]+|./g;
 
-/** `<token>` becomes `token`: what a reader fills in. */
+/** `<token>` becomes `token`, `<another one>` becomes `another-one`: what a reader fills in. */
 export function fillIn(block: string): string {
-  return block.replace(/<([A-Za-z][\w-]*)>/g, '$1');
+  return block.replace(/<([A-Za-z](?:[^<>\n]*[^<>\s])?)>/g, (_all, name: string) => name.replace(/\W+/g, '-'));
 }
 
 function commandOf(all: readonly string[], text: string): Command {
   const isAssignment = (word: string) => /^[A-Z][A-Z0-9_]*=/.test(word);
-  const first = all[0] === 'export' ? 1 : 0;
+  const first = ['export', 'do', 'then'].includes(all[0] ?? '') ? 1 : 0;
   const end = all.findIndex((word, i) => i >= first && !isAssignment(word));
   const assigned = all.slice(first, end === -1 ? all.length : end);
   const env = Object.fromEntries(assigned.map((word) => [word.slice(0, word.indexOf('=')), word.slice(word.indexOf('=') + 1)]));
