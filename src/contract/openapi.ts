@@ -14,8 +14,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * One event or an array of events; each names itself in `event`
-         * @description An array is taken as a whole or not at all; its problems are under `/0/id`, `/3/topic`, ...
+         * Post one event or an array of events
+         * @description EMQX's HTTP action posts here. Each event names itself in its field `event`. The server takes an array
+         *     completely or not at all; problems of an array are listed under paths such as `/0/id` and `/3/topic`.
          */
         post: operations["postEvents"];
         delete?: never;
@@ -33,8 +34,52 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** One event as EMQX sends it */
+        /**
+         * Post one event, named in the path
+         * @description EMQX's HTTP action posts here. The name in the path counts; a field `event` of the body must not contradict it.
+         */
         post: operations["postEvent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/access": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the token of this request may do
+         * @description Without any configured token the answer is `admin`.
+         */
+        get: operations["getAccess"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/topics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List topics with stored messages
+         * @description The topics come in code point order. Each has the number of its stored messages and the time of the oldest one.
+         *     Topics that begin with `$` are listed only when `filter` begins with `$`.
+         */
+        get: operations["listTopics"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -49,14 +94,15 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Stored messages, oldest first within a topic, topics in code point order
-         * @description With `topic` those of one topic, with `filter` those of all topics that match, with neither those of all topics that `#` matches
-         *     (topics that begin with `$` are not among them). A page may be shorter than `limit` and still have a `next`.
+         * List stored messages
+         * @description The messages come topic by topic in code point order, and oldest first within a topic. `topic` lists one topic,
+         *     `filter` all topics that match. Without both, the server lists all topics that `#` matches; topics that begin
+         *     with `$` are not among them. A page may be shorter than `limit` and still have a `next`.
          */
         get: operations["listMessages"];
         put?: never;
         post?: never;
-        /** Remove all messages whose topic matches */
+        /** Delete all messages of the topics that match */
         delete: operations["purgeMessages"];
         options?: never;
         head?: never;
@@ -68,15 +114,19 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the stored message
+                 * @example 000660C033B654DCF49A0000049C0002
+                 */
                 id: components["parameters"]["MessageId"];
             };
             cookie?: never;
         };
-        /** One message */
+        /** Get one message */
         get: operations["getMessage"];
         put?: never;
         post?: never;
-        /** Remove one message */
+        /** Delete one message */
         delete: operations["removeMessage"];
         options?: never;
         head?: never;
@@ -88,15 +138,19 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                /**
+                 * @description The client id, percent-encoded. `dev/a` becomes `dev%2Fa`.
+                 * @example dev/a
+                 */
                 clientid: components["parameters"]["ClientId"];
             };
             cookie?: never;
         };
         /**
-         * What is known about a client
-         * @description Connection state (with the rule client-state or full in EMQX), the first subscriptions, read positions in pages by topic, and what is
-         *     on its way to it.
+         * Get what the server knows about a client
+         * @description The answer has the connection state (only with the rule set client-state or full in EMQX), the first
+         *     subscriptions, the read positions in pages by topic, what is on its way to the client, and an explanation why
+         *     stored messages have or have not been delivered.
          */
         get: operations["getClient"];
         put?: never;
@@ -112,21 +166,32 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
-                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                /**
+                 * @description The client id, percent-encoded. `dev/a` becomes `dev%2Fa`.
+                 * @example dev/a
+                 */
                 clientid: components["parameters"]["ClientId"];
             };
             cookie?: never;
         };
-        /** Subscriptions that the broker makes for the client when it connects, by topic filter */
+        /**
+         * List the stored subscriptions of a client
+         * @description EMQX makes these subscriptions for the client when it connects. They are sorted by topic filter.
+         */
         get: operations["listSubscriptions"];
         /**
-         * Make exactly these subscriptions for the client from now on
-         * @description Others that are stored for it are ended. A connected client is subscribed and unsubscribed at once, past EMQX's ACL; any other when it
-         *     connects. The request takes its turn behind the client's events.
+         * Replace the stored subscriptions of a client
+         * @description The new list replaces all stored subscriptions of the client. A connected client is subscribed and unsubscribed
+         *     at once, without EMQX's ACL; any other client when it connects. The request waits for the client's earlier
+         *     events.
          */
         put: operations["putSubscriptions"];
         post?: never;
-        /** End the stored subscription to `topic`, or all; a connected client is unsubscribed at once */
+        /**
+         * Delete stored subscriptions of a client
+         * @description `topic` deletes one subscription; without it all stored subscriptions of the client are deleted. A connected
+         *     client is unsubscribed at once.
+         */
         delete: operations["removeSubscriptions"];
         options?: never;
         head?: never;
@@ -142,8 +207,39 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Deliver stored messages to a client now, as if it had just subscribed */
+        /**
+         * Deliver stored messages to a client now
+         * @description The server sends the client what is stored for the topic filter, as if the client had just subscribed.
+         *     `Location` is where the outcome can be read.
+         */
         post: operations["requestDelivery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/deliveries/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `id` of the answer to the request
+                 * @example 0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11
+                 */
+                id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get the outcome of a requested delivery
+         * @description The server keeps an outcome for 1 hour after its last change. Every server process that shares the queue can
+         *     answer.
+         */
+        get: operations["getDelivery"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -158,9 +254,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The retained message of each topic, topics in code point order
-         * @description Of topics whose policy has `retain` `store` or `restore`. Without `filter` those of all topics that `#` matches. A page may be
-         *     shorter than `limit` and still have a `next`.
+         * List stored retained messages
+         * @description One message for each topic, topics in code point order. Only topics whose policy now has `retain` `store` or
+         *     `restore` are listed. A page may be shorter than `limit` and still have a `next`.
          */
         get: operations["listRetained"];
         put?: never;
@@ -181,11 +277,39 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Publish retained messages back where the broker has none
-         * @description Topic by topic, in the background, and only where EMQX retains nothing. Without a body all that `#` matches. Expired messages are
-         *     left out, and topics whose policy now says `retain` `off`.
+         * Publish stored retained messages that EMQX has lost
+         * @description The server goes through the topics in the background and publishes only where EMQX retains nothing. Expired
+         *     messages are left out, and so are topics whose policy now has `retain` `off`. Without a body all topics that `#`
+         *     matches are restored. `Location` is where the outcome can be read.
          */
         post: operations["restoreRetained"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/retained/restore/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `id` of the answer to the request
+                 * @example 0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11
+                 */
+                id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get the outcome of a requested restore
+         * @description The server keeps an outcome for 1 hour after its last change. Every server process that shares the queue can
+         *     answer.
+         */
+        get: operations["getRestore"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -199,11 +323,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Dead letters, oldest first */
+        /** List dead letters, oldest first */
         get: operations["listDeadLetters"];
         put?: never;
         post?: never;
-        /** Remove all dead letters */
+        /** Delete all dead letters */
         delete: operations["removeDeadLetters"];
         options?: never;
         head?: never;
@@ -220,8 +344,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Put all dead letters that can be tried again back into the queue
-         * @description The others stay; trying one alone tells why it can't be. `accepted` is how many were put back.
+         * Retry all dead letters that can be retried
+         * @description Dead letters that cannot be retried as they are stay. A retry of one of them alone says why. `accepted` is the
+         *     number of letters that were put back into the queue.
          */
         post: operations["retryDeadLetters"];
         delete?: never;
@@ -238,8 +363,9 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * All dead letters, one JSON object a line, oldest first
-         * @description When reading fails in the middle the connection breaks off.
+         * Export all dead letters
+         * @description One JSON object per line, oldest first. The server closes the connection without an end of the body when reading
+         *     fails in the middle.
          */
         get: operations["exportDeadLetters"];
         put?: never;
@@ -255,15 +381,19 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the dead letter
+                 * @example 42
+                 */
                 id: components["parameters"]["DeadLetterId"];
             };
             cookie?: never;
         };
-        /** One dead letter */
+        /** Get one dead letter */
         get: operations["getDeadLetter"];
         put?: never;
         post?: never;
-        /** Remove one dead letter */
+        /** Delete one dead letter */
         delete: operations["removeDeadLetter"];
         options?: never;
         head?: never;
@@ -275,6 +405,10 @@ export interface paths {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the dead letter
+                 * @example 42
+                 */
                 id: components["parameters"]["DeadLetterId"];
             };
             cookie?: never;
@@ -282,11 +416,35 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Put one dead letter back into the queue
-         * @description With a body, that event takes the place of the one in the letter. What was refused at the door is read again, as it was posted. A
-         *     message that a history refused is appended to that history and not delivered again. 409 says why a letter can't be tried again.
+         * Retry one dead letter
+         * @description Without a body the letter's own event is put back into the queue. `event` in a body is queued in place of it; if
+         *     it is not a valid event, the answer is 400 and the letter is kept. An event that was refused at the door is read
+         *     again as it was posted. A message that a history refused is appended to that history and not delivered again.
+         *     409 says why a letter cannot be retried as it is.
          */
         post: operations["retryDeadLetter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * How to install the rules in EMQX
+         * @description The command that installs the rules for this server's address, topics and token, the same rules as JSON, and
+         *     what has arrived from EMQX so far. The token in `command` and `rules` is shown with the admin token only; the
+         *     read token sees `***`.
+         */
+        get: operations["getSetup"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -300,7 +458,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Backlog, lanes, rates */
+        /**
+         * Get numbers about stored messages, lanes and rates
+         * @description Counts may be estimates. While the store or the queue is not reachable, its numbers are null and `problems` says
+         *     why.
+         */
         get: operations["getStats"];
         put?: never;
         post?: never;
@@ -317,7 +479,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether the process is alive */
+        /** Check that the process is alive */
         get: operations["getHealth"];
         put?: never;
         post?: never;
@@ -334,7 +496,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Whether everything it depends on works, one check each */
+        /**
+         * Check everything that the server depends on
+         * @description One check for each dependency: the store, the histories, the queue and EMQX.
+         */
         get: operations["getReadiness"];
         put?: never;
         post?: never;
@@ -351,7 +516,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Metrics for Prometheus */
+        /** Get metrics for Prometheus */
         get: operations["getMetrics"];
         put?: never;
         post?: never;
@@ -368,7 +533,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document */
+        /** Get this document */
         get: operations["getContract"];
         put?: never;
         post?: never;
@@ -385,7 +550,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** This document in Swagger UI */
+        /** Read this document in Swagger UI */
         get: operations["getDocs"];
         put?: never;
         post?: never;
@@ -402,7 +567,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What the page needs */
+        /** Get a file of the Swagger UI page */
         get: operations["getDocsFile"];
         put?: never;
         post?: never;
@@ -416,11 +581,12 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description EMQX's event names, of EMQX 4.4 to 6; `$bridges/...` and `$sources/...` are messages that a bridge or source brought. */
+        EventOrEvents: components["schemas"]["Event"] | components["schemas"]["Event"][];
+        /** @description The event names of EMQX 4.4 to 6. `$bridges/...` and `$sources/...` are messages that a bridge or a source received. */
         EventName: string | ("message.publish" | "message.dropped" | "message.delivered" | "message.acked" | "delivery.dropped" | "session.subscribed" | "session.unsubscribed" | "client.connected" | "client.disconnected" | "client.connack" | "client.ping" | "client.check_authn_complete" | "client.check_authz_complete" | "client.check_acl_complete" | "message.transformation_failed" | "schema.validation_failed" | "alarm.activated" | "alarm.deactivated") | unknown;
         /**
-         * @description An event as EMQX writes it with an empty body template; fields not listed are ignored. EMQX writes what an event does not have
-         *     as the string "undefined".
+         * @description An event as EMQX writes it with an empty body template. Fields that are not listed here are ignored. EMQX writes the string
+         *     "undefined" for a field that an event does not have.
          */
         Event: components["schemas"]["MessagePublish"] | components["schemas"]["MessageDropped"] | components["schemas"]["MessageDelivered"] | components["schemas"]["MessageAcked"] | components["schemas"]["DeliveryDropped"] | components["schemas"]["SessionSubscribed"] | components["schemas"]["SessionUnsubscribed"] | components["schemas"]["ClientConnected"] | components["schemas"]["ClientDisconnected"] | components["schemas"]["OtherEvent"];
         /** @description A message was published. */
@@ -428,13 +594,13 @@ export interface components {
             /** @enum {unknown} */
             event?: "message.publish" | "undefined";
         } & (components["schemas"]["PublishedMessage"] & components["schemas"]["PayloadCarrier"]);
-        /** @description A message was dropped; with reason no_subscribers it is stored like a published one, otherwise it is ignored. */
+        /** @description EMQX dropped a message. With the reason no_subscribers the message is stored like a published one, otherwise the event is ignored. */
         MessageDropped: {
             /** @enum {unknown} */
             event?: "message.dropped" | "undefined";
             reason: string;
         };
-        /** @description A message was sent to a subscriber. */
+        /** @description EMQX sent a message to a subscriber. */
         MessageDelivered: {
             /** @enum {unknown} */
             event?: "message.delivered" | "undefined";
@@ -445,12 +611,12 @@ export interface components {
             /** @enum {unknown} */
             event?: "message.acked" | "undefined";
         } & components["schemas"]["DeliveredMessage"];
-        /** @description EMQX gave a message up for a subscriber. */
+        /** @description EMQX dropped a message that was on its way to a subscriber. */
         DeliveryDropped: {
             /** @enum {unknown} */
             event?: "delivery.dropped" | "undefined";
             /**
-             * @description Of the delivery.
+             * @description The QoS of the delivery.
              * @enum {unknown}
              */
             qos?: 0 | 1 | 2 | "undefined";
@@ -462,7 +628,7 @@ export interface components {
             event?: "session.subscribed" | "undefined";
             clientid: components["schemas"]["ClientId"];
             topic: components["schemas"]["TopicFilter"];
-            /** @description Outside of 0 to 2 it counts as the nearest of them. */
+            /** @description A value below 0 counts as 0, one above 2 as 2. */
             qos: number;
             timestamp: components["schemas"]["EventTime"];
         };
@@ -475,8 +641,8 @@ export interface components {
             timestamp: components["schemas"]["EventTime"];
         };
         /**
-         * @description A client connected; `connected_at`, or else `timestamp`, says when. `clean_start`, `expiry_interval`, `mountpoint` and `rule_set` may hold
-         *     anything: a value that is not one of those described counts as absent, and the event is accepted all the same.
+         * @description A client connected. `connected_at`, or else `timestamp`, says when. `clean_start`, `expiry_interval`, `mountpoint` and `rule_set`
+         *     may hold any JSON value: a value that is not described here counts as absent, and the event is accepted.
          */
         ClientConnected: {
             /** @enum {unknown} */
@@ -486,15 +652,15 @@ export interface components {
             connected_at?: components["schemas"]["OptionalEventTime"];
             timestamp?: components["schemas"]["OptionalEventTime"];
             /**
-             * @description Boolean, MQTT's Clean Start; true when the client asked for a new session, "undefined" when the event does not say.
+             * @description MQTT's Clean Start (a boolean); true when the client asked for a new session, "undefined" when the event does not say.
              * @example false
              * @example true
              * @example undefined
              */
             clean_start?: unknown;
             /**
-             * @description Seconds, an integer, that EMQX keeps the session after the connection; 0 when the session ends with it, 4294967295 for ever,
-             *     "undefined" when the event does not say.
+             * @description How many seconds EMQX keeps the session after the connection (an integer). 0: the session ends with the connection.
+             *     4294967295: EMQX keeps it for ever. "undefined": the event does not say.
              * @example 0
              * @example 7200
              * @example 4294967295
@@ -502,15 +668,16 @@ export interface components {
              */
             expiry_interval?: unknown;
             /**
-             * @description A string, what EMQX's listener puts before the client's topic filters, placeholders filled in; "undefined" when it has none. When
-             *     the property is absent, EMQX is asked before subscriptions are made again.
+             * @description The string that EMQX's listener puts before the client's topic filters, with placeholders filled in; "undefined" when there is
+             *     none. When the property is absent, the server asks EMQX before it restores subscriptions.
              * @example undefined
              * @example site-7/
              */
             mountpoint?: unknown;
             /**
-             * @description The shipped rule that sent the event, a constant in its SQL. From `offline-messages` and `offline-only` the event tells about the
-             *     session only; from any other, and when it is absent (`SELECT *`), it also means client state and subscriptions that are made again.
+             * @description The rule set that sent the event, a constant in its SQL. An event of `offline-messages` or `offline-only` tells about the
+             *     session only. An event of any other rule set, or without this field (`SELECT *`), also updates the client's state and restores
+             *     its subscriptions.
              * @example offline-messages
              * @example offline-only
              * @example client-state
@@ -518,7 +685,7 @@ export interface components {
              */
             rule_set?: unknown;
         };
-        /** @description A client disconnected; `disconnected_at`, or else `timestamp`, says when. */
+        /** @description A client disconnected. `disconnected_at`, or else `timestamp`, says when. */
         ClientDisconnected: {
             /** @enum {unknown} */
             event?: "client.disconnected" | "undefined";
@@ -528,15 +695,15 @@ export interface components {
             disconnected_at?: components["schemas"]["OptionalEventTime"];
             timestamp?: components["schemas"]["OptionalEventTime"];
         };
-        /** @description Any other event that EMQX has; accepted and ignored. */
+        /** @description Any other event of EMQX. The server accepts and ignores it. */
         OtherEvent: {
             event?: components["schemas"]["EventName"];
         };
         /**
-         * @description A message and its publisher. `payload_base64` wins over `payload`, which is text unless `payload_encoding` is `base64`: EMQX's
-         *     JSON destroys a payload that is not UTF-8. `correlation_data_base64` wins over `pub_props.Correlation-Data` likewise.
-         *     `publish_received_at`, or else `timestamp`, says when. A `timestamp` that is more than a second later counts instead: it is when
-         *     EMQX published a message that was delayed (`$delayed/...`).
+         * @description A message and its publisher. `payload_base64` wins over `payload`, because EMQX's JSON destroys a payload that is not UTF-8.
+         *     `payload` is text unless `payload_encoding` is `base64`. `correlation_data_base64` wins over `pub_props.Correlation-Data`.
+         *     `publish_received_at`, or else `timestamp`, says when the message was published. A `timestamp` that is more than 1 s later wins:
+         *     it is the time at which EMQX published a delayed message (`$delayed/...`).
          */
         PublishedMessage: {
             id: components["schemas"]["MessageId"];
@@ -554,20 +721,20 @@ export interface components {
             publish_received_at?: components["schemas"]["OptionalEventTime"];
             timestamp?: components["schemas"]["OptionalEventTime"];
         };
-        /** @description Has a payload, which may be empty */
+        /** @description The message has a payload, which may be empty. */
         PayloadCarrier: {
             payload: unknown;
         } | {
             payload_base64: unknown;
         };
         /**
-         * @description A message on its way to a subscriber (`clientid`). Its payload is not looked at. `timestamp`, or else `publish_received_at`,
-         *     says when. Durable sessions give no `id`, or an empty one, and an empty `topic`: the signed mark in `pub_props` then names the
-         *     message; without a mark the event is accepted and ignored.
+         * @description A message on its way to the subscriber `clientid`. The server does not read its payload. `timestamp`, or else
+         *     `publish_received_at`, says when the event happened. An event of a durable session has no `id` or an empty one, and an empty
+         *     `topic`: the signed mark in `pub_props` then names the message. Without a mark the event is accepted and ignored.
          */
         DeliveredMessage: {
             /**
-             * @description EMQX's id of what was delivered. Anything that is no message id counts as absent.
+             * @description EMQX's id of the delivered message. A value that is not a message id counts as absent.
              * @example 000660C033B654DCF49A0000049C0002
              * @example
              * @example undefined
@@ -580,18 +747,18 @@ export interface components {
             timestamp?: components["schemas"]["OptionalEventTime"];
         };
         /**
-         * @description How EMQX writes what is absent
+         * @description EMQX writes this for a field that an event does not have.
          * @enum {unknown}
          */
         Undefined: "undefined" | null;
-        /** @description EMQX writes 32 hexadecimal digits, whose order is publish order, but for last wills (the id of the CONNECT) and delayed messages. */
+        /** @description EMQX writes 32 hexadecimal digits. Their order is publish order, except for last wills (they have the id of the CONNECT) and delayed messages. */
         MessageId: string;
         /** Format: mqtt-string */
         ClientId: string;
         /** Format: mqtt-topic */
         Topic: string;
         /**
-         * @description Durable sessions have forgotten it.
+         * @description Events of durable sessions have no topic.
          * @constant
          */
         NoTopic: "";
@@ -603,7 +770,7 @@ export interface components {
         QoS: 0 | 1 | 2;
         /** @description Milliseconds since 1970 */
         Time: number;
-        /** @description Milliseconds since 1970, not seconds. No event is from before 2001-09-09, so 13 digits at least. */
+        /** @description Milliseconds since 1970, with at least 13 digits. Seconds are refused. */
         EventTime: number;
         OptionalEventTime: components["schemas"]["Undefined"] | components["schemas"]["EventTime"];
         /** Format: storable */
@@ -623,7 +790,7 @@ export interface components {
             "Correlation-Data"?: string;
             "Payload-Format-Indicator"?: components["schemas"]["OptionalPayloadFormatIndicator"];
             "Message-Expiry-Interval"?: components["schemas"]["OptionalExpiryInterval"];
-            /** @description Loses duplicates and order; used when there is no `User-Property-Pairs`, or one that is not made of whole pairs. */
+            /** @description A map loses duplicates and order. The server reads it when `User-Property-Pairs` is absent or not made of whole pairs. */
             "User-Property"?: components["schemas"]["Undefined"] | components["schemas"]["UserPropertyMap"];
             "User-Property-Pairs"?: components["schemas"]["Undefined"] | components["schemas"]["UserPropertyPairs"];
         };
@@ -637,7 +804,7 @@ export interface components {
         /** @description Seconds */
         ExpiryInterval: number;
         OptionalExpiryInterval: components["schemas"]["Undefined"] | components["schemas"]["ExpiryInterval"];
-        /** @description A value may be an array, several values of one key. What is not text is turned into text. */
+        /** @description A value may be an array with several values of one key. The server turns other values into text. */
         UserPropertyMap: {
             [key: string]: unknown;
         };
@@ -648,36 +815,111 @@ export interface components {
             value?: unknown;
         };
         Accepted: {
+            /** @description How many events or requests the queue has stored */
             accepted: number;
         };
         Removed: {
+            /** @description How many were deleted */
             removed: number;
+        };
+        Access: {
+            /**
+             * @description `admin` may read and change everything, `read` may read.
+             * @enum {unknown}
+             */
+            access: "admin" | "read";
+            /** @description The version of the server */
+            version: string;
+        };
+        TopicPage: {
+            topics: components["schemas"]["TopicCount"][];
+            next: components["schemas"]["OptionalCursor"];
+        };
+        TopicCount: {
+            topic: components["schemas"]["Topic"];
+            /** @description How many messages are stored and not expired */
+            messages: number;
+            /** @description When the oldest of them was published, in milliseconds since 1970; null when there is none */
+            oldest_at: number | null;
         };
         DeliveryRequest: {
             clientid: components["schemas"]["ClientId"];
             /** @description A topic filter, as in a subscription */
             topic: components["schemas"]["TopicFilter"];
         };
+        DeliveryAccepted: {
+            /** @description The id for GET /v1/deliveries/{id} */
+            id: string;
+            /** @constant */
+            state: "accepted";
+        };
+        DeliveryOutcome: {
+            id: string;
+            clientid: components["schemas"]["ClientId"];
+            topic: components["schemas"]["TopicFilter"];
+            state: components["schemas"]["RequestState"];
+            /** @description How many messages were sent to EMQX for the client so far */
+            sent: number;
+            /** @description A sentence that says how far the request is */
+            detail: string;
+        };
+        /**
+         * @description `accepted`: the queue has the request. `running`: the server works on it. `done`: the server has finished. `failed`: the server
+         *     gave up; `detail` says why.
+         * @enum {unknown}
+         */
+        RequestState: "accepted" | "running" | "done" | "failed";
         RestoreRequest: {
+            /** @description Only topics that match this topic filter. Default: `#`. */
             filter?: components["schemas"]["PlainFilter"];
+        };
+        RestoreAccepted: {
+            /** @description The id for GET /v1/retained/restore/{id} */
+            id: string;
+            /** @constant */
+            state: "accepted";
+        };
+        RestoreOutcome: {
+            id: string;
+            filter: components["schemas"]["PlainFilter"];
+            state: components["schemas"]["RequestState"];
+            /** @description How many retained messages EMQX took back */
+            published: number;
+            /** @description For how many topics EMQX already had a retained message */
+            kept: number;
+            /** @description How many retained messages EMQX did not retain; the log names them */
+            failed: number;
+            /** @description A sentence that says how far the request is */
+            detail: string;
         };
         Client: {
             clientid: components["schemas"]["ClientId"];
-            /** @description null when no event told */
+            /** @description null when no event has told */
             connected: boolean | null;
-            /** @description EMQX's node, of the newest connection */
+            /** @description The EMQX node of the newest connection */
             node: string | null;
             /** @description When the newest connection began, in milliseconds since 1970 */
             connected_at: number | null;
-            /** @description When a connection of the client ended last, in milliseconds since 1970 */
+            /** @description When the client disconnected last, in milliseconds since 1970 */
             disconnected_at: number | null;
+            /** @description How many subscriptions are stored */
             subscription_count: number;
-            /** @description The first `limit` of them */
+            /** @description The first `limit` stored subscriptions */
             subscriptions: components["schemas"]["Subscription"][];
             positions: components["schemas"]["ReadPosition"][];
             delivery: components["schemas"]["DeliveryProgress"] | null;
-            /** @description Of the read positions */
+            /** @description Why stored messages have or have not been delivered to the client, in plain sentences */
+            explanation: components["schemas"]["Explanation"][];
+            /** @description Where the next page of read positions begins */
             next: components["schemas"]["OptionalCursor"];
+        };
+        Explanation: {
+            /**
+             * @description `ok`: this works. `info`: good to know. `waiting`: the server waits, and goes on by itself. `problem`: somebody has to do something.
+             * @enum {unknown}
+             */
+            level: "ok" | "info" | "waiting" | "problem";
+            text: string;
         };
         Subscription: {
             /** @description The topic filter, `$share/{group}/` included */
@@ -691,36 +933,36 @@ export interface components {
             subscriptions: components["schemas"]["Subscription"][];
             next: components["schemas"]["OptionalCursor"];
         };
-        /** @description How far the client has read a topic in pubsub mode */
+        /** @description How far a client has read a topic in pubsub mode */
         ReadPosition: {
             topic: components["schemas"]["Topic"];
-            /** @description Everything up to this message is acknowledged; null when only receipts are known */
+            /** @description The client has acknowledged everything up to this message; null when only `receipts` are known */
             id: string | null;
-            /** @description Messages above it that are acknowledged, too */
+            /** @description Ids of newer messages that the client has acknowledged as well */
             receipts: string[];
         };
         DeliveryProgress: {
-            /** @description Messages that were sent and are not acknowledged */
+            /** @description How many messages were sent and are not acknowledged */
             unacknowledged: number;
             /** @description When the oldest of them was sent, in milliseconds since 1970 */
             oldest_sent_at: number | null;
-            /** @description Topic filters that have more to send, when there is room */
+            /** @description Topic filters that the server has more to send for */
             waiting: components["schemas"]["DeliveryRun"][];
         };
         DeliveryRun: {
             filter: components["schemas"]["TopicFilter"];
             qos: components["schemas"]["QoS"];
-            /** @description Where it is; null when it has not begun */
+            /** @description The topic that the server has come to; null when it has not begun */
             topic: string | null;
-            /** @description The message that it has got to */
+            /** @description The message that the server has come to */
             after: string | null;
         };
         /**
          * Format: storable
-         * @description Opaque
+         * @description An opaque text
          */
         Cursor: string;
-        /** @description null at the end */
+        /** @description The `after` of the next page; null on the last page */
         OptionalCursor: string | null;
         MessagePage: {
             messages: components["schemas"]["Message"][];
@@ -729,27 +971,27 @@ export interface components {
         Message: {
             id: components["schemas"]["MessageId"];
             topic: components["schemas"]["Topic"];
-            /** @description The publisher */
+            /** @description The client id of the publisher */
             clientid: components["schemas"]["ClientId"];
             username: string | null;
             qos: components["schemas"]["QoS"];
             retain: boolean;
             payload: components["schemas"]["Base64"];
-            /** @description The payload when it is UTF-8, otherwise null */
+            /** @description The payload as text when it is UTF-8, otherwise null */
             text: string | null;
             publish_received_at: components["schemas"]["Time"];
-            /** @description Milliseconds since 1970; null when it never expires */
+            /** @description Milliseconds since 1970; null when the message never expires */
             expires_at: number | null;
             properties: components["schemas"]["MessageProperties"];
         };
-        /** @description MQTT 5 properties as published, under the names of EMQX's REST publish */
+        /** @description MQTT 5 properties as they were published, under the names of EMQX's REST API */
         MessageProperties: {
             content_type?: string;
             response_topic?: string;
             correlation_data?: components["schemas"]["Base64"];
             payload_format_indicator?: components["schemas"]["PayloadFormatIndicator"];
             message_expiry_interval?: components["schemas"]["ExpiryInterval"];
-            /** @description In the publisher's order, duplicates kept */
+            /** @description User properties in the publisher's order, with duplicates */
             user_properties?: components["schemas"]["UserProperty"][];
         };
         UserProperty: {
@@ -760,27 +1002,77 @@ export interface components {
             letters: components["schemas"]["DeadLetter"][];
             next: components["schemas"]["OptionalCursor"];
         };
+        RetryRequest: {
+            /** @description The event that is queued in place of the letter's own */
+            event: components["schemas"]["Event"];
+        };
         DeadLetter: {
             id: string;
+            /** @description Why the event could not be processed */
             reason: string;
-            /** @description The event; the text of the body (at most 64 KB of it) when it was refused at the door */
-            event: unknown;
+            event: components["schemas"]["RefusedText"] | components["schemas"]["LetterEvent"];
+            /** @description Where the event was refused, for example `POST /v1/events/message.publish` or `worker`; null when `reason` says it */
             source: string | null;
+            /** @description When the letter was written */
             at: components["schemas"]["Time"];
         };
+        /** @description The text of a body that was refused at the door, at most the first 64 KB */
+        RefusedText: string;
+        /**
+         * @description The event as EMQX's JSON; or an object that says what failed: `history` and `message` (a history refused the message),
+         *     `subscription` (EMQX refused the subscription), `change` (a change of a client's state), `kind` `ack` (an acknowledgement), or
+         *     `name` and `data` (a job of the queue).
+         */
+        LetterEvent: Record<string, never>;
         Stats: {
-            messages: number;
-            dead_letters: number;
-            lanes: components["schemas"]["Lane"][];
-            /** @description Per second over the last minute, by name */
+            /** @description The version of the server */
+            version: string;
+            /** @description For how many seconds this server process has been running */
+            uptime_s: number;
+            /** @description How many messages are stored; null while the store is not reachable */
+            messages: number | null;
+            /** @description When the oldest stored message was published, in milliseconds since 1970; null when there is none, or while the store is not reachable */
+            oldest_message_at: number | null;
+            /** @description How many dead letters there are; null while the queue is not reachable */
+            dead_letters: number | null;
+            /** @description The lanes of the queue; null while the queue is not reachable */
+            lanes: components["schemas"]["Lane"][] | null;
+            /** @description Numbers per second over the last minute, of this server process */
             rates: {
                 [key: string]: number;
             };
+            /** @description Why numbers are missing */
+            problems: components["schemas"]["StatsProblem"][];
+        };
+        StatsProblem: {
+            /**
+             * @description What is not reachable
+             * @enum {unknown}
+             */
+            name: "store" | "queue";
+            detail: string;
+        };
+        /** @enum {unknown} */
+        RuleSet: "offline-messages" | "offline-only" | "full" | "client-state";
+        Setup: {
+            /** @description The shell command that installs the rules in EMQX */
+            command: string;
+            /** @description The same rules as JSON text, for an import into EMQX */
+            rules: string;
+            /** @description When this server process accepted its newest event, in milliseconds since 1970; null when it has accepted none */
+            last_event_at: number | null;
+            /** @description How many events this server process has accepted since its start */
+            events_accepted: number;
+            /** @description Why events were refused of late, and what to do; null when none were */
+            refused: string | null;
         };
         Lane: {
             name: string;
+            /** @description Jobs that wait for a worker */
             waiting: number;
+            /** @description Jobs that a worker has taken */
             active: number;
+            /** @description Jobs that wait for a time */
             delayed: number;
         };
         Health: {
@@ -796,9 +1088,9 @@ export interface components {
             ok: boolean;
             detail: string;
         };
-        /** @description RFC 9457 */
+        /** @description An error as RFC 9457 describes it */
         Problem: {
-            /** @description A stable URI reference, such as /problems/validation */
+            /** @description A stable URI reference, for example /problems/validation */
             type: string;
             title: string;
             status: number;
@@ -812,134 +1104,282 @@ export interface components {
         };
     };
     responses: {
-        /** @description The queue has it durably */
+        /** @description The queue has stored the request durably */
         Accepted: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "accepted": 1
+                 *     }
+                 */
                 "application/json": components["schemas"]["Accepted"];
             };
         };
-        /** @description How many were removed */
+        /** @description How many were deleted */
         Removed: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "removed": 12
+                 *     }
+                 */
                 "application/json": components["schemas"]["Removed"];
             };
         };
-        /** @description Malformed; nothing was done. Events refused so are kept as dead letters. */
+        /** @description The request is malformed, and nothing was done. An event that is refused with 400 is kept as a dead letter. */
         Invalid: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/validation",
+                 *       "title": "The request is not valid",
+                 *       "status": 400,
+                 *       "detail": "limit must be <= 1000",
+                 *       "errors": [
+                 *         {
+                 *           "path": "limit",
+                 *           "message": "must be <= 1000"
+                 *         }
+                 *       ]
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No token or a wrong one */
+        /** @description The request has no token, or one that the server does not know */
         Unauthorized: {
             headers: {
+                /**
+                 * @description The scheme that the server expects
+                 * @example Bearer realm="emqx-offline-store"
+                 */
                 "WWW-Authenticate": string;
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/unauthorized",
+                 *       "title": "A bearer token is required",
+                 *       "status": 401,
+                 *       "detail": "Send the header Authorization: Bearer with the token."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The token is for other paths */
+        /** @description The token is valid, but not for this request */
         Forbidden: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/forbidden",
+                 *       "title": "This token may not do this",
+                 *       "status": 403,
+                 *       "detail": "READ_TOKEN may only read. Use ADMIN_TOKEN for POST /v1/deliveries."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description No such thing */
+        /** @description The path or the thing that it names does not exist */
         NotFound: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/not-found",
+                 *       "title": "Not found",
+                 *       "status": 404,
+                 *       "detail": "No message with this id is stored."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description It will never be possible */
+        /** @description The path has other methods */
+        MethodNotAllowed: {
+            headers: {
+                Allow: components["headers"]["Allow"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/method-not-allowed",
+                 *       "title": "Method not allowed",
+                 *       "status": 405,
+                 *       "detail": "GET is not allowed; allowed: POST"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /** @description The request can never succeed as it is; `detail` says why */
         Refused: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/refused",
+                 *       "title": "Cannot be done as it is",
+                 *       "status": 409,
+                 *       "detail": "EMQX_API_KEY and EMQX_API_SECRET are not set: messages are stored and nothing can be delivered"
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The body is over the limit. The beginning of an event is kept as a dead letter. */
+        /** @description The body is larger than the limit. The beginning of an event is kept as a dead letter. */
         TooLarge: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/too-large",
+                 *       "title": "The body is too large",
+                 *       "status": 413,
+                 *       "detail": "The body is larger than 16777216 bytes."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
         /**
-         * @description The body is not application/json in UTF-8. Events are read whatever their content type is, unless the request has an `Origin`, as those
-         *     of browsers have; one that is packed in a way that the server does not know is kept as a dead letter.
+         * @description The body is not application/json in UTF-8. Events are read whatever their Content-Type is, unless the request
+         *     has an `Origin` (a browser sends one). An event with an unknown Content-Encoding is kept as a dead letter.
          */
         UnsupportedMediaType: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/unsupported-media-type",
+                 *       "title": "The body must be JSON",
+                 *       "status": 415,
+                 *       "detail": "Send Content-Type: application/json (UTF-8)."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description More is waiting than can be taken; send it again */
+        /** @description More requests are waiting than the server can take. Send the request again. */
         Overloaded: {
             headers: {
                 "Retry-After": components["headers"]["RetryAfter"];
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/overloaded",
+                 *       "title": "Too many requests are waiting",
+                 *       "status": 429,
+                 *       "detail": "Too many events are waiting for the queue. Send the request again."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description A bug; the log has it. Never an answer to an event, which EMQX would lose. */
+        /** @description A bug; the log has the details. An event is never answered so, because EMQX would lose it. */
         Internal: {
             headers: {
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/internal",
+                 *       "title": "Internal error",
+                 *       "status": 500,
+                 *       "detail": "This is a bug. The log of the server has the details."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description Something it depends on is away; send it again */
+        /** @description The store, the queue or EMQX is not reachable. Send the request again. */
         Unavailable: {
             headers: {
                 "Retry-After": components["headers"]["RetryAfter"];
                 [name: string]: unknown;
             };
             content: {
+                /**
+                 * @example {
+                 *       "type": "/problems/unavailable",
+                 *       "title": "The store or the queue is not available",
+                 *       "status": 503,
+                 *       "detail": "Send the request again. /readyz and the log say what is not reachable."
+                 *     }
+                 */
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
     };
     parameters: {
-        /** @description The `next` of the page before */
+        /** @description The `next` of the previous page */
         After: components["schemas"]["Cursor"];
+        /** @description How many entries a page has at most */
         Limit: number;
-        /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+        /**
+         * @description The client id, percent-encoded. `dev/a` becomes `dev%2Fa`.
+         * @example dev/a
+         */
         ClientId: components["schemas"]["ClientId"];
+        /**
+         * @description The id of the stored message
+         * @example 000660C033B654DCF49A0000049C0002
+         */
         MessageId: string;
+        /**
+         * @description The id of the dead letter
+         * @example 42
+         */
         DeadLetterId: string;
+        /**
+         * @description The `id` of the answer to the request
+         * @example 0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11
+         */
+        JobId: string;
     };
     requestBodies: never;
     headers: {
-        /** @description Seconds */
+        /**
+         * @description Seconds until the next attempt
+         * @example 5
+         */
         RetryAfter: number;
+        /**
+         * @description The methods that the path has
+         * @example GET, HEAD
+         */
+        Allow: string;
+        /**
+         * @description Where the outcome can be read
+         * @example /v1/deliveries/0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11
+         */
+        Location: string;
     };
     pathItems: never;
 }
@@ -954,7 +1394,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["Event"] | components["schemas"]["Event"][];
+                "application/json": components["schemas"]["EventOrEvents"];
             };
         };
         responses: {
@@ -962,6 +1402,7 @@ export interface operations {
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["Overloaded"];
@@ -973,7 +1414,11 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description EMQX's event name, as its template `${event}` gives it; may contain slashes (`$bridges/mqtt:name`). */
+                /**
+                 * @description EMQX's event name, as its template `${event}` gives it. It may contain slashes, for example
+                 *     `$bridges/mqtt:name`.
+                 * @example message.publish
+                 */
                 event: components["schemas"]["EventName"];
             };
             cookie?: never;
@@ -988,19 +1433,53 @@ export interface operations {
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["Overloaded"];
             503: components["responses"]["Unavailable"];
         };
     };
-    listMessages: {
+    getAccess: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The access that the token gives */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "access": "read",
+                     *       "version": "0.1.0"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Access"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listTopics: {
         parameters: {
             query?: {
-                topic?: components["schemas"]["Topic"];
+                /** @description Only topics that match this topic filter. Default: `#`. */
                 filter?: components["schemas"]["PlainFilter"];
-                /** @description The `next` of the page before */
+                /** @description The `next` of the previous page */
                 after?: components["parameters"]["After"];
+                /** @description How many entries a page has at most */
                 limit?: components["parameters"]["Limit"];
             };
             header?: never;
@@ -1009,18 +1488,97 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page */
+            /** @description A page of topics */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "topics": [
+                     *         {
+                     *           "topic": "shop/1",
+                     *           "messages": 3,
+                     *           "oldest_at": 1790000000000
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TopicPage"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listMessages: {
+        parameters: {
+            query?: {
+                /**
+                 * @description List the messages of this topic. Not together with `filter`.
+                 * @example shop/1
+                 */
+                topic?: components["schemas"]["Topic"];
+                /** @description List the messages of all topics that match this topic filter. */
+                filter?: components["schemas"]["PlainFilter"];
+                /** @description The `next` of the previous page */
+                after?: components["parameters"]["After"];
+                /** @description How many entries a page has at most */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of messages */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "messages": [
+                     *         {
+                     *           "id": "000660C033B654DCF49A0000049C0002",
+                     *           "topic": "shop/1",
+                     *           "clientid": "till-1",
+                     *           "username": null,
+                     *           "qos": 1,
+                     *           "retain": false,
+                     *           "payload": "aGVsbG8=",
+                     *           "text": "hello",
+                     *           "publish_received_at": 1790000000000,
+                     *           "expires_at": 1790604800000,
+                     *           "properties": {
+                     *             "content_type": "text/plain",
+                     *             "user_properties": [
+                     *               {
+                     *                 "key": "site",
+                     *                 "value": "7"
+                     *               }
+                     *             ]
+                     *           }
+                     *         }
+                     *       ],
+                     *       "next": "eyJ0b3BpYyI6InNob3AvMSIsImlkIjoiMDAwNjYwQzAzM0I2NTREQ0Y0OUEwMDAwMDQ5QzAwMDIifQ"
+                     *     }
+                     */
                     "application/json": components["schemas"]["MessagePage"];
                 };
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1028,6 +1586,10 @@ export interface operations {
     purgeMessages: {
         parameters: {
             query: {
+                /**
+                 * @description Delete the messages of all topics that match this topic filter.
+                 * @example shop/#
+                 */
                 filter: components["schemas"]["PlainFilter"];
             };
             header?: never;
@@ -1040,6 +1602,7 @@ export interface operations {
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1049,6 +1612,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the stored message
+                 * @example 000660C033B654DCF49A0000049C0002
+                 */
                 id: components["parameters"]["MessageId"];
             };
             cookie?: never;
@@ -1061,6 +1628,29 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "000660C033B654DCF49A0000049C0002",
+                     *       "topic": "shop/1",
+                     *       "clientid": "till-1",
+                     *       "username": null,
+                     *       "qos": 1,
+                     *       "retain": false,
+                     *       "payload": "aGVsbG8=",
+                     *       "text": "hello",
+                     *       "publish_received_at": 1790000000000,
+                     *       "expires_at": 1790604800000,
+                     *       "properties": {
+                     *         "content_type": "text/plain",
+                     *         "user_properties": [
+                     *           {
+                     *             "key": "site",
+                     *             "value": "7"
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
                     "application/json": components["schemas"]["Message"];
                 };
             };
@@ -1068,6 +1658,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1077,13 +1668,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the stored message
+                 * @example 000660C033B654DCF49A0000049C0002
+                 */
                 id: components["parameters"]["MessageId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Removed */
+            /** @description The message is deleted */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1094,6 +1689,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1101,13 +1697,17 @@ export interface operations {
     getClient: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before */
+                /** @description The `next` of the previous page */
                 after?: components["parameters"]["After"];
+                /** @description How many entries a page has at most */
                 limit?: components["parameters"]["Limit"];
             };
             header?: never;
             path: {
-                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                /**
+                 * @description The client id, percent-encoded. `dev/a` becomes `dev%2Fa`.
+                 * @example dev/a
+                 */
                 clientid: components["parameters"]["ClientId"];
             };
             cookie?: never;
@@ -1120,6 +1720,52 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "clientid": "dev/a",
+                     *       "connected": true,
+                     *       "node": "emqx@127.0.0.1",
+                     *       "connected_at": 1790000050000,
+                     *       "disconnected_at": 1790000040000,
+                     *       "subscription_count": 1,
+                     *       "subscriptions": [
+                     *         {
+                     *           "topic": "shop/+",
+                     *           "qos": 1
+                     *         }
+                     *       ],
+                     *       "positions": [
+                     *         {
+                     *           "topic": "news/all",
+                     *           "id": "000660C033B654DCF49A0000049C0002",
+                     *           "receipts": []
+                     *         }
+                     *       ],
+                     *       "delivery": {
+                     *         "unacknowledged": 100,
+                     *         "oldest_sent_at": 1790000060010,
+                     *         "waiting": [
+                     *           {
+                     *             "filter": "shop/+",
+                     *             "qos": 1,
+                     *             "topic": "shop/1",
+                     *             "after": "000660C033B654DCF49A0000049C0002"
+                     *           }
+                     *         ]
+                     *       },
+                     *       "explanation": [
+                     *         {
+                     *           "level": "ok",
+                     *           "text": "The client is connected to emqx@127.0.0.1 since 2026-09-21 14:14:10 UTC."
+                     *         },
+                     *         {
+                     *           "level": "waiting",
+                     *           "text": "100 messages were sent and are not acknowledged, the oldest for 12 s. The window (100) is full: the server sends the next messages when the client has acknowledged half of them."
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["Client"];
                 };
             };
@@ -1127,6 +1773,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1134,31 +1781,47 @@ export interface operations {
     listSubscriptions: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before */
+                /** @description The `next` of the previous page */
                 after?: components["parameters"]["After"];
+                /** @description How many entries a page has at most */
                 limit?: components["parameters"]["Limit"];
             };
             header?: never;
             path: {
-                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                /**
+                 * @description The client id, percent-encoded. `dev/a` becomes `dev%2Fa`.
+                 * @example dev/a
+                 */
                 clientid: components["parameters"]["ClientId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description A page */
+            /** @description A page of subscriptions */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "subscriptions": [
+                     *         {
+                     *           "topic": "shop/+",
+                     *           "qos": 1
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["SubscriptionPage"];
                 };
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1168,7 +1831,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                /**
+                 * @description The client id, percent-encoded. `dev/a` becomes `dev%2Fa`.
+                 * @example dev/a
+                 */
                 clientid: components["parameters"]["ClientId"];
             };
             cookie?: never;
@@ -1183,6 +1849,7 @@ export interface operations {
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["Overloaded"];
@@ -1193,12 +1860,18 @@ export interface operations {
     removeSubscriptions: {
         parameters: {
             query?: {
-                /** @description A topic filter, as in a subscription */
+                /**
+                 * @description The topic filter of the subscription, `$share/{group}/` included
+                 * @example shop/+
+                 */
                 topic?: components["schemas"]["TopicFilter"];
             };
             header?: never;
             path: {
-                /** @description Percent-encoded; `dev/a` is `dev%2Fa`. */
+                /**
+                 * @description The client id, percent-encoded. `dev/a` becomes `dev%2Fa`.
+                 * @example dev/a
+                 */
                 clientid: components["parameters"]["ClientId"];
             };
             cookie?: never;
@@ -1209,6 +1882,7 @@ export interface operations {
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             429: components["responses"]["Overloaded"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -1227,10 +1901,27 @@ export interface operations {
             };
         };
         responses: {
-            202: components["responses"]["Accepted"];
+            /** @description The queue has stored the request */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11",
+                     *       "state": "accepted"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryAccepted"];
+                };
+            };
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
+            409: components["responses"]["Refused"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["Overloaded"];
@@ -1238,12 +1929,57 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    getDelivery: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `id` of the answer to the request
+                 * @example 0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11
+                 */
+                id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outcome so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11",
+                     *       "clientid": "dev/a",
+                     *       "topic": "shop/+",
+                     *       "state": "done",
+                     *       "sent": 3,
+                     *       "detail": "3 messages were sent to EMQX for this client. The client's acknowledgements are not part of this number."
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeliveryOutcome"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listRetained: {
         parameters: {
             query?: {
+                /** @description Only topics that match this topic filter. Default: `#`. */
                 filter?: components["schemas"]["PlainFilter"];
-                /** @description The `next` of the page before */
+                /** @description The `next` of the previous page */
                 after?: components["parameters"]["After"];
+                /** @description How many entries a page has at most */
                 limit?: components["parameters"]["Limit"];
             };
             header?: never;
@@ -1252,18 +1988,39 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page */
+            /** @description A page of retained messages */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "messages": [
+                     *         {
+                     *           "id": "000660C033B654DCF49A0000049C0002",
+                     *           "topic": "shop/1/status",
+                     *           "clientid": "till-1",
+                     *           "username": null,
+                     *           "qos": 1,
+                     *           "retain": true,
+                     *           "payload": "b3Blbg==",
+                     *           "text": "open",
+                     *           "publish_received_at": 1790000000000,
+                     *           "expires_at": null,
+                     *           "properties": {}
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["MessagePage"];
                 };
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1281,10 +2038,26 @@ export interface operations {
             };
         };
         responses: {
-            202: components["responses"]["Accepted"];
+            /** @description The queue has stored the request */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "5e0d1c1e-2f0a-4b52-8a57-0d1f6f1f2b3c",
+                     *       "state": "accepted"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RestoreAccepted"];
+                };
+            };
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             409: components["responses"]["Refused"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
@@ -1293,11 +2066,56 @@ export interface operations {
             503: components["responses"]["Unavailable"];
         };
     };
+    getRestore: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The `id` of the answer to the request
+                 * @example 0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11
+                 */
+                id: components["parameters"]["JobId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outcome so far */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "5e0d1c1e-2f0a-4b52-8a57-0d1f6f1f2b3c",
+                     *       "filter": "site-7/#",
+                     *       "state": "done",
+                     *       "published": 12,
+                     *       "kept": 30,
+                     *       "failed": 0,
+                     *       "detail": "12 retained messages were published. EMQX had a retained message for 30 topics, and these were kept."
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RestoreOutcome"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
     listDeadLetters: {
         parameters: {
             query?: {
-                /** @description The `next` of the page before */
+                /** @description The `next` of the previous page */
                 after?: components["parameters"]["After"];
+                /** @description How many entries a page has at most */
                 limit?: components["parameters"]["Limit"];
             };
             header?: never;
@@ -1306,18 +2124,63 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page */
+            /** @description A page of dead letters */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "letters": [
+                     *         {
+                     *           "id": "42",
+                     *           "reason": "/topic must not contain a wildcard",
+                     *           "event": "{\"event\":\"message.publish\",\"id\":\"000660C033B654DCF49A0000049C0002\",\"clientid\":\"till-1\",\"qos\":1,\"payload_base64\":\"aGVsbG8=\",\"topic\":\"shop/+\"}",
+                     *           "source": "POST /v1/events/message.publish",
+                     *           "at": 1790000000123
+                     *         },
+                     *         {
+                     *           "id": "letter-000660C033B654DCF49A0000049C0002",
+                     *           "reason": "payload is larger than the table allows",
+                     *           "event": {
+                     *             "event": "message.publish",
+                     *             "id": "000660C033B654DCF49A0000049C0002",
+                     *             "clientid": "till-1",
+                     *             "username": "undefined",
+                     *             "topic": "shop/1",
+                     *             "qos": 1,
+                     *             "flags": {
+                     *               "retain": false,
+                     *               "dup": false
+                     *             },
+                     *             "payload_base64": "aGVsbG8=",
+                     *             "pub_props": {
+                     *               "Content-Type": "text/plain",
+                     *               "User-Property-Pairs": [
+                     *                 {
+                     *                   "key": "site",
+                     *                   "value": "7"
+                     *                 }
+                     *               ]
+                     *             },
+                     *             "publish_received_at": 1790000000000,
+                     *             "timestamp": 1790000000003
+                     *           },
+                     *           "source": null,
+                     *           "at": 1790000000456
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
                     "application/json": components["schemas"]["DeadLetterPage"];
                 };
             };
             400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1332,8 +2195,10 @@ export interface operations {
         requestBody?: never;
         responses: {
             200: components["responses"]["Removed"];
+            400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1348,8 +2213,10 @@ export interface operations {
         requestBody?: never;
         responses: {
             202: components["responses"]["Accepted"];
+            400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             429: components["responses"]["Overloaded"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
@@ -1364,17 +2231,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description One dead letter a line */
+            /** @description One dead letter per line */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /** @example {"id":"letter-000660C033B654DCF49A0000049C0002","reason":"payload is larger than the table allows","event":{"event":"message.publish","id":"000660C033B654DCF49A0000049C0002","clientid":"till-1","username":"undefined","topic":"shop/1","qos":1,"flags":{"retain":false,"dup":false},"payload_base64":"aGVsbG8=","pub_props":{"Content-Type":"text/plain","User-Property-Pairs":[{"key":"site","value":"7"}]},"publish_received_at":1790000000000,"timestamp":1790000000003},"source":null,"at":1790000000456} */
                     "application/x-ndjson": string;
                 };
             };
+            400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1384,6 +2254,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the dead letter
+                 * @example 42
+                 */
                 id: components["parameters"]["DeadLetterId"];
             };
             cookie?: never;
@@ -1396,6 +2270,15 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "id": "42",
+                     *       "reason": "/topic must not contain a wildcard",
+                     *       "event": "{\"event\":\"message.publish\",\"id\":\"000660C033B654DCF49A0000049C0002\",\"clientid\":\"till-1\",\"qos\":1,\"payload_base64\":\"aGVsbG8=\",\"topic\":\"shop/+\"}",
+                     *       "source": "POST /v1/events/message.publish",
+                     *       "at": 1790000000123
+                     *     }
+                     */
                     "application/json": components["schemas"]["DeadLetter"];
                 };
             };
@@ -1403,6 +2286,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1412,13 +2296,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the dead letter
+                 * @example 42
+                 */
                 id: components["parameters"]["DeadLetterId"];
             };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Removed */
+            /** @description The dead letter is deleted */
             204: {
                 headers: {
                     [name: string]: unknown;
@@ -1429,6 +2317,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1438,13 +2327,17 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The id of the dead letter
+                 * @example 42
+                 */
                 id: components["parameters"]["DeadLetterId"];
             };
             cookie?: never;
         };
         requestBody?: {
             content: {
-                "application/json": components["schemas"]["Event"];
+                "application/json": components["schemas"]["RetryRequest"];
             };
         };
         responses: {
@@ -1453,10 +2346,64 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
             409: components["responses"]["Refused"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMediaType"];
             429: components["responses"]["Overloaded"];
+            500: components["responses"]["Internal"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getSetup: {
+        parameters: {
+            query?: {
+                /**
+                 * @description The rule set
+                 * @example offline-messages
+                 */
+                set?: components["schemas"]["RuleSet"];
+                /**
+                 * @description A topic filter of messages to store; may be repeated. Default: `#`.
+                 * @example [
+                 *       "shop/#"
+                 *     ]
+                 */
+                topic?: components["schemas"]["PlainFilter"][];
+                /**
+                 * @description The generation of EMQX (5 also stands for EMQX 6). Default: that of EMQX_URL.
+                 * @example 5
+                 */
+                emqx?: 4 | 5;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rules */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "command": "npx emqx-offline-store rules --install --set offline-messages --url http://127.0.0.1:8480 --topic 'shop/#'",
+                     *       "rules": "{\n  \"connectors\": {}\n}\n",
+                     *       "last_event_at": 1790000060120,
+                     *       "events_accepted": 42,
+                     *       "refused": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["Setup"];
+                };
+            };
+            400: components["responses"]["Invalid"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1470,17 +2417,49 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Numbers; counts may be estimates */
+            /** @description The numbers */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "version": "0.1.0",
+                     *       "uptime_s": 86400,
+                     *       "messages": 1200,
+                     *       "oldest_message_at": 1790000000000,
+                     *       "dead_letters": 2,
+                     *       "lanes": [
+                     *         {
+                     *           "name": "messages-0",
+                     *           "waiting": 0,
+                     *           "active": 1,
+                     *           "delayed": 0
+                     *         },
+                     *         {
+                     *           "name": "clients-0",
+                     *           "waiting": 0,
+                     *           "active": 0,
+                     *           "delayed": 3
+                     *         }
+                     *       ],
+                     *       "rates": {
+                     *         "accepted": 12.5,
+                     *         "stored": 10,
+                     *         "delivered": 9.8,
+                     *         "removed": 9.7
+                     *       },
+                     *       "problems": []
+                     *     }
+                     */
                     "application/json": components["schemas"]["Stats"];
                 };
             };
+            400: components["responses"]["Invalid"];
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
+            405: components["responses"]["MethodNotAllowed"];
             500: components["responses"]["Internal"];
             503: components["responses"]["Unavailable"];
         };
@@ -1494,15 +2473,21 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Alive */
+            /** @description The process is alive */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "status": "ok"
+                     *     }
+                     */
                     "application/json": components["schemas"]["Health"];
                 };
             };
+            405: components["responses"]["MethodNotAllowed"];
             default: components["responses"]["Internal"];
         };
     };
@@ -1515,21 +2500,66 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Ready */
+            /** @description Everything works */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ready": true,
+                     *       "checks": [
+                     *         {
+                     *           "name": "store",
+                     *           "ok": true,
+                     *           "detail": "embedded database"
+                     *         },
+                     *         {
+                     *           "name": "queue",
+                     *           "ok": true,
+                     *           "detail": "embedded database"
+                     *         },
+                     *         {
+                     *           "name": "emqx",
+                     *           "ok": true,
+                     *           "detail": "EMQX 5.8.9"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
-            /** @description Not ready */
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description At least one check failed */
             503: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example {
+                     *       "ready": false,
+                     *       "checks": [
+                     *         {
+                     *           "name": "store",
+                     *           "ok": false,
+                     *           "detail": "STORE_URL: connect ECONNREFUSED 127.0.0.1:5432"
+                     *         },
+                     *         {
+                     *           "name": "queue",
+                     *           "ok": true,
+                     *           "detail": "embedded database"
+                     *         },
+                     *         {
+                     *           "name": "emqx",
+                     *           "ok": true,
+                     *           "detail": "EMQX 5.8.9"
+                     *         }
+                     *       ]
+                     *     }
+                     */
                     "application/json": components["schemas"]["Readiness"];
                 };
             };
@@ -1545,15 +2575,21 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Prometheus text format */
+            /** @description Metrics in the text format of Prometheus */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example # HELP offline_store_messages_stored_total Messages stored
+                     *     # TYPE offline_store_messages_stored_total counter
+                     *     offline_store_messages_stored_total 42
+                     */
                     "text/plain": string;
                 };
             };
+            405: components["responses"]["MethodNotAllowed"];
             default: components["responses"]["Internal"];
         };
     };
@@ -1566,15 +2602,21 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description OpenAPI 3.1 */
+            /** @description This document in OpenAPI 3.1 */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example openapi: 3.1.0
+                     *     info:
+                     *       title: emqx-offline-store
+                     */
                     "application/yaml": string;
                 };
             };
+            405: components["responses"]["MethodNotAllowed"];
             default: components["responses"]["Internal"];
         };
     };
@@ -1587,15 +2629,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description A page */
+            /** @description An HTML page */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
+                    /**
+                     * @example <!doctype html>
+                     *     <html lang="en"></html>
+                     */
                     "text/html": string;
                 };
             };
+            405: components["responses"]["MethodNotAllowed"];
             default: components["responses"]["Internal"];
         };
     };
@@ -1604,6 +2651,10 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
+                /**
+                 * @description The name of the file
+                 * @example swagger-ui.css
+                 */
                 file: string;
             };
             cookie?: never;
@@ -1619,6 +2670,7 @@ export interface operations {
             };
             400: components["responses"]["Invalid"];
             404: components["responses"]["NotFound"];
+            405: components["responses"]["MethodNotAllowed"];
         };
     };
 }
