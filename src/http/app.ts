@@ -9,6 +9,7 @@ import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
 import { register, type Route } from './route';
 import { clientRoutes } from './routes/clients';
+import { consoleRoutes } from './routes/console';
 import { deadLetterRoutes } from './routes/dead-letters';
 import { deliveryRoutes } from './routes/deliveries';
 import { docsRoutes } from './routes/docs';
@@ -70,6 +71,7 @@ function routes(services: HttpServices, options: AppOptions): Route[] {
     ...deadLetterRoutes(services, options),
     ...operationRoutes(services, options),
     ...docsRoutes(),
+    ...consoleRoutes(),
   ];
 }
 

@@ -124,7 +124,8 @@ function Dependencies({ samples }: { samples: readonly Sample[] }) {
 function Dependency({ check: { name, ok, detail }, samples }: { check: Check; samples: readonly Sample[] }) {
   const states = samples.map(({ checks }) => checks?.find((each) => each.name === name)?.ok ?? null);
   const downs = states.filter((state) => state === false).length;
-  const label = downs === 0 ? `${name} answered every time in the last 5 minutes` : `${name} was away in ${downs} of ${states.length} checks`;
+  const label =
+    downs === 0 ? `${name} answered every time in the last 5 minutes` : `${name} was away in ${downs} of ${states.length} checks`;
   return (
     <li>
       <div class="dependency">

@@ -79,8 +79,8 @@ function RestoreDialog({ filter, onAccepted, onClose }: RestoreDialogProps) {
   return (
     <Ask title="Restore retained messages?" action="Restore" onConfirm={confirm} onClose={onClose}>
       <p>
-        The server publishes the stored retained messages of the topics that match, but only where EMQX retains nothing. Subscribers of these
-        topics receive them.
+        The server publishes the stored retained messages of the topics that match, but only where EMQX retains nothing. Subscribers of
+        these topics receive them.
       </p>
       <TextField label="Topic filter" value={wanted} onValue={setWanted} isRequired />
     </Ask>

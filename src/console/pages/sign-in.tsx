@@ -24,7 +24,7 @@ export function SignIn({ problem, onToken }: { problem: Problem | null; onToken:
       >
         <TextField
           label="Token"
-          type="password"
+          isSecret
           value={value}
           onValue={setValue}
           isRequired

@@ -24,7 +24,14 @@ export function Topics({ place }: { place: Place }) {
   });
 
   const columns: Column<Topic>[] = [
-    { name: 'Topic', cell: ({ topic }) => <a href={link('messages', { filter: topic })} class="breakable">{topic}</a> },
+    {
+      name: 'Topic',
+      cell: ({ topic }) => (
+        <a href={link('messages', { filter: topic })} class="breakable">
+          {topic}
+        </a>
+      ),
+    },
     { name: 'Messages', cell: ({ messages }) => countText(messages), isNumber: true },
     { name: 'Oldest', cell: ({ oldest_at }) => <Ago at={oldest_at} none="none" />, isNumber: true },
   ];

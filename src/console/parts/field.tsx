@@ -10,7 +10,8 @@ interface TextFieldProps {
   readonly isRequired?: boolean;
   /** The / key goes here. */
   readonly isSearch?: boolean;
-  readonly type?: 'text' | 'password';
+  /** Dots instead of letters. */
+  readonly isSecret?: boolean;
   /** More than 1: a text area. */
   readonly rows?: number;
 }
@@ -24,7 +25,7 @@ export function TextField({
   placeholder,
   isRequired = false,
   isSearch = false,
-  type = 'text',
+  isSecret = false,
   rows = 1,
 }: TextFieldProps) {
   const id = useId();
@@ -41,11 +42,9 @@ export function TextField({
   return (
     <div class="field">
       <label for={id}>{label}</label>
-      {rows > 1 ? (
-        <textarea {...common} rows={rows} onInput={(event) => onValue(event.currentTarget.value)} />
-      ) : (
-        <input {...common} type={type} onInput={(event) => onValue(event.currentTarget.value)} />
-      )}
+      {rows > 1 && <textarea {...common} rows={rows} onInput={(event) => onValue(event.currentTarget.value)} />}
+      {rows === 1 && isSecret && <input {...common} type="password" onInput={(event) => onValue(event.currentTarget.value)} />}
+      {rows === 1 && !isSecret && <input {...common} type="text" onInput={(event) => onValue(event.currentTarget.value)} />}
       {hint !== undefined && (
         <small id={`${id}-hint`} class="dim">
           {hint}

@@ -10,7 +10,8 @@ export function useShortcuts(showHelp: () => void): void {
   useEffect(() => {
     let goAt = -Infinity;
     const onKey = (event: KeyboardEvent): void => {
-      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector('dialog[open]') !== null) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector('dialog[open]') !== null)
+        return;
       const isSecond = performance.now() - goAt < SECOND_KEY_MS;
       goAt = -Infinity;
       const page = isSecond ? PAGES.find(({ key }) => key === event.key) : undefined;
