@@ -81,9 +81,9 @@ export function withBackends(names: readonly BackendName[], tests: (urls: Record
   without(names, reason);
 }
 
-/** As withBackends(), with a program of this machine. */
-export function withProgram(name: string, tests: () => void): void {
-  if (spawnSync(name, ['true']).status === 0) tests();
+/** As withBackends(), with a program of this machine. `words`: what the program does without an error where it works. */
+export function withProgram(name: string, tests: () => void, words: readonly string[] = ['true']): void {
+  if (spawnSync(name, words).status === 0) tests();
   else without([name], `${name} not there, or not allowed: install it with "npm run services -- --install ${name}"`);
 }
 
