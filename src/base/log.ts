@@ -3,7 +3,7 @@ import pino, { type DestinationStream, type Logger } from 'pino';
 export type { Logger } from 'pino';
 
 /** Keys whose values never reach the log, at the top of a line and one and two levels below. */
-const SECRET_KEYS = ['password', 'secret', 'token', 'authorization', 'apiSecret', 'ingestToken', 'adminToken', 'signingKey'];
+const SECRET_KEYS = ['password', 'secret', 'token', 'authorization', 'apiSecret', 'ingestToken', 'adminToken', 'readToken', 'signingKey'];
 
 export interface LogOptions {
   readonly level?: pino.LevelWithSilent;

@@ -20,6 +20,8 @@ export interface Config {
   /** Still taken beside it: EMQX loses an event that gets a 401, so a token is changed with both valid for a while. */
   readonly previousIngestToken: string | null;
   readonly adminToken: string | null;
+  /** For reading what the admin token may read; null: there is none. */
+  readonly readToken: string | null;
   /** null: made at first start and kept beside the queue (promise 18). */
   readonly signingKey: string | null;
   readonly policies: readonly Policy[];

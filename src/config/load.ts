@@ -59,6 +59,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   collect('EMQX_API_KEY', () => requirePair(settings));
   for (const key of ['INGEST_TOKEN', 'ADMIN_TOKEN']) collect(key, () => requireToken(key, settings));
   collect('INGEST_TOKEN_PREVIOUS', () => requireNewToken(settings));
+  collect('READ_TOKEN', () => requireOtherTokens(settings));
   const tls = collect('TLS_CERT_FILE', () => listenerTls(settings, readFile)) ?? null;
 
   if (errors.length > 0 || store === undefined || queue === undefined || emqx === undefined) throw new ConfigError(errors);
@@ -76,6 +77,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
     ingestToken: raw.INGEST_TOKEN ?? null,
     previousIngestToken: raw.INGEST_TOKEN_PREVIOUS ?? null,
     adminToken: raw.ADMIN_TOKEN ?? null,
+    readToken: raw.READ_TOKEN ?? null,
     signingKey: raw.SIGNING_KEY ?? null,
     policies: raw.POLICIES.map(toPolicy),
   };
@@ -181,6 +183,16 @@ function requireToken(key: string, settings: Record<string, unknown>): void {
 function requireNewToken(settings: Record<string, unknown>): void {
   if (settings['INGEST_TOKEN_PREVIOUS'] === undefined || settings['INGEST_TOKEN'] !== undefined) return;
   throw new SettingError('INGEST_TOKEN', 'is missing, while INGEST_TOKEN_PREVIOUS is set: without it anybody may post events');
+}
+
+/** A token that may only read is worth nothing where anybody may change everything, or where the same token may do more. */
+function requireOtherTokens(settings: Record<string, unknown>): void {
+  const { READ_TOKEN: token } = settings;
+  if (token === undefined) return;
+  if (settings['ADMIN_TOKEN'] === undefined)
+    throw new SettingError('ADMIN_TOKEN', 'is missing, while READ_TOKEN is set: without it anybody may read and change everything');
+  const same = ['ADMIN_TOKEN', 'INGEST_TOKEN', 'INGEST_TOKEN_PREVIOUS'].find((key) => settings[key] === token);
+  if (same !== undefined) throw new SettingError('READ_TOKEN', `must not be the same as ${same}`);
 }
 
 function isLoopback(host: string): boolean {

@@ -23,6 +23,7 @@ export interface RawSettings {
   INGEST_TOKEN?: string;
   INGEST_TOKEN_PREVIOUS?: string;
   ADMIN_TOKEN?: string;
+  READ_TOKEN?: string;
   SIGNING_KEY?: string;
   POLICIES: RawPolicy[];
 }
@@ -84,6 +85,7 @@ const properties = {
   INGEST_TOKEN: token,
   INGEST_TOKEN_PREVIOUS: token,
   ADMIN_TOKEN: token,
+  READ_TOKEN: token,
   SIGNING_KEY: text,
   POLICIES: { type: 'array', minItems: 1, items: policySchema, default: [{ filter: '#' }] },
   ...Object.fromEntries(STORE_SQL.map((key) => [key, text])),

@@ -29,7 +29,7 @@ export class BodyProblem extends Problem {
 export function requireJson({ headers }: IncomingMessage): void {
   const type = headers['content-type'] ?? '';
   if (type !== 'application/json' && !JSON_TYPE.test(type.trim())) {
-    throw new Problem('unsupported-media-type', 'Send Content-Type: application/json (in UTF-8).');
+    throw new Problem('unsupported-media-type', 'Send Content-Type: application/json (UTF-8).');
   }
 }
 
@@ -77,7 +77,7 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
     // The rest of the body is still on its way; nobody reads it.
     const tooLarge = (detail: string) => reject(new BodyProblem('too-large', detail, head(), { headers: { Connection: 'close' } }));
     const head = () => Buffer.concat(chunks);
-    const flood = () => tooLarge('The body is far over the limit.');
+    const flood = () => tooLarge('The body is much larger than the limit.');
     const chunks: Buffer[] = [];
     let [received, kept] = [0, 0];
     if (Number(req.headers['content-length'] ?? 0) > limit * FLOOD) return flood();
@@ -92,7 +92,7 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
       }
     });
     source.once('end', () => {
-      if (received > limit) tooLarge('The body is over the limit.');
+      if (received > limit) tooLarge('The body is larger than the limit.');
       else resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, kept));
     });
     const broken = () => {
@@ -100,7 +100,7 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
       req.unpipe().resume();
       reject(new BodyProblem('malformed', 'The body cannot be unpacked.', head()));
     };
-    const brokenOff = () => reject(new BodyProblem('malformed', 'The body broke off.', null));
+    const brokenOff = () => reject(new BodyProblem('malformed', 'The body ended early.', null));
     source.once('error', source === req ? brokenOff : broken);
     if (source !== req) req.once('error', brokenOff);
     req.once('close', () => req.complete || brokenOff());

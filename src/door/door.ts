@@ -3,6 +3,7 @@ import { metricLabel, readEvent, readEvents, type NamedEvent } from '../events';
 import type { DeadLetters } from '../dead-letters/letters';
 import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
+import type { Arrivals } from './arrivals';
 import type { Guard } from './auth';
 import { BodyProblem, parseJson, readBody, refuseBrowsers } from './body';
 import { failureAnswer, pathOf } from './failure';
@@ -17,6 +18,7 @@ export interface DoorDeps {
   readonly metrics: Metrics;
   readonly guard: Guard;
   readonly refusedTokens: Pick<RefusedTokens, 'note'>;
+  readonly arrivals: Pick<Arrivals, 'note'>;
   /** Bytes of a request's body. */
   readonly bodyLimit: number;
   readonly log: Logger;
@@ -60,6 +62,7 @@ export class Door {
       const events = await this.read(req);
       if (events.length > 0) await this.deps.ingest.accept(events.map(({ event }) => event));
       for (const { name: each } of events) this.count(metricLabel(each));
+      this.deps.arrivals.note(events.length);
       accept(res, events.length);
     } catch (error) {
       if (error instanceof Problem && (error.status === 401 || error.status === 403)) this.deps.refusedTokens.note(req, error.status);

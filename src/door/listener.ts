@@ -76,13 +76,13 @@ function answerBadRequests(server: Server): void {
 function problemOf(code: string): Problem {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
-      return new Problem('headers-too-large', 'The headers are over the limit.');
+      return new Problem('headers-too-large', 'The headers are larger than the limit.');
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return new Problem('too-large', 'The chunk extensions are over the limit.');
+      return new Problem('too-large', 'The chunk extensions are larger than the limit.');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       // Not 408: EMQX would lose the event (facts.md).
-      return new Problem('unavailable', 'The request took too long to arrive; send it again.');
+      return new Problem('unavailable', 'The request took too long to arrive. Send it again.');
     default:
-      return new Problem('malformed', 'This is not HTTP/1.1 as the standard has it.');
+      return new Problem('malformed', 'The request is not valid HTTP/1.1.');
   }
 }

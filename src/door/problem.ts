@@ -4,19 +4,19 @@ import type { Flaw } from '../contract/flaw';
 import { InvalidEventError } from '../events';
 
 const TITLES = {
-  validation: [400, 'The request does not fit the contract'],
+  validation: [400, 'The request is not valid'],
   malformed: [400, 'The request cannot be read'],
-  unauthorized: [401, 'A bearer token is needed'],
-  forbidden: [403, 'This token is for other paths'],
-  'not-found': [404, 'There is no such thing'],
-  'method-not-allowed': [405, 'This path has other methods'],
-  refused: [409, 'This will never be possible'],
+  unauthorized: [401, 'A bearer token is required'],
+  forbidden: [403, 'This token may not do this'],
+  'not-found': [404, 'Not found'],
+  'method-not-allowed': [405, 'Method not allowed'],
+  refused: [409, 'Cannot be done as it is'],
   'too-large': [413, 'The body is too large'],
   'unsupported-media-type': [415, 'The body must be JSON'],
   'headers-too-large': [431, 'The headers are too large'],
-  overloaded: [429, 'More is waiting than can be taken'],
-  internal: [500, 'This is a bug'],
-  unavailable: [503, 'Something this server depends on is away'],
+  overloaded: [429, 'Too many requests are waiting'],
+  internal: [500, 'Internal error'],
+  unavailable: [503, 'A required service is not available'],
 } as const;
 
 export type ProblemKind = keyof typeof TITLES;
@@ -45,6 +45,8 @@ export class Problem extends Error {
   }
 }
 
+const UNKNOWN = 'The server could not process the request. Send it again; the log of the server has the details.';
+
 export function validationProblem(flaws: readonly Flaw[]): Problem {
   const detail = flaws
     .slice(0, 3)
@@ -60,12 +62,12 @@ export function validationProblem(flaws: readonly Flaw[]): Problem {
 export function toProblem(error: unknown, unexpected: 'internal' | 'unavailable'): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof InvalidEventError) return validationProblem(error.flaws);
-  if (error instanceof OverloadedError) return new Problem('overloaded', 'Too much is waiting for the queue; send it again.');
+  if (error instanceof OverloadedError) return new Problem('overloaded', 'Too many events are waiting for the queue. Send the request again.');
   if (error instanceof RetryableError || error instanceof ClosedError) {
-    return new Problem('unavailable', 'Send it again; /readyz and the log say what is away.');
+    return new Problem('unavailable', 'Send the request again. /readyz and the log say what is not reachable.');
   }
   if (error instanceof RefusedError && unexpected === 'internal') return new Problem('refused', error.message);
-  return fromExpress(error) ?? new Problem(unexpected, 'The log says more.');
+  return fromExpress(error) ?? new Problem(unexpected, unexpected === 'internal' ? 'This is a bug. The log of the server has the details.' : UNKNOWN);
 }
 
 /** Errors of express and its body parser carry a status. */
@@ -78,7 +80,7 @@ function fromExpress(error: unknown): Problem | null {
       );
     case 413:
       // The rest of the body is still on its way; nobody reads it.
-      return new Problem('too-large', 'The body is over the limit.', { headers: { Connection: 'close' } });
+      return new Problem('too-large', 'The body is larger than the limit.', { headers: { Connection: 'close' } });
     case 415:
       return new Problem('unsupported-media-type', 'The Content-Encoding is not supported.');
     default:

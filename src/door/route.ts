@@ -1,6 +1,7 @@
 import type { Policy } from '../config/policies';
 import type { AckedEvent, DeliveryDroppedEvent, OfflineEvent, PublishEvent, SubscribedEvent } from '../events/event';
 import type { ClientChange, Item, MailEvent } from '../lanes/jobs';
+import { partId } from '../lanes/outcomes';
 import { requestsOf } from '../mailbox/positions/readers';
 import { clientKey, consumerOf, mailboxKey } from '../mqtt/consumer';
 import { canReach } from '../policies/overlap';
@@ -122,8 +123,10 @@ function routeSubscribed(event: SubscribedEvent, policies: readonly Policy[]): I
   return [changed({ kind: 'subscribed', clientid, filter, qos, at }), ...deliveries(policies, { clientid, filter, qos, at })];
 }
 
-/** Deliver to the client what is stored for the filter. */
-export function deliveries(policies: readonly Policy[], request: Parameters<typeof requestsOf>[1]): Item[] {
+/** Deliver to the client what is stored for the filter. `id`: of an operator who wants to know what came of it; each item has a part of it (outcomes.ts). */
+export function deliveries(policies: readonly Policy[], request: Parameters<typeof requestsOf>[1], id?: string): Item[] {
   const mail = (each: typeof request): MailEvent => ({ to: mailboxKey(consumerOf(each)), kind: 'deliver', request: each });
-  return requestsOf(policies, request).map((each) => ({ mail: mail(each) }));
+  return requestsOf(policies, request).map((each, part) => ({
+    mail: mail(id === undefined ? each : { ...each, requestId: partId(id, part) }),
+  }));
 }

@@ -1,13 +1,14 @@
 import type { RequestListener } from 'node:http';
 import express, { type ErrorRequestHandler, type Express, type RequestHandler } from 'express';
 import { createGuards, type Guards } from '../door/auth';
+import { Arrivals } from '../door/arrivals';
 import { Door } from '../door/door';
 import { failureAnswer } from '../door/failure';
 import { Problem, PROTECTIVE_HEADERS } from '../door/problem';
 import { RefusedTokens } from '../door/refused-tokens';
 import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
-import { register, type Route } from './route';
+import { methodNotAllowed, register, type Route } from './route';
 import { clientRoutes } from './routes/clients';
 import { consoleRoutes } from './routes/console';
 import { deadLetterRoutes } from './routes/dead-letters';
@@ -15,7 +16,10 @@ import { deliveryRoutes } from './routes/deliveries';
 import { docsRoutes } from './routes/docs';
 import { messageRoutes } from './routes/messages';
 import { operationRoutes } from './routes/operation';
+import { setupRoutes } from './routes/setup';
+import { topicRoutes } from './routes/topics';
 import { retainedRoutes } from './routes/retained';
+import { noteAccess } from './access';
 import type { AppOptions } from './options';
 import type { HttpServices } from './services';
 
@@ -23,7 +27,8 @@ import type { HttpServices } from './services';
 export function createApp(services: HttpServices, options: AppOptions): RequestListener {
   const guards = createGuards(options);
   const { bodyLimit, log, refusedTokens = new RefusedTokens(log) } = options;
-  const door = new Door({ ...services, guard: guards.ingest, refusedTokens, bodyLimit, log });
+  const { arrivals = new Arrivals() } = options;
+  const door = new Door({ ...services, guard: guards.ingest, refusedTokens, arrivals, bodyLimit, log });
   const api = createApi(services, options, guards);
   return (req, res) => {
     if (door.takes(req)) void door.handle(req, res);
@@ -45,10 +50,10 @@ export function createApi(services: HttpServices, options: AppOptions, guards: G
   app.use('/v1', authenticate(guards));
   register(app, routes(services, options));
   app.use('/v1/events', (req) => {
-    throw new Problem('method-not-allowed', `${req.method} is not among POST.`, { headers: { Allow: 'POST' } });
+    throw methodNotAllowed(req.method, 'POST');
   });
   app.use((req) => {
-    throw new Problem('not-found', `There is no ${req.path.slice(0, 200)} here.`);
+    throw new Problem('not-found', `The server has no path ${req.path.slice(0, 200)}.`);
   });
   app.use(onError(options.log));
   return app;
@@ -56,20 +61,24 @@ export function createApi(services: HttpServices, options: AppOptions, guards: G
 
 /** For mounting at /v1. What is not plainly an events path needs the admin token: a spelling that nobody thought of fails closed. */
 function authenticate({ ingest, admin }: Guards): RequestHandler {
-  return (req, _res, next) => {
-    (/^\/events(\/|$)/.test(req.path) ? ingest : admin)(req.get('Authorization'));
+  return (req, res, next) => {
+    const authorization = req.get('Authorization');
+    if (/^\/events(\/|$)/.test(req.path)) ingest(authorization);
+    else noteAccess(res, admin(authorization, req.method, `/v1${req.path}`));
     next();
   };
 }
 
 function routes(services: HttpServices, options: AppOptions): Route[] {
   return [
+    ...topicRoutes(services, options),
     ...messageRoutes(services, options),
     ...clientRoutes(services, options),
     ...deliveryRoutes(services, options),
     ...retainedRoutes(services, options),
     ...deadLetterRoutes(services, options),
     ...operationRoutes(services, options),
+    ...setupRoutes(services),
     ...docsRoutes(),
     ...consoleRoutes(),
   ];

@@ -13,6 +13,8 @@ export interface RetainedQuery {
   readonly after: string;
   readonly limit: number;
   readonly now: number;
+  /** Whether the topic's policy now keeps retained messages; what an earlier policy kept is not shown. */
+  readonly isKept: (topic: string) => boolean;
 }
 
 export interface RetainedPage {
@@ -23,7 +25,7 @@ export interface RetainedPage {
 
 /** Retained messages in the order of their topics; what has expired is not there, though the store may still have it. */
 export async function browseRetained(store: Pick<HttpServices['store'], 'listRetained'>, query: RetainedQuery): Promise<RetainedPage> {
-  const { filter, limit, now } = query;
+  const { filter, limit, now, isKept } = query;
   const messages: Message[] = [];
   let bytes = 0;
   let after = query.after;
@@ -32,7 +34,7 @@ export async function browseRetained(store: Pick<HttpServices['store'], 'listRet
     // A shorter read is not the end: what it began with may have gone meanwhile.
     if (read.length === 0) return { messages, next: null };
     for (const message of read) {
-      if (message.payload.length > 0 && (message.expiresAt === null || message.expiresAt > now)) {
+      if (message.payload.length > 0 && isKept(message.topic) && (message.expiresAt === null || message.expiresAt > now)) {
         if (messages.length >= limit || bytes >= PAYLOAD_BYTES) return { messages, next: after };
         messages.push(message);
         bytes += message.payload.length;

@@ -1,3 +1,4 @@
+import type { Arrivals } from '../door/arrivals';
 import type { Tokens } from '../door/auth';
 import type { RefusedTokens } from '../door/refused-tokens';
 import type { Logger } from '../base/log';
@@ -10,5 +11,7 @@ export interface AppOptions extends Tokens {
   readonly log: Logger;
   /** Hears of events that are refused for their token. Default: one of its own, which warns in the log. */
   readonly refusedTokens?: Pick<RefusedTokens, 'note'>;
+  /** Hears of events that are accepted. Default: one of its own. */
+  readonly arrivals?: Pick<Arrivals, 'note'>;
   readonly now?: () => number;
 }

@@ -13,14 +13,18 @@ interface Parameter {
 
 type QueryOf<Id extends keyof operations> = NonNullable<operations[Id]['parameters']['query']>;
 
-/**
- * A reader for the query of one operation of openapi.yaml. A parameter that the operation does not have is refused: a mistyped
- * `filter` must not list or remove something else.
- */
+/** A reader for the query of one operation of openapi.yaml. A parameter that the operation does not have is refused. */
 export function queryReader<Id extends keyof operations>(path: string, method: string, _id: Id): (req: Request) => QueryOf<Id> {
-  const parameters = (contract.find(`/paths/${path.replaceAll('/', '~1')}/${method}/parameters`) as (Parameter | { $ref: string })[])
+  return queryReaderOf(path, method) as (req: Request) => QueryOf<Id>;
+}
+
+/** Likewise, where the operation is known by its path and method only. The result's type is that of the operation's query. */
+export function queryReaderOf(path: string, method: string): (req: Request) => Record<string, unknown> {
+  const listed = contract.find(`/paths/${path.replaceAll('/', '~1')}/${method}/parameters`) as (Parameter | { $ref: string })[] | undefined;
+  const parameters = (listed ?? [])
     .map((entry) => ('$ref' in entry ? (contract.find(entry.$ref.slice(1)) as Parameter) : entry))
     .filter((parameter) => parameter.in === 'query');
+  const lists = new Set(parameters.flatMap(({ name, schema }) => (schema.type === 'array' ? [name] : [])));
   const validate = contract.compile({
     type: 'object',
     additionalProperties: false,
@@ -28,7 +32,7 @@ export function queryReader<Id extends keyof operations>(path: string, method: s
     properties: Object.fromEntries(parameters.map(({ name, schema }) => [name, schema])),
   });
   return (req) => {
-    const query = parseQuery(req.url);
+    const query = parseQuery(req.url, lists);
     for (const { name, schema } of parameters) {
       const text = query[name];
       if (schema.type === 'integer' && typeof text === 'string' && /^-?\d{1,15}$/.test(text)) query[name] = Number(text);
@@ -36,20 +40,25 @@ export function queryReader<Id extends keyof operations>(path: string, method: s
     }
     const flaws = validate(query);
     if (flaws.length > 0) throw validationProblem(flaws.map(({ path: pointer, message }) => flaw(pointer.slice(1), message)));
-    return query as QueryOf<Id>;
+    return query;
   };
 }
 
-/** Strict where Node's own parser guesses: a malformed percent-encoding or a repeated name is an error, not something else. */
-export function parseQuery(url: string): Record<string, unknown> {
-  const query = new Map<string, string>();
+/**
+ * Strict where Node's own parser guesses: a malformed percent-encoding or a repeated name is an error, not something else. `lists`: the names
+ * that may be repeated; their values are arrays.
+ */
+export function parseQuery(url: string, lists: ReadonlySet<string> = new Set()): Record<string, unknown> {
+  const query = new Map<string, string | string[]>();
   const start = url.indexOf('?');
   for (const pair of start < 0 ? [] : url.slice(start + 1).split('&')) {
     if (pair === '') continue;
     const equals = pair.indexOf('=');
     const name = decode(equals < 0 ? pair : pair.slice(0, equals));
-    if (query.has(name)) throw validationProblem([flaw(name, 'is there twice')]);
-    query.set(name, equals < 0 ? '' : decode(pair.slice(equals + 1)));
+    const value = equals < 0 ? '' : decode(pair.slice(equals + 1));
+    const before = query.get(name);
+    if (before !== undefined && !Array.isArray(before)) throw validationProblem([flaw(name, 'is there twice')]);
+    query.set(name, lists.has(name) ? [...(before ?? []), value] : value);
   }
   return Object.fromEntries(query);
 }

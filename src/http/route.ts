@@ -1,5 +1,8 @@
 import type { Express, Request, Response } from 'express';
-import { Problem } from '../door/problem';
+import { contract } from '../contract/contract';
+import { hasBody } from '../door/body';
+import { Problem, validationProblem } from '../door/problem';
+import { queryReaderOf } from './query';
 
 /** One operation of openapi.yaml; `path` in express's notation. */
 export interface Route {
@@ -15,12 +18,41 @@ export function register(app: Express, routes: readonly Route[]): void {
   for (const path of paths) {
     const ofPath = routes.filter((route) => route.path === path);
     const chain = app.route(path);
-    for (const { method, handle } of ofPath) chain[method]((req, res) => handle(req, res));
+    for (const route of ofPath) {
+      const check = path.startsWith('/v1/') ? checkOf(route) : () => undefined;
+      chain[route.method]((req, res) => {
+        check(req);
+        return route.handle(req, res);
+      });
+    }
     const allow = ofPath.flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
     chain.all((req) => {
-      throw new Problem('method-not-allowed', `${req.method} is not among ${allow}.`, { headers: { Allow: allow } });
+      throw methodNotAllowed(req.method, allow);
     });
   }
+}
+
+export function methodNotAllowed(method: string, allow: string): Problem {
+  return new Problem('method-not-allowed', `${method} is not allowed; allowed: ${allow}`, { headers: { Allow: allow } });
+}
+
+/**
+ * Refuses a query parameter or a body that the operation does not have. Example: `DELETE /v1/dead-letters?id=42` must not delete all letters.
+ * @throws Problem 400
+ */
+function checkOf({ method, path }: Route): (req: Request) => void {
+  const documented = path.replace(/[:*](\w+)/g, '{$1}');
+  const readQuery = queryReaderOf(documented, method);
+  const takesBody = method === 'get' || contract.find(`${pointerOf(documented)}/${method}/requestBody`) !== undefined;
+  return (req) => {
+    readQuery(req);
+    if (!takesBody && hasBody(req)) throw validationProblem([{ path: '', message: 'must be absent: this request takes no body' }]);
+  };
+}
+
+/** Where openapi.yaml describes the path, as a JSON pointer. */
+export function pointerOf(path: string): string {
+  return `/paths/${path.replaceAll('/', '~1')}`;
 }
 
 /** A parameter of the path, decoded; that of a `*name` path may have slashes. */

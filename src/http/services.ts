@@ -1,3 +1,4 @@
+import type { components } from '../contract/openapi';
 import type { DeadLetters } from '../dead-letters/letters';
 import type { Ingest } from '../door/ingest';
 import type { ClientDesk } from '../mailbox/clients/client-desk';
@@ -17,42 +18,64 @@ export interface HttpServices {
     | 'listSubscriptions'
     | 'listPositions'
     | 'listRetained'
-  >;
-  readonly clients: Pick<ClientDesk, 'assign' | 'withdraw' | 'delivery'>;
+  > &
+    TopicCounts;
+  readonly clients: Pick<ClientDesk, 'assign' | 'withdraw' | 'delivery' | 'explanation'>;
   readonly deliveries: Deliveries;
   readonly retained: Retained;
   readonly deadLetters: DeadLetters;
-  /** Counts may be estimates; must not read the backlog. */
+  /** Never rejects because the store or the queue is away: its numbers are null then. */
   stats(): Promise<Stats>;
+  setup(wanted: SetupRequest): SetupView;
   /** One check per dependency. Never a secret in `detail`: /readyz is open. */
   readiness(): Promise<readonly ReadinessCheck[]>;
   readonly metrics: Metrics;
 }
 
+/** What the store knows of topics without reading their messages' payloads. */
+export interface TopicCounts {
+  /** Of each topic how many messages are stored and not expired, and when the oldest of them was published (ms). A topic without any may be left out. */
+  topicCounts(
+    topics: readonly string[],
+    now: number,
+  ): Promise<ReadonlyMap<string, { readonly messages: number; readonly oldestAt: number | null }>>;
+}
+
 export interface Deliveries {
-  /** Asks for a delivery to the client of what is stored for the topic filter; resolves when the queue has the request. */
-  request(clientid: string, filter: string): Promise<void>;
+  /** Asks for a delivery to the client of what is stored for the topic filter. @returns the request's id, when the queue has the request. */
+  request(clientid: string, filter: string): Promise<string>;
+  /** null: there is no such request, or its outcome was forgotten. */
+  outcome(id: string): Promise<components['schemas']['DeliveryOutcome'] | null>;
 }
 
 export interface Retained {
-  /** Asks for the retained messages that match to be published back where the broker lacks them; resolves when the queue has the request. */
-  restore(filter: string): Promise<void>;
+  /** Asks for the retained messages that match to be published back where EMQX lacks them. @returns the request's id, when the queue has the request. */
+  restore(filter: string): Promise<string>;
+  /** null: there is no such request, or its outcome was forgotten. */
+  outcome(id: string): Promise<components['schemas']['RestoreOutcome'] | null>;
+  /** Whether a retained message of the topic is kept under the policy of now. */
+  isKept(topic: string): boolean;
 }
 
-export interface Stats {
-  /** Stored messages. */
-  readonly messages: number;
-  readonly dead_letters: number;
-  readonly lanes: readonly LaneStats[];
-  /** Per second over the last minute, by name: accepted, stored, delivered, removed. */
-  readonly rates: Readonly<Record<string, number>>;
+export type Stats = components['schemas']['Stats'];
+
+export interface SetupRequest {
+  readonly set: components['schemas']['RuleSet'];
+  /** Empty: the default. */
+  readonly topics: readonly string[];
+  /** null: the generation that EMQX_URL is for. */
+  readonly emqx: 4 | 5 | null;
+  /** Otherwise `***` stands in its place. */
+  readonly showsToken: boolean;
 }
 
-export interface LaneStats {
-  readonly name: string;
-  readonly waiting: number;
-  readonly active: number;
-  readonly delayed: number;
+export interface SetupView {
+  readonly command: string;
+  readonly rules: string;
+  /** ms */
+  readonly lastEventAt: number | null;
+  readonly eventsAccepted: number;
+  readonly refused: string | null;
 }
 
 export interface ReadinessCheck {

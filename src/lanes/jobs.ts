@@ -28,6 +28,8 @@ export interface DeliveryRequest {
   readonly at: number;
   /** Whose position is read and whose mailbox counts: a shared group's in pubsub mode. Absent: the client's own. */
   readonly consumer?: string;
+  /** An operator asked for it and may want to know what came of it (outcomes.ts: the id of a part). Absent: nobody did. */
+  readonly requestId?: string;
 }
 
 /** What a client did, or an operator decided for it. Times are EMQX's (an operator's: ours), in ms. */
@@ -162,6 +164,17 @@ export interface RestoreStep {
   readonly before: number | null;
   /** Topics up to this one are done. */
   readonly after: string;
+  /** An operator asked for it and may want to know what came of it (outcomes.ts). Absent: nobody did. */
+  readonly requestId?: string;
+  /** What was done up to `after`; absent: nothing. */
+  readonly so?: RestoreCounts;
+}
+
+/** Retained messages that were published, topics for which EMQX had one, and messages that EMQX did not retain. */
+export interface RestoreCounts {
+  readonly published: number;
+  readonly kept: number;
+  readonly failed: number;
 }
 
 /** Stored messages, to be appended to a history. */

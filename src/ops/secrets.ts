@@ -14,13 +14,14 @@ export class Secrets {
 
   /** Those of the configuration, and of other URLs that a command is given; a password that is also the name of a user, host or database is no secret, and hidden would hide much else. */
   learn(config: Config, others: readonly ServiceUrl[] = []): this {
-    const { ingestToken, previousIngestToken, adminToken, signingKey, emqx, store, queue, history } = config;
+    const { ingestToken, previousIngestToken, adminToken, readToken, signingKey, emqx, store, queue, history } = config;
     const urls = [store, queue, ...history, ...others];
     const known = new Set(urls.flatMap(namesOf));
     const values = [
       ingestToken,
       previousIngestToken,
       adminToken,
+      readToken,
       signingKey,
       emqx.credentials?.apiSecret,
       config.tls?.key,

@@ -24,6 +24,7 @@ import type { LaneJob } from '../lanes/jobs';
 import { Ownership } from '../lanes/ownership';
 import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS, MAX_MAIL_EVENTS } from '../lanes/lanes';
 import { clientLane, historyLane, messageLane } from '../lanes/names';
+import { newRequestId, Outcomes, partId } from '../lanes/outcomes';
 import { hasPassed, tailsOf } from '../lanes/sequence';
 
 /** Events that wait in memory for the queue; beyond it they get 429. EMQX has up to 800 under way for each of its nodes (8 connections). */
@@ -39,6 +40,7 @@ export class Core {
   readonly ingest: Ingest;
   readonly letters: Letters;
   readonly clients: ClientDesk;
+  readonly outcomes: Outcomes;
   private readonly acks: AcceptedAcks;
   private readonly lag = new EventLag();
   private readonly maintenance: Maintenance;
@@ -68,6 +70,7 @@ export class Core {
       parse: (event, name) => readEvent(event, name).event,
       append: (sink, messages) => lanes.historyOf(sink, messages),
     });
+    this.outcomes = new Outcomes(state);
     this.clients = new ClientDesk({ lanes, state, now });
     this.trimmer = new Trimmer({
       store,
@@ -168,19 +171,31 @@ export class Core {
     return !this.closing.signal.aborted;
   }
 
-  /** Resolves when the queue has the request. */
-  async requestDelivery(clientid: string, filter: string): Promise<void> {
+  /** Resolves when the queue has the request, with the request's id. */
+  async requestDelivery(clientid: string, filter: string): Promise<string> {
     if (this.deps.emqx === null) throw new RefusedError(NO_API_KEY);
-    await this.lanes.put(deliveries(this.deps.config.policies, { clientid, filter, qos: 2, at: this.deps.now() }));
+    const id = newRequestId();
+    const items = deliveries(this.deps.config.policies, { clientid, filter, qos: 2, at: this.deps.now() }, id);
+    const outcome = { clientid, filter, sent: 0 };
+    const accepted = { ...outcome, state: 'accepted', detail: "The request waits for the client's turn." } as const;
+    const reached = new Map(items.map((_, part) => [partId(id, part), accepted]));
+    const none = new Map([[partId(id, 0), { ...outcome, state: 'done', detail: 'No policy stores messages for this topic filter.' } as const]]);
+    await this.outcomes.noteDeliveries(items.length === 0 ? none : reached);
+    await this.lanes.put(items);
+    return id;
   }
 
-  /** Resolves when the queue has the request. */
-  async requestRestore(filter: string): Promise<void> {
+  /** Resolves when the queue has the request, with the request's id. */
+  async requestRestore(filter: string): Promise<string> {
     const { emqx } = this.deps;
     if (emqx === null) throw new RefusedError(NO_API_KEY);
     if (emqx.retainer === undefined)
       throw new RefusedError("this EMQX's REST API can't tell what it retains: nothing can be restored safely");
-    await this.lanes.restore({ filter, before: null, after: '' });
+    const requestId = newRequestId();
+    const counts = { published: 0, kept: 0, failed: 0 };
+    await this.outcomes.noteRestore(requestId, { filter, state: 'accepted', ...counts, detail: 'The request waits for its turn.' });
+    await this.lanes.restore({ filter, before: null, after: '', requestId });
+    return requestId;
   }
 
   /** Finishes or gives back what is in hand. */

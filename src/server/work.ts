@@ -33,6 +33,7 @@ import {
   type RetainedJob,
 } from '../lanes/jobs';
 import type { Lanes } from '../lanes/lanes';
+import { Outcomes } from '../lanes/outcomes';
 import { historyLane } from '../lanes/names';
 import { splitHistory, splitMessages } from '../lanes/split';
 import { probeStore } from '../stores/probe';
@@ -110,11 +111,28 @@ export function clientWork(parts: WorkParts, lane: string): LaneWork<ClientJob> 
       const events = isMailJob(job) ? job.data.events : [];
       for (const event of events)
         if (event.kind === 'change') await letters.record({ reason, event: changeBody(event.change), source: 'worker' });
+      await noteFailed(parts, job, reason);
       const others = events.filter(({ kind }) => kind !== 'change' && kind !== 'wake');
       if (!isMailJob(job)) await letters.record({ reason, event: jobOf(job), source: 'worker' });
       else if (others.length > 0) await letters.record({ reason, event: jobOf(mailJob(others)), source: 'worker' });
     },
   };
+}
+
+/** Operators who asked for what is set aside are told. */
+async function noteFailed({ deps }: WorkParts, job: ClientJob, reason: string): Promise<void> {
+  const outcomes = new Outcomes(deps.backends.queue.state);
+  const detail = `The server gave up after several errors: ${reason}`;
+  if (isMailJob(job)) {
+    const requests = job.data.events.flatMap((event) => (event.kind === 'deliver' ? [event.request] : []));
+    const failed = requests.flatMap(({ requestId, clientid, filter }) =>
+      requestId === undefined ? [] : [[requestId, { clientid, filter, state: 'failed', sent: 0, detail }] as const],
+    );
+    await outcomes.noteDeliveries(new Map(failed));
+  } else if (job.name === 'restore' && job.data.requestId !== undefined) {
+    const { requestId, filter, so = { published: 0, kept: 0, failed: 0 } } = job.data;
+    await outcomes.noteRestore(requestId, { filter, state: 'failed', ...so, detail });
+  }
 }
 
 function mailJob(events: readonly MailEvent[], tries?: number): MailJob {

@@ -59,6 +59,19 @@ export interface MessageStore {
 
   /** The number of stored messages; an estimate where counting would read the backlog. */
   countMessages(): Promise<number>;
+
+  /**
+   * The size and the age of each topic's backlog, with one entry for each topic in `topics`. No payload leaves the database.
+   * Databases that must read entries in order to count stop at MOST_COUNTED for each topic.
+   */
+  topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>>;
+
+  /**
+   * publishReceivedAt (ms) of the oldest stored message that has not expired; null when nothing is stored. The work is bounded, so the
+   * answer is an estimate: each driver says what its estimate is made of. Clients whose messages have EMQX's ids, which ascend with time,
+   * get an exact answer from most drivers.
+   */
+  oldestMessageAt(now: number): Promise<number | null>;
 }
 
 /** Read positions (pubsub mode). */
@@ -148,6 +161,20 @@ export interface TopicQuery {
   /** '' starts at the beginning. */
   readonly after: string;
   readonly limit: number;
+}
+
+/** topicCounts() counts at most this many messages of a topic where the database has to read an entry for each: the number then means "this many or more". */
+export const MOST_COUNTED = 10_000;
+
+/** oldestMessageAt() compares the times of this many messages with the smallest ids: a delayed message or a last will may be older than its neighbours. */
+export const OLDEST_COMPARED = 100;
+
+/** The backlog of one topic. */
+export interface TopicCount {
+  /** Stored messages. Expired ones count until they are purged. */
+  readonly messages: number;
+  /** publishReceivedAt (ms) of the message with the smallest id that has not expired; null when there is none. */
+  readonly oldestAt: number | null;
 }
 
 /** What tells when a stored message was published. */

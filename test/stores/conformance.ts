@@ -1,6 +1,7 @@
 import type { Store } from '../../src/stores/store';
 import { clients } from './conformance/clients';
 import { content } from './conformance/content';
+import { counts } from './conformance/counts';
 import { hostile } from './conformance/hostile';
 import { messages } from './conformance/messages';
 import { purging } from './conformance/purging';
@@ -45,6 +46,7 @@ export function conformance(name: string, harness: Harness): void {
 
     messages(subject);
     refs(subject);
+    counts(subject);
     content(subject);
     topics(subject);
     clients(subject);

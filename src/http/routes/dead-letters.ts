@@ -4,7 +4,9 @@ import { isStorable } from '../../mqtt/validity';
 import type { AppOptions } from '../options';
 import { hasBody, readJson } from '../../door/body';
 import { decodePosition, encodePosition } from '../cursor';
-import { Problem } from '../../door/problem';
+import { InvalidEventError } from '../../events';
+import { contract } from '../../contract/contract';
+import { Problem, validationProblem } from '../../door/problem';
 import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
 import type { LetterPosition } from '../../dead-letters/box';
@@ -12,6 +14,13 @@ import type { DeadLetters } from '../../dead-letters/letters';
 import type { HttpServices } from '../services';
 
 const listQuery = queryReader('/v1/dead-letters', 'get', 'listDeadLetters');
+
+const validate = contract.compile({
+  type: 'object',
+  required: ['event'],
+  additionalProperties: false,
+  properties: { event: { type: 'object' } },
+});
 
 /** The export reads so many at a time. */
 const EXPORT_PAGE = 100;
@@ -67,8 +76,8 @@ export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: A
       method: 'post',
       path: '/v1/dead-letters/:id/retry',
       async handle(req, res) {
-        const edited = hasBody(req) ? await readJson(req, bodyLimit) : undefined;
-        if (!(await deadLetters.retry(letterId(req), edited))) throw absent();
+        const edited = hasBody(req) ? eventOf(await readJson(req, bodyLimit)) : undefined;
+        if (!(await withinEvent(() => deadLetters.retry(letterId(req), edited)))) throw absent();
         res.status(202).json({ accepted: 1 });
       },
     },
@@ -96,6 +105,23 @@ async function drained(res: Response): Promise<void> {
     await Promise.race([once(res, 'drain', { signal: end.signal }), once(res, 'close', { signal: end.signal })]);
   } finally {
     end.abort();
+  }
+}
+
+/** The fields of the event are checked as those of any event are: by its name, with the paths of its own schema. @throws Problem 400 */
+function eventOf(body: unknown): unknown {
+  const flaws = validate(body);
+  if (flaws.length > 0) throw validationProblem(flaws);
+  return (body as { event: unknown }).event;
+}
+
+/** What is wrong with the edited event, by its place in the body. */
+async function withinEvent<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof InvalidEventError)) throw error;
+    throw validationProblem(error.flaws.map(({ path, message }) => ({ path: `/event${path}`, message })));
   }
 }
 

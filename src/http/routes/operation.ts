@@ -1,7 +1,11 @@
 import { contract } from '../../contract/contract';
+import { accessOf } from '../access';
 import type { AppOptions } from '../options';
 import type { Route } from '../route';
 import type { HttpServices, ReadinessCheck } from '../services';
+
+/** That of the package; a test keeps them the same. */
+const VERSION = contract.find('/info/version') as string;
 
 export function operationRoutes(services: HttpServices, { log }: AppOptions): Route[] {
   const checks = async (): Promise<readonly ReadinessCheck[]> => {
@@ -9,11 +13,18 @@ export function operationRoutes(services: HttpServices, { log }: AppOptions): Ro
       return await services.readiness();
     } catch (err) {
       log.error({ err }, 'the readiness checks failed');
-      return [{ name: 'checks', ok: false, detail: 'the checks themselves failed; the log says why' }];
+      return [{ name: 'checks', ok: false, detail: 'the server could not run its checks; the log says why' }];
     }
   };
 
   return [
+    {
+      method: 'get',
+      path: '/v1/access',
+      handle(_req, res) {
+        res.json({ access: accessOf(res), version: VERSION });
+      },
+    },
     {
       method: 'get',
       path: '/v1/stats',

@@ -6,9 +6,10 @@ import { browseRetained } from '../browse-retained';
 import { decodeCursor, encodeCursor } from '../cursor';
 import { messageView } from '../message-view';
 import type { components } from '../../contract/openapi';
-import { validationProblem } from '../../door/problem';
+import { Problem, validationProblem } from '../../door/problem';
+import { isRequestId } from '../../lanes/outcomes';
 import { queryReader } from '../query';
-import type { Route } from '../route';
+import { pathParameter, type Route } from '../route';
 import type { HttpServices } from '../services';
 
 const listQuery = queryReader('/v1/retained', 'get', 'listRetained');
@@ -22,7 +23,7 @@ export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, n
       async handle(req, res) {
         const { filter = '#', after, limit = 100 } = listQuery(req);
         const from = after === undefined ? '' : decodeCursor(after, (topic) => matches(filter, topic)).topic;
-        const { messages, next } = await browseRetained(store, { filter, after: from, limit, now: now() });
+        const { messages, next } = await browseRetained(store, { filter, after: from, limit, now: now(), isKept: (topic) => retained.isKept(topic) });
         res.json({ messages: messages.map(messageView), next: next === null ? null : encodeCursor({ topic: next, id: null }) });
       },
     },
@@ -34,8 +35,18 @@ export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, n
         const body = hasBody(req) ? await readJson(req, bodyLimit) : {};
         const flaws = validate(body);
         if (flaws.length > 0) throw validationProblem(flaws);
-        await retained.restore((body as components['schemas']['RestoreRequest']).filter ?? '#');
-        res.status(202).json({ accepted: 1 });
+        const id = await retained.restore((body as components['schemas']['RestoreRequest']).filter ?? '#');
+        res.status(202).location(`/v1/retained/restore/${id}`).json({ id, state: 'accepted' });
+      },
+    },
+    {
+      method: 'get',
+      path: '/v1/retained/restore/:id',
+      async handle(req, res) {
+        const id = pathParameter(req, 'id');
+        const outcome = isRequestId(id) ? await retained.outcome(id) : null;
+        if (outcome === null) throw new Problem('not-found', 'No restore with this id was requested within the last hour.');
+        res.json(outcome);
       },
     },
   ];

@@ -118,6 +118,8 @@ export interface Run {
   readonly isBlocked: boolean;
   /** The client's inbox was subscribed in this connection. */
   readonly hasInbox: boolean;
+  /** Requests of operators that the run serves (outcomes.ts), the newest last; absent: none. */
+  readonly requests?: readonly string[];
 }
 
 export interface Behind {

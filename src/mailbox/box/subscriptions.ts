@@ -22,7 +22,7 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const isOfThisConnection =
     before !== undefined && (mailbox.session === null || before.at >= mailbox.session.connectedAt || at < mailbox.session.connectedAt);
   const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
-  if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, at, now));
+  if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, request, now));
   const isShared = splitShare(filter).group !== null;
   const run: Run = {
     ...{
@@ -44,6 +44,7 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
       isBlocked: false,
       hasInbox: false,
     },
+    ...requestsOf(isStorm ? before : undefined, request),
   };
   const others = mailbox.runs.filter((each) => !isOwn(each));
   const ofFilter = others.filter((each) => each.filter === filter).slice(0, MOST_MEMBERS - 1);
@@ -69,6 +70,15 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   return lost({ ...next, out: marked(next.out, isOld) }, now);
 }
 
+/** How many requests of operators one run tells about. */
+const MOST_REQUESTS = 8;
+
+function requestsOf(before: Run | undefined, { requestId }: Of<'subscribed'>['request']): Pick<Run, 'requests'> {
+  const known = before?.requests ?? [];
+  if (requestId === undefined || known.includes(requestId)) return known.length === 0 ? {} : { requests: known };
+  return { requests: [...known, requestId].slice(-MOST_REQUESTS) };
+}
+
 /** Notes whether EMQX is asked only what kind of session it is: then its answer leaves nothing to be waited for. */
 function askedFor(session: Session | null, isInDoubt: boolean, isAsked: boolean): Session | null {
   if (session === null || typeof session.isDurable === 'boolean' || !isAsked) return session;
@@ -77,13 +87,16 @@ function askedFor(session: Session | null, isInDoubt: boolean, isAsked: boolean)
 }
 
 /** It may be another connection that nobody has told of yet, with nothing of what this one was sent. */
-function repeatedly(mailbox: Mailbox, run: Run, at: number, now: number): Mailbox {
+function repeatedly(mailbox: Mailbox, run: Run, request: Of<'subscribed'>['request'], now: number): Mailbox {
+  const { at } = request;
   const { session, runs } = mailbox;
   const isTold = session?.isTold === true;
   // The first of the storm may come late: what was published after it EMQX has delivered.
   const isEarlier = at < run.at && at >= (session?.connectedAt ?? -Infinity);
   const began = isEarlier && at > run.at - STORM_MS ? at : run.at;
-  const noted = runs.map((each) => (each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt) } : each));
+  const noted = runs.map((each) => 
+    each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt), ...requestsOf(run, request) } : each,
+  );
   const isBack = session?.connected === false && at > run.requestedAt;
   const isInDoubt = isBack || ((!isTold || isEarlier) && !isGroup(mailbox));
   return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now, asks: 0 }) };

@@ -1,6 +1,7 @@
 import { RetryableError } from '../../base/errors';
 import { groupBy, eachOf } from '../../base/parallel';
 import type { MailEvent } from '../../lanes/jobs';
+import { Outcomes } from '../../lanes/outcomes';
 import type { EmqxApi } from '../../emqx/api';
 import { Claims } from '../claims';
 import { isGroup } from '../box/mailbox';
@@ -14,6 +15,7 @@ import type { PassDeps } from './deps';
 import { Drops } from './drops';
 import { applyEvents, consumerIn, leavings } from './events';
 import { Gates } from './gates';
+import { requestOutcomes } from './request-outcomes';
 import { Rounds } from './rounds';
 import { Seat } from './seat';
 import { Sender } from './sender';
@@ -34,6 +36,7 @@ export interface Failure {
 export class MailPass {
   private readonly boxes: Boxes;
   private readonly book: Positions;
+  private readonly outcomes: Outcomes;
   private readonly acks: Acks;
   private readonly drops: Drops;
   private readonly gates: Gates;
@@ -45,6 +48,7 @@ export class MailPass {
     const { state, sequence, laneCounts, emqx } = deps;
     this.boxes = new Boxes(state);
     this.book = new Positions(deps);
+    this.outcomes = new Outcomes(state);
     this.acks = new Acks(deps);
     this.drops = new Drops(deps);
     this.gates = new Gates(sequence, laneCounts);
@@ -73,6 +77,7 @@ export class MailPass {
     if (mail.length > 0) await this.deps.lanes.mail(mail);
     if (this.deps.emqx !== null) await this.deliver(seats);
     await this.save(seats);
+    await this.noteRequests(seats);
     const done = new Set(seats.filter(({ error }) => error === null));
     await this.deps.acks.settled(settled.flatMap(({ seat, acks }) => (done.has(seat) ? acks : [])));
     return seats.flatMap(({ events: own, error }) => (error === null ? [] : [{ events: own, error }]));
@@ -167,6 +172,18 @@ export class MailPass {
     }
   }
 
+  /** For operators who asked for a delivery. What can't be noted now is noted by the next pass: it is not worth doing this one again. */
+  private async noteRequests(seats: readonly Seat[]): Promise<void> {
+    const outcomes = new Map(
+      seats.flatMap((seat) => [...requestOutcomes({ ...resultOf(seat), before: seat.loaded, after: seat.mailbox })]),
+    );
+    try {
+      await this.outcomes.noteDeliveries(outcomes);
+    } catch (error) {
+      if (!(error instanceof RetryableError)) throw error;
+    }
+  }
+
   /** One wake for each mailbox is in the queue: when it comes the mailbox says when it wants the next. */
   private async wake(seats: readonly Seat[], now: number): Promise<void> {
     const due: { to: string; at: number }[] = [];
@@ -180,6 +197,10 @@ export class MailPass {
     }
     if (due.length > 0) await this.deps.lanes.wake(due, now);
   }
+}
+
+function resultOf({ events, sentFor, unheard, error }: Seat) {
+  return { events, sentFor, unheard, error };
 }
 
 async function guarded(seat: Seat, work: () => Promise<void>): Promise<void> {

@@ -1,6 +1,6 @@
 import type { MailEvent } from '../../lanes/jobs';
 import type { MessageRef } from '../../mqtt/message';
-import type { Fact } from '../box/fact';
+import { isRun, type Fact, type Sent } from '../box/fact';
 import type { Mailbox } from '../box/mailbox';
 import { planOf, type Plan } from '../box/plan';
 import { step } from '../box/step';
@@ -16,6 +16,10 @@ export class Seat {
   error: unknown = null;
   /** Messages that it does not count on any more, or never got: others may be sent them. */
   readonly freed = new Set<string>();
+  /** How many messages were sent in this pass, by the operators' requests that they were sent for. */
+  readonly sentFor = new Map<string, number>();
+  /** Requests that ended because EMQX had no subscriber for what was sent. */
+  readonly unheard = new Set<string>();
   positions: ConsumerPositions;
   private facts: { readonly fact: Fact; readonly at: number }[] = [];
   private work: PositionWork[] = [];
@@ -37,6 +41,11 @@ export class Seat {
     return this.current;
   }
 
+  /** As it was loaded. */
+  get loaded(): Mailbox {
+    return this.start.mailbox;
+  }
+
   get consumer(): string {
     return this.current.consumer;
   }
@@ -55,8 +64,16 @@ export class Seat {
   }
 
   learn(fact: Fact, now: number): void {
+    if (fact.kind === 'sent') this.count(fact);
     this.facts.push({ fact, at: now });
     this.apply(fact, now);
+  }
+
+  private count(sent: Sent): void {
+    for (const id of this.current.runs.find((run) => isRun(run, sent))?.requests ?? []) {
+      this.sentFor.set(id, (this.sentFor.get(id) ?? 0) + sent.copies.length + sent.unclocked);
+      if (sent.isOver) this.unheard.add(id);
+    }
   }
 
   private apply(fact: Fact, now: number): void {

@@ -5,7 +5,8 @@ import { RefusedError } from '../../base/errors';
 import type { Logger } from '../../base/log';
 import type { Metrics } from '../../base/metrics';
 import type { Lanes } from '../../lanes/lanes';
-import type { RestoreStep, RetainedJob } from '../../lanes/jobs';
+import type { RestoreCounts, RestoreStep, RetainedJob } from '../../lanes/jobs';
+import { Outcomes, type RequestState } from '../../lanes/outcomes';
 import type { SharedState } from '../../lanes/state';
 import type { Store } from '../../stores/store';
 import { deliveryOf } from '../delivery';
@@ -46,10 +47,12 @@ export interface RestorerDeps {
 export class Restorer {
   private readonly copies: RestoredCopies;
   private readonly ids: RetainedIds;
+  private readonly outcomes: Outcomes;
 
   constructor(private readonly deps: RestorerDeps) {
     this.copies = new RestoredCopies(deps.state);
     this.ids = new RetainedIds(deps.state);
+    this.outcomes = new Outcomes(deps.state);
   }
 
   async handle(job: RetainedJob): Promise<void> {
@@ -63,15 +66,26 @@ export class Restorer {
 
   private async restorePage(step: RestoreStep): Promise<void> {
     const { log, lanes, retainer } = this.deps;
-    if (step.after === '' && !(await retainer.isOn())) return log.warn("EMQX's retainer is off: nothing was restored");
+    if (step.after === '' && !(await retainer.isOn())) {
+      await this.note(step, 'failed', "EMQX's retainer is off: nothing was restored.");
+      return log.warn("EMQX's retainer is off: nothing was restored");
+    }
     const page = await this.page(step);
     const last = page.at(-1);
-    if (last === undefined) return log.info({ filter: step.filter }, 'retained messages are restored');
-    await this.restore(
-      step,
-      page.filter((message) => this.isDue(step, message)),
-    );
-    await lanes.restore({ filter: step.filter, before: step.before, after: last.topic }, PACE_MS);
+    if (last === undefined) {
+      await this.note(step, 'done', doneText(countsOf(step)));
+      return log.info({ filter: step.filter }, 'retained messages are restored');
+    }
+    const due = page.filter((message) => this.isDue(step, message));
+    const next: RestoreStep = { ...stepOf(step), after: last.topic, so: sumOf(countsOf(step), await this.restore(step, due)) };
+    await this.note(next, 'running', `The server goes through the topics and has come to ${last.topic.slice(0, 200)}.`);
+    await lanes.restore(next, PACE_MS);
+  }
+
+  /** For the operator who asked for it. */
+  private async note(step: RestoreStep, state: RequestState, detail: string): Promise<void> {
+    const { requestId, filter } = step;
+    if (requestId !== undefined) await this.outcomes.noteRestore(requestId, { filter, state, ...countsOf(step), detail });
   }
 
   private page({ filter, after }: RestoreStep): Promise<Message[]> {
@@ -93,29 +107,35 @@ export class Restorer {
    * First the note, then the reading: a publish or deletion whose event is applied after the reading finds the note and asks for
    * `reconcile` (RetainedKeeper). Then the broker is asked topic by topic, right before the publish: what it has is never replaced.
    */
-  private async restore(step: RestoreStep, due: readonly Message[]): Promise<void> {
-    const absent = await this.absentOf(due);
-    if (absent.length === 0) return;
+  private async restore(step: RestoreStep, due: readonly Message[]): Promise<RestoreCounts> {
+    const { absent, unknown } = await this.absentOf(due);
+    const kept = due.length - absent.length - unknown;
+    if (absent.length === 0) return { published: 0, kept, failed: unknown };
     await eachOf(absent, PARALLEL, ({ topic, id }) => this.copies.note(topic, { copyId: null, id }));
     const noted = new Set(absent.map(({ topic }) => topic));
     const current = (await this.page(step)).filter((message) => noted.has(message.topic) && this.isDue(step, message));
-    const missing = await this.absentOf(current);
+    const { absent: missing } = await this.absentOf(current);
     const restored = await this.publish(missing);
     await eachOf(
       [...noted].filter((topic) => !restored.has(topic)),
       PARALLEL,
       (topic) => this.copies.forget(topic),
     );
+    const failed = missing.length - restored.size;
+    return { published: restored.size, kept: kept + absent.length - missing.length, failed: unknown + failed };
   }
 
-  private async absentOf(messages: readonly Message[]): Promise<Message[]> {
+  /** `unknown`: for how many EMQX can't be asked. */
+  private async absentOf(messages: readonly Message[]): Promise<{ absent: Message[]; unknown: number }> {
     const absent: Message[] = [];
+    let unknown = 0;
     await eachOf(messages, PARALLEL, async (message) => {
       const copyId = await this.idOf(message.topic);
       if (copyId === null) absent.push(message);
-      else if (copyId !== undefined) await this.recognize(message, copyId);
+      else if (copyId === undefined) unknown++;
+      else await this.recognize(message, copyId);
     });
-    return absent;
+    return { absent, unknown };
   }
 
   /** undefined: EMQX can't be asked about the topic, so nothing is published over what it may have; the others don't wait for it. */
@@ -184,4 +204,24 @@ export class Restorer {
     const { properties } = deliveryOf({ id, properties: {} } as Message, { topic, qos: 0, now: 0 }, this.deps.signer, FOR_NOBODY);
     return { topic, qos: 0, retain: true, payload: Buffer.alloc(0), properties };
   }
+}
+
+const NOTHING: RestoreCounts = { published: 0, kept: 0, failed: 0 };
+
+function countsOf({ so = NOTHING }: RestoreStep): RestoreCounts {
+  return so;
+}
+
+function sumOf(a: RestoreCounts, b: RestoreCounts): RestoreCounts {
+  return { published: a.published + b.published, kept: a.kept + b.kept, failed: a.failed + b.failed };
+}
+
+/** Without what the job's wait for writes has left in it (gate.ts): the next page waits anew. */
+function stepOf({ filter, before, requestId }: RestoreStep): Omit<RestoreStep, 'after'> {
+  return { filter, before, ...(requestId !== undefined && { requestId }) };
+}
+
+function doneText({ published, kept, failed }: RestoreCounts): string {
+  const refused = failed === 0 ? '' : ` EMQX did not retain ${failed}; the log of the server says which.`;
+  return `${published} retained ${published === 1 ? 'message was' : 'messages were'} published. EMQX had a retained message for ${kept} ${kept === 1 ? 'topic' : 'topics'}, which stays.${refused}`;
 }

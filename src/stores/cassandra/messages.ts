@@ -1,8 +1,9 @@
 import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../base/errors';
 import type { Message, MessageRef } from '../../mqtt/message';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
-import { countRows } from './count';
+import { OldestTopic } from '../shared/oldest-topic';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
+import { countRows, countTopics } from './count';
 import type { Database } from './database';
 import { ExpiryIndex, ttlOf, type Due } from './expiry';
 import { GUARD_MS, Heads } from './head';
@@ -24,6 +25,8 @@ import { trimTopic } from './trim';
 
 /** Rows that a read brings into memory at once; the server's, too: they may have 1 MB each. */
 const PAGE = 100;
+/** Topics whose first message one call of oldestMessageAt() reads. */
+const TOPICS_PER_LOOK = 200;
 /**
  * A message must be seen well before Heads takes its timestamp for old, with room for clocks that differ. A save that a stalled server
  * held up for longer is done again, with a new timestamp.
@@ -36,12 +39,14 @@ export class MessageTable implements MessageStore {
   private readonly expiry: ExpiryIndex;
   private readonly heads: Heads;
   private readonly topicIndex: TopicIndex<string>;
+  private readonly oldest: OldestTopic;
 
   constructor(private readonly db: Database) {
     this.tombstones = new Tombstones(db);
     this.expiry = new ExpiryIndex(db);
     this.heads = new Heads(db);
     this.topicIndex = new TopicIndex(db, 'mqtt_topic', (topics) => this.withMessages(topics));
+    this.oldest = new OldestTopic(this, (topics, now) => this.db.wave(topics, (topic) => this.firstOf(topic, now)), TOPICS_PER_LOOK);
   }
 
   /**
@@ -206,5 +211,21 @@ export class MessageTable implements MessageStore {
 
   countMessages(): Promise<number> {
     return countRows(this.db);
+  }
+
+  async topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    const messages = await countTopics(this.db, topics);
+    const oldest = await this.db.wave(topics, (topic) => this.firstOf(topic, now));
+    return new Map(topics.map((topic, i) => [topic, { messages: messages[i] ?? 0, oldestAt: oldest[i] ?? null }]));
+  }
+
+  private async firstOf(topic: string, now: number): Promise<number | null> {
+    const [first] = await this.listRefs({ topic, after: '', limit: 1, now });
+    return first?.publishReceivedAt ?? null;
+  }
+
+  /** Cassandra has no order over all topics: see OldestTopic. */
+  oldestMessageAt(now: number): Promise<number | null> {
+    return this.oldest.find(now);
   }
 }

@@ -1,8 +1,9 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
 import type { Client } from './client';
 import { tick } from './clock';
+import { Counts } from './counts';
 import { distinct, isOneOf, keyOf, ON_DISK, states, tooMany, visible, visibleCount } from './keys';
 import { number, text } from './literal';
 import { between, endOfPage, type Range } from './pages';
@@ -25,6 +26,7 @@ const ofTopic = (topic: string): Range => ({ table: 'mqtt_msg', where: `topic = 
 export class MessageTable implements MessageStore {
   private readonly topicTable: TopicTable;
   private readonly sweeper: Sweeper;
+  private readonly counts: Counts;
 
   constructor(
     private readonly db: Client,
@@ -32,6 +34,7 @@ export class MessageTable implements MessageStore {
   ) {
     this.topicTable = new TopicTable(db, this);
     this.sweeper = new Sweeper(db, removals);
+    this.counts = new Counts(db, this);
   }
 
   removeMessages(refs: readonly MessageRef[], tombstoneUntil: number, now = Date.now()): Promise<number> {
@@ -170,6 +173,14 @@ export class MessageTable implements MessageStore {
   async countMessages(): Promise<number> {
     const rows = await this.db.count('SELECT count() AS n FROM mqtt_msg');
     return rows > EXACT_COUNT ? rows : this.db.count(visibleCount('1'));
+  }
+
+  topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    return this.counts.ofTopics(topics, now);
+  }
+
+  oldestMessageAt(now: number): Promise<number | null> {
+    return this.counts.oldest(now);
   }
 }
 

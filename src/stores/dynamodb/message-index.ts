@@ -2,6 +2,7 @@ import type { Message } from '../../mqtt/message';
 import type { Write } from './batches';
 import type { Client } from './client';
 import { bucketOf, keyText } from './keys';
+import { MOST_COUNTED } from '../store';
 import { number, numberOf, text, textOf, type Item } from './values';
 
 const TABLE = 'mqtt_topic_msg';
@@ -57,6 +58,34 @@ export class MessageIndex {
       Select: 'COUNT' as const,
     };
     return (await this.client.page(TABLE, query, null)).count === 0;
+  }
+
+  /** The number of the topic's entries, at most MOST_COUNTED. */
+  async countOf(topic: string): Promise<number> {
+    const query = {
+      KeyConditionExpression: OF_TOPIC,
+      ExpressionAttributeValues: { ':topic': text(keyText(topic)) },
+      Select: 'COUNT' as const,
+    };
+    let counted = 0;
+    for (let start: Item | null = null; counted < MOST_COUNTED;) {
+      const page: { count: number; next: Item | null } = await this.client.page(TABLE, { ...query, Limit: MOST_COUNTED - counted }, start);
+      counted += page.count;
+      start = page.next;
+      if (start === null) break;
+    }
+    return counted;
+  }
+
+  /** Ids of some messages of the bucket that expire next. */
+  async expiringNext(bucket: number, now: number): Promise<string[]> {
+    const query = {
+      IndexName: 'by_expiry',
+      KeyConditionExpression: 'expiry_bucket = :bucket AND expires_at > :now',
+      ExpressionAttributeValues: { ':bucket': number(bucket), ':now': number(now) },
+      Limit: 4,
+    };
+    return (await this.client.page(TABLE, query, null)).items.flatMap((item) => textOf(item['msgid']) ?? []);
   }
 
   /** The oldest id among the newest `keep`; null when there are no more than these. Reads their entries. */

@@ -1,7 +1,8 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import { RefusedError } from '../../base/errors';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import { OldestTopic } from '../shared/oldest-topic';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
 import { BUCKETS, keyText } from './keys';
@@ -16,6 +17,8 @@ import { text, textOf, type Item } from './values';
 
 const TABLE = 'mqtt_msg';
 const PAYLOAD_CONCURRENCY = 4;
+/** Topics whose first message one call of oldestMessageAt() reads where no message expires. */
+const TOPICS_PER_LOOK = 16;
 /** An entry without its message may belong to one that is just being saved; no save takes so long. */
 const ORPHAN_AGE_MS = 3_600_000;
 
@@ -27,12 +30,14 @@ export class Messages implements MessageStore {
   private readonly topicList: TopicList;
   private readonly tombstones: Tombstones;
   private readonly removals: Removals;
+  private readonly oldest: OldestTopic;
 
   constructor(private readonly client: Client) {
     this.index = new MessageIndex(client);
     this.topicList = new TopicList(client, 'mqtt_topic');
     this.tombstones = new Tombstones(client);
     this.removals = new Removals(client, this.index);
+    this.oldest = new OldestTopic(this, (topics, now) => pooled(topics, (topic) => this.firstOf(topic, now)), TOPICS_PER_LOOK);
   }
 
   /**
@@ -181,6 +186,31 @@ export class Messages implements MessageStore {
 
   countMessages(): Promise<number> {
     return this.index.count();
+  }
+
+  /** DynamoDB counts by reading: at most MOST_COUNTED small entries of a topic, in one or two requests, and two more for its first message. */
+  async topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    const counts = await pooled([...new Set(topics)], async (topic): Promise<[string, TopicCount]> => {
+      const messages = await this.index.countOf(topic);
+      return [topic, { messages, oldestAt: messages === 0 ? null : await this.firstOf(topic, now) }];
+    });
+    return new Map(counts);
+  }
+
+  private async firstOf(topic: string, now: number): Promise<number | null> {
+    const [first] = await this.listRefs({ topic, after: '', limit: 1, now });
+    return first?.publishReceivedAt ?? null;
+  }
+
+  /**
+   * The oldest of the messages that expire first in each bucket of the index on expires_at, which may be a moment behind. An older message
+   * that expires later, because its policy or its publisher gave it more time, is not found. Where no message expires: see OldestTopic.
+   */
+  async oldestMessageAt(now: number): Promise<number | null> {
+    const buckets = Array.from({ length: BUCKETS }, (_, bucket) => bucket);
+    const ids = await pooled(buckets, (bucket) => this.index.expiringNext(bucket, now));
+    const found = await this.readRefs([...new Set(ids.flat())]);
+    return found.length === 0 ? this.oldest.find(now) : Math.min(...found.map(({ publishReceivedAt }) => publishReceivedAt));
   }
 }
 

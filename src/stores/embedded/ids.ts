@@ -29,7 +29,15 @@ export class Ids {
 
   get(id: Buffer): IdEntry | null {
     const entry = this.table.get(id);
-    if (entry === undefined) return null;
+    return entry === undefined ? null : this.read(entry);
+  }
+
+  /** Those of the smallest ids, from this key on. */
+  *entries(from: Buffer, limit: number): Generator<{ readonly id: Buffer; readonly entry: IdEntry }> {
+    for (const { key, value } of this.table.entries({ from, limit })) yield { id: key, entry: this.read(value) };
+  }
+
+  private read(entry: Buffer): IdEntry {
     const flags = entry[0] ?? 0;
     const number = readNumber(entry, 1);
     if (flags === TOMBSTONE) return { topic: null, until: number };

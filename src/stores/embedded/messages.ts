@@ -1,10 +1,11 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import { prefixed, type Entry, type Table } from '../../embedded/table';
 import { numberKey } from '../../embedded/keys';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
 import { CHANGED_AT_ONCE, timeOf, type Database } from './database';
 import { idBytes, idOf, Ids, keyBehind, messageKey } from './ids';
 import type { Meta } from './meta';
+import { Oldest } from './oldest';
 import { bodyOf, expiresAt, publishReceivedAt, split, toBytes, toMessage } from './rows';
 import { TimeIndex } from './time-index';
 import { Tally, Topics } from './topics';
@@ -22,6 +23,7 @@ export class Messages implements MessageStore {
   readonly topics: Topics;
   private readonly expiry: TimeIndex;
   private readonly tombstones: TimeIndex;
+  private readonly oldest: Oldest;
 
   constructor(
     private readonly db: Database,
@@ -34,6 +36,7 @@ export class Messages implements MessageStore {
     const times = db.table('expiry');
     this.expiry = new TimeIndex(times, 'message');
     this.tombstones = new TimeIndex(times, 'tombstone');
+    this.oldest = new Oldest(db, this.ids, this.rows);
   }
 
   async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
@@ -78,6 +81,7 @@ export class Messages implements MessageStore {
     this.rows.put(key, row);
     if (body !== null) this.bodies.put(key, body);
     if (expires !== null) this.expiry.add(expires, key);
+    this.oldest.note(id);
     this.ids.putStored(id, { topic, expires, hasBody: body !== null });
     tally.add(topic, 1);
   }
@@ -192,5 +196,24 @@ export class Messages implements MessageStore {
 
   countMessages(): Promise<number> {
     return this.db.read(() => this.rows.count);
+  }
+
+  /** Reads the counts that it keeps, and the first message of each topic. */
+  topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    return this.db.read(
+      () =>
+        new Map(
+          topics.map((topic) => {
+            const number = this.topics.find(topic);
+            const [oldest] = this.living({ topic, after: '', limit: 1, now });
+            const messages = number === null ? 0 : this.topics.countOf(number);
+            return [topic, { messages, oldestAt: oldest === undefined ? null : publishReceivedAt(oldest.value) }];
+          }),
+        ),
+    );
+  }
+
+  oldestMessageAt(now: number): Promise<number | null> {
+    return this.oldest.find(now);
   }
 }

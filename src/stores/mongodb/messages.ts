@@ -1,7 +1,8 @@
 import type { Document } from 'mongodb';
 import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import { MOST_COUNTED, OLDEST_COMPARED, type MessageQuery, type MessageStore, type Purged, type Refusal, type StoredRef } from '../store';
+import type { TopicCount, TopicQuery } from '../store';
 import type { Database, Query, Write } from './database';
 import { keyOf } from './keys';
 import { timeOf, toDocument, toMessage, type MessageDocument } from './rows';
@@ -9,6 +10,10 @@ import { TopicIndex } from './topic-index';
 
 /** Keeps the planner in this index: it may otherwise walk another topic's million messages in the index of ids to return a hundred. */
 const BY_TOPIC = 'mqtt_msg_topic_key_msgid';
+
+const BY_ID = 'mqtt_msg_msgid';
+/** Each has two commands under way. */
+const TOPICS_AT_ONCE = 16;
 
 /** The fields that listing and getting need: an operator's own may be big. */
 const FIELDS = Object.fromEntries(
@@ -119,6 +124,31 @@ export class MessageCollection implements MessageStore {
 
   countMessages(): Promise<number> {
     return this.db.count('mqtt_msg');
+  }
+
+  /** Two commands for each topic: MongoDB counts in the index alone. */
+  async topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    const counts = new Map<string, TopicCount>();
+    for (let i = 0; i < topics.length; i += TOPICS_AT_ONCE) {
+      const asked = topics.slice(i, i + TOPICS_AT_ONCE);
+      for (const [topic, count] of await Promise.all(asked.map((topic) => this.countOf(topic, now)))) counts.set(topic, count);
+    }
+    return counts;
+  }
+
+  private async countOf(topic: string, now: number): Promise<[string, TopicCount]> {
+    const query = { count: 'mqtt_msg', query: { topic_key: keyOf(topic) }, limit: MOST_COUNTED, hint: BY_TOPIC };
+    const [{ n }, [oldest]] = await Promise.all([this.db.command(query), this.listRefs({ topic, after: '', limit: 1, now })]);
+    return [topic, { messages: Number(n), oldestAt: oldest?.publishReceivedAt ?? null }];
+  }
+
+  /** Where all of the first messages have expired and are not purged yet, the time of the oldest of these: no message is older. */
+  async oldestMessageAt(now: number): Promise<number | null> {
+    const options = { sort: { msgid: 1 }, limit: OLDEST_COMPARED, projection: { _id: 0, arrived: 1, expires_at: 1 }, hint: BY_ID } as const;
+    const first = await this.db.find<Pick<MessageDocument, 'arrived' | 'expires_at'>>('mqtt_msg', {}, options);
+    const living = first.filter(({ expires_at }) => (timeOf(expires_at) ?? Infinity) > now);
+    const times = (living.length > 0 ? living : first).map(({ arrived }) => timeOf(arrived) ?? 0);
+    return times.length === 0 ? null : Math.min(...times);
   }
 }
 

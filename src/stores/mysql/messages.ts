@@ -1,7 +1,8 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../../config/statements';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
+import { countsOf, oldestOf } from './counts';
 import type { Database } from './database';
 import { COLUMNS, FILLED, insertInStatements, PLACES, PUBLISHED_AT, toBindings, toMessage, type MessageRow } from './rows';
 import { ofTopic, TopicIndex } from './topic-index';
@@ -164,5 +165,13 @@ export class MessageTable implements MessageStore {
       `SELECT table_rows AS n FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'mqtt_msg'`,
     );
     return Math.max(EXACT_COUNT + 1, Number(estimate?.n ?? 0));
+  }
+
+  topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    return countsOf(this.db, topics, now);
+  }
+
+  oldestMessageAt(now: number): Promise<number | null> {
+    return oldestOf(this.db, now);
   }
 }

@@ -3,7 +3,8 @@ import { saveOrBisect } from '../shared/bisect';
 import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../../config/statements';
 import { fitsText } from '../shared/text';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
+import { countsOf, oldestOf } from './counts';
 import type { Database } from './database';
 import { COLUMNS, PUBLISHED_AT, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
 import { PageReader } from './page-reader';
@@ -177,6 +178,14 @@ export class MessageTable implements MessageStore {
     if (estimate !== undefined && estimate.n > EXACT_COUNT) return Math.round(estimate.n);
     const [exact] = await this.db.rows<Count>('SELECT count(*) AS n FROM mqtt_msg');
     return Number(exact?.n ?? 0);
+  }
+
+  topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    return countsOf(this.db, topics, now);
+  }
+
+  oldestMessageAt(now: number): Promise<number | null> {
+    return oldestOf(this.db, now);
   }
 }
 

@@ -1,5 +1,6 @@
 import type { Message, MessageRef } from '../../mqtt/message';
-import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicQuery } from '../store';
+import { OLDEST_COMPARED, type MessageQuery, type MessageStore, type Purged, type Refusal, type StoredRef } from '../store';
+import type { TopicCount, TopicQuery } from '../store';
 import type { Command, Database } from './database';
 import { expiryMember, parseExpiryMember, type Keys } from './keys';
 import { toFields, toMessage } from './rows';
@@ -161,6 +162,38 @@ export class Messages implements MessageStore {
 
   countMessages(): Promise<number> {
     return this.db.one<number>('ZCARD', this.keys.expiry);
+  }
+
+  /** Two round trips for all topics, and some more for those whose first message has expired or is just being removed. */
+  async topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+    const answers = await this.db.all<number | string[]>(
+      topics.flatMap((topic): Command[] => [
+        ['ZCARD', this.keys.ids(topic)],
+        ['ZRANGE', this.keys.ids(topic), 0, 0],
+      ]),
+    );
+    const firsts = topics.map((_, i) => (answers[2 * i + 1] as string[])[0]);
+    const known = new Map((await this.readRefs(firsts.filter((id) => id !== undefined))).map((ref) => [ref.id, ref]));
+    const counts = topics.map(async (topic, i): Promise<[string, TopicCount]> => {
+      const first = firsts[i] === undefined ? null : (known.get(firsts[i]) ?? { expiresAt: 0, publishReceivedAt: 0 });
+      const [oldest] =
+        first === null || (first.expiresAt ?? Infinity) > now ? [first] : await this.listRefs({ topic, after: '', limit: 1, now });
+      return [topic, { messages: answers[2 * i] as number, oldestAt: oldest?.publishReceivedAt ?? null }];
+    });
+    return new Map(await Promise.all(counts));
+  }
+
+  /**
+   * The oldest of the OLDEST_COMPARED messages that expire first and of as many that never expire, with the smallest ids. An older message
+   * that expires later than these, because its policy or its publisher gave it more time, is not found.
+   */
+  async oldestMessageAt(now: number): Promise<number | null> {
+    const pages = await this.db.all<string[]>([
+      ['ZRANGEBYSCORE', this.keys.expiry, `(${now}`, '(+inf', 'LIMIT', 0, OLDEST_COMPARED],
+      ['ZRANGEBYSCORE', this.keys.expiry, '+inf', '+inf', 'LIMIT', 0, OLDEST_COMPARED],
+    ]);
+    const found = await this.readRefs(pages.flat().map((member) => parseExpiryMember(member).id));
+    return found.length === 0 ? null : Math.min(...found.map(({ publishReceivedAt }) => publishReceivedAt));
   }
 }
 

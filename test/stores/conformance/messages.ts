@@ -208,6 +208,8 @@ export function messages(subject: Subject): void {
         purgeSubscriptions: () => store.purgeSubscriptions(0, 1),
         purgeClientStates: () => store.purgeClientStates({ disconnected: 0, connected: 0 }, 1),
         countMessages: () => store.countMessages(),
+        topicCounts: () => store.topicCounts(['t'], 0),
+        oldestMessageAt: () => store.oldestMessageAt(0),
         getPositions: () => store.getPositions('c', ['t']),
         listPositions: () => store.listPositions('c', '', 1),
         putPositions: () => store.putPositions([{ consumer: 'c', topic: 't', id: 'x', receipts: [] }]),

@@ -1,0 +1,32 @@
+import { matches } from '../../mqtt/topic';
+import { decodeCursor, encodeCursor } from '../cursor';
+import type { AppOptions } from '../options';
+import { queryReader } from '../query';
+import type { Route } from '../route';
+import type { HttpServices } from '../services';
+
+const listQuery = queryReader('/v1/topics', 'get', 'listTopics');
+
+export function topicRoutes({ store }: HttpServices, { now = Date.now }: AppOptions): Route[] {
+  return [
+    {
+      method: 'get',
+      path: '/v1/topics',
+      async handle(req, res) {
+        const { filter = '#', after, limit = 100 } = listQuery(req);
+        const from = after === undefined ? '' : decodeCursor(after, (topic) => matches(filter, topic)).topic;
+        // One more than asked for: whether there is a next page is known without asking again.
+        const found = await store.listTopics({ filter, after: from, limit: limit + 1 });
+        const page = found.slice(0, limit);
+        const counts = await store.topicCounts(page, now());
+        const topics = page.flatMap((topic) => {
+          const { messages, oldestAt } = counts.get(topic) ?? { messages: 0, oldestAt: null };
+          // All of its messages have expired: the topic is listed until they are purged.
+          return messages === 0 ? [] : [{ topic, messages, oldest_at: oldestAt }];
+        });
+        const last = page.at(-1);
+        res.json({ topics, next: found.length > limit && last !== undefined ? encodeCursor({ topic: last, id: null }) : null });
+      },
+    },
+  ];
+}

@@ -1,0 +1,54 @@
+import { MOST_COUNTED, OLDEST_COMPARED, type TopicCount } from '../store';
+import type { Binding, Database } from './database';
+import { PUBLISHED_AT } from './rows';
+import { ofTopic } from './topic-index';
+
+/** Each is a part of the statement. */
+const TOPICS_PER_STATEMENT = 64;
+const BY_TOPIC = 'FORCE INDEX (mqtt_msg_topic_key_msgid)';
+
+interface CountRow {
+  readonly place: number;
+  readonly n: number | string;
+  readonly published_at: number | string | null;
+}
+
+/** Counting reads the index of topics and ids alone. */
+export async function countsOf(db: Database, topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
+  const counts = new Map<string, TopicCount>();
+  for (let i = 0; i < topics.length; i += TOPICS_PER_STATEMENT) {
+    const asked = topics.slice(i, i + TOPICS_PER_STATEMENT);
+    const rows = await db.rows<CountRow>(
+      asked.map(countOf).join(' UNION ALL '),
+      asked.flatMap((topic, place) => bindingsOf(topic, place, now)),
+    );
+    for (const { place, n, published_at: at } of rows) {
+      counts.set(asked[place] ?? '', { messages: Number(n), oldestAt: at === null ? null : Number(at) });
+    }
+  }
+  return counts;
+}
+
+function countOf(topic: string): string {
+  const { where } = ofTopic(topic);
+  return `SELECT ? AS place,
+    (SELECT COUNT(*) FROM (SELECT 1 FROM mqtt_msg ${BY_TOPIC} WHERE ${where} LIMIT ${MOST_COUNTED}) AS some) AS n,
+    (SELECT ${PUBLISHED_AT} FROM mqtt_msg ${BY_TOPIC} WHERE ${where} AND (expires_at IS NULL OR expires_at > ?)
+       ORDER BY topic_key, msgid LIMIT 1) AS published_at`;
+}
+
+function bindingsOf(topic: string, place: number, now: number): Binding[] {
+  const { bindings } = ofTopic(topic);
+  return [place, ...bindings, ...bindings, now];
+}
+
+/** Where all of the first messages have expired and are not purged yet, the time of the oldest of these: no message is older. */
+export async function oldestOf(db: Database, now: number): Promise<number | null> {
+  const [row] = await db.rows<{ living: number | string | null; expired: number | string | null }>(
+    `SELECT MIN(CASE WHEN expires_at IS NULL OR expires_at > ? THEN published_at END) AS living, MIN(published_at) AS expired
+     FROM (SELECT ${PUBLISHED_AT}, expires_at FROM mqtt_msg FORCE INDEX (mqtt_msg_msgid) ORDER BY msgid LIMIT ${OLDEST_COMPARED}) AS first_ones`,
+    [now],
+  );
+  const at = row?.living ?? row?.expired ?? null;
+  return at === null ? null : Number(at);
+}
