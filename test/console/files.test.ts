@@ -37,7 +37,11 @@ describe('the files of the console', () => {
     const { status, headers, text } = await app().get(path);
     expect(status).toBe(200);
     expect(text).toContain('<title>console</title>');
-    expect(headers).toMatchObject({ 'content-type': 'text/html; charset=utf-8', 'cache-control': 'no-cache', 'content-security-policy': POLICY });
+    expect(headers).toMatchObject({
+      'content-type': 'text/html; charset=utf-8',
+      'cache-control': 'no-cache',
+      'content-security-policy': POLICY,
+    });
   });
 
   test.each([
@@ -59,14 +63,17 @@ describe('the files of the console', () => {
     expect(text ?? '').toBe('');
   });
 
-  test.each(['/console/..%2Fsecret.txt', '/console/%2e%2e%2fsecret.txt', '/console/../secret.txt', '/console/other.js', '/console/index.html'])(
-    '%s is not there',
-    async (path) => {
-      const { status, text } = await app().get(path);
-      expect(status).toBe(404);
-      expect(text).not.toContain('hidden words');
-    },
-  );
+  test.each([
+    '/console/..%2Fsecret.txt',
+    '/console/%2e%2e%2fsecret.txt',
+    '/console/../secret.txt',
+    '/console/other.js',
+    '/console/index.html',
+  ])('%s is not there', async (path) => {
+    const { status, text } = await app().get(path);
+    expect(status).toBe(404);
+    expect(text).not.toContain('hidden words');
+  });
 
   it('is answered 405 with another method', async () => {
     expect((await app().post('/console')).status).toBe(405);

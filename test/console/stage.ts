@@ -8,11 +8,7 @@ import { Browser } from './browser';
 export const ADMIN_TOKEN = 'admin-token-of-the-console-tests';
 export const READ_TOKEN = 'read-token-of-the-console-tests';
 
-const POLICIES = [
-  { filter: 'orders/#', mode: 'pubsub' },
-  { filter: 'state/#', retain: 'restore' },
-  { filter: '#' },
-];
+const POLICIES = [{ filter: 'orders/#', mode: 'pubsub' }, { filter: 'state/#', retain: 'restore' }, { filter: '#' }];
 
 /** The server with its embedded database, a stand-in for EMQX, and Chromium. */
 export class ConsoleStage {
@@ -23,7 +19,7 @@ export class ConsoleStage {
   async start(env: Readonly<Record<string, string>> = { ADMIN_TOKEN, READ_TOKEN }): Promise<void> {
     buildConsole();
     const settings = { DATA_DIR: this.directory.path, POLICIES: JSON.stringify(POLICIES), ...env };
-    [this.world, this.browser] = await Promise.all([World.start({ env: settings }), Browser.start()]);
+    [this.world, this.browser] = await Promise.all([World.start({ env: settings, rules: ['full'] }), Browser.start()]);
   }
 
   async stop(): Promise<void> {
@@ -47,7 +43,11 @@ export class ConsoleStage {
   /** A request to the server with the admin token. @throws when the answer is no success */
   async api<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: unknown): Promise<T> {
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body !== undefined && { 'content-type': 'application/json' }) };
-    const answer = await fetch(`${this.world.server.url}${path}`, { method, headers, ...(body !== undefined && { body: JSON.stringify(body) }) });
+    const answer = await fetch(`${this.world.server.url}${path}`, {
+      method,
+      headers,
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
     const text = await answer.text();
     if (!answer.ok) throw new Error(`${method} ${path} answered ${answer.status}: ${text}`);
     return (text === '' ? undefined : JSON.parse(text)) as T;
@@ -57,9 +57,19 @@ export class ConsoleStage {
     await this.api('POST', '/v1/events', events);
   }
 
+  /** An event that the server refuses, so that it becomes a dead letter. */
+  async refused(event: unknown, path = '/v1/events'): Promise<void> {
+    const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(event) };
+    const { status } = await fetch(`${this.world.server.url}${path}`, init);
+    if (status !== 400) throw new Error(`a wrong event was answered ${status}`);
+  }
+
   /** The texts of the stored messages that match, in their order. */
   async texts(filter: string): Promise<(string | null)[]> {
-    const { messages } = await this.api<{ messages: { text: string | null }[] }>('GET', `/v1/messages?filter=${encodeURIComponent(filter)}`);
+    const { messages } = await this.api<{ messages: { text: string | null }[] }>(
+      'GET',
+      `/v1/messages?filter=${encodeURIComponent(filter)}`,
+    );
     return messages.map(({ text }) => text);
   }
 
