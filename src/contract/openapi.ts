@@ -874,9 +874,9 @@ export interface components {
         };
         TopicCount: {
             topic: components["schemas"]["Topic"];
-            /** @description How many messages are stored and not expired */
+            /** @description How many messages are stored; expired ones count until they are purged. Some databases stop counting at 10,000; the number then means 10,000 or more. */
             messages: number;
-            /** @description When the oldest of them was published, in milliseconds since 1970; null when there is none */
+            /** @description When the oldest of them that has not expired was published, in milliseconds since 1970; null when there is none */
             oldest_at: number | null;
         };
         DeliveryRequest: {
@@ -970,13 +970,28 @@ export interface components {
             subscriptions: components["schemas"]["Subscription"][];
             next: components["schemas"]["OptionalCursor"];
         };
-        /** @description How far a client has read a topic in pubsub mode */
+        /**
+         * @description How far a client has read a topic in pubsub mode. A message counts as read when `id`, `receipts` or `ranges` name or cover it, or
+         *     when it was published before `reads_from`; `unread` is the exception.
+         */
         ReadPosition: {
             topic: components["schemas"]["Topic"];
-            /** @description The client has acknowledged everything up to this message; null when only `receipts` are known */
+            /** @description The client has read everything up to this message; null when only single messages or ranges are known */
             id: string | null;
-            /** @description Ids of newer messages that the client has acknowledged as well */
+            /** @description Ids of newer messages that the client has acknowledged */
             receipts: string[];
+            /** @description The client has read everything from the first to the last message of a range */
+            ranges: components["schemas"]["ReadRange"][];
+            /** @description Ids of messages that were stored late and are not read although `id` or a range covers them */
+            unread: string[];
+            /** @description When the server last heard of the client in this topic, in milliseconds since 1970; null when it never did */
+            seen_at: number | null;
+            /** @description Messages published until this time count as read (policy `from` `now`), in milliseconds since 1970; null without such a policy */
+            reads_from: number | null;
+        };
+        ReadRange: {
+            first: string;
+            last: string;
         };
         DeliveryProgress: {
             /** @description How many messages were sent and are not acknowledged */
@@ -1365,7 +1380,7 @@ export interface components {
                 /**
                  * @example {
                  *       "type": "/problems/unavailable",
-                 *       "title": "The store or the queue is not available",
+                 *       "title": "A required service is not available",
                  *       "status": 503,
                  *       "detail": "Send the request again. /readyz and the log say what is not reachable."
                  *     }
@@ -1775,7 +1790,11 @@ export interface operations {
                      *         {
                      *           "topic": "news/all",
                      *           "id": "000660C033B654DCF49A0000049C0002",
-                     *           "receipts": []
+                     *           "receipts": [],
+                     *           "ranges": [],
+                     *           "unread": [],
+                     *           "seen_at": 1790000060000,
+                     *           "reads_from": null
                      *         }
                      *       ],
                      *       "delivery": {

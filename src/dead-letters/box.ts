@@ -116,6 +116,11 @@ export class LetterBox {
     return { letters: found, more: false };
   }
 
+  /** The newest first. */
+  async newest(limit: number): Promise<DeadLetter[]> {
+    return this.all(await this.queue.getRanges(['waiting'], 0, limit - 1, false));
+  }
+
   async remove(id: string): Promise<boolean> {
     return (await this.queue.remove(id)) === 1;
   }

@@ -4,6 +4,7 @@ import { publishBody } from './publish-body';
 import type { Metrics } from '../base/metrics';
 import type { DeadLetter, LetterBox, LetterPosition } from './box';
 import { historyLane } from '../lanes/names';
+import { clientKey } from '../mqtt/consumer';
 import type { Subscription } from '../stores/store';
 import type { Message } from '../mqtt/message';
 import { retryOf, type RetryDeps } from './retry';
@@ -19,6 +20,9 @@ export interface NewDeadLetter {
   readonly event: unknown;
   readonly source?: string;
 }
+
+/** So many are looked through for those about a client. */
+const NEWEST = 50;
 
 /** The part of Letters that the HTTP edge uses. */
 export type DeadLetters = Pick<Letters, 'record' | 'list' | 'get' | 'retry' | 'retryAll' | 'remove' | 'removeAll'>;
@@ -60,6 +64,11 @@ export class Letters {
     const { letters, more } = await this.deps.box.list(after, limit);
     const last = letters.at(-1);
     return { letters, next: more && last !== undefined ? { at: last.at, id: last.id } : null };
+  }
+
+  /** Among the newest letters those about something that was given up for this client, the newest first. */
+  async about(clientid: string): Promise<DeadLetter[]> {
+    return (await this.deps.box.newest(NEWEST)).filter(({ event, reason }) => isAbout(clientid, event, reason));
   }
 
   get(id: string): Promise<DeadLetter | null> {
@@ -128,4 +137,17 @@ export class Letters {
     metrics.deadLetters.inc();
     metrics.deadLettersDiscarded.inc(discarded);
   }
+}
+
+/** Only what the server sets aside for one client; an event that a client posted and the door refused is not. */
+function isAbout(clientid: string, event: unknown, reason: string): boolean {
+  if (reason.startsWith(`EMQX refused it for the inbox of client ${clientid.slice(0, 100)}:`)) return true;
+  if (typeof event !== 'object' || event === null) return false;
+  const { subscription, change, data } = event as { subscription?: Named; change?: Named; data?: { events?: unknown } };
+  const mail = (Array.isArray(data?.events) ? data.events : []) as { to?: unknown }[];
+  return subscription?.clientid === clientid || change?.clientid === clientid || mail.some(({ to }) => to === clientKey(clientid));
+}
+
+interface Named {
+  readonly clientid?: unknown;
 }

@@ -18,8 +18,8 @@ export interface HttpServices {
     | 'listSubscriptions'
     | 'listPositions'
     | 'listRetained'
-  > &
-    TopicCounts;
+    | 'topicCounts'
+  >;
   readonly clients: Pick<ClientDesk, 'assign' | 'withdraw' | 'delivery' | 'explanation'>;
   readonly deliveries: Deliveries;
   readonly retained: Retained;
@@ -30,15 +30,6 @@ export interface HttpServices {
   /** One check per dependency. Never a secret in `detail`: /readyz is open. */
   readiness(): Promise<readonly ReadinessCheck[]>;
   readonly metrics: Metrics;
-}
-
-/** What the store knows of topics without reading their messages' payloads. */
-export interface TopicCounts {
-  /** Of each topic how many messages are stored and not expired, and when the oldest of them was published (ms). A topic without any may be left out. */
-  topicCounts(
-    topics: readonly string[],
-    now: number,
-  ): Promise<ReadonlyMap<string, { readonly messages: number; readonly oldestAt: number | null }>>;
 }
 
 export interface Deliveries {

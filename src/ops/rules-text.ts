@@ -10,8 +10,12 @@ const DONE = { add: 'added', change: 'changed', remove: 'removed' } as const;
 
 /** The command that puts the rule for this server into EMQX; it reads EMQX's key and INGEST_TOKEN from the server's own settings. */
 export function installCommand(config: Pick<Config, 'host' | 'port' | 'tls'>): string {
-  const scheme = config.tls === null ? 'http' : 'https';
-  return `npx emqx-offline-store rules --install --url ${ownUrl(config) ?? `${scheme}://ADDRESS-OF-THIS-SERVER:${config.port}`}`;
+  return `npx emqx-offline-store rules --install --url ${ownUrl(config) ?? setupUrl(config)}`;
+}
+
+/** The server's address where HOST does not tell it: the operator fills it in. */
+export function setupUrl({ port, tls }: Pick<Config, 'port' | 'tls'>): string {
+  return `${tls === null ? 'http' : 'https'}://ADDRESS-OF-THIS-SERVER:${port}`;
 }
 
 export function changeLines(changes: readonly Change[]): string[] {

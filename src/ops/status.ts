@@ -1,3 +1,5 @@
+import { within } from '../base/deadline';
+import { errorText } from '../base/errors';
 import type { EmqxApi } from '../emqx/api';
 import type { HistorySink } from '../history/history';
 import type { ReadinessCheck, Stats } from '../http/services';
@@ -20,10 +22,17 @@ export interface ReadinessDeps {
 }
 
 export interface StatsDeps {
-  readonly store: Pick<Store, 'countMessages'>;
-  readonly lanes: Pick<Lanes, 'counts'>;
-  readonly letters: Pick<LetterBox, 'count'>;
+  readonly store: Pick<Store, 'countMessages' | 'oldestMessageAt'>;
+  /** Throw while the queue is not open. */
+  readonly lanes: () => Pick<Lanes, 'counts'>;
+  readonly letters: () => Pick<LetterBox, 'count'>;
   readonly rates: Rates;
+  readonly version: string;
+  /** When the process started, and the time of now (ms). */
+  readonly startedAt: number;
+  readonly now: number;
+  /** Takes what is secret out of a text. */
+  readonly hide: (text: string) => string;
 }
 
 export const NO_API_KEY = 'EMQX_API_KEY and EMQX_API_SECRET are not set: messages are stored and nothing can be delivered';
@@ -46,7 +55,35 @@ export async function readiness({ store, history, queue, emqx, refusedTokens, wa
   return [...answers, ...refused, ...start];
 }
 
-export async function stats({ store, lanes, letters, rates }: StatsDeps): Promise<Stats> {
-  const [messages, counts, deadLetters] = await Promise.all([store.countMessages(), lanes.counts(), letters.count()]);
-  return { messages, dead_letters: deadLetters, lanes: counts, rates: await rates.perSecond() };
+/** Numbers that nobody waits for longer: a database that does not answer must not hold up those that others have. ms. */
+const PATIENCE_MS = 3_000;
+
+/** Never rejects: what the store or the queue does not tell is null, and `problems` says why. */
+export async function stats({ store, lanes, letters, rates, version, startedAt, now, hide }: StatsDeps): Promise<Stats> {
+  const problems = new Map<'store' | 'queue', string>();
+  const orNull = async <T>(name: 'store' | 'queue', read: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await within(PATIENCE_MS, read(), () => new Error(`no answer within ${PATIENCE_MS / 1_000} s`));
+    } catch (error) {
+      problems.set(name, hide(errorText(error)));
+      return null;
+    }
+  };
+  const [messages, oldest, counts, deadLetters, perSecond] = await Promise.all([
+    orNull('store', async () => store.countMessages()),
+    orNull('store', async () => store.oldestMessageAt(now)),
+    orNull('queue', async () => lanes().counts()),
+    orNull('queue', async () => letters().count()),
+    rates.perSecond(),
+  ]);
+  return {
+    version,
+    uptime_s: Math.max(0, Math.floor((now - startedAt) / 1_000)),
+    messages,
+    oldest_message_at: oldest,
+    dead_letters: deadLetters,
+    lanes: counts,
+    rates: perSecond,
+    problems: [...problems].map(([name, detail]) => ({ name, detail })),
+  };
 }

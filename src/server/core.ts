@@ -71,7 +71,7 @@ export class Core {
       append: (sink, messages) => lanes.historyOf(sink, messages),
     });
     this.outcomes = new Outcomes(state);
-    this.clients = new ClientDesk({ lanes, state, now });
+    this.clients = new ClientDesk({ lanes, state, store, letters: this.letters, policies, delivers: emqx !== null, now });
     this.trimmer = new Trimmer({
       store,
       policies,
@@ -179,7 +179,9 @@ export class Core {
     const outcome = { clientid, filter, sent: 0 };
     const accepted = { ...outcome, state: 'accepted', detail: "The request waits for the client's turn." } as const;
     const reached = new Map(items.map((_, part) => [partId(id, part), accepted]));
-    const none = new Map([[partId(id, 0), { ...outcome, state: 'done', detail: 'No policy stores messages for this topic filter.' } as const]]);
+    const none = new Map([
+      [partId(id, 0), { ...outcome, state: 'done', detail: 'No policy stores messages for this topic filter.' } as const],
+    ]);
     await this.outcomes.noteDeliveries(items.length === 0 ? none : reached);
     await this.lanes.put(items);
     return id;

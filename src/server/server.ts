@@ -8,6 +8,8 @@ import type { EmqxApi } from '../emqx/api';
 import { openEmqx } from '../emqx/open';
 import { errorText, UnavailableError } from '../base/errors';
 import { createApp } from '../http/app';
+import { contract } from '../contract/contract';
+import { Arrivals } from '../door/arrivals';
 import { createListener } from '../door/listener';
 import { RefusedTokens } from '../door/refused-tokens';
 import type { HttpServices } from '../http/services';
@@ -16,7 +18,9 @@ import type { Logger } from '../base/log';
 import { createMetrics } from '../base/metrics';
 import { Rates } from '../ops/rates';
 import { Secrets } from '../ops/secrets';
+import { setupOf } from '../ops/setup';
 import { readiness, stats } from '../ops/status';
+import { retainOf } from '../policies/policy';
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const FIRST_RETRY_MS = 200;
@@ -35,6 +39,7 @@ export class Server {
   readonly metrics = createMetrics();
   private readonly secrets: Secrets;
   private readonly refusedTokens: RefusedTokens;
+  private readonly arrivals: Arrivals;
   private readonly stopping = new AbortController();
   private readonly emqx: EmqxApi | null;
   private readonly http: HttpServer;
@@ -50,16 +55,19 @@ export class Server {
     private readonly now: () => number,
   ) {
     this.secrets = new Secrets().learn(config);
-    const { emqx, tls, ingestToken, previousIngestToken, adminToken } = config;
+    const { emqx, tls, ingestToken, previousIngestToken, adminToken, readToken } = config;
     this.emqx = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, ...emqx.credentials });
     this.refusedTokens = new RefusedTokens(log, now);
+    this.arrivals = new Arrivals(now);
     const { refusedTokens } = this;
     const app = createApp(this.services(), {
       ingestToken,
       previousIngestToken,
       adminToken,
+      readToken,
       log,
       refusedTokens,
+      arrivals: this.arrivals,
       bodyLimit: MAX_BODY_BYTES,
       tombstoneMs: TOMBSTONE_MS,
       now,
@@ -124,15 +132,47 @@ export class Server {
     const { store, history, queue } = this.backends;
     const { emqx, metrics, now } = this;
     const rates = new Rates(metrics, now);
+    const startedAt = now();
     return {
       store,
       metrics,
       ingest: opened(() => this.opened().ingest),
-      deliveries: { request: async (clientid, filter) => this.opened().requestDelivery(clientid, filter) },
-      retained: { restore: async (filter) => this.opened().requestRestore(filter) },
+      deliveries: {
+        request: async (clientid, filter) => this.opened().requestDelivery(clientid, filter),
+        outcome: async (id) => {
+          const found = await this.opened().outcomes.delivery(id);
+          return found === null
+            ? null
+            : { id, clientid: found.clientid, topic: found.filter, state: found.state, sent: found.sent, detail: found.detail };
+        },
+      },
+      retained: {
+        restore: async (filter) => this.opened().requestRestore(filter),
+        outcome: async (id) => {
+          const found = await this.opened().outcomes.restore(id);
+          return found === null ? null : { id, ...found };
+        },
+        isKept: (topic) => retainOf(this.config.policies, topic) !== 'off',
+      },
       clients: opened(() => this.opened().clients),
       deadLetters: opened(() => this.opened().letters),
-      stats: async () => stats({ store, rates, lanes: this.opened().lanes, letters: this.opened().box }),
+      stats: () =>
+        stats({
+          store,
+          rates,
+          lanes: () => this.opened().lanes,
+          letters: () => this.opened().box,
+          version: contract.find('/info/version') as string,
+          startedAt,
+          now: now(),
+          hide: (text) => this.secrets.hide(text),
+        }),
+      setup: (wish) => ({
+        ...setupOf(this.config, wish),
+        lastEventAt: this.arrivals.lastAt,
+        eventsAccepted: this.arrivals.count,
+        refused: this.refusedTokens.detail(),
+      }),
       readiness: async () => {
         const checks = await readiness({
           store,

@@ -6,7 +6,9 @@ import { createApi, createApp } from '../../src/http/app';
 import type { DeadLetter } from '../../src/dead-letters/box';
 import type { NewDeadLetter } from '../../src/dead-letters/letters';
 import type { DeliveryView } from '../../src/mailbox/clients/client-desk';
-import type { HttpServices, ReadinessCheck } from '../../src/http/services';
+import type { components } from '../../src/contract/openapi';
+import type { HttpServices, ReadinessCheck, SetupRequest, SetupView } from '../../src/http/services';
+import type { Explanation } from '../../src/mailbox/box/explain';
 import type { OfflineEvent } from '../../src/events/event';
 import type { Message, MessageRef } from '../../src/mqtt/message';
 import { matches } from '../../src/mqtt/topic';
@@ -15,12 +17,25 @@ import { createLogger } from '../../src/base/log';
 import { createMetrics } from '../../src/base/metrics';
 
 export const NOW = 1_000_000;
+export const REQUEST_ID = '0b6f4a52-6c9b-4f0e-9f0c-5d7b6a0f9d11';
+
+type DeliveryOutcome = components['schemas']['DeliveryOutcome'];
+type RestoreOutcome = components['schemas']['RestoreOutcome'];
 
 /** The services that the HTTP edge talks to, in memory; a test puts errors and answers in. */
 export class Fakes {
   readonly accepted: OfflineEvent[] = [];
   readonly recorded: NewDeadLetter[] = [];
   readonly requested: [clientid: string, filter: string][] = [];
+  /** By the id of the request. */
+  readonly outcomes: Record<string, DeliveryOutcome> = {};
+  readonly restores: Record<string, RestoreOutcome> = {};
+  /** Topics whose policy keeps no retained messages now. */
+  readonly notKept = new Set<string>();
+  explanations: Explanation[] = [{ level: 'ok', text: 'The client is connected.' }];
+  setup: SetupView = { command: 'rules --install', rules: '{}\n', lastEventAt: null, eventsAccepted: 0, refused: null };
+  /** What /v1/setup asked for. */
+  readonly wishes: SetupRequest[] = [];
   readonly tombstones = new Map<string, number>();
   readonly lines: string[] = [];
   readonly metrics = createMetrics();
@@ -88,8 +103,27 @@ export class Fakes {
           await this.working(() => void this.accepted.push(...events));
         },
       },
-      deliveries: { request: (clientid, filter) => this.working(() => void this.requested.push([clientid, filter])) },
-      retained: { restore: (filter) => this.working(() => void this.restored.push(filter)) },
+      deliveries: {
+        request: (clientid, filter) =>
+          this.working(() => {
+            this.requested.push([clientid, filter]);
+            return REQUEST_ID;
+          }),
+        outcome: (id) => this.working(() => this.outcomes[id] ?? null),
+      },
+      retained: {
+        restore: (filter) =>
+          this.working(() => {
+            this.restored.push(filter);
+            return REQUEST_ID;
+          }),
+        outcome: (id) => this.working(() => this.restores[id] ?? null),
+        isKept: (topic) => !this.notKept.has(topic),
+      },
+      setup: (wish) => {
+        this.wishes.push(wish);
+        return this.setup;
+      },
       deadLetters: {
         record: async (letter) => {
           await this.recording;
@@ -112,16 +146,21 @@ export class Fakes {
       },
       stats: () =>
         this.working(() => ({
+          version: '0.1.0',
+          uptime_s: 60,
           messages: 1,
+          oldest_message_at: 1000,
           dead_letters: 2,
           lanes: [{ name: 'lane-0', waiting: 1, active: 0, delayed: 0 }],
           rates: { accepted: 0.5 },
+          problems: [],
         })),
       readiness: () => this.working(() => this.checks),
       clients: {
         assign: (...request) => this.working(() => void this.desk.push(['assign', ...request])),
         withdraw: (...request) => this.working(() => void this.desk.push(['withdraw', ...request])),
         delivery: (clientid) => this.working(() => this.deliveries[clientid] ?? null),
+        explanation: () => this.working(() => this.explanations),
       },
       store: {
         getClientState: (clientid) => this.working(() => this.states.find((state) => state.clientid === clientid) ?? null),
@@ -134,6 +173,17 @@ export class Fakes {
             const topics = [...new Set(this.messages.map(({ topic }) => topic))].sort();
             return topics.filter((topic) => topic > after && matches(filter, topic)).slice(0, limit);
           }),
+        topicCounts: (topics) =>
+          this.working(
+            () =>
+              new Map(
+                topics.map((topic) => {
+                  const own = this.messages.filter((message) => message.topic === topic && (message.expiresAt ?? Infinity) > NOW);
+                  const times = own.map(({ publishReceivedAt }) => publishReceivedAt);
+                  return [topic, { messages: own.length, oldestAt: times.length === 0 ? null : Math.min(...times) }];
+                }),
+              ),
+          ),
         listMessages: ({ topic, after, limit, now }) =>
           this.working(() =>
             this.messages

@@ -1,5 +1,7 @@
 import type { Request } from 'express';
 import { contract } from '../../contract/contract';
+import { positionView } from '../../mailbox/positions/position-view';
+import { clientConsumer } from '../../mqtt/consumer';
 import { stringProblem } from '../../mqtt/validity';
 import { isInbox, splitShare } from '../../mqtt/topic';
 import type { Subscription } from '../../stores/store';
@@ -26,7 +28,7 @@ export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: Ap
 
   /** One more than asked for: whether there is a next page is known without asking again. */
   const positionsOf = async (clientid: string, after: string, limit: number) => {
-    const found = await store.listPositions(clientid, after, limit + 1);
+    const found = await store.listPositions(clientConsumer(clientid), after, limit + 1);
     return pageOf(found, limit);
   };
 
@@ -44,7 +46,8 @@ export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: Ap
           clients.delivery(clientid),
         ]);
         const nothing = state === null && delivery === null && subscriptions.length + positions.page.length === 0;
-        if (nothing && after === undefined) throw new Problem('not-found', 'Nothing is known about a client with this id.');
+        if (nothing && after === undefined) throw new Problem('not-found', 'The server knows nothing about a client with this id.');
+        const explanation = await clients.explanation(clientid, state, subscriptions);
         res.json({
           clientid,
           connected: state?.connected ?? null,
@@ -53,8 +56,9 @@ export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: Ap
           disconnected_at: state?.disconnectedAt ?? null,
           subscription_count: subscriptions.length,
           subscriptions: subscriptions.slice(0, limit).map(subscriptionView),
-          positions: positions.page.map(({ topic, id, receipts }) => ({ topic, id: id === '' ? null : id, receipts })),
+          positions: positions.page.flatMap((position) => positionView(position) ?? []),
           delivery,
+          explanation,
           next: positions.next,
         });
       },

@@ -2,8 +2,12 @@ import type { components } from '../../contract/openapi';
 import type { ClientChange } from '../../lanes/jobs';
 import type { Lanes } from '../../lanes/lanes';
 import type { SharedState } from '../../lanes/state';
-import type { Subscription } from '../../stores/store';
+import type { Policy } from '../../config/policies';
+import type { Letters } from '../../dead-letters/letters';
+import type { ClientState, Store, Subscription } from '../../stores/store';
 import { clientKey } from '../../mqtt/consumer';
+import { splitShare } from '../../mqtt/topic';
+import { explain, filtersOf, type Explanation } from '../box/explain';
 import { loadMailbox } from '../pass/boxes';
 
 /** How a delivery to the client stands. */
@@ -12,8 +16,16 @@ export type DeliveryView = components['schemas']['DeliveryProgress'];
 export interface ClientDeskDeps {
   readonly lanes: Pick<Lanes, 'put'>;
   readonly state: Pick<SharedState, 'load'>;
+  readonly store: Pick<Store, 'listTopics'>;
+  readonly letters: Pick<Letters, 'about'>;
+  readonly policies: readonly Policy[];
+  /** EMQX_API_KEY and EMQX_API_SECRET are set. */
+  readonly delivers: boolean;
   readonly now: () => number;
 }
+
+/** Filters of a client that are looked up in the store for an explanation. */
+const MOST_LOOKS = 10;
 
 /** What an operator asks for about a client goes the way of events, through the client's lane: it takes its turn among them. */
 export class ClientDesk {
@@ -44,6 +56,23 @@ export class ClientDesk {
       oldest_sent_at: sentAt.length === 0 ? null : sentAt.reduce((oldest, at) => Math.min(oldest, at)),
       waiting,
     };
+  }
+
+  /** Why stored messages have or have not been delivered to the client, in sentences. `state` and `subscriptions` are what the store has of it. */
+  async explanation(clientid: string, state: ClientState | null, subscriptions: readonly Subscription[]): Promise<Explanation[]> {
+    const { letters, policies, delivers, now } = this.deps;
+    const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
+    const [setAside, stored] = await Promise.all([letters.about(clientid), this.stored(filtersOf(mailbox, subscriptions))]);
+    return explain({ mailbox, state, subscriptions, stored, setAside, policies, delivers }, now());
+  }
+
+  /** By filter, whether the store has a topic that matches. */
+  private async stored(filters: readonly string[]): Promise<Map<string, boolean>> {
+    const looked = filters.slice(0, MOST_LOOKS);
+    const found = await Promise.all(
+      looked.map((filter) => this.deps.store.listTopics({ filter: splitShare(filter).filter, after: '', limit: 1 })),
+    );
+    return new Map(looked.map((filter, i) => [filter, (found[i] ?? []).length > 0]));
   }
 
   private put(change: ClientChange): Promise<void> {

@@ -92,6 +92,22 @@ export class ReadSet {
     return { consumer: this.consumer, topic: this.topic, id: this.ranges.low, receipts, ...(version !== undefined && { version }) };
   }
 
+  /** For people: what is read, by single ids where no range has them. */
+  shown(): { low: string; ranges: Range[]; ids: string[]; unread: string[]; seenAt: number | null; startsAt: number | null } {
+    const all = this.ranges.all();
+    const single = all.filter((range) => !isWide(range)).map(({ first }) => first);
+    const outside = [...this.fresh, ...this.early].filter((id) => !this.hides(id));
+    const { seenAt, startsAt } = this;
+    return {
+      low: this.ranges.low,
+      ranges: all.filter(isWide),
+      ids: [...new Set([...single, ...outside])].sort(),
+      unread: [...this.late].sort(),
+      seenAt,
+      startsAt,
+    };
+  }
+
   has({ id, publishReceivedAt }: StoredRef): boolean {
     if (this.isKnown(id) || (this.startsAt !== null && publishReceivedAt <= this.startsAt)) return true;
     return !this.late.has(id) && this.hides(id);
