@@ -62,12 +62,16 @@ export function validationProblem(flaws: readonly Flaw[]): Problem {
 export function toProblem(error: unknown, unexpected: 'internal' | 'unavailable'): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof InvalidEventError) return validationProblem(error.flaws);
-  if (error instanceof OverloadedError) return new Problem('overloaded', 'Too many events are waiting for the queue. Send the request again.');
+  if (error instanceof OverloadedError)
+    return new Problem('overloaded', 'Too many events are waiting for the queue. Send the request again.');
   if (error instanceof RetryableError || error instanceof ClosedError) {
     return new Problem('unavailable', 'Send the request again. /readyz and the log say what is not reachable.');
   }
   if (error instanceof RefusedError && unexpected === 'internal') return new Problem('refused', error.message);
-  return fromExpress(error) ?? new Problem(unexpected, unexpected === 'internal' ? 'This is a bug. The log of the server has the details.' : UNKNOWN);
+  return (
+    fromExpress(error) ??
+    new Problem(unexpected, unexpected === 'internal' ? 'This is a bug. The log of the server has the details.' : UNKNOWN)
+  );
 }
 
 /** Errors of express and its body parser carry a status. */

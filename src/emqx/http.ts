@@ -2,6 +2,7 @@ import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type In
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { errorText, RetryableError } from '../base/errors';
 import { certificateProblem } from './certificate';
+import { operationOf } from './operation';
 
 export interface HttpOptions {
   /** EMQX_URL, without a trailing slash. */
@@ -10,6 +11,17 @@ export interface HttpOptions {
   readonly apiSecret: string;
   /** PEM of the certificate authority that EMQX's certificate is verified with; null: those that Node.js trusts. */
   readonly ca?: string | null;
+  /** Hears of each exchange that was not aborted. */
+  readonly observe?: (exchange: Exchange) => void;
+}
+
+/** How one request went. */
+export interface Exchange {
+  /** For example `POST /clients/{clientid}/subscribe`. */
+  readonly operation: string;
+  /** The status that EMQX answered; `no_answer`: the request was sent and nothing came back; `connection`: no connection could be made. */
+  readonly outcome: number | 'no_answer' | 'connection';
+  readonly seconds: number;
 }
 
 export interface HttpRequest {
@@ -50,8 +62,10 @@ export class HttpConnection {
   private readonly base: URL;
   private readonly agent: HttpAgent;
   private readonly authorization: string;
+  private readonly observe: (exchange: Exchange) => void;
 
-  constructor({ url, apiKey, apiSecret, ca = null }: HttpOptions) {
+  constructor({ url, apiKey, apiSecret, ca = null, observe = () => undefined }: HttpOptions) {
+    this.observe = observe;
     this.base = new URL(url);
     this.shownUrl = `${this.base.origin}${this.base.pathname}`;
     const options = { keepAlive: true, timeout: IDLE_MS, maxSockets: MAX_SOCKETS };
@@ -60,8 +74,22 @@ export class HttpConnection {
   }
 
   /** @returns any answer, whatever its status. Throws RetryableError when there is none, and the signal's reason when it aborts. */
-  async exchange({ method, path, body, timeoutMs, signal }: HttpRequest): Promise<HttpAnswer> {
-    signal.throwIfAborted();
+  async exchange(request: HttpRequest): Promise<HttpAnswer> {
+    request.signal.throwIfAborted();
+    const from = performance.now();
+    const tell = (outcome: Exchange['outcome']): void =>
+      this.observe({ operation: operationOf(request.method, request.path), outcome, seconds: (performance.now() - from) / 1_000 });
+    try {
+      const answer = await this.send(request);
+      tell(answer.status);
+      return answer;
+    } catch (error) {
+      if (!request.signal.aborted) tell(error instanceof LostAnswerError ? 'no_answer' : 'connection');
+      throw error;
+    }
+  }
+
+  private async send({ method, path, body, timeoutMs, signal }: HttpRequest): Promise<HttpAnswer> {
     const request = this.open(method, path, body);
     let connected = false;
     request.on('socket', (socket) => {

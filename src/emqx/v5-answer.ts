@@ -94,12 +94,6 @@ export function rejected(answer: HttpAnswer, url: string): RetryableError {
   return new RetryableError(`EMQX answered ${status}: ${reasonOf(answer)}`);
 }
 
-/** A request as messages show it: client ids and topics are nobody else's business, and may be long. */
-export function shownRequest(method: string, path: string): string {
-  const [plain = ''] = path.split('?');
-  return `${method} ${plain.replace(/^\/clients\/[^/]+/, '/clients/{clientid}').replace(/^(\/mqtt\/retainer\/message|\/actions)\/[^/]+/, '$1/{name}')}`;
-}
-
 /** EMQX's own name for an error, and nothing else: never a text that could quote what we sent. */
 export function codeOf(body: string): string | null {
   const json = parseJson(body);

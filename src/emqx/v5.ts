@@ -3,6 +3,7 @@ import type { Health } from '../base/health';
 import type { ApiSubscription, Delivery, EmqxApi, HeldView, PublishOutcome, SessionView, SubscribeResult } from './api';
 import { DEFAULT_BACKOFF, withRetries, type Backoff } from './backoff';
 import { HttpConnection, type HttpAnswer, type HttpOptions } from './http';
+import { operationOf } from './operation';
 import { pathSegment } from './path-segment';
 import { requestBody } from './publish-body';
 import { Publisher } from './publisher';
@@ -11,7 +12,7 @@ import { BulkSubscriber } from './v5-bulk';
 import { InspectionV5 } from './v5-inspection';
 import { RetainerV5 } from './v5-retainer';
 import { SessionsV5 } from './v5-sessions';
-import { readPublishAnswer, readSubscribeAnswer, rejected, shownRequest } from './v5-answer';
+import { readPublishAnswer, readSubscribeAnswer, rejected } from './v5-answer';
 import { healthOf } from './v5-health';
 
 export interface EmqxV5Options extends HttpOptions {
@@ -141,7 +142,7 @@ export class EmqxV5 implements EmqxApi {
 
   private async ask(method: 'GET' | 'POST', path: string, timeoutMs: number, signal: AbortSignal, body?: string): Promise<HttpAnswer> {
     const answer = await this.http.exchange({ method, path, timeoutMs, signal, ...(body !== undefined && { body }) });
-    return { ...answer, request: shownRequest(method, path) };
+    return { ...answer, request: operationOf(method, path) };
   }
 
   private state(signal: AbortSignal): Promise<Health> {

@@ -38,8 +38,8 @@ export interface ConsumerOptions {
   /** How many events, and about how many bytes, are done at once; 1 event: one job at a time. */
   readonly maxEvents: number;
   readonly maxBytes: number;
-  /** Hears of a job whose work ended well: when it was added (ms). */
-  readonly onDone: (addedAt: number) => void;
+  /** Hears of a job whose work ended well: when it was due (ms), which is when it was added unless it was delayed. */
+  readonly onDone: (dueAt: number) => void;
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
 }
 
@@ -64,6 +64,8 @@ export class Consumer<J extends LaneJob> {
   private readonly stopping = new AbortController();
   /** The batches that are being worked on: one, or two when the lane is behind. */
   private readonly inHand = new Set<readonly Taken[]>();
+  /** When the work on each of these batches began (ms). */
+  private readonly begun = new Set<{ readonly at: number }>();
   private troubles = 0;
   /** How many jobs the last batch had. */
   private tookBefore = 1;
@@ -98,6 +100,16 @@ export class Consumer<J extends LaneJob> {
     await this.source.close();
   }
 
+  /** When the work on the oldest batch in hand began (ms); null when there is none. A batch stays in hand while something that it needs is away. */
+  get workingSince(): number | null {
+    const [oldest] = this.begun;
+    return oldest?.at ?? null;
+  }
+
+  get name(): string {
+    return this.source.name;
+  }
+
   private get isStopping(): boolean {
     return this.stopping.signal.aborted;
   }
@@ -118,15 +130,18 @@ export class Consumer<J extends LaneJob> {
   }
 
   private async finish(taken: readonly Taken[]): Promise<void> {
+    const batch = { at: Date.now() };
+    if (taken.length > 0) this.begun.add(batch);
     try {
       if (taken.length > 0) {
         const isDone = await this.doAll(taken);
         await (isDone ? this.source.complete(taken) : this.source.giveBack(taken));
-        if (isDone) for (const { job } of taken) this.options.onDone(job.timestamp);
+        if (isDone) for (const { job } of taken) this.options.onDone(dueAt(job));
       }
     } catch (error) {
       await this.queueIsAway(error);
     }
+    this.begun.delete(batch);
     this.inHand.delete(taken);
   }
 
@@ -262,3 +277,6 @@ function countOf(data: LaneJob['data']): number {
 function asError(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error));
 }
+
+/** When the job was due (ms). Example: the wake of a mailbox that is added now for a time 10 s ahead does not lag by 10 s. */
+const dueAt = ({ timestamp, opts }: Taken['job']): number => timestamp + (opts?.delay ?? 0);

@@ -1,6 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { Gauge, type Registry } from 'prom-client';
 import { within } from '../base/deadline';
+import type { ReadinessCheck } from '../http/services';
+import type { Store } from '../stores/store';
+import { cached } from './cached';
+import { REFUSED_TOKENS } from './status';
 
 /** What is asked for at each scrape. A rejection makes the gauge NaN, or leaves it out: a queue that is away must not take the other metrics with it. */
 export interface GaugeSources {
@@ -10,38 +14,101 @@ export interface GaugeSources {
   readonly deadLetters: () => Promise<number>;
   /** Events that wait in memory for the queue, and their bytes. */
   readonly waiting: () => { readonly items: number; readonly bytes: number };
+  /** When this process began to work on the batch that each lane has in hand (ms); null: the lane has none. */
+  readonly working: () => readonly { readonly name: string; readonly since: number | null }[];
 }
 
 const PREFIX = 'emqx_offline_';
 /** A scrape waits 10 s by default. */
 const TIMEOUT_MS = 2_000;
+/** A health check answers within 3 s. */
+const HEALTH_TIMEOUT_MS = 3_500;
+/** Health checks are cheap; several Prometheus servers share one answer. */
+const HEALTH_AGE_MS = 5_000;
+/** Counting may read an index, or a part of it. */
+const BACKLOG_AGE_MS = 15_000;
 
-/** The backlog. */
-export function registerGauges(registry: Registry, sources: GaugeSources): void {
-  const gauge = (name: string, help: string, labelNames: string[], collect: (gauge: Gauge) => Promise<void>): void => {
-    const own: Gauge = new Gauge({
-      ...{ name: `${PREFIX}${name}`, help, labelNames, registers: [registry] },
-      async collect() {
-        own.reset();
-        // What can't be known must not look like nothing.
-        await within(TIMEOUT_MS, collect(own), () => new Error('late')).catch(() => void (labelNames.length === 0 && own.set(NaN)));
-      },
-    });
-  };
+interface Description {
+  readonly name: string;
+  readonly help: string;
+  readonly labelNames?: readonly string[];
+  readonly timeoutMs?: number;
+}
+
+function registerGauge(registry: Registry, description: Description, collect: (gauge: Gauge) => Promise<void>): void {
+  const { name, help, labelNames = [], timeoutMs = TIMEOUT_MS } = description;
+  const own: Gauge = new Gauge({
+    ...{ name: `${PREFIX}${name}`, help, labelNames, registers: [registry] },
+    async collect() {
+      own.reset();
+      // A number that is not known must not look like 0.
+      await within(timeoutMs, collect(own), () => new Error('late')).catch(() => void (labelNames.length === 0 && own.set(NaN)));
+    },
+  });
+}
+
+/** The queue, what this process works on, and its memory. */
+export function registerGauges(registry: Registry, sources: GaugeSources, now: () => number = Date.now): void {
+  const gauge = (name: string, help: string, labelNames: string[], collect: (gauge: Gauge) => Promise<void>): void =>
+    registerGauge(registry, { name, help, labelNames }, collect);
   gauge('lane_jobs', 'Jobs in the queue, by lane and state; a job has up to 256 events', ['lane', 'state'], async (own) => {
     for (const { name, waiting, active, delayed } of await sources.lanes()) {
       for (const [state, count] of Object.entries({ waiting, active, delayed })) own.set({ lane: name, state }, count);
     }
   });
+  gauge(
+    'lane_batch_age_seconds',
+    'How long this process has been working on the batch that a lane has in hand; 0 when it has none. A batch stays in hand while the store, the queue or EMQX is away',
+    ['lane'],
+    async (own) => {
+      for (const { name, since } of sources.working()) own.set({ lane: name }, since === null ? 0 : Math.max(0, now() - since) / 1_000);
+    },
+  );
   gauge('dead_letters', 'Dead letters that are kept', [], async (own) => own.set(await sources.deadLetters()));
   gauge('ingest_waiting_events', 'Events that wait in memory for the queue', [], async (own) => own.set(sources.waiting().items));
-  gauge('ingest_waiting_bytes', 'About what these take', [], async (own) => own.set(sources.waiting().bytes));
+  gauge('ingest_waiting_bytes', 'Estimated size of the events that wait in memory for the queue', [], async (own) =>
+    own.set(sources.waiting().bytes),
+  );
   gauge(
     'anonymous_memory_bytes',
-    'Memory that the kernel cannot take back, on Linux: process_resident_memory_bytes has pages of the embedded database, too',
+    'Memory of the process that the kernel cannot take back (RssAnon, Linux only). process_resident_memory_bytes also has pages of the embedded database',
     [],
     async (own) => own.set(await anonymousMemory()),
   );
+}
+
+/** The stored messages. The store is asked at most every 15 s, and less often when it answers slowly. */
+export function registerBacklogGauges(
+  registry: Registry,
+  store: Pick<Store, 'countMessages' | 'oldestMessageAt'>,
+  now: () => number = Date.now,
+): void {
+  const options = { ageMs: BACKLOG_AGE_MS, now };
+  const count = cached(() => store.countMessages(), options);
+  const oldestAt = cached(() => store.oldestMessageAt(now()), options);
+  registerGauge(
+    registry,
+    { name: 'stored_messages', help: 'Messages in the store; an estimate where the store cannot count cheaply' },
+    async (own) => own.set(await count()),
+  );
+  const help = 'Age of the oldest message in the store; 0 when nothing is stored. An estimate: see docs/metrics.md';
+  registerGauge(registry, { name: 'oldest_message_age_seconds', help }, async (own) => {
+    const at = await oldestAt();
+    own.set(at === null ? 0 : Math.max(0, now() - at) / 1_000);
+  });
+}
+
+/** The checks of /readyz. */
+export function registerDependencyGauge(
+  registry: Registry,
+  readiness: () => Promise<readonly ReadinessCheck[]>,
+  now: () => number = Date.now,
+): void {
+  const checks = cached(readiness, { ageMs: HEALTH_AGE_MS, now });
+  const help = '1 when the dependency works, 0 when it does not: store, queue, emqx, and each history; the checks of /readyz';
+  registerGauge(registry, { name: 'dependency_up', help, labelNames: ['dependency'], timeoutMs: HEALTH_TIMEOUT_MS }, async (own) => {
+    for (const { name, ok } of await checks()) if (name !== REFUSED_TOKENS) own.set({ dependency: name }, ok ? 1 : 0);
+  });
 }
 
 /** bytes; NaN where the kernel does not tell. */

@@ -33,7 +33,7 @@ const DEAD_LETTERS = { count: 10_000, ageMs: 30 * 24 * 3_600_000 };
 
 const STORED_LOOK_MS = 50;
 
-type Opened = Pick<Consumer<LaneJob>, 'open' | 'start' | 'close'>;
+type Opened = Pick<Consumer<LaneJob>, 'open' | 'start' | 'close' | 'name' | 'workingSince'>;
 
 /** What needs the queue: from accepted events to the store and to EMQX. */
 export class Core {
@@ -71,7 +71,7 @@ export class Core {
       append: (sink, messages) => lanes.historyOf(sink, messages),
     });
     this.outcomes = new Outcomes(state);
-    this.clients = new ClientDesk({ lanes, state, store, letters: this.letters, policies, delivers: emqx !== null, now });
+    this.clients = new ClientDesk({ lanes, state, store, letters: this.letters, policies, emqx, now });
     this.trimmer = new Trimmer({
       store,
       policies,
@@ -103,8 +103,14 @@ export class Core {
     await lanes.prepare();
     for (const { text, remedy } of await queue.weaknesses()) deps.log.warn(`QUEUE_URL: ${text}; ${remedy}`);
     const box = new LetterBox(queue, DEAD_LETTERS);
-    registerGauges(deps.metrics.registry, { lanes: () => lanes.counts(), deadLetters: () => box.count(), waiting: () => budget.waiting });
-    return new Core(deps, lanes, box, new Signer(key));
+    const core = new Core(deps, lanes, box, new Signer(key));
+    registerGauges(deps.metrics.registry, {
+      lanes: () => lanes.counts(),
+      deadLetters: () => box.count(),
+      waiting: () => budget.waiting,
+      working: () => core.consumers.map(({ name, workingSince }) => ({ name, since: workingSince })),
+    });
+    return core;
   }
 
   /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */
@@ -153,8 +159,11 @@ export class Core {
     const { backends, metrics, log } = this.deps;
     const options: ConsumerOptions = {
       ...{ maxEvents, maxBytes: MAX_JOB_BYTES, ownership },
-      onDone: (addedAt) => metrics.queueLag.observe((Date.now() - addedAt) / 1_000),
-      onRetry: (name, error, attempt) => log.warn({ lane: name, attempt, err: error }, 'a job is tried again'),
+      onDone: (dueAt) => metrics.queueLag.observe(Math.max(0, Date.now() - dueAt) / 1_000),
+      onRetry: (name, error, attempt) => {
+        metrics.laneRetries.inc({ lane: name });
+        log.warn({ lane: name, attempt, err: error }, 'a job is tried again');
+      },
     };
     return new Consumer(backends.queue.source(lane), work, options);
   }

@@ -8,7 +8,6 @@ import type { EmqxApi } from '../emqx/api';
 import { openEmqx } from '../emqx/open';
 import { errorText, UnavailableError } from '../base/errors';
 import { createApp } from '../http/app';
-import { contract } from '../contract/contract';
 import { Arrivals } from '../door/arrivals';
 import { createListener } from '../door/listener';
 import { RefusedTokens } from '../door/refused-tokens';
@@ -16,6 +15,9 @@ import type { HttpServices } from '../http/services';
 import { TOMBSTONE_MS } from '../mailbox/times';
 import type { Logger } from '../base/log';
 import { createMetrics } from '../base/metrics';
+import { VERSION } from '../base/version';
+import { observeEmqx } from '../ops/emqx-requests';
+import { registerBacklogGauges, registerDependencyGauge } from '../ops/gauges';
 import { Rates } from '../ops/rates';
 import { Secrets } from '../ops/secrets';
 import { setupOf } from '../ops/setup';
@@ -56,11 +58,15 @@ export class Server {
   ) {
     this.secrets = new Secrets().learn(config);
     const { emqx, tls, ingestToken, previousIngestToken, adminToken, readToken } = config;
-    this.emqx = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, ...emqx.credentials });
+    const observe = observeEmqx(this.metrics);
+    this.emqx = emqx.credentials === null ? null : openEmqx(emqx.version, { url: emqx.url, ca: emqx.ca, observe, ...emqx.credentials });
     this.refusedTokens = new RefusedTokens(log, now);
     this.arrivals = new Arrivals(now);
     const { refusedTokens } = this;
-    const app = createApp(this.services(), {
+    const services = this.services();
+    registerDependencyGauge(this.metrics.registry, () => services.readiness(), now);
+    registerBacklogGauges(this.metrics.registry, this.backends.store, now);
+    const app = createApp(services, {
       ingestToken,
       previousIngestToken,
       adminToken,
@@ -162,7 +168,7 @@ export class Server {
           rates,
           lanes: () => this.opened().lanes,
           letters: () => this.opened().box,
-          version: contract.find('/info/version') as string,
+          version: VERSION,
           startedAt,
           now: now(),
           hide: (text) => this.secrets.hide(text),

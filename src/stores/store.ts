@@ -68,8 +68,7 @@ export interface MessageStore {
 
   /**
    * publishReceivedAt (ms) of the oldest stored message that has not expired; null when nothing is stored. The work is bounded, so the
-   * answer is an estimate: each driver says what its estimate is made of. Clients whose messages have EMQX's ids, which ascend with time,
-   * get an exact answer from most drivers.
+   * answer is an estimate: each driver says what its estimate is made of. For EMQX's ids, which ascend with time, most drivers answer exactly.
    */
   oldestMessageAt(now: number): Promise<number | null>;
 }

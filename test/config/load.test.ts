@@ -25,6 +25,7 @@ test('nothing set: every default of the contract', () => {
     port: 8480,
     tls: null,
     previousIngestToken: null,
+    readToken: null,
     dataDir: './data',
     history: [],
     emqx: { url: 'http://127.0.0.1:18083/api/v5', version: 5, credentials: null, ca: null },
@@ -207,4 +208,12 @@ test('the token before stands beside the new one, never alone', () => {
   expect(errors({ INGEST_TOKEN_PREVIOUS: 'old' })).toEqual([
     expect.stringMatching(/^INGEST_TOKEN: is missing, while INGEST_TOKEN_PREVIOUS is set/),
   ]);
+});
+
+test('the read token is worth something only beside another admin token', () => {
+  expect(load({ ADMIN_TOKEN: 'a', READ_TOKEN: 'r' })).toMatchObject({ adminToken: 'a', readToken: 'r' });
+  expect(errors({ READ_TOKEN: 'r' })).toEqual([expect.stringMatching(/^ADMIN_TOKEN: is missing, while READ_TOKEN is set/)]);
+  expect(errors({ ADMIN_TOKEN: 'r', READ_TOKEN: 'r' })).toEqual(['READ_TOKEN: must not be the same as ADMIN_TOKEN']);
+  expect(errors({ ADMIN_TOKEN: 'a', INGEST_TOKEN: 'r', READ_TOKEN: 'r' })).toEqual(['READ_TOKEN: must not be the same as INGEST_TOKEN']);
+  expect(errors({ ADMIN_TOKEN: 'a', READ_TOKEN: 'two words' })).toHaveLength(1);
 });

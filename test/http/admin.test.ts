@@ -1,7 +1,8 @@
 import request from 'supertest';
 import { OverloadedError, RefusedError, UnavailableError } from '../../src/base/errors';
 import { contract } from '../../src/contract/contract';
-import { Fakes } from './fakes';
+import { InvalidEventError } from '../../src/events';
+import { Fakes, REQUEST_ID } from './fakes';
 import { expectProblem, paths } from './problems';
 
 let fakes: Fakes;
@@ -51,8 +52,18 @@ describe('dead letters', () => {
   test('one is retried with an event that repairs it', async () => {
     fakes.letters = [letter('1')];
     const repaired = { event: 'client.ping' };
-    expect((await request(fakes.app()).post('/v1/dead-letters/1/retry').send(repaired)).status).toBe(202);
+    const retry = (body: object) => request(fakes.app()).post('/v1/dead-letters/1/retry').send(body);
+    expect((await retry({ event: repaired })).status).toBe(202);
     expect(fakes.edited).toEqual([repaired]);
+    // Neither the event by itself, nor something else beside it.
+    for (const body of [repaired, { event: repaired, x: 1 }, {}, []]) expectProblem(await retry(body), 400, 'validation');
+    fakes.letters = [letter('1')];
+    fakes.failure = new InvalidEventError([{ path: '/topic', message: 'is missing' }]);
+    const refused = await retry({ event: { event: 'message.publish' } });
+    expectProblem(refused, 400, 'validation');
+    expect(refused.body).toMatchObject({ errors: [{ path: '/event/topic', message: 'is missing' }] });
+    fakes.failure = null;
+    expect(fakes.letters).toHaveLength(1);
     expectProblem(await request(fakes.app()).post('/v1/dead-letters/1/retry').type('text/plain').send('x'), 415, 'unsupported-media-type');
     expectProblem(await request(fakes.app()).post('/v1/dead-letters/1/retry').type('json').send('{'), 400, 'malformed');
   });
@@ -103,8 +114,18 @@ describe('POST /v1/deliveries', () => {
 
   test('asks for a delivery', async () => {
     const response = await post({ clientid: 'dev/a+1', topic: '$share/g/t/#' });
-    expect([response.status, response.body]).toEqual([202, { accepted: 1 }]);
+    expect([response.status, response.body]).toEqual([202, { id: REQUEST_ID, state: 'accepted' }]);
+    expect(response.headers['location']).toBe(`/v1/deliveries/${REQUEST_ID}`);
     expect(fakes.requested).toEqual([['dev/a+1', '$share/g/t/#']]);
+  });
+
+  test('its outcome can be read; one that nobody knows is 404', async () => {
+    const outcome = { id: REQUEST_ID, clientid: 'c', topic: 't/#', state: 'done', sent: 3, detail: '3 messages were sent.' } as const;
+    fakes.outcomes[REQUEST_ID] = outcome;
+    const response = await request(fakes.app()).get(`/v1/deliveries/${REQUEST_ID}`);
+    expect([response.status, response.body]).toEqual([200, outcome]);
+    for (const id of [REQUEST_ID.replace('0b', '0c'), 'x', '%00', '../x'])
+      expectProblem(await request(fakes.app()).get(`/v1/deliveries/${encodeURIComponent(id)}`), 404, 'not-found');
   });
 
   test.each<[unknown, string]>([
@@ -112,6 +133,7 @@ describe('POST /v1/deliveries', () => {
     [{ clientid: 'c' }, '/topic'],
     [{ clientid: '', topic: 't' }, '/clientid'],
     [{ clientid: 'c', topic: 'a#' }, '/topic'],
+    [{ clientid: 'c', topic: 'a', filter: 'b' }, '/filter'],
     [[], ''],
   ])('%j is 400', async (body, path) => {
     const response = await post(body);

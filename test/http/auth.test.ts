@@ -100,3 +100,42 @@ test('a token is compared as a whole and in constant time, whatever its length a
   }
   compared.mockRestore();
 });
+
+describe('the read token', () => {
+  const tokens = { ...TOKENS, readToken: 'read-secret' };
+  const as = (method: 'get' | 'head' | 'post' | 'put' | 'delete', path: string, token: string) =>
+    request(fakes.app(tokens))[method](path).set('Authorization', `Bearer ${token}`);
+
+  test('reads every /v1 path that the admin token reads', async () => {
+    for (const path of ['/v1/access', '/v1/topics', '/v1/messages', '/v1/retained', '/v1/dead-letters', '/v1/stats', '/v1/setup']) {
+      expect([path, (await as('get', path, 'read-secret')).status]).toEqual([path, 200]);
+      expect([path, (await as('head', path, 'read-secret')).status]).toEqual([path, 200]);
+    }
+  });
+
+  test('changes nothing, and posts no events', async () => {
+    for (const [method, path] of [
+      ['delete', '/v1/messages?filter=%23'],
+      ['delete', '/v1/dead-letters'],
+      ['post', '/v1/dead-letters/retry'],
+      ['post', '/v1/deliveries'],
+      ['post', '/v1/retained/restore'],
+      ['put', '/v1/clients/c/subscriptions'],
+      ['post', '/v1/events'],
+      ['post', '/v1/events/message.publish'],
+    ] as const) {
+      const response = await as(method, path, 'read-secret');
+      expectProblem(response, 403, 'forbidden');
+      expect((response.body as { detail: string }).detail).toContain('ADMIN_TOKEN');
+    }
+    expect([fakes.accepted, fakes.requested, fakes.restored, fakes.desk]).toEqual([[], [], [], []]);
+  });
+
+  test('is told apart from the admin token; without any token everybody is an admin', async () => {
+    expect((await as('get', '/v1/access', 'read-secret')).body).toEqual({ access: 'read', version: '0.1.0' });
+    expect((await as('get', '/v1/access', 'admin-secret')).body).toEqual({ access: 'admin', version: '0.1.0' });
+    expect((await request(fakes.app()).get('/v1/access')).body).toEqual({ access: 'admin', version: '0.1.0' });
+    expectProblem(await as('get', '/v1/access', 'ingest-secret'), 403, 'forbidden');
+    expectProblem(await as('get', '/v1/access', 'read-secre'), 401, 'unauthorized');
+  });
+});

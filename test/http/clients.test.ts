@@ -17,19 +17,35 @@ const subscription = (topic: string, clientid = 'c') => ({ clientid, topic, qos:
 const url = (clientid: string, rest = '') => `/v1/clients/${encodeURIComponent(clientid)}${rest}`;
 const get = (path: string) => request(fakes.app()).get(path);
 
+/** A position as the server keeps it, and as it is shown. */
+const MARKED = ['@7', '^5', 'A1', '?A2', '=A3', 'B1..B3', '!B2', '+900:A9'];
+const SHOWN = {
+  ...{ topic: 't/1', id: null, receipts: ['A1', 'A2', 'A3'], ranges: [{ first: 'B1', last: 'B3' }], unread: ['B2'] },
+  ...{ seen_at: 7, reads_from: 5 },
+};
+
 describe('GET /v1/clients/{clientid}', () => {
   test('shows everything that is known', async () => {
     fakes.states = [state];
     fakes.subscriptions = [subscription('a/#'), subscription('b', 'other')];
-    fakes.positions = [{ ...position('t/1'), id: '' }];
+    // The row of a wildcard filter has nothing but times: it is not a topic's.
+    fakes.positions = [
+      { ...position('t/+'), id: '', receipts: ['@9'] },
+      { ...position('t/1'), id: '', receipts: MARKED },
+    ];
     fakes.deliveries = { c: { unacknowledged: 2, oldest_sent_at: 7, waiting: [{ filter: 'a/#', qos: 1, topic: 'a/1', after: null }] } };
     const { body } = (await get('/v1/clients/c')) as { body: unknown };
     expect(body).toEqual({
       ...{ clientid: 'c', connected: true, node: 'n1', connected_at: 5, disconnected_at: null },
       ...{ subscription_count: 1, subscriptions: [{ topic: 'a/#', qos: 1 }] },
-      ...{ positions: [{ topic: 't/1', id: null, receipts: ['M3'] }], next: null, delivery: fakes.deliveries['c'] },
+      ...{ positions: [SHOWN], next: null, delivery: fakes.deliveries['c'], explanation: fakes.explanations },
     });
     expect(contract.validator('#/components/schemas/Client')(body)).toEqual([]);
+  });
+
+  test('a client that calls itself like a group is not shown the positions of the group', async () => {
+    fakes.positions = [{ ...position('t/1'), consumer: '$share/g' }];
+    expectProblem(await get('/v1/clients/%24share%2Fg'), 404, 'not-found');
   });
 
   test('without a connection event says null; with nothing at all it is 404', async () => {

@@ -34,6 +34,7 @@ export class Fakes {
   readonly notKept = new Set<string>();
   explanations: Explanation[] = [{ level: 'ok', text: 'The client is connected.' }];
   setup: SetupView = { command: 'rules --install', rules: '{}\n', lastEventAt: null, eventsAccepted: 0, refused: null };
+  setupFailure: Error | null = null;
   /** What /v1/setup asked for. */
   readonly wishes: SetupRequest[] = [];
   readonly tombstones = new Map<string, number>();
@@ -121,6 +122,7 @@ export class Fakes {
         isKept: (topic) => !this.notKept.has(topic),
       },
       setup: (wish) => {
+        if (this.setupFailure !== null) throw this.setupFailure;
         this.wishes.push(wish);
         return this.setup;
       },

@@ -2,7 +2,7 @@ import request, { type Response } from 'supertest';
 import { RefusedError, RetryableError, UnavailableError } from '../../src/base/errors';
 import { contract } from '../../src/contract/contract';
 import type { components } from '../../src/contract/openapi';
-import { Fakes, NOW, storedMessage } from './fakes';
+import { Fakes, NOW, REQUEST_ID, storedMessage } from './fakes';
 import { expectProblem, paths } from './problems';
 
 type Page = components['schemas']['MessagePage'];
@@ -103,9 +103,25 @@ describe('POST /v1/retained/restore', () => {
 
   test('without a body asks for all, with a filter for what matches', async () => {
     for (const response of [await post(), await post().send({}), await post().send({ filter: 't/+' })]) {
-      expect([response.status, response.body]).toEqual([202, { accepted: 1 }]);
+      expect([response.status, response.body]).toEqual([202, { id: REQUEST_ID, state: 'accepted' }]);
+      expect(response.headers['location']).toBe(`/v1/retained/restore/${REQUEST_ID}`);
     }
     expect(fakes.restored).toEqual(['#', '#', 't/+']);
+  });
+
+  test('its outcome can be read; one that nobody knows is 404', async () => {
+    const outcome = { id: REQUEST_ID, filter: '#', state: 'running', published: 1, kept: 2, failed: 3, detail: 'x' } as const;
+    fakes.restores[REQUEST_ID] = outcome;
+    const get = (id: string) => request(fakes.app()).get(`/v1/retained/restore/${id}`);
+    expect((await get(REQUEST_ID)).body).toEqual(outcome);
+    for (const id of [REQUEST_ID.replace('0b', '0c'), 'x']) expectProblem(await get(id), 404, 'not-found');
+  });
+
+  test('what an earlier policy kept is not listed', async () => {
+    fakes.retained = [storedMessage({ id: 'A', topic: 'a', retain: true }), storedMessage({ id: 'B', topic: 'b', retain: true })];
+    fakes.notKept.add('a');
+    const { body } = (await request(fakes.app()).get('/v1/retained')) as { body: { messages: { topic: string }[] } };
+    expect(body.messages.map(({ topic }) => topic)).toEqual(['b']);
   });
 
   // A mistyped filter must not restore everything.

@@ -7,6 +7,7 @@ import { Signer } from '../../src/mailbox/signature';
 import { createLogger } from '../../src/base/log';
 import { createMetrics } from '../../src/base/metrics';
 import type { RestoreStep } from '../../src/lanes/jobs';
+import { Outcomes } from '../../src/lanes/outcomes';
 import { message } from '../support/messages';
 import { policy } from '../support/policies';
 import { MemoryState } from './simulation/state';
@@ -61,7 +62,7 @@ function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 
     log: createLogger({ level: 'silent' }),
     now: () => NOW,
   });
-  return { restorer, atEmqx, published, steps, db, hooks, copies: new RestoredCopies(state) };
+  return { restorer, atEmqx, published, steps, db, hooks, copies: new RestoredCopies(state), outcomes: new Outcomes(state) };
 }
 
 describe('the restorer', () => {
@@ -75,6 +76,23 @@ describe('the restorer', () => {
     await restorer.handle({ name: 'restore', data: steps[1]!.step });
     expect(published).toHaveLength(40);
     expect(steps).toHaveLength(2);
+  });
+
+  it('tells who asked for it what came of it', async () => {
+    const { restorer, steps, atEmqx, outcomes } = subject([kept('..', 'A'), kept('t/1', 'B'), kept('t/2', 'C')]);
+    atEmqx.set('t/2', 'client');
+    await restorer.handle({ name: 'restore', data: { ...step, requestId: 'R' } });
+    const counts = { filter: '#', published: 1, kept: 1, failed: 1 };
+    expect(await outcomes.restore('R')).toMatchObject({ ...counts, state: 'running' });
+    await restorer.handle({ name: 'restore', data: steps[0]!.step });
+    expect(await outcomes.restore('R')).toEqual({
+      ...counts,
+      state: 'done',
+      detail: expect.stringMatching(/^1 retained message was published/),
+    });
+    const off = subject([kept('t', 'A')], { on: false });
+    await off.restorer.handle({ name: 'restore', data: { ...step, requestId: 'R' } });
+    expect(await off.outcomes.restore('R')).toMatchObject({ state: 'failed', published: 0 });
   });
 
   it('leaves out a topic that EMQX has no path for; the others are restored', async () => {

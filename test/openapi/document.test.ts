@@ -2,16 +2,22 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Express } from 'express';
 import { contract, type SchemaName } from '../../src/contract/contract';
+import type { components } from '../../src/contract/openapi';
+import { Problem, problemBody, type ProblemKind } from '../../src/door/problem';
+import { readEvent, readEvents } from '../../src/events';
 import { HANDLED, KNOWN_NAMES } from '../../src/events/names';
 import { FIXTURES } from '../events/bodies';
 import { Fakes } from '../http/fakes';
 
 interface Operation {
   readonly operationId?: string;
+  readonly summary?: string;
   readonly security?: unknown[];
-  readonly requestBody?: { content: Record<string, { schema: object }> };
-  readonly responses: Record<string, { $ref?: string; content?: Record<string, { schema: object }> }>;
+  readonly requestBody?: { content: Content };
+  readonly responses: Record<string, { $ref?: string; content?: Content }>;
 }
+
+type Content = Record<string, { schema: object; example?: unknown; examples?: Record<string, { value: unknown }> }>;
 
 const METHODS = ['get', 'put', 'post', 'delete', 'patch', 'head', 'options'];
 
@@ -60,12 +66,12 @@ test('ids of operations are unique', () => {
   expect(new Set(ids).size).toBe(ids.length);
 });
 
-test('what needs which token: events the ingest token and never 500, every other /v1 path the admin token, the rest none', () => {
-  for (const { path, operation } of OPERATIONS) {
+test('what needs which token: events the ingest token and never 500, every other /v1 path the admin token and GET also the read token, the rest none', () => {
+  for (const { path, method, operation } of OPERATIONS) {
     const isEvents = path.startsWith('/v1/events');
-    const token = isEvents ? [{ ingestToken: [] }] : path.startsWith('/v1/') ? [{ adminToken: [] }] : [];
-    if (path !== '/docs/{file}') expect([path, operation.security]).toEqual([path, token]);
-    if (isEvents) expect(Object.keys(operation.responses)).toEqual(['202', '400', '401', '403', '413', '415', '429', '503']);
+    const ofApi = method === 'get' ? [{ adminToken: [] }, { readToken: [] }] : [{ adminToken: [] }];
+    expect([path, operation.security]).toEqual([path, isEvents ? [{ ingestToken: [] }] : path.startsWith('/v1/') ? ofApi : []]);
+    if (isEvents) expect(Object.keys(operation.responses)).toEqual(['202', '400', '401', '403', '405', '413', '415', '429', '503']);
   }
 });
 
@@ -101,6 +107,62 @@ describe('events', () => {
     expect(contract.validator(`#/components/schemas/${schema}`)(body)).toEqual([]);
     expect(contract.validator('#/components/schemas/Event')(body)).toEqual([]);
   });
+});
+
+test('every operation says what it answers to another method, and has a title and a description of each answer', () => {
+  for (const { name, operation } of OPERATIONS) {
+    expect([name, Object.keys(operation.responses)]).toEqual([name, expect.arrayContaining(['405'])]);
+    expect([name, operation.summary]).toEqual([name, expect.stringMatching(/^[A-Z].*[^.]$/)]);
+  }
+});
+
+/** Where the document shows a body: of requests, of answers, and of shared answers. */
+const BODIES: [string, Content][] = [
+  ...OPERATIONS.flatMap(({ name, operation: { requestBody, responses } }) => [
+    ...(requestBody === undefined ? [] : [[`${name} request`, requestBody.content] as [string, Content]]),
+    ...Object.entries(responses).map(([status, { content = {} }]): [string, Content] => [`${name} ${status}`, content]),
+  ]),
+  ...Object.entries(contract.find('/components/responses') as Record<string, { content: Content }>).map(
+    ([name, { content }]): [string, Content] => [name, content],
+  ),
+];
+
+test.each(BODIES)('%s has an example that fits its schema', (_, content) => {
+  for (const { schema, example, examples = {} } of Object.values(content)) {
+    const values = [...(example === undefined ? [] : [example]), ...Object.values(examples).map(({ value }) => value)];
+    expect(values.length).toBeGreaterThan(0);
+    for (const value of values) expect(contract.compile(schema)(value)).toEqual([]);
+  }
+});
+
+test('the events among the examples are events that the server takes', () => {
+  const { one, several } =
+    (contract.find('/paths/~1v1~1events/post/requestBody/content/application~1json') as Content[string]).examples ?? {};
+  expect(readEvent(one?.value).event.type).toBe('publish');
+  expect(readEvents(several?.value as unknown[]).map(({ event }) => event.type)).toEqual(['subscribed', 'acked']);
+});
+
+test('the examples of errors have the titles that the server writes', () => {
+  const responses = contract.find('/components/responses') as Record<string, { content: Content }>;
+  const examples = Object.values(responses).flatMap(({ content }) => {
+    const example = content['application/problem+json']?.example as components['schemas']['Problem'] | undefined;
+    return example === undefined ? [] : [example];
+  });
+  expect(examples.length).toBeGreaterThan(10);
+  for (const { type, title, status } of examples) {
+    const problem = new Problem(type.replace('/problems/', '') as ProblemKind, '');
+    expect([title, status]).toEqual([(JSON.parse(problemBody(problem)) as { title: string }).title, problem.status]);
+  }
+});
+
+test('a body of a request that is not an event may have no unknown field', () => {
+  const strict = OPERATIONS.flatMap(({ path, operation: { requestBody } }) =>
+    requestBody === undefined || path.startsWith('/v1/events')
+      ? []
+      : Object.values(requestBody.content).map(({ schema }) => schema as { $ref: string }),
+  );
+  expect(strict.length).toBeGreaterThan(3);
+  for (const { $ref } of strict) expect([$ref, contract.find(`${$ref.slice(1)}/additionalProperties`)]).toEqual([$ref, false]);
 });
 
 test('the version is that of the package', () => {

@@ -81,6 +81,13 @@ describe('cassandra cost', () => {
       expect(await traced(() => store.listTopics({ filter: 'big', after: '', limit: 10 }))).toEqual({ rows: 1, marks: 0 });
     }, 60_000);
 
+    it('the size of a topic is counted up to 10,000 messages, and its age takes one row', async () => {
+      await save('counted', 10_100);
+      const read = await traced(() => store.topicCounts(['counted', 'nothing'], NOW));
+      expect(read).toEqual({ rows: 10_000 + 1, marks: 0 });
+      expect((await store.topicCounts(['counted'], NOW)).get('counted')?.messages).toBe(10_000);
+    }, 60_000);
+
     it('a list of topics reads a few entries more than it returns, of an inbox only its own', async () => {
       const topics = Array.from({ length: 2_000 }, (_, i) => `dev/${String(i).padStart(5, '0')}`);
       for (let i = 0; i < topics.length; i += 250) await store.saveMessages(topics.slice(i, i + 250).map((topic) => message({ topic })));

@@ -64,6 +64,9 @@ describe.each(CLICKHOUSES)('%s cost', (backend, name) => {
       ],
       ['100 messages in the middle', 10_000, (of) => of.listMessages({ ...page, topic: 'big', after: refs[0]?.id ?? '', now: NOW })],
       ['messages of a topic of 50', 5_000, (of) => of.listMessages({ ...page, topic: 'dev/7', now: NOW })],
+      ['the sizes of topics of 50 and 0', 20_000, (of) => of.topicCounts(['dev/7', 'dev/8', 'none'], NOW)],
+      // A topic of that many rows is counted by its rows, then its first message is looked for.
+      ['the size of a topic of 50,000', 80_000, (of) => of.topicCounts(['big'], NOW)],
       ['messages of a topic without any', 3_000, (of) => of.listMessages({ ...page, topic: 'none', now: NOW })],
       ['one topic', 3_000, (of) => of.listTopics({ ...page, filter: 'big' })],
       ['50 to remove', 3_000, (of) => of.removeMessages(refs, 2 * NOW)],

@@ -55,6 +55,10 @@ describe('dynamodb cost', () => {
         ['the first 100 of 1,000 positions', 202, 2, (of) => of.listPositions('consumer', '', 100)],
         ['nothing to purge', 0, 16, (of) => of.purgeExpired(NOW - 1, 1_000)],
         ['a trim that has nothing to remove', 3_000, 2, (of) => of.trimTopic('big', 3_000)],
+        // For each topic: count, first entry, its time.
+        ['the sizes of topics of 3,000, 3 and 0', 3_000 + 3 + 4, 7, (of) => of.topicCounts(['big', 'dev/7', 'none'], NOW - 1)],
+        // 4 of each of 16 buckets, and their times.
+        ['the time of the oldest message', 16 * 4 * 2, 17, (of) => of.oldestMessageAt(NOW - 1)],
         ['a number of messages', 6_000, 2, (of) => of.countMessages()],
         // Tombstones read and written, deletions, entries, the topic's others.
         ['50 to remove', 1, 1 + 2 + 50 + 2 + 1, (of) => of.removeMessages(refs, NOW)],

@@ -77,6 +77,32 @@ describe('the embedded store', () => {
   };
   const counts = () => Object.fromEntries(TABLES.map((name) => [name, environment.table(`store-${name}`).count]));
 
+  it('finds the oldest message behind tombstones, each of which it reads once, and a smaller id that comes later', async () => {
+    const now = Date.now();
+    expect(await store.oldestMessageAt(now)).toBeNull();
+    const all = Array.from({ length: 12_000 }, (_, i) => message({ topic: `old/${i % 7}`, publishReceivedAt: 1_000 + i }));
+    await store.saveMessages(all);
+    expect(await store.oldestMessageAt(now)).toBe(1_000);
+    const left = all.splice(11_990);
+    await store.removeMessages(all, now + DAY_MS);
+    expect(await store.oldestMessageAt(now)).toBe(12_990);
+    expect(await readBy(() => store.oldestMessageAt(now))).toBeLessThanOrEqual(left.length);
+    const early = message({ topic: 'old/early', id: newId().replace(/^.{16}/, '0000000000000001'), publishReceivedAt: 7 });
+    await store.saveMessages([early]);
+    expect(await store.oldestMessageAt(now)).toBe(7);
+    await store.removeMessages([early, ...left], now + 1);
+    expect(await readBy(async () => expect(await store.oldestMessageAt(now)).toBeNull())).toBe(0);
+    await store.purgeExpired(now + 2 * DAY_MS, 100_000);
+  });
+
+  it('counts the messages of topics without reading them', async () => {
+    const topics = ['n/1', 'n/2', 'n/3'];
+    const saved = topics.flatMap((topic) => Array.from({ length: 200 }, () => message({ topic })));
+    await store.saveMessages(saved);
+    expect(await readBy(() => store.topicCounts(topics, Date.now()))).toBe(topics.length);
+    await store.removeMessages(saved, 0);
+  });
+
   it('leaves nothing behind when everything is removed', async () => {
     const texts = ['a', 'b/c', noise('long/', 65_000)];
     const expiresAt = Date.now() - 1;

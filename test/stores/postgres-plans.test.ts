@@ -64,6 +64,9 @@ describe('postgres plans', () => {
         ],
         ['100 messages of a topic of 90', 90, (of) => of.listMessages({ ...page, topic: 'dev/7', now: NOW })],
         ['100 ids of a topic of 10,000', 100, (of) => of.listRefs({ ...page, topic: 'big', now: NOW })],
+        // Counted up to MOST_COUNTED, 10,000, and the first message of each.
+        ['the sizes of 3 topics of 10,000 and 100', 10_000 + 200 + 3, (of) => of.topicCounts(['big', 'dev/7', 'dev/8', 'none'], NOW)],
+        ['the time of the oldest message', 100, (of) => of.oldestMessageAt(NOW)],
         ['messages of a topic without any', 0, (of) => of.listMessages({ ...page, topic: 'none', now: NOW })],
         ['100 of 1,001 topics', 260, (of) => of.listTopics({ ...page, filter: '#' })],
         ['one topic', 1, (of) => of.listTopics({ ...page, filter: 'big' })],

@@ -1,11 +1,9 @@
+import { VERSION } from '../../base/version';
 import { contract } from '../../contract/contract';
 import { accessOf } from '../access';
 import type { AppOptions } from '../options';
 import type { Route } from '../route';
 import type { HttpServices, ReadinessCheck } from '../services';
-
-/** That of the package; a test keeps them the same. */
-const VERSION = contract.find('/info/version') as string;
 
 export function operationRoutes(services: HttpServices, { log }: AppOptions): Route[] {
   const checks = async (): Promise<readonly ReadinessCheck[]> => {

@@ -23,7 +23,13 @@ export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, n
       async handle(req, res) {
         const { filter = '#', after, limit = 100 } = listQuery(req);
         const from = after === undefined ? '' : decodeCursor(after, (topic) => matches(filter, topic)).topic;
-        const { messages, next } = await browseRetained(store, { filter, after: from, limit, now: now(), isKept: (topic) => retained.isKept(topic) });
+        const { messages, next } = await browseRetained(store, {
+          filter,
+          after: from,
+          limit,
+          now: now(),
+          isKept: (topic) => retained.isKept(topic),
+        });
         res.json({ messages: messages.map(messageView), next: next === null ? null : encodeCursor({ topic: next, id: null }) });
       },
     },

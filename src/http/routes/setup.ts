@@ -1,9 +1,22 @@
+import { SettingError } from '../../base/errors';
+import { Problem, validationProblem } from '../../door/problem';
 import { accessOf } from '../access';
 import { queryReader } from '../query';
 import type { Route } from '../route';
-import type { HttpServices } from '../services';
+import type { HttpServices, SetupView } from '../services';
 
 const setupQuery = queryReader('/v1/setup', 'get', 'getSetup');
+
+/** Rules have limits that a topic filter in general does not have: it becomes a part of their SQL. @throws Problem 400, or 409 where a setting is to blame */
+function checked(work: () => SetupView): SetupView {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof SettingError)) throw error;
+    if (error.key === '--topic') throw validationProblem([{ path: 'topic', message: error.message.replace(/^--topic: /, '') }]);
+    throw new Problem('refused', error.message);
+  }
+}
 
 export function setupRoutes({ setup }: HttpServices): Route[] {
   return [
@@ -12,12 +25,8 @@ export function setupRoutes({ setup }: HttpServices): Route[] {
       path: '/v1/setup',
       handle(req, res) {
         const { set = 'offline-messages', topic: topics = [], emqx } = setupQuery(req);
-        const { command, rules, lastEventAt, eventsAccepted, refused } = setup({
-          set,
-          topics,
-          emqx: emqx ?? null,
-          showsToken: accessOf(res) === 'admin',
-        });
+        const wish = { set, topics, emqx: emqx ?? null, showsToken: accessOf(res) === 'admin' };
+        const { command, rules, lastEventAt, eventsAccepted, refused } = checked(() => setup(wish));
         res.json({ command, rules, last_event_at: lastEventAt, events_accepted: eventsAccepted, refused });
       },
     },

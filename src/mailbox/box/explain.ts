@@ -25,6 +25,8 @@ export interface Known {
   readonly policies: readonly Policy[];
   /** EMQX_API_KEY and EMQX_API_SECRET are set. */
   readonly delivers: boolean;
+  /** EMQX's REST API does not answer, or refuses the server. */
+  readonly isEmqxAway: boolean;
 }
 
 const MOST_RUNS = 10;
@@ -34,7 +36,7 @@ const MOST_LETTERS = 3;
 export function explain(known: Known, now: number): Explanation[] {
   const { mailbox } = known;
   return [
-    ...withoutKey(known),
+    ...withoutEmqx(known),
     ...connection(known, now),
     ...subscribed(known, now),
     ...(mailbox === null
@@ -57,9 +59,14 @@ function isSince(mailbox: Mailbox | null, left: Mailbox['left'][number]): boolea
   return mailbox?.runs.some((run) => run.filter === left.filter && run.requestedAt > left.at) === true;
 }
 
-function withoutKey({ delivers }: Known): Explanation[] {
-  if (delivers) return [];
-  return [problem('EMQX_API_KEY and EMQX_API_SECRET are not set: the server stores messages and cannot deliver any.')];
+function withoutEmqx({ delivers, isEmqxAway }: Known): Explanation[] {
+  if (!delivers) return [problem('EMQX_API_KEY and EMQX_API_SECRET are not set: the server stores messages and cannot deliver any.')];
+  if (!isEmqxAway) return [];
+  return [
+    problem(
+      "EMQX's REST API (EMQX_URL) does not answer the server, or refuses its API key: /readyz says why. Deliveries wait until it answers.",
+    ),
+  ];
 }
 
 function connection({ mailbox, state }: Known, now: number): Explanation[] {
@@ -96,7 +103,11 @@ function subscribed({ mailbox, state, subscriptions, policies }: Known, now: num
   const made =
     subscriptions.length === 0
       ? []
-      : [info(`EMQX subscribes the client to ${listed(subscriptions.map(({ topic }) => topic))} whenever it connects.`)];
+      : [
+          info(
+            `Stored subscriptions: ${listed(subscriptions.map(({ topic }) => topic))}. With the rule set client-state or full in EMQX, the server makes them again when the client connects.`,
+          ),
+        ];
   const shared = filters.filter((filter) => splitShare(filter).group !== null && canReach(policies, splitShare(filter).filter, 'pubsub'));
   const groups =
     shared.length === 0

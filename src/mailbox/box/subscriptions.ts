@@ -94,7 +94,7 @@ function repeatedly(mailbox: Mailbox, run: Run, request: Of<'subscribed'>['reque
   // The first of the storm may come late: what was published after it EMQX has delivered.
   const isEarlier = at < run.at && at >= (session?.connectedAt ?? -Infinity);
   const began = isEarlier && at > run.at - STORM_MS ? at : run.at;
-  const noted = runs.map((each) => 
+  const noted = runs.map((each) =>
     each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt), ...requestsOf(run, request) } : each,
   );
   const isBack = session?.connected === false && at > run.requestedAt;

@@ -1,3 +1,5 @@
+import { within } from '../../base/deadline';
+import type { EmqxApi } from '../../emqx/api';
 import type { components } from '../../contract/openapi';
 import type { ClientChange } from '../../lanes/jobs';
 import type { Lanes } from '../../lanes/lanes';
@@ -19,11 +21,12 @@ export interface ClientDeskDeps {
   readonly store: Pick<Store, 'listTopics'>;
   readonly letters: Pick<Letters, 'about'>;
   readonly policies: readonly Policy[];
-  /** EMQX_API_KEY and EMQX_API_SECRET are set. */
-  readonly delivers: boolean;
+  /** null: no EMQX_API_KEY. */
+  readonly emqx: Pick<EmqxApi, 'health'> | null;
   readonly now: () => number;
 }
 
+const EMQX_MS = 2_000;
 /** Filters of a client that are looked up in the store for an explanation. */
 const MOST_LOOKS = 10;
 
@@ -60,10 +63,25 @@ export class ClientDesk {
 
   /** Why stored messages have or have not been delivered to the client, in sentences. `state` and `subscriptions` are what the store has of it. */
   async explanation(clientid: string, state: ClientState | null, subscriptions: readonly Subscription[]): Promise<Explanation[]> {
-    const { letters, policies, delivers, now } = this.deps;
+    const { letters, policies, emqx, now } = this.deps;
     const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
-    const [setAside, stored] = await Promise.all([letters.about(clientid), this.stored(filtersOf(mailbox, subscriptions))]);
-    return explain({ mailbox, state, subscriptions, stored, setAside, policies, delivers }, now());
+    const [setAside, stored, isEmqxAway] = await Promise.all([
+      letters.about(clientid),
+      this.stored(filtersOf(mailbox, subscriptions)),
+      this.isEmqxAway(),
+    ]);
+    return explain({ mailbox, state, subscriptions, stored, setAside, policies, delivers: emqx !== null, isEmqxAway }, now());
+  }
+
+  /** Who asks does not wait for an EMQX that does not answer. */
+  private async isEmqxAway(): Promise<boolean> {
+    const { emqx } = this.deps;
+    if (emqx === null) return false;
+    return within(
+      EMQX_MS,
+      emqx.health().then(({ ok }) => !ok),
+      () => new Error('no answer'),
+    ).catch(() => true);
   }
 
   /** By filter, whether the store has a topic that matches. */

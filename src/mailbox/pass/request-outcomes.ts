@@ -27,7 +27,9 @@ export function requestOutcomes(result: PassResult): Map<string, DeliveryOutcome
   for (const event of result.events) {
     if (event.kind === 'deliver' && event.request.requestId !== undefined) asked.set(event.request.requestId, event.request);
   }
-  return new Map([...asked].map(([id, { clientid, filter }]) => [id, { clientid, filter, ...outcomeOf(id, { clientid, filter }, result) }]));
+  return new Map(
+    [...asked].map(([id, { clientid, filter }]) => [id, { clientid, filter, ...outcomeOf(id, { clientid, filter }, result) }]),
+  );
 }
 
 function outcomeOf(id: string, asked: Asked, result: PassResult): Pick<DeliveryOutcome, 'state' | 'sent' | 'detail'> {
@@ -64,11 +66,17 @@ function ended(id: string, asked: Asked, { after, unheard }: PassResult, sent: n
       sent,
       detail: 'EMQX has no subscriber for the messages: the client is not connected, or not subscribed to their topic. They stay stored.',
     };
-  if (after.session?.connected === false)
-    return { state: 'failed', sent, detail: 'The client is not connected. Messages that were not sent stay stored.' };
   if (after.left.some((left) => isRun(left, asked)))
     return { state: 'failed', sent, detail: 'The client has unsubscribed. Messages that were not sent stay stored.' };
   if (after.runs.some((run) => isRun(run, asked)))
     return { state: 'done', sent, detail: 'The client subscribed again. The delivery goes on for the newer subscription.' };
-  return { ...done(sent) };
+  if (asked.filter.startsWith('$queue/') && sent === 0)
+    return { state: 'done', sent, detail: 'EMQX keeps and delivers the messages of a queue itself: the server sends nothing for it.' };
+  if (after.session?.connected !== true)
+    return { state: 'failed', sent, detail: 'The client is not connected. Messages that were not sent stay stored.' };
+  return {
+    state: 'failed',
+    sent,
+    detail: 'The delivery ended before everything was read, because the client takes no messages. Messages that were not sent stay stored.',
+  };
 }

@@ -77,7 +77,8 @@ export class Restorer {
       return log.info({ filter: step.filter }, 'retained messages are restored');
     }
     const due = page.filter((message) => this.isDue(step, message));
-    const next: RestoreStep = { ...stepOf(step), after: last.topic, so: sumOf(countsOf(step), await this.restore(step, due)) };
+    const so = sumOf(countsOf(step), await this.restore(step, due));
+    const next: RestoreStep = { ...stepOf(step), after: last.topic, ...(step.requestId !== undefined && { so }) };
     await this.note(next, 'running', `The server goes through the topics and has come to ${last.topic.slice(0, 200)}.`);
     await lanes.restore(next, PACE_MS);
   }

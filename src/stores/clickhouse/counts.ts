@@ -5,18 +5,20 @@ import { list, number } from './literal';
 
 /** oldest() reads at most this many rows of one or two small columns. */
 const MOST_ROWS_READ = 5_000_000;
-/** Up to here oldest() leaves out what is removed and not yet purged. */
+/** In a table of at most this many rows, oldest() leaves out messages that are removed and not yet purged. */
 const EXACT = 50_000;
 
 const PUBLISHED_AT = 'ifNull(published_at, arrived)';
-const NEVER = '9007199254740991';
+const NEVER_MS = Number.MAX_SAFE_INTEGER;
+/** Old servers have no type for both an Int64 and a plain number. */
+const NEVER = `toInt64(${NEVER_MS})`;
 
 /**
  * For each topic how many messages are stored, and the least time of those that have not expired, of the one with the smallest id.
  * `where` is about topic and msgid.
  */
 const living = (where: string, now: number, result: string): string => {
-  const time = `if(ifNull(expires_at, ${NEVER}) > ${number(now)}, toInt64(${PUBLISHED_AT}), toInt64(${NEVER}))`;
+  const time = `if(ifNull(expires_at, ${NEVER}) > ${number(now)}, toInt64(${PUBLISHED_AT}), ${NEVER})`;
   return `SELECT ${result} FROM (
       SELECT topic, msgid, max(s) AS stored, max(c) AS covered, max(t) AS at FROM (
         SELECT topic, msgid, stored_at AS s, toUInt64(0) AS c, ${time} AS t FROM mqtt_msg WHERE ${where}
@@ -33,7 +35,7 @@ export class Counts {
     private readonly messages: Pick<MessageStore, 'listRefs'>,
   ) {}
 
-  /** Of a topic with more than MOST_COUNTED rows the number of rows: those that are removed and not yet purged are among them. */
+  /** A topic with more than MOST_COUNTED rows is counted by its rows: messages that are removed and not yet purged are among them. */
   async ofTopics(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
     const counts = new Map(topics.map((topic): [string, TopicCount] => [topic, { messages: 0, oldestAt: null }]));
     for (const chunk of chunks([...counts.keys()], (topic) => 8 * topic.length)) {
@@ -57,7 +59,7 @@ export class Counts {
     const rows = await this.db.rows<{ topic: string; n: number; oldest: number }>(
       `${living(`topic IN ${list(topics)}`, now, result)} GROUP BY topic`,
     );
-    return rows.map(({ topic, n, oldest }) => [topic, { messages: n, oldestAt: oldest === Number(NEVER) ? null : oldest }]);
+    return rows.map(({ topic, n, oldest }) => [topic, { messages: n, oldestAt: oldest === NEVER_MS ? null : oldest }]);
   }
 
   /**
@@ -71,6 +73,6 @@ export class Counts {
         ? living('1', now, 'min(at) AS at, count() AS n')
         : `SELECT min(${PUBLISHED_AT}) AS at, count() AS n FROM mqtt_msg WHERE ifNull(expires_at, ${NEVER}) > ${number(now)}`;
     const [found] = await this.db.rows<{ at: number; n: number }>(query, { max_rows_to_read: MOST_ROWS_READ, read_overflow_mode: 'break' });
-    return found === undefined || found.n === 0 || found.at === Number(NEVER) ? null : found.at;
+    return found === undefined || found.n === 0 || found.at === NEVER_MS ? null : found.at;
   }
 }

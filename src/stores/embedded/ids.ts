@@ -32,7 +32,7 @@ export class Ids {
     return entry === undefined ? null : this.read(entry);
   }
 
-  /** Those of the smallest ids, from this key on. */
+  /** The entries in the order of their ids, from this key on. */
   *entries(from: Buffer, limit: number): Generator<{ readonly id: Buffer; readonly entry: IdEntry }> {
     for (const { key, value } of this.table.entries({ from, limit })) yield { id: key, entry: this.read(value) };
   }

@@ -29,7 +29,7 @@ export class Oldest {
     if (id.compare(this.from) < 0) this.from = id;
   }
 
-  /** The least time of the first OLDEST_COMPARED messages. Where 100,000 tombstones lie before them: the time of the id that was reached. */
+  /** The least time of the first OLDEST_COMPARED messages. If 100,000 tombstones lie before them, the answer is the time of the id that the search has reached. */
   async find(now: number): Promise<number | null> {
     for (let read = 0; ; read += ENTRIES_AT_ONCE) {
       const { at, isEnd } = await this.db.read(() => (this.rows.count === 0 ? { at: null, isEnd: true } : this.look(now)));

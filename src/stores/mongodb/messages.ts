@@ -12,7 +12,7 @@ import { TopicIndex } from './topic-index';
 const BY_TOPIC = 'mqtt_msg_topic_key_msgid';
 
 const BY_ID = 'mqtt_msg_msgid';
-/** Each has two commands under way. */
+/** Topics that are counted at once, with two commands each. */
 const TOPICS_AT_ONCE = 16;
 
 /** The fields that listing and getting need: an operator's own may be big. */
@@ -142,7 +142,7 @@ export class MessageCollection implements MessageStore {
     return [topic, { messages: Number(n), oldestAt: oldest?.publishReceivedAt ?? null }];
   }
 
-  /** Where all of the first messages have expired and are not purged yet, the time of the oldest of these: no message is older. */
+  /** If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older. */
   async oldestMessageAt(now: number): Promise<number | null> {
     const options = { sort: { msgid: 1 }, limit: OLDEST_COMPARED, projection: { _id: 0, arrived: 1, expires_at: 1 }, hint: BY_ID } as const;
     const first = await this.db.find<Pick<MessageDocument, 'arrived' | 'expires_at'>>('mqtt_msg', {}, options);

@@ -3,7 +3,7 @@ import type { Binding, Database } from './database';
 import { PUBLISHED_AT } from './rows';
 import { ofTopic } from './topic-index';
 
-/** Each is a part of the statement. */
+/** Each topic is a part of the statement. */
 const TOPICS_PER_STATEMENT = 64;
 const BY_TOPIC = 'FORCE INDEX (mqtt_msg_topic_key_msgid)';
 
@@ -32,7 +32,7 @@ export async function countsOf(db: Database, topics: readonly string[], now: num
 function countOf(topic: string): string {
   const { where } = ofTopic(topic);
   return `SELECT ? AS place,
-    (SELECT COUNT(*) FROM (SELECT 1 FROM mqtt_msg ${BY_TOPIC} WHERE ${where} LIMIT ${MOST_COUNTED}) AS some) AS n,
+    (SELECT COUNT(*) FROM (SELECT 1 FROM mqtt_msg ${BY_TOPIC} WHERE ${where} LIMIT ${MOST_COUNTED}) AS counted_rows) AS n,
     (SELECT ${PUBLISHED_AT} FROM mqtt_msg ${BY_TOPIC} WHERE ${where} AND (expires_at IS NULL OR expires_at > ?)
        ORDER BY topic_key, msgid LIMIT 1) AS published_at`;
 }
@@ -42,7 +42,7 @@ function bindingsOf(topic: string, place: number, now: number): Binding[] {
   return [place, ...bindings, ...bindings, now];
 }
 
-/** Where all of the first messages have expired and are not purged yet, the time of the oldest of these: no message is older. */
+/** If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older. */
 export async function oldestOf(db: Database, now: number): Promise<number | null> {
   const [row] = await db.rows<{ living: number | string | null; expired: number | string | null }>(
     `SELECT MIN(CASE WHEN expires_at IS NULL OR expires_at > ? THEN published_at END) AS living, MIN(published_at) AS expired

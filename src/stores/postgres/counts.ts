@@ -10,7 +10,7 @@ const OF_TOPIC = `(${KEY}, ${ID}) > (asked.key, '') AND ${KEY} <= asked.key AND 
 const COUNTS = `
   SELECT asked.place::int, counted.n, oldest.published_at FROM unnest(:keys::text[], :exacts::text[]) WITH ORDINALITY AS asked(key, exact, place)
   CROSS JOIN LATERAL (SELECT count(*) AS n FROM (
-    SELECT 1 FROM mqtt_msg WHERE ${OF_TOPIC} ORDER BY ${KEY}, ${ID} LIMIT ${MOST_COUNTED}) AS some) AS counted
+    SELECT 1 FROM mqtt_msg WHERE ${OF_TOPIC} ORDER BY ${KEY}, ${ID} LIMIT ${MOST_COUNTED}) AS counted_rows) AS counted
   LEFT JOIN LATERAL (
     SELECT ${PUBLISHED_AT} FROM mqtt_msg WHERE ${OF_TOPIC} AND (expires_at IS NULL OR expires_at > :now)
     ORDER BY ${KEY}, ${ID} LIMIT 1) AS oldest ON true`;
@@ -29,7 +29,7 @@ export async function countsOf(db: Database, topics: readonly string[], now: num
   return counts;
 }
 
-/** Where all of the first messages have expired and are not purged yet, the time of the oldest of these: no message is older. */
+/** If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older. */
 export async function oldestOf(db: Database, now: number): Promise<number | null> {
   const [row] = await db.rows<{ living: string | null; expired: string | null }>(OLDEST, { now });
   const at = row?.living ?? row?.expired ?? null;

@@ -1,6 +1,6 @@
 import type { MessageStore, TopicCount } from '../store';
 
-/** Between them these match every topic that messages are stored under. */
+/** Together these match every topic but those that begin with another `$...` level. */
 const FILTERS = ['#', '$offline/#'] as const;
 /** Topics that were found to have the oldest messages: each answer looks at them again. */
 const REMEMBERED = 20;

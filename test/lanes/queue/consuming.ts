@@ -26,6 +26,35 @@ export function consuming(kind: Kind): void {
     expect(seen).toEqual(['first', 'second']);
   });
 
+  it('tells for how long it has had a batch in hand, retries included', async () => {
+    const { world } = test;
+    const store = deferred<void>();
+    let isBack = false;
+    void store.promise.then(() => (isBack = true));
+    await world.lanes.put([ack('t/1', 'first')]);
+    await world.messages({
+      isAway: async () => true,
+      handle: done(() => {
+        if (!isBack) throw new RetryableError('the store is away');
+      }),
+    });
+    await waitFor('two tries', () => world.retries.length >= 2);
+    expect(world.working()).toEqual([{ name: world.messageLane, ms: expect.any(Number) as number }]);
+    expect(world.working()[0]?.ms).toBeGreaterThanOrEqual(90);
+    store.resolve();
+    await waitFor('the end', () => world.working().length === 0);
+  });
+
+  it('reckons the lag of a delayed job from the time when it is due', async () => {
+    const { world } = test;
+    const [[to = ''] = []] = world.mailboxes(1);
+    await world.lanes.wake([{ to, at: Date.now() + 2_000 }], Date.now());
+    await world.clients(() => ({ handle: done(() => undefined) }));
+    await waitFor('the wake', () => world.lags.length === 1);
+    expect(world.lags[0]).toBeLessThan(1_500);
+    expect(world.lags[0]).toBeGreaterThan(-500);
+  });
+
   // What was acknowledged since it was first begun may be in its lane still. The guards are `again` and startedAt in Consumer.
   it('tells a delivery that it is tried again, or that another process may have begun it', async () => {
     const { world } = test;

@@ -64,10 +64,12 @@ export class QueueWorld {
   /** Of the queue's database. */
   readonly errors: string[] = [];
   readonly retries: string[] = [];
+  /** How late the work of each job that was done has ended (ms). */
+  readonly lags: number[] = [];
   readonly owner = randomUUID();
   readonly backend: QueueBackend;
   private lanes_: Lanes | null = null;
-  private consumers: { close(): Promise<void> }[] = [];
+  private consumers: Pick<Consumer<LaneJob>, 'open' | 'start' | 'close' | 'name' | 'workingSince'>[] = [];
 
   private constructor(open: (onError: (error: Error) => void) => QueueBackend) {
     this.backend = open((error) => void this.errors.push(error.message));
@@ -149,12 +151,17 @@ export class QueueWorld {
       maxEvents,
       maxBytes: MAX_JOB_BYTES,
       ownership,
-      onDone: () => undefined,
+      onDone: (dueAt) => void this.lags.push(Date.now() - dueAt),
       onRetry,
     });
   }
 
-  private async start(consumers: readonly Pick<Consumer<LaneJob>, 'open' | 'start' | 'close'>[]): Promise<void> {
+  /** The lanes that have a batch in hand, and for how long (ms). */
+  working(): { name: string; ms: number }[] {
+    return this.consumers.flatMap(({ name, workingSince: at }) => (at === null ? [] : [{ name, ms: Date.now() - at }]));
+  }
+
+  private async start(consumers: QueueWorld['consumers']): Promise<void> {
     this.consumers.push(...consumers);
     await Promise.all(consumers.map((each) => each.open()));
     for (const each of consumers) each.start((error) => this.errors.push(String(error)));

@@ -1,0 +1,20 @@
+import type { Metrics } from '../base/metrics';
+import type { Exchange } from '../emqx/http';
+
+/** Counts each request to EMQX's REST API, how long it took and what went wrong. */
+export function observeEmqx({ emqxDuration, emqxErrors }: Pick<Metrics, 'emqxDuration' | 'emqxErrors'>): (exchange: Exchange) => void {
+  return ({ operation, outcome, seconds }) => {
+    emqxDuration.observe({ operation }, seconds);
+    const kind = kindOf(operation, outcome);
+    if (kind !== null) emqxErrors.inc({ operation, kind });
+  };
+}
+
+/** null: no error. EMQX answers 404 to say that a client is not connected, or that nothing is retained under a topic. */
+function kindOf(operation: string, outcome: Exchange['outcome']): string | null {
+  if (typeof outcome === 'string') return outcome;
+  if (outcome < 300) return null;
+  if (outcome === 401 || outcome === 403) return 'auth';
+  if (outcome === 404) return operation.includes('{') ? null : 'not_found';
+  return outcome < 500 ? 'rejected' : 'server_error';
+}
