@@ -51,7 +51,7 @@ export function clientPages(stage: ConsoleStage): void {
 
   it('a client that nobody knows is told so', async () => {
     const tab = await stage.open('clients?id=nobody');
-    await tab.getByRole('alert').getByText('Nothing is known about a client with this id.').waitFor();
+    await tab.getByRole('alert').getByText('The server knows nothing about a client with this id.').waitFor();
   });
 
   it('subscriptions are added and ended, and a delivery is requested', async () => {
@@ -78,6 +78,7 @@ export function clientPages(stage: ConsoleStage): void {
     await tab.getByLabel('Topic filter').fill('lamps/all');
     await tab.getByRole('button', { name: 'Deliver', exact: true }).click();
     await tab.locator('.outcome').getByText('done', { exact: true }).waitFor();
+    expect(await tab.locator('.outcome').innerText()).toContain('1 message sent.');
     expect(await lamp.receives(1)).toEqual(['off']);
 
     await tab.getByRole('button', { name: 'End all ...' }).click();

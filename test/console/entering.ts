@@ -16,7 +16,7 @@ export function entering(stage: ConsoleStage): void {
   it('is asked for; a wrong one is told so, and the right one opens the console until the user signs out', async () => {
     const tab = await stage.open('topics', { token: null });
     await signIn(tab, 'a-wrong-token');
-    await tab.getByRole('alert').getByText('The token is wrong').waitFor();
+    await tab.getByRole('alert').getByText('The server does not know this token.').waitFor();
     await signIn(tab, ADMIN_TOKEN);
     await tab.getByRole('heading', { name: 'Topics', level: 1 }).waitFor();
 

@@ -1,6 +1,7 @@
 import { useState } from 'preact/hooks';
 import { call, download } from '../api/client';
 import { toProblem } from '../api/problem';
+import { jsonText } from '../parts/bytes';
 import { Ask } from '../parts/dialog';
 import { EditLetter, type Letter } from '../parts/edit-letter';
 import { counted } from '../parts/format';
@@ -113,7 +114,7 @@ function LetterDetails({ letter: { id, reason, event, source, at }, children }: 
           ['Id', <code class="breakable">{id}</code>],
         ]}
       />
-      <pre tabIndex={0}>{typeof event === 'string' ? event : JSON.stringify(event, null, 2)}</pre>
+      <pre tabIndex={0}>{typeof event === 'string' ? (jsonText(event) ?? event) : JSON.stringify(event, null, 2)}</pre>
       {children}
     </div>
   );

@@ -22,7 +22,7 @@ export function Overview() {
           <StatsProblems stats={latest.stats} />
           <Figures stats={lastStats(samples)} />
           <div class="charts">
-            <LineChart title="Throughput" unit="messages and events per second, mean of the last minute" series={throughput(samples)} />
+            <LineChart title="Throughput" unit="per second, mean of the last minute" series={throughput(samples)} />
             <LineChart title="Backlog" unit="stored messages" series={[backlog(samples)]} />
             <LineChart title="Lanes" unit="jobs" series={jobs(samples)} />
             <Dependencies samples={samples} />
