@@ -9,6 +9,20 @@ const FLOORS = [
   ...['ops', 'server', 'doctor', 'cli', 'main.ts'],
 ];
 
+/** The console runs in a browser: it shares the API's types with the server and nothing else. */
+const CONSOLE = [
+  {
+    target: './src/console',
+    from: FLOORS.filter((floor) => floor !== 'contract').map((floor) => `./src/${floor}`),
+    message: 'The console must not import from the server.',
+  },
+  {
+    target: FLOORS.map((floor) => `./src/${floor}`),
+    from: './src/console',
+    message: 'The server must not import from the console.',
+  },
+];
+
 const zones = FLOORS.map((floor, i) => ({
   target: `./src/${floor}`,
   from: FLOORS.slice(i + 1).map((higher) => `./src/${higher}`),
@@ -16,7 +30,7 @@ const zones = FLOORS.map((floor, i) => ({
 })).filter(({ from }) => from.length > 0);
 
 export default tseslint.config(
-  { ignores: ['dist/', 'node_modules/', 'coverage/', '.scratch/', 'src/contract/openapi.ts', '*.config.*'] },
+  { ignores: ['dist/', 'node_modules/', 'coverage/', '.scratch/', 'src/contract/openapi.ts', '**/*.config.*'] },
   ...tseslint.configs.recommended,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
@@ -28,15 +42,15 @@ export default tseslint.config(
     },
   },
   {
-    files: ['src/**/*.ts'],
+    files: ['src/**/*.{ts,tsx}'],
     plugins: { 'import-x': importX },
     settings: {
-      'import-x/resolver-next': [createNodeResolver({ extensions: ['.ts', '.js'] })],
-      'import-x/extensions': ['.ts'],
-      'import-x/parsers': { '@typescript-eslint/parser': ['.ts'] },
+      'import-x/resolver-next': [createNodeResolver({ extensions: ['.ts', '.tsx', '.js'] })],
+      'import-x/extensions': ['.ts', '.tsx'],
+      'import-x/parsers': { '@typescript-eslint/parser': ['.ts', '.tsx'] },
     },
     rules: {
-      'import-x/no-restricted-paths': ['error', { basePath: import.meta.dirname, zones }],
+      'import-x/no-restricted-paths': ['error', { basePath: import.meta.dirname, zones: [...zones, ...CONSOLE] }],
       'import-x/no-cycle': 'error',
     },
   },

@@ -10,6 +10,7 @@ import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
 import { methodNotAllowed, register, type Route } from './route';
 import { clientRoutes } from './routes/clients';
+import { consoleRoutes } from './routes/console';
 import { deadLetterRoutes } from './routes/dead-letters';
 import { deliveryRoutes } from './routes/deliveries';
 import { docsRoutes } from './routes/docs';
@@ -79,6 +80,7 @@ function routes(services: HttpServices, options: AppOptions): Route[] {
     ...operationRoutes(services, options),
     ...setupRoutes(services),
     ...docsRoutes(),
+    ...consoleRoutes(),
   ];
 }
 

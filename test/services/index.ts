@@ -1,4 +1,5 @@
 import { cassandra } from './cassandra';
+import { chromium } from './chromium';
 import { clickhouse } from './clickhouse';
 import { clickhouseCurrent } from './clickhouse-current';
 import { dynamodb } from './dynamodb';
@@ -44,4 +45,5 @@ export const SERVICES: readonly Service[] = [
   strace,
   systemdAnalyze,
   helm,
+  chromium,
 ];

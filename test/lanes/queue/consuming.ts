@@ -117,7 +117,9 @@ export function consuming(kind: Kind): void {
       setAside: async ({ name, data }, reason) => void aside.push({ name, data, reason }),
     });
     await waitFor('the other one', () => seen.length === 1);
-    expect(aside).toEqual([{ name: 'fence', data: { left: 'behind' }, reason: 'this version of the server does not know this kind of job' }]);
+    expect(aside).toEqual([
+      { name: 'fence', data: { left: 'behind' }, reason: 'this version of the server does not know this kind of job' },
+    ]);
     await world.empty();
   });
 

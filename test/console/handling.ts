@@ -1,0 +1,101 @@
+import { publishEvent } from '../support/events';
+import { waitFor } from '../support/wait';
+import type { ConsoleStage } from './stage';
+
+const PAGES = [
+  ['o', 'Overview', 'overview'],
+  ['t', 'Topics', 'topics'],
+  ['m', 'Messages', 'messages'],
+  ['c', 'Clients', 'clients'],
+  ['d', 'Dead letters', 'dead-letters'],
+  ['r', 'Retained', 'retained'],
+  ['s', 'Set-up', 'set-up'],
+] as const;
+
+const LONG = `handling/${'a-long-level-'.repeat(12)}/1`;
+
+export function handling(stage: ConsoleStage): void {
+  it('g and a letter open each page, / goes to the search field, ? shows the shortcuts', async () => {
+    const tab = await stage.open();
+    await tab.getByRole('heading', { name: 'Overview', level: 1 }).waitFor();
+    for (const [key, title, id] of PAGES) {
+      await tab.keyboard.press('g');
+      await tab.keyboard.press(key);
+      await tab.getByRole('heading', { name: title, level: 1 }).waitFor();
+      expect(new URL(tab.url()).hash).toBe(`#/${id}`);
+      expect(await tab.getByRole('navigation').locator('[aria-current=page]').innerText()).toContain(title);
+    }
+    await tab.keyboard.press('g');
+    await tab.keyboard.press('m');
+    await tab.getByRole('heading', { name: 'Messages', level: 1 }).waitFor();
+    await tab.keyboard.press('/');
+    // What is typed into a field is no shortcut.
+    await tab.keyboard.type('g/o?');
+    expect(await tab.getByLabel('Topic filter').inputValue()).toBe('g/o?');
+    await tab.getByRole('heading', { name: 'Messages', level: 1 }).click();
+    await tab.keyboard.press('?');
+    await tab.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
+    await tab.keyboard.press('Escape');
+    await tab.getByRole('dialog').waitFor({ state: 'detached' });
+  });
+
+  it('the keyboard alone opens a message, and a dialog gives the focus back', async () => {
+    await stage.post(publishEvent({ topic: 'handling/keys', payload: Buffer.from('keys') }));
+    await stage.stored('handling/keys', 'keys');
+    const tab = await stage.open('messages?filter=handling/keys');
+    const focused = () => tab.evaluate('document.activeElement.textContent');
+    await tab.locator('.row-button').waitFor();
+    await tab.keyboard.press('Tab');
+    const skip = tab.getByRole('link', { name: 'Skip to the page' });
+    expect(await focused()).toBe(await skip.innerText());
+    await tab.keyboard.press('Enter');
+    for (let i = 0; i < 4; i++) await tab.keyboard.press('Tab');
+    await tab.keyboard.press('Enter');
+    const remove = tab.getByRole('button', { name: 'Delete ...', exact: true });
+    await remove.focus();
+    await tab.keyboard.press('Enter');
+    await tab.getByRole('dialog', { name: 'Delete this message?' }).waitFor();
+    await tab.keyboard.press('Escape');
+    await tab.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await focused()).toBe('Delete ...');
+    expect(await stage.texts('handling/keys')).toEqual(['keys']);
+  });
+
+  it('the colours follow the system, or the switch', async () => {
+    const tab = await stage.open('overview', { colorScheme: 'dark' });
+    const background = () => tab.evaluate('getComputedStyle(document.body).backgroundColor');
+    await tab.getByLabel('Colours').waitFor();
+    const dark = await background();
+    await tab.getByLabel('Colours').selectOption('light');
+    const light = await waitFor('the light colours', async () => [await background()].find((colour) => colour !== dark));
+    await tab.reload();
+    await tab.getByLabel('Colours').waitFor();
+    expect(await background()).toBe(light);
+    await tab.getByLabel('Colours').selectOption('system');
+    await waitFor('the dark colours again', async () => (await background()) === dark);
+  });
+
+  it('a window of 360 px shows every page without a horizontal scroll bar', async () => {
+    await stage.post(publishEvent({ topic: LONG, payload: Buffer.from('x'.repeat(300)), clientid: `client-${'x'.repeat(80)}` }));
+    await stage.post(publishEvent({ topic: `state/${LONG}`, retain: true }));
+    await stage.refused({ event: 'message.publish', topic: LONG, id: 'x'.repeat(300) });
+    await stage.stored(LONG, 'x'.repeat(300));
+    const tab = await stage.open('', { viewport: { width: 360, height: 740 } });
+    for (const [, title, id] of PAGES) {
+      await tab.getByRole('button', { name: 'Menu' }).click();
+      await tab.getByRole('link', { name: title }).click();
+      await tab.getByRole('heading', { name: title, level: 1 }).waitFor();
+      if (id === 'clients') await tab.goto(`${stage.url}#/clients?id=client-${'x'.repeat(80)}`);
+      if (['messages', 'dead-letters', 'retained'].includes(id)) await tab.locator('.row-button').last().click();
+      if (id === 'topics') await tab.getByRole('link', { name: LONG }).first().waitFor();
+      if (id === 'set-up') await tab.getByText('Rule file').waitFor();
+      expect([id, await tab.evaluate('document.documentElement.scrollWidth')]).toEqual([id, 360]);
+    }
+    await tab.goto(`${stage.url}#/messages?filter=${encodeURIComponent(LONG)}`);
+    await tab.locator('.row-button').first().click();
+    await tab.getByRole('radio', { name: 'Hex' }).check({ force: true });
+    await tab.getByRole('button', { name: 'Deliver now ...' }).click();
+    await tab.getByRole('dialog').waitFor();
+    expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(360);
+  });
+}
