@@ -31,6 +31,7 @@ const FIRST = [
   'stores/mongodb.test.ts',
   'stores/cassandra.test.ts',
   'e2e/clients-docs.test.ts',
+  'console/console.test.ts',
 ];
 
 /**

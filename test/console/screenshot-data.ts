@@ -23,7 +23,12 @@ export async function seed(stage: ConsoleStage): Promise<() => Promise<void>> {
       }),
     ),
     ...Array.from({ length: 6 + i * 3 }, (_, n) =>
-      publishEvent({ topic: `site/${site}/pump/command`, clientid: 'control-room', payload: json({ speed_rpm: 900 + n * 10 }), ...at(60 - n) }),
+      publishEvent({
+        topic: `site/${site}/pump/command`,
+        clientid: 'control-room',
+        payload: json({ speed_rpm: 900 + n * 10 }),
+        ...at(60 - n),
+      }),
     ),
     publishEvent({ topic: `state/${site}/gate`, clientid: `plc-${site}`, payload: Buffer.from('open'), retain: true, ...at(240 + i) }),
   ]);

@@ -55,6 +55,18 @@ export class ConsoleStage {
     return (text === '' ? undefined : JSON.parse(text)) as T;
   }
 
+  /** Waits until every event is answered and every lane is empty, in two looks in a row. */
+  async quiet(): Promise<void> {
+    const { world } = this;
+    const isQuiet = async (): Promise<boolean> => {
+      if (world.emqx.pending > 0 || (await world.isSoon())) return false;
+      const { lanes } = await this.api<{ lanes: { waiting: number; active: number }[] }>('GET', '/v1/stats');
+      return lanes.every(({ waiting, active }) => waiting + active === 0);
+    };
+    let looks = 0;
+    await waitFor('the lanes to be empty', async () => (looks = (await isQuiet()) ? looks + 1 : 0) === 2);
+  }
+
   async post(...events: unknown[]): Promise<void> {
     await this.api('POST', '/v1/events', events);
   }

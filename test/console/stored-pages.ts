@@ -111,7 +111,10 @@ export function storedPages(stage: ConsoleStage): void {
 
   it('retained messages are restored, and the page tells the outcome', async () => {
     await stage.post(publishEvent({ topic: 'state/pump', payload: Buffer.from('on'), retain: true }));
-    await waitFor('it', async () => (await stage.api<{ messages: unknown[] }>('GET', '/v1/retained?filter=state/pump')).messages.length === 1);
+    await waitFor(
+      'it',
+      async () => (await stage.api<{ messages: unknown[] }>('GET', '/v1/retained?filter=state/pump')).messages.length === 1,
+    );
     const tab = await stage.open('retained?filter=state/pump');
     await tab.getByRole('button', { name: 'state/pump' }).click();
     expect(await tab.getByRole('region', { name: 'Payload' }).locator('pre').innerText()).toBe('on');
