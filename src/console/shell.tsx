@@ -1,4 +1,4 @@
-import { useCallback, useEffect, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { Header } from './parts/header';
 import { Help } from './parts/help';
 import { Toasts } from './parts/toasts';
@@ -85,7 +85,8 @@ export function Shell() {
 function useFocusOnChange(page: string) {
   const heading = useRef<HTMLHeadingElement>(null);
   const last = useRef(page);
-  useEffect(() => {
+  // A layout effect runs before the next key can arrive. A later one would take the focus from a field that somebody types in.
+  useLayoutEffect(() => {
     if (last.current !== page) {
       heading.current?.focus({ preventScroll: true });
       scrollTo(0, 0);
