@@ -116,7 +116,9 @@ export class MongoStandin {
           upserted: undefined,
         }));
       case 'count':
-        return { n: database.get(command['count'] as string)?.documents.length ?? 0 };
+        return {
+          n: database.get(command['count'] as string)?.find((command['query'] as Document | undefined) ?? {}, command).length ?? 0,
+        };
       case 'find':
         return this.page(
           project(database.get(command['find'] as string)?.find((command['filter'] as Document | undefined) ?? {}, command) ?? [], command),
