@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
-import { parsePage, readPages, ROOT, WRITTEN_ELSEWHERE, type Page } from './markdown';
+import { parsePage, readPages, ROOT, type Page } from './markdown';
 
 const MAX_LENGTH = 120;
 
@@ -23,7 +23,6 @@ function linksOf({ prose }: Page): Link[] {
 function flawOf(page: Page, { target }: Link): string | null {
   const [path = '', anchor] = target.split('#');
   const file = path === '' ? page.path : normalize(join(dirname(page.path), path));
-  if (WRITTEN_ELSEWHERE.includes(file) && !pages.has(file)) return null;
   if (path !== '' && !existsSync(join(ROOT, file))) return `${file} does not exist`;
   if (anchor === undefined) return null;
   const other = file === page.path ? page : pages.get(file);

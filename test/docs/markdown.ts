@@ -3,16 +3,6 @@ import { join } from 'node:path';
 
 export const ROOT = join(__dirname, '../..');
 
-/** Pages of docs/ that are linked from pages here and written by others at the same time. Empty once all of them are there. */
-export const WRITTEN_ELSEWHERE = [
-  'docs/console.md',
-  'docs/metrics.md',
-  'docs/kubernetes.md',
-  'docs/cli.md',
-  'docs/logging.md',
-  'docs/install.md',
-];
-
 export interface Line {
   /** From 1. */
   readonly number: number;
