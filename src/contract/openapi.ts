@@ -2420,7 +2420,7 @@ export interface operations {
                  */
                 set?: components["schemas"]["RuleSet"];
                 /**
-                 * @description A topic filter of messages to store; may be repeated. Default: `#`.
+                 * @description A topic filter of messages to store; may be repeated. Default: the filters of POLICIES, with `t/#` in place of `#`.
                  * @example [
                  *       "shop/#"
                  *     ]

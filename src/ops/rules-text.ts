@@ -2,6 +2,7 @@ import { join, relative } from 'node:path';
 import { ownUrl } from '../config/own-url';
 import type { Config } from '../config/config';
 import type { Change, FieldChange } from '../emqx/installer';
+import { ruleTopics, topicOptions } from './rule-topics';
 
 /** Longer values stand on lines of their own. */
 const SHORT = 60;
@@ -22,9 +23,13 @@ export function programCommand(from = process.cwd()): string {
   return `node ${/^[\w./-]+$/.test(shown) ? shown : `'${shown}'`}`;
 }
 
-/** The command that puts the rule for this server into EMQX; it reads EMQX's key and INGEST_TOKEN from the server's own settings. */
-export function installCommand(config: Pick<Config, 'host' | 'port' | 'tls'>): string {
-  return `${programCommand()} rules --install --url ${ownUrl(config) ?? setupUrl(config)}`;
+/**
+ * The command that installs the rule for this server in EMQX, with the server's address and the topics of its policies. The
+ * command reads EMQX's key and INGEST_TOKEN from the server's own settings.
+ */
+export function installCommand(config: Pick<Config, 'host' | 'port' | 'tls' | 'policies'>): string {
+  const options = ['--install', '--url', ownUrl(config) ?? setupUrl(config), ...topicOptions(ruleTopics(config.policies))];
+  return [programCommand(), 'rules', ...options].join(' ');
 }
 
 /** The server's address where HOST does not tell it: the operator fills it in. */

@@ -1,12 +1,13 @@
 import type { Config } from '../config/config';
 import { ownUrl } from '../config/own-url';
-import { DEFAULT_NAME, ruleDefaults, ruleTemplate, type RuleName } from '../emqx/rules';
+import { DEFAULT_NAME, ruleTemplate, type RuleName } from '../emqx/rules';
 import { ruleV4Template } from '../emqx/rules-v4';
+import { ruleTopics, topicOptions } from './rule-topics';
 import { programCommand, setupUrl } from './rules-text';
 
 export interface SetupWish {
   readonly set: RuleName;
-  /** Empty: the default of the command. */
+  /** Empty: the topics of the policies. */
   readonly topics: readonly string[];
   /** null: the generation that EMQX_URL is for. */
   readonly emqx: 4 | 5 | null;
@@ -20,21 +21,17 @@ export function setupOf(config: Config, { set, topics, emqx, showsToken }: Setup
   const version = emqx ?? config.emqx.version;
   const url = ownUrl(config) ?? setupUrl(config);
   const { ingestToken } = config;
+  const filters = topics.length === 0 ? ruleTopics(config.policies) : topics;
   const options = {
     url,
-    topics: topics.length === 0 ? ruleDefaults.topics : topics,
+    topics: filters,
     name: DEFAULT_NAME,
     ...(ingestToken !== null && { token: showsToken ? ingestToken : HIDDEN }),
   };
   const rules = version === 4 ? ruleV4Template(set, { ...options, urls: [url] }) : ruleTemplate(set, options);
-  const args = ['--install', '--set', set, '--url', url, ...topics.flatMap((topic) => ['--topic', topic])];
+  const args = ['--install', '--set', set, '--url', url, ...topicOptions(filters)];
   return {
-    command: `${programCommand()} rules ${args.map(quoted).join(' ')}`,
+    command: `${programCommand()} rules ${args.join(' ')}`,
     rules: `${JSON.stringify(rules, null, 2)}\n`,
   };
-}
-
-/** For a POSIX shell. */
-function quoted(text: string): string {
-  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

@@ -149,12 +149,24 @@ describe('emqx-offline-store rules', () => {
   });
 
   it('is named by the server with its own address', () => {
-    expect(installCommand({ host: '127.0.0.1', port: 9000, tls: null })).toBe(
+    const { policies } = loadConfig({});
+    expect(installCommand({ host: '127.0.0.1', port: 9000, tls: null, policies })).toBe(
       'node dist/main.js rules --install --url http://127.0.0.1:9000',
     );
-    expect(installCommand({ host: '0.0.0.0', port: 9000, tls: { cert: '', key: '' } as never })).toMatch(
+    expect(installCommand({ host: '0.0.0.0', port: 9000, tls: { cert: '', key: '' } as never, policies })).toMatch(
       /--url https:\/\/ADDRESS-OF-THIS-SERVER:9000$/,
     );
+  });
+
+  it('is named by the server with the topics that its policies store, without what they leave out', () => {
+    const commandFor = (policies: object[]) => installCommand(loadConfig({ POLICIES: JSON.stringify(policies) }));
+    const beginning = 'node dist/main.js rules --install --url http://127.0.0.1:8480';
+    expect(commandFor([{ filter: 't/#' }])).toBe(beginning);
+    expect(commandFor([{ filter: "it's/#" }, { filter: 'shop/1' }])).toBe(`${beginning} --topic 'it'\\''s/#' --topic shop/1`);
+    expect(commandFor([{ filter: 'noise/#', mode: 'off' }, { filter: 'a/+' }, { filter: '#' }])).toBe(
+      `${beginning} --topic a/+ --topic 't/#'`,
+    );
+    expect(commandFor([{ filter: 'last/#', mode: 'off', retain: 'store' }])).toBe(`${beginning} --topic 'last/#'`);
   });
 
   it('is named as it can be called from where the program was started, without npm', () => {

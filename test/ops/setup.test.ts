@@ -10,6 +10,8 @@ test('a command for this server, its topics quoted for a shell', () => {
   expect(setup(SETTINGS, { set: 'full', topics: ['a/b c', 'c/#', 'd'] }).command).toBe(
     `node dist/main.js rules --install --set full --url http://127.0.0.1:8480 --topic 'a/b c' --topic 'c/#' --topic d`,
   );
+  expect(setup({ ...SETTINGS, POLICIES: '[{"filter":"shop/#"}]' }).command).toContain(` --topic 'shop/#'`);
+  expect(setup({ ...SETTINGS, POLICIES: '[{"filter":"shop/#"}]' }).rules).toContain('shop/#');
   expect(setup({ ...SETTINGS, HOST: '0.0.0.0' }).command).toContain('--url http://ADDRESS-OF-THIS-SERVER:8480');
 });
 

@@ -125,7 +125,7 @@ function State({ client: { connected, node, connected_at, disconnected_at } }: {
 function Out({ client: { delivery } }: { client: Client }) {
   return (
     <section class="card" aria-labelledby="out">
-      <h2 id="out">What is out</h2>
+      <h2 id="out">On its way to the client</h2>
       {delivery === null ? (
         <p class="dim">Nothing is on its way to the client.</p>
       ) : (

@@ -73,7 +73,7 @@ export function SetUp() {
             onValue={setTopics}
             rows={3}
             placeholder="site/#"
-            hint="EMQX sends the messages of these topics only. Leave it empty for all topics."
+            hint="EMQX sends the messages of these topics only. If it is empty, EMQX sends those of POLICIES, with t/# in place of #."
           />
           <label class="field">
             <span>EMQX version</span>
