@@ -6,9 +6,12 @@ const Sequencer = require('@jest/test-sequencer').default;
  */
 const FIRST = [
   'e2e/embedded.test.ts',
+  'e2e/emqx4.test.ts',
   'e2e/stores-documents.test.ts',
   'e2e/stores-clickhouse.test.ts',
   'server/process.test.ts',
+  'console/console.test.ts',
+  'pack/tarball.test.ts',
   'stores/cassandra-takeover.test.ts',
   'e2e/stores-redis.test.ts',
   'chaos/chaos.test.ts',
@@ -31,7 +34,6 @@ const FIRST = [
   'stores/mongodb.test.ts',
   'stores/cassandra.test.ts',
   'e2e/clients-docs.test.ts',
-  'console/console.test.ts',
 ];
 
 /**
