@@ -70,9 +70,10 @@ export class Counts {
     const rows = await this.db.count('SELECT count() AS n FROM mqtt_msg');
     const query =
       rows <= EXACT
-        ? living('1', now, 'min(at) AS at, count() AS n')
-        : `SELECT min(${PUBLISHED_AT}) AS at, count() AS n FROM mqtt_msg WHERE ifNull(expires_at, ${NEVER}) > ${number(now)}`;
+        ? living('1', now, 'minIf(at, at > 0) AS at, count() AS n')
+        : `SELECT minIf(toInt64(${PUBLISHED_AT}), ${PUBLISHED_AT} > 0) AS at, count() AS n FROM mqtt_msg WHERE ifNull(expires_at, ${NEVER}) > ${number(now)}`;
     const [found] = await this.db.rows<{ at: number; n: number }>(query, { max_rows_to_read: MOST_ROWS_READ, read_overflow_mode: 'break' });
-    return found === undefined || found.n === 0 || found.at === NEVER_MS ? null : found.at;
+    // 0: no row has a time. A taken over row may lack it.
+    return found === undefined || found.n === 0 || found.at === NEVER_MS || found.at === 0 ? null : found.at;
   }
 }

@@ -2,6 +2,7 @@ import type { Message, MessageRef } from '../../mqtt/message';
 import { RefusedError } from '../../base/errors';
 import { saveOrBisect } from '../shared/bisect';
 import { OldestTopic } from '../shared/oldest-topic';
+import { leastKnown } from '../shared/known-times';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
@@ -213,7 +214,7 @@ export class Messages implements MessageStore {
     const buckets = Array.from({ length: BUCKETS }, (_, bucket) => bucket);
     const ids = await pooled(buckets, (bucket) => this.index.expiringNext(bucket, now));
     const found = await this.readRefs([...new Set(ids.flat())]);
-    return found.length === 0 ? this.oldest.find(now) : Math.min(...found.map(({ publishReceivedAt }) => publishReceivedAt));
+    return found.length === 0 ? this.oldest.find(now) : leastKnown(found.map(({ publishReceivedAt }) => publishReceivedAt));
   }
 }
 

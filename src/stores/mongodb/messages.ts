@@ -6,6 +6,7 @@ import type { TopicCount, TopicQuery } from '../store';
 import type { Database, Query, Write } from './database';
 import { keyOf } from './keys';
 import { timeOf, toDocument, toMessage, type MessageDocument } from './rows';
+import { leastKnown } from '../shared/known-times';
 import { TopicIndex } from './topic-index';
 
 /**
@@ -152,7 +153,7 @@ export class MessageCollection implements MessageStore {
     const first = await this.db.find<Pick<MessageDocument, 'arrived' | 'expires_at'>>('mqtt_msg', {}, options);
     const living = first.filter(({ expires_at }) => (timeOf(expires_at) ?? Infinity) > now);
     const times = (living.length > 0 ? living : first).map(({ arrived }) => timeOf(arrived) ?? 0);
-    return times.length === 0 ? null : Math.min(...times);
+    return leastKnown(times);
   }
 }
 

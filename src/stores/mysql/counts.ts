@@ -45,7 +45,7 @@ function bindingsOf(topic: string, place: number, now: number): Binding[] {
 /** If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older. */
 export async function oldestOf(db: Database, now: number): Promise<number | null> {
   const [row] = await db.rows<{ living: number | string | null; expired: number | string | null }>(
-    `SELECT MIN(CASE WHEN expires_at IS NULL OR expires_at > ? THEN published_at END) AS living, MIN(published_at) AS expired
+    `SELECT MIN(CASE WHEN expires_at IS NULL OR expires_at > ? THEN NULLIF(published_at, 0) END) AS living, MIN(NULLIF(published_at, 0)) AS expired
      FROM (SELECT ${PUBLISHED_AT}, expires_at FROM mqtt_msg FORCE INDEX (mqtt_msg_msgid) ORDER BY msgid LIMIT ${OLDEST_COMPARED}) AS first_ones`,
     [now],
   );

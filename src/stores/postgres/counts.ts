@@ -16,7 +16,7 @@ const COUNTS = `
     ORDER BY ${KEY}, ${ID} LIMIT 1) AS oldest ON true`;
 
 const OLDEST = `
-  SELECT min(published_at) FILTER (WHERE expires_at IS NULL OR expires_at > :now) AS living, min(published_at) AS expired
+  SELECT min(NULLIF(published_at, 0)) FILTER (WHERE expires_at IS NULL OR expires_at > :now) AS living, min(NULLIF(published_at, 0)) AS expired
   FROM (SELECT ${PUBLISHED_AT}, expires_at FROM mqtt_msg ORDER BY ${ID} LIMIT ${OLDEST_COMPARED}) AS first`;
 
 export async function countsOf(db: Database, topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {

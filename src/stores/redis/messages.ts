@@ -6,6 +6,7 @@ import { expiryMember, parseExpiryMember, type Keys } from './keys';
 import { toFields, toMessage } from './rows';
 import { BURY, CREATE } from './scripts';
 import { TopicIndex } from './topic-index';
+import { leastKnown } from '../shared/known-times';
 
 /** Redis itself deletes an expired message this long (ms) after its expiry, in case no purge does. */
 const GRACE_MS = 60 * 60 * 1_000;
@@ -197,7 +198,7 @@ export class Messages implements MessageStore {
       ['ZRANGEBYSCORE', this.keys.expiry, '+inf', '+inf', 'LIMIT', 0, OLDEST_COMPARED],
     ]);
     const found = await this.readRefs(pages.flat().map((member) => parseExpiryMember(member).id));
-    return found.length === 0 ? null : Math.min(...found.map(({ publishReceivedAt }) => publishReceivedAt));
+    return leastKnown(found.map(({ publishReceivedAt }) => publishReceivedAt));
   }
 }
 

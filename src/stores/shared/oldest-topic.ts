@@ -23,7 +23,10 @@ export class OldestTopic {
   async find(now: number): Promise<number | null> {
     const asked = [...new Set([...this.known, ...(await this.next())])];
     const times = await this.firstOf(asked, now);
-    const found = asked.flatMap((topic, i) => (times[i] == null ? [] : [{ topic, at: times[i] }])).sort((a, b) => a.at - b.at);
+    // 0 stands for a time that a taken over row does not have (leastKnown).
+    const found = asked
+      .flatMap((topic, i) => (times[i] == null || times[i] === 0 ? [] : [{ topic, at: times[i] }]))
+      .sort((a, b) => a.at - b.at);
     this.known = found.slice(0, REMEMBERED).map(({ topic }) => topic);
     return found[0]?.at ?? null;
   }
