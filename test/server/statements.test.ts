@@ -22,7 +22,7 @@ describe('a statement of STORE_SQL_* that the database refuses ends the start', 
       await expectRefused(
         await emptyDatabase(postgres, 'offline_refused_statement'),
         { STORE_SQL_DELETE_MESSAGE: 'delete from mqtt_msg where message_id = ${id}' },
-        /^STORE_SQL_DELETE_MESSAGE: the database refuses this statement: column "message_id" does not exist$/m,
+        /^STORE_SQL_DELETE_MESSAGE: the database rejects the statement: column "message_id" does not exist$/m,
       );
     });
   });
@@ -32,7 +32,7 @@ describe('a statement of STORE_SQL_* that the database refuses ends the start', 
       await expectRefused(
         (await emptyMysql(mysql, 'offline_refused_statement')).href(),
         { STORE_SQL_INSERT_SUBSCRIPTION: 'insert into mqtt_sub (clientid, topic) value values (${clientid}, ${topic})' },
-        /^STORE_SQL_INSERT_SUBSCRIPTION: the database refuses this statement: You have an error in your SQL syntax/m,
+        /^STORE_SQL_INSERT_SUBSCRIPTION: the database rejects the statement: You have an error in your SQL syntax/m,
       );
     });
   });
