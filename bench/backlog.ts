@@ -1,7 +1,7 @@
 /**
- * What a stored backlog (BENCH_MANY, a million messages by default, of 1,000 topics) changes: the time from the start of the process until it is
- * ready, and from a SUBSCRIBE to the first message that is delivered for it. Beside the same with 1,000 messages, in one run, on PostgreSQL
- * and Redis that run; EMQX is the stand-in of the tests.
+ * What a stored backlog (BENCH_MANY, a million messages by default, of 1,000 topics) changes: the time from the start
+ * of the process until it is ready, and from a SUBSCRIBE to the first message that is delivered for it. Beside the same
+ * with 1,000 messages, in one run, on PostgreSQL and Redis that run; EMQX is the stand-in of the tests.
  */
 import { connectAsync } from 'mqtt';
 import { parseServiceUrl } from '../src/config/url';
@@ -41,7 +41,7 @@ async function fill(url: string, from: number, to: number): Promise<void> {
   await store.close();
 }
 
-/** ms from SUBSCRIBE to the first message. Nothing is acknowledged, so that what is stored stays. */
+/** The time from SUBSCRIBE to the first message (ms). No message is acknowledged, so that all stay stored. */
 async function subscribeTime(emqx: EmqxStandIn, filter: string, round: number): Promise<number> {
   const client = await connectAsync(emqx.mqttUrl, { clientId: `backlog-${filter}-${round}-${Date.now()}`, reconnectPeriod: 0 });
   const start = performance.now();
@@ -71,7 +71,7 @@ async function measure(env: Record<string, string>, emqx: EmqxStandIn, topics: r
   return { start: median(starts), one: median(times) };
 }
 
-/** ms from the start of the process to ready, with accepted events in the queue that nobody has worked on. */
+/** The time from the start of the process to ready (ms), while accepted events wait in the queue. */
 async function startWithWaiting(env: Record<string, string>): Promise<number> {
   const queue = new RedisQueue({ url: parseServiceUrl(env['QUEUE_URL'] ?? '', ['redis']), onError: () => undefined });
   await queue.prepare();

@@ -1,4 +1,4 @@
-/** The least that could accept an event: parse the JSON, run the server's own validator, answer. */
+/** The smallest server that could accept an event: it parses the JSON, runs the server's own validator, and answers. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { readEvent } from '../src/events';

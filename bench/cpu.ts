@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** Clock ticks a second, as /proc counts them on Linux. */
+/** Clock ticks per second, as /proc counts them on Linux. */
 const TICKS_PER_SECOND = 100;
 
 /** The CPU time that the process has used so far, user and system, all threads, in microseconds. */

@@ -1,4 +1,4 @@
-/** The process that ingest.ts has the load from. */
+/** The process that produces the load for ingest.ts. */
 import { offerLoad, type Load } from './load';
 
 process.once('message', (load: Load) => void offerLoad(load).then((outcome) => process.send?.(outcome)));

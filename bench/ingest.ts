@@ -1,8 +1,9 @@
 /**
- * What an event costs on its way into the store: this server, with its queue on Redis and its store on PostgreSQL, beside a bare node:http server
- * that parses the same JSON and runs the same validator, and beside a naive peer (naive.ts). All of them in one run, each in a process of its own,
- * with the load from a process of its own: compare the ratios, because the machines differ.
- * `npm run bench` needs `npm run services -- postgres redis`; `npm run bench -- embedded` measures the embedded default instead of the servers.
+ * What an event costs on its way into the store: this server, with its queue on Redis and its store on PostgreSQL,
+ * beside a bare node:http server that parses the same JSON and runs the same validator, and beside a naive peer
+ * (naive.ts). All of them in one run, each in a process of its own, with the load from a process of its own: compare
+ * the ratios, because the machines differ. `npm run bench` needs `npm run services -- postgres redis`; `npm run bench
+ * -- embedded` measures the embedded default instead of the servers.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -92,7 +93,7 @@ async function naive(env: Readonly<Record<string, string>>): Promise<Target> {
 
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 
-/** The targets take turns, so that a slow moment of the machine falls on all of them. */
+/** Runs the targets in turns, so that a slow moment of the machine affects all of them. */
 async function compare(targets: ReadonlyMap<string, () => Promise<Target>>, shape: (typeof SHAPES)[number]): Promise<Map<string, Figures>> {
   const all = new Map<string, Figures[]>([...targets.keys()].map((name) => [name, []]));
   for (let round = 0; round < ROUNDS; round++) {

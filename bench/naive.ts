@@ -1,4 +1,7 @@
-/** The naive peer: what most would write first. Express, one BullMQ job per event, one INSERT per job. Its CPU and rates stand beside the server's. */
+/**
+ * A simple server to compare with: express, one BullMQ job per event, one INSERT per job. The report shows its CPU and
+ * rates beside the server's.
+ */
 import type { AddressInfo } from 'node:net';
 import { Queue, Worker } from 'bullmq';
 import express from 'express';

@@ -1,6 +1,7 @@
 /**
- * Events at five times what the server can take, for two minutes (SECONDS): what becomes of memory, of the time to the 202, of what is refused, and
- * how long it takes to recover. `npm run bench:overload -- embedded` (the default) or `servers` (PostgreSQL and Redis that run).
+ * Events at five times what the server can take, for two minutes (SECONDS): what becomes of memory, of the time to the
+ * 202, of what is refused, and how long it takes to recover. `npm run bench:overload -- embedded` (the default) or
+ * `servers` (PostgreSQL and Redis that run).
  */
 import { Agent } from 'node:http';
 import { backendUrl } from '../test/support/backends';
@@ -13,7 +14,7 @@ const PORT = 16_480;
 const TOPICS = 1_000;
 const SECONDS = Number(process.env['SECONDS'] ?? 120);
 const FACTOR = 5;
-/** As a cluster of four EMQX nodes: pool_size 8, enable_pipelining 100. */
+/** The connections of a cluster of four EMQX nodes with pool_size 8 and enable_pipelining 100. */
 const CONNECTIONS = 4 * 8;
 const PIPELINING = 100;
 const CALIBRATION_MS = 10_000;
@@ -21,13 +22,16 @@ const TICK_MS = 10;
 
 interface Tally {
   readonly statuses: Map<string, number>;
-  /** ms, of 202. */
+  /** The times to the answers 202 (ms). */
   readonly latencies: number[];
-  /** ms, of a new connection and its first answer (/healthz), once a second. */
+  /** The times of a new connection and its first answer from /healthz (ms), measured once a second. */
   readonly health: number[];
 }
 
-/** As fast as 64 connections go, then until all is stored. @returns stored per second. */
+/**
+ * Sends events as fast as 64 connections allow, and waits until all are stored.
+ * @returns the stored events per second.
+ */
 async function capacity(server: BenchServer): Promise<number> {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
   const start = performance.now();
@@ -40,7 +44,7 @@ async function capacity(server: BenchServer): Promise<number> {
   return (await server.stored()) / ((performance.now() - start) / 1_000);
 }
 
-/** At this rate whatever the answers, as long as there is room in the connections. */
+/** Sends events at this rate, whatever the answers are, while the connections have room. */
 async function offer(rate: number, seconds: number, tally: Tally): Promise<number> {
   const pipelines = await Promise.all(Array.from({ length: CONNECTIONS }, () => Pipeline.open(PORT)));
   const start = performance.now();
@@ -77,7 +81,7 @@ async function offer(rate: number, seconds: number, tally: Tally): Promise<numbe
   return sent;
 }
 
-/** As a load balancer asks. */
+/** Asks /healthz on a new connection, as a load balancer does. */
 async function checkHealth(tally: Tally): Promise<void> {
   const begun = performance.now();
   const answer = await fetch(`http://127.0.0.1:${PORT}/healthz`, { headers: { connection: 'close' } });

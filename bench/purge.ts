@@ -1,7 +1,8 @@
 /**
- * What maintenance costs each minute with few messages stored and with many (BENCH_MANY, a million by default): a purge that finds nothing
- * expired, one that removes 1,000, a trim of a topic that has 50 too many, and a round of what all consumers have read (pubsub mode, a
- * consumer that has read nothing in each topic). Both sizes in one run; only the ratios mean something.
+ * What maintenance costs each minute with few messages stored and with many (BENCH_MANY, a million by default): a purge
+ * that finds nothing expired, one that removes 1,000, a trim of a topic that has 50 too many, and a round of what all
+ * consumers have read (pubsub mode, a consumer that has read nothing in each topic). Both sizes in one run; only the
+ * ratios mean something.
  */
 import { ReadPurger } from '../src/mailbox/positions/read-purger';
 import { Positions } from '../src/mailbox/positions/positions';
@@ -40,7 +41,7 @@ async function median(count: number, work: () => Promise<number>): Promise<numbe
   return times.sort((a, b) => a - b)[Math.floor(count / 2)] ?? NaN;
 }
 
-/** ms of each, with what is stored now. */
+/** The time of each job (ms) with the messages that are stored now. */
 async function costs(store: Store): Promise<number[]> {
   const idle = await median(5, () => timed(() => store.purgeExpired(NOW, CHUNK)));
   const expired = await median(3, async () => {

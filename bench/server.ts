@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { newId } from '../test/support/messages';
 import type { Answer } from './pipeline';
 
-/** The build that is measured: SERVER, the main.js of another one, instead of ../dist. */
+/** The build that is measured: ../dist, or the one whose main.js SERVER names. */
 const SERVER = process.env['SERVER'] ?? join(__dirname, '../dist/main.js');
 
 const PAYLOAD = Buffer.alloc(200, 'x').toString('base64');
@@ -36,7 +36,7 @@ export function post(agent: Agent, port: number, body: string): Promise<Answer> 
   });
 }
 
-/** The compiled server in a process of its own, with data of its own. */
+/** The compiled server in its own process with its own data. */
 export class BenchServer {
   private constructor(
     private readonly child: ChildProcess,
@@ -44,7 +44,7 @@ export class BenchServer {
     readonly port: number,
   ) {}
 
-  /** Resolves when it is ready. `env` as the server's settings. */
+  /** Resolves when the server is ready. `env` has its settings. */
   static async start(port: number, env: Readonly<Record<string, string>>, nodeArgs: readonly string[] = []): Promise<BenchServer> {
     const directory = mkdtempSync(join(tmpdir(), 'offline-bench-'));
     const settings = { PATH: process.env['PATH'] ?? '', PORT: String(port), DATA_DIR: directory, ...env };
@@ -68,12 +68,12 @@ export class BenchServer {
     return Number(/^emqx_offline_messages_stored_total (\d+)/m.exec(metrics)?.[1] ?? NaN);
   }
 
-  /** Jobs in the lanes. */
+  /** The number of jobs in the lanes. */
   async backlog(): Promise<number> {
     return (await this.stats()).lanes.reduce((sum, { waiting, active }) => sum + waiting + active, 0);
   }
 
-  /** Resolves when the lanes are empty. @returns ms. */
+  /** Waits until the lanes are empty. @returns the time (ms). */
   async drained(): Promise<number> {
     const start = performance.now();
     while ((await this.backlog()) > 0) await new Promise((resolve) => setTimeout(resolve, 100));
@@ -84,7 +84,10 @@ export class BenchServer {
     return this.child.pid ?? 0;
   }
 
-  /** Memory that the kernel can't take back, MB: what is resident beside it are pages of files, the embedded database's among them. */
+  /**
+   * The anonymous memory of the process (MB). The rest of its resident memory are pages of files, such as the embedded
+   * database.
+   */
   get anonymous(): number {
     return Number(/RssAnon:\s+(\d+)/.exec(readFileSync(`/proc/${this.child.pid}/status`, 'utf8'))?.[1] ?? NaN) / 1024;
   }

@@ -4,7 +4,7 @@ import type { Store } from '../src/stores/store';
 import { backendUrl } from '../test/support/backends';
 import { EMPTY_STORES, type StoreName } from '../test/support/empty-store';
 
-/** Runs the bench with an empty store. @returns false where its server does not run. */
+/** Runs the bench with an empty store. @returns false if its server does not run. */
 export async function withEmptyStore(name: StoreName, bench: (store: Store, url: string) => Promise<void>): Promise<boolean> {
   const server = backendUrl(name);
   if (server === null) return false;

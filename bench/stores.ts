@@ -1,7 +1,8 @@
 /**
- * Messages saved per second in batches of 256, for each store whose server runs, beside the bulk insert of the plain client library into a
- * table of the same columns without any index or promise: the price of idempotence, order and tombstones. Both in turns in one run. And the time
- * of a fetch of 100 with many messages stored, beside the same fetch with few.
+ * Messages saved per second in batches of 256, for each store whose server runs, beside the bulk insert of the plain
+ * client library into a table of the same columns without any index or promise: the price of idempotence, order and
+ * tombstones. Both in turns in one run. And the time of a fetch of 100 with many messages stored, beside the same fetch
+ * with few.
  */
 import type { Store } from '../src/stores/store';
 import type { Message } from '../src/mqtt/message';
@@ -32,7 +33,7 @@ async function turn(insert: (messages: readonly Message[]) => Promise<unknown>):
   return { rows, seconds: (performance.now() - start) / 1_000 };
 }
 
-/** In turns, so that a machine that is busy for a while is busy for both. */
+/** Measures both in turns, so that a slow moment of the machine affects both. */
 async function insertRates(store: Store, plain: Plain): Promise<{ ours: number; plain: number }> {
   const totals = { ours: { rows: 0, seconds: 0 }, plain: { rows: 0, seconds: 0 } };
   await store.saveMessages(batch());
@@ -50,7 +51,7 @@ async function insertRates(store: Store, plain: Plain): Promise<{ ours: number; 
   return { ours: totals.ours.rows / totals.ours.seconds, plain: totals.plain.rows / totals.plain.seconds };
 }
 
-/** Median ms of a fetch of 100 from a topic that has 1,000. */
+/** The median time (ms) of a fetch of 100 messages from a topic that has 1,000. */
 async function fetchTime(store: Store): Promise<number> {
   const times: number[] = [];
   for (let i = 0; i < 15; i++) {

@@ -4,7 +4,8 @@ import { Shell } from './cli/shell';
 
 const shell = Shell.ofProcess();
 
-// Node itself would print the error with all that hangs on it, a password of a driver's command too.
+// The error is logged here, because Node would print all its properties. They may contain a password of a driver's
+// command.
 process.on('uncaughtException', (error) => {
   shell.log.fatal({ err: error }, 'unexpected error: the process ends');
   process.exit(1);
@@ -13,6 +14,6 @@ process.on('uncaughtException', (error) => {
 void runCommandLine(process.argv.slice(2), shell).then((code) => {
   if (code === null) return;
   process.exitCode = code;
-  // What a failed command has opened must not keep the process.
+  // A failed command may have open connections, which would keep the process running.
   if (code !== 0) process.exit();
 });

@@ -65,7 +65,7 @@ function optionText({ name, value, multiple }: Option): string {
   return name === HELP.name ? `-h, ${long}` : long;
 }
 
-/** A long name has a line of its own. */
+/** A name that is too long for its column has a line of its own. */
 function row(name: string, help: readonly string[]): string[] {
   const indented = help.map((line) => `  ${' '.repeat(WIDTH)}${line}`);
   if (name.length > WIDTH - 2) return [`  ${name}`, ...indented];

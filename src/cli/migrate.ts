@@ -79,7 +79,7 @@ async function migrateAll(config: Config, shell: Shell): Promise<number> {
   return EXIT.done;
 }
 
-/** Tells how far a migration is. The first and the last line come at once where rows are taken over. */
+/** Prints the progress of a migration. If rows are taken over, the first and the last line are printed at once. */
 class Progress {
   private readonly paced: (progress: MigrationProgress) => void;
   private last: MigrationProgress | null = null;
@@ -107,7 +107,7 @@ class Progress {
   }
 }
 
-/** Nothing is created for it, DATA_DIR neither. */
+/** Prints the plan. Nothing is created, not even DATA_DIR. */
 async function plan(config: Config, shell: Shell): Promise<number> {
   const { planMigrations } = await import('../server/plan.js');
   for await (const { database, plan: found } of planMigrations(config, shell.log)) shell.print(...planLines(database, found));

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { nearest } from '../config/suggest';
 import { HELP, PROGRAM, UsageError, type Command, type Given, type Option } from './command';
 
-/** Reads the arguments behind the name of a command. null: its help was asked for. @throws UsageError */
+/** Reads the arguments after the name of a command. @returns null if the help was asked for. @throws UsageError */
 export function parseCommand(command: Command, args: readonly string[]): Given | null {
   const options = [...command.options, HELP];
   const { tokens } = parseArgs({ args: [...args], options: nodeOptions(options), allowPositionals: true, strict: false, tokens: true });
@@ -18,7 +18,7 @@ export function parseCommand(command: Command, args: readonly string[]): Given |
     if (option === undefined) return wrong(unknownOption(command, token.rawName, options));
     const { value, inlineValue } = token;
     if (option.value === undefined && value !== undefined) wrong(`${token.rawName} takes no value`);
-    // A value that begins with a dash is another option, unless it stands behind an equals sign.
+    // A value that begins with a dash is another option, unless it follows an equals sign.
     if (option.value !== undefined && (value === undefined || (inlineValue !== true && value.startsWith('-'))))
       wrong(`${token.rawName} needs a value: ${token.rawName} ${option.value}`);
     const before = values.get(option.name) ?? [];

@@ -8,7 +8,7 @@ import { commandHelp, generalHelp } from './help';
 import { parseCommand } from './parse';
 import type { Shell } from './shell';
 
-/** Runs a command line. @returns the exit code; null: the process goes on working. Never rejects. */
+/** Runs a command line. @returns the exit code; null if the process continues to run. Does not reject. */
 export async function runCommandLine(args: readonly string[], shell: Shell): Promise<number | null> {
   try {
     return await dispatch(args, shell);

@@ -9,7 +9,7 @@ import { NO_API_KEY } from '../ops/status';
 import { EXIT, type Command } from './command';
 import type { Shell } from './shell';
 
-/** A stop that takes longer is cut short: what is in hand stays in the queue. */
+/** The longest time of a stop (ms). After it the process ends, and the jobs in hand stay in the queue. */
 const STOP_TIMEOUT_MS = 9_000;
 
 export const serve: Command = {
@@ -42,7 +42,7 @@ export const serve: Command = {
     for (const { about, text, advice } of settingWarnings(config, shell.env)) log.warn({ setting: about, advice }, `${about}: ${text}`);
     const { Server } = await import('../server/server.js');
     const server = await Server.start(config, log, (error) => fail(error, shell));
-    // process_resident_memory_bytes, nodejs_eventloop_lag_seconds, ...
+    // These are process_resident_memory_bytes, nodejs_eventloop_lag_seconds and others.
     collectDefaultMetrics({ register: server.metrics.registry });
     shell.print(...banner(config, server.url));
     stopOnSignals(server, shell);
@@ -50,7 +50,7 @@ export const serve: Command = {
   },
 };
 
-/** The server cannot go on: with another setting it could, or nobody knows. */
+/** Ends the process after an error of a setting or an unexpected error. */
 function fail(error: unknown, shell: Shell): never {
   if (error instanceof SettingError) {
     shell.note(error.message);

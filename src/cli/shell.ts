@@ -6,7 +6,7 @@ import { loadConfig } from '../config/load';
 import type { ServiceUrl } from '../config/url';
 import { Secrets } from '../ops/secrets';
 
-/** What a command has of the process around it: settings, output without secrets, the log, a person to ask. */
+/** What a command uses of its process: settings, output without secrets, the log, and a terminal. */
 export class Shell {
   readonly secrets = new Secrets();
   private logger = createLogger({ secrets: this.secrets });
@@ -30,7 +30,11 @@ export class Shell {
     return this.logger;
   }
 
-  /** The checked settings. `urls`: others that the command was given, whose passwords are hidden too. @throws ConfigError */
+  /**
+   * Loads and checks the settings.
+   * @param urls URLs that the command was given, whose passwords are hidden too.
+   * @throws ConfigError
+   */
   configuration(urls: readonly ServiceUrl[] = []): Config {
     const config = loadConfig(this.env);
     this.secrets.learn(config, urls);
@@ -44,7 +48,7 @@ export class Shell {
     this.out(`${this.secrets.hide(lines.join('\n'))}\n`);
   }
 
-  /** Writes to stdout what must stay as it is: a rule has its token in it. */
+  /** Writes to stdout without hiding secrets, because a rule must contain its token. */
   printAsIs(text: string): void {
     this.out(text);
   }
@@ -54,7 +58,7 @@ export class Shell {
     this.err(`${this.secrets.hide(line)}\n`);
   }
 
-  /** Asks the operator; null: there is no terminal. */
+  /** Asks the operator; null if there is no terminal. */
   get ask(): ((question: string) => Promise<string>) | null {
     if (!process.stdin.isTTY || !process.stdout.isTTY) return null;
     return async (question) => {

@@ -2,7 +2,10 @@ import { SettingError } from '../base/errors';
 import type { Config } from './config';
 import { ConfigError } from './load';
 
-/** Refuses settings that the EMQX of EMQX_URL can't keep: nothing is ignored in silence. @throws ConfigError */
+/**
+ * Rejects settings that the EMQX of EMQX_URL does not support, because they would have no effect.
+ * @throws ConfigError
+ */
 export function checkAvailable({ emqx, policies }: Config): void {
   if (emqx.version !== 4) return;
   const errors = policies.flatMap(({ retain }, i) =>

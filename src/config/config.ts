@@ -4,26 +4,29 @@ import type { Policy } from './policies';
 import type { ListenerTls } from './listener-tls';
 import type { ServiceUrl } from './url';
 
-/** Settings as the rest of the server sees them: checked, with defaults, in exact types. */
+/** The checked settings, with defaults filled in. */
 export interface Config {
   readonly host: string;
   readonly port: number;
-  /** null: plain HTTP. */
+  /** null for plain HTTP. */
   readonly tls: ListenerTls | null;
   readonly dataDir: string;
   readonly store: ServiceUrl;
-  /** The operator's own statements in the place of the store's. */
+  /** The operator's own statements instead of the built-in statements of the store. */
   readonly storeSql: Statements;
   readonly history: readonly ServiceUrl[];
   readonly queue: ServiceUrl;
   readonly emqx: EmqxSettings;
   readonly ingestToken: string | null;
-  /** Still taken beside it: EMQX loses an event that gets a 401, so a token is changed with both valid for a while. */
+  /**
+   * Also accepted instead of ingestToken. EMQX loses an event that is answered 401, so both must be valid while the
+   * token is changed.
+   */
   readonly previousIngestToken: string | null;
   readonly adminToken: string | null;
-  /** For reading what the admin token may read; null: there is none. */
+  /** A token that may read what the admin token may read; null if there is no such token. */
   readonly readToken: string | null;
-  /** null: made at first start and kept beside the queue (promise 18). */
+  /** null if the server creates the key at its first start and keeps it in the database of the queue (promise 18). */
   readonly signingKey: string | null;
   readonly policies: readonly Policy[];
   /** LOG_LEVEL and LOG_FORMAT. */
@@ -31,11 +34,14 @@ export interface Config {
 }
 
 export interface EmqxSettings {
-  /** The REST base, without a trailing slash. */
+  /** The base URL of the REST API, without a trailing slash. */
   readonly url: string;
   readonly version: 4 | 5;
-  /** Both or neither: without them events are stored and nothing can be delivered. */
+  /** null if no API key is set. Messages are stored then, but not delivered. */
   readonly credentials: { readonly apiKey: string; readonly apiSecret: string } | null;
-  /** PEM of the authority of EMQX's HTTPS certificate; null: those that Node.js trusts. */
+  /**
+   * The PEM certificate of the authority that signed EMQX's HTTPS certificate; null for the authorities that Node.js
+   * trusts.
+   */
   readonly ca: string | null;
 }

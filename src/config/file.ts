@@ -2,12 +2,15 @@ import { LineCounter, parseDocument } from 'yaml';
 import { SettingError } from '../base/errors';
 import { yamlProblem } from './yaml-problem';
 
-/** The keys of CONFIG_FILE; unknown ones are the schema's to refuse. A key without a value counts as not set. @throws SettingError */
+/**
+ * Reads the settings of CONFIG_FILE. The schema rejects unknown keys later. A key without a value counts as not set.
+ * @throws SettingError
+ */
 export function parseSettingsFile(path: string, readFile: (path: string) => string): Record<string, unknown> {
   const content = parseYaml(path, readText(path, readFile));
   if (content === null || content === undefined) return {};
   if (typeof content !== 'object' || Array.isArray(content)) {
-    throw new SettingError('CONFIG_FILE', `${path} must hold settings, one "KEY: value" a line`);
+    throw new SettingError('CONFIG_FILE', `${path} must contain settings, one "KEY: value" in each line`);
   }
   return Object.fromEntries(Object.entries(content).filter(([, value]) => value !== null));
 }
@@ -22,7 +25,7 @@ function readText(path: string, readFile: (path: string) => string): string {
 
 function parseYaml(path: string, text: string): unknown {
   const lines = new LineCounter();
-  // Pretty errors quote the line, which may be one with a password.
+  // Pretty errors are off, because they quote a line, which may have a password in it.
   const document = parseDocument(text, { prettyErrors: false, logLevel: 'error', lineCounter: lines });
   const found = yamlProblem(document);
   if (found === null) return document.toJS();

@@ -2,15 +2,15 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { SettingError } from '../base/errors';
 
-/** TLS for our own listener: what the files of TLS_CERT_FILE and TLS_KEY_FILE hold. */
+/** The content of TLS_CERT_FILE and TLS_KEY_FILE, for the server's own listener. */
 export interface ListenerTls {
-  /** PEM; the server's certificate first, then those between it and the authority. */
+  /** PEM: the server's certificate, then the intermediate certificates. */
   readonly cert: string;
-  /** PEM, not encrypted. */
+  /** PEM without a passphrase. */
   readonly key: string;
 }
 
-/** @throws SettingError; the messages never quote a file. */
+/** @returns null if TLS is not configured. @throws SettingError whose message does not quote the files. */
 export function listenerTls(settings: Readonly<Record<string, unknown>>, readFile: (path: string) => string): ListenerTls | null {
   const { TLS_CERT_FILE: certFile, TLS_KEY_FILE: keyFile } = settings;
   if (typeof certFile !== 'string' && typeof keyFile !== 'string') return null;
@@ -26,7 +26,7 @@ export function listenerTls(settings: Readonly<Record<string, unknown>>, readFil
   return { cert, key };
 }
 
-/** What a file with one certificate or more holds. @throws SettingError */
+/** Reads a PEM file with one or more certificates. @throws SettingError */
 export function certificateFile(setting: string, file: string, readFile: (path: string) => string): string {
   const pem = read(setting, file, readFile);
   attempt(setting, `${file} holds no certificate in PEM`, () => new X509Certificate(pem));
@@ -41,7 +41,7 @@ function read(setting: string, path: string, readFile: (path: string) => string)
   }
 }
 
-/** OpenSSL's own words help nobody, and might quote what it read. */
+/** Replaces the errors of OpenSSL, because they do not help an operator and might quote the file. */
 function attempt<T>(setting: string, problem: string, work: () => T): T {
   try {
     return work();

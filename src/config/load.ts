@@ -19,7 +19,7 @@ const STORE_SCHEMES = [
 
 const SQL_SCHEMES = ['postgres', 'timescale', 'mysql'];
 
-/** Everything that is wrong with the settings, at once: the process ends with exit code 78. */
+/** All errors in the settings. The process ends with exit code 78. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
   constructor(readonly errors: readonly SettingError[]) {
@@ -47,7 +47,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   if (typeof settings['HISTORY_URLS'] === 'string') settings['HISTORY_URLS'] = splitUrls(settings['HISTORY_URLS']);
 
   errors.push(...checkSettings(settings));
-  // Checked one by one even when another key is wrong: every error is listed at once.
+  // Each key is checked even if another one is wrong, so that the operator sees all errors at once.
   const url = (key: string, value: unknown, schemes: readonly string[]): ServiceUrl | undefined =>
     typeof value === 'string' && value !== '' ? collect(key, () => parseServiceUrl(value, schemes)) : undefined;
   const store = url('STORE_URL', settings['STORE_URL'], STORE_SCHEMES);
@@ -85,7 +85,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, readFile: (path: string) => s
   };
 }
 
-/** A store's URL that a command is given. @throws SettingError */
+/** Reads the URL of a store from an option of a command. @throws SettingError */
 export function parseStoreUrl(option: string, text: string): ServiceUrl {
   try {
     return parseServiceUrl(text, STORE_SCHEMES);
@@ -96,13 +96,16 @@ export function parseStoreUrl(option: string, text: string): ServiceUrl {
 
 type Collect = <T>(key: string, work: () => T) => T | undefined;
 
-/** The environment wins, also where one of both has KEY and the other one KEY_FILE. */
+/** Merges both sources. The environment wins, even if it sets KEY_FILE and the file sets KEY. */
 function merged(file: Record<string, unknown>, environment: Record<string, unknown>): Record<string, unknown> {
   const isReplaced = (name: string) => fileKeyOf(name) in environment || (keyOfFile(name) ?? name) in environment;
   return { ...Object.fromEntries(Object.entries(file).filter(([name]) => !isReplaced(name))), ...environment };
 }
 
-/** The environment has only text; an empty one counts as not set (docker compose passes `KEY=` for what is not set). */
+/**
+ * Reads the settings of the environment, which are texts. An empty text counts as not set, because docker compose
+ * passes `KEY=` for a variable that is not set.
+ */
 function fromEnvironment(env: NodeJS.ProcessEnv, collect: Collect): Record<string, unknown> {
   const settings: Record<string, unknown> = {};
   for (const key of ENVIRONMENT_KEYS) {
@@ -117,7 +120,10 @@ function fromEnvironment(env: NodeJS.ProcessEnv, collect: Collect): Record<strin
   return settings;
 }
 
-/** For databases with SQL of their own only: elsewhere a statement would be ignored in silence. */
+/**
+ * Reads STORE_SQL_*. Other stores than those of SQL_SCHEMES would ignore the statements, so the settings are rejected
+ * for them.
+ */
 function statements(settings: Record<string, unknown>, store: ServiceUrl | undefined, collect: Collect): Statements {
   const found: { -readonly [K in keyof Statements]: Statements[K] } = {};
   for (const name of STATEMENT_NAMES) {
@@ -141,7 +147,7 @@ function parseJson(key: string, text: string): unknown {
   }
 }
 
-/** A comma inside a list of hosts is not followed by a scheme. */
+/** Splits at commas that are followed by a scheme, because a comma may also separate the hosts of one URL. */
 function splitUrls(text: string): string[] {
   return text
     .split(/,(?=\s*[A-Za-z][A-Za-z0-9+.-]*:\/\/)/)
@@ -155,7 +161,7 @@ function emqxSettings(settings: Record<string, unknown>): Omit<EmqxSettings, 'ca
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url === null || !['http:', 'https:'].includes(url.protocol)) throw new SettingError('EMQX_URL', 'must be an http:// or https:// URL');
   if (url.username !== '' || url.password !== '') {
-    throw new SettingError('EMQX_URL', 'must not hold credentials: set EMQX_API_KEY and EMQX_API_SECRET');
+    throw new SettingError('EMQX_URL', 'must not contain credentials: set EMQX_API_KEY and EMQX_API_SECRET');
   }
   const version = /\/api\/v([45])\/*$/.exec(url.pathname)?.[1];
   if (version === undefined || url.search !== '' || url.hash !== '') {
@@ -181,7 +187,7 @@ function requirePair(settings: Record<string, unknown>): void {
   throw new SettingError(missing, `is missing, while ${present} is set: EMQX needs both`);
 }
 
-/** Whoever can reach the port could otherwise store, read and remove messages. */
+/** Requires a token if other machines can reach the port. Without one they could store, read and remove messages. */
 function requireToken(key: string, settings: Record<string, unknown>): void {
   const host = settings['HOST'];
   if (typeof host !== 'string' || isLoopback(host) || settings[key] !== undefined) return;
@@ -193,7 +199,10 @@ function requireNewToken(settings: Record<string, unknown>): void {
   throw new SettingError('INGEST_TOKEN', 'is missing, while INGEST_TOKEN_PREVIOUS is set: without it anybody may post events');
 }
 
-/** A token that may only read is worth nothing where anybody may change everything, or where the same token may do more. */
+/**
+ * READ_TOKEN needs an ADMIN_TOKEN, and must differ from the other tokens. Otherwise it would not limit its holder to
+ * reading.
+ */
 function requireOtherTokens(settings: Record<string, unknown>): void {
   const { READ_TOKEN: token } = settings;
   if (token === undefined) return;

@@ -1,9 +1,12 @@
 import type { Config } from './config';
 
-/** Addresses of all interfaces: nothing can be sent to one from elsewhere. */
+/** These addresses stand for all interfaces, so EMQX cannot connect to them. */
 const ANY = /^\[?(0\.0\.0\.0|::|0:0:0:0:0:0:0:0)\]?$/;
 
-/** The server's own address; null: HOST is every interface, and which of their names EMQX can use nobody knows but the operator. */
+/**
+ * The server's own address; null if HOST stands for all interfaces. Then only the operator knows which address EMQX can
+ * reach.
+ */
 export function ownUrl({ host, port, tls }: Pick<Config, 'host' | 'port' | 'tls'>): string | null {
   if (ANY.test(host)) return null;
   const bare = host.replace(/^\[(.*)\]$/, '$1');

@@ -8,7 +8,7 @@ import { fileKeyOf, mayBeInFile } from './secret-files';
 import { settingOf, STATEMENT_NAMES } from './statements';
 import { nearest } from './suggest';
 
-/** The settings as written: what the schema below guarantees after validation, defaults filled in. */
+/** The settings as the operator wrote them, after the schema below has checked them and filled in defaults. */
 export interface RawSettings {
   HOST: string;
   PORT: number;
@@ -32,7 +32,7 @@ export interface RawSettings {
   LOG_FORMAT: LogSettings['format'];
 }
 
-/** Beside the settings above: STORE_SQL_*. */
+/** The settings STORE_SQL_*. */
 const STORE_SQL = STATEMENT_NAMES.map(settingOf);
 
 export interface RawPolicy extends Omit<Policy, 'ttlMs' | 'fetch'> {
@@ -41,7 +41,7 @@ export interface RawPolicy extends Omit<Policy, 'ttlMs' | 'fetch'> {
 }
 
 const text = { type: 'string', minLength: 1 };
-/** What fits into an Authorization header. */
+/** A token must fit into an Authorization header. */
 const token = { type: 'string', pattern: '^[\\x21-\\x7e]+$' };
 const duration = { type: 'string', format: 'duration' };
 
@@ -99,7 +99,7 @@ const properties = {
 
 export const SETTING_KEYS: readonly string[] = Object.keys(properties);
 
-/** The settings, and KEY_FILE for those that may be in a file. */
+/** All settings, and the names KEY_FILE of those that may be in a file. */
 export const ENVIRONMENT_KEYS: readonly string[] = [...SETTING_KEYS, ...SETTING_KEYS.filter(mayBeInFile).map(fileKeyOf)];
 
 const validate = compile();
@@ -112,12 +112,12 @@ function compile(): (settings: unknown) => readonly ErrorObject[] {
   return (settings) => (check(settings) ? [] : (check.errors ?? []));
 }
 
-/** Fills in defaults. @returns what is wrong, each with the key it is about. */
+/** Checks the settings and fills in defaults. @returns the errors, each with its key. */
 export function checkSettings(settings: Record<string, unknown>): SettingError[] {
   return validate(settings).map(explain);
 }
 
-/** `/POLICIES/0/fetch/maxAge` -> `POLICIES[0].fetch.maxAge` */
+/** Turns a JSON pointer into a key. Example: `/POLICIES/0/fetch/maxAge` becomes `POLICIES[0].fetch.maxAge`. */
 function keyOf(pointer: string): string {
   return pointer
     .slice(1)
@@ -141,7 +141,7 @@ function explain(error: ErrorObject): SettingError {
     case 'enum':
       return new SettingError(key, `must be one of ${(params['allowedValues'] as string[]).join(', ')}`);
     case 'pattern':
-      return new SettingError(key, 'must be printable ASCII without spaces: it travels in an Authorization header');
+      return new SettingError(key, 'must be printable ASCII without spaces, because it is sent in an Authorization header');
     case 'format':
       return new SettingError(key, problemOf(String(params['format']), String(error.data)) ?? 'is malformed');
     case 'minItems':

@@ -2,7 +2,7 @@ import { SettingError } from '../base/errors';
 
 type Settings = Record<string, unknown>;
 
-/** Secrets, and URLs that may have one in them: each may also be the content of a file, which KEY_FILE names. */
+/** Matches the settings that may also be in a file, which KEY_FILE names: secrets, and URLs that may contain one. */
 const SECRET = /_(TOKEN|TOKEN_PREVIOUS|KEY|SECRET|URL|URLS)$/;
 
 export const fileKeyOf = (key: string): string => `${key}_FILE`;
@@ -11,8 +11,9 @@ export const fileKeyOf = (key: string): string => `${key}_FILE`;
 export const mayBeInFile = (key: string): boolean => SECRET.test(key);
 
 /**
- * The settings, with the content of each file that a KEY_FILE names as KEY, and without KEY_FILE. Blanks and line breaks at both ends of secrets are cut
- * off: editors and `echo` add them. `collect` hears of what is wrong.
+ * Replaces each KEY_FILE by KEY with the content of the file. Spaces and line breaks at both ends of a secret are
+ * removed, because editors and `echo` add them.
+ * @param collect runs the work and collects its error.
  */
 export function withSecretFiles(
   settings: Settings,
@@ -34,7 +35,10 @@ export function withSecretFiles(
   return found;
 }
 
-/** INGEST_TOKEN for INGEST_TOKEN_FILE; null for EMQX_CA_FILE, which is a setting of its own. */
+/**
+ * The setting whose file the name gives. Examples: INGEST_TOKEN for INGEST_TOKEN_FILE; null for EMQX_CA_FILE, which is
+ * itself a setting.
+ */
 export function keyOfFile(name: string): string | null {
   const key = name.endsWith('_FILE') ? name.slice(0, -'_FILE'.length) : '';
   return key !== 'TLS_KEY' && mayBeInFile(key) ? key : null;

@@ -2,14 +2,16 @@ import { SettingError } from '../base/errors';
 
 export type Value = string | number | Buffer | null;
 
-/** Statements of the operator's that take the place of ours (settings STORE_SQL_*), named as in EMQX's offline message plugin. */
+/**
+ * The built-in statements that the settings STORE_SQL_* replace. They are named as in EMQX's offline message plugin.
+ */
 export type StatementName = keyof typeof VARIABLES;
 
 export type Statements = Readonly<Partial<Record<StatementName, Statement>>>;
 
 const MESSAGE = ['id', 'topic', 'from', 'clientid', 'username', 'qos', 'payload', 'retain', 'flags.retain', 'timestamp'];
 
-/** What may stand in ${...}; the first ones, up to `required`, must. */
+/** The variables that a statement may use as ${...}. It must use the first ones, as many as `required` says. */
 const VARIABLES = {
   INSERT_MESSAGE: { names: MESSAGE, required: 2 },
   DELETE_MESSAGE: { names: ['id', 'topic'], required: 1 },
@@ -23,7 +25,9 @@ export const STATEMENT_NAMES = Object.keys(VARIABLES) as StatementName[];
 
 export const settingOf = (name: StatementName): string => `STORE_SQL_${name}`;
 
-/** An SQL statement with `?` for each value; a question mark of its own is `\?`, as knex wants it. */
+/**
+ * An SQL statement with `?` for each value. A question mark that stands for no value is written `\?`, as knex requires.
+ */
 export class Statement {
   constructor(
     readonly name: StatementName,
@@ -44,8 +48,9 @@ export function parseStatement(name: StatementName, text: string): Statement {
   const used: string[] = [];
   const parts = textParts(text.trim().replace(/;\s*$/, ''));
   const sql = parts.map(({ quoted, part }) => {
-    if (quoted && part.includes('${')) throw problem(`\${...} must not stand in quotes: its value is bound, not written (${part})`);
-    if (!quoted && part.includes(';')) throw problem('takes one statement');
+    if (quoted && part.includes('${'))
+      throw problem(`\${...} must not be inside quotes, because its value is a bound parameter: remove the quotes (${part})`);
+    if (!quoted && part.includes(';')) throw problem('must be a single statement: remove the semicolon');
     return part.replace(/\?/g, '\\?').replace(/\$\{\s*([^}]*?)\s*\}/g, (_, variable: string) => {
       if (!known.includes(variable))
         throw problem(`unknown variable \${${variable}}; known are ${known.map((each) => `\${${each}}`).join(', ')}`);
@@ -58,7 +63,7 @@ export function parseStatement(name: StatementName, text: string): Statement {
   return new Statement(name, sql.join(''), used);
 }
 
-/** Quoted texts, names and comments, and what stands between them. */
+/** Splits SQL into quoted parts (strings, quoted names and comments) and the parts between them. */
 function textParts(text: string): { quoted: boolean; part: string }[] {
   const quoted = /'(?:[^']|'')*'|"(?:[^"]|"")*"|`[^`]*`|--[^\n]*|\/\*[\s\S]*?\*\//g;
   const parts: { quoted: boolean; part: string }[] = [];

@@ -1,4 +1,4 @@
-/** The known word nearest to a mistyped one, or null when none is near. */
+/** The known word that is most similar to a mistyped one; null if none is similar. */
 export function nearest(word: string, known: readonly string[]): string | null {
   let best: string | null = null;
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
@@ -9,7 +9,7 @@ export function nearest(word: string, known: readonly string[]): string | null {
   return best;
 }
 
-/** How many letters must be added, left out or replaced to make one word of the other. */
+/** How many letters must be added, removed or replaced to turn one word into the other. */
 export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

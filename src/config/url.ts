@@ -3,7 +3,7 @@ import { SettingError } from '../base/errors';
 
 export interface Host {
   readonly host: string;
-  /** null: the product's default port. */
+  /** null for the default port of the product. */
   readonly port: number | null;
 }
 
@@ -16,15 +16,16 @@ interface UrlParts {
 }
 
 /**
- * A STORE_URL, QUEUE_URL or HISTORY_URLS entry in parts. The platform's URL class can't take lists of hosts with ports
- * (`redis+cluster://a:7000,b:7000`). However it is printed, it shows no secret; `password` and `href()` are for drivers.
+ * The parsed value of STORE_URL, QUEUE_URL or an entry of HISTORY_URLS. The URL class of Node cannot parse lists of
+ * hosts with ports (`redis+cluster://a:7000,b:7000`). Printing a ServiceUrl shows no secrets. `password` and `href()`
+ * are for drivers.
  */
 export class ServiceUrl implements UrlParts {
   readonly scheme: string;
   /** Empty for `embedded:` only. */
   readonly hosts: readonly Host[];
   readonly user: string | null;
-  /** Decoded, without the leading slash: a database, keyspace, master name, ...; '' when absent. */
+  /** The decoded path without the leading slash: a database, keyspace or master name; '' if it is absent. */
   readonly path: string;
   readonly #text: string;
   readonly #password: string | null;
@@ -44,17 +45,17 @@ export class ServiceUrl implements UrlParts {
     return this.#password;
   }
 
-  /** May hold secrets (`?token=`). */
+  /** The parameters of the query. They may contain secrets (`?token=`). */
   get params(): Readonly<Record<string, string>> {
     return this.#params;
   }
 
-  /** Of the first host. */
+  /** The port of the first host. */
   get port(): number | null {
     return this.hosts[0]?.port ?? null;
   }
 
-  /** As the operator wrote it, secrets included: for a driver's own parser only. */
+  /** The URL as the operator wrote it, with its secrets. Only for the parser of a driver. */
   href(): string {
     return this.#text;
   }
@@ -74,10 +75,13 @@ export class ServiceUrl implements UrlParts {
 
 const SHAPE = /^(?<scheme>[a-z][a-z0-9+.-]*):(?:\/\/(?<authority>[^/?#]*)(?<path>\/[^?#]*)?(?:\?(?<query>[^#]*))?)?$/;
 
-/** What providers and libraries write for the same. `mongodb+srv` is told from `mongodb` by href(), which the driver reads. */
+/**
+ * Other names of schemes that providers and libraries use. The driver of MongoDB reads href(), so it still sees
+ * `mongodb+srv`.
+ */
 const ALIASES: Readonly<Record<string, string>> = { postgresql: 'postgres', mariadb: 'mysql', 'mongodb+srv': 'mongodb' };
 
-/** @throws RangeError whose message never quotes the URL: it may hold a password. */
+/** @throws RangeError whose message does not quote the URL, because it may contain a password. */
 export function parseServiceUrl(text: string, schemes: readonly string[]): ServiceUrl {
   const written = /^([A-Za-z][A-Za-z0-9+.-]*):/.exec(text)?.[1];
   const scheme = written === undefined ? undefined : (ALIASES[written] ?? written);
@@ -103,13 +107,13 @@ export function parseServiceUrl(text: string, schemes: readonly string[]): Servi
   return new ServiceUrl(text, parts, password);
 }
 
-/** @throws SettingError for a parameter that the driver does not have: nothing is ignored in silence. */
+/** @throws SettingError for a parameter that the driver does not know, because the driver would ignore it. */
 export function checkParams({ params }: ServiceUrl, setting: string, known: readonly string[]): void {
   const unknown = Object.keys(params).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new SettingError(setting, `unknown parameter ${unknown}; known are ${known.join(', ')}`);
 }
 
-/** As in a URL: an IPv6 address in brackets. */
+/** The host and port as in a URL, with an IPv6 address in brackets. */
 export function authorityOf({ host, port }: Host): string {
   return `${host.includes(':') ? `[${host}]` : host}${port === null ? '' : `:${port}`}`;
 }
@@ -151,9 +155,9 @@ function decode(text: string): string {
 
 const SECRET_PARAM = /pass|secret|token|key|auth|sign|cred/i;
 
-/** The URL without its password and without parameters that sound like secrets. Takes any text, well-formed or not. */
+/** Hides the password, and parameters whose names sound like secrets. The text may be a malformed URL. */
 export function redactUrl(text: string): string {
-  // Greedy up to the last @, whatever stands between: an unencoded / or ? in a password must not show the rest of it.
+  // The password is hidden up to the last @, so that an unencoded / or ? in it does not show the rest.
   return text
     .replace(/^([A-Za-z][A-Za-z0-9+.-]*:\/\/)([^:@]*)(?::.*)?@/s, (_, start: string, user: string) => `${start}${user}:***@`)
     .replace(/([?&])([^=&]*)=([^&]*)/g, (pair, mark: string, name: string) => (isSecretParam(name) ? `${mark}${name}=***` : pair));

@@ -1,6 +1,6 @@
 import { visit, type Alias, type Document, type ErrorCode } from 'yaml';
 
-/** In plain words. The parser's own messages may quote the file, which may have a password in it. */
+/** Texts for the errors of the parser, whose own messages may quote a password from the file. */
 const PROBLEMS: Readonly<Partial<Record<ErrorCode, string>>> = {
   BAD_ALIAS: 'a value begins with * and is not an alias; put the value in quotes',
   BAD_COLLECTION_TYPE: 'a tag (!name) does not fit the value behind it; remove the tag',
@@ -22,7 +22,7 @@ const PROBLEMS: Readonly<Partial<Record<ErrorCode, string>>> = {
   UNEXPECTED_TOKEN: 'this is not expected here; a bracket or quote may be missing or left over, or the value needs quotes',
 };
 
-/** What is wrong first, and where (from 0); null: nothing. */
+/** The first error and its offset, counted from 0; null if there is none. */
 export function yamlProblem(document: Document): { readonly problem: string; readonly offset: number } | null {
   const [error] = document.errors;
   if (error !== undefined) return { problem: PROBLEMS[error.code] ?? `the parser says ${error.code}`, offset: error.pos[0] };
@@ -30,7 +30,7 @@ export function yamlProblem(document: Document): { readonly problem: string; rea
   return alias === null ? null : { problem: PROBLEMS.BAD_ALIAS ?? '', offset: alias.range?.[0] ?? 0 };
 }
 
-/** The parser itself only finds it later, and not where it is. */
+/** Finds an unknown alias. The parser reports it only in toJS(), and without its place. */
 function unknownAlias(document: Document): Alias | null {
   let unknown: Alias | null = null;
   visit(document, {

@@ -13,7 +13,7 @@ type State =
   | { readonly kind: 'failed'; readonly problem: Problem }
   | { readonly kind: 'signed-in'; readonly access: Session['access']; readonly version: string };
 
-/** How long after a failed attempt the console asks again, in ms. */
+/** How long the console waits after a failed attempt before it asks again (ms). */
 const RETRY_MS = 3_000;
 
 /** Asks the server what the token may do, and shows the console or the form for the token. */

@@ -16,7 +16,7 @@ import { useSession } from './state/session';
 import { HistoryContext, useSampling } from './state/use-history';
 import { useShortcuts } from './state/use-shortcuts';
 
-/** How long a notice stays, in ms. */
+/** How long a notice is shown (ms). */
 const NOTICE_MS = 8_000;
 
 const COMPONENTS: Readonly<Record<PageId, (props: { place: Place }) => preact.JSX.Element>> = {
@@ -29,7 +29,7 @@ const COMPONENTS: Readonly<Record<PageId, (props: { place: Place }) => preact.JS
   'set-up': SetUp,
 };
 
-/** What is around every page: navigation, notices, help. */
+/** The parts around every page: navigation, notices and help. */
 export function Shell() {
   const { noticeProblem } = useSession();
   const place = usePlace();
@@ -85,7 +85,8 @@ export function Shell() {
 function useFocusOnChange(page: string) {
   const heading = useRef<HTMLHeadingElement>(null);
   const last = useRef(page);
-  // A layout effect runs before the next key can arrive. A later one would take the focus from a field that somebody types in.
+  // A layout effect runs before the next key can arrive. A later one would take the focus from a field that somebody
+  // types in.
   useLayoutEffect(() => {
     if (last.current !== page) {
       heading.current?.focus({ preventScroll: true });

@@ -9,17 +9,17 @@ import { FORMATS } from './formats';
 
 export type SchemaName = keyof components['schemas'];
 
-/** @returns what is wrong; empty when nothing is. */
+/** @returns the flaws of the value; empty if it is valid. */
 export type Validator = (value: unknown) => Flaw[];
 
-/** openapi.yaml: the one source of the validators here and of the types in http/openapi.ts. */
+/** openapi.yaml. The validators here and the types in contract/openapi.ts are made from it. */
 export class Contract {
-  /** As served at /openapi.yaml. */
+  /** The text that is served at /openapi.yaml. */
   readonly text: string;
   readonly document: unknown;
-  /** Stops at the first flaw: by far most values have none. */
+  /** Stops at the first flaw, because most values have none. */
   private readonly fast: Ajv2020;
-  /** Finds all of them, for values that the fast one has refused. */
+  /** Finds all flaws of a value that the fast validator has rejected. */
   private readonly thorough: Ajv2020;
 
   constructor(path: string) {
@@ -32,18 +32,18 @@ export class Contract {
   private ajvWith(options: Options): Ajv2020 {
     const ajv = new Ajv2020({ strict: true, allowUnionTypes: true, ...options });
     for (const [name, problem] of Object.entries(FORMATS)) ajv.addFormat(name, (text: string) => problem(text) === null);
-    // To ajv a bag of schemas: an OpenAPI document itself is no JSON schema.
+    // An OpenAPI document is no JSON schema, so only its schemas are added.
     ajv.addKeyword('components');
     ajv.addSchema({ $id: ID, components: { schemas: this.find('/components/schemas') } }, undefined, false, false);
     return ajv;
   }
 
-  /** `ref` as in the document: `#/components/schemas/Event`. */
+  /** @param ref a reference as in the document. Example: `#/components/schemas/Event`. */
   validator(ref: string): Validator {
     return this.compile({ $ref: `${ID}${ref}` });
   }
 
-  /** A schema whose own `$ref`s are those of the document. */
+  /** Compiles a schema whose references point into the document. */
   compile(schema: object): Validator {
     const own = absolute(schema) as object;
     const isValid = this.fast.compile(own);
@@ -51,12 +51,12 @@ export class Contract {
     return (value) => {
       if (isValid(value)) return NONE;
       validate ??= this.thorough.compile(own);
-      // Never none: what the fast form has refused must not pass.
+      // There is at least one flaw, because the fast validator has rejected the value.
       return validate(value) ? [{ path: '', message: 'is not allowed' }] : explain(validate.errors ?? []);
     };
   }
 
-  /** What a JSON pointer points at. */
+  /** The part of the document that the JSON pointer names. */
   find(pointer: string): unknown {
     return pointer
       .slice(1)
@@ -81,5 +81,5 @@ function absolute(node: unknown): unknown {
   );
 }
 
-/** src/events and dist/events are equally far from the root of the package. */
+/** The path is right from src/contract and from dist/contract. */
 export const contract = new Contract(join(__dirname, '..', '..', 'openapi.yaml'));

@@ -2,10 +2,10 @@ import type { ErrorObject } from 'ajv';
 import type { Flaw } from './flaw';
 import { FORMATS } from './formats';
 
-/** So many are enough to see what is wrong. One publish can hold a hundred thousand malformed user properties. */
+/** The most flaws that are reported. One publish can have a hundred thousand malformed user properties. */
 const MAX_FLAWS = 100;
 
-/** ajv's errors in our words. Values are not quoted: a payload would be one. */
+/** Turns the errors of ajv into plain texts. They do not quote values, because a value may be a payload. */
 export function explain(errors: readonly ErrorObject[]): Flaw[] {
   const flaws = new Map<string, Flaw>();
   for (const error of errors) {
@@ -13,15 +13,15 @@ export function explain(errors: readonly ErrorObject[]): Flaw[] {
     if (flaw !== null) flaws.set(`${flaw.path} ${flaw.message}`, flaw);
     if (flaws.size >= MAX_FLAWS) break;
   }
-  // Never none: what is not valid must not pass because its errors only repeat each other.
+  // There is at least one flaw, because the value is not valid even if describe() skips all errors.
   return flaws.size > 0 ? [...flaws.values()] : [{ path: errors[0]?.instancePath ?? '', message: 'is not allowed' }];
 }
 
-/** null for what only repeats another error: the branches of an `anyOf` and of an `if`. */
+/** @returns null for an error that only repeats another one, as the branches of an `anyOf` and of an `if` do. */
 function describe(error: ErrorObject): Flaw | null {
   const params = error.params as Record<string, unknown>;
   const at = (message: string): Flaw => ({ path: error.instancePath, message });
-  // A value that is neither absent ("undefined") nor right is reported for not being right.
+  // For a value that may be "undefined", the error that it is not "undefined" is left out.
   if (error.keyword === 'if' || /Undefined(\/enum)?$/.test(error.schemaPath) || /\/anyOf\/\d+\//.test(error.schemaPath)) return null;
   switch (error.keyword) {
     case 'anyOf':
@@ -39,7 +39,7 @@ function describe(error: ErrorObject): Flaw | null {
     case 'minimum':
       return at(
         error.schemaPath.endsWith('/EventTime/minimum')
-          ? 'must be in ms since 1970 (13 digits; seconds are not taken)'
+          ? 'must be in ms since 1970 (13 digits; seconds are not accepted)'
           : (error.message ?? 'is wrong'),
       );
     case 'pattern':
@@ -49,12 +49,12 @@ function describe(error: ErrorObject): Flaw | null {
   }
 }
 
-/** "Either this property or that" is a flaw of its own; any other `anyOf` has its reason in a branch. */
+/** The flaw of a value that has none of several properties. Any other `anyOf` is explained by the error of a branch. */
 function alternatives(error: ErrorObject): Flaw | null {
   const names = (error.schema as { required?: string[] }[]).flatMap(({ required }) => required ?? []);
   return names.length === 0
     ? null
-    : { path: `${error.instancePath}/${names[0] ?? ''}`, message: `is missing; ${names.join(' or ')} must be there` };
+    : { path: `${error.instancePath}/${names[0] ?? ''}`, message: `is missing: ${names.join(' or ')} is required` };
 }
 
 function escape(key: string): string {

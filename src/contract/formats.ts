@@ -1,6 +1,6 @@
 import { filterProblem, isStorable, plainFilterProblem, stringProblem, topicProblem } from '../mqtt/validity';
 
-/** The `format`s of openapi.yaml: each says what is wrong with a text, or null. */
+/** The formats of openapi.yaml. Each returns what is wrong with a text, or null. */
 export const FORMATS: Readonly<Record<string, (text: string) => string | null>> = {
   'mqtt-string': stringProblem,
   'mqtt-topic': topicProblem,
@@ -10,13 +10,16 @@ export const FORMATS: Readonly<Record<string, (text: string) => string | null>> 
   base64: (text) => (isBase64(text) ? null : 'must be base64 (RFC 4648, standard alphabet, padded)'),
 };
 
-/** Without groups that repeat: these would overflow the stack with 16 MB. */
+/** This pattern has no repeated groups, because they would overflow the stack for a text of 16 MB. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
-/** In the last characters of a padded text the bits that stand for no byte are 0. */
+/** The last character before the padding has bits that belong to no byte. They must be 0. */
 const ONE_BYTE_LEFT = /[AQgw]==$/;
 const TWO_BYTES_LEFT = /[AEIMQUYcgkosw048]=$/;
 
-/** Node decodes anything without complaint ("undefined" too: facts.md); only what it would encode the same way is base64. */
+/**
+ * Whether the text is what Node would encode. Node itself decodes any text without an error, even "undefined"
+ * (facts.md).
+ */
 export function isBase64(text: string): boolean {
   if (text.length % 4 !== 0 || !BASE64.test(text)) return false;
   if (text.endsWith('==')) return ONE_BYTE_LEFT.test(text.slice(-3));

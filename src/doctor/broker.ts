@@ -8,7 +8,7 @@ import { errorText } from '../base/errors';
 import { covers } from '../policies/overlap';
 import { ok, problem, warning, type Finding } from './finding';
 
-/** EMQX's `date` has whole seconds. */
+/** The tolerated difference between the clocks (ms). EMQX's header `date` has whole seconds only. */
 const TOLERATED_SKEW_MS = 2_000;
 
 const NOT_RETRIED = warning(
@@ -17,7 +17,7 @@ const NOT_RETRIED = warning(
   'import the rule with two addresses of servers on one queue (emqx-offline-store rules --emqx 4 --url A --url B), or move to EMQX 5; see docs/emqx4.md',
 );
 
-/** EMQX's REST API, its clock, its rules, its retainer. */
+/** Checks EMQX's REST API, clock, rules, retainer, clients and message queues. */
 export async function* checkBroker(emqx: EmqxApi, config: Config): AsyncGenerator<Finding> {
   const { ok: isOk, detail } = await emqx.health();
   if (!isOk) return yield problem('emqx', detail, 'nothing can be delivered until then; messages stay stored');
@@ -41,18 +41,23 @@ export async function* checkBroker(emqx: EmqxApi, config: Config): AsyncGenerato
   }
 }
 
-/** Deliveries need few paths of EMQX's REST API; that this one is closed, or not there, says nothing against them. */
+/**
+ * The finding for a failed check. A missing right or path is only a warning, because deliveries need few paths of
+ * EMQX's REST API.
+ */
 function failureOf(about: string, error: unknown): Finding {
   const isClosed = error instanceof ForbiddenError || error instanceof NoSuchPathError;
   if (!isClosed) return problem('emqx', errorText(error), 'the API key needs the role administrator; EMQX 5.4 or later');
   return warning(
     about,
-    `can't be looked at: ${errorText(error)}`,
-    'run the doctor with a key of the role administrator, where EMQX has one; deliveries do not need it',
+    `not checked: ${errorText(error)}`,
+    'run the doctor with an API key of the role administrator, if EMQX has roles; deliveries do not need that role',
   );
 }
 
-/** What EMQX does with some clients' sessions and topics, and does not tell of. */
+/**
+ * Finds clients with durable sessions or mountpoints, because EMQX does not report what these change for deliveries.
+ */
 async function checkClients(inspection: Inspection, { policies }: Config): Promise<Finding[]> {
   const { count, durable, mounted } = await inspection.clients();
   const inboxes = policies.some(({ mode, deliverTo }) => mode !== 'off' && deliverTo === 'inbox');

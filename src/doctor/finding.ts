@@ -1,8 +1,8 @@
-/** One line of the doctor. */
+/** One line of the output of the doctor. */
 export interface Finding {
-  /** ok; warning: works, and costs or risks something; problem: messages are lost, repeated or not delivered. */
+  /** `warning`: it works, but with a cost or a risk. `problem`: messages are lost, repeated or not delivered. */
   readonly verdict: 'ok' | 'warning' | 'problem';
-  /** settings, queue, store, emqx, rule NAME, clock, ... */
+  /** What was checked. Examples: settings, queue, store, emqx, rule NAME, clock. */
   readonly about: string;
   readonly detail: string;
   /** What to do; absent when there is nothing to do. */
@@ -19,7 +19,7 @@ export function jsonOf(findings: readonly Finding[]): string {
   return JSON.stringify({ findings: views, ok: findings.every(({ verdict }) => verdict !== 'problem') }, null, 2);
 }
 
-/** One line, whatever a server's answer holds. */
+/** The finding as one line. Line breaks in the answers of servers become spaces. */
 export function lineOf({ verdict, about, detail, remedy }: Finding): string {
   const line = `${verdict.padEnd(7)}  ${about}: ${detail}${remedy === undefined ? '' : ` → ${remedy}`}`;
   return line.replace(/[\p{Cc}\p{Zl}\p{Zp}]+/gu, ' ');

@@ -18,7 +18,10 @@ export { jsonOf, lineOf, type Finding } from './finding';
 
 const TIMEOUT_MS = 5_000;
 
-/** Looks at everything that the server needs, and says what to do. Changes nothing but for a message in the store that it removes again. */
+/**
+ * Checks everything that the server needs. The checks change nothing, except that they write a message to the store and
+ * delete it again.
+ */
 export async function* diagnose(config: Config, log: Logger, warnings: readonly SettingWarning[] = []): AsyncGenerator<Finding> {
   yield* checkSettings(config, warnings);
   yield* checkBackends(config, log);
@@ -41,7 +44,7 @@ export async function* diagnose(config: Config, log: Logger, warnings: readonly 
 async function* checkBackends(config: Config, log: Logger): AsyncGenerator<Finding> {
   const backends = await opened(config, log);
   if ('error' in backends) {
-    // Where it can't be read the error says so.
+    // If DATA_DIR can't be read, the error says so, and its files are not checked.
     const isReadable = await access(config.dataDir, constants.R_OK | constants.X_OK).then(
       () => true,
       () => false,
@@ -60,7 +63,7 @@ async function* checkBackends(config: Config, log: Logger): AsyncGenerator<Findi
   }
 }
 
-/** A running server keeps the embedded database for itself. */
+/** Opens the databases. The embedded database cannot be opened while a running server uses it. */
 async function opened(config: Config, log: Logger): Promise<Backends | { readonly error: SettingError }> {
   try {
     return await openBackends(config, log);
@@ -82,7 +85,7 @@ async function askServer(config: Config, { message }: SettingError): Promise<Fin
       problem(
         'embedded',
         `${message}; and ${readyzUrl(config)} does not answer: ${errorText(error)}`,
-        'stop that process, or give the HOST and PORT that it listens on',
+        'stop that process, or set HOST and PORT to the address that it listens on',
       ),
     ];
   }

@@ -17,7 +17,10 @@ export function readyzUrl({ host, port, tls }: Config): string {
   return `${tls === null ? 'http' : 'https'}://${host.includes(':') ? `[${host}]` : host}:${port}/readyz`;
 }
 
-/** GET /readyz of the server that runs with these settings. Its certificate is for the name that EMQX knows. */
+/**
+ * Gets /readyz of the server that runs with these settings. The server's certificate is not verified, because it may be
+ * for another name, which EMQX uses.
+ */
 export async function readinessOf(config: Config): Promise<Readiness> {
   const url = readyzUrl(config);
   const signal = AbortSignal.timeout(TIMEOUT_MS);
@@ -26,7 +29,10 @@ export async function readinessOf(config: Config): Promise<Readiness> {
   return JSON.parse(await text(response)) as Readiness;
 }
 
-/** What only the running server knows. Where none answers there is nothing to tell: the doctor may be asked before the server is started. */
+/**
+ * Asks the running server about rejected events. Without an answer there is no finding, because the doctor may be run
+ * before the server.
+ */
 export async function checkOwnServer(config: Config): Promise<Finding[]> {
   const answer = await readinessOf(config).catch(() => null);
   const refused = answer?.checks?.find(({ name }) => name === REFUSED_TOKENS);

@@ -4,10 +4,13 @@ import type { SettingWarning } from '../ops/setting-warnings';
 import { NO_API_KEY } from '../ops/status';
 import { ok, problem, warning, type Finding } from './finding';
 
-/** EMQX's default of mqtt.max_mqueue_len. */
+/** EMQX's default of mqtt.max_mqueue_len (messages). */
 const SESSION_QUEUE = 1_000;
 
-/** What is valid and yet not what one wants. `warnings`: those that the server logs at its start, too. */
+/**
+ * Finds settings that are valid but probably not intended.
+ * @param warnings the warnings that the server also logs at its start.
+ */
 export function checkSettings({ emqx, policies }: Config, warnings: readonly SettingWarning[] = []): Finding[] {
   const findings = [
     ...(emqx.credentials === null ? [problem('settings', NO_API_KEY, 'make an API key in EMQX (System → API Key) and set both')] : []),
@@ -18,7 +21,7 @@ export function checkSettings({ emqx, policies }: Config, warnings: readonly Set
   return [...told, ...lastPolicy(policies)];
 }
 
-/** A list without a final # is often meant so: the doctor only says what it means. */
+/** Explains a list of policies without the filter #. It is no warning, because such a list is often intended. */
 function lastPolicy(policies: readonly Policy[]): Finding[] {
   if (policies.some(({ filter }) => filter === '#')) return [];
   return [ok('policies', 'no policy has the filter #: a message whose topic no policy matches is not stored')];
@@ -31,7 +34,7 @@ function checkPolicy({ filter, mode, deliverTo, window }: Policy): Finding[] {
       ? [
           warning(
             about,
-            'mode pubsub with deliverTo topic: what is sent to one client reaches everybody who is subscribed',
+            'mode pubsub with deliverTo topic: messages that are sent to one client reach all subscribers of the topic',
             'set deliverTo to inbox',
           ),
         ]
@@ -40,8 +43,8 @@ function checkPolicy({ filter, mode, deliverTo, window }: Policy): Finding[] {
       ? [
           warning(
             about,
-            `window ${window}: EMQX drops what exceeds its session queue (mqtt.max_mqueue_len, ${SESSION_QUEUE} by default)`,
-            'make it smaller than that',
+            `window ${window}: EMQX drops messages that exceed its session queue (mqtt.max_mqueue_len, ${SESSION_QUEUE} by default)`,
+            'set window to a smaller number',
           ),
         ]
       : []),

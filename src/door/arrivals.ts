@@ -1,4 +1,7 @@
-/** Which events this process has accepted: somebody who has just installed the rules wants to see the first one. */
+/**
+ * Counts the events that this process has accepted, so that an operator who has just installed the rules can see
+ * whether the first event has arrived.
+ */
 export class Arrivals {
   private accepted = 0;
   private last: number | null = null;
@@ -16,7 +19,7 @@ export class Arrivals {
     return this.accepted;
   }
 
-  /** When the newest event was accepted (ms); null: there was none. */
+  /** When the newest event was accepted (ms); null if no event was accepted since the start. */
   get lastAt(): number | null {
     return this.last;
   }

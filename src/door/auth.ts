@@ -2,23 +2,23 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { Problem } from './problem';
 
 export interface Tokens {
-  /** For /v1/events; null: open. */
+  /** The token for /v1/events; null if no token is needed. */
   readonly ingestToken: string | null;
-  /** Taken for the same, while a token is changed. */
+  /** Also accepted for /v1/events, so that INGEST_TOKEN can be rotated without losing events. */
   readonly previousIngestToken?: string | null;
-  /** For every other /v1 path; null: open. */
+  /** The token for every other /v1 path; null if no token is needed. */
   readonly adminToken: string | null;
-  /** For reading every other /v1 path; null or absent: there is none. */
+  /** A token that may only read these other paths; null or absent if there is no such token. */
   readonly readToken?: string | null;
 }
 
 /** What a token may do with the paths that are not for events. */
 export type Access = 'admin' | 'read';
 
-/** Looks at a request's header Authorization. @throws Problem 401 or 403 */
+/** Checks the header Authorization of a request. @throws Problem 401 or 403 */
 export type Guard = (authorization: string | undefined) => void;
 
-/** Likewise; `method` and `path` are those of the request. */
+/** Checks the header Authorization of a request with this method and path. @throws Problem 401 or 403 */
 export type AccessGuard = (authorization: string | undefined, method: string, path: string) => Access;
 
 export interface Guards {
@@ -39,7 +39,7 @@ export function createGuards({ ingestToken, previousIngestToken = null, adminTok
   return { ingest, admin: accessGuard(adminTokens, readTokens, ingestTokens) };
 }
 
-/** `expected` empty: open. */
+/** @param expected the tokens that are accepted. If it is empty, every request is accepted. */
 function guard(expected: readonly string[], others: readonly string[]): Guard {
   if (expected.length === 0) return () => undefined;
   const isExpected = matcher(expected);
@@ -50,7 +50,7 @@ function guard(expected: readonly string[], others: readonly string[]): Guard {
   };
 }
 
-/** `admins` empty: open, whoever asks. */
+/** @param admins if it is empty, every request has full access. */
 function accessGuard(admins: readonly string[], readers: readonly string[], others: readonly string[]): AccessGuard {
   if (admins.length === 0) return () => 'admin';
   const [isAdmin, isReader, isOther] = [matcher(admins), matcher(readers), matcher(others)];
@@ -72,10 +72,13 @@ function tokenOf(authorization = ''): string {
 
 const wrongToken = (): Problem => challenge('The server does not know this token.', ', error="invalid_token"');
 
-/** In constant time; hashed because timingSafeEqual needs equal lengths and the length is a secret too. */
+/**
+ * Compares tokens in constant time. The tokens are hashed first, because timingSafeEqual needs equal lengths and the
+ * length of a token is a secret too.
+ */
 function matcher(expected: readonly string[]): (token: string) => boolean {
   const digests = expected.map(sha256);
-  // All of them, whichever it is.
+  // Every digest is compared, so that the time does not tell which one is equal.
   return (token) => digests.map((digest) => timingSafeEqual(digest, sha256(token))).includes(true);
 }
 

@@ -7,13 +7,16 @@ import { Problem, type ProblemExtras, type ProblemKind } from './problem';
 const JSON_TYPE = /^application\/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?;?$/i;
 
 /**
- * A body that is too large is read to its end before anybody is told: an answer in the middle of it might not be read. For the end of one that is
- * so many times too large nobody waits.
+ * A body above the limit is read to its end before the 413 is sent, because a client that is still sending may not read
+ * an answer. A body of more than this many times the limit is answered at once.
  */
 const FLOOD = 4;
 const HEAD_BYTES = 64 * 1024;
 
-/** A body that was not taken. `head`: the beginning of what arrived; null: it broke off, and nobody waits for an answer. */
+/**
+ * A body that was rejected. `head` is the beginning of the body, for the dead letter. It is null if the connection
+ * broke, because EMQX then sends the event again.
+ */
 export class BodyProblem extends Problem {
   constructor(
     kind: ProblemKind,
@@ -25,7 +28,7 @@ export class BodyProblem extends Problem {
   }
 }
 
-/** @throws Problem 415 for what does not call itself JSON in UTF-8 */
+/** @throws Problem 415 if the Content-Type is not JSON in UTF-8 */
 export function requireJson({ headers }: IncomingMessage): void {
   const type = headers['content-type'] ?? '';
   if (type !== 'application/json' && !JSON_TYPE.test(type.trim())) {
@@ -34,15 +37,22 @@ export function requireJson({ headers }: IncomingMessage): void {
 }
 
 /**
- * An event is read whatever its Content-Type says, because EMQX gives up what is refused, and sends JSON whatever an operator's header of its action says.
- * A browser may send some types to any address without asking; with the type of JSON it has to ask, and is told no. It says Origin, which EMQX never does.
- * @throws Problem 415
+ * Rejects events from web pages. The Content-Type of other events is not checked, because EMQX sends JSON whatever
+ * header an operator sets in its action, and EMQX drops an event that gets a 415. A browser sends Origin, which EMQX
+ * never does. For some content types a browser posts to any address without a preflight request. For JSON it asks
+ * first, and the server does not allow it.
+ * @throws Problem 415 for a request with Origin whose Content-Type is not JSON
  */
 export function refuseBrowsers(req: IncomingMessage): void {
   if (req.headers.origin !== undefined) requireJson(req);
 }
 
-/** Reads a request's body, unpacked, at most `limit` bytes of it. Rejects with BodyProblem 413, 415 or, when it can't be unpacked or ends early, 400. */
+/**
+ * Reads and decompresses the body of a request.
+ * @param limit bytes after decompression.
+ * @throws BodyProblem 413 above the limit, 415 for an unknown Content-Encoding, and 400 if the body can't be
+ *   decompressed or ends early.
+ */
 export async function readBody(req: IncomingMessage, limit: number): Promise<Buffer> {
   const packed = req.headers['content-encoding']?.trim().toLowerCase() ?? 'identity';
   if (packed === 'identity' || packed === '') return collect(req, req, limit);
@@ -51,13 +61,16 @@ export async function readBody(req: IncomingMessage, limit: number): Promise<Buf
   throw new BodyProblem('unsupported-media-type', 'The Content-Encoding is not supported.', await collect(req, req, limit));
 }
 
-/** A request's JSON, where another Content-Type is refused: see refuseBrowsers. @throws Problem 400, 413, 415 */
+/**
+ * Reads a body that must have the Content-Type of JSON; see refuseBrowsers for the reason.
+ * @throws Problem 400, 413, 415
+ */
 export async function readJson(req: IncomingMessage, limit: number): Promise<unknown> {
   requireJson(req);
   return parseJson(await readBody(req, limit));
 }
 
-/** null: it is packed in a way that nobody knows. */
+/** @returns null if the Content-Encoding is unknown. */
 function unpacked(req: IncomingMessage, encoding: string): Readable | null {
   switch (encoding) {
     case 'gzip':
@@ -74,7 +87,7 @@ function unpacked(req: IncomingMessage, encoding: string): Readable | null {
 
 function collect(source: Readable, req: IncomingMessage, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    // The rest of the body is still on its way; nobody reads it.
+    // The connection is closed, because the rest of the body is not read.
     const tooLarge = (detail: string) => reject(new BodyProblem('too-large', detail, head(), { headers: { Connection: 'close' } }));
     const head = () => Buffer.concat(chunks);
     const flood = () => tooLarge('The body is much larger than the limit.');
@@ -107,7 +120,7 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
   });
 }
 
-/** A copy: a view would keep all of a body that is too large in memory. */
+/** Returns a copy, because a view would keep the whole body in memory. */
 function beginningOf(chunks: readonly Buffer[]): Buffer {
   return Buffer.concat(
     chunks,
@@ -118,7 +131,7 @@ function beginningOf(chunks: readonly Buffer[]): Buffer {
   );
 }
 
-/** Where one may be left out. */
+/** Whether the request has a body. Operations with an optional body ask this before they read it. */
 export function hasBody({ headers }: IncomingMessage): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0;
 }
@@ -136,19 +149,22 @@ export function parseJson(body: Buffer): unknown {
   return json;
 }
 
-/** Some programs begin every text in UTF-8 with U+FEFF. */
+/** Some programs begin every UTF-8 text with U+FEFF. */
 function hasByteOrderMark(body: Buffer): boolean {
   return body[0] === 0xef && body[1] === 0xbb && body[2] === 0xbf;
 }
 
-/** EMQX's own events have four. What is stored is written as JSON again, and that is recursive in Node and in the databases. */
+/**
+ * The deepest nesting of a body; EMQX's own events have four levels. The limit protects the stack, because Node and the
+ * databases write and read stored JSON recursively.
+ */
 const MAX_DEPTH = 32;
 
 function isShallow(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   if (depth === 0) return false;
   if (Array.isArray(value)) return (value as unknown[]).every((each) => isShallow(each, depth - 1));
-  // No array of all values is made: this is done for each event.
+  // for...in makes no array of the values. This code runs for each event.
   for (const key in value) if (!isShallow((value as Record<string, unknown>)[key], depth - 1)) return false;
   return true;
 }

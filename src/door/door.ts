@@ -20,19 +20,19 @@ export interface DoorDeps {
   readonly guard: Guard;
   readonly refusedTokens: Pick<RefusedTokens, 'note'>;
   readonly arrivals: Pick<Arrivals, 'note'>;
-  /** Bytes of a request's body. */
+  /** The most bytes that the body of a request may have. */
   readonly bodyLimit: number;
   readonly log: Logger;
 }
 
 const EVENTS = '/v1/events';
-/** EMQX gives up an event that gets one of these. */
+/** EMQX drops an event that gets one of these statuses. */
 const FINAL = new Set([400, 413, 415]);
 const ANSWER_HEADERS = { ...PROTECTIVE_HEADERS, 'Content-Type': 'application/json; charset=utf-8' };
 
 /**
- * `POST /v1/events` and `POST /v1/events/{event}`: by far most of all requests, answered without express. An event is read, checked, and put into the queue;
- * only then is it answered (promise 1).
+ * Answers `POST /v1/events` and `POST /v1/events/{event}`. These are by far most requests, so they do not pass through
+ * express. An event is answered only after it was checked and put into the queue (promise 1).
  */
 export class Door {
   private readonly refusals: Refusals;
@@ -42,7 +42,7 @@ export class Door {
 
   constructor(private readonly deps: DoorDeps) {
     this.refusals = new Refusals(deps.deadLetters, deps.log);
-    // A transient trouble must never be a 500 on the events' way: EMQX would lose the event (facts.md).
+    // An unexpected error must not be answered 500 here, because EMQX would lose the event (facts.md).
     this.fail = failureAnswer('unavailable', deps.log, (kind) => deps.metrics.eventsRejected.inc({ reason: kind }));
   }
 
@@ -83,13 +83,13 @@ export class Door {
     } catch (error) {
       const problem = toProblem(error, 'unavailable');
       const arrived = problem instanceof BodyProblem ? problem.head : body;
-      // Promise 13's other half: what is refused at the door is set aside too. Anything but these EMQX will send again.
+      // A rejected event becomes a dead letter (promise 13). After any other status EMQX sends the event again.
       if (FINAL.has(problem.status) && arrived !== null) await this.refusals.record(problem.message, arrived, `POST ${pathOf(req)}`);
       throw error;
     }
   }
 
-  /** Looking a metric up by its labels costs as much as reading an event. */
+  /** Keeps the timers, because looking up a metric by its labels takes as long as reading an event. */
   private timer(route: string, status: number): { observe(seconds: number): void } {
     const key = `${status} ${route}`;
     let timer = this.timers.get(key);
@@ -105,13 +105,16 @@ export class Door {
   }
 }
 
-/** What a log line about the event has as fields. */
+/** The fields of a log line about the event. */
 function fieldsOf(event: OfflineEvent): object {
   const { id, clientid, topic, filter } = (event.type === 'publish' ? event.message : event) as Partial<Record<string, unknown>>;
   return { event_id: id ?? undefined, clientid, topic: topic ?? filter };
 }
 
-/** The event that the path names, decoded: the names of bridge events have slashes. undefined: none. */
+/**
+ * The name of the event in the path; undefined if the path has none. The name is decoded, because the names of bridge
+ * events have slashes.
+ */
 function nameOf(path: string): string | undefined {
   const name = path.slice(EVENTS.length + 1);
   if (!name.includes('%')) return name === '' ? undefined : name;

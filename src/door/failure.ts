@@ -4,29 +4,36 @@ import { OverloadedError, UnavailableError } from '../base/errors';
 import { atMostEvery, type Logger } from '../base/log';
 import { sendProblem, toProblem, type Problem } from './problem';
 
-/** `/v1/events/message.publish` of a request's URL, for logs and dead letters. Express changes `url` where a handler is mounted. */
+/**
+ * The path of a request without its query, for logs and dead letters. Example: `/v1/events/message.publish`. It is
+ * taken from `originalUrl`, because express shortens `url` for a mounted handler.
+ */
 export function pathOf(req: IncomingMessage & { readonly originalUrl?: string }): string {
   return (req.originalUrl ?? req.url ?? '').replace(/\?.*$/s, '').slice(0, 200);
 }
 
-/** Traffic can make any number of requests fail: the log has one line for each kind in this time. */
+/** The log has at most one line of each kind in this time (ms), because any number of requests can fail. */
 const LOG_MS = 60_000;
 
-/** What a request needs and has not. Nothing but the queue is unavailable before the work begins. */
+/**
+ * The name of the service that the request lacks. Before the work on a request begins only the queue can be missing.
+ */
 function missing(error: unknown): string {
   return dependencyOf(error)?.name ?? (error instanceof UnavailableError ? 'queue' : 'server');
 }
 
 /**
  * Answers a request whose work failed, and logs what an operator should know.
- * `unexpected`: see toProblem. `count` hears of each.
+ * @param unexpected the kind of problem for an error without a class of its own; see toProblem.
+ * @param count is called with the kind of each problem.
  */
 export function failureAnswer(
   unexpected: 'internal' | 'unavailable',
   log: Logger,
   count: (kind: Problem['kind']) => void = () => undefined,
 ) {
-  // Example: the queue is unavailable, and EMQX sends 1,000 events in a second. All are refused, and the log has one line.
+  // Example: the queue is unavailable, and EMQX sends 1,000 events in a second. All are refused, and the log has one
+  // line.
   const overloaded = atMostEvery(LOG_MS, (fields) => log.warn(fields, 'request refused: too many events are waiting for the queue'));
   const bug = atMostEvery(LOG_MS, (fields) => log.error(fields, 'request failed unexpectedly'));
   const unavailable = atMostEvery(LOG_MS, ({ what, ...fields }: { what: string; err: unknown }) =>
@@ -39,7 +46,7 @@ export function failureAnswer(
     if (error instanceof OverloadedError) overloaded(request);
     else if (isExpected(error) && problem.status >= 500) unavailable({ what: missing(error), err: error, ...request }, missing(error));
     else if (problem.status >= 500) bug({ err: error, ...request });
-    // Too late for another answer: the connection's end tells.
+    // If the answer has begun, only closing the connection tells the client that the answer is not complete.
     if (res.headersSent) res.destroy();
     else sendProblem(res, problem);
   };

@@ -8,7 +8,7 @@ import type { EventLag } from '../mailbox/event-lag';
 import { reasonNotStored, route } from './route';
 import type { Signer } from '../mailbox/signature';
 
-/** The way of an event from the door into the queue. */
+/** Puts accepted events into the queue. */
 export class Ingest {
   constructor(
     private readonly lanes: Pick<Lanes, 'put'>,
@@ -20,18 +20,21 @@ export class Ingest {
   ) {}
 
   /**
-   * Resolves when the queue has all of them durably (promise 1); writes go in before the deliveries that came with them. Throws OverloadedError
-   * before anything is taken, and UnavailableError when the queue takes too long: what it has taken all the same has, with EMQX's repetition, the effect of once.
+   * Resolves when the queue has stored all events durably (promise 1). Writes are put into the queue before the
+   * deliveries that came with them.
+   * @throws OverloadedError before any event was put into the queue.
+   * @throws UnavailableError if the queue takes too long. The queue may have some of the events then. EMQX sends all of
+   *   them again, and handling an event twice has the effect of once.
    */
   async accept(events: readonly OfflineEvent[]): Promise<void> {
     for (const event of events) if (event.type === 'acked') this.lag.note(event.at, Date.now());
     const routed = events.map((event) => ({ event, items: route(event, this.policies, this.signer) }));
     const all = routed.flatMap(({ items }) => items);
     if (all.length > 0) await this.put(all);
-    // EMQX sends what was not accepted again: only now is it counted.
+    // The events are counted only now, because EMQX sends rejected events again.
     const now = Date.now();
     for (const { event, items } of routed) {
-      // Most are stored: why others are not is looked up for those alone.
+      // The reason is looked up only for messages that are not stored, because most messages are.
       const reason = items.some((item) => isStored(item, now)) ? null : reasonNotStored(event, this.policies, this.signer, now);
       if (reason !== null) this.metrics.messagesNotStored.inc({ reason });
     }
@@ -44,19 +47,19 @@ export class Ingest {
       this.lanes.put(items),
       Promise.all(acks.map(({ id, reader }) => this.acks.note(id, reader))),
     ]);
-    // What the queue has not taken must not keep anything from being sent.
+    // An acknowledgement that the queue did not take must not keep its message from being sent.
     if (put.status === 'rejected') await this.acks.forget(acks);
     for (const result of [put, noted]) if (result.status === 'rejected') throw result.reason;
   }
 }
 
-/** A message that is stored until somebody acknowledges it. `now`: ms */
+/** Whether the item stores a message that has not expired. `now` is in ms. */
 function isStored(item: Item, now: number): boolean {
   if (!('write' in item) || item.write.kind !== 'publish' || item.write.retained === 'only') return false;
   return (item.write.message.expiresAt ?? Infinity) > now;
 }
 
-/** null: whoever acknowledged it, it is done (queue mode). */
+/** `reader` is null in queue mode, where the acknowledgement of any client settles the message. */
 function acksOf(item: Item): { id: string; reader: string | null }[] {
   if ('write' in item) return item.write.kind === 'ack' ? [{ id: item.write.id, reader: null }] : [];
   const { mail } = item;

@@ -6,19 +6,26 @@ import { atMostEvery, type Logger } from '../base/log';
 import { Problem, problemBody, problemHeaders } from './problem';
 import { inTurns } from './turns';
 
-/** What a connection may cost before anybody has shown a token. */
+/** The limits of connections, which hold before a client has shown a token. */
 export interface ListenerLimits {
-  /** All headers of a request. */
+  /** The most bytes of all headers of a request. */
   readonly headerBytes: number;
-  /** How long the headers, and a whole request, may take. ms */
+  /** How long the headers, and a whole request, may take to arrive (ms). */
   readonly headersMs: number;
   readonly requestMs: number;
-  /** How often that is looked at. ms */
+  /** How often these times are checked (ms). */
   readonly checkMs: number;
-  /** A connection without a request is kept so long: longer than between two events of a quiet broker, or each would need a new one. ms */
+  /**
+   * How long a connection without a request is kept open (ms). This is longer than the time between two events of a
+   * quiet broker, because otherwise each event would need a new connection.
+   */
   readonly idleMs: number;
+  /** How long a TLS handshake may take (ms). */
   readonly handshakeMs: number;
-  /** What is over is closed at once; each takes a file descriptor, which the databases' connections need too. */
+  /**
+   * The most open connections. A new one above this is closed at once, to leave file descriptors for the connections to
+   * databases.
+   */
   readonly connections: number;
 }
 
@@ -27,7 +34,7 @@ export const LISTENER_LIMITS: ListenerLimits = {
   ...{ idleMs: 65_000, handshakeMs: 15_000, connections: 4_096 },
 };
 
-/** A client that opens connections in a loop is one line in this time. */
+/** The log has at most one line about too many connections in this time (ms). */
 const LOG_MS = 60_000;
 
 export interface ListenerOptions {
@@ -36,7 +43,7 @@ export interface ListenerOptions {
   readonly limits?: Partial<ListenerLimits>;
 }
 
-/** The HTTP server around the app: the limits of connections and of what is no request yet. */
+/** Creates the HTTP server around the app. It enforces the limits and answers requests that Node cannot parse. */
 export function createListener(app: RequestListener, { tls, log, limits: over = {} }: ListenerOptions): Server {
   const limits = { ...LISTENER_LIMITS, ...over };
   const options: ServerOptions = {
@@ -58,7 +65,7 @@ export function createListener(app: RequestListener, { tls, log, limits: over = 
   return server;
 }
 
-/** What Node's parser gives up never reaches the app; without this its answer has no body. */
+/** Answers requests that Node cannot parse. They never reach the app, and Node's own answer has no body. */
 function answerBadRequests(server: Server): void {
   const answering = new WeakMap<Duplex, ServerResponse>();
   server.on('request', (req, res) => answering.set(req.socket, res));
@@ -81,7 +88,7 @@ function problemOf(code: string): Problem {
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new Problem('too-large', 'The chunk extensions are larger than the limit.');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      // Not 408: EMQX would lose the event (facts.md).
+      // The answer is not 408, because EMQX would lose the event (facts.md).
       return new Problem('unavailable', 'The request took too long to arrive. Send it again.');
     default:
       return new Problem('malformed', 'The request is not valid HTTP/1.1.');

@@ -31,7 +31,7 @@ export interface ProblemExtras {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** An answer that is not a success: RFC 9457. */
+/** An answer that reports an error, as RFC 9457 describes. */
 export class Problem extends Error {
   override readonly name = 'Problem';
   readonly status: number;
@@ -56,8 +56,9 @@ export function validationProblem(flaws: readonly Flaw[]): Problem {
 }
 
 /**
- * What any error is to the caller. `unexpected` is for what we have no name for: `internal`, but on the events' way `unavailable`,
- * because EMQX loses an event that is answered 500 and sends it again after a 503 (facts.md).
+ * Turns an error into the answer for the caller.
+ * @param unexpected the kind for errors without a class of their own. For events it is `unavailable`, because EMQX
+ *   loses an event that is answered 500 and sends it again after a 503 (facts.md).
  */
 export function toProblem(error: unknown, unexpected: 'internal' | 'unavailable'): Problem {
   if (error instanceof Problem) return error;
@@ -83,7 +84,7 @@ function fromExpress(error: unknown): Problem | null {
         error instanceof URIError ? 'The path has a malformed percent-encoding.' : 'The body cannot be read.',
       );
     case 413:
-      // The rest of the body is still on its way; nobody reads it.
+      // The connection is closed, because the rest of the body is not read.
       return new Problem('too-large', 'The body is larger than the limit.', { headers: { Connection: 'close' } });
     case 415:
       return new Problem('unsupported-media-type', 'The Content-Encoding is not supported.');

@@ -1,15 +1,15 @@
 import { atMostEvery, type Logger } from '../base/log';
 import type { DeadLetters } from '../dead-letters/letters';
 
-/** Enough of a body to see what is wrong with it. */
+/** The most bytes of a body that a dead letter keeps. They are enough to see what is wrong. */
 const MAX_BYTES = 64 * 1024;
-/** A queue that is away must not hold up the 400, nor gather bodies in memory. */
+/** A queue that is away must not delay the 400 for longer (ms), nor fill the memory with bodies. */
 const MAX_WAIT_MS = 2000;
 const MAX_UNDER_WAY = 100;
-/** Any number of bodies can be refused: the log has one line of each kind in this time. */
+/** The log has at most one line of each kind in this time (ms), because any number of bodies can be rejected. */
 const LOG_MS = 60_000;
 
-/** Keeps bodies refused at the door as dead letters. Whatever happens to that, the 400 stays a 400. */
+/** Keeps rejected bodies as dead letters. The client gets its 400 even if the dead letter cannot be written. */
 export class Refusals {
   private underWay = 0;
   private readonly overloaded: (fields: object) => void;
@@ -34,7 +34,7 @@ export class Refusals {
   }
 
   private async deliver(reason: string, body: Buffer, source: string): Promise<void> {
-    // PostgreSQL takes no U+0000 in JSON; what is not UTF-8, or cut in the middle of a character, decodes to U+FFFD.
+    // U+0000 is replaced, because PostgreSQL rejects it in JSON. Bytes that are not UTF-8 decode to U+FFFD.
     const event = body.subarray(0, MAX_BYTES).toString('utf8').replaceAll('\0', '\ufffd');
     try {
       await this.deadLetters.record({ reason, event, source });

@@ -9,7 +9,7 @@ import { expiryOf, isCovered, isStored, policyFor, retainOf } from '../policies/
 import type { Signer, VerifiedMark } from '../mailbox/signature';
 import { isInbox, splitShare, stripInbox } from '../mqtt/topic';
 
-/** Decides, without looking anything up, what an event asks for. */
+/** Turns an event into the items that are put into the queue. It needs no database. */
 export function route(event: OfflineEvent, policies: readonly Policy[], signer: Signer): Item[] {
   switch (event.type) {
     case 'publish':
@@ -19,7 +19,7 @@ export function route(event: OfflineEvent, policies: readonly Policy[], signer: 
     case 'subscribed':
       return routeSubscribed(event, policies);
     case 'unsubscribed':
-      // Whatever the policies are now: it may be stored from before, or by an operator.
+      // The policies are not asked, because the subscription may be stored from earlier policies or by an operator.
       return isInbox(splitShare(event.filter).filter) ? [] : [changed({ ...event, kind: 'unsubscribed' })];
     case 'connected':
       return [changed({ ...event, kind: 'connected' })];
@@ -33,12 +33,17 @@ export function route(event: OfflineEvent, policies: readonly Policy[], signer: 
   }
 }
 
-/** What a client did, or an operator decided for it, goes into its mailbox's lane. */
+/**
+ * The item for a change of a client, which the client or an operator made. It goes into the lane of the client's
+ * mailbox.
+ */
 export function changed({ type: _, ...change }: ClientChange & { readonly type?: string }): Item {
   return { mail: { to: clientKey(change.clientid), kind: 'change', change: change as ClientChange } };
 }
 
-/** Why a published message is not stored; null: it is, or it is a delivery of the server's own. `now`: ms */
+/**
+ * Why a published message is not stored; null if it is stored, or if the server itself published it. `now` is in ms.
+ */
 export function reasonNotStored(
   event: OfflineEvent,
   policies: readonly Policy[],
@@ -53,12 +58,14 @@ export function reasonNotStored(
   return expiryOf(policy, message) <= now ? 'expired' : null;
 }
 
-/** The server's own deliveries fire the rule again, as does what reaches an inbox. */
+/**
+ * Whether the server itself published the message. Its deliveries, and messages to an inbox, fire EMQX's rule again.
+ */
 function isOwn({ message, mark }: PublishEvent, signer: Signer): boolean {
   return isInbox(message.topic) || signer.verified(mark, message.topic) !== null;
 }
 
-/** What is the server's own is not stored (promise 8). */
+/** Messages that the server itself published are not stored again (promise 8). */
 function routePublish(event: PublishEvent, policies: readonly Policy[], signer: Signer): Item[] {
   if (isOwn(event, signer)) return [];
   const { message } = event;
@@ -70,19 +77,20 @@ function routePublish(event: PublishEvent, policies: readonly Policy[], signer: 
 }
 
 /**
- * A delivery of ours names the stored message, and the mailbox that it was sent from; any other ack is of a message that EMQX delivered itself, by its own id. In
- * queue mode the message is done; in pubsub mode the client's mailbox finds out who has read it.
+ * The mark of a copy that the server published names the stored message and the mailbox. Any other ack is for a message
+ * that EMQX delivered itself, and has EMQX's id of that message. In queue mode the ack removes the message. In pubsub
+ * mode the client's mailbox moves the read position.
  */
 function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies: readonly Policy[], signer: Signer): Item[] {
   const verified = signer.verified(mark, topic);
   const original = stripInbox(topic)?.topic ?? topic;
-  // Nobody but us has a reason to publish to an inbox: without our signature there is nothing stored behind it.
+  // Only the server publishes to an inbox. Without the server's signature there is no stored message for the ack.
   if (verified === null && isInbox(topic)) return [];
   const policy = policyFor(policies, original);
   if (policy === null) return [];
   const own = clientKey(clientid);
   const id = verified?.id ?? brokerId;
-  // Durable sessions have forgotten what it was, and without a topic no mark is believed.
+  // Acks of durable sessions have an empty topic and a new id (facts.md), so the message is not known.
   if (id === null || topic === '') return [];
   const acked = { kind: 'acked', clientid, id, topic: original } as const;
   if (policy.mode === 'pubsub') {
@@ -93,7 +101,10 @@ function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies:
   return [{ write: { kind: 'ack', id, topic: original, clientid } }, ...(to === null ? [] : [{ mail: { ...acked, to, ours: true } }])];
 }
 
-/** EMQX gave up a copy: of ours the mailbox must know; any other message stays stored until the client subscribes again. */
+/**
+ * EMQX dropped a message. If the server published it, the mailbox must know. Any other message stays stored until the
+ * client subscribes again.
+ */
 function routeDropped(
   { id: copyId, topic, clientid, reason, mark }: DeliveryDroppedEvent,
   policies: readonly Policy[],
@@ -110,8 +121,8 @@ function routeDropped(
 }
 
 /**
- * Whose copy it was; null: everybody who subscribes to the topic has one, and this client's is nobody's. What a shared subscription is sent EMQX gives to any
- * member.
+ * The mailbox that sent the copy, if this client may acknowledge the copy. Any member of a shared subscription may.
+ * null for another client, which got the copy only because it subscribes to the same topic.
  */
 function addressee({ kind, mailbox }: VerifiedMark, own: string): string | null {
   return kind === 'member' || (kind === 'own' && mailbox === own) ? mailbox : null;
@@ -123,7 +134,10 @@ function routeSubscribed(event: SubscribedEvent, policies: readonly Policy[]): I
   return [changed({ kind: 'subscribed', clientid, filter, qos, at }), ...deliveries(policies, { clientid, filter, qos, at })];
 }
 
-/** Deliver to the client what is stored for the filter. `id`: of an operator who wants to know what came of it; each item has a part of it (outcomes.ts). */
+/**
+ * The items that deliver the stored messages of a filter to the client.
+ * @param id the id of an operator's request, whose outcome is recorded. Each item records one part of it (outcomes.ts).
+ */
 export function deliveries(policies: readonly Policy[], request: Parameters<typeof requestsOf>[1], id?: string): Item[] {
   const mail = (each: typeof request): MailEvent => ({ to: mailboxKey(consumerOf(each)), kind: 'deliver', request: each });
   return requestsOf(policies, request).map((each, part) => ({

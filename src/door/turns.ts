@@ -1,12 +1,13 @@
 import type { RequestListener } from 'node:http';
 
-/** Long enough that the loop's own cost is nothing beside it. ms */
+/** How long requests are worked on before the event loop goes on (ms). The loop itself takes far less time. */
 const SLICE_MS = 5;
 
 /**
- * Works on requests for a few ms at a time, in their order. Node takes one new connection each time round its event loop (libuv 1.45 and later): were
- * everything that has arrived worked on in one go, a server that is busy would take ten connections a second, and refuse the others without a word.
- * Whoever looks after the server (GET) does not wait behind its events.
+ * Works on requests for a few ms at a time, in their order. Node accepts one new connection in each round of its event
+ * loop (libuv 1.45 and later). Without these turns a busy server would accept about ten connections in a second, and
+ * the kernel would drop the others. A GET does not wait behind events, so that operators get an answer from a busy
+ * server.
  */
 export function inTurns(listener: RequestListener, sliceMs = SLICE_MS): RequestListener {
   const waiting: Parameters<RequestListener>[] = [];

@@ -23,7 +23,10 @@ import { noteAccess } from './access';
 import type { AppOptions } from './options';
 import type { HttpServices } from './services';
 
-/** The HTTP edge: the door for events, and express for everything else. Listening, timeouts and shutdown are the caller's. */
+/**
+ * Creates the handler of all HTTP requests: the door for events, and express for everything else. The caller listens,
+ * sets timeouts and shuts down.
+ */
 export function createApp(services: HttpServices, options: AppOptions): RequestListener {
   const guards = createGuards(options);
   const { bodyLimit, log, refusedTokens = new RefusedTokens(log) } = options;
@@ -36,12 +39,12 @@ export function createApp(services: HttpServices, options: AppOptions): RequestL
   };
 }
 
-/** What is behind the door: every path but those of events. */
+/** Creates the express app, which answers every path except those of events. */
 export function createApi(services: HttpServices, options: AppOptions, guards: Guards): Express {
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
-  // Queries are read by query.ts, strictly.
+  // query.ts reads the queries, because it is stricter than express.
   app.set('query parser', false);
   app.enable('case sensitive routing');
 
@@ -59,7 +62,10 @@ export function createApi(services: HttpServices, options: AppOptions, guards: G
   return app;
 }
 
-/** For mounting at /v1. What is not plainly an events path needs the admin token: a spelling that nobody thought of fails closed. */
+/**
+ * Checks the tokens of all paths below /v1. A path needs the admin token unless it is clearly a path for events. So an
+ * unexpected spelling of a path cannot avoid the check.
+ */
 function authenticate({ ingest, admin }: Guards): RequestHandler {
   return (req, res, next) => {
     const authorization = req.get('Authorization');

@@ -10,13 +10,13 @@ export interface Page {
   readonly next: Cursor | null;
 }
 
-/** The first read of a topic; with payloads of 1 MB it is 25 MB. */
+/** How many messages the first read of a topic asks for. With payloads of 1 MB they have 25 MB. */
 const FIRST_READ = 25;
 const MAX_READ = 500;
-/** What a read should bring, and where a page ends early, whatever the payloads are. */
+/** About how many bytes of payloads a read should return. A page with more bytes ends early. */
 const PAYLOAD_BYTES = 8 * 1024 * 1024;
 const TOPICS = 100;
-/** Topics whose messages have all expired may be many; a page ends early after so many without a message. */
+/** A page ends early after this many topics, because there may be many topics whose messages have all expired. */
 const MAX_TOPICS = 2000;
 
 export interface BrowseQuery {
@@ -34,11 +34,11 @@ class PageBuilder {
     private readonly query: BrowseQuery,
   ) {}
 
-  /** Adds the topic's messages. @returns false when the page is full and there is at least one more. */
+  /** Adds the messages of the topic. @returns false if the page is full and there is at least one more message. */
   async add(topic: string, after: string): Promise<boolean> {
     const { limit, now } = this.query;
     for (let [from, size] = [after, FIRST_READ]; ;) {
-      // One more than needed: whether there is a next page is known without asking again.
+      // The read asks for one message more than needed, to know whether there is a next page.
       const count = Math.min(size, limit + 1 - this.messages.length);
       const read = await this.store.listMessages({ topic, after: from, limit: count, now });
       for (const message of read) {
@@ -63,7 +63,7 @@ export async function browseTopic(store: Readable, topic: string, query: BrowseQ
   return builder.page(!(await builder.add(topic, query.after?.id ?? '')));
 }
 
-/** Topic by topic in code point order. */
+/** Lists the messages of all topics that match the filter. The topics are in code point order. */
 export async function browseFilter(store: Readable, filter: string, query: BrowseQuery): Promise<Page> {
   const builder = new PageBuilder(store, query);
   let topic = query.after?.topic ?? '';
@@ -78,7 +78,12 @@ export async function browseFilter(store: Readable, filter: string, query: Brows
   return { messages: builder.messages, next: { topic, id: null } };
 }
 
-/** Removes every message whose topic matches, in pages. `onRemoved` hears after each page how many it has removed so far. @returns how many there were. */
+/**
+ * Deletes every message whose topic matches the filter, page by page.
+ * @param tombstoneUntil how long the ids of the deleted messages are remembered (ms since 1970).
+ * @param onRemoved is called after each page with the number of messages that were deleted so far.
+ * @returns the number of deleted messages.
+ */
 export async function purge(
   store: Purgeable,
   filter: string,
@@ -96,7 +101,7 @@ export async function purge(
 
 async function purgeTopic(store: Purgeable, topic: string, tombstoneUntil: number, onRemoved: (more: number) => void): Promise<void> {
   for (let [after, size] = ['', FIRST_READ]; ;) {
-    // At time 0 nothing has expired: what has, but is still there, goes too.
+    // At time 0 no message has expired. So expired messages that are still in the store are deleted as well.
     const messages = await store.listMessages({ topic, after, limit: size, now: 0 });
     const last = messages.at(-1);
     if (last === undefined) return;
@@ -110,7 +115,7 @@ async function purgeTopic(store: Purgeable, topic: string, tombstoneUntil: numbe
   }
 }
 
-/** As many as bring about PAYLOAD_BYTES when they are like these. */
+/** How many messages of the size of these have about PAYLOAD_BYTES. */
 function nextRead(messages: readonly Message[]): number {
   const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
   return Math.max(FIRST_READ, Math.min(MAX_READ, Math.floor((PAYLOAD_BYTES * messages.length) / Math.max(bytes, 1))));

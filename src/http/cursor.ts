@@ -2,7 +2,7 @@ import { stringProblem, topicProblem } from '../mqtt/validity';
 import { validationProblem } from '../door/problem';
 import type { LetterPosition } from '../dead-letters/box';
 
-/** Where a page ended: behind this message, or (id null) behind all messages of the topic. */
+/** Where a page ended: after this message, or after all messages of the topic if `id` is null. */
 export interface Cursor {
   readonly topic: string;
   readonly id: string | null;
@@ -17,12 +17,12 @@ export function decodeCursor(text: string, belongs: (topic: string) => boolean):
   const { topic, id } = parse(text);
   const isId = id === null || (typeof id === 'string' && /^[0-9A-Za-z_-]{1,64}$/.test(id));
   if (typeof topic !== 'string' || topicProblem(topic) !== null || !isId || !belongs(topic)) {
-    throw validationProblem([{ path: 'after', message: 'must be the next of the page before, with the same topic or filter' }]);
+    throw validationProblem([{ path: 'after', message: 'must be the value of next in the previous page, with the same topic or filter' }]);
   }
   return { topic, id: id as string | null };
 }
 
-/** Of a list in the order of texts: where a page ended. */
+/** Encodes the last text of a page, for a list that is sorted by text. */
 export function encodeText(text: string): string {
   return Buffer.from(text).toString('base64url');
 }
@@ -31,7 +31,7 @@ export function encodeText(text: string): string {
 export function decodeText(cursor: string): string {
   const text = Buffer.from(cursor, 'base64url').toString('utf8');
   if (encodeText(text) !== cursor || stringProblem(text) !== null)
-    throw validationProblem([{ path: 'after', message: 'must be the next of the page before' }]);
+    throw validationProblem([{ path: 'after', message: 'must be the value of next in the previous page' }]);
   return text;
 }
 
@@ -43,7 +43,7 @@ export function encodePosition({ at, id }: LetterPosition): string {
 export function decodePosition(text: string): LetterPosition {
   const { at, id } = parse(text);
   if (!Number.isSafeInteger(at) || typeof id !== 'string' || stringProblem(id) !== null) {
-    throw validationProblem([{ path: 'after', message: 'must be the next of the page before' }]);
+    throw validationProblem([{ path: 'after', message: 'must be the value of next in the previous page' }]);
   }
   return { at: at as number, id };
 }

@@ -22,7 +22,7 @@ export function messageView(message: Message): Schemas['Message'] {
   };
 }
 
-/** The names of EMQX's REST publish; what was not sent is not shown. */
+/** Uses the names of EMQX's REST API for publishing. Properties that the message does not have are left out. */
 function propertiesView(properties: MessageProperties): Schemas['MessageProperties'] {
   const { contentType, responseTopic, correlationData, payloadFormatIndicator, messageExpiryInterval, userProperties } = properties;
   return {

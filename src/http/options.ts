@@ -4,14 +4,14 @@ import type { RefusedTokens } from '../door/refused-tokens';
 import type { Logger } from '../base/log';
 
 export interface AppOptions extends Tokens {
-  /** Bytes of a request's body. */
+  /** The most bytes that the body of a request may have. */
   readonly bodyLimit: number;
   /** How long the id of a message removed through the API is remembered (promise 2). */
   readonly tombstoneMs: number;
   readonly log: Logger;
-  /** Hears of events that are refused for their token. Default: one of its own, which warns in the log. */
+  /** Is told about events that were rejected because of their token. The default writes a warning to the log. */
   readonly refusedTokens?: Pick<RefusedTokens, 'note'>;
-  /** Hears of events that are accepted. Default: one of its own. */
+  /** Is told how many events were accepted. */
   readonly arrivals?: Pick<Arrivals, 'note'>;
   readonly now?: () => number;
 }

@@ -13,12 +13,15 @@ interface Parameter {
 
 type QueryOf<Id extends keyof operations> = NonNullable<operations[Id]['parameters']['query']>;
 
-/** A reader for the query of one operation of openapi.yaml. A parameter that the operation does not have is refused. */
+/**
+ * Creates a reader for the query of one operation of openapi.yaml. It rejects parameters that the operation does not
+ * have.
+ */
 export function queryReader<Id extends keyof operations>(path: string, method: string, _id: Id): (req: Request) => QueryOf<Id> {
   return queryReaderOf(path, method) as (req: Request) => QueryOf<Id>;
 }
 
-/** Likewise, where the operation is known by its path and method only. The result's type is that of the operation's query. */
+/** Does the same as queryReader where the type of the query is not known. */
 export function queryReaderOf(path: string, method: string): (req: Request) => Record<string, unknown> {
   const listed = contract.find(`/paths/${path.replaceAll('/', '~1')}/${method}/parameters`) as (Parameter | { $ref: string })[] | undefined;
   const parameters = (listed ?? [])
@@ -45,8 +48,9 @@ export function queryReaderOf(path: string, method: string): (req: Request) => R
 }
 
 /**
- * Strict where Node's own parser guesses: a malformed percent-encoding or a repeated name is an error, not something else. `lists`: the names
- * that may be repeated; their values are arrays.
+ * Reads the query of a URL. A malformed percent-encoding or a repeated name is an error here, while Node's own parser
+ * guesses.
+ * @param lists the names that may be repeated. Their values are arrays.
  */
 export function parseQuery(url: string, lists: ReadonlySet<string> = new Set()): Record<string, unknown> {
   const query = new Map<string, string | string[]>();
@@ -57,13 +61,16 @@ export function parseQuery(url: string, lists: ReadonlySet<string> = new Set()):
     const name = decode(equals < 0 ? pair : pair.slice(0, equals));
     const value = equals < 0 ? '' : decode(pair.slice(equals + 1));
     const before = query.get(name);
-    if (before !== undefined && !Array.isArray(before)) throw validationProblem([flaw(name, 'is there twice')]);
+    if (before !== undefined && !Array.isArray(before)) throw validationProblem([flaw(name, 'is given twice')]);
     query.set(name, lists.has(name) ? [...(before ?? []), value] : value);
   }
   return Object.fromEntries(query);
 }
 
-/** `+` is a space, as forms and URLSearchParams write it, but alone in a topic level it is the wildcard, as people write it with curl. */
+/**
+ * `+` is a space, as forms and URLSearchParams write it. Alone in a topic level it is the wildcard, because people
+ * write it so with curl.
+ */
 function decode(text: string): string {
   try {
     return decodeURIComponent(text.replace(WILDCARD, '%2B').replaceAll('+', ' '));

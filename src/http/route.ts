@@ -4,14 +4,17 @@ import { hasBody } from '../door/body';
 import { Problem, validationProblem } from '../door/problem';
 import { queryReaderOf } from './query';
 
-/** One operation of openapi.yaml; `path` in express's notation. */
+/** One operation of openapi.yaml. `path` is written as express wants it. */
 export interface Route {
   readonly method: 'get' | 'post' | 'put' | 'delete';
   readonly path: string;
   handle(req: Request, res: Response): void | Promise<void>;
 }
 
-/** Registers the routes, and for each path a 405 that names its methods. A literal path comes before a parameter that would match it. */
+/**
+ * Registers the routes. Another method on one of the paths is answered 405 with the allowed methods. Paths without
+ * parameters come first, because a parameter would match them.
+ */
 export function register(app: Express, routes: readonly Route[]): void {
   const isParameter = (path: string): number => (/[:*]/.test(path) ? 1 : 0);
   const paths = [...new Set(routes.map(({ path }) => path))].sort((a, b) => isParameter(a) - isParameter(b));
@@ -37,7 +40,8 @@ export function methodNotAllowed(method: string, allow: string): Problem {
 }
 
 /**
- * Refuses a query parameter or a body that the operation does not have. Example: `DELETE /v1/dead-letters?id=42` must not delete all letters.
+ * Creates a check that rejects a query parameter or a body that the operation does not have. Example: without it
+ * `DELETE /v1/dead-letters?id=42` would delete all dead letters.
  * @throws Problem 400
  */
 function checkOf({ method, path }: Route): (req: Request) => void {
@@ -50,12 +54,12 @@ function checkOf({ method, path }: Route): (req: Request) => void {
   };
 }
 
-/** Where openapi.yaml describes the path, as a JSON pointer. */
+/** The JSON pointer to the path in openapi.yaml. */
 export function pointerOf(path: string): string {
   return `/paths/${path.replaceAll('/', '~1')}`;
 }
 
-/** A parameter of the path, decoded; that of a `*name` path may have slashes. */
+/** A decoded parameter of the path. A parameter that is written `*name` may have slashes. */
 export function pathParameter(req: Request, name: string): string {
   const value = (req.params as Readonly<Record<string, string | string[] | undefined>>)[name];
   return Array.isArray(value) ? value.join('/') : (value ?? '');

@@ -5,7 +5,7 @@ import type { ClientDesk } from '../mailbox/clients/client-desk';
 import type { Metrics } from '../base/metrics';
 import type { Store } from '../stores/store';
 
-/** What the HTTP edge needs from the rest of the server; implemented elsewhere, faked in tests. */
+/** What the HTTP API needs from the rest of the server. Tests replace it by fakes. */
 export interface HttpServices {
   readonly ingest: Pick<Ingest, 'accept'>;
   readonly store: Pick<
@@ -24,27 +24,33 @@ export interface HttpServices {
   readonly deliveries: Deliveries;
   readonly retained: Retained;
   readonly deadLetters: DeadLetters;
-  /** Never rejects because the store or the queue is away: its numbers are null then. */
+  /** Does not reject if the store or the queue is away. Their numbers are null then. */
   stats(): Promise<Stats>;
   setup(wanted: SetupRequest): SetupView;
-  /** One check per dependency. Never a secret in `detail`: /readyz is open. */
+  /** One check for each dependency. `detail` has no secret, because /readyz needs no token. */
   readiness(): Promise<readonly ReadinessCheck[]>;
   readonly metrics: Metrics;
 }
 
 export interface Deliveries {
-  /** Asks for a delivery to the client of what is stored for the topic filter. @returns the request's id, when the queue has the request. */
+  /**
+   * Requests the delivery of the stored messages of a topic filter. Resolves with the id of the request when the queue
+   * has it.
+   */
   request(clientid: string, filter: string): Promise<string>;
-  /** null: there is no such request, or its outcome was forgotten. */
+  /** null if no such request was made within the last hour. */
   outcome(id: string): Promise<components['schemas']['DeliveryOutcome'] | null>;
 }
 
 export interface Retained {
-  /** Asks for the retained messages that match to be published back where EMQX lacks them. @returns the request's id, when the queue has the request. */
+  /**
+   * Requests that retained messages are published again where EMQX lacks them. Resolves with the id of the request when
+   * the queue has it.
+   */
   restore(filter: string): Promise<string>;
-  /** null: there is no such request, or its outcome was forgotten. */
+  /** null if no such request was made within the last hour. */
   outcome(id: string): Promise<components['schemas']['RestoreOutcome'] | null>;
-  /** Whether a retained message of the topic is kept under the policy of now. */
+  /** Whether the current policy keeps the retained message of the topic. */
   isKept(topic: string): boolean;
 }
 
@@ -52,18 +58,18 @@ export type Stats = components['schemas']['Stats'];
 
 export interface SetupRequest {
   readonly set: components['schemas']['RuleSet'];
-  /** Empty: the default. */
+  /** The topic filters of the rule. If empty, those of the policies are used. */
   readonly topics: readonly string[];
-  /** null: the generation that EMQX_URL is for. */
+  /** The generation of EMQX; null for that of EMQX_URL. */
   readonly emqx: 4 | 5 | null;
-  /** Otherwise `***` stands in its place. */
+  /** Whether the answer shows INGEST_TOKEN. If not, it shows `***`. */
   readonly showsToken: boolean;
 }
 
 export interface SetupView {
   readonly command: string;
   readonly rules: string;
-  /** ms */
+  /** When the newest event was accepted (ms); null if there was none since the start. */
   readonly lastEventAt: number | null;
   readonly eventsAccepted: number;
   readonly refused: string | null;
@@ -73,6 +79,6 @@ export interface ReadinessCheck {
   /** `store`, `queue`, `emqx`, ... */
   readonly name: string;
   readonly ok: boolean;
-  /** One line; names the setting to look at when something is wrong. */
+  /** One line. If the check failed, it names the setting to look at. */
   readonly detail: string;
 }

@@ -1,15 +1,17 @@
-/** An answer takes at most this share of the time: one that needs 2 s is asked for every 40 s at most. */
+/**
+ * An answer is kept for at least this many times as long as it took. Example: an answer that took 2 s is kept for 40 s.
+ */
 const SHARE = 20;
 
 export interface CachedOptions {
-  /** An answer that is younger is given again. */
+  /** How long an answer is kept at least (ms). */
   readonly ageMs: number;
   readonly now: () => number;
 }
 
 /**
- * Asks at most once at a time, and not again before the last answer is `ageMs` old, or SHARE times as old as it took to come: scrapes of
- * several Prometheus servers must not cost the store more than those of one. A failure is not kept.
+ * Wraps `ask` so that it runs at most once at a time, and its answer is kept for a while. Scrapes of several Prometheus
+ * servers then cost the store no more than those of one. A failure is not kept.
  */
 export function cached<T>(ask: () => Promise<T>, { ageMs, now }: CachedOptions): () => Promise<T> {
   let last: { readonly value: T; readonly until: number } | null = null;

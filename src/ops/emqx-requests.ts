@@ -1,7 +1,7 @@
 import type { Metrics } from '../base/metrics';
 import type { Exchange } from '../emqx/http';
 
-/** Counts each request to EMQX's REST API, how long it took and what went wrong. */
+/** Measures the requests to EMQX's REST API: their time, and their errors. */
 export function observeEmqx({ emqxDuration, emqxErrors }: Pick<Metrics, 'emqxDuration' | 'emqxErrors'>): (exchange: Exchange) => void {
   return ({ operation, outcome, seconds }) => {
     emqxDuration.observe({ operation }, seconds);
@@ -10,7 +10,10 @@ export function observeEmqx({ emqxDuration, emqxErrors }: Pick<Metrics, 'emqxDur
   };
 }
 
-/** null: no error. EMQX answers 404 to say that a client is not connected, or that nothing is retained under a topic. */
+/**
+ * null if the outcome is no error. A 404 is none if EMQX thereby says that a client is not connected, or that a topic
+ * has no retained message.
+ */
 function kindOf(operation: string, outcome: Exchange['outcome']): string | null {
   if (typeof outcome === 'string') return outcome;
   if (outcome < 300) return null;

@@ -6,7 +6,10 @@ import type { Store } from '../stores/store';
 import { cached } from './cached';
 import { REFUSED_TOKENS } from './status';
 
-/** What is asked for at each scrape. A rejection makes the gauge NaN, or leaves it out: a queue that is away must not take the other metrics with it. */
+/**
+ * The values that are read at each scrape. If a read fails, its gauge is NaN or left out, so that the other metrics are
+ * still shown while the queue is away.
+ */
 export interface GaugeSources {
   readonly lanes: () => Promise<
     readonly { readonly name: string; readonly waiting: number; readonly active: number; readonly delayed: number }[]
@@ -14,18 +17,21 @@ export interface GaugeSources {
   readonly deadLetters: () => Promise<number>;
   /** Events that wait in memory for the queue, and their bytes. */
   readonly waiting: () => { readonly items: number; readonly bytes: number };
-  /** When this process began to work on the batch that each lane has in hand (ms); null: the lane has none. */
+  /**
+   * When this process began to work on the batch that each lane has in hand (ms); null if the lane has no batch in
+   * hand.
+   */
   readonly working: () => readonly { readonly name: string; readonly since: number | null }[];
 }
 
 const PREFIX = 'emqx_offline_';
-/** A scrape waits 10 s by default. */
+/** How long a gauge waits for its value (ms). Prometheus itself waits 10 s by default. */
 const TIMEOUT_MS = 2_000;
-/** A health check answers within 3 s. */
+/** How long the gauge of dependencies waits (ms). This is longer than a health check, which answers within 3 s. */
 const HEALTH_TIMEOUT_MS = 3_500;
-/** Health checks are cheap; several Prometheus servers share one answer. */
+/** How long the result of health checks is kept (ms). It is short because health checks are cheap. */
 const HEALTH_AGE_MS = 5_000;
-/** Counting may read an index, or a part of it. */
+/** How long a count of stored messages is kept (ms). Counting is slower, because it may read an index. */
 const BACKLOG_AGE_MS = 15_000;
 
 interface Description {
@@ -41,13 +47,13 @@ function registerGauge(registry: Registry, description: Description, collect: (g
     ...{ name: `${PREFIX}${name}`, help, labelNames, registers: [registry] },
     async collect() {
       own.reset();
-      // A number that is not known must not look like 0.
+      // An unknown number is NaN, because 0 would look like a value.
       await within(timeoutMs, collect(own), () => new Error('late')).catch(() => void (labelNames.length === 0 && own.set(NaN)));
     },
   });
 }
 
-/** The queue, what this process works on, and its memory. */
+/** Registers gauges of the queue, of the batches that this process works on, and of its memory. */
 export function registerGauges(registry: Registry, sources: GaugeSources, now: () => number = Date.now): void {
   const gauge = (name: string, help: string, labelNames: string[], collect: (gauge: Gauge) => Promise<void>): void =>
     registerGauge(registry, { name, help, labelNames }, collect);
@@ -77,7 +83,9 @@ export function registerGauges(registry: Registry, sources: GaugeSources, now: (
   );
 }
 
-/** The stored messages. The store is asked at most every 15 s, and less often when it answers slowly. */
+/**
+ * Registers gauges of the stored messages. The store is asked at most every 15 s, and less often if it answers slowly.
+ */
 export function registerBacklogGauges(
   registry: Registry,
   store: Pick<Store, 'countMessages' | 'oldestMessageAt'>,
@@ -98,7 +106,7 @@ export function registerBacklogGauges(
   });
 }
 
-/** The checks of /readyz. */
+/** Registers a gauge that shows the checks of /readyz. */
 export function registerDependencyGauge(
   registry: Registry,
   readiness: () => Promise<readonly ReadinessCheck[]>,
@@ -111,7 +119,7 @@ export function registerDependencyGauge(
   });
 }
 
-/** bytes; NaN where the kernel does not tell. */
+/** The anonymous memory of this process in bytes; NaN if the kernel does not show it. */
 async function anonymousMemory(): Promise<number> {
   const status = await readFile('/proc/self/status', 'utf8');
   return Number(/^RssAnon:\s+(\d+) kB/m.exec(status)?.[1] ?? NaN) * 1_024;

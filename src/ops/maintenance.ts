@@ -9,14 +9,22 @@ import type { Logger } from '../base/log';
 import type { Metrics } from '../base/metrics';
 
 const EVERY_MS = 60_000;
-/** One delete's size: bounded, so that it never holds locks for long. */
+/** The most rows that one delete removes. It is bounded so that a delete does not hold locks for long. */
 const CHUNK = 1_000;
-/** The time in a minute for what everybody has read: the other work has its turn, too. ms. */
+/**
+ * How long one run deletes messages that everybody has read (ms). The rest of the minute is left for the other steps.
+ */
 const READ_MS = 40_000;
 const DAY_MS = 24 * 60 * 60_000;
-/** What nobody has seen for twice the longest ttl, and at least for so long, is of no use: its messages have expired. */
+/**
+ * The shortest time after which unused subscriptions, states and positions are deleted (ms). The time is twice the
+ * longest ttl, if that is longer, because the messages have expired then.
+ */
 const LEAST_UNSEEN_MS = 14 * DAY_MS;
-/** The state of a client that is connected changes with its next event only: it may stay connected for months. */
+/**
+ * The time after which the state of a connected client is deleted (ms). It is long, because a client may stay connected
+ * for months without an event that changes its state.
+ */
 const CONNECTED_MS = 366 * DAY_MS;
 
 export interface MaintenanceDeps {
@@ -31,7 +39,10 @@ export interface MaintenanceDeps {
   readonly now: () => number;
 }
 
-/** Removes what nobody needs any more, in small steps. Every process does it: what one has removed the others don't find. */
+/**
+ * Deletes data that is no longer needed, in small steps. Every server process does it, because a process finds nothing
+ * that another one has deleted already.
+ */
 export class Maintenance {
   private timer: NodeJS.Timeout | null = null;
   private running: Promise<void> | null = null;
@@ -41,7 +52,7 @@ export class Maintenance {
 
   start(): void {
     this.timer = setInterval(() => {
-      // A run that takes longer than a minute is not followed by all those that were due meanwhile.
+      // While a run takes longer than a minute, the runs that are due meanwhile are left out.
       this.running ??= this.run().finally(() => (this.running = null));
     }, EVERY_MS);
     this.timer.unref();
@@ -74,7 +85,7 @@ export class Maintenance {
     }
   }
 
-  /** While the store or the queue is unavailable the log has a line about that already. */
+  /** Writes a warning only if the log has no line about an unavailable store or queue already. */
   private failed(what: string, error: unknown): void {
     const { log } = this.deps;
     const fields = { step: what, err: error };
@@ -99,7 +110,7 @@ export class Maintenance {
     }
   }
 
-  /** As long as there is more: a minute's run keeps up with the traffic of a minute. */
+  /** Repeats the deletion until nothing is left, so that one run in a minute keeps up with the traffic. */
   private async repeat(purge: () => Promise<Pick<Purged, 'more'>>): Promise<void> {
     while (!this.stopped && (await purge()).more);
   }

@@ -1,6 +1,6 @@
 import { rowsOf, type MigrationPlan, type MigrationProgress } from '../base/migration';
 
-/** What `migrate --dry-run` says of one database. */
+/** The lines that `migrate --dry-run` prints about one database. */
 export function planLines(database: string, { pending, takeover }: MigrationPlan): string[] {
   if (pending.length === 0) return [`${database}: up to date, no migration would run`];
   return [

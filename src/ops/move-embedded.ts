@@ -13,30 +13,30 @@ import { copyAll, type Counts, type Moved } from './moving';
 export interface MoveRequest {
   readonly dataDir: string;
   readonly to: ServiceUrl;
-  /** STORE_SQL_* */
+  /** The statements of STORE_SQL_*, for the new store. */
   readonly statements: Statements;
-  /** Counts, and writes nothing. */
+  /** If true, the items are counted and nothing is written. */
   readonly dryRun: boolean;
-  /** Although events wait in the queue. */
+  /** If true, the store is moved although accepted events wait in the queue. */
   readonly force: boolean;
   readonly now: number;
   readonly onProgress: (counts: Counts) => void;
   readonly onQueueError: (error: Error) => void;
 }
 
-/** `moved`: null when nothing was, as jobs wait in the queue. */
+/** `moved` is null if nothing was moved because jobs wait in the queue. */
 export interface MoveReport extends LeftBehind {
   readonly moved: Moved | null;
 }
 
-/** What stays in DATA_DIR. */
+/** Items of the queue, which stay in DATA_DIR. */
 interface LeftBehind {
-  /** Jobs of the message lanes. */
+  /** The number of jobs in the message lanes. */
   readonly jobs: number;
   readonly deadLetters: number;
 }
 
-/** The options --from and --to. @returns where to. @throws SettingError */
+/** Checks the options --from and --to. @returns the URL of the new store. @throws SettingError */
 export function checkMove(from: string | undefined, to: string | undefined): ServiceUrl {
   if (from === undefined || to === undefined) {
     const [missing, given] = from === undefined ? ['--from', '--to'] : ['--to', '--from'];
@@ -48,11 +48,14 @@ export function checkMove(from: string | undefined, to: string | undefined): Ser
   const [source, target] = [parseStoreUrl('--from', from), parseStoreUrl('--to', to)];
   if (source.scheme !== 'embedded')
     throw new SettingError('--from', `must be embedded:, not ${source.scheme}:// (only the embedded store can be moved)`);
-  if (target.scheme === 'embedded') throw new SettingError('--to', 'is the same as --from: name another store');
+  if (target.scheme === 'embedded') throw new SettingError('--to', 'is the embedded store, as --from is: give the URL of another store');
   return target;
 }
 
-/** Moves what the store in DATA_DIR holds to another store. DATA_DIR keeps it all. @throws SettingError when DATA_DIR has no database, or a server works on it */
+/**
+ * Copies everything in the embedded store in DATA_DIR to another store. DATA_DIR keeps its data.
+ * @throws SettingError if DATA_DIR has no database, or a running server uses it
+ */
 export async function moveEmbedded(request: MoveRequest): Promise<MoveReport> {
   requireDatabase(request.dataDir);
   const environment = await Environment.open(request.dataDir);
@@ -76,7 +79,7 @@ async function move(environment: Environment, { to, statements, dryRun, now, onP
     return await copyAll(source, target, { now, onProgress });
   } catch (error) {
     if (!(error instanceof RetryableError)) throw error;
-    throw new RetryableError(`--to: ${errorText(error)}; when that is over, give the same command again: it completes what was begun`, {
+    throw new RetryableError(`--to: ${errorText(error)}; repair this and run the same command again: it continues the move`, {
       cause: error,
     });
   } finally {
@@ -84,7 +87,7 @@ async function move(environment: Environment, { to, statements, dryRun, now, onP
   }
 }
 
-/** Drivers speak of the setting. */
+/** Opens the new store. Errors of the driver name STORE_URL, which is replaced by the option --to. */
 async function openTarget(to: ServiceUrl, statements: Statements): Promise<Store> {
   try {
     return await openStore(to, null, statements);

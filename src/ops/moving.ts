@@ -5,27 +5,30 @@ import type { EmbeddedStore } from '../stores/embedded';
 import type { Cursor, Export, Page } from '../stores/embedded/export';
 import type { Refusal, Store } from '../stores/store';
 
-/** In this order: what a client has read is there before its messages are. */
+/**
+ * The kinds of items in the order in which they are copied. Messages come last, so that the read positions are there
+ * before them.
+ */
 export const KINDS = ['retained messages', 'client states', 'subscriptions', 'read positions', 'messages'] as const;
 export type Kind = (typeof KINDS)[number];
 export type Counts = Readonly<Record<Kind, number>>;
 
 export interface Moved {
-  /** What the target has now, also where it had it before. */
+  /** How many items the target has now. Items that it had before the move are counted as well. */
   readonly counts: Counts;
-  /** Messages that were left out: they have expired. */
+  /** Messages that were not copied because they have expired. */
   readonly expired: number;
   readonly refused: number;
-  /** The first of them. */
+  /** The first of the items that the target rejected. */
   readonly refusals: readonly Refusal[];
 }
 
 export interface MovingOptions {
-  /** ms: what has expired by then is left out. */
+  /** The time of now (ms). Messages that have expired by then are not copied. */
   readonly now: number;
-  /** Told about once a second. */
+  /** Called about once a second. */
   readonly onProgress?: (counts: Counts) => void;
-  /** ms: how long a target that is away or busy is waited for, one try after the other. */
+  /** The pauses before a write is tried again while the target is away or busy (ms). */
   readonly pauses?: readonly number[];
 }
 
@@ -36,8 +39,9 @@ const MOST_REFUSALS = 20;
 const PAUSES: readonly number[] = [500, 1_000, 2_000, 4_000, 8_000];
 
 /**
- * Copies everything that a store keeps, but for tombstones, to another one; without a target it only counts. Doing it again has the effect of doing it once: messages
- * are saved by their ids, positions by their versions, states by their times. In memory are a page and a batch.
+ * Copies everything but the tombstones from one store to another. Without a target the items are only counted. Copying
+ * twice has the effect of once, because messages are saved by their ids, positions by their versions, and states by
+ * their times. The memory holds one page and one batch.
  */
 export async function copyAll(source: EmbeddedStore, target: Store | null, options: MovingOptions): Promise<Moved> {
   const copy = new Copy(target, options);
@@ -53,7 +57,7 @@ class Copy {
     'read positions': 0,
     messages: 0,
   };
-  /** Messages that were found, expired ones left out. */
+  /** The number of messages that were read. The store leaves out expired ones. */
   private found = 0;
   private expiredRetained = 0;
   private refused = 0;
@@ -112,7 +116,7 @@ class Copy {
     }
   }
 
-  /** Of all topics: a batch may have those of many. */
+  /** Reads the messages of all topics as one sequence, so that a batch may have messages of many topics. */
   private async *messages(all: Export): AsyncGenerator<Message> {
     const { now } = this.options;
     for await (const topic of itemsOf((after) => all.topics(after, BATCH_ITEMS))) {
@@ -139,7 +143,7 @@ class Copy {
     }
   }
 
-  /** Should it throw for the content of one, the others are saved alone. */
+  /** Saves a batch. If the target rejects it because of one item, each item is saved by itself. */
   private async save<T>(batch: readonly T[], save: Save<T>, nameOf: (item: T) => string): Promise<readonly Refusal[]> {
     try {
       return (await this.patiently(() => save(batch))) ?? [];
@@ -153,7 +157,7 @@ class Copy {
     }
   }
 
-  /** A target that is busy, or away for some seconds, doesn't end it. */
+  /** Tries again after pauses, so that a target that is busy or away for some seconds does not end the move. */
   private async patiently<R>(work: () => R): Promise<Awaited<R>> {
     for (const pause of this.options.pauses ?? PAUSES) {
       try {
@@ -180,7 +184,7 @@ class Copy {
 
 type Save<T> = (batch: readonly T[]) => Promise<Refusal[] | void> | undefined;
 
-/** Beside the payload it is small. */
+/** About the size of a message in bytes. Everything but the payload is small. */
 const sizeOf = ({ payload }: Message): number => payload.length;
 
 async function* itemsOf<T>(pageAfter: (after: Cursor) => Promise<Page<T>>): AsyncGenerator<T> {

@@ -8,7 +8,10 @@ interface Sample {
   readonly values: Readonly<Record<string, number>>;
 }
 
-/** Rates over the last minute, from the counters that /metrics shows; sampled when asked for. */
+/**
+ * Computes rates over the last minute from the counters of /metrics. The counters are read only when rates are asked
+ * for.
+ */
 export class Rates {
   private samples: Sample[] = [];
 
@@ -19,7 +22,7 @@ export class Rates {
 
   async perSecond(): Promise<Record<string, number>> {
     const current = await this.sample();
-    // The oldest sample that is not older than the window, or all since the start.
+    // The rates begin at the oldest sample within the last minute.
     this.samples = [...this.samples.filter(({ at }) => current.at - at <= WINDOW_MS), current];
     const first = this.samples[0] ?? current;
     const seconds = Math.max(1, (current.at - first.at) / 1000);

@@ -13,25 +13,33 @@ export interface RulesIo {
   /** @throws ConfigError */
   readonly config: () => Config;
   readonly write: (text: string) => void;
-  /** Takes what is secret out of a line. */
+  /** Removes secrets from a line. */
   readonly hide: (text: string) => string;
-  /** Asks the operator; null: there is no terminal. */
+  /** Asks the operator; null if there is no terminal. */
   readonly ask: ((question: string) => Promise<string>) | null;
-  /** For EMQX's connection to the server, and for the answer to the first event. */
+  /** How long to wait for EMQX's connection to the server, and then for the first event (ms). */
   readonly waitMs?: number;
 }
 
-/** EMQX looks at a connector every 5 s (health_check_interval). */
+/** The default of `waitMs`. EMQX checks a connector every 5 s (health_check_interval). */
 const WAIT_MS = 15_000;
 const DEFAULT_SET: RuleName = 'offline-messages';
 
-/** `emqx-offline-store rules`. @returns the exit code: 0 done or nothing to do, 1 EMQX refused, or is not connected. Throws SettingError for what must be said otherwise. */
+/**
+ * Runs the command `rules`.
+ * @returns the exit code: 0 if everything is done, 1 if the operator answered no, or EMQX does not reach the server or
+ *   gets errors from it.
+ * @throws SettingError for an option or setting that must be changed
+ */
 export async function rulesCommand(options: RulesOptions, io: RulesIo): Promise<number> {
   const config = io.config();
   const version = options.emqx ?? config.emqx.version;
   if (options.action === 'print') return print(options, version, config, io);
   if (version !== config.emqx.version)
-    throw new SettingError('--emqx', `is ${version}, and EMQX_URL ends with /api/v${config.emqx.version}`);
+    throw new SettingError(
+      '--emqx',
+      `is ${version}, but EMQX_URL ends with /api/v${config.emqx.version}: leave out --emqx or correct EMQX_URL`,
+    );
   const installer = openInstaller(config);
   const say = (...lines: string[]): void => lines.forEach((line) => io.write(`${io.hide(line)}\n`));
   try {
@@ -52,19 +60,20 @@ function print(options: RulesOptions, version: 4 | 5, config: Config, { write }:
   return 0;
 }
 
-/** The one place that knows which generations of EMQX there are. */
+/** Creates the installer for the generation of EMQX that EMQX_URL names. */
 function openInstaller({ emqx: { url, ca, version, credentials } }: Config): RuleInstaller {
   if (credentials === null)
     throw new SettingError(
       'EMQX_API_KEY',
-      "is not set, nor EMQX_API_SECRET: make an API key in EMQX's dashboard (System → API Key) and set both",
+      "is not set: create an API key in EMQX's dashboard (System → API Key), and set EMQX_API_KEY and EMQX_API_SECRET",
     );
   return version === 4 ? new InstallerV4({ url, ca, ...credentials }) : new InstallerV5({ url, ca, ...credentials });
 }
 
 function wantedOf({ set, name, topics, urls }: RulesOptions, config: Config, version: 4 | 5 = 5): Wanted {
   const [address = ownUrl(config), ...others] = urls;
-  if (version === 5 && others.length > 0) throw new SettingError('--url', 'is given twice: EMQX 5 retries by itself and takes one address');
+  if (version === 5 && others.length > 0)
+    throw new SettingError('--url', 'is given twice: EMQX 5 takes one address, because it retries by itself');
   if (address === null)
     throw new SettingError(
       '--url',
@@ -83,7 +92,7 @@ function wantedOf({ set, name, topics, urls }: RulesOptions, config: Config, ver
 }
 
 async function install(installer: RuleInstaller, wanted: Wanted, options: RulesOptions, io: RulesIo, say: Say): Promise<number> {
-  // What is wrong with the options must be said before EMQX is asked for anything.
+  // The rule is built first, so that wrong options are reported before EMQX is asked.
   ruleTemplate(wanted.set, wanted);
   const changes = await installer.plan(wanted);
   if (changes.length === 0)
@@ -116,7 +125,7 @@ async function remove(installer: RuleInstaller, options: RulesOptions, io: Rules
   return 0;
 }
 
-/** false: the operator does not want it. */
+/** Makes the changes in EMQX. @returns false if the operator answers no. */
 async function carriedOut(changes: readonly Change[], { yes, action }: RulesOptions, { ask }: RulesIo, say: Say): Promise<boolean> {
   say('in EMQX (+ is added, ~ is changed, - is removed):', ...changeLines(changes));
   if (!yes) {

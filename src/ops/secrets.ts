@@ -2,17 +2,21 @@ import { isSecretParam, type ServiceUrl } from '../config/url';
 import type { Config } from '../config/config';
 
 const MASK = '***';
-/** Anything shorter is no secret, and would be found everywhere. */
+/** Shorter texts are not hidden, because they occur in many other words. */
 const MIN_LENGTH = 4;
 
 /**
- * The last line of defence: what the operator keeps secret is taken out of every line of the log, of /readyz and of what a command
- * prints, whoever quoted it. Redis, for one, answers a command that it does not know with its arguments, the password of AUTH too.
+ * Removes the operator's secrets from the log, from /readyz and from the output of commands. Texts from elsewhere may
+ * contain them. Example: the error of Redis for an unknown command repeats the arguments, and with AUTH these are the
+ * password.
  */
 export class Secrets {
   private spellings: readonly string[] = [];
 
-  /** Those of the configuration, and of other URLs that a command is given; a password that is also the name of a user, host or database is no secret, and hidden would hide much else. */
+  /**
+   * Learns the secrets of the configuration, and of other URLs that a command was given. A password that is also the
+   * name of a user, host or database is not hidden, because that would hide these names too.
+   */
   learn(config: Config, others: readonly ServiceUrl[] = []): this {
     const { ingestToken, previousIngestToken, adminToken, readToken, signingKey, emqx, store, queue, history } = config;
     const urls = [store, queue, ...history, ...others];
@@ -28,7 +32,7 @@ export class Secrets {
       ...urls.flatMap(secretsOf),
     ];
     const secrets = values.filter((value): value is string => typeof value === 'string' && value.length >= MIN_LENGTH && !known.has(value));
-    // The longest first: one may be a part of another.
+    // The longest spelling is replaced first, because one may be a part of another.
     this.spellings = [...new Set(secrets.flatMap(spellingsOf))].sort((a, b) => b.length - a.length);
     return this;
   }
@@ -46,7 +50,7 @@ function namesOf({ scheme, user, path, hosts }: ServiceUrl): string[] {
   return [scheme, user ?? '', path, ...hosts.map(({ host }) => host)];
 }
 
-/** As it is, as it stands in JSON, and in a URL. */
+/** The secret as it is, and as it is written in JSON and in a URL. */
 function spellingsOf(secret: string): string[] {
   return [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret), encodeURI(secret)];
 }

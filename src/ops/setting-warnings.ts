@@ -2,18 +2,18 @@ import type { Config } from '../config/config';
 import { unknownNames } from '../config/environment-names';
 import { covers } from '../policies/overlap';
 
-/** A setting that is valid, and is probably not meant so. */
+/** A warning about a setting that is valid but probably a mistake. */
 export interface SettingWarning {
-  /** The setting, or the policy. */
+  /** The name of the setting, or the policy. */
   readonly about: string;
   readonly text: string;
   readonly advice: string;
 }
 
-/** Shorter tokens can be guessed. */
+/** Tokens with fewer characters than this can be guessed. */
 const LEAST_TOKEN_LENGTH = 16;
 
-/** What the operator should know at the start, and what the doctor tells. */
+/** The warnings that the server logs at its start. The doctor shows them too. */
 export function settingWarnings(config: Config, env: NodeJS.ProcessEnv): SettingWarning[] {
   return [...nameWarnings(env), ...tokenWarnings(config), ...policyWarnings(config)];
 }
@@ -54,7 +54,7 @@ function tokensOf({ ingestToken, previousIngestToken, adminToken, readToken }: C
   return tokens.filter((each): each is readonly [string, string] => each[1] !== null);
 }
 
-/** The first policy that matches a topic decides: one whose topics an earlier one covers never decides. */
+/** Finds policies that are never used, because an earlier policy matches all of their topics. */
 function policyWarnings({ policies }: Config): SettingWarning[] {
   return policies.flatMap(({ filter }, i) => {
     const hider = policies.slice(0, i).find((earlier) => covers(earlier.filter, filter));

@@ -7,16 +7,19 @@ import { programCommand, setupUrl } from './rules-text';
 
 export interface SetupWish {
   readonly set: RuleName;
-  /** Empty: the topics of the policies. */
+  /** The topic filters of the rule. If empty, those of the policies are used. */
   readonly topics: readonly string[];
-  /** null: the generation that EMQX_URL is for. */
+  /** null for the generation of EMQX_URL. */
   readonly emqx: 4 | 5 | null;
   readonly showsToken: boolean;
 }
 
 const HIDDEN = '***';
 
-/** What an operator does to have EMQX send its events: the command that installs the rules, and the rules as JSON text for an import. */
+/**
+ * The two ways to have EMQX send its events: the command that installs the rules, and the rules as JSON text for an
+ * import.
+ */
 export function setupOf(config: Config, { set, topics, emqx, showsToken }: SetupWish): { command: string; rules: string } {
   const version = emqx ?? config.emqx.version;
   const url = ownUrl(config) ?? setupUrl(config);

@@ -13,17 +13,19 @@ export interface ReadinessDeps {
   readonly store: Pick<Store, 'health'>;
   readonly queue: Pick<QueueBackend, 'health'>;
   readonly history: readonly Pick<HistorySink, 'name' | 'health'>[];
-  /** null: no EMQX_API_KEY. */
+  /** null if EMQX_API_KEY is not set. */
   readonly emqx: Pick<EmqxApi, 'health'> | null;
-  /** Events that were refused for their token of late. */
+  /**
+   * A text about events that were rejected because of their token; null if there were none within the last 15 minutes.
+   */
   readonly refusedTokens: string | null;
-  /** What the server still waits for at its start; null when it works. */
+  /** What the server waits for at its start; null when the start is complete. */
   readonly waitingFor: string | null;
 }
 
 export interface StatsDeps {
   readonly store: Pick<Store, 'countMessages' | 'oldestMessageAt'>;
-  /** Throw while the queue is not open. */
+  /** `lanes` and `letters` throw while the queue is not open. */
   readonly lanes: () => Pick<Lanes, 'counts'>;
   readonly letters: () => Pick<LetterBox, 'count'>;
   readonly rates: Rates;
@@ -31,16 +33,16 @@ export interface StatsDeps {
   /** When the process started, and the time of now (ms). */
   readonly startedAt: number;
   readonly now: number;
-  /** Takes what is secret out of a text. */
+  /** Removes secrets from a text. */
   readonly hide: (text: string) => string;
 }
 
 export const NO_API_KEY = 'EMQX_API_KEY and EMQX_API_SECRET are not set: messages are stored and nothing can be delivered';
 
-/** The check that is there only when events were refused for their token. */
+/** The name of the check that is shown only if events were rejected because of their token. */
 export const REFUSED_TOKENS = 'events';
 
-/** One check per dependency, all at once. */
+/** Checks all dependencies in parallel. */
 export async function readiness({ store, history, queue, emqx, refusedTokens, waitingFor }: ReadinessDeps): Promise<ReadinessCheck[]> {
   const checks = [
     { name: 'store', health: store.health() },
@@ -49,16 +51,20 @@ export async function readiness({ store, history, queue, emqx, refusedTokens, wa
     { name: 'emqx', health: emqx?.health() ?? Promise.resolve({ ok: false, detail: NO_API_KEY }) },
   ];
   const answers = await Promise.all(checks.map(async ({ name, health }) => ({ name, ...(await health) })));
-  // Not a failure of the server: anybody who reaches its port can send a wrong token, and could otherwise have it taken out of a load balancer.
+  // This check is always ok. Anybody who reaches the port can send a wrong token, and a failed check would take the
+  // server out of a load balancer.
   const refused = refusedTokens === null ? [] : [{ name: REFUSED_TOKENS, ok: true, detail: refusedTokens }];
   const start = waitingFor === null ? [] : [{ name: 'start', ok: false, detail: waitingFor }];
   return [...answers, ...refused, ...start];
 }
 
-/** Numbers that nobody waits for longer: a database that does not answer must not hold up those that others have. ms. */
+/**
+ * How long the statistics wait for one number (ms). A database that does not answer must not delay the other numbers
+ * for longer.
+ */
 const PATIENCE_MS = 3_000;
 
-/** Never rejects: what the store or the queue does not tell is null, and `problems` says why. */
+/** Does not reject. Numbers that the store or the queue does not return are null, and `problems` says why. */
 export async function stats({ store, lanes, letters, rates, version, startedAt, now, hide }: StatsDeps): Promise<Stats> {
   const problems = new Map<'store' | 'queue', string>();
   const orNull = async <T>(name: 'store' | 'queue', read: () => Promise<T>): Promise<T | null> => {

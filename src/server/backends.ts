@@ -11,14 +11,14 @@ import { connectionOf } from '../stores/postgres/connection';
 import type { Store } from '../stores/store';
 import { historyDependency, queueDependency, reportingQueue, storeDependency } from './dependencies';
 
-/** The databases that a configuration names, opened but not prepared. */
+/** The opened databases of a configuration. Their tables may not exist yet. */
 export interface Backends {
   readonly store: Store;
   readonly history: readonly HistorySink[];
   readonly queue: QueueBackend;
-  /** The embedded database, where the store or the queue is on it. */
+  /** The embedded database; null if neither the store nor the queue uses it. */
   readonly environment: Environment | null;
-  /** What the log says of them. */
+  /** They report the state of the store and the queue in the log. */
   readonly dependencies: { readonly store: Dependency; readonly queue: Dependency };
   close(): Promise<void>;
 }
@@ -49,7 +49,7 @@ export async function openBackends(config: Config, log: Logger): Promise<Backend
   };
 }
 
-/** BullMQ's database. What it needs is loaded when it is chosen. */
+/** Opens the queue. The code of a database is loaded only if QUEUE_URL names this database. */
 export async function openQueue(
   { queue: url }: Config,
   environment: Environment | null,

@@ -30,17 +30,23 @@ import { clientLane, historyLane, messageLane } from '../lanes/names';
 import { newRequestId, Outcomes, partId } from '../lanes/outcomes';
 import { hasPassed, tailsOf } from '../lanes/sequence';
 
-/** Events that wait in memory for the queue; beyond it they get 429. EMQX has up to 800 under way for each of its nodes (8 connections). */
+/**
+ * The most events that wait in memory for the queue. Above it events are answered 429. Each node of EMQX has up to 800
+ * events under way (8 connections).
+ */
 const MAX_WAITING = { items: 8_192, bytes: 64 * 1024 * 1024 };
 const DEAD_LETTERS = { count: 10_000, ageMs: 30 * 24 * 3_600_000 };
 
+/** How often the start checks whether the messages that waited in the queue are stored (ms). */
 const STORED_LOOK_MS = 50;
-/** How often a migration that takes long tells in the log how far it is. */
+/** How often a long migration writes its progress to the log (ms). */
 const PROGRESS_MS = 5_000;
 
 type Opened = Pick<Consumer<LaneJob>, 'open' | 'start' | 'close' | 'name' | 'workingSince'>;
 
-/** What needs the queue: from accepted events to the store and to EMQX. */
+/**
+ * The part of the server that needs the queue. It takes accepted events, stores messages, and delivers them to EMQX.
+ */
 export class Core {
   readonly ingest: Ingest;
   readonly letters: Letters;
@@ -54,7 +60,7 @@ export class Core {
   private consumers: readonly Opened[] = [];
   private readonly retries: ConsumerOptions['onRetry'];
   private readonly closing = new AbortController();
-  /** Of this process. */
+  /** The name under which this process owns lanes. */
   private readonly owner = randomUUID();
 
   private constructor(
@@ -96,7 +102,7 @@ export class Core {
     this.maintenance = new Maintenance({ store, state, letters: box, readPurger, trimmer: this.trimmer, policies, metrics, log, now });
   }
 
-  /** Once it is open events are accepted. Throws RetryableError while the queue is away. */
+  /** Prepares the queue. Events are accepted from then on. @throws RetryableError while the queue is away. */
   static async open(deps: CoreDeps): Promise<Core> {
     const { queue } = deps.backends;
     await queue.prepare();
@@ -120,7 +126,10 @@ export class Core {
     return core;
   }
 
-  /** Once it is started events are worked on. Throws RetryableError while store or queue is away. */
+  /**
+   * Migrates the store and starts to work on the events.
+   * @throws RetryableError while the store or the queue is away.
+   */
   async start(onFailure: (error: unknown) => void): Promise<void> {
     const { store, queue } = this.deps.backends;
     await store.migrate(pacedFromNow(PROGRESS_MS, (progress) => this.deps.log.info(progress, 'the store is being migrated')));
@@ -135,7 +144,8 @@ export class Core {
     this.consumers = consumers;
     for (const consumer of messages) consumer.start(onFailure);
     const startOthers = () => others.forEach((consumer) => consumer.start(onFailure));
-    // What earlier processes accepted and have not stored: on a queue that several processes share its acknowledgements are known (AcceptedAcks).
+    // Deliveries must know the acknowledgements that earlier processes accepted. A shared queue keeps them
+    // (AcceptedAcks). Otherwise deliveries wait until the message lanes have handled these events.
     if (queue.shared) startOthers();
     else void this.untilStored().then((isOver) => isOver && startOthers(), onFailure);
     this.maintenance.start();
@@ -175,7 +185,10 @@ export class Core {
     return new Consumer(backends.queue.source(lane), work, options);
   }
 
-  /** What was waiting in the message lanes when this process started is in the store. @returns false when the process stops before. */
+  /**
+   * Waits until the jobs that were in the message lanes at the start are done.
+   * @returns false if the process stops before that.
+   */
   private async untilStored(): Promise<boolean> {
     const { sequence, laneCounts } = this.deps.backends.queue;
     const lanes = namesOf(laneCounts.messages, messageLane);
@@ -187,7 +200,7 @@ export class Core {
     return !this.closing.signal.aborted;
   }
 
-  /** Resolves when the queue has the request, with the request's id. */
+  /** Resolves with the id of the request when the queue has the request. */
   async requestDelivery(clientid: string, filter: string): Promise<string> {
     if (this.deps.emqx === null) throw new RefusedError(NO_API_KEY);
     const id = newRequestId();
@@ -203,12 +216,12 @@ export class Core {
     return id;
   }
 
-  /** Resolves when the queue has the request, with the request's id. */
+  /** Resolves with the id of the request when the queue has the request. */
   async requestRestore(filter: string): Promise<string> {
     const { emqx } = this.deps;
     if (emqx === null) throw new RefusedError(NO_API_KEY);
     if (emqx.retainer === undefined)
-      throw new RefusedError("this EMQX's REST API can't tell what it retains: nothing can be restored safely");
+      throw new RefusedError("retained messages can't be restored, because the REST API of this EMQX does not show which ones EMQX has");
     const requestId = newRequestId();
     const counts = { published: 0, kept: 0, failed: 0 };
     await this.outcomes.noteRestore(requestId, { filter, state: 'accepted', ...counts, detail: 'The request waits for its turn.' });
@@ -216,9 +229,9 @@ export class Core {
     return requestId;
   }
 
-  /** Finishes or gives back what is in hand. */
+  /** Finishes the jobs in hand, or gives them back to the queue. */
   async close(): Promise<void> {
-    // At once, so that no job starts another try while we wait.
+    // All consumers are closed before anything is awaited, so that no job is tried again meanwhile.
     this.closing.abort();
     const working = Promise.all(this.consumers.map((consumer) => consumer.close()));
     const watching = this.watch?.stop();

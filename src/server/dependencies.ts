@@ -7,10 +7,12 @@ import type { QueueBackend } from '../lanes/backend';
 import { probeStore } from '../stores/probe';
 import type { Store } from '../stores/store';
 
-/** A statement that takes longer may be a large one: the check tells. */
+/**
+ * After this time (ms) the health check is run, because a slow statement may be a large one or a database that is away.
+ */
 const SLOW_MS = 3_000;
 
-/** A store that answers and takes no writes (its disk is full, a right is missing) is away as well. */
+/** A store that answers but takes no writes counts as away. Examples: its disk is full, or a right is missing. */
 export function storeDependency(store: Store, log: Logger): Dependency {
   return new Dependency({
     ...{ name: 'store', setting: 'STORE_URL', slowAfterMs: SLOW_MS, log },
@@ -50,7 +52,7 @@ export function emqxDependency(emqx: EmqxApi, log: Logger): Dependency {
   });
 }
 
-/** Queues, sources and shared state throw what their client libraries throw. */
+/** Reports the errors of a queue. Queues, sources and shared state throw the errors of their client libraries. */
 export function reportingQueue(queue: QueueBackend, dependency: Dependency): QueueBackend {
   const watch = <T extends object>(target: T): T => reporting(target, dependency, isNoBug);
   const [state, sequence] = [watch(queue.state), watch(queue.sequence)];
@@ -63,7 +65,10 @@ export function reportingQueue(queue: QueueBackend, dependency: Dependency): Que
   };
 }
 
-/** A publish resolves although EMQX was away for a part of its messages. */
+/**
+ * Reports the errors of EMQX. A publish resolves even if EMQX was away for some of its messages, so its outcomes are
+ * checked too.
+ */
 export function reportingEmqx(emqx: EmqxApi, dependency: Dependency): EmqxApi {
   const watched = reporting(emqx, dependency, isRetryable, { health: unhealthy, publish: unsentOf });
   if (emqx.retainer === undefined) return watched;
@@ -76,7 +81,11 @@ function unsentOf(outcomes: readonly PublishOutcome[]): unknown {
   return null;
 }
 
-/** `EMQX_URL: EMQX 5.8.9 at http://127.0.0.1:18083/api/v5 answers, 1 node`. `detail`: of EMQX's health check. */
+/**
+ * The log message about an EMQX that answers. Example: `EMQX_URL: EMQX 5.8.9 at http://127.0.0.1:18083/api/v5 answers,
+ * 1 node`.
+ * @param detail the detail of EMQX's health check.
+ */
 export function emqxAnswers(detail: string, url: string): string {
   const [, version, nodes = '1 node'] = /^(EMQX \d[^,;]*)(?:, (.*))?$/.exec(detail) ?? [];
   return version === undefined ? `EMQX_URL: ${detail}` : `EMQX_URL: ${version} at ${url} answers, ${nodes}`;

@@ -4,11 +4,11 @@ import type { Metrics } from '../base/metrics';
 import type { Config } from '../config/config';
 import type { EmqxApi } from '../emqx/api';
 
-/** What the core is made with. */
+/** What Core and the work on its lanes use. */
 export interface CoreDeps {
   readonly config: Config;
   readonly backends: Backends;
-  /** null: no EMQX_API_KEY. */
+  /** null if EMQX_API_KEY is not set. */
   readonly emqx: EmqxApi | null;
   readonly metrics: Metrics;
   readonly log: Logger;

@@ -1,12 +1,14 @@
 import { dependencyOf, isExpected } from '../base/dependency';
 import { atMostEvery, type Logger } from '../base/log';
 
-/** Jobs are retried up to ten times a second: the log has one line for each lane in this time. */
+/**
+ * The log has at most one line for each lane in this time (ms), because a job may be retried up to ten times a second.
+ */
 const LOG_MS = 60_000;
 
 /**
- * For a lane's consumer. While a dependency is unavailable the log has one line about that already (dependency-log.ts), and a retry is a line
- * at debug.
+ * Logs the retries of a lane's consumer. While a dependency is unavailable they are logged at debug, because the log
+ * has a line about the dependency already (dependency-log.ts).
  */
 export function retryLog(log: Logger): (lane: string, error: Error, attempt: number) => void {
   const request = atMostEvery(LOG_MS, ({ name, ...fields }: { name?: string }) => log.warn(fields, `request to ${name} failed, retrying`));
@@ -22,7 +24,10 @@ export function retryLog(log: Logger): (lane: string, error: Error, attempt: num
   };
 }
 
-/** For the trimmer: each stored message may begin a look at its topic. */
+/**
+ * Logs the errors of the trimmer, at most one line in a minute. Any stored message may start a check of its topic, so
+ * there may be many errors.
+ */
 export function trimmingLog(log: Logger): (error: unknown) => void {
   const failed = atMostEvery(LOG_MS, (fields: object) => log.warn(fields, 'topic not trimmed to maxStored; it is checked again later'));
   const bug = atMostEvery(LOG_MS, (fields: object) => log.error(fields, 'topic not trimmed to maxStored: unexpected error'));

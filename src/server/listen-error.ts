@@ -1,14 +1,17 @@
 import type { Config } from '../config/config';
 import { errorText, SettingError } from '../base/errors';
 
-/** Why the server cannot listen, with the setting to change; other errors stay as they are. */
+/** Turns an error of listening into one that names the setting to change. Other errors are returned unchanged. */
 export function listenError({ host, port }: Pick<Config, 'host' | 'port'>, error: unknown): unknown {
   switch ((error as NodeJS.ErrnoException).code) {
     case 'EADDRINUSE':
-      return new SettingError('PORT', `${port} is in use by another program; stop it or set PORT`);
+      return new SettingError('PORT', `${port} is in use by another program; stop that program or set PORT to another port`);
     case 'EACCES':
     case 'EPERM':
-      return new SettingError('PORT', `this user may not listen on ${port}; set PORT to 1024 or higher, or give the user the right`);
+      return new SettingError(
+        'PORT',
+        `this user may not listen on ${port}; set PORT to 1024 or higher, or give this user the right to listen on it`,
+      );
     case 'EADDRNOTAVAIL':
       return new SettingError(
         'HOST',
@@ -17,7 +20,7 @@ export function listenError({ host, port }: Pick<Config, 'host' | 'port'>, error
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
     case 'EAI_FAIL':
-      return new SettingError('HOST', `the name ${host} has no address here; set HOST to an address of this machine`);
+      return new SettingError('HOST', `the name ${host} cannot be resolved; set HOST to an address of this machine`);
     case 'EINVAL':
     case 'EAFNOSUPPORT':
       return new SettingError(

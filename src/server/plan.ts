@@ -6,14 +6,17 @@ import { openHistory } from '../history';
 import { openStore } from '../stores';
 import { openQueue } from './backends';
 
-/** What a migration would do to one database. */
+/** What `migrate` would do to one database. */
 export interface DatabasePlan {
-  /** store, queue, or history with its name. */
+  /** The kind of the database with its URL or name. Example: `history influxdb`. */
   readonly database: string;
   readonly plan: MigrationPlan;
 }
 
-/** A plan for each database that the settings name. Changes nothing: an embedded database is not even opened, so that the server may run. */
+/**
+ * Yields a plan for each database of the settings. Nothing is changed. An embedded database is not opened, because a
+ * running server may use it.
+ */
 export async function* planMigrations(config: Config, log: Logger): AsyncGenerator<DatabasePlan> {
   yield { database: `queue ${config.queue}`, plan: await queuePlan(config, log) };
   yield { database: `store ${config.store}`, plan: await storePlan(config) };

@@ -31,17 +31,24 @@ import { retainOf } from '../policies/policy';
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const FIRST_RETRY_MS = 200;
 const LAST_RETRY_MS = 5_000;
-/** A start that fails again and again is one line in this time. */
+/** The log has at most one line of each kind about a start that fails in this time (ms). */
 const START_LOG_MS = 60_000;
+/** How often idle connections are closed during a stop (ms). */
 const SWEEP_MS = 20;
-/** Connections that wait to be taken: after an outage all come at once, and Node's 511 makes the others wait for seconds. */
+/**
+ * How many connections may wait to be accepted. After an outage all clients connect at once, and with Node's default of
+ * 511 the others would wait for seconds.
+ */
 const BACKLOG = 2_048;
-/** At a stop a request that takes longer is broken off: EMQX sends it again, and there must be time to give back what is in hand. */
+/**
+ * How long a stop waits for requests (ms). EMQX sends the aborted ones again. The stop needs the rest of its time to
+ * give jobs back to the queue.
+ */
 const LAST_REQUESTS_MS = 3_000;
 
 /**
- * The whole server, from a configuration. It listens at once; until the queue is ready events get 503, and until the store is ready
- * they wait in the queue: the order in which things are started does not matter.
+ * The whole server. It listens at once, so that the server and its databases may be started in any order. Events are
+ * answered 503 until the queue is ready, and wait in the queue until the store is ready.
  */
 export class Server {
   readonly metrics = createMetrics();
@@ -52,7 +59,7 @@ export class Server {
   private readonly emqx: EmqxApi | null;
   private readonly emqxDependency: Dependency | null;
   private readonly http: HttpServer;
-  /** Set when the queue is ready. */
+  /** null until the queue is ready. */
   private core: Core | null = null;
   private waitingFor: string | null = 'starting';
   private starting: Promise<void> = Promise.resolve();
@@ -90,7 +97,12 @@ export class Server {
     this.http = createListener(app, { tls, log });
   }
 
-  /** Resolves when it listens. `onFailure` hears of what it cannot go on with. `now`: the clock (ms). @throws SettingError for an address it can't have */
+  /**
+   * Resolves when the server listens.
+   * @param onFailure is called with an error after which the server cannot go on.
+   * @param now the clock (ms).
+   * @throws SettingError if the server cannot listen on the address
+   */
   static async start(config: Config, log: Logger, onFailure: (error: unknown) => void, now: () => number = Date.now): Promise<Server> {
     const server = new Server(config, log, await openBackends(config, log), now);
     try {
@@ -110,7 +122,7 @@ export class Server {
     return `${this.config.tls === null ? 'http' : 'https'}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
   }
 
-  /** Resolves when events are accepted and worked on. */
+  /** Resolves when the start is complete, so that events are accepted and worked on. */
   ready(): Promise<void> {
     return this.starting;
   }
@@ -138,7 +150,7 @@ export class Server {
   }
 
   /**
-   * Tries until it works; null if the server stops before.
+   * Repeats the work until it succeeds. @returns null if the server stops before that.
    * @throws SettingError if no later try can succeed with this setting.
    */
   private async until<T>(what: string, dependency: Source, work: () => Promise<T>): Promise<T | null> {
@@ -160,7 +172,7 @@ export class Server {
     return null;
   }
 
-  /** Says once whether messages can be delivered. The start does not wait for it. */
+  /** Logs once whether messages can be delivered. The start does not wait for this check. */
   private async lookAtEmqx(): Promise<void> {
     const { log, emqxDependency, config } = this;
     if (emqxDependency === null) {
@@ -236,12 +248,12 @@ export class Server {
     return this.core;
   }
 
-  /** Stops accepting, finishes or gives back what is in hand, closes. */
+  /** Stops accepting requests, finishes the jobs in hand or gives them back to the queue, and closes the databases. */
   async stop(): Promise<void> {
     await this.closeHttp();
     this.stopping.abort();
     await this.starting;
-    // A request to an EMQX that does not answer is given up: its job goes back to the queue.
+    // Requests to an EMQX that does not answer are aborted, and their jobs go back to the queue.
     this.emqxDependency?.close();
     const closing = this.core?.close();
     await this.emqx?.close();
@@ -249,7 +261,7 @@ export class Server {
     await this.backends.close();
   }
 
-  /** Requests under way are answered; EMQX's kept-alive connections are closed as they fall idle. */
+  /** Answers the requests under way, and closes EMQX's kept-alive connections when they are idle. */
   private async closeHttp(): Promise<void> {
     const sweep = setInterval(() => this.http.closeIdleConnections(), SWEEP_MS);
     const late = setTimeout(() => this.http.closeAllConnections(), LAST_REQUESTS_MS);
@@ -259,7 +271,10 @@ export class Server {
   }
 }
 
-/** An object whose methods are those of another one, which is there only later: until then they reject with what `get` throws. */
+/**
+ * An object that forwards its methods to the object that `get` returns. While `get` throws, the methods reject with its
+ * error.
+ */
 function opened<T extends object>(get: () => T): T {
   const call =
     (name: string | symbol) =>

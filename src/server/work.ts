@@ -48,14 +48,14 @@ export interface WorkParts {
   readonly trimmer: Trimmer;
 }
 
-/** What most of them need. */
+/** The dependencies that most parts of the work share. */
 function common({ deps, lanes, letters, acks }: WorkParts) {
   const { config, backends, metrics, now } = deps;
   const { store, queue } = backends;
   return { store, state: queue.state, lanes, acks, policies: config.policies, metrics, setAside: letters.setAside.bind(letters), now };
 }
 
-/** Stores what is published and removes what is acknowledged. */
+/** The work on a message lane: stores published messages and removes acknowledged ones. */
 export function messageWork(parts: WorkParts, lane: string): LaneWork<MessageJob> {
   const { lanes, letters, trimmer } = parts;
   const shared = common(parts);
@@ -84,7 +84,10 @@ export function messageWork(parts: WorkParts, lane: string): LaneWork<MessageJob
   };
 }
 
-/** Keeps clients' states, subscriptions and positions, and delivers. Without an API key everything is stored and nothing delivered. */
+/**
+ * The work on a client lane: keeps the states, subscriptions and read positions of clients, and delivers messages.
+ * Without an API key of EMQX nothing is delivered.
+ */
 export function clientWork(parts: WorkParts, lane: string): LaneWork<ClientJob> {
   const { lanes, letters } = parts;
   const { emqx, backends } = parts.deps;
@@ -97,7 +100,7 @@ export function clientWork(parts: WorkParts, lane: string): LaneWork<ClientJob> 
         jobs.filter(isMailJob).flatMap(({ data }) => data.events),
         again,
       );
-      // What failed before by itself goes on counting.
+      // A part that was tried by itself before keeps its number of tries.
       const tries = jobs.length === 1 ? jobs[0]?.data.tries : undefined;
       const failed = failures.map(({ events, error }): Failed<ClientJob> => ({ part: mailJob(events, tries), error }));
       for (const job of jobs) if (!isMailJob(job)) await restoring(job);
@@ -119,7 +122,7 @@ export function clientWork(parts: WorkParts, lane: string): LaneWork<ClientJob> 
   };
 }
 
-/** Operators who asked for what is set aside are told. */
+/** Records the outcome `failed` for the requests of operators in a job that is set aside. */
 async function noteFailed({ deps }: WorkParts, job: ClientJob, reason: string): Promise<void> {
   const outcomes = new Outcomes(deps.backends.queue.state);
   const detail = `The server gave up after several errors: ${reason}`;
@@ -156,7 +159,7 @@ function passOf(parts: WorkParts): MailPass {
   });
 }
 
-/** Retained messages that are published back: behind the writes. */
+/** The work on jobs that publish retained messages again. A job waits until earlier writes are done. */
 function restoringOf(parts: WorkParts, lane: string): (job: RetainedJob) => Promise<void> {
   const { emqx, log, backends } = parts.deps;
   const { signer, lanes } = parts;
@@ -186,12 +189,14 @@ export function historyWork(parts: WorkParts, sink: HistorySink): LaneWork<Histo
   };
 }
 
-/** BullMQ's job has much more. */
+/** Only the name and the data of a job, because BullMQ's job has many more fields. */
 function jobOf({ name, data }: LaneJob): LaneJob {
   return { name, data };
 }
 
-/** A disk that is full, or rights that are gone: the server answers and takes nothing. */
+/**
+ * Whether the store is away. A database may answer but take no writes, because its disk is full or a right is missing.
+ */
 async function isStoreAway({ deps: { backends } }: WorkParts): Promise<boolean> {
   if (!(await backends.store.health()).ok) return true;
   return probeStore(backends.store).then(

@@ -153,7 +153,7 @@ POLICIES:
 
   test('what is no settings file is said, without quoting it', () => {
     expect(errors({}, 'INGEST_TOKEN: "hunter2\nPORT: [').join()).not.toContain('hunter2');
-    expect(errors({}, '- hunter2')).toEqual(['CONFIG_FILE: settings.yaml must hold settings, one "KEY: value" a line']);
+    expect(errors({}, '- hunter2')).toEqual(['CONFIG_FILE: settings.yaml must contain settings, one "KEY: value" in each line']);
     expect(errors({ CONFIG_FILE: '/nonexistent/settings.yaml' })).toEqual(['CONFIG_FILE: cannot read /nonexistent/settings.yaml: ENOENT']);
   });
 
@@ -215,7 +215,7 @@ test.each<[NodeJS.ProcessEnv, RegExp]>([
   ],
   [{ HISTORY_URLS: 'embedded:' }, /^HISTORY_URLS\[0\]: .*allowed are influxdb:\/\/, opentsdb:\/\/, timescale:\/\/, clickhouse:\/\/$/],
   [{ EMQX_URL: 'emqx:18083' }, /^EMQX_URL: must be an http/],
-  [{ EMQX_URL: 'http://k:hunter2@emqx/api/v5' }, /^EMQX_URL: must not hold credentials/],
+  [{ EMQX_URL: 'http://k:hunter2@emqx/api/v5' }, /^EMQX_URL: must not contain credentials/],
   [{ EMQX_URL: 'http://emqx/api/v3' }, /^EMQX_URL: must end with \/api\/v5/],
   [{ EMQX_API_SECRET: 'hunter2' }, /^EMQX_API_KEY: is missing/],
   [{ INGEST_TOKEN: 'hunter2 x' }, /^INGEST_TOKEN: must be printable/],

@@ -35,8 +35,8 @@ describe('the doctor looks at the embedded files', () => {
     expect(empty.free).toBeLessThan(empty.file);
 
     expect(await lines(50e9, 100e9)).toEqual([
-      expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB, \d+\.\d MB of it free for what comes next$/),
-      'ok       disk: the one of DATA_DIR has 50.0 GB free (50 %)',
+      expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB, \d+\.\d MB of it free for new data$/),
+      'ok       disk: the disk of DATA_DIR has 50.0 GB free (50 %)',
     ]);
     expect(await lines(50e9, 100e9, null)).toContainEqual(expect.stringMatching(/^ok {7}embedded: data\.mdb has \d+\.\d MB$/));
   });
@@ -47,12 +47,14 @@ describe('the doctor looks at the embedded files', () => {
     [0, 100e9, '0.0 MB free (0 %)'],
   ])('and finds a disk that is nearly full: %d of %d', async (free, total, text) => {
     expect(await lines(free, total)).toContainEqual(
-      expect.stringMatching(`^problem  disk: the one of DATA_DIR has ${text.replace(/[()]/g, '\\$&')}: when it is full, .* → make room`),
+      expect.stringMatching(
+        `^problem  disk: the disk of DATA_DIR has ${text.replace(/[()]/g, '\\$&')}: when it is full, .* → free space on it`,
+      ),
     );
   });
 
   it('and has no complaint about a disk with enough room', async () => {
-    expect(await lines(200e6, 4e9)).toContain('ok       disk: the one of DATA_DIR has 200.0 MB free (5 %)');
+    expect(await lines(200e6, 4e9)).toContain('ok       disk: the disk of DATA_DIR has 200.0 MB free (5 %)');
   });
 
   it('and says what to do about a database of an earlier version', async () => {

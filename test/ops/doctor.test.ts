@@ -181,12 +181,12 @@ describe('the doctor looks at EMQX', () => {
       /\/nodes/,
       [
         /^ok {7}emqx: EMQX answers; its version, .* unknown/,
-        /^warning {2}clock: can't be looked at: .*403 DOWN\) for GET \/nodes/,
+        /^warning {2}clock: not checked: .*403 DOWN\) for GET \/nodes/,
         /^ok {7}rule offline_full/,
       ],
     ],
-    ['GET /rules', /\/rules/, [/^ok {7}emqx: EMQX 5/, /^warning {2}rules: can't be looked at: .*for GET \/rules/]],
-    ['GET /clients', /\/clients/, [/^warning {2}clients: can't be looked at: .*for GET \/clients/]],
+    ['GET /rules', /\/rules/, [/^ok {7}emqx: EMQX 5/, /^warning {2}rules: not checked: .*for GET \/rules/]],
+    ['GET /clients', /\/clients/, [/^warning {2}clients: not checked: .*for GET \/clients/]],
   ])('and says that it can not look where the key may not %s: no problem', async (_, route, lines) => {
     await install(emqx, 'full');
     emqx.rest.spoiled = { route, outage: 403 };
@@ -301,7 +301,7 @@ describe('emqx-offline-store doctor', () => {
       const after = await run({ ...key, PORT: new URL(server.url).port });
       expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}store: .*says the running server/));
       expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}embedded: data\.mdb has [\d.]+ MB$/));
-      expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}disk: the one of DATA_DIR has /));
+      expect(after.lines).toContainEqual(expect.stringMatching(/^ok {7}disk: the disk of DATA_DIR has /));
       expect(after.lines.filter((line) => line.startsWith('warning'))).toEqual([]);
       expect(after.code).toBe(0);
 

@@ -45,7 +45,10 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
     const alone = await ServerProcess.run({ DATA_DIR: directory.path }, 'migrate', '--force');
     expect(await alone.exitCode).toBe(78);
     expect(alone.output).toMatch(/^--(from|to): is missing/);
-    expect(await run('embedded:')).toEqual({ code: 78, output: '--to: is the same as --from: name another store\n' });
+    expect(await run('embedded:')).toEqual({
+      code: 78,
+      output: '--to: is the embedded store, as --from is: give the URL of another store\n',
+    });
     expect(await run('mysql://localhost')).toEqual({ code: 78, output: expect.stringMatching(/^--to: names no database/) as string });
 
     const absent = join(directory.path, 'absent');
@@ -83,7 +86,7 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
       expect(output).toContain(`moved from ${directory.path} to postgres://${url.username}:***@`);
       expect(code).toBe(0);
       for (const line of COUNTS) expect(output).toContain(`${line}\n`);
-      expect(output).toContain(`left out, as they have expired: ${EXPIRED} messages`);
+      expect(output).toContain(`expired and not moved: ${EXPIRED} messages`);
       expect(output).toMatch(/^now set STORE_URL=postgres:\/\/\w+:\*\*\*@.*QUEUE_URL may stay embedded:/m);
       expect(await count(url.href)).toBe(MESSAGES);
       await withEnvironment(async (environment) =>
@@ -112,12 +115,14 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
       const dry = await run(url, '--dry-run');
       expect(dry).toEqual({
         code: 0,
-        output: expect.stringMatching(/jobs that wait in the queue .*: 2; without --force nothing is moved/) as string,
+        output: expect.stringMatching(/jobs that wait in the queue .*: 2; while jobs wait, a move needs --force/) as string,
       });
       const forced = await run(url, '--force');
       expect(forced).toEqual({
         code: 0,
-        output: expect.stringMatching(/\ndead letters that stay in .*: 1; .*\njobs that wait in the queue .*: 2; keep QUEUE_URL/) as string,
+        output: expect.stringMatching(
+          /\ndead letters that stay in .*: 1; .*\njobs that wait in the queue .*: 2; do not change QUEUE_URL/,
+        ) as string,
       });
       expect(await count(url)).toBe(MESSAGES);
       expect(readdirSync(directory.path)).toContain('data.mdb');
@@ -127,7 +132,7 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
   it('says so when the target is away', async () => {
     const { code, output } = await run('postgres://user:secret-word@127.0.0.1:1/x', '--force');
     expect(code).toBe(1);
-    expect(output).toMatch(/^--to: .*check host and port.*: it completes what was begun/);
+    expect(output).toMatch(/^--to: .*check host and port.*: it continues the move/);
     expect(output).not.toContain('secret-word');
   });
 });

@@ -177,7 +177,7 @@ describe('a store that is moved', () => {
 describe('a move', () => {
   it.each([
     ['redis://a', 'postgres://a/b', /^--from: must be embedded:/],
-    ['embedded:', 'embedded:', /^--to: is the same as --from/],
+    ['embedded:', 'embedded:', /^--to: is the embedded store/],
     ['embedded:', 'oracle://a', /^--to: has the scheme "oracle"; allowed are/],
     ['nothing', 'redis://a', /^--from: is not a URL/],
     ['embedded:', undefined, /^--to: is missing, while --from is given/],

@@ -80,22 +80,22 @@ describe('emqx-offline-store rules', () => {
   it.each<[string, string[], Record<string, string>, RegExp]>([
     ['an unknown set', ['--set', 'all'], {}, /^--set: "all" must be one of offline-messages, client-state, offline-only, full/],
     ['two sets', ['full', '--set', 'client-state'], {}, /^rules: takes one rule set/],
-    ['both ways at once', ['--install', '--remove'], {}, /^rules: takes one of --install and --remove/],
+    ['both ways at once', ['--install', '--remove'], {}, /^rules: takes --install or --remove, not both/],
     ['a name that EMQX does not take', ['--install', '--name', 'a b'], {}, /^--name: "a b" must begin with/],
     ['a topic that would become SQL', ['--install', '--topic', "t/'"], {}, /^--topic: /],
     ['an address that is none', ['--install', '--url', 'store:8480'], {}, /^--url: must be this server's address/],
-    ['another EMQX than that of EMQX_URL', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, and EMQX_URL ends with \/api\/v5/],
-    ['to install the rules of another EMQX', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, and EMQX_URL ends with \/api\/v5/],
+    ['another EMQX than that of EMQX_URL', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, but EMQX_URL ends with \/api\/v5/],
+    ['to install the rules of another EMQX', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, but EMQX_URL ends with \/api\/v5/],
     ['two addresses for EMQX 5', ['--url', 'http://a:1', '--url', 'http://b:1'], {}, /^--url: is given twice/],
     ['a version that there is not', ['--emqx', '3'], {}, /^--emqx: must be 4 or 5/],
-    ['no key', ['--install'], { EMQX_API_KEY: '', EMQX_API_SECRET: '' }, /^EMQX_API_KEY: is not set, nor EMQX_API_SECRET/],
+    ['no key', ['--install'], { EMQX_API_KEY: '', EMQX_API_SECRET: '' }, /^EMQX_API_KEY: is not set: create an API key/],
     [
       'an address that only the operator knows',
       ['--install'],
       { HOST: '0.0.0.0', INGEST_TOKEN: 'x', ADMIN_TOKEN: 'y' },
       /^--url: is missing: HOST is 0\.0\.0\.0/,
     ],
-    ['topics where they do nothing', ['--remove', '--topic', 't/#'], {}, /^--remove: goes by --name and --set/],
+    ['topics where they do nothing', ['--remove', '--topic', 't/#'], {}, /^--remove: finds the rules by --name and --set/],
   ])('refuses %s', async (_what, args, settings, message) => {
     await expect(run(args, { ...key, ...settings })).rejects.toThrow(
       expect.objectContaining({ name: 'SettingError', message: expect.stringMatching(message) as string }) as Error,

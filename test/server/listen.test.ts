@@ -23,7 +23,7 @@ describe('a server that cannot start names the setting', () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
-    const told = { key: 'PORT', message: `PORT: ${port} is in use by another program; stop it or set PORT` };
+    const told = { key: 'PORT', message: `PORT: ${port} is in use by another program; stop that program or set PORT to another port` };
     await expect(start({ PORT: String(port) })).rejects.toMatchObject(told);
     await expect(start({ PORT: String(port) })).rejects.toMatchObject(told);
     other.close();
@@ -39,7 +39,7 @@ describe('a server that cannot start names the setting', () => {
 
   it.each([
     ['EACCES', 'PORT', /^PORT: this user may not listen on 80; set PORT to 1024 or higher/],
-    ['ENOTFOUND', 'HOST', /^HOST: the name store\.example has no address here/],
+    ['ENOTFOUND', 'HOST', /^HOST: the name store\.example cannot be resolved/],
     ['EAFNOSUPPORT', 'HOST', /^HOST: this machine cannot listen on store\.example/],
   ])('%s is a wrong %s', (code, key, message) => {
     const error = Object.assign(new Error(code), { code });

@@ -42,8 +42,8 @@ describe('statements of the operator’s', () => {
       /^STORE_SQL_INSERT_MESSAGE: unknown variable \$\{topics\}; known are \$\{id\}, \$\{topic\}/,
     ],
     ['INSERT_MESSAGE', 'insert into m values (${id})', /^STORE_SQL_INSERT_MESSAGE: must use \$\{topic\}$/],
-    ['INSERT_MESSAGE', "insert into m values ('${id}', ${topic})", /^STORE_SQL_INSERT_MESSAGE: \$\{...\} must not stand in quotes/],
-    ['DELETE_MESSAGE', 'delete from m where id = ${id}; drop table m', /^STORE_SQL_DELETE_MESSAGE: takes one statement$/],
+    ['INSERT_MESSAGE', "insert into m values ('${id}', ${topic})", /^STORE_SQL_INSERT_MESSAGE: \$\{...\} must not be inside quotes/],
+    ['DELETE_MESSAGE', 'delete from m where id = ${id}; drop table m', /^STORE_SQL_DELETE_MESSAGE: must be a single statement/],
     ['SELECT_SUBSCRIPTIONS', 'select 1', /^STORE_SQL_SELECT_SUBSCRIPTIONS: must use \$\{clientid\}$/],
   ])('%s: %s is refused', (name, text, expected) => {
     expect(() => parseStatement(name, text)).toThrow(expected);

@@ -3,7 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DIRECTORY } from '../services/service';
 
-/** The real servers that tests use, and the variable that says where each is. `npm run services` starts them and writes the variables down. */
+/**
+ * The real servers that tests use, and the variable that says where each is. `npm run services` starts them and writes
+ * the variables down.
+ */
 export const BACKENDS = {
   postgres: 'TEST_POSTGRES_URL',
   'postgres-tls': 'TEST_POSTGRES_TLS_URL',
@@ -32,10 +35,10 @@ export const BACKENDS = {
 
 export type BackendName = keyof typeof BACKENDS;
 
-/** Set by probe.ts: names of those that do not answer. */
+/** The variable in which probe.ts writes the names of the servers that do not answer. */
 export const DOWN_VARIABLE = 'TEST_BACKENDS_DOWN';
 
-/** TEST_BACKENDS=none: the tests run as on a machine without any of the servers, whatever runs on this one. */
+/** Whether TEST_BACKENDS=none is set. The tests then run as on a machine without any of the servers. */
 const NO_BACKENDS = process.env['TEST_BACKENDS'] === 'none';
 
 const FILE = join(DIRECTORY, 'env.json');
@@ -63,13 +66,16 @@ function variable(name: string): string | null {
   return process.env[name] ?? written[name] ?? null;
 }
 
-/** True when the run must fail without it: REQUIRE_BACKENDS is "all" or names it. */
+/** Whether the run must fail without this backend: REQUIRE_BACKENDS is "all" or names it. */
 function isRequired(name: string): boolean {
   const required = (process.env['REQUIRE_BACKENDS'] ?? '').split(',');
   return required.includes('all') || required.includes(name);
 }
 
-/** Runs the tests with the backends' URLs; without one of them they are skipped by name, or fail where it is required. */
+/**
+ * Runs the tests with the URLs of the backends. If a backend is missing, the tests are skipped by name, or fail if it
+ * is required.
+ */
 export function withBackends(names: readonly BackendName[], tests: (urls: Record<BackendName, string>) => void): void {
   const down = backendsDown();
   const missing = names.filter((name) => down.includes(name));
@@ -81,7 +87,7 @@ export function withBackends(names: readonly BackendName[], tests: (urls: Record
   without(names, reason);
 }
 
-/** As withBackends(), with a program of this machine. It is there when this command of it ends well. */
+/** Does the same as withBackends() for a program of this machine. The program is present if the command succeeds. */
 export function withProgram(name: string, tests: () => void, [program, ...args]: readonly [string, ...string[]] = [name, 'true']): void {
   if (spawnSync(program, args).status === 0) tests();
   else without([name], `${name} not there, or not allowed: install it with "npm run services -- --install ${name}"`);

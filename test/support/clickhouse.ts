@@ -12,7 +12,7 @@ export const CLICKHOUSES: readonly [BackendName, string][] = [
 export const clickHouseUrl = (url: string): ServiceUrl => parseServiceUrl(url, ['clickhouse']);
 export const openClickHouse = (url: string): ClickHouseStore => new ClickHouseStore(clickHouseUrl(url));
 
-/** A client of the tests' own on the database of the URL. */
+/** A client for the tests on the database of the URL. */
 export class Sql {
   private readonly client: ClickHouseClient;
 
@@ -27,7 +27,7 @@ export class Sql {
     });
   }
 
-  /** One after the other; a statement ends with a semicolon at the end of a line. */
+  /** Runs the statements one after the other. A statement ends with a semicolon at the end of a line. */
   async run(statements: string): Promise<void> {
     for (const query of statements.split(/;\s*(?:\n|$)/)) if (query.trim() !== '') await this.client.command({ query });
   }
@@ -37,7 +37,7 @@ export class Sql {
     return (await this.client.query({ query, format: 'JSONEachRow', clickhouse_settings: settings })).json<R>();
   }
 
-  /** How many rows the server reads for it. */
+  /** How many rows the server reads for the query. */
   async read(query: string, settings: Readonly<Record<string, string | number>> = {}): Promise<number> {
     const answer = await this.client.query({ query, format: 'JSON', clickhouse_settings: { ...settings, max_query_size: '10000000' } });
     return (await answer.json()).statistics?.rows_read ?? 0;

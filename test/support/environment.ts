@@ -1,7 +1,10 @@
 import { Environment } from '../../src/embedded/environment';
 import { temporaryDirectory } from './temp';
 
-/** An embedded environment for the tests of a describe, which is closed and deleted behind them. @returns its directory, and what gives it once the tests run. */
+/**
+ * An embedded environment for the tests of a describe. It is closed and deleted after them.
+ * @returns its directory, and a function that returns it while the tests run.
+ */
 export function temporaryEnvironment(): { readonly path: string; readonly get: () => Environment } {
   const directory = temporaryDirectory();
   let environment: Environment;

@@ -1,13 +1,16 @@
 import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
-/** `stalled`: nothing comes through, and all of it later. `half-open`: what is open is dead for ever and nobody is told; new connections work. */
+/**
+ * `stalled`: data are held back and sent later. `half-open`: open connections are dead for ever and neither end is
+ * told, while new connections work.
+ */
 export type LinkFault = 'cut' | 'stalled' | 'half-open' | { readonly delayMs: number };
 
 /** The server's end of a half-open connection finds out by itself: keep-alive, as an operator would set it. */
 const KEEP_ALIVE_MS = 15_000;
 
-/** A TCP proxy that can do what networks do. */
+/** A TCP proxy that imitates the faults of networks. */
 export class FaultyProxy {
   private readonly links = new Set<Link>();
   private fault: LinkFault | null = null;
@@ -36,7 +39,7 @@ export class FaultyProxy {
     if (fault === 'cut') for (const link of this.links) link.destroy();
   }
 
-  /** New connections work; those that were stalled go on, those that are half open stay dead. */
+  /** Ends the fault. New connections work, stalled ones go on, and half-open ones stay dead. */
   end(): void {
     this.fault = null;
     for (const link of this.links) link.flush();
@@ -48,7 +51,7 @@ export class FaultyProxy {
       this.fault === 'stalled' ? Infinity : typeof this.fault === 'object' ? (this.fault?.delayMs ?? 0) : 0,
     );
     this.links.add(link);
-    // The server's end of a dead one outlives the client's.
+    // The server's end of a dead connection stays open longer than the client's end.
     for (const socket of link.sockets)
       socket.once('close', () => void (link.sockets.every(({ closed }) => closed) && this.links.delete(link)));
   }

@@ -14,7 +14,7 @@ type Clients =
   | 'getClientState'
   | 'saveClientStates';
 
-/** As much of a store as the way of a message needs, in maps. Tombstones stay for ever. */
+/** The parts of a store that the way of a message needs, kept in maps. Tombstones stay for ever. */
 export class MemoryStore implements Pick<Store, Messages | Clients> {
   readonly tombstones = new Set<string>();
   readonly states = new Map<string, ClientState>();

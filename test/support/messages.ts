@@ -3,7 +3,7 @@ import type { Message } from '../../src/mqtt/message';
 let sequence = 0;
 let microseconds = BigInt(Date.now()) * 1000n;
 
-/** An id as EMQX makes them: ascending in the order of calls. */
+/** An id like those of EMQX. Each call returns a greater one. */
 export function newId(): string {
   microseconds += 7n;
   sequence = (sequence + 1) % 0x10000;

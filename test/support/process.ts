@@ -6,10 +6,13 @@ import { waitFor } from './wait';
 
 const ROOT = join(__dirname, '../..');
 
-/** Linux gives outgoing connections the ports from 32,768 on. Another test's connection could have one of those before a server listens there, or while the server restarts. */
+/**
+ * Linux gives outgoing connections the ports from 32,768 on. Another test's connection could have one of those before a
+ * server listens there, or while the server restarts.
+ */
 const PORTS = { from: 20_000, to: 32_000 };
 
-/** A random port: several tests look for one at the same time. */
+/** A random port, because several tests look for one at the same time. */
 export async function freePort(): Promise<number> {
   for (;;) {
     const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
@@ -26,7 +29,7 @@ export async function freePort(): Promise<number> {
   }
 }
 
-/** The server in a process of its own, from its sources. */
+/** The server in its own process, run from the sources. */
 export class ServerProcess {
   output = '';
   private readonly exit: Promise<number | null>;
@@ -42,7 +45,8 @@ export class ServerProcess {
   static async run(environment: Record<string, string>, ...args: string[]): Promise<ServerProcess> {
     const port = environment['PORT'] ?? String(await freePort());
     const env = { PATH: process.env['PATH'] ?? '', PORT: port, ...environment };
-    // A write beyond a limit of the file's size fails, as on a full disk, where the signal that comes with it is ignored.
+    // A write beyond a limit of the file's size fails, as on a full disk, where the signal that comes with it is
+    // ignored.
     const child = spawn('sh', ['-c', `trap '' XFSZ; exec "$0" "$@"`, process.execPath, '--import', 'tsx', 'src/main.ts', ...args], {
       cwd: ROOT,
       env,
@@ -51,13 +55,13 @@ export class ServerProcess {
     return new ServerProcess(child, `http://127.0.0.1:${port}`);
   }
 
-  /** Started, and working. */
+  /** Starts the server, and resolves when it is ready. */
   static async serve(environment: Record<string, string>): Promise<ServerProcess> {
     const server = await ServerProcess.run(environment, 'serve');
     try {
       await waitFor('the server to be ready', () => server.output.includes('"msg":"ready"') || server.exited(), 45_000);
     } catch (error) {
-      // Left behind it would keep the directory that the next test needs.
+      // A process that is left behind would keep the directory that the next test needs.
       await server.end('SIGKILL');
       throw error;
     }

@@ -9,7 +9,7 @@ import { freePort } from './process';
 
 const START_MS = 15_000;
 
-/** A Redis Cluster of one node, which tells its clients that it is where the proxy is. */
+/** A Redis Cluster of one node, which tells its clients the address of the proxy as its own. */
 export async function proxiedCluster(): Promise<{ readonly url: string; readonly proxy: FaultyProxy; close(): Promise<void> }> {
   const service = `proxied-cluster-${process.pid}`;
   const port = await freePort();

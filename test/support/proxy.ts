@@ -21,7 +21,7 @@ export class Proxy {
     return proxy;
   }
 
-  /** The server's URL, through the proxy. */
+  /** The URL of the server through the proxy. */
   get url(): string {
     const url = new URL(this.target);
     url.port = String((this.server.address() as AddressInfo).port);

@@ -26,7 +26,10 @@ interface AnyOptions {
   readonly signal?: AbortSignal;
 }
 
-/** One request to the server that the console came from. @throws ApiProblem with what the server, or the connection to it, says */
+/**
+ * Sends one request to the server that the console came from.
+ * @throws ApiProblem with the error of the server or of the connection
+ */
 export async function call<M extends Method, P extends PathWith<M>>(
   method: M,
   path: P,
@@ -37,7 +40,7 @@ export async function call<M extends Method, P extends PathWith<M>>(
   return (answer.status === 204 ? undefined : await answer.json()) as Answer<P, M>;
 }
 
-/** An answer that is not JSON, as a file. */
+/** Gets an answer that is not JSON as a file. */
 export async function download(path: PathWith<'get'>): Promise<Blob> {
   const answer = await send('get', path, {});
   if (!answer.ok) throw await problemOf(answer);
@@ -76,7 +79,7 @@ async function send(method: Method, path: string, { path: parameters = {}, query
   }
 }
 
-/** A list becomes one parameter for each of its entries. What is undefined or empty is left out. */
+/** A list becomes one parameter for each of its entries. Undefined and empty values are left out. */
 function queryText(query: Readonly<Record<string, unknown>>): string {
   const pairs = Object.entries(query).flatMap(([name, value]) =>
     (Array.isArray(value) ? value : [value])

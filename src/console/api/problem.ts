@@ -2,7 +2,7 @@ import type { components } from '../../contract/openapi';
 
 export type Problem = components['schemas']['Problem'];
 
-/** An answer that is not a success: an RFC 9457 problem. */
+/** An answer that reports an error, as RFC 9457 describes. */
 export class ApiProblem extends Error {
   override readonly name = 'ApiProblem';
   constructor(readonly problem: Problem) {
@@ -15,7 +15,10 @@ export class ApiProblem extends Error {
   }
 }
 
-/** Proxies in front of the server answer in their own form. */
+/**
+ * The error of an answer. Missing fields are filled in, because a proxy in front of the server may answer in another
+ * form.
+ */
 export async function problemOf(answer: Response): Promise<ApiProblem> {
   const body = (await answer.json().catch(() => null)) as Partial<Problem> | null;
   const title = body?.title ?? 'The server gave an unexpected answer';

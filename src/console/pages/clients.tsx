@@ -17,7 +17,7 @@ import { useLastClients } from '../state/last-clients';
 
 export type Client = Answer<'/v1/clients/{clientid}'>;
 
-/** A client that is looked at is loaded again so often, in ms. */
+/** How often the client that is shown is loaded again (ms). */
 const RELOAD_MS = 3_000;
 
 /** One client: its state, what is on its way to it, and why a message has not been delivered. */

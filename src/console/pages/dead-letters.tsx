@@ -20,7 +20,7 @@ const COLUMNS: readonly Column<Letter>[] = [
   { name: 'Written', cell: ({ at }) => <Ago at={at} />, isNumber: true },
 ];
 
-/** Events that could not be processed: why, and what to do with them. */
+/** The events that could not be processed, with the reasons and the possible actions. */
 export function DeadLetters() {
   const [asking, setAsking] = useState<Asking>(null);
   const mayChange = useMayChange();
@@ -34,7 +34,7 @@ export function DeadLetters() {
   const close = (): void => setAsking(null);
   const hasLetters = (list.items?.length ?? 0) > 0;
 
-  /** Shows an error in a notice: there is no dialog. */
+  /** Shows an error in a notice, because these actions have no dialog. */
   const attempt = async (work: () => Promise<void>): Promise<void> => {
     try {
       await work();

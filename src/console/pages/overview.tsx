@@ -9,7 +9,7 @@ type Lane = NonNullable<Stats['lanes']>[number];
 
 const RATES = ['accepted', 'stored', 'delivered', 'removed'] as const;
 
-/** How the server does: figures, four charts of the last five minutes, its lanes and its dependencies. */
+/** The state of the server: figures, four charts of the last five minutes, lanes and dependencies. */
 export function Overview() {
   const { samples, problem } = useHistory();
   const latest = samples.at(-1);
@@ -38,7 +38,7 @@ function lastStats(samples: readonly Sample[]): Stats | null {
   return samples.findLast(({ stats }) => stats !== null)?.stats ?? null;
 }
 
-/** The server still answers, but has no number for what is away. */
+/** Shows why numbers are missing: the server answers, but the store or the queue does not. */
 function StatsProblems({ stats }: { stats: Stats | null }) {
   return (
     <>

@@ -3,7 +3,10 @@ import type { Problem } from '../api/problem';
 import { TextField } from '../parts/field';
 import { ProblemBox } from '../parts/problem';
 
-/** The form for the token. It is shown when the server has a token, and again when the server refuses the one that was typed in. */
+/**
+ * The form for the token. It is shown when the server has a token, and again when the server refuses the one that was
+ * typed in.
+ */
 export function SignIn({ problem, onToken }: { problem: Problem | null; onToken: (token: string) => Promise<void> }) {
   const [value, setValue] = useState('');
   const [isBusy, setBusy] = useState(false);

@@ -1,5 +1,5 @@
 const ROW = 16;
-/** Rows of the hex view: more would make the page slow. */
+/** The most rows of the hex view, because more would make the page slow. */
 const MAX_ROWS = 2_048;
 
 export function bytesOf(base64: string): Uint8Array {
@@ -19,7 +19,7 @@ export function hexText(bytes: Uint8Array): string {
   return [...lines, ...(rest > 0 ? [`... and ${rest} more bytes`] : [])].join('\n');
 }
 
-/** The JSON with indents; null: the text is not JSON. */
+/** The JSON with indents; null if the text is not JSON. */
 export function jsonText(text: string | null): string | null {
   if (text === null) return null;
   try {

@@ -6,7 +6,7 @@ export interface Series {
   readonly name: string;
   /** One of the colours 1 to 4 of the style sheet. */
   readonly colour: 1 | 2 | 3 | 4;
-  /** Oldest first; null: the server did not answer. */
+  /** The values, oldest first; null where the server did not answer. */
   readonly values: readonly (number | null)[];
 }
 
@@ -80,7 +80,7 @@ function y(value: number, top: number): number {
   return HEIGHT - 2 - (value / top) * (HEIGHT - 4);
 }
 
-/** A gap where the server did not answer. */
+/** The SVG path of a series, with a gap where the server did not answer. */
 function pathOf(values: Series['values'], top: number): string {
   let isDrawing = false;
   return values
@@ -112,7 +112,7 @@ export function StatusStrip({ label, states }: { label: string; states: readonly
   );
 }
 
-/** Neighbours of one state are one bar. */
+/** Joins neighbouring samples of one state into one bar. */
 function runsOf(states: readonly (boolean | null)[]): { from: number; to: number; ok: boolean | null }[] {
   const runs: { from: number; to: number; ok: boolean | null }[] = [];
   for (const [i, ok] of states.entries()) {

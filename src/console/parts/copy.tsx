@@ -32,7 +32,7 @@ async function copyText(text: string): Promise<boolean> {
       return true;
     }
   } catch {
-    // The browser asked the user, or the page is not in front.
+    // The user may have denied the access, or the page may be in the background.
   }
   const area = document.createElement('textarea');
   area.value = text;

@@ -6,7 +6,7 @@ import { TextField } from './field';
 interface DeliverProps {
   readonly clientid?: string;
   readonly topic?: string;
-  /** With the id of the request, which tells the outcome. */
+  /** Called with the id of the request, by which its outcome is read. */
   readonly onAccepted: (id: string) => void;
   readonly onClose: () => void;
 }

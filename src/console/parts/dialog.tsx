@@ -42,11 +42,11 @@ export function Dialog({ title, onClose, children, isWide = false }: DialogProps
 
 interface AskProps {
   readonly title: string;
-  /** What the button says. */
+  /** The label of the button. */
   readonly action: string;
   readonly isDangerous?: boolean;
   readonly isWide?: boolean;
-  /** The dialog closes when it resolves; an error is shown in the dialog. */
+  /** The action. The dialog closes when it resolves, and shows the error when it rejects. */
   readonly onConfirm: () => Promise<void>;
   readonly onClose: () => void;
   readonly children: ComponentChildren;

@@ -13,7 +13,10 @@ interface EditLetterProps {
   readonly onClose: () => void;
 }
 
-/** The event of a dead letter as text: the user repairs it, and the server queues the repaired one in place of the old one. */
+/**
+ * The event of a dead letter as text: the user repairs it, and the server queues the repaired one in place of the old
+ * one.
+ */
 export function EditLetter({ letter, onDone, onClose }: EditLetterProps) {
   const [text, setText] = useState(() => editableText(letter));
   const { notify } = useNotices();

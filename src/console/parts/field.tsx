@@ -8,11 +8,11 @@ interface TextFieldProps {
   readonly hint?: ComponentChildren;
   readonly placeholder?: string;
   readonly isRequired?: boolean;
-  /** The / key goes here. */
+  /** Whether the / key moves the focus to this field. */
   readonly isSearch?: boolean;
-  /** Dots instead of letters. */
+  /** Whether the field shows dots instead of letters. */
   readonly isSecret?: boolean;
-  /** More than 1: a text area. */
+  /** The number of lines. With more than 1 the field is a text area. */
   readonly rows?: number;
 }
 

@@ -8,7 +8,7 @@ export interface Column<T> {
   readonly name: string;
   readonly cell: (item: T) => ComponentChildren;
   readonly isNumber?: boolean;
-  /** A narrow window does not show it. */
+  /** Whether a narrow window hides the column. */
   readonly isExtra?: boolean;
 }
 
@@ -17,7 +17,7 @@ interface ListProps<T> {
   readonly columns: readonly Column<T>[];
   readonly list: Paged<T>;
   readonly keyOf: (item: T) => string;
-  /** What the list says when it has nothing. */
+  /** The text of an empty list. */
   readonly empty: ComponentChildren;
   /** Shown under a row when the user opens it. The first column has the button. */
   readonly details?: (item: T) => ComponentChildren;

@@ -4,7 +4,7 @@ import { useLoad } from '../state/use-load';
 import { counted } from './format';
 import { ProblemBox } from './problem';
 
-/** How often the server is asked how far a request is, in ms. */
+/** How often the outcome of a request is read (ms). */
 const ASK_MS = 500;
 
 type State = Answer<'/v1/deliveries/{id}'>['state'];

@@ -4,7 +4,10 @@ import { bytesText } from './format';
 
 type View = 'Text' | 'JSON' | 'Hex';
 
-/** A payload in the form that the user chooses. At first: JSON where it is JSON, text where it is UTF-8, and hex otherwise. */
+/**
+ * A payload in the form that the user chooses. At first: JSON where it is JSON, text where it is UTF-8, and hex
+ * otherwise.
+ */
 export function Payload({ payload, text }: { payload: string; text: string | null }) {
   const json = jsonText(text);
   const isStructured = json !== null && /^[[{]/.test(json);

@@ -4,7 +4,7 @@ import { useLoad } from '../state/use-load';
 import { Ask } from './dialog';
 import { counted, countText } from './format';
 
-/** The server counts at most so many topics for the question. */
+/** The most topics whose messages are counted for the question. */
 const COUNTED_TOPICS = 1_000;
 
 /** Asks before all messages of the topics that match are deleted, and says how many there are. */

@@ -121,7 +121,7 @@ async function all(clientid: string): Promise<readonly Subscription[]> {
   return found;
 }
 
-/** `topic` null: all of them. */
+/** `topic` is null for all subscriptions. */
 function Remove({ clientid, topic, onDone, onClose }: ActionProps & { topic: string | null }) {
   const { notify } = useNotices();
   const confirm = async (): Promise<void> => {

@@ -12,7 +12,7 @@ function stored(): readonly string[] {
   }
 }
 
-/** The clients that the user looked at in this tab, newest first. `seen`: one that is looked at now. */
+/** The clients that the user looked at in this tab, newest first. `seen` is the client that is shown now. */
 export function useLastClients(seen: string | null): [readonly string[]] {
   const [clients, setClients] = useState(stored);
   useEffect(() => {

@@ -1,6 +1,9 @@
 import { useEffect, useState } from 'preact/hooks';
 
-/** The page and its parameters are in the URL behind #, so that a page can be bookmarked and the server has one HTML file only. */
+/**
+ * The page and its parameters are in the URL behind #, so that a page can be bookmarked and the server has one HTML
+ * file only.
+ */
 export interface Place {
   readonly page: string;
   readonly query: URLSearchParams;

@@ -7,7 +7,7 @@ export interface Session {
   readonly version: string;
   /** The server has a token, so the user can sign out. */
   readonly hasToken: boolean;
-  /** Every error passes here: a 401 leads back to the form for the token. */
+  /** Called with every error, because a 401 must lead back to the form for the token. */
   readonly noticeProblem: (error: unknown) => void;
   readonly signOut: () => void;
 }
@@ -20,7 +20,7 @@ export function useSession(): Session {
   return session;
 }
 
-/** READ_TOKEN changes nothing: what changes something is not shown. */
+/** Whether the token may change data. With READ_TOKEN it may not, and buttons for changes are hidden. */
 export function useMayChange(): boolean {
   return useSession().access === 'admin';
 }

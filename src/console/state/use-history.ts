@@ -4,22 +4,22 @@ import { call, readiness, type Answer } from '../api/client';
 import { toProblem, type Problem } from '../api/problem';
 
 export const SAMPLE_MS = 2_000;
-/** Five minutes. */
+/** The most samples that are kept: those of five minutes. */
 export const SAMPLES = 150;
 
 export type Stats = Answer<'/v1/stats'>;
 export type Check = Answer<'/readyz'>['checks'][number];
 
-/** What the server said at one moment; null: it did not answer. */
+/** The answers of the server at one time; null where it did not answer. */
 export interface Sample {
-  /** ms */
+  /** The time of the sample (ms). */
   readonly at: number;
   readonly stats: Stats | null;
   readonly checks: readonly Check[] | null;
 }
 
 export interface History {
-  /** Oldest first. */
+  /** The samples, oldest first. */
   readonly samples: readonly Sample[];
   readonly problem: Problem | null;
 }
@@ -27,7 +27,10 @@ export interface History {
 export const HistoryContext = createContext<History>({ samples: [], problem: null });
 export const useHistory = (): History => useContext(HistoryContext);
 
-/** Asks the server for its numbers as long as the console is open, on every page: the charts have no gap when the user comes back to them. */
+/**
+ * Asks the server for its numbers as long as the console is open, on every page: the charts have no gap when the user
+ * comes back to them.
+ */
 export function useSampling(isOn: boolean, noticeProblem: (error: unknown) => void): History {
   const [history, setHistory] = useState<History>({ samples: [], problem: null });
 

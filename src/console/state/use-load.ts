@@ -12,7 +12,7 @@ export interface Loaded<T> {
 
 /**
  * Loads when `key` changes, and then every `everyMs` (0: never). While a later load fails, the last data stay.
- * @param key null: nothing is loaded.
+ * @param key if it is null, nothing is loaded.
  */
 export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>, everyMs = 0): Loaded<T> {
   const session = useSession();

@@ -13,7 +13,7 @@ export interface Paged<T> {
   readonly items: readonly T[] | null;
   readonly problem: Problem | null;
   readonly isLoading: boolean;
-  /** null: this is all. */
+  /** Loads the next page; null if there is none. */
   readonly more: (() => void) | null;
   readonly reload: () => void;
 }
@@ -24,7 +24,7 @@ export function usePages<T>(key: string, load: (after: string | undefined, signa
   const first = useLoad(key, (signal) => load(undefined, signal));
   const [later, setLater] = useState<{ of: unknown; items: readonly T[]; next: string | null; problem: Problem | null } | null>(null);
   const [isLoadingMore, setLoadingMore] = useState(false);
-  // Pages behind another first page are no longer the right ones.
+  // If the first page has changed, the pages after it are out of date.
   const behind = later !== null && later.of === first.data ? later : null;
   const next = behind === null ? (first.data?.next ?? null) : behind.next;
 

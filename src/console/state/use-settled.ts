@@ -1,6 +1,9 @@
 import { useEffect, useState } from 'preact/hooks';
 
-/** The value when it has not changed for `afterMs`: the server is not asked for every key that the user presses. */
+/**
+ * The value after it has not changed for `afterMs`, so that the server is not asked for every key that the user
+ * presses.
+ */
 export function useSettled<T>(value: T, afterMs = 300): T {
   const [settled, setSettled] = useState(value);
   useEffect(() => {

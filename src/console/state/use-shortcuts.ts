@@ -5,7 +5,10 @@ import { go } from './route';
 /** How long the second key may come after the g, in ms. */
 const SECOND_KEY_MS = 1_500;
 
-/** g and a letter open a page, / goes to the search field, ? shows the help. In fields and dialogs keys are what they are. */
+/**
+ * g and a letter open a page, / goes to the search field, ? shows the help. In fields and dialogs keys are what they
+ * are.
+ */
 export function useShortcuts(showHelp: () => void): void {
   useEffect(() => {
     let goAt = -Infinity;

@@ -26,7 +26,7 @@ const validate = contract.validator('#/components/schemas/SubscriptionList');
 export function clientRoutes({ store, clients }: HttpServices, { bodyLimit }: AppOptions): Route[] {
   const path = '/v1/clients/:clientid';
 
-  /** One more than asked for: whether there is a next page is known without asking again. */
+  /** Reads one position more than asked for, to know whether there is a next page. */
   const positionsOf = async (clientid: string, after: string, limit: number) => {
     const found = await store.listPositions(clientConsumer(clientid), after, limit + 1);
     return pageOf(found, limit);
@@ -112,7 +112,7 @@ function wantedOf(body: unknown): Wanted[] {
   const seen = new Set<string>();
   for (const [i, { topic }] of subscriptions.entries()) {
     const path = `/subscriptions/${i}/topic`;
-    if (seen.has(topic)) throw validationProblem([{ path, message: 'is there twice' }]);
+    if (seen.has(topic)) throw validationProblem([{ path, message: 'is given twice' }]);
     if (isInbox(splitShare(topic).filter))
       throw validationProblem([{ path, message: 'must not be an inbox: the server subscribes to those itself' }]);
     seen.add(topic);

@@ -4,7 +4,10 @@ import type { Response } from 'express';
 import { Problem } from '../../door/problem';
 import { pathParameter, type Route } from '../route';
 
-/** What `npm run build` makes of src/console. src/http/routes and dist/http/routes are equally far from the root of the package. */
+/**
+ * The files that `npm run build` makes of src/console. The path is right from src/http/routes and from
+ * dist/http/routes.
+ */
 const BUILT = join(__dirname, '..', '..', '..', 'dist', 'console');
 const PAGE = 'index.html';
 
@@ -24,14 +27,14 @@ const HEADERS = {
   'Cross-Origin-Opener-Policy': 'same-origin',
 };
 
-/** The page names the other files by their hash, so these never change. */
+/** The names of all files but the page contain a hash of their content, so these files never change. */
 const CACHING = { page: 'no-cache', file: 'public, max-age=31536000, immutable' };
 
 const NOT_BUILT = 'The console is not built. Run "npm run build" in the folder of emqx-offline-store, and then load this page again.\n';
 
-/** The console's files need no token: they have no data. `directory`: the folder that has them. */
+/** The files of the console need no token, because they contain no data. */
 export function consoleRoutes(directory: string = BUILT): Route[] {
-  /** Only a file of this list is sent: no path leads out of the folder. */
+  /** Only files of this list are sent, so that no path leads out of the folder. */
   const files = (): Promise<string[]> => readdir(directory).catch(() => []);
   const send = (res: Response, file: string, caching: keyof typeof CACHING): void =>
     res.set({ ...HEADERS, 'Cache-Control': CACHING[caching] }).sendFile(file, { root: directory });

@@ -22,7 +22,7 @@ const validate = contract.compile({
   properties: { event: { type: 'object' } },
 });
 
-/** The export reads so many at a time. */
+/** How many dead letters the export reads at once. */
 const EXPORT_PAGE = 100;
 
 export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: AppOptions): Route[] {
@@ -84,7 +84,10 @@ export function deadLetterRoutes({ deadLetters }: HttpServices, { bodyLimit }: A
   ];
 }
 
-/** One a line, oldest first. Should reading fail after the first page, the connection breaks off: a short file can't look whole. */
+/**
+ * Writes one dead letter in each line, oldest first. If a read fails after the first page, the connection is closed, so
+ * that an incomplete file does not look complete.
+ */
 async function exportAll(deadLetters: Pick<DeadLetters, 'list'>, res: Response): Promise<void> {
   for (let after: LetterPosition | null = null; ;) {
     const { letters, next } = await deadLetters.list({ after, limit: EXPORT_PAGE });
@@ -97,7 +100,7 @@ async function exportAll(deadLetters: Pick<DeadLetters, 'list'>, res: Response):
   res.end();
 }
 
-/** Or nobody reads any more. */
+/** Resolves when the client has read enough, or has closed the connection. */
 async function drained(res: Response): Promise<void> {
   if (res.destroyed) return;
   const end = new AbortController();
@@ -108,14 +111,17 @@ async function drained(res: Response): Promise<void> {
   }
 }
 
-/** The fields of the event are checked as those of any event are: by its name, with the paths of its own schema. @throws Problem 400 */
+/**
+ * Checks the body, but not the fields of the event. Those are checked when the event is retried.
+ * @throws Problem 400
+ */
 function eventOf(body: unknown): unknown {
   const flaws = validate(body);
   if (flaws.length > 0) throw validationProblem(flaws);
   return (body as { event: unknown }).event;
 }
 
-/** What is wrong with the edited event, by its place in the body. */
+/** Turns the paths of errors in the edited event into paths in the body. */
 async function withinEvent<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -125,7 +131,7 @@ async function withinEvent<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** An id with U+0000 can't be one; PostgreSQL would choke on it. */
+/** An id with U+0000 is rejected here, because PostgreSQL would answer it with an error. */
 function letterId(req: Request): string {
   const id = pathParameter(req, 'id');
   if (!isStorable(id)) throw absent();

@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { Problem } from '../../door/problem';
 import { pathParameter, type Route } from '../route';
 
-/** The files of the package that the page uses; nothing else of it is served. */
+/** The files of the package that the page uses. No other file of the package is served. */
 const FILES = ['swagger-ui.css', 'swagger-ui-bundle.js', 'favicon-32x32.png'];
 
 const PAGE = `<!doctype html>
@@ -21,11 +21,11 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-/** Not inline, so that the policy below can forbid inline scripts. */
+/** This script is a file of its own, so that the policy below can forbid inline scripts. */
 const INIT = `SwaggerUIBundle({ url: '/openapi.yaml', dom_id: '#swagger-ui', deepLinking: true, validatorUrl: null });
 `;
 
-/** Everything from here and nowhere else. Swagger UI sets style attributes and has its icons as data: URLs. */
+/** The page may load files from this server only. Swagger UI sets style attributes, and its icons are data: URLs. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -54,7 +54,7 @@ export function docsRoutes(): Route[] {
         const file = pathParameter(req, 'file');
         if (file === 'init.js') res.type('js').send(INIT);
         else if (FILES.includes(file)) res.sendFile(file, { root });
-        else throw new Problem('not-found', 'There is no such file.');
+        else throw new Problem('not-found', 'The API documentation has no such file.');
       },
     },
   ];

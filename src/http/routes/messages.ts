@@ -10,16 +10,16 @@ import { queryReader } from '../query';
 import { pathParameter, type Route } from '../route';
 import type { HttpServices } from '../services';
 
-/** How often a purge that takes long tells in the log how far it is. */
+/** How often a long purge writes its progress to the log (ms). */
 const PROGRESS_MS = 5_000;
 
 const listQuery = queryReader('/v1/messages', 'get', 'listMessages');
 const purgeQuery = queryReader('/v1/messages', 'delete', 'purgeMessages');
 
 export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, log, now = Date.now }: AppOptions): Route[] {
-  /** What has expired is not there, though the store may not have purged it yet. */
+  /** Answers 404 for an expired message, even if the store has not deleted it yet. */
   const find = async (id: string): Promise<Message> => {
-    // Another id can't be stored; some databases would choke on it.
+    // Stored ids look like this. Some databases answer other ids with an error.
     const message = /^[0-9A-Za-z_-]{1,64}$/.test(id) ? await store.getMessage(id) : null;
     if (message === null || (message.expiresAt !== null && message.expiresAt <= now())) {
       throw new Problem('not-found', 'No message with this id is stored.');
@@ -34,7 +34,7 @@ export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, l
       async handle(req, res) {
         const { topic, filter, after, limit = 100 } = listQuery(req);
         if (topic !== undefined && filter !== undefined)
-          throw validationProblem([{ path: 'filter', message: 'must not be there beside topic' }]);
+          throw validationProblem([{ path: 'filter', message: 'must not be given together with topic' }]);
         const belongs = (of: string): boolean => (topic === undefined ? matches(filter ?? '#', of) : of === topic);
         const query = { limit, now: now(), after: after === undefined ? null : decodeCursor(after, belongs) };
         const page = topic === undefined ? await browseFilter(store, filter ?? '#', query) : await browseTopic(store, topic, query);

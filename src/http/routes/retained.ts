@@ -37,7 +37,7 @@ export function retainedRoutes({ store, retained }: HttpServices, { bodyLimit, n
       method: 'post',
       path: '/v1/retained/restore',
       async handle(req, res) {
-        // Without a body: all of them.
+        // A request without a body restores all topics.
         const body = hasBody(req) ? await readJson(req, bodyLimit) : {};
         const flaws = validate(body);
         if (flaws.length > 0) throw validationProblem(flaws);

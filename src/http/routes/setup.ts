@@ -7,7 +7,10 @@ import type { HttpServices, SetupView } from '../services';
 
 const setupQuery = queryReader('/v1/setup', 'get', 'getSetup');
 
-/** Rules have limits that a topic filter in general does not have: it becomes a part of their SQL. @throws Problem 400, or 409 where a setting is to blame */
+/**
+ * A topic filter becomes a part of the SQL of the rule, so not every filter is allowed.
+ * @throws Problem 400 for such a filter, or 409 if a setting is wrong
+ */
 function checked(work: () => SetupView): SetupView {
   try {
     return work();

@@ -15,13 +15,13 @@ export function topicRoutes({ store }: HttpServices, { now = Date.now }: AppOpti
       async handle(req, res) {
         const { filter = '#', after, limit = 100 } = listQuery(req);
         const from = after === undefined ? '' : decodeCursor(after, (topic) => matches(filter, topic)).topic;
-        // One more than asked for: whether there is a next page is known without asking again.
+        // The read asks for one topic more than needed, to know whether there is a next page.
         const found = await store.listTopics({ filter, after: from, limit: limit + 1 });
         const page = found.slice(0, limit);
         const counts = await store.topicCounts(page, now());
         const topics = page.flatMap((topic) => {
           const { messages, oldestAt } = counts.get(topic) ?? { messages: 0, oldestAt: null };
-          // All of its messages have expired: the topic is listed until they are purged.
+          // The store lists a topic whose messages have all expired until they are deleted.
           return messages === 0 ? [] : [{ topic, messages, oldest_at: oldestAt }];
         });
         const last = page.at(-1);
