@@ -3,4 +3,4 @@ import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
 // What the installer puts into EMQX is not about the store.
-onOneServer('on the embedded default', () => ({}), [...EVERYWHERE, installed]);
+onOneServer('with the embedded store and queue', () => ({}), [...EVERYWHERE, installed]);

@@ -24,7 +24,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
     afterAll(() => directory.remove());
 
     // The job waits and goes on where it was.
-    it('promise 14: with EMQX away in the middle: all of them, each once', async () => {
+    it('promise 14: restores each message once when EMQX fails in the middle', async () => {
       await start({ filter: '#', retain: 'store' });
       const all = Array.from({ length: 100 }, (_, i) => `m${String(i).padStart(3, '0')}`);
       for (const text of all) await world.publish(`${topic}/${text}`, text, { retain: true, qos: 0 });
@@ -42,7 +42,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       expect(published().sort()).toEqual(all.map((text) => `${topic}/${text} ${text}`));
     });
 
-    it('goes on after a restart of the server', async () => {
+    it('continues after a restart of the server', async () => {
       await start({ filter: '#', retain: 'store' });
       const all = Array.from({ length: 150 }, (_, i) => `m${String(i).padStart(3, '0')}`);
       for (const text of all) await world.publish(`${topic}/${text}`, text, { retain: true, qos: 0 });
@@ -56,7 +56,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       expect(published().sort()).toEqual(all.map((text) => `${topic}/${text} ${text}`));
     });
 
-    it('is done when EMQX has started without them; not those that were deleted or are newer, and only with retain restore', async () => {
+    it('starts when EMQX restarts without its retained messages, with retain: restore only', async () => {
       await start({ filter: `${topic}/only-stored`, retain: 'store' }, { filter: `${topic}/#`, retain: 'restore' });
       for (const path of ['a', 'deleted', 'only-stored', 'z']) await world.publish(`${topic}/${path}`, path, { retain: true });
       await world.publish(`${topic}/deleted`, '', { retain: true });
@@ -84,7 +84,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
     }, 60_000);
 
     // The guard is the comparison of the oldest with the start (RestoreWatch.decide).
-    it('is not done when EMQX has kept its own', async () => {
+    it('does not start when EMQX kept its retained messages over a restart', async () => {
       await start({ filter: `${topic}/#`, retain: 'restore' });
       await world.publish(`${topic}/kept`, 'kept', { retain: true });
       await world.publish(`${topic}/removed`, 'removed', { retain: true });
