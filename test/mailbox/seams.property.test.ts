@@ -289,8 +289,8 @@ const REPEATED_FOR_A_GROUP: Scenario = {
   ],
 };
 
-describe('windows, drops, positions and groups together, whatever the order of things', () => {
-  it('lose nothing, send nothing again that was acknowledged, keep the order and the window', async () => {
+describe('windows, drops, positions and groups in any order of events', () => {
+  it('lose nothing, repeat nothing acknowledged, and keep order and window', async () => {
     await fc.assert(
       fc.asyncProperty(scenario, async (script) => {
         expect(await play(script)).toEqual([]);
