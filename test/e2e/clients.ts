@@ -13,7 +13,7 @@ interface Client {
 
 /** Client state, and the subscriptions that the broker makes. */
 export const clients: Suite = {
-  name: 'clients',
+  name: 'client state and subscriptions',
   policies: [
     { filter: 't/loop/off/#', mode: 'off' },
     { filter: 't/loop/#', deliverTo: 'inbox' },

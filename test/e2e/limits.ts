@@ -6,7 +6,7 @@ import type { Stage, Suite } from './stage';
 
 /** Expiry, limits and QoS. Pacing, which takes many messages and much time, is in pacing.ts. */
 export const limits: Suite = {
-  name: 'limits',
+  name: 'expiry, limits and QoS',
   policies: [
     { filter: 't/12/ttl', ttl: '1h' },
     { filter: 't/fetch/limit', fetch: { limit: 2 } },

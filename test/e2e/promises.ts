@@ -10,7 +10,7 @@ import type { Stage, Suite } from './stage';
  * pubsub.ts.
  */
 export const promises: Suite = {
-  name: 'promises',
+  name: 'promises in queue mode',
   policies: [
     { filter: 't/7/#', deliverTo: 'inbox' },
     { filter: 't/10/#', window: 8 },
