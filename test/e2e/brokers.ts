@@ -4,7 +4,7 @@ import { newId } from '../support/messages';
 import { waitFor } from '../support/wait';
 import type { Stage, Suite } from './stage';
 
-/** Brokers that are set up in another way, of another version, or closed to our key in part. */
+/** EMQX with other settings, of another version, or with limited permissions for the API key. */
 export const brokers: Suite = {
   name: 'EMQX with other settings',
   policies: [

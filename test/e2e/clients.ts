@@ -99,7 +99,7 @@ function tests(stage: Stage): void {
     expect(inBroker('leaves')).toEqual([['t/leaves/2', 1]]);
   });
 
-  // What we make ourselves is no wish, is made once, and fetches what is stored.
+  // A subscription that the server makes is not taken for the client's, is made once, and starts a delivery.
   it('promise 8: restoring subscriptions causes no loop and keeps no filter without a policy', async () => {
     const { world } = stage;
     const subscriber = await world.subscriber('loop');

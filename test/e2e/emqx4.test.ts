@@ -6,7 +6,7 @@ import { pubsub } from './pubsub';
 import { resuming } from './resuming';
 import { onOneServer, type Stage, type Suite } from './stage';
 
-/** What is another thing with EMQX 4. */
+/** Tests of behaviour that differs with EMQX 4. */
 const special: Suite = {
   name: 'differences of EMQX 4',
   policies: [

@@ -2,7 +2,7 @@ import { InstallerV5 } from '../../src/emqx/v5-installer';
 import type { Wanted } from '../../src/emqx/installer';
 import type { Stage, Suite } from './stage';
 
-/** What `emqx-offline-store rules --install` puts into EMQX carries a message the whole way. */
+/** The rule that `emqx-offline-store rules --install` creates in EMQX carries a message from publisher to subscriber. */
 export const installed: Suite = { name: 'a rule that `rules --install` created', policies: [], rules: [], tests };
 
 function tests(stage: Stage): void {

@@ -56,7 +56,7 @@ function tests(stage: Stage): void {
     expect(subscriber.texts).toEqual(['delayed']);
   });
 
-  // It is not expired when it is stored: the store itself must leave it out.
+  // The message expires after it was stored, so the store itself must leave it out.
   it('promise 12: a message that expires in the store is neither delivered nor shown', async () => {
     const { world } = stage;
     const before = await world.metric('messages_stored_total');

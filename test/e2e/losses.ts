@@ -4,7 +4,7 @@ import { publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';
 import type { Stage, Suite } from './stage';
 
-/** What EMQX loses without a word, and answers of EMQX that are lost. */
+/** Messages that EMQX loses without an event, and answers of EMQX that are lost. */
 export const losses: Suite = { name: 'lost messages', policies: [{ filter: 't/23/#', window: 100 }], tests };
 
 function tests(stage: Stage): void {

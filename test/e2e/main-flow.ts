@@ -73,7 +73,7 @@ function tests(stage: Stage): void {
     const again = await world.subscriber('back');
     await again.subscribe('t/back');
     await world.quiet();
-    // What was sent a moment before is held until it is known to be lost.
+    // Copies that were sent a moment ago are not sent again before the server knows that they are lost.
     await world.timePasses();
     expect(await again.receives(3)).toEqual(['a', 'b', 'c']);
     await world.storedCount(0);

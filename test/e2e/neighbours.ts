@@ -4,7 +4,7 @@ import { publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';
 import type { Stage, Suite } from './stage';
 
-/** What JavaScript's objects have of themselves. */
+/** Names of properties that every JavaScript object has. */
 const NAMES = ['constructor', '__proto__', 'toString', 'hasOwnProperty'];
 /** EMQX's mqtt.max_packet_size. */
 const MAX_PACKET = 1_048_576;

@@ -97,7 +97,7 @@ function tests(stage: Stage): void {
       }
       await world.publish('t/only/8', 'x');
       const [stored] = await world.storedCount(1);
-      // It is there, and has no such subscription.
+      // The client is connected but has not subscribed to the topic.
       await world.subscriber(`nobody ${which}`);
       await world.request('POST', '/v1/deliveries', { clientid: `nobody ${which}`, topic: 't/only/8' });
       await waitFor('the delivery', () => world.delivered.length === 1);

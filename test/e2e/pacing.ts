@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 import { World, type Subscriber, type WorldOptions } from './world';
 
-/** For a machine that does much else. */
+/** The timeout on a busy machine. */
 const PATIENCE_MS = 120_000;
 
 /**
@@ -138,7 +138,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
       await world.quiet();
       before.client.end(true);
       await waitFor('the end of the connection', () => world.emqx.broker.sessions.get('resume')?.outlet === null);
-      // What was sent more than 2 s before the subscription used to be taken for lost.
+      // An earlier version took copies for lost that were sent more than 2 s before the subscription.
       await sleep(2_500);
       const again = await world.subscriber('resume', persistent);
       await again.subscribe('t/resume');

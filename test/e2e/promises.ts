@@ -81,7 +81,7 @@ function tests(stage: Stage): void {
     expect(world.delivered).toEqual([]);
     write();
     await waitFor('the delivery', () => world.delivered.length === 20);
-    // Not by the look after the grace, which would find them too.
+    // The check 10 s after the subscription would find them, too; the delivery must come before it.
     expect(performance.now() - subscribed).toBeLessThan(GRACE_MS);
     expect(world.delivered).toEqual(texts(20));
   });
@@ -217,7 +217,7 @@ function tests(stage: Stage): void {
     await world.storedCount(0);
   });
 
-  // What each database refuses: test/stores.
+  // test/stores has the messages that each database rejects.
   it('promise 13: a message that EMQX rejects is set aside, and the others are delivered', async () => {
     const { world } = stage;
     // EMQX 4's REST API doesn't look at the size.

@@ -13,7 +13,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       world = await World.start({ env: { DATA_DIR: directory.path, ...env(), POLICIES: JSON.stringify(policies) } });
       await world.request('DELETE', '/v1/messages?filter=%23');
     };
-    /** What is retained stays in the store. */
+    /** Retained messages stay in the store, so every test has its own topic. */
     let topic = '';
     let number = 0;
     beforeEach(() => (topic = `t/${process.pid}-${++number}`));
@@ -73,7 +73,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       await waitFor('it at EMQX', () => atEmqx(`${topic}/a`) === 'a', 25_000);
       await done();
       expect([...world.emqx.broker.retained.values()].map(({ payload }) => payload.toString()).sort()).toEqual(['a', 'newer']);
-      // Who came before it was there got it from the restore, and no ordinary copy beside it.
+      // A client that subscribed before the restore gets the restored message only, and no ordinary copy.
       await world.storedCount(0, `${topic}/a`);
       expect(subscriber.texts).toEqual(['a']);
       // Once for each start: what somebody removes later in EMQX stays away.

@@ -159,7 +159,7 @@ function tests(stage: Stage): void {
     await subscriber.receives(1);
     await world.quiet();
     await world.timePasses();
-    // By the look after the grace: delivered is enough.
+    // The check 10 s after the subscription removes it: at QoS 0 the delivery is enough.
     await world.storedCount(0);
     await world.quiet();
     expect(subscriber.texts).toEqual(['kept by both']);
