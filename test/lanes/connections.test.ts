@@ -7,7 +7,7 @@ import { emptyDatabase } from '../support/database';
 import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 
-/** What an idle server may hold, its store's connections not counted. */
+/** The most connections that a server may hold to its queue. */
 const MOST = 12;
 
 withBackends(['postgres', 'redis'], ({ postgres }) => {

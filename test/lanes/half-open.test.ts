@@ -93,7 +93,7 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
       await expectRecovery(proxy, () => again(() => backend.state.get('absent')), 2 * TIMEOUT_MS);
     });
 
-    // Not on Redis: it hands the next job to the dead connection that it takes for waiting, and the others look after 5 s.
+    // Redis cannot do this: it gives the next job to the dead connection, and the other workers look only after 5 s.
     if (name === 'PostgreSQL') {
       it('is processed at once when the workers were waiting', async () => {
         const { done } = work();

@@ -58,7 +58,7 @@ function manyValues(open: () => QueueBackend): void {
   });
 }
 
-/** Who is being sent a message: promise 9. */
+/** Leases say which client is being sent a message (promise 9). */
 function leases(open: () => QueueBackend): void {
   const LONG = 60_000;
   let [one, other]: QueueBackend[] = [];

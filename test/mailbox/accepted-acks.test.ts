@@ -44,7 +44,7 @@ describe('accepted acknowledgements', () => {
     now += 20 * 60_000;
     expect(await knownTo(other, null)).toEqual(['A']);
     await other.settled([{ id: 'A', reader: null }]);
-    // Whoever read the message before it was removed asks now.
+    // A delivery that read the message before its removal asks now.
     now += 20_000;
     expect(await knownTo(other, null)).toEqual(['A']);
     now += 20_000;

@@ -24,7 +24,7 @@ const ack = (id: string, fields: Partial<Acknowledged> = {}): Acknowledged => ({
   ...fields,
 });
 
-/** Who has read what: of a consumer that was sent `out`, with the client's subscriptions. */
+/** Applies acknowledgements for a consumer that was sent the messages `out`; `filters` are the client's subscriptions. */
 function subject(filters: readonly string[], out: readonly string[] = []) {
   const store = new MemoryStore();
   store.subscriptions.push(...filters.map((topic) => ({ clientid: 'c', topic, qos: 1 as const })));

@@ -4,7 +4,7 @@ import { Simulation } from './simulation';
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-/** What is kept for a client: its window and the leases of its messages, all with an end. */
+/** The state of a client, its window and the leases of its messages, always ends. */
 describe('the pace of deliveries (promise 10)', () => {
   it('never exceeds the window, and delivers every message', async () => {
     const world = new Simulation({ window: 20 });

@@ -87,7 +87,7 @@ describe('a QoS 0 subscriber', () => {
   });
 });
 
-/** For an EMQX that does not tell of acknowledgements: EMQX having taken a message is enough. */
+/** For an EMQX that reports no acknowledgements: a message is settled when EMQX has taken it. */
 describe('a policy with settle: delivered', () => {
   const subject = async (fields: ConstructorParameters<typeof Simulation>[0] = {}) => {
     const world = new Simulation({ settle: 'delivered', ...fields });

@@ -75,7 +75,7 @@ describe('the read set of a consumer', () => {
     expect(set.fresh.size).toBe(0);
   });
 
-  // Of 300 ranges with gaps between them only the last has something new.
+  // There are 300 ranges with gaps between them, and only the last has new acknowledgements.
   it('reads only the range with new acknowledgements', async () => {
     const ranges = upTo(300).map((i) => `${idOf(i * 3)}..${idOf(i * 3 + 1)}`);
     const set = setOf(...ranges, idOf(898), idOf(899), idOf(900));

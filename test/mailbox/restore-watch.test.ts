@@ -68,7 +68,7 @@ describe("the watch over EMQX's retained messages", () => {
     const { watch, steps, broker } = subject({ oldest: START - 60_000 });
     const one = watch();
     for (let i = 0; i < 3; i++) await one.check();
-    // What was old may go later: that is no restart.
+    // Old retained messages may be deleted later. That is no restart of EMQX.
     broker.oldest = null;
     await one.check();
     expect(steps).toEqual([]);

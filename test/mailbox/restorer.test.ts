@@ -14,7 +14,7 @@ import { MemoryState } from './simulation/state';
 
 const NOW = 1_000_000;
 const step: RestoreStep = { filter: '#', before: null, after: '' };
-/** Of the message A of topic t: published back for nobody. */
+/** The mark of the restored message A of topic t, which belongs to no client. */
 const MARK = new Signer('key').sign('A', 't', { mailbox: '', kind: 'retained' });
 const kept = (topic: string, id: string, fields: Partial<Message> = {}) =>
   message({ topic, id, retain: true, publishReceivedAt: 1_000, ...fields });
@@ -137,7 +137,7 @@ describe('the restorer', () => {
     let reads = 0;
     hooks.beforeRead = async () => {
       if (++reads !== 2) return;
-      // Whoever writes from here on sees the note.
+      // Every write from here on sees the note.
       expect(await copies.of('gone')).toEqual({ copyId: null, id: 'A' });
       db.delete('gone');
       db.set('replaced', kept('replaced', 'B'));

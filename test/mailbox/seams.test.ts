@@ -325,7 +325,7 @@ describe('a client that unsubscribes', () => {
     await world.pass(1_000);
     await takeAll(world, 'c');
     expect(new Set(world.broker.session('c').texts).size).toBe(50);
-    // What a member acknowledges when it has left its group counts for nobody: mqtt_sub names the group no more.
+    // An acknowledgement of a member that has left its group counts for no consumer, because mqtt_sub no longer names the group.
     const again = mode === 'pubsub' && filter !== 't' ? 5 : 0;
     expect(world.broker.session('c').texts).toHaveLength(50 + again);
   });

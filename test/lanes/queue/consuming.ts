@@ -5,7 +5,7 @@ import { isMessageJob, type ClientJob } from '../../../src/lanes/jobs';
 import { waitFor } from '../../support/wait';
 import { ack, deferred, done, eachTest, idsOf, mail, mailIdsOf, mailOf, type Kind } from './world';
 
-/** What the consumer of a lane does with work that fails. */
+/** Tests of how the consumer of a lane handles failed jobs. */
 export function consuming(kind: Kind): void {
   const test = eachTest(kind);
 
@@ -55,7 +55,7 @@ export function consuming(kind: Kind): void {
     expect(world.lags[0]).toBeGreaterThan(-500);
   });
 
-  // What was acknowledged since it was first begun may be in its lane still. The guards are `again` and startedAt in Consumer.
+  // Acknowledgements that arrived since the first try may still be in the lane. The guards are `again` and startedAt in Consumer.
   it('mark a delivery that is retried or may have been started by another process', async () => {
     const { world } = test;
     const told: [string[], boolean][] = [];

@@ -35,7 +35,7 @@ export function progress(kind: Kind): void {
     expect(await of(world, lane)).toEqual({ tail: start.tail, oldest: start.oldest, waiting: null });
     await source.complete([first, others[0] ?? null].flatMap((each) => each ?? []));
     expect(await of(world, lane)).toEqual({ tail: start.tail, oldest: start.tail, waiting: null });
-    // What is given back waits again, in its place.
+    // A job that is given back waits again, in its place.
     await world.lanes.put([ack('t/1', 'd')]);
     await source.giveBack(others.slice(1).flatMap((each) => each ?? []));
     expect(await of(world, lane)).toMatchObject({ oldest: start.tail, waiting: start.tail });

@@ -8,7 +8,7 @@ const subscribe = (to: string, filter: string): Item[] => [
   { mail: { to, kind: 'deliver', request: { clientid: to, filter, qos: 1, at: 0 } } },
 ];
 
-/** What is put into the lanes together becomes few jobs, and comes out in its order. */
+/** Tests that events which are added together become few jobs and stay in order. */
 export function putting(kind: Kind): void {
   const test = eachTest(kind);
 

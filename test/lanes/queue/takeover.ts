@@ -17,7 +17,7 @@ export function takeover(kind: Kind): void {
     expect((await source.next(true))?.job.name).toBe('events');
     expect((await source.next(false))?.job.name).toBe('events');
     await world.lanes.put([ack('t/1', 'later')]);
-    // What was accepted after it must not count as done before it.
+    // A later event must not count as done before an earlier one.
     const progress = (await world.backend.sequence.progress([world.messageLane])).get(world.messageLane);
     expect(progress?.oldest).toBeLessThan(progress?.waiting ?? 0);
     expect(progress?.waiting).toBe(progress?.tail);
