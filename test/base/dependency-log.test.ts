@@ -37,7 +37,7 @@ describe('a dependency in the log', () => {
     jest.useRealTimers();
   });
 
-  it('is one line when it goes and one when it is back, however many requests fail', async () => {
+  it('has one line at the start and one at the end of an outage', async () => {
     health = AWAY;
     fail(1_000);
     await pass(600);
@@ -65,7 +65,7 @@ describe('a dependency in the log', () => {
     expect(shown()).toHaveLength(2);
   });
 
-  it('is no line when a request fails and the next check is well', async () => {
+  it('has no line when a request fails and the next check succeeds', async () => {
     fail();
     expect(store.isTroubled).toBe(true);
     await pass(600);
@@ -77,7 +77,7 @@ describe('a dependency in the log', () => {
     expect(checks).toBeLessThanOrEqual(3);
   });
 
-  it('is checked again while requests go on failing', async () => {
+  it('is checked again while requests fail', async () => {
     fail();
     await pass(600);
     fail();
@@ -86,7 +86,7 @@ describe('a dependency in the log', () => {
     expect(shown().map(({ msg }) => msg)).toEqual([expect.stringContaining('connection lost')]);
   });
 
-  it('whose disk is full answers, and says so', async () => {
+  it('is reported as failing, not as lost, when its disk is full', async () => {
     health = { ok: false, detail: 'STORE_URL: disk full', ...{ answers: true } };
     fail();
     await pass(3_000);
@@ -98,7 +98,7 @@ describe('a dependency in the log', () => {
     ]);
   });
 
-  it('reminds of a long outage every five minutes', async () => {
+  it('has a line every five minutes of a long outage', async () => {
     health = AWAY;
     fail();
     await pass(16 * 60_000);
@@ -110,7 +110,7 @@ describe('a dependency in the log', () => {
     ]);
   });
 
-  it('does not flap: after each outage it must be well for longer', async () => {
+  it('has few lines when its connection fails again and again', async () => {
     for (let i = 0; i < 600; i++) {
       health = i % 3 === 0 ? AWAY : WELL;
       fail();
@@ -119,7 +119,7 @@ describe('a dependency in the log', () => {
     expect(shown().length).toBeLessThanOrEqual(8);
   });
 
-  it('that has never worked is not available yet', async () => {
+  it('is "not available yet" before it first worked', async () => {
     const early = new Dependency({
       ...{ name: 'EMQX', setting: 'EMQX_URL', consequence: 'messages are stored' },
       check: () => Promise.resolve(health),
@@ -135,7 +135,7 @@ describe('a dependency in the log', () => {
     ]);
   });
 
-  it('says nothing after it is closed, nor of requests that are too many', async () => {
+  it('has no line after it is closed or because of an overload', async () => {
     health = AWAY;
     store.failed(new OverloadedError('too many'));
     await pass(600);
@@ -146,7 +146,7 @@ describe('a dependency in the log', () => {
     expect(shown()).toEqual([]);
   });
 
-  it('is checked when a request has no answer', async () => {
+  it('is checked when a request gets no answer', async () => {
     const slow = new Dependency({
       ...{ name: 'store', setting: 'STORE_URL', consequence: 'events are kept in the queue', slowAfterMs: 3_000 },
       check: () => Promise.resolve(health),
@@ -170,7 +170,7 @@ describe('a dependency in the log', () => {
     slow.close();
   });
 
-  it('hears of the calls that fail, and the errors are known as its own', async () => {
+  it('notices failed calls and recognizes their errors', async () => {
     const error = new RetryableError('gone');
     const target = {
       calls: 0,
@@ -197,14 +197,14 @@ describe('a dependency in the log', () => {
   });
 });
 
-it('an error of a client library is expected once it is known as one of a dependency; a bug never is', () => {
+it('an error of a client library is no bug, and a TypeError is one', () => {
   expect(isNoBug(new Error('Connection is closed.'))).toBe(true);
   expect(isNoBug(new TypeError('x is undefined'))).toBe(false);
   expect(isExpected(new Error('Connection is closed.'))).toBe(false);
   expect(dependencyOf(new Error('x'))).toBe(null);
 });
 
-it('what is put in the place of a method is called instead of it', async () => {
+it('a replaced method of a watched object is called instead', async () => {
   const dependency = { name: 'store', isTroubled: false, pending: new Set<never>(), worked: () => undefined, failed: () => undefined };
   const watched = reporting({ count: () => Promise.resolve(1) }, dependency, isRetryable);
   await expect(watched.count()).resolves.toBe(1);
@@ -215,7 +215,7 @@ it('what is put in the place of a method is called instead of it', async () => {
   await expect(watched.count()).resolves.toBe(1);
 });
 
-it('a check whose second part throws finds it away', async () => {
+it('a health check fails when its second part throws', async () => {
   const check = checked(
     'STORE_URL',
     () => Promise.resolve(WELL),

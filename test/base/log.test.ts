@@ -10,7 +10,7 @@ function lines(write: (log: ReturnType<typeof createLogger>) => void, options: L
 }
 const text = (write: Parameters<typeof lines>[0], options: LogOptions = {}) => lines(write, { ...options, format: 'text' });
 
-test('secrets are not written, wherever they are', () => {
+test('the log contains no secrets', () => {
   const [line] = lines((log) =>
     log.info(
       { password: 'hunter2', config: { adminToken: 'hunter2', emqx: { apiSecret: 'hunter2' } }, headers: { authorization: 'hunter2' } },
@@ -21,18 +21,18 @@ test('secrets are not written, wherever they are', () => {
   expect(line).toContain('***');
 });
 
-test('a line is one line, whatever a client calls itself', () => {
+test('a log record is one line with any client id', () => {
   const written = lines((log) => log.warn({ clientid: 'a\n{"level":"error"}' }, 'b\r\nc'));
   expect(written).toHaveLength(1);
   expect(written[0]?.trimEnd()).not.toMatch(/[\r\n]/);
   expect(JSON.parse(written[0] ?? '')).toMatchObject({ level: 'warn', msg: 'b\r\nc' });
 });
 
-describe('what happens thousands of times', () => {
+describe('a log line that repeats', () => {
   beforeEach(() => void jest.useFakeTimers());
   afterEach(() => void jest.useRealTimers());
 
-  it('is one line of each kind in a time, with the number of those that were left out', () => {
+  it('is written once per interval, with the number of suppressed lines', () => {
     const told: object[] = [];
     const call = atMostEvery(60_000, (fields: object) => void told.push(fields));
     for (let i = 0; i < 5; i++) call({ i }, 'a');
@@ -48,7 +48,7 @@ describe('what happens thousands of times', () => {
 });
 
 // The guard is errorView: pino's own serializer writes whatever hangs on an error.
-test('of an error only its type, message, stack, code and causes are written', () => {
+test('the log has only type, message, stack, code and causes of an error', () => {
   const failed = Object.assign(new Error('WRONGPASS', { cause: Object.assign(new Error('inner'), { sql: 'hunter2' }) }), {
     command: { name: 'auth', args: ['hunter2'] },
     code: 'ERR',
@@ -66,7 +66,7 @@ test('of an error only its type, message, stack, code and causes are written', (
   expect(JSON.parse(text)).toMatchObject({ err: 'text' });
 });
 
-test.each(HOSTILE)('a line is one record, whatever a client or a topic is called: %p', (name) => {
+test.each(HOSTILE)('a log record is one line with any client id or topic: %p', (name) => {
   const [line = '', ...more] = lines((log) => log.warn({ clientid: name, topic: name, err: new Error(name) }, name));
   expect(more).toEqual([]);
   expect(line.endsWith('}\n')).toBe(true);
@@ -74,7 +74,7 @@ test.each(HOSTILE)('a line is one record, whatever a client or a topic is called
   expect(JSON.parse(line)).toMatchObject({ level: 'warn', clientid: name, topic: name, msg: name, err: { message: name } });
 });
 
-test('an error that is expected has no stack, and neither has its cause; a bug has one', () => {
+test('the log has a stack for a bug, not for an expected error', () => {
   const views = lines((log) => {
     log.warn({ err: new RetryableError('away', { cause: new Error('inner') }) }, 'x');
     log.warn({ err: new RefusedError('no') }, 'x');

@@ -36,7 +36,7 @@ describe('a job that is added', () => {
         ]),
     ],
     ['add with a delay', (queue: Adding) => queue.add('job', {}, { delay: 60_000 })],
-  ])('is confirmed when the disk has it (%s)', async (_, add) => {
+  ])('is confirmed only after it was synced to disk (%s)', async (_, add) => {
     const directory = temporaryDirectory();
     const environment = await Environment.open(directory.path);
     const { database, sync } = withSlowDisk(environment);

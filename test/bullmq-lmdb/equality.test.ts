@@ -123,7 +123,7 @@ const operations = fc.array(
   { maxLength: 60, size: 'max' },
 );
 
-describe('BullMQ on LMDB does what it does on Redis', () => {
+describe('BullMQ on LMDB behaves as on Redis', () => {
   withBackends(['redis'], ({ redis }) => {
     const url = `${redis}/13`;
     const directory = temporaryDirectory();

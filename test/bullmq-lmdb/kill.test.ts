@@ -27,8 +27,8 @@ async function killedRun(directory: string, first: number): Promise<string[]> {
   return output.split('\n').slice(0, -1);
 }
 
-describe('a process that is killed', () => {
-  it('loses no job that was added, gets none back that was completed, and keeps their order', async () => {
+describe('a BullMQ process on LMDB that is killed', () => {
+  it('loses no added job, repeats no completed job and keeps their order', async () => {
     const directory = temporaryDirectory();
     const [added, completing, completed] = [new Set<number>(), new Set<number>(), new Set<number>()];
     for (let round = 0; round < ROUNDS; round++) {

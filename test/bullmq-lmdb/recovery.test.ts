@@ -3,7 +3,7 @@ import { createLmdbBackend, type LmdbBackendFactory } from '../../src/bullmq-lmd
 import { Environment } from '../../src/embedded/environment';
 import { temporaryDirectory } from '../support/temp';
 
-describe('a queue on LMDB after a start', () => {
+describe('a queue on LMDB', () => {
   let directory: ReturnType<typeof temporaryDirectory>;
   let environment: Environment;
   let factory: LmdbBackendFactory;
@@ -44,7 +44,7 @@ describe('a queue on LMDB after a start', () => {
     directory.remove();
   });
 
-  it('has the active jobs in front, in their order', async () => {
+  it('has the formerly active jobs first, in order, after a restart', async () => {
     await queue.addBulk(Array.from({ length: 8 }, (_, i) => ({ name: 'job', data: { i } })));
     const taken = await take(4);
     await taken[1]?.moveToCompleted(null, 't', false);
@@ -59,7 +59,7 @@ describe('a queue on LMDB after a start', () => {
     expect(again[0]?.stalledCounter).toBe(0);
   });
 
-  it('keeps what it was told, and goes on counting', async () => {
+  it('keeps its settings, jobs and job numbers over a restart', async () => {
     await queue.add('job', { i: 0 }, { jobId: `own-${'x'.repeat(5_000)}` });
     await queue.add('job', { i: 1 }, { delay: 20 });
     await queue.setGlobalConcurrency(1);
@@ -75,7 +75,7 @@ describe('a queue on LMDB after a start', () => {
     expect(numbers(await take(1))).toEqual([undefined]);
   });
 
-  it('tells how far it is', async () => {
+  it('reports its progress', async () => {
     expect(factory.progress('lane')).toEqual({ tail: 0, oldest: null, waiting: null });
     await queue.addBulk(Array.from({ length: 5 }, (_, i) => ({ name: 'job', data: { i } })));
     await queue.add('job', {}, { jobId: 'own' });
@@ -93,7 +93,7 @@ describe('a queue on LMDB after a start', () => {
   });
 
   // Redis tells no order of several that stall at once.
-  it('puts jobs that stalled in front, in their order', async () => {
+  it('puts stalled jobs first, in their order', async () => {
     const short = new Worker('lane', null, { connection: {}, autorun: false, lockDuration: 1, stalledInterval: 1 }, factory);
     await queue.addBulk(Array.from({ length: 6 }, (_, i) => ({ name: 'job', data: { i } })));
     for (let i = 0; i < 3; i++) await short.getNextJob('s', { block: false });

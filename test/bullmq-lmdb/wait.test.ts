@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../support/temp';
 
 const LONG_S = 5;
 
-describe('waiting for a job', () => {
+describe('the wait for a job on LMDB', () => {
   let directory: ReturnType<typeof temporaryDirectory>;
   let environment: Environment;
   let factory: LmdbBackendFactory;
@@ -48,7 +48,7 @@ describe('waiting for a job', () => {
     return { result, ms: performance.now() - start };
   }
 
-  it('ends at once when one is added, also to one that waits only later', async () => {
+  it('ends at once when a job is added, even just before the wait', async () => {
     const [queue, worker] = [queueOf('lane'), await idleWorker('lane')];
     for (let i = 0; i < 5; i++) {
       const next = timed(worker.getNextJob(`t${i}`));
@@ -80,7 +80,7 @@ describe('waiting for a job', () => {
     expect(ms).toBeLessThan(600);
   });
 
-  it('ends when a job comes back, a place is free, or the queue goes on', async () => {
+  it('ends when a job is given back, a place becomes free or the queue resumes', async () => {
     const [queue, holder, worker] = [queueOf('lane'), workerOf('lane'), workerOf('lane')];
     await queue.setGlobalConcurrency(1);
     await queue.addBulk([
@@ -106,7 +106,7 @@ describe('waiting for a job', () => {
     expect(performance.now() - resumed).toBeLessThan(500);
   });
 
-  it('ends without one when its time is over, and on disconnectBlocking and close', async () => {
+  it('ends without a job after its timeout, disconnectBlocking or close', async () => {
     const backend = (await idleWorker('lane')).getBackend();
     const short = await timed(backend.waitForJob(0.1));
     expect(short.result).toBeNull();
@@ -124,7 +124,7 @@ describe('waiting for a job', () => {
     expect(await backend.waitForJob(LONG_S)).toBeNull();
   });
 
-  it('ends at once while nobody has looked at the queue, or when work on it has failed', async () => {
+  it('ends at once before the first look at the queue and after an error', async () => {
     const backend = workerOf('lane').getBackend();
     expect(await backend.waitForJob(LONG_S)).toEqual({ member: '0', score: 0 });
     await backend.moveToActive('t');

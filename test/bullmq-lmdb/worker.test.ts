@@ -6,7 +6,7 @@ import { waitFor } from '../support/wait';
 
 const CONNECTION = { connection: {} };
 
-describe('BullMQ’s classes on LMDB', () => {
+describe("BullMQ's classes on LMDB", () => {
   let directory: ReturnType<typeof temporaryDirectory>;
   let environment: Environment;
   let factory: LmdbBackendFactory;
@@ -40,7 +40,7 @@ describe('BullMQ’s classes on LMDB', () => {
     return worker;
   }
 
-  it.each([1, 8])('does 100 jobs with a concurrency of %d, in their order one by one', async (concurrency) => {
+  it.each([1, 8])('process 100 jobs with a concurrency of %d', async (concurrency) => {
     const done: number[] = [];
     const queue = queueOf('work');
     workerOf('work', async ({ data }) => void done.push((data as { i: number }).i), { concurrency, removeOnComplete: { count: 0 } });
@@ -52,7 +52,7 @@ describe('BullMQ’s classes on LMDB', () => {
     await waitFor('their end', async () => (await queue.getJobCountByTypes('waiting', 'active', 'delayed', 'completed', 'failed')) === 0);
   });
 
-  it('repeats what fails, at once or after a pause, and keeps what failed for good', async () => {
+  it('retry failed jobs, at once or after a pause, and keep those that failed finally', async () => {
     const queue = queueOf('retry');
     const tries = new Map<string, number>();
     workerOf('retry', async ({ name, attemptsStarted }) => {
@@ -76,7 +76,7 @@ describe('BullMQ’s classes on LMDB', () => {
     expect((await queue.getJobs(['failed'])).map(({ failedReason }) => failedReason).sort()).toEqual(['it never works', 'not yet']);
   });
 
-  it('shares the jobs among workers', async () => {
+  it('share the jobs among workers', async () => {
     const queue = queueOf('shared');
     const done: number[][] = [[], []];
     for (const list of done) workerOf('shared', async ({ data }) => void list.push((data as { i: number }).i));
@@ -86,7 +86,7 @@ describe('BullMQ’s classes on LMDB', () => {
     expect(Math.min(...done.map((list) => list.length))).toBeGreaterThan(0);
   });
 
-  it('says what it does not have', async () => {
+  it('reject unsupported features with an error', async () => {
     const queue = queueOf('refused');
     await expect(queue.add('job', {}, { priority: 1 })).rejects.toThrow("BullMQ's backend on LMDB does not support a job with a priority");
     await expect(queue.upsertJobScheduler('each', { every: 1_000 })).rejects.toThrow('does not support');

@@ -34,7 +34,7 @@ describe(`chaos, seed ${SEED}`, () => {
   };
   afterAll(() => rmSync(directory.path, { recursive: true, force: true }));
 
-  it('nothing is lost, sent after its acknowledgement or overtaken: embedded', async () => {
+  it('the embedded server loses, repeats and reorders no message despite crashes', async () => {
     expectPassed(
       await run(
         { name: 'embedded', queue: 'embedded', store: 'embedded', servers: 1, faults: ['server', 'emqx', 'backlog', 'resume'], share: 1 },
@@ -45,7 +45,7 @@ describe(`chaos, seed ${SEED}`, () => {
 
   // Says whether the machine has what the private servers need.
   withBackends(['postgres', 'redis'], () => {
-    it('nothing is lost, sent after its acknowledgement or overtaken: Redis and PostgreSQL that die, too', async () => {
+    it('the server on Redis and PostgreSQL loses, repeats and reorders no message despite crashes', async () => {
       expectPassed(
         await run(
           {

@@ -30,8 +30,8 @@ function arrives(checker: Checker, subscriber: string, topic: string, payload: B
   checker.received({ subscriber, connection: 1, topic, payload, ours: true });
 }
 
-describe('the checker', () => {
-  it('in queue mode one reader settles a message', () => {
+describe('the chaos checker', () => {
+  it('counts a message as read by one reader in queue mode', () => {
     const checker = newChecker('queue');
     const { payload } = published(checker, 't/g4-0/a');
     expect(checker.lost()).toHaveLength(1);
@@ -42,7 +42,7 @@ describe('the checker', () => {
     expect([checker.afterAck, checker.afterAnothers]).toMatchObject([[], [{}]]);
   });
 
-  it('in pubsub mode each subscriber of its own settles it', () => {
+  it('counts a message as read per plain subscriber in pubsub mode', () => {
     const checker = newChecker('pubsub');
     const { identity, payload } = published(checker, 't/g4-0/a');
     expect(checker.open).toBe(2);
@@ -59,7 +59,7 @@ describe('the checker', () => {
     expect(checker.afterAck).toMatchObject([{ identity }]);
   });
 
-  it('in pubsub mode the members of a shared group settle it together', () => {
+  it('counts a message as read once per shared group in pubsub mode', () => {
     const checker = newChecker('pubsub');
     const { payload } = published(checker, 't/g5-0/a');
     expect(checker.open).toBe(1);
@@ -70,7 +70,7 @@ describe('the checker', () => {
     expect([checker.afterAck, checker.afterAnothers]).toMatchObject([[], [{}]]);
   });
 
-  it("order is each subscriber's in pubsub mode, among several in queue mode there is none", () => {
+  it('checks the order per subscriber in pubsub mode, and not among several in queue mode', () => {
     for (const mode of ['queue', 'pubsub'] as const) {
       const checker = newChecker(mode);
       const [first, second] = [published(checker, 't/g4-0/a', 0), published(checker, 't/g4-0/a', 1)];
@@ -83,7 +83,7 @@ describe('the checker', () => {
     }
   });
 
-  it("what was sent for another client's inbox is a stranger", () => {
+  it("reports a message that arrived in another client's inbox", () => {
     const checker = newChecker('pubsub');
     const { payload } = published(checker, 't/g4-0/a');
     arrives(checker, 'g4-0-1', '$offline/g4-0-0/t/g4-0/a', payload);

@@ -8,7 +8,7 @@ import type { SupervisedServer } from './servers';
 /** Asks for the address again and again. */
 const CLIENT = `setInterval(() => fetch(process.argv[1]).catch(() => undefined), 20)`;
 
-describe('the server that delivers', () => {
+describe('the search for the delivering server', () => {
   let api: Server;
   beforeEach(async () => {
     api = createServer((_request, response) => response.end());
@@ -17,7 +17,7 @@ describe('the server that delivers', () => {
   afterEach(() => api.close());
   const urlOf = (path: string) => `http://127.0.0.1:${(api.address() as AddressInfo).port}${path}`;
 
-  it('is found by its connection to EMQX, among those that ask for something else', async () => {
+  it('finds the server whose connection to EMQX carries a publish', async () => {
     const children = ['/nodes', '/publish/bulk'].map((path) => spawn(process.execPath, ['-e', CLIENT, urlOf(path)]));
     const servers = children.map((child, i) => ({ name: `s${i}`, pid: child.pid ?? null }) as SupervisedServer);
     const stopped: string[] = [];
@@ -27,7 +27,7 @@ describe('the server that delivers', () => {
     expect([found?.name, stopped]).toEqual(['s1', ['s1']]);
   });
 
-  it('is nobody when nothing is published', async () => {
+  it('finds no server when nothing is published', async () => {
     expect(await stopWhoDelivers(api, [], 10, () => undefined)).toBeNull();
   });
 });

@@ -25,8 +25,8 @@ function brokerOf(...sessions: readonly FakeSession[]): { readonly broker: Broke
   return { broker: { sessions: new Map(fakes) } as unknown as Broker, dropped };
 }
 
-describe('EMQX drops without telling', () => {
-  it('what we sent to a client that is connected', async () => {
+describe('the fault "EMQX drops without an event"', () => {
+  it("drops the server's messages for a connected client", async () => {
     const [ours, theirs] = [message(true), message(false)];
     const { broker, dropped } = brokerOf({ isConnected: true, messages: [theirs, ours] });
     const heard: BrokerMessage[] = [];
@@ -34,7 +34,7 @@ describe('EMQX drops without telling', () => {
     expect([dropped, heard]).toEqual([[ours], [ours]]);
   });
 
-  it('at the same time anything of a session whose client is away', async () => {
+  it('also drops messages of disconnected sessions', async () => {
     const [ours, theirs] = [message(true), message(false)];
     const { broker, dropped } = brokerOf(
       { isConnected: true, messages: [ours] },
@@ -44,7 +44,7 @@ describe('EMQX drops without telling', () => {
     expect(dropped).toContain(theirs);
   });
 
-  it('nothing where no connected client has anything of ours to lose', async () => {
+  it('drops nothing when no connected client has a message of the server', async () => {
     jest.spyOn(performance, 'now').mockReturnValueOnce(0).mockReturnValueOnce(0).mockReturnValue(60_000);
     const { broker, dropped } = brokerOf(
       { isConnected: true, messages: [message(false)] },

@@ -4,7 +4,7 @@ import { acknowledge, faultOf, newChecker, publish, receive, subscribe } from '.
 
 const RESUMING = { clientid: 'g8-0-0', topic: 't/g8-0/a' };
 
-describe('what EMQX holds for a session', () => {
+describe('a second copy of a message that EMQX holds for a session', () => {
   const duplicatesOf = (checker: Checker, { clientid, topic } = RESUMING, connections = [1, 1]): string[] => {
     const payload = publish(checker, topic, 0);
     receive(checker, clientid, topic, payload, false, connections[0]);
@@ -13,24 +13,24 @@ describe('what EMQX holds for a session', () => {
     return [...checker.duplicates.keys()];
   };
 
-  it('is delivered by EMQX or by us', () => {
+  it('is reported when EMQX and the server both deliver', () => {
     expect(duplicatesOf(newChecker('queue'))).toEqual([BOTH]);
   });
 
-  it('is delivered by us first and by EMQX afterwards: the same', () => {
+  it('is reported when the server delivers first', () => {
     const checker = newChecker('queue');
     const payload = publish(checker, RESUMING.topic, 0);
     for (const ours of [true, false]) receive(checker, RESUMING.clientid, RESUMING.topic, payload, ours);
     expect([...checker.duplicates.keys()]).toEqual([BOTH]);
   });
 
-  it('may come twice when the connection or a server died in between', () => {
+  it('is allowed after the connection or a server died in between', () => {
     expect(duplicatesOf(newChecker('queue'), RESUMING, [1, 2])).not.toContain(BOTH);
     expect(duplicatesOf(newChecker('queue', { faultBetween: faultOf('server') }))).not.toContain(BOTH);
     expect(duplicatesOf(newChecker('queue', { faultBetween: faultOf('emqx') }))).toEqual([BOTH]);
   });
 
-  it('may come twice when the store or queue was away and the acknowledgement had not been accepted', () => {
+  it('is allowed when an outage delayed the acknowledgement', () => {
     const faultBetween = faultOf('database');
     expect(duplicatesOf(newChecker('queue', { faultBetween }))).toEqual([BOTH]);
     const checker = newChecker('queue', { faultBetween });
@@ -39,7 +39,7 @@ describe('what EMQX holds for a session', () => {
     expect([...checker.duplicates.keys()]).not.toContain(BOTH);
   });
 
-  it('is no question of a session that ends with its connection', () => {
+  it('is not checked for a session that ends with its connection', () => {
     expect(duplicatesOf(newChecker('queue'), { clientid: 'g0-0-0', topic: 't/g0-0/a' })).not.toContain(BOTH);
   });
 });
@@ -71,21 +71,21 @@ describe('a new reader of a topic that is purged', () => {
   }
   const owed = (checker: Checker): number[] => checker.lost().map(({ identity }) => identity.sequence);
 
-  it('is owed what is younger than ten seconds, or that somebody has not read', () => {
+  it('must get messages younger than 10 s and those that a reader has not read', () => {
     expect(owed(joined(22_000).checker)).toEqual([3]);
     expect(owed(joined(100_000).checker)).toEqual([]);
     expect(owed(joined(100_000, [1]).checker)).toEqual([1]);
     expect(joined(100_000, [1]).checker.open).toBe(2);
   });
 
-  it('is not owed what another new reader found removed', () => {
+  it('need not get a message that another new reader found deleted', () => {
     const { checker } = joined(100_000);
     now = 200_000;
     subscribe(checker, 'busy-new-1', TOPIC);
     expect(owed(checker)).toEqual([]);
   });
 
-  it('is owed what comes later', () => {
+  it('must get later messages', () => {
     const { checker } = joined(100_000);
     publish(checker, TOPIC, 4);
     expect(checker.open).toBe(2);
@@ -93,7 +93,7 @@ describe('a new reader of a topic that is purged', () => {
     expect(checker.open).toBe(0);
   });
 
-  it('gets no part of what could be purged with a hole in it', () => {
+  it('must not get purged messages with a gap between them', () => {
     const inbox = `$offline/busy-new-0/${TOPIC}`;
     const holesOf = (sequences: readonly number[]): number[] => {
       const { checker, payloads } = joined(100_000);
@@ -109,14 +109,14 @@ describe('a new reader of a topic that is purged', () => {
 });
 
 describe('clients with hostile names', () => {
-  it('are owed their messages like others', () => {
+  it('must get their messages like others', () => {
     const checker = newChecker('queue');
     publish(checker, '__proto__', 0);
     publish(checker, 'longer', 1);
     expect(checker.lost().map(({ identity }) => identity.topic)).toEqual(['__proto__', 'longer']);
   });
 
-  it('have no inbox when EMQX takes no URL of their length', () => {
+  it('have no inbox when EMQX accepts no URL of their length', () => {
     const checker = newChecker('queue', { isInbox: true });
     const payload = publish(checker, 'longer', 0);
     receive(checker, checker.partOf('longer').members[0] ?? '', 'longer', payload, false);
@@ -124,8 +124,8 @@ describe('clients with hostile names', () => {
   });
 });
 
-describe('what EMQX dropped without telling', () => {
-  it('may come behind what was sent after it', () => {
+describe('a message that EMQX dropped without an event', () => {
+  it('may arrive after a message that was sent later', () => {
     const breaksOf = (isDropped: boolean): number => {
       const checker = newChecker('queue');
       const [first, second] = [publish(checker, 't/g0-0/a', 0), publish(checker, 't/g0-0/a', 1)];
@@ -137,7 +137,7 @@ describe('what EMQX dropped without telling', () => {
     expect([breaksOf(true), breaksOf(false)]).toEqual([0, 1]);
   });
 
-  it('is late until it comes', () => {
+  it('counts as late until it arrives', () => {
     const checker = newChecker('queue');
     checker.droppedSilently(publish(checker, 't/g0-0/a', 0));
     expect(checker.unacknowledged()).toHaveLength(1);

@@ -64,7 +64,7 @@ function failuresOf(schedule: Schedule, faults: readonly FaultGroup[]): readonly
   }).failures;
 }
 
-describe('a round', () => {
+describe('a chaos round', () => {
   it('fails when it is over before the first fault', async () => {
     const schedule = new Schedule();
     schedule.start(['server', 'emqx'], targets, new Random(1), LATE);
@@ -81,7 +81,7 @@ describe('a round', () => {
     expect(failuresOf(schedule, ['server', 'emqx'])).toEqual(['no fault of these groups happened: emqx']);
   });
 
-  it('fails when the traffic did not bring about what it was to', async () => {
+  it('fails when the traffic did not cause an expected situation', async () => {
     const schedule = new Schedule();
     schedule.start(['backlog', 'resume'], targets, new Random(1), AT_ONCE);
     schedule.note('backlog', 'more than a window waits');
@@ -89,7 +89,7 @@ describe('a round', () => {
     expect(failuresOf(schedule, ['backlog', 'resume'])).toEqual(['no fault of these groups happened: resume']);
   });
 
-  it('fails when there was nothing that a fault could happen to', async () => {
+  it('fails when a fault had no target', async () => {
     const schedule = new Schedule();
     const idle = { restart: () => Promise.resolve(false), freeze: () => Promise.resolve(false) } as unknown as SupervisedServer;
     schedule.start(['server'], { ...targets, servers: [idle] }, new Random(1), AT_ONCE);
@@ -98,7 +98,7 @@ describe('a round', () => {
     expect(failuresOf(schedule, ['server'])).toEqual(['no fault of these groups happened: server']);
   });
 
-  it('fails when no fault was to happen', () => {
+  it('fails when no fault was configured', () => {
     expect(failuresOf(new Schedule(), [])).toEqual(['no fault was to happen']);
   });
 });

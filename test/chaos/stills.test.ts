@@ -7,7 +7,7 @@ import type { SupervisedServer } from './servers';
 import { Stills } from './stills';
 import type { Waits } from './waits';
 
-describe('a process that stands still', () => {
+describe('the check of a paused process', () => {
   const still = (faultBetween: FaultBetween) => {
     const checker = newChecker('queue');
     const balancer = { avoid: jest.fn(), readmit: jest.fn() };
@@ -26,7 +26,7 @@ describe('a process that stands still', () => {
     return { checker, stills, balancer, happen: () => stills.happen(servers[0] as SupervisedServer, 1) };
   };
 
-  it('is taken over from: what the others accepted is stored, and somebody delivers', async () => {
+  it('fails when no other server stores events or delivers meanwhile', async () => {
     const { checker, stills, balancer, happen } = still(NO_FAULT);
     await happen();
     expect(stills.failures()).toEqual(['a stood still, and nobody delivered anything: 2 subscribers waited']);
@@ -40,7 +40,7 @@ describe('a process that stands still', () => {
     expect(balancer.readmit).toHaveBeenCalledTimes(3);
   });
 
-  it('says nothing while the store or the queue is broken, nor of deliveries while EMQX is', async () => {
+  it('reports nothing during an outage of the store, the queue or EMQX', async () => {
     for (const side of ['database', 'emqx'] as const) {
       const { stills, happen } = still(faultOf(side));
       await happen();

@@ -2,10 +2,10 @@ import type { Checker } from './checker';
 import { faultOf, newChecker, NO_FAULT, publish } from './checking';
 import { Waits } from './waits';
 
-describe('the wait for a stored message', () => {
+describe('the measured wait for a stored message', () => {
   const recordsOf = (checker: Checker) => [...checker.openIn('t/g0-0/a')];
 
-  it('is known while it lasts', () => {
+  it('is reported while it lasts', () => {
     const checker = newChecker('queue');
     publish(checker, 't/g0-0/a', 0);
     const waits = new Waits(NO_FAULT);
@@ -26,7 +26,7 @@ describe('the wait for a stored message', () => {
     expect(waits.all).toEqual([{ subscriber: 'g0-0-0', ms: expect.closeTo(700) }]);
   });
 
-  it('is none of a subscription that follows another at once', () => {
+  it('is not measured for a subscription that follows another at once', () => {
     const checker = newChecker('queue');
     publish(checker, 't/g0-0/a', 0);
     const waits = new Waits(NO_FAULT);
@@ -37,7 +37,7 @@ describe('the wait for a stored message', () => {
     expect(waits.all).toHaveLength(2);
   });
 
-  it('is none when nothing is stored, when it was sent, when the last connection may have had it, or while something is broken', () => {
+  it('is not measured when nothing is due or a component is down', () => {
     const checker = newChecker('queue');
     const [none, broken] = [new Waits(NO_FAULT), new Waits(faultOf('emqx'))];
     const payload = publish(checker, 't/g0-0/a', 0);

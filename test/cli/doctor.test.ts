@@ -4,7 +4,7 @@ import { temporaryDirectory } from '../support/temp';
 import { run } from './shell';
 
 describe('doctor --json', () => {
-  it('has stable keys, and is ok without a problem', () => {
+  it('has stable keys, and ok is true without a problem', () => {
     expect(JSON.parse(jsonOf([ok('a', 'fine'), warning('b', 'so so', 'mend it')]))).toEqual({
       findings: [
         { name: 'a', verdict: 'ok', detail: 'fine', advice: null },
@@ -15,7 +15,7 @@ describe('doctor --json', () => {
     expect(JSON.parse(jsonOf([problem('c', 'broken', 'mend it')]))).toMatchObject({ ok: false });
   });
 
-  it('is all of stdout, tells what the start warns of, and exits with 1 on a problem', async () => {
+  it('is the only output on stdout, and exits with 1 on a problem', async () => {
     const directory = temporaryDirectory();
     const { code, stdout, stderr } = await run(['doctor', '--json'], { DATA_DIR: directory.path, INGEST_TOKEN: 'hunter2', STORE_ULR: 'x' });
     directory.remove();

@@ -17,7 +17,7 @@ describe('help', () => {
     expect(stdout).toContain('--version');
   });
 
-  it.each(NAMES)('of %s has usage, options, examples, settings and exit codes, and needs no settings', async (name) => {
+  it.each(NAMES)('of %s has usage, options, examples, settings and exit codes', async (name) => {
     const { code, stdout, stderr } = await run([name, '--help'], WRONG);
     expect([code, stderr]).toEqual([0, '']);
     expect(stdout).toMatch(new RegExp(`^Usage: emqx-offline-store ${name}`));
@@ -33,7 +33,7 @@ describe('help', () => {
       expect((await run(args, WRONG)).stdout).toBe(stdout);
   });
 
-  it('of an unknown command is refused', async () => {
+  it('of an unknown command is an error', async () => {
     expect(await run(['help', 'serv'])).toEqual({
       code: 64,
       stdout: '',
@@ -41,18 +41,18 @@ describe('help', () => {
     });
   });
 
-  it('goes to stderr, with exit code 64, where no command is given', async () => {
+  it('is written to stderr with exit code 64 when no command is given', async () => {
     const { code, stdout, stderr } = await run([]);
     expect([code, stdout]).toEqual([64, '']);
     expect(stderr).toMatch(/^Usage: emqx-offline-store COMMAND/);
   });
 });
 
-it.each([['--version'], ['serve', '--version'], ['rules', '--version']])('the version is on stdout: %s', async (...args) => {
+it.each([['--version'], ['serve', '--version'], ['rules', '--version']])('the version is printed on stdout: %s', async (...args) => {
   expect(await run(args, WRONG)).toEqual({ code: 0, stdout: `${VERSION}\n`, stderr: '' });
 });
 
-describe('a wrong command line ends with 64, and names what is wrong and the help', () => {
+describe('a wrong command line exits with 64 and names the error', () => {
   it.each(NAMES)('an unknown option of %s', async (name) => {
     for (const flag of ['--hlep', '--quiet', '-x'])
       expect(await run([name, ...(name === 'backup' ? ['file'] : []), flag], WRONG)).toEqual({

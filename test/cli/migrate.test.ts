@@ -12,7 +12,7 @@ describe('migrate --dry-run', () => {
   const directory = temporaryDirectory();
   afterAll(() => directory.remove());
 
-  it('says what would be created on the embedded default, and does not create it', async () => {
+  it('shows what would be created for the embedded database, without creating it', async () => {
     const path = join(directory.path, 'absent');
     const { code, stdout, stderr } = await run(['migrate', '--dry-run'], { DATA_DIR: path });
     expect([code, stderr]).toEqual([0, '']);
@@ -23,7 +23,7 @@ describe('migrate --dry-run', () => {
     expect((await run(['migrate', '--dry-run'], { DATA_DIR: path })).stdout).toMatch(/^queue embedded:: up to date/);
   });
 
-  it('counts in words', () => {
+  it('shows numbers with their units', () => {
     expect(planLines('store', { pending: ['001_a.sql'], takeover: [{ table: 'mqtt_msg', rows: 1 }] })).toEqual([
       'store: 1 migration would run:',
       '  001_a.sql',
@@ -33,7 +33,7 @@ describe('migrate --dry-run', () => {
   });
 
   withBackends(['postgres'], ({ postgres }) => {
-    it('names the migrations and the rows of EMQX’s tables, and migrate tells how far it is', async () => {
+    it("shows migrations and EMQX's rows, and migrate logs its progress", async () => {
       const url = await emptyDatabase(postgres, 'offline_cli_migrate');
       const client = new Client({ connectionString: url });
       await client.connect();

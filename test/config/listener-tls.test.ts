@@ -19,7 +19,7 @@ const readFile = (path: string) => {
 };
 const load = (cert?: string, key?: string) => loadConfig({ TLS_CERT_FILE: cert, TLS_KEY_FILE: key }, readFile).tls;
 
-test('without both files there is no TLS; with both their content is there', () => {
+test('the listener uses TLS only with both a certificate and a key file', () => {
   expect(load()).toBeNull();
   expect(load('cert.pem', 'key.pem')).toEqual({ cert: FILES['cert.pem'], key: FILES['key.pem'] });
 });

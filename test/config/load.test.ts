@@ -17,7 +17,7 @@ function errors(env: NodeJS.ProcessEnv, text?: string): string[] {
 
 const POLICIES = (...policies: unknown[]) => ({ POLICIES: JSON.stringify(policies) });
 
-test('nothing set: every default of the contract', () => {
+test('without settings every default applies', () => {
   const { store, queue, ...rest } = load({});
   expect([store.scheme, queue.scheme]).toEqual(['embedded', 'embedded']);
   expect(rest).toEqual({
@@ -38,7 +38,7 @@ test('nothing set: every default of the contract', () => {
   });
 });
 
-test('everything set, in the environment', () => {
+test('every setting can be set in the environment', () => {
   const config = load({
     HOST: '0.0.0.0',
     PORT: '0',
@@ -89,12 +89,12 @@ describe('KEY_FILE', () => {
     return [];
   };
 
-  test('names a file with the secret or the URL; what is around it is cut off', () => {
+  test('names a file with the secret or URL, without surrounding white space', () => {
     const config = loadConfig({ INGEST_TOKEN_FILE: '/run/ingest', STORE_URL_FILE: '/run/store', ADMIN_TOKEN: ' admin \n' }, read);
     expect([config.ingestToken, config.store.scheme, config.store.path, config.adminToken]).toEqual(['hunter2', 'mysql', 'db', 'admin']);
   });
 
-  test('may stand in CONFIG_FILE; the environment wins', () => {
+  test('can be in CONFIG_FILE; the environment takes precedence', () => {
     files['/settings'] = 'INGEST_TOKEN_FILE: /run/ingest\nADMIN_TOKEN: of-the-file';
     files['/run/admin'] = 'from-a-file';
     expect(loadConfig({ CONFIG_FILE: '/settings' }, read).ingestToken).toBe('hunter2');
@@ -102,7 +102,7 @@ describe('KEY_FILE', () => {
     expect([config.ingestToken, config.adminToken]).toEqual(['env', 'from-a-file']);
   });
 
-  test('is refused with its name', () => {
+  test('is rejected with its name', () => {
     expect(wrong({ INGEST_TOKEN_FILE: '/absent' })).toEqual(['INGEST_TOKEN_FILE: cannot read /absent: ENOENT']);
     expect(wrong({ ADMIN_TOKEN_FILE: '/run/empty' })).toEqual(['ADMIN_TOKEN_FILE: /run/empty is empty: write the value into it']);
     expect(wrong({ INGEST_TOKEN: 'a', INGEST_TOKEN_FILE: '/run/ingest' })).toEqual([
@@ -128,7 +128,7 @@ POLICIES:
     mode: 'off'
 `;
 
-  test('has the same keys; the environment wins, an empty variable counts as not set', () => {
+  test('has the same keys, and the environment takes precedence', () => {
     const config = load({ PORT: '9001', DATA_DIR: '' }, TEXT);
     expect([config.port, config.dataDir, config.ingestToken, config.history.length]).toEqual([9001, '/from/file', null, 2]);
     expect(config.policies).toEqual([
@@ -137,11 +137,11 @@ POLICIES:
     ]);
   });
 
-  test('an empty file is fine', () => {
+  test('can be empty', () => {
     expect(load({}, '').port).toBe(8480);
   });
 
-  test('unknown keys are errors, with the nearest known one', () => {
+  test('with an unknown key is rejected with a suggestion', () => {
     expect(errors({}, 'STORE_ULR: "embedded:"')).toEqual(['STORE_ULR: unknown key; did you mean STORE_URL?']);
     expect(errors({}, 'host: h')).toEqual(['host: unknown key; did you mean HOST?']);
     expect(errors({}, 'COLOUR_OF_THE_LOG: red')[0]).toMatch(/unknown key; known are HOST, PORT/);
@@ -151,7 +151,7 @@ POLICIES:
     ]);
   });
 
-  test('what is no settings file is said, without quoting it', () => {
+  test('of another kind is rejected without quoting it', () => {
     expect(errors({}, 'INGEST_TOKEN: "hunter2\nPORT: [').join()).not.toContain('hunter2');
     expect(errors({}, '- hunter2')).toEqual(['CONFIG_FILE: settings.yaml must contain settings, one "KEY: value" in each line']);
     expect(errors({ CONFIG_FILE: '/nonexistent/settings.yaml' })).toEqual(['CONFIG_FILE: cannot read /nonexistent/settings.yaml: ENOENT']);
@@ -175,17 +175,17 @@ POLICIES:
     expect(message).not.toContain('hunter2');
   });
 
-  test('an alias that is defined is taken', () => {
+  test('can use YAML aliases', () => {
     expect(load({}, 'INGEST_TOKEN: &token abc\nADMIN_TOKEN: *token')).toMatchObject({ ingestToken: 'abc', adminToken: 'abc' });
   });
 
-  test('a number where text belongs', () => {
+  test('with a number for a text setting is rejected', () => {
     expect(errors({}, 'INGEST_TOKEN: 12345')).toEqual(['INGEST_TOKEN: must be string (put it in quotes)']);
     expect(errors({}, 'PORT: 80.5')).toEqual(['PORT: must be integer']);
   });
 });
 
-test('every error is listed at once, each with its key', () => {
+test('all errors of the settings are listed at once with their keys', () => {
   const keys = errors({
     PORT: 'eighty',
     HOST: '0.0.0.0',
@@ -233,7 +233,7 @@ test.each<[NodeJS.ProcessEnv, RegExp]>([
   expect(errors(env).join()).not.toContain('hunter2');
 });
 
-test('a HOST that others can reach needs both tokens', () => {
+test('a HOST that other machines can reach requires both tokens', () => {
   for (const HOST of ['127.0.0.1', '127.1.2.3', 'localhost', '::1']) expect(errors({ HOST })).toEqual([]);
   for (const HOST of ['0.0.0.0', '::', '10.0.0.1', 'example.org', '127.0.0.1.example.org']) {
     expect(errors({ HOST })).toEqual([
@@ -244,7 +244,7 @@ test('a HOST that others can reach needs both tokens', () => {
   }
 });
 
-test('secrets in URLs are in no error and not in what is printed of the configuration', () => {
+test('secrets in URLs are neither in errors nor in the printed configuration', () => {
   const message = errors({ STORE_URL: 'postgres://u:hunter2@h:x/db', QUEUE_URL: 'u:hunter2@h' }).join();
   expect(message).toMatch(/STORE_URL.*QUEUE_URL/);
   expect(message).not.toContain('hunter2');
@@ -252,7 +252,7 @@ test('secrets in URLs are in no error and not in what is printed of the configur
   expect(inspect({ store }) + JSON.stringify({ store })).not.toContain('hunter2');
 });
 
-test('STORE_SQL_*: checked with the store that they are for', () => {
+test('STORE_SQL_* settings are checked for their store', () => {
   const sql = { STORE_SQL_SELECT_MESSAGE: 'select * from mqtt_msg where topic = ${topic}' };
   expect(load({ STORE_URL: 'mysql://h/d', ...sql }).storeSql.SELECT_MESSAGE?.sql).toBe('select * from mqtt_msg where topic = ?');
   expect(errors({ STORE_URL: 'redis://h', ...sql })).toEqual([
@@ -263,14 +263,14 @@ test('STORE_SQL_*: checked with the store that they are for', () => {
   );
 });
 
-test('the token before stands beside the new one, never alone', () => {
+test('INGEST_TOKEN_PREVIOUS requires INGEST_TOKEN', () => {
   expect(load({ INGEST_TOKEN: 'new', INGEST_TOKEN_PREVIOUS: 'old' })).toMatchObject({ ingestToken: 'new', previousIngestToken: 'old' });
   expect(errors({ INGEST_TOKEN_PREVIOUS: 'old' })).toEqual([
     expect.stringMatching(/^INGEST_TOKEN: is missing, while INGEST_TOKEN_PREVIOUS is set/),
   ]);
 });
 
-test('the read token is worth something only beside another admin token', () => {
+test('READ_TOKEN requires a different ADMIN_TOKEN', () => {
   expect(load({ ADMIN_TOKEN: 'a', READ_TOKEN: 'r' })).toMatchObject({ adminToken: 'a', readToken: 'r' });
   expect(errors({ READ_TOKEN: 'r' })).toEqual([expect.stringMatching(/^ADMIN_TOKEN: is missing, while READ_TOKEN is set/)]);
   expect(errors({ ADMIN_TOKEN: 'r', READ_TOKEN: 'r' })).toEqual(['READ_TOKEN: must not be the same as ADMIN_TOKEN']);

@@ -9,12 +9,12 @@ const parts = (text: string) => {
 };
 const NOTHING = { port: null, user: null, password: null, path: '', params: {} };
 
-test('embedded: has nothing', () => {
+test('embedded: has no host, user or parameters', () => {
   expect(parts('embedded:')).toEqual({ ...NOTHING, scheme: 'embedded', hosts: [] });
   for (const text of ['embedded://', 'embedded:/data', 'embedded:x']) expect(() => parse(text)).toThrow(/DATA_DIR/);
 });
 
-test('user, password, host, port, path, parameters; percent-decoded', () => {
+test('a service URL is split and percent-decoded', () => {
   expect(parts('postgres://us%40er:p%2F%40%3A%25@db.example:5433/offline%20store?ssl=true&x&y=a%26b')).toEqual({
     scheme: 'postgres',
     hosts: [{ host: 'db.example', port: 5433 }],
@@ -59,7 +59,7 @@ test.each([
   ],
 ])('%s', (text, expected) => expect(parts(text)).toMatchObject(expected));
 
-test.each(['', 'nonsense', 'mysql://h', 'REDIS://h', 'http://h'])('%j: the allowed schemes are named', (text) => {
+test.each(['', 'nonsense', 'mysql://h', 'REDIS://h', 'http://h'])('the error about %j names the allowed schemes', (text) => {
   expect(() => parse(text)).toThrow(/allowed are embedded:, postgres:\/\/, redis:\/\//);
 });
 
@@ -79,7 +79,7 @@ test.each([
   ...['redis://u:p/w@h', 'redis://h#x'],
 ])('%s is refused', (text) => expect(() => parse(text)).toThrow(RangeError));
 
-test('no message and no way of printing shows a secret', () => {
+test('a parsed URL shows no secret in errors or output', () => {
   for (const text of [
     'redis://u:hunter2/x@h',
     'redis://u:hunter2%zz@h',

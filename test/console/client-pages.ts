@@ -11,7 +11,7 @@ interface Client {
 export function clientPages(stage: ConsoleStage): void {
   const client = (id: string) => stage.api<Client>('GET', `/v1/clients/${encodeURIComponent(id)}`);
 
-  it('a client shows its state, subscriptions, what is out, and why a message has not been delivered', async () => {
+  it("a client's page shows state, subscriptions, unacknowledged messages and the explanation", async () => {
     await stage.post(...['a', 'b'].map((text) => publishEvent({ topic: 'clients/1', payload: Buffer.from(text) })));
     await stage.stored('clients/1', 'a', 'b');
     const pump = await stage.world.subscriber('pump/21');
@@ -52,12 +52,12 @@ export function clientPages(stage: ConsoleStage): void {
     await tab.getByRole('region', { name: 'Read positions' }).getByRole('link', { name: 'orders/1' }).waitFor();
   });
 
-  it('a client that nobody knows is told so', async () => {
+  it('the page of an unknown client says so', async () => {
     const tab = await stage.open('clients?id=nobody');
     await tab.getByRole('alert').getByText('The server knows nothing about a client with this id.').waitFor();
   });
 
-  it('subscriptions are added and ended, and a delivery is requested', async () => {
+  it("a client's page adds and ends subscriptions and requests a delivery", async () => {
     const lamp = await stage.world.subscriber('lamp-5');
     await lamp.subscribe('lamps/5');
     await waitFor('it', async () => (await client('lamp-5').catch(() => null))?.subscriptions.length === 1);
@@ -92,7 +92,7 @@ export function clientPages(stage: ConsoleStage): void {
     expect(await subscriptions()).toEqual([]);
   });
 
-  it('the set-up page has the command and the rule of each choice, copies them, and shows that events arrive', async () => {
+  it('the set-up page shows and copies command and rule, and shows arriving events', async () => {
     const tab = await stage.open('set-up');
     await tab.context().grantPermissions(['clipboard-read', 'clipboard-write']);
     const command = tab.locator('.copy-box', { hasText: 'Command' }).locator('pre');

@@ -13,7 +13,7 @@ export function letterPages(stage: ConsoleStage): void {
   const wrong = (topic: string) => ({ ...publishEvent({ topic, payload: Buffer.from('repaired') }), qos: 7 });
   beforeEach(() => stage.api('DELETE', '/v1/dead-letters'));
 
-  it('none are there', async () => {
+  it('an empty list is shown', async () => {
     const tab = await stage.open('dead-letters');
     await tab.getByText('There are no dead letters').waitFor();
     expect(await tab.getByRole('button', { name: 'Export' }).count()).toBe(0);

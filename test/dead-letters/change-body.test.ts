@@ -22,19 +22,19 @@ const connected = (fields: object): ClientChange => ({
 it.each<[string, ClientChange]>([
   ['a connection', connected({ cleanStart: true, expiryMs: 0 })],
   ['a connection that resumes a session which never expires', connected({ cleanStart: false, expiryMs: NEVER_EXPIRES })],
-  ['a connection that is told of for its session’s sake alone', connected({ node: null, expiryMs: 7_000, sessionOnly: true })],
-  ['a connection of which little is known', connected({ node: null })],
-  ['the end of one', { kind: 'disconnected', clientid: 'c', node: 'n1', connectedAt: AT - 4, at: AT }],
-  ['the end of one whose beginning is not known', { kind: 'disconnected', clientid: 'c', node: null, connectedAt: null, at: AT }],
+  ['a connection event of the rule offline-messages', connected({ node: null, expiryMs: 7_000, sessionOnly: true })],
+  ['a connection with few fields', connected({ node: null })],
+  ['a disconnect', { kind: 'disconnected', clientid: 'c', node: 'n1', connectedAt: AT - 4, at: AT }],
+  ['a disconnect without connected_at', { kind: 'disconnected', clientid: 'c', node: null, connectedAt: null, at: AT }],
   ['a subscription', { kind: 'subscribed', clientid: 'c', filter: '$share/g/t/+', qos: 2, at: AT }],
-  ['the end of a subscription', { kind: 'unsubscribed', clientid: 'c', filter: 't/+', at: AT }],
-])('%s that failed is the same when it is tried again', (_, change) => {
+  ['an unsubscribe', { kind: 'unsubscribed', clientid: 'c', filter: 't/+', at: AT }],
+])('a failed event is the same when it is retried: %s', (_, change) => {
   const { event } = readEvent(JSON.parse(JSON.stringify(changeBody(change))));
   const [first] = route(event, [policy()], new Signer('key'));
   expect(first).toEqual(changed(change));
 });
 
-it('what an operator asked for is no event', () => {
+it('a request of an operator is not stored as an event', () => {
   const change: ClientChange = { kind: 'withdrawn', clientid: 'c', at: 1, filters: null };
   expect(changeBody(change)).toEqual({ change });
 });

@@ -86,7 +86,7 @@ function deadLetters(open: () => QueueBackend): void {
     await backend.close();
   });
 
-  it('are one line in the log for a burst, with the id of the letter and of the event, the client and the topic', async () => {
+  it('write one log line per burst, with their id, event, client and topic', async () => {
     start();
     const [first] = [message({ topic: 'log/1', clientid: 'sensor' })];
     await letters.setAside(first, 'too large');
@@ -100,7 +100,7 @@ function deadLetters(open: () => QueueBackend): void {
     ]);
   });
 
-  it('are listed oldest first in pages, and gone behind when a page’s last one is removed', async () => {
+  it('are listed in pages, oldest first, even while they are removed', async () => {
     for (let i = 0; i < 60; i++) {
       now++;
       await letters.record({ reason: `r${i}`, event: {} });
@@ -116,7 +116,7 @@ function deadLetters(open: () => QueueBackend): void {
     expect(reasons).toEqual(Array.from({ length: 60 }, (_, i) => `r${i}`));
   });
 
-  it('a page of large ones ends early and says where to go on', async () => {
+  it('are listed in shorter pages when they are large', async () => {
     for (let i = 0; i < 5; i++) await letters.record({ reason: 'r', event: 'x'.repeat(3_000_000) });
     const { letters: page, next } = await letters.list({ after: null, limit: 100 });
     expect(page).toHaveLength(2);
@@ -125,7 +125,7 @@ function deadLetters(open: () => QueueBackend): void {
   });
 
   // The guards: LetterBox.put and purge.
-  it('are bounded by count and by age, the oldest go, and it is counted', async () => {
+  it('above the limits of number and age are deleted and counted, the oldest first', async () => {
     start({ count: 5 });
     for (let i = 0; i < 8; i++) await letters.record({ reason: `r${i}`, event: {} });
     expect((await all()).map(({ reason }) => reason)).toEqual(['r3', 'r4', 'r5', 'r6', 'r7']);
@@ -140,7 +140,7 @@ function deadLetters(open: () => QueueBackend): void {
   });
 
   // The guard is LetterBox.put, which waits for the trim.
-  it('are bounded however fast they come', async () => {
+  it('never exceed the limit when many arrive at once', async () => {
     start({ count: 5 });
     let done = 0;
     await Promise.all(Array.from({ length: 60 }, () => letters.record({ reason: 'r', event: {} }).then(() => done++)));
@@ -148,8 +148,8 @@ function deadLetters(open: () => QueueBackend): void {
     expect(await box.count()).toBe(5);
   });
 
-  describe('are tried again', () => {
-    it('as the event that they hold; then they are gone', async () => {
+  describe('that are retried', () => {
+    it('are accepted as their event and then deleted', async () => {
       const one = message({ topic: 't/1' });
       await letters.setAside(one, 'the store refused it');
       expect(await letters.retry(await only())).toBe(true);
@@ -159,7 +159,7 @@ function deadLetters(open: () => QueueBackend): void {
     });
 
     // The guard is LetterBox.hold: the new letter has the key of the one that is removed.
-    it('what fails again at once is there again, not gone with the letter that it came from', async () => {
+    it('are kept as a new dead letter when the event fails again', async () => {
       const one = message({ topic: 't/1' });
       await letters.setAside(one, 'first');
       accepting = () => letters.setAside(one, 'second');
@@ -167,7 +167,7 @@ function deadLetters(open: () => QueueBackend): void {
       expect(await all()).toMatchObject([{ reason: 'second' }]);
     });
 
-    it('what can’t be put back stays under its id', async () => {
+    it('stay under their id when the queue is down', async () => {
       await letters.setAside(message({ topic: 't/1' }), 'first');
       const id = await only();
       accepting = async () => {
@@ -177,7 +177,7 @@ function deadLetters(open: () => QueueBackend): void {
       expect(await only()).toBe(id);
     });
 
-    it('what was refused at the door is read again, as it was posted', async () => {
+    it('are parsed again as they were posted', async () => {
       const body = publishEvent({ topic: 't/1' });
       await letters.record({ reason: 'x', event: JSON.stringify(body), source: 'POST /v1/events' });
       await letters.record({ reason: 'x', event: JSON.stringify([body, body]), source: 'POST /v1/events' });
@@ -207,7 +207,7 @@ function deadLetters(open: () => QueueBackend): void {
         { history: 'opentsdb://gone', message: publishEvent({ topic: 't' }) },
         /opentsdb:\/\/gone is not among HISTORY_URLS/,
       ],
-    ])('%s is not, and says why; all the others are', async (_, event, why) => {
+    ])('are rejected with a reason and do not stop the others: %s', async (_, event, why) => {
       await letters.record({ reason: 'x', event, source: 'POST /v1/events' });
       const id = await only();
       await expect(letters.retry(id)).rejects.toThrow(RefusedError);
@@ -217,7 +217,7 @@ function deadLetters(open: () => QueueBackend): void {
       expect([(await all()).length, accepted.length]).toEqual([1, 1]);
     });
 
-    it('an operator’s repaired event takes the place of the one in the letter, when it is one', async () => {
+    it("are replaced by an operator's corrected event when it is valid", async () => {
       await letters.record({ reason: 'x', event: '{"event":', source: 'POST /v1/events' });
       const id = await only();
       await expect(letters.retry(id, { event: 'nope' })).rejects.toThrow(/\/event must be/);
@@ -227,21 +227,21 @@ function deadLetters(open: () => QueueBackend): void {
       expect(await all()).toEqual([]);
     });
 
-    it('a message that a history refused is appended to that history, and not delivered again', async () => {
+    it('are appended to the history that rejected them, and not delivered again', async () => {
       const one = message({ topic: 't/1' });
       await letters.setAsideHistory(one, 'influxdb://h/db', 'makes no data point');
       expect(await letters.retry(await only())).toBe(true);
       expect([accepted, appended]).toEqual([[], [['influxdb://h/db', [one.id]]]]);
     });
 
-    it('an acknowledgement that could not be applied is one again', async () => {
+    it('are applied as an acknowledgement when they hold one', async () => {
       await letters.record({ reason: 'bug', event: { kind: 'ack', id: 'A', topic: 't', clientid: 'c' }, source: 'worker' });
       expect(await letters.retry(await only())).toBe(true);
       expect(accepted).toMatchObject([{ type: 'acked', id: 'A', topic: 't', clientid: 'c', mark: null }]);
     });
 
     // The guard is LetterBox.ids: what comes back is behind what is there, and would be tried for ever.
-    it('all of them once, whatever comes back meanwhile', async () => {
+    it('are retried once each, even when new ones arrive meanwhile', async () => {
       for (let i = 0; i < 5; i++) await letters.setAside(message({ topic: 't' }), 'r');
       accepting = async () => {
         now++;

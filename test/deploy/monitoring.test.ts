@@ -52,7 +52,7 @@ type Described = Metric<string> & {
   readonly labelNames: readonly string[];
 };
 
-describe('what watches the server', () => {
+describe('the dashboard and alerts', () => {
   const directory = temporaryDirectory();
   let emqx: EmqxStandIn;
   let server: Server;
@@ -112,7 +112,7 @@ describe('what watches the server', () => {
     for (const label of [...grouped, ...shownLabels]) expect([label, known.flat().includes(label)]).toEqual([label, true]);
   };
 
-  test('/metrics has them all, and says what each is', () => {
+  test('/metrics has every metric with its type', () => {
     for (const { name, type } of metrics.values()) expect(scraped).toContain(`# TYPE ${name} ${type}`);
     expect(scraped).toContain('emqx_offline_events_accepted_total{event="message.publish"} 1');
     for (const dependency of ['store', 'queue', 'emqx'])
@@ -122,12 +122,12 @@ describe('what watches the server', () => {
     expect(scraped.some((line) => line.startsWith('emqx_offline_lane_batch_age_seconds{lane="clients-0"} '))).toBe(true);
   });
 
-  test.each(targets)('the panel "$title" asks for what there is: $legendFormat', ({ expr, legendFormat, datasource }) => {
+  test.each(targets)('the panel "$title" uses existing metrics and labels: $legendFormat', ({ expr, legendFormat, datasource }) => {
     expect(datasource.uid).toBe('${datasource}');
     check(withValues(expr), legendFormat);
   });
 
-  test('the dashboard can be imported: its data source and its filters are variables, its panels have places of their own', () => {
+  test('the dashboard has variables for data source and filters, and unique panels', () => {
     const variables = dashboard.templating.list.map(({ name, type }) => [name, type]);
     expect(variables).toEqual([
       ['datasource', 'datasource'],
@@ -144,16 +144,19 @@ describe('what watches the server', () => {
     for (const { type, title, targets: own = [] } of dashboard.panels) expect([title, own.length > 0]).toEqual([title, type !== 'row']);
   });
 
-  test.each(rules)('the alert $alert asks for what there is, and says what to do', ({ alert, expr, labels, annotations }) => {
-    const { summary = '', description = '', docs = '' } = annotations;
-    check(expr, `${summary} ${description}`);
-    expect(labels['severity']).toMatch(/^(warning|critical)$/);
-    expect(summary.length).toBeGreaterThan(20);
-    expect(description.length).toBeGreaterThan(80);
-    const [page = '', anchor = ''] = docs.split('#');
-    expect(anchor).toBe(alert.toLowerCase());
-    expect(read(page).split('\n')).toContain(`### ${alert}`);
-  });
+  test.each(rules)(
+    'the alert $alert uses existing metrics and links to its section in the docs',
+    ({ alert, expr, labels, annotations }) => {
+      const { summary = '', description = '', docs = '' } = annotations;
+      check(expr, `${summary} ${description}`);
+      expect(labels['severity']).toMatch(/^(warning|critical)$/);
+      expect(summary.length).toBeGreaterThan(20);
+      expect(description.length).toBeGreaterThan(80);
+      const [page = '', anchor = ''] = docs.split('#');
+      expect(anchor).toBe(alert.toLowerCase());
+      expect(read(page).split('\n')).toContain(`### ${alert}`);
+    },
+  );
 
   test('every metric is in the table of docs/metrics.md, as the server describes it', () => {
     const page = read('docs/metrics.md');
@@ -171,7 +174,7 @@ describe('what watches the server', () => {
     else expect(rest.slice(0, rest.indexOf(end))).toBe(table);
   });
 
-  test('what the page says about the metrics of Node.js is so', () => {
+  test('the metrics of Node.js that docs/metrics.md names exist', () => {
     const named = [...read('docs/metrics.md').matchAll(/`((?:process|nodejs)_\w+)`/g)].map(([, name]) => name ?? '');
     expect(named.length).toBeGreaterThan(2);
     for (const name of named) expect([name, metrics.has(name)]).toEqual([name, true]);

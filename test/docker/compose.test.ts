@@ -48,20 +48,20 @@ describe('.env.example', () => {
     expect(Object.keys(example).sort()).toEqual([...variables(), 'COMPOSE_PROFILES'].sort());
   });
 
-  test('has no secret, and compose.yaml does not start without one', () => {
+  test('contains no secret, and compose.yaml does not start without them', () => {
     const empty = Object.keys(example).filter((key) => example[key] === '');
     expect(empty.sort()).toEqual(['ADMIN_TOKEN', 'DATABASE_PASSWORD', 'EMQX_API_SECRET', 'EMQX_DASHBOARD_PASSWORD', 'INGEST_TOKEN']);
     for (const key of empty) expect(() => composeWith({ ...filledEnv(), [key]: '' })).toThrow(`${key}: fill in docker/.env`);
   });
 
-  test('has the commands that give each secret a value of its own', () => {
+  test('has commands that generate a different value for each secret', () => {
     const filled = filledEnv();
     expect(Object.values(filled)).not.toContain('');
     const secrets = Object.values(filled).filter((value) => value.startsWith('secret'));
     expect([secrets.length, new Set(secrets).size]).toEqual([5, 5]);
   });
 
-  test('is copied to a file that neither git nor the image takes', () => {
+  test('is copied to a file that git and the image ignore', () => {
     expect(readFileSync(join(ROOT, '.gitignore'), 'utf8').split('\n')).toContain('.env');
     expect(readFileSync(join(DOCKER, 'Dockerfile.dockerignore'), 'utf8').split('\n')).toContain('docker/*');
   });
@@ -90,7 +90,7 @@ describe('compose.yaml', () => {
     expect(services.filter(([, { profiles }]) => profiles === undefined).map(([name]) => name)).toEqual(['emqx', 'rules']);
   });
 
-  test.each(PROFILES)('%s: its server has settings that the program takes, with addresses of services of the profile', async (profile) => {
+  test.each(PROFILES)('has valid server settings in the profile %s, with addresses of its services', async (profile) => {
     const { environment = {}, depends_on = {} } = serverOf(profile);
     const config = loadConfig({ HOST: '0.0.0.0', ...environment });
     expect(config.emqx.credentials).toEqual({ apiKey: 'offline-store', apiSecret: env['EMQX_API_SECRET'] });
@@ -114,7 +114,7 @@ describe('compose.yaml', () => {
     }
   });
 
-  test.each(PROFILES)('%s: /data is a volume exactly where the store or the queue is embedded', (profile) => {
+  test.each(PROFILES)('has the volume /data in the profile %s only for an embedded store or queue', (profile) => {
     const { environment = {}, volumes = [] } = serverOf(profile);
     const { store, queue } = loadConfig({ HOST: '0.0.0.0', ...environment });
     const isEmbedded = [store.scheme, queue.scheme].includes('embedded');
@@ -138,7 +138,7 @@ describe('compose.yaml', () => {
     }
   });
 
-  test('pins each image, and EMQX to the version that was measured', () => {
+  test('pins the version of each image, and EMQX to 5.8.9', () => {
     for (const [name, { image = '', build }] of services) {
       if (build === undefined) expect([name, image]).toEqual([name, expect.stringMatching(/^[a-z/-]+:v?\d+\.\d+(\.\d+)?(-pg\d+)?$/)]);
       else expect([name, image, resolve(DOCKER, build.context)]).toEqual([name, 'emqx-offline-store', ROOT]);
@@ -147,7 +147,7 @@ describe('compose.yaml', () => {
     expect(compose.services['emqx']?.image).toBe('emqx/emqx:5.8.9');
   });
 
-  test('starts what ended again, and looks at the health of all that goes on', () => {
+  test('restarts services, and checks the health of running ones', () => {
     const once = ['rules', 'cassandra-keyspace'];
     for (const [name, { restart, healthcheck, networks }] of services) {
       expect([name, restart]).toEqual([name, once.includes(name) ? expect.stringMatching(/^on-failure:\d+$/) : 'unless-stopped']);
@@ -157,7 +157,7 @@ describe('compose.yaml', () => {
     expect(compose.services['rules']?.healthcheck).toEqual({ disable: true });
   });
 
-  test('waits for services that say when they are well', () => {
+  test('waits for services with a health check', () => {
     for (const [name, { depends_on = {} }] of services) {
       for (const [other, { condition }] of Object.entries(depends_on)) {
         expect([name, condition]).toEqual([name, other.endsWith('-keyspace') ? 'service_completed_successfully' : 'service_healthy']);
@@ -166,7 +166,7 @@ describe('compose.yaml', () => {
     }
   });
 
-  test('opens ports on this machine only, unless BIND_ADDRESS says otherwise', () => {
+  test('opens ports on the local address only, unless BIND_ADDRESS is set', () => {
     const ports = (with_: Record<string, string>) => [
       ...new Set(Object.values(composeWith(with_).services).flatMap(({ ports: own = [] }) => own)),
     ];
@@ -175,7 +175,7 @@ describe('compose.yaml', () => {
     expect(ports({ ...env, BIND_ADDRESS: '0.0.0.0' }).every((port) => port.startsWith('0.0.0.0:'))).toBe(true);
   });
 
-  test('has no volume that nobody uses, and mounts none that there is not', () => {
+  test('declares exactly the volumes that its services mount', () => {
     const used = services.flatMap(([, { volumes = [] }]) => volumes.map((volume) => volume.split(':')[0] ?? ''));
     expect([...new Set(used)].sort()).toEqual(Object.keys(compose.volumes).sort());
   });

@@ -22,13 +22,13 @@ describe('Dockerfile', () => {
   const of = (word: string): string[] => lines.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
   const last = lines.slice(lines.findLastIndex((line) => line.startsWith('FROM ')));
 
-  test('has a build stage, and a last one that does not run as root', () => {
+  test('has a build stage, and a final stage that does not run as root', () => {
     expect(of('FROM')).toEqual(['node:24-slim AS build', 'node:24-slim']);
     expect(last).toContain('USER node');
     expect(last.slice(last.indexOf('USER node')).some((line) => line.startsWith('RUN '))).toBe(false);
   });
 
-  test('builds with npm ci, which needs the sources', () => {
+  test('builds with npm ci after copying the sources', () => {
     const build = lines.slice(0, lines.length - last.length);
     const installs = build.findIndex((line) => /^RUN .*npm ci/.test(line));
     expect(build.indexOf('COPY . .')).toBeLessThan(installs);
@@ -36,7 +36,7 @@ describe('Dockerfile', () => {
     expect(build[installs]).toContain('npm prune --omit=dev --ignore-scripts');
   });
 
-  test('listens and keeps data where it says, without a volume that may stay empty', () => {
+  test('sets HOST, DATA_DIR and port 8480, and declares no volume', () => {
     const settings = Object.fromEntries(of('ENV').map((line) => line.split('=')));
     expect(settings).toEqual({ NODE_ENV: 'production', HOST: '0.0.0.0', DATA_DIR: '/data' });
     expect(SETTING_KEYS).toEqual(expect.arrayContaining(['HOST', 'DATA_DIR']));
@@ -50,7 +50,7 @@ describe('Dockerfile', () => {
     expect(of('HEALTHCHECK')).toEqual([expect.stringMatching(/CMD \["node", "docker\/healthcheck\.mjs"\]$/)]);
   });
 
-  test('has the labels of the Open Container Initiative, with what package.json says', () => {
+  test('has the Open Container Initiative labels with values of package.json', () => {
     const labels = Object.fromEntries(of('LABEL').map((line) => /^org\.opencontainers\.image\.(\w+)="(.*)"$/.exec(line)?.slice(1) ?? []));
     const home = package_.repository.url.replace(/^git\+|\.git$/g, '');
     expect(labels).toEqual({
@@ -65,7 +65,7 @@ describe('Dockerfile', () => {
     expect(of('ARG')).toEqual([`VERSION=${package_.version}`, 'REVISION=unknown']);
   });
 
-  test('copies what exists and what dist/ reads beside itself', () => {
+  test('copies existing files only, and all that the program needs', () => {
     const copied = of('COPY').flatMap((line) =>
       line
         .split(' ')
@@ -79,7 +79,7 @@ describe('Dockerfile', () => {
     expect(names).toEqual(expect.arrayContaining([...needed, 'LICENSE', 'node_modules', 'package.json', 'docker/healthcheck.mjs']));
   });
 
-  test('needs nothing that the ignore file keeps out', () => {
+  test('needs no file that Dockerfile.dockerignore excludes', () => {
     const ignored = readFileSync(join(DOCKER, 'Dockerfile.dockerignore'), 'utf8').split('\n');
     expect(ignored).toEqual(expect.arrayContaining(['.git', '**/node_modules', 'dist', '.env*', 'docker/*']));
     expect(ignored.indexOf('!docker/healthcheck.mjs')).toBeGreaterThan(ignored.indexOf('docker/*'));

@@ -46,24 +46,24 @@ describe("the container's health check", () => {
     expect(await check({ HOST, PORT })).toEqual({ code: 0, said: '' });
   });
 
-  it('goes to the address of HOST: another one may be closed', async () => {
+  it('connects to the address in HOST', async () => {
     const PORT = await serve('127.0.0.2');
     expect(await check({ HOST: '127.0.0.2', PORT })).toEqual({ code: 0, said: '' });
     expect((await check({ PORT })).said).toContain(`127.0.0.1:${PORT}`);
   });
 
-  it.each(['::', '[::]', '::1', '[::1]'])('goes to ::1 with HOST=%s', async (HOST) => {
+  it.each(['::', '[::]', '::1', '[::1]'])('connects to ::1 with HOST=%s', async (HOST) => {
     const PORT = String(await freePort());
     expect(await check({ HOST, PORT })).toEqual({ code: 1, said: expect.stringContaining(`::1:${PORT}`) as string });
   });
 
-  it('speaks HTTPS where the server does, whatever name is in the certificate', async () => {
+  it('uses HTTPS with TLS settings, for any name in the certificate', async () => {
     const PORT = await serve('0.0.0.0', { withTls: true });
     expect(await check({ HOST: '0.0.0.0', PORT, ...TLS_FILES })).toEqual({ code: 0, said: '' });
     expect((await check({ HOST: '0.0.0.0', PORT })).code).toBe(1);
   });
 
-  it('reads CONFIG_FILE, and the environment before it', async () => {
+  it('reads CONFIG_FILE, and the environment takes precedence', async () => {
     const directory = temporaryDirectory();
     try {
       const PORT = await serve('127.0.0.1', { withTls: true });
@@ -77,7 +77,7 @@ describe("the container's health check", () => {
     }
   });
 
-  it('fails where another status is answered, and where nothing is', async () => {
+  it('fails on another status and without an answer', async () => {
     const unwell = await listen(
       createServer((_request, response) => response.writeHead(503).end()),
       '127.0.0.1',

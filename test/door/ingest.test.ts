@@ -20,7 +20,7 @@ const ingestInto = (lanes: Pick<Lanes, 'put'>, acks = ACKS, mode: Policy['mode']
   new Ingest(lanes, [policy({ mode })], new Signer('key'), acks, new EventLag(), metrics);
 
 // The guard is Batcher.look: one write of the queue may wait 10 s for another one before it fails.
-test('a queue that does not answer is an error before EMQX gives up the request', async () => {
+test("accepting events fails before EMQX's timeout when the queue does not answer", async () => {
   jest.useFakeTimers();
   try {
     const backend = {
@@ -42,7 +42,7 @@ test('a queue that does not answer is an error before EMQX gives up the request'
 });
 
 // The guard is Budget.take for the whole request: 8,192 of 10,000 events were taken at each try, and EMQX sent all of them again.
-test('of several events that find no room none is taken, and none is forgotten', async () => {
+test('a request whose events exceed the budget is rejected as a whole', async () => {
   const unheard: unknown[] = [];
   const listen = (error: unknown) => unheard.push(error);
   process.on('unhandledRejection', listen);
@@ -63,7 +63,7 @@ test('of several events that find no room none is taken, and none is forgotten',
 });
 
 // The guard is reasonNotStored: "accepted and nowhere to be found" must have a number that an operator can look at.
-test('what is accepted and not stored is counted by its reason, once the queue has the rest', async () => {
+test('accepted events that are not stored are counted by their reason', async () => {
   const policies = [policy({ filter: 'off/#', mode: 'off' }), policy({ filter: 't/#', ttlMs: 60_000 })];
   const counting = createMetrics();
   const signer = new Signer('key');
@@ -100,7 +100,7 @@ describe('an accepted acknowledgement', () => {
   it.each([
     ['queue', null],
     ['pubsub', 'c'],
-  ] as const)('is known before the event is answered, and its message is not sent any more (%s)', async (mode, reader) => {
+  ] as const)('is known before the event is answered (%s)', async (mode, reader) => {
     const acks = new AcceptedAcks(null);
     let put = false;
     await ingestInto({ put: async () => void (put = true) }, acks, mode).accept([ACK, EVENT]);
@@ -109,7 +109,7 @@ describe('an accepted acknowledgement', () => {
     expect(acks.has(EVENT.message.id, reader)).toBe(false);
   });
 
-  it('is known while the queue takes it: a delivery that is under way must not send it', async () => {
+  it('is known while the queue stores it, so that a running delivery skips the message', async () => {
     const acks = new AcceptedAcks(null);
     const during: boolean[] = [];
     await ingestInto(
@@ -121,9 +121,9 @@ describe('an accepted acknowledgement', () => {
 
   // Nothing would remove the message, and nobody would be sent it for as long as the acknowledgement is remembered. The guard is forget in Ingest.accept.
   it.each([
-    ['is away', new UnavailableError('the queue is away')],
+    ['is down', new UnavailableError('the queue is away')],
     ['has no room', new OverloadedError('too many events')],
-  ])('is not remembered, here or by another process, when the queue %s', async (_, error) => {
+  ])('is forgotten in all processes when the queue %s', async (_, error) => {
     const state = new MemoryState(() => now);
     let now = 1;
     const [acks, others] = [new AcceptedAcks(state), new AcceptedAcks(state)];
@@ -142,13 +142,13 @@ describe('an accepted acknowledgement', () => {
     expect(await known()).toEqual([true, true]);
   });
 
-  it('is refused when the other processes can not be told', async () => {
+  it('is rejected when the other processes cannot be informed', async () => {
     const acks = { ...ACKS, note: () => Promise.reject(new UnavailableError('the queue’s database is away')) };
     await expect(ingestInto({ put: async () => undefined }, acks).accept([ACK])).rejects.toThrow(UnavailableError);
   });
 
   // EMQX gives up after 10 s.
-  it('that a silent queue has not taken is an error before EMQX gives up the request', async () => {
+  it("is rejected before EMQX's timeout when the queue does not answer", async () => {
     jest.useFakeTimers();
     try {
       const silent = () => new Promise<never>(() => undefined);

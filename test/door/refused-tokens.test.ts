@@ -7,7 +7,7 @@ import { Fakes } from '../http/fakes';
 
 const MINUTE = 60_000;
 
-describe('events that are refused for their token', () => {
+describe('events with a missing or wrong token', () => {
   let now: number;
   let tokens: RefusedTokens;
   let lines: string[];
@@ -22,7 +22,7 @@ describe('events that are refused for their token', () => {
     tokens = new RefusedTokens(createLogger({ destination: { write: (line: string) => void lines.push(line) } }), () => now);
   });
 
-  it('are one warning in the log, whose text says which header to look at, and never the token', async () => {
+  it('cause one log warning that names the header and never the token', async () => {
     for (let i = 0; i < 5; i++) expect((await post('Bearer wrong-secret')).status).toBe(401);
     expect((await post('Bearer admin-secret')).status).toBe(403);
     expect(lines).toHaveLength(1);
@@ -36,7 +36,7 @@ describe('events that are refused for their token', () => {
     expect(lines[0]).not.toContain('wrong-secret');
   });
 
-  it('are a line of /readyz for 15 minutes, which does not make the server unready', async () => {
+  it('are shown in /readyz for 15 minutes without making the server unready', async () => {
     const fine = { health: () => Promise.resolve({ ok: true, detail: 'fine' }) };
     const checks = () => readiness({ store: fine, queue: fine, history: [], emqx: fine, waitingFor: null, refusedTokens: tokens.detail() });
     expect((await checks()).map(({ name }) => name)).toEqual(['store', 'queue', 'emqx']);
@@ -56,7 +56,7 @@ describe('events that are refused for their token', () => {
     expect(tokens.detail()).toMatch(/^1 event refused/);
   });
 
-  it('are none when the token is right', async () => {
+  it('are not reported when the token is right', async () => {
     expect((await post('Bearer ingest-secret')).status).toBe(202);
     expect([lines, tokens.detail()]).toEqual([[], null]);
   });

@@ -26,7 +26,7 @@ const acked = (fields: Partial<AckedEvent> = {}): AckedEvent => ({
 });
 const subscribed = (filter: string): SubscribedEvent => ({ type: 'subscribed', clientid: 'c', filter, qos: 1, at: 1 });
 
-describe('what an event asks for', () => {
+describe('routing an event', () => {
   it('stores a publish until the earlier of its own expiry and the ttl (promise 12)', () => {
     const at = 1_000_000;
     const write = (expiresAt: number | null) => to(publish({ topic: 't/1', publishReceivedAt: at, expiresAt }), { ttlMs: 5_000 });
@@ -35,12 +35,12 @@ describe('what an event asks for', () => {
     expect(write(at + 9_000)).toMatchObject([{ write: { message: { expiresAt: at + 5_000 } } }]);
   });
 
-  it('stores QoS 0 only where the policy says so', () => {
+  it('stores QoS 0 messages only with storeQos0', () => {
     expect(to(publish({ topic: 't/1', qos: 0 }))).toEqual([]);
     expect(to(publish({ topic: 't/1', qos: 0 }), { storeQos0: true })).toHaveLength(1);
   });
 
-  it('keeps a retained message where the policy says so, whatever its QoS and the mode, and lives as long as it says itself', () => {
+  it('keeps a retained message with retain: store or restore at any QoS and in any mode', () => {
     const retained = (fields: object, ...policies: Parameters<typeof policy>[0][]) =>
       to(publish({ topic: 't/1', retain: true, ...fields }), ...policies);
     expect(retained({})).toEqual([{ write: expect.not.objectContaining({ retained: expect.anything() as string }) as object }]);
@@ -54,7 +54,7 @@ describe('what an event asks for', () => {
     expect(retained({ qos: 0 }, { filter: 't/#' }, { retain: 'store' })).toEqual([]);
   });
 
-  it('never keeps what it has published back itself (promise 8)', () => {
+  it('never stores a retained message that the server restored itself (promise 8)', () => {
     const mark = marked('t/1', { mailbox: '', kind: 'retained' });
     expect(to(publish({ topic: 't/1', retain: true }, mark), { retain: 'restore' })).toEqual([]);
     expect(to(publish({ topic: 't/1', retain: true }, { ...mark, signature: 'x' }), { retain: 'restore' })).toMatchObject([
@@ -62,7 +62,7 @@ describe('what an event asks for', () => {
     ]);
   });
 
-  it('lets the first policy that matches decide', () => {
+  it('uses the first matching policy', () => {
     const policies = [{ filter: 't/off/#', mode: 'off' as const }, { filter: 't/#' }];
     expect(to(publish({ topic: 't/off/1' }), ...policies)).toEqual([]);
     expect(to(publish({ topic: 't/1' }), ...policies)).toHaveLength(1);
@@ -72,7 +72,7 @@ describe('what an event asks for', () => {
   });
 
   // Promise 8. The guard is the check of the mark and of the inbox in routePublish.
-  it('never stores a delivery of its own', () => {
+  it('never stores a delivery of the server', () => {
     for (const kind of ['own', 'member', 'group', 'retained'] as const) {
       expect(to(publish({ topic: 't/1' }, marked('t/1', { mailbox: clientKey('c'), kind })))).toEqual([]);
     }
@@ -81,7 +81,7 @@ describe('what an event asks for', () => {
   });
 
   // Promise 24. The guard is the topic in the signature: a bridge that republished what it got lost all that it forwarded.
-  it('stores what a client forwards to another topic with our mark still on it, as a message of its own', () => {
+  it("stores a message that a client forwards with the server's mark as a new one", () => {
     const forwarded = publish({ topic: 't/elsewhere', id: 'F' }, marked('t/1'));
     expect(to(forwarded)).toMatchObject([{ write: { kind: 'publish', message: { id: 'F', topic: 't/elsewhere' } } }]);
     expect(to(publish({ topic: 't/1', id: 'F' }, marked('$offline/c/t/1')))).toMatchObject([
@@ -98,7 +98,7 @@ describe('what an event asks for', () => {
     ['t/off/+', false],
     ['u/#', false],
     ['$SYS/#', false],
-  ])('keeps the subscription to %s: %p', (filter, kept) => {
+  ])('stores the subscription to %s: %p', (filter, kept) => {
     const policies = [{ filter: 't/off/#', mode: 'off' as const }, { filter: 't/#' }];
     const { clientid, qos, at } = subscribed(filter) as SubscribedEvent;
     const own = clientKey('c');
@@ -110,14 +110,14 @@ describe('what an event asks for', () => {
     expect(to({ type: 'unsubscribed', clientid, filter, at }, ...policies)).toEqual([left]);
   });
 
-  it('does nothing for its own inbox subscriptions (promise 8)', () => {
+  it('ignores the inbox subscriptions that the server makes (promise 8)', () => {
     for (const filter of ['$offline/c/#', '$share/g/$offline/c/#']) {
       expect(to(subscribed(filter), {}, { filter: '$offline/#' })).toEqual([]);
       expect(to({ type: 'unsubscribed', clientid: 'c', filter, at: 1 })).toEqual([]);
     }
   });
 
-  it.each([[true], [false]])('tells the client’s mailbox of its connection (%p: for its session’s sake alone)', (sessionOnly) => {
+  it.each([[true], [false]])("sends a connection event to the client's mailbox (session only: %p)", (sessionOnly) => {
     const news = { clientid: 'c', node: 'n1', at: 5, cleanStart: true, expiryMs: 7, sessionOnly };
     expect(to({ type: 'connected', ...news })).toEqual([
       { mail: { to: clientKey('c'), kind: 'change', change: { kind: 'connected', ...news } } },
@@ -128,13 +128,13 @@ describe('what an event asks for', () => {
     ]);
   });
 
-  it.each(['t/1', 't/+', '#', '$share/g/t/#'])('delivers to a subscriber of %s (promise 15)', (filter) => {
+  it.each(['t/1', 't/+', '#', '$share/g/t/#'])('requests a delivery for a subscription to %s (promise 15)', (filter) => {
     expect(to(subscribed(filter))).toContainEqual({
       mail: { to: clientKey('c'), kind: 'deliver', request: { clientid: 'c', filter, qos: 1, at: 1 } },
     });
   });
 
-  it('delivers a shared subscription’s pubsub topics from its group’s mailbox, and its queue topics from the client’s', () => {
+  it('requests deliveries of a shared subscription from the client and from the group', () => {
     const requests = to(subscribed('$share/g/#'), { filter: 'p/#', mode: 'pubsub' }, {}).filter(
       (item) => 'mail' in item && item.mail.kind === 'deliver',
     );
@@ -146,8 +146,8 @@ describe('what an event asks for', () => {
 });
 
 // Durable sessions: EMQX gives an empty id, in some versions an empty topic.
-describe('without an id of EMQX', () => {
-  it('an acknowledgement with a right mark removes the stored message', () => {
+describe('an event without an id of EMQX', () => {
+  it('removes the stored message as an acknowledgement with a valid mark', () => {
     for (const topic of ['t/1', '$offline/c/t/1'])
       expect(to(acked({ id: null, topic, mark: marked(topic) }))[0]).toEqual({
         write: { kind: 'ack', id: 'M', topic: 't/1', clientid: 'c' },
@@ -155,7 +155,7 @@ describe('without an id of EMQX', () => {
     expect(to(acked({ id: null, mark: marked() }), { mode: 'pubsub' })).toMatchObject([{ mail: { kind: 'acked', id: 'M', ours: true } }]);
   });
 
-  it('an acknowledgement without one, or with a wrong one, asks for nothing', () => {
+  it('is ignored as an acknowledgement without a valid mark', () => {
     for (const mark of [null, marked('t/2'), { ...marked(), signature: 'x' }]) {
       for (const mode of ['queue', 'pubsub'] as const) expect(to(acked({ id: null, mark }), { mode })).toEqual([]);
     }
@@ -163,7 +163,7 @@ describe('without an id of EMQX', () => {
     expect(to(acked({ topic: '', mark: marked() }))).toEqual([]);
   });
 
-  it('a dropped copy is known by its mark', () => {
+  it('is assigned to its message by the mark when a copy is dropped', () => {
     const dropped = (fields: Partial<DeliveryDroppedEvent>): DeliveryDroppedEvent => ({
       ...acked({ id: null }),
       type: 'delivery-dropped',
@@ -177,7 +177,7 @@ describe('without an id of EMQX', () => {
 });
 
 // EMQX's topic rewrite changes what the server publishes, too: the mark says a/c/d, the acknowledgement a/d.
-it('an acknowledgement under a topic that EMQX has rewritten removes nothing that is stored', () => {
+it('an acknowledgement under a rewritten topic removes no stored message', () => {
   expect(to(acked({ topic: 'a/d', id: 'COPY', mark: marked('a/c/d') }))).toEqual([
     { write: { kind: 'ack', id: 'COPY', topic: 'a/d', clientid: 'c' } },
   ]);
@@ -195,28 +195,28 @@ describe('an acknowledgement', () => {
     ['of another key', new Signer('other key').sign('M', 't/1', { mailbox: clientKey('c'), kind: 'own' })],
     ['of another topic', marked('t/2').signature],
     ['of the inbox', marked('$offline/c/t/1').signature],
-  ])('with a mark whose signature is %s is of EMQX’s message, and such a publish is stored', (_, signature) => {
+  ])("with a mark whose signature is %s counts for EMQX's message only", (_, signature) => {
     const mark = { id: 'M', signature };
     expect(to(publish({ topic: 't/1' }, mark))).toMatchObject([{ write: { kind: 'publish' } }]);
     expect(to(acked({ mark }))).toEqual([write('LIVE')]);
     expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'LIVE', ours: false, isRead: true })]);
   });
 
-  it('of a delivery is one of the stored message, on its topic, and frees its place in the client’s mailbox', () => {
+  it('of a delivery removes the stored message and frees its place in the mailbox', () => {
     const both = [write('M'), mail({ id: 'M', ours: true })];
     expect(to(acked({ mark: marked() }))).toEqual(both);
     expect(to(acked({ mark: marked('$offline/c/t/1'), topic: '$offline/c/t/1' }))).toEqual(both);
     expect(to(acked({ mark: marked() }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: true, isRead: true })]);
   });
 
-  it('of what EMQX delivered itself is of that message, and frees no place', () => {
+  it("of EMQX's own delivery counts for that message and frees no place", () => {
     expect(to(acked())).toEqual([write('LIVE')]);
     expect(to(acked({ topic: '$offline/c/t/1' }))).toEqual([]);
     expect(to(acked(), { mode: 'pubsub' })).toEqual([mail({ id: 'LIVE', ours: false, isRead: true })]);
   });
 
   // Promise 24. The guard is the topic in the signature: what a client forwarded removed the stored message that it had got.
-  it('of what was forwarded to another topic with our mark on it removes nothing of ours', () => {
+  it("of a message forwarded with the server's mark removes no stored message", () => {
     const forwarded = acked({ topic: 't/elsewhere', id: 'F', mark: marked('t/1') });
     expect(to(forwarded)).toEqual([{ write: { kind: 'ack', id: 'F', topic: 't/elsewhere', clientid: 'c' } }]);
     // Nor does it count where it names the client's own inbox.
@@ -224,28 +224,28 @@ describe('an acknowledgement', () => {
   });
 
   // Promise 20. The guard is addressee: all who subscribe to the topic get the copy, and each acknowledgement freed a place in their own window.
-  it('of a copy that was made for another client frees no place, but in queue mode the message is done', () => {
+  it('of a copy for another client frees no place, but removes the message in queue mode', () => {
     const mark = marked('t/1', { mailbox: clientKey('other'), kind: 'own' });
     expect(to(acked({ mark }))).toEqual([write('M')]);
     expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: false, isRead: true })]);
   });
 
-  it('of a copy for a shared subscription frees the place of whoever it was sent for, in queue mode', () => {
+  it("of a shared subscription's copy frees the place of its addressee in queue mode", () => {
     const mark = marked('t/1', { mailbox: clientKey('sent-for'), kind: 'member' });
     expect(to(acked({ mark }))).toEqual([write('M'), mail({ id: 'M', to: clientKey('sent-for'), ours: true })]);
   });
 
-  it('of a copy for a group goes to the member’s own mailbox, which finds out who has read it, in pubsub mode', () => {
+  it("of a group's copy goes to the member's mailbox in pubsub mode", () => {
     const mark = marked('t/1', { mailbox: mailboxKey('$share/g'), kind: 'group' });
     expect(to(acked({ mark }), { mode: 'pubsub' })).toEqual([mail({ id: 'M', ours: true, isRead: true, isOfGroup: true })]);
   });
 
-  it('of a copy that was published back as a retained message frees no place', () => {
+  it('of a restored retained message frees no place', () => {
     expect(to(acked({ mark: marked('t/1', { mailbox: '', kind: 'retained' }) }))).toEqual([write('M')]);
   });
 });
 
-describe('a copy that EMQX gave up', () => {
+describe('a copy that EMQX dropped', () => {
   const dropped = (fields: Partial<DeliveryDroppedEvent> = {}): DeliveryDroppedEvent => ({
     ...{ type: 'delivery-dropped', id: 'REST', topic: 't/1', clientid: 'c', mark: marked(), at: 1, qos: 1, reason: 'queue_full' },
     ...fields,
@@ -254,20 +254,20 @@ describe('a copy that EMQX gave up', () => {
     { mail: { kind: 'dropped', clientid: 'c', topic: 't/1', id: 'M', copyId: 'REST', reason: 'queue_full', ...fields } },
   ];
 
-  it('is told to the mailbox that it was sent from', () => {
+  it('is reported to the mailbox that it was sent from', () => {
     expect(to(dropped())).toEqual(mail({ to: clientKey('c') }));
     expect(to(dropped({ topic: '$offline/c/t/1', mark: marked('$offline/c/t/1') }))).toEqual(mail({ to: clientKey('c') }));
     expect(to(dropped({ mark: marked('t/1', { mailbox: clientKey('other'), kind: 'member' }) }))).toEqual(mail({ to: clientKey('other') }));
   });
 
-  it('of a group is told to the client’s mailbox, which knows whether it is a member', () => {
+  it('of a group is reported to the mailbox of the client', () => {
     const group = mailboxKey('$share/g');
     expect(to(dropped({ mark: marked('t/1', { mailbox: group, kind: 'group' }) }), { mode: 'pubsub' })).toEqual(
       mail({ to: clientKey('c'), group }),
     );
   });
 
-  it('is nobody’s business where it is not ours, was made for another client, or belongs to another topic', () => {
+  it("is ignored without the server's mark or with one for another client or topic", () => {
     expect(to(dropped({ mark: null }))).toEqual([]);
     expect(to(dropped({ mark: marked('t/2') }))).toEqual([]);
     expect(to(dropped({ mark: marked('t/1', { mailbox: clientKey('other'), kind: 'own' }) }))).toEqual([]);

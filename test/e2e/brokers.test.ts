@@ -1,4 +1,4 @@
 import { brokers } from './brokers';
 import { onOneServer } from './stage';
 
-onOneServer('on the embedded default', () => ({}), [brokers]);
+onOneServer('with the embedded store and queue', () => ({}), [brokers]);

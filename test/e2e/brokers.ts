@@ -4,9 +4,9 @@ import { newId } from '../support/messages';
 import { waitFor } from '../support/wait';
 import type { Stage, Suite } from './stage';
 
-/** Brokers that are set up in another way, of another version, or closed to our key in part. */
+/** EMQX with other settings, of another version, or with limited permissions for the API key. */
 export const brokers: Suite = {
-  name: 'other brokers',
+  name: 'EMQX with other settings',
   policies: [
     { filter: 't/kept/#', qos0: 'keep' },
     { filter: 't/skipped/#', qos0: 'skip' },
@@ -23,7 +23,7 @@ function tests(stage: Stage): void {
   };
   const idOf = (name: string) => name.replace(/\W/g, '-');
 
-  describe('durable sessions: no acknowledgement is told', () => {
+  describe('with durable sessions, where EMQX reports no acknowledgements', () => {
     beforeEach(() => {
       stage.world.emqx.broker.durableSessions = true;
     });
@@ -33,10 +33,10 @@ function tests(stage: Stage): void {
     // The guards: mayBeDurable in freshness.ts (of the first), fateOf in parcel.ts.
     it.each([
       ['a new session', CLEAN, 't/durable/new'],
-      ['a session that is asked for', PERSISTENT, 't/durable/asked'],
+      ['a resumed session', PERSISTENT, 't/durable/asked'],
       ['under qos0 keep', PERSISTENT, 't/kept/durable'],
       ['under qos0 skip', PERSISTENT, 't/skipped/durable'],
-    ])('%s: what EMQX has taken is delivered', async (name, options, topic) => {
+    ])('a message that EMQX has taken counts as delivered: %s', async (name, options, topic) => {
       const { world } = stage;
       await publish(topic, 150);
       const subscriber = await world.subscriber(idOf(`durable ${name}`), options);
@@ -48,7 +48,7 @@ function tests(stage: Stage): void {
       expect(subscriber.texts).toEqual(texts(150));
     });
 
-    it('in pubsub mode it is read by this client alone', async () => {
+    it('in pubsub mode a message counts as read for the receiving client only', async () => {
       const { world } = stage;
       await publish('t/each/durable', 5);
       const first = await world.subscriber('durable-each', PERSISTENT);
@@ -61,7 +61,7 @@ function tests(stage: Stage): void {
       expect(await world.stored()).toHaveLength(5);
     });
 
-    it('a session that ends with its connection is none: an acknowledgement counts', async () => {
+    it('a session that ends with its connection still removes messages by acknowledgement only', async () => {
       const { world } = stage;
       await publish('t/durable/none', 3);
       const subscriber = await world.subscriber('durable-none', { protocolVersion: 5 });
@@ -76,7 +76,7 @@ function tests(stage: Stage): void {
     });
   });
 
-  it('a bulk of which EMQX hands over a part (503): each message comes once', async () => {
+  it('each message arrives once when EMQX dispatches only a part of a bulk publish (503)', async () => {
     const { world } = stage;
     const topic = 't/part';
     await publish(topic, 40);
@@ -91,7 +91,7 @@ function tests(stage: Stage): void {
   });
 
   // Within one bulk the guard is NotDispatchedError in Publisher (publish.test.ts); a lane's jobs are told apart by Consumer.
-  it('promise 20: a client whose connection takes nothing holds up nobody', async () => {
+  it('promise 20: a client whose connection accepts no message delays no other client', async () => {
     const { world } = stage;
     for (const topic of ['t/stuck/1', 't/stuck/2']) await world.publish(topic, topic);
     await world.storedCount(2);
@@ -110,7 +110,7 @@ function tests(stage: Stage): void {
 
   describe("EMQX 6's message queues", () => {
     // The guard: the look for `$queue/` in events.ts.
-    it('where they run the name of a queue is left alone', async () => {
+    it('a subscription to a message queue starts no delivery', async () => {
       const { world } = stage;
       await publish('t/jobs', 3);
       world.emqx.broker.messageQueues = true;
@@ -123,12 +123,12 @@ function tests(stage: Stage): void {
     });
   });
 
-  describe('a key that may not do everything', () => {
+  describe('an API key with limited permissions', () => {
     // The guards: ForbiddenError in asker.ts, v5-health.ts.
     it.each([
       ['GET /nodes', /^GET .*\/nodes/],
       ['GET /nodes and everything about clients (the role publisher)', /^(GET|POST) .*\/(nodes|clients)/],
-    ])('without %s deliveries work, and the server is ready', async (name, route) => {
+    ])('deliveries work and the server is ready without permission for %s', async (name, route) => {
       const { world } = stage;
       const topic = `t/closed/${idOf(name)}`;
       await publish(topic, 3);
@@ -159,7 +159,7 @@ function tests(stage: Stage): void {
     it.each([
       ['the event', (sql: string) => sql],
       ['EMQX', (sql: string) => sql.replace(' mountpoint,', '')],
-    ])('%s tells it: subscriptions that are made again are mounted once', async (who, change) => {
+    ])('restored subscriptions are mounted once when %s reports the mountpoint', async (who, change) => {
       const { world } = stage;
       const id = idOf(`mounted ${who}`);
       await world.useRules([]);
@@ -187,7 +187,7 @@ function tests(stage: Stage): void {
   });
 
   describe('exclusive subscriptions', () => {
-    it('that an operator assigns are made again as such, and bring what is stored', async () => {
+    it('assigned by an operator are restored as exclusive and deliver stored messages', async () => {
       const { world } = stage;
       await world.useRules(['full']);
       await publish('t/exclusive/1', 2);

@@ -36,7 +36,7 @@ const timeless = (value: unknown) =>
       .replace(/\{"level":"ok","text":"The server has read everything[^"]*"\},/g, ''),
   ) as unknown;
 
-it('docs/clients.md: what is printed is what is answered, and what it says happens', async () => {
+it('the server answers the examples in docs/clients.md as printed and acts on them', async () => {
   const directory = temporaryDirectory();
   const world = await World.start({ rules: ['offline-messages', 'client-state'], env: { DATA_DIR: directory.path } });
   try {

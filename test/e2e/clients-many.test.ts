@@ -2,7 +2,7 @@ import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 import { World } from './world';
 
-it('a client with more subscriptions than a bulk takes gets them all', async () => {
+it('all 510 subscriptions of a client are restored, in two requests to EMQX', async () => {
   const directory = temporaryDirectory();
   const world = await World.start({ rules: ['full'], env: { DATA_DIR: directory.path } });
   try {

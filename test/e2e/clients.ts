@@ -13,7 +13,7 @@ interface Client {
 
 /** Client state, and the subscriptions that the broker makes. */
 export const clients: Suite = {
-  name: 'clients',
+  name: 'client state and subscriptions',
   policies: [
     { filter: 't/loop/off/#', mode: 'off' },
     { filter: 't/loop/#', deliverTo: 'inbox' },
@@ -33,7 +33,7 @@ function tests(stage: Stage): void {
   const inBroker = (clientid: string) => [...(stage.world.emqx.broker.sessions.get(clientid)?.subscriptions ?? [])].sort();
 
   it.each(stage.form === 'short' ? ['dev/a+1'] : ['plain', 'dev/a+1', 'a#%2Fb?', '../c', 'клиент 😀'])(
-    'are known by any client id: %s',
+    'the server keeps state and subscriptions of a client with the id %s',
     async (clientid) => {
       const { world } = stage;
       const subscriber = await world.subscriber(clientid);
@@ -65,7 +65,7 @@ function tests(stage: Stage): void {
   if (stage.form === 'short') return;
 
   // The guard is endsCurrent in presence.ts.
-  it('that connect twice are connected, whichever event comes last', async () => {
+  it('a client that connects twice is shown as connected in any order of events', async () => {
     const { world } = stage;
     const first = await world.subscriber('twice');
     await world.quiet();
@@ -85,7 +85,7 @@ function tests(stage: Stage): void {
     await first.client.endAsync(true);
   });
 
-  it('that unsubscribe stay so', async () => {
+  it('a filter that the client unsubscribed is not restored when it reconnects', async () => {
     const { world } = stage;
     const subscriber = await world.subscriber('leaves');
     await subscriber.subscribe('t/leaves/1');
@@ -99,8 +99,8 @@ function tests(stage: Stage): void {
     expect(inBroker('leaves')).toEqual([['t/leaves/2', 1]]);
   });
 
-  // What we make ourselves is no wish, is made once, and fetches what is stored.
-  it('promise 8: cause no loop, and no row for a filter that no policy keeps', async () => {
+  // A subscription that the server makes is not taken for the client's, is made once, and starts a delivery.
+  it('promise 8: restoring subscriptions causes no loop and keeps no filter without a policy', async () => {
     const { world } = stage;
     const subscriber = await world.subscriber('loop');
     for (const filter of ['t/loop/1', 't/loop/off/1', 't/loop/off/#', 't/loop/#']) await subscriber.subscribe(filter);
@@ -123,7 +123,7 @@ function tests(stage: Stage): void {
     expect((await subscriptions('loop')).map(({ topic }) => topic)).toEqual(['t/loop/#', 't/loop/1']);
   });
 
-  it('have at once what an operator decides, and what is stored for it', async () => {
+  it('subscriptions that an operator assigns or withdraws take effect at once', async () => {
     const { world } = stage;
     await world.publish('t/decided/now', 'stored before');
     await world.storedCount(1);
@@ -144,7 +144,7 @@ function tests(stage: Stage): void {
     expect([inBroker('decided'), await subscriptions('decided')]).toEqual([[[wanted.topic, 1]], [wanted]]);
   });
 
-  it('that went while theirs were being made are no error; the next one gets them', async () => {
+  it('a client that disconnects while its subscriptions are restored causes no dead letter', async () => {
     const { world } = stage;
     await decide('PUT', 'gone', { subscriptions: [{ topic: 't/gone', qos: 1 }] });
     let open = (): void => undefined;
@@ -161,7 +161,7 @@ function tests(stage: Stage): void {
     await waitFor('the subscription', () => inBroker('gone').length === 1);
   });
 
-  it('with a delivery in progress say so', async () => {
+  it('GET /v1/clients/{clientid} shows the unacknowledged messages of a running delivery', async () => {
     const { world } = stage;
     for (const text of ['a', 'b']) await world.publish('t/slow', text);
     await world.storedCount(2);

@@ -2,5 +2,5 @@ import { installed } from './installed';
 import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
-// What the installer puts into EMQX is not about the store.
-onOneServer('on the embedded default', () => ({}), [...EVERYWHERE, installed]);
+// The installer's rules do not depend on the store, so one store is enough.
+onOneServer('with the embedded store and queue', () => ({}), [...EVERYWHERE, installed]);

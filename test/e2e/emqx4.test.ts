@@ -6,9 +6,9 @@ import { pubsub } from './pubsub';
 import { resuming } from './resuming';
 import { onOneServer, type Stage, type Suite } from './stage';
 
-/** What is another thing with EMQX 4. */
+/** Tests of behaviour that differs with EMQX 4. */
 const special: Suite = {
-  name: 'of its own',
+  name: 'differences of EMQX 4',
   policies: [
     { filter: 't/settle', settle: 'delivered' },
     { filter: 't/box/#', deliverTo: 'inbox' },
@@ -17,13 +17,13 @@ const special: Suite = {
 };
 
 function own(stage: Stage): void {
-  it('says which EMQX it speaks to', async () => {
+  it('GET /readyz shows the version of EMQX', async () => {
     const { checks } = (await (await stage.world.request('GET', '/readyz')).json()) as { checks: { name: string; detail: string }[] };
     expect(checks.find(({ name }) => name === 'emqx')?.detail).toBe('EMQX 4.4.19');
   });
 
   // The guard is Presence: EMQX 4 would take them, and they would be removed.
-  it('a client that has gone before the delivery loses nothing, with settle: delivered either', async () => {
+  it('a client that disconnects before the delivery loses nothing with settle: delivered', async () => {
     const { world } = stage;
     await world.publish('t/settle', 'a');
     await world.storedCount(1);
@@ -41,7 +41,7 @@ function own(stage: Stage): void {
     await world.storedCount(0);
   });
 
-  it('what is published for a client that is there and has unsubscribed stays stored until it subscribes again', async () => {
+  it('a message sent to a client that has unsubscribed stays stored until it subscribes again', async () => {
     const { world } = stage;
     await world.publish('t/unsubscribed', 'a');
     await world.storedCount(1);
@@ -60,7 +60,7 @@ function own(stage: Stage): void {
     await world.storedCount(0);
   });
 
-  it('with settle: delivered a message is gone although no acknowledgement is told', async () => {
+  it('with settle: delivered a message is removed before its acknowledgement is reported', async () => {
     const { world } = stage;
     const acks = world.emqx.action.hold(({ event }) => event === 'message.acked');
     for (const text of ['a', 'b']) await world.publish('t/settle', text);
@@ -74,7 +74,7 @@ function own(stage: Stage): void {
   });
 
   // EMQX 4 would subscribe the client to other topics.
-  it('the inbox of a client id with a comma does not exist; its messages stay for others', async () => {
+  it('a client id with a comma gets no inbox, and its messages stay for others', async () => {
     const { world } = stage;
     await world.publish('t/box/1', 'x');
     await world.storedCount(1);
@@ -91,7 +91,7 @@ function own(stage: Stage): void {
 
 /** The main flow, wildcards and inboxes (promises), read positions, resumed sessions and limits, with an EMQX 4.4. */
 onOneServer(
-  'with EMQX 4.4, on the embedded default',
+  'with EMQX 4.4 and the embedded store and queue',
   () => ({}),
   [mainFlow, promises, pubsub, limits, resuming, offlineOnly, special],
   'whole',

@@ -32,7 +32,7 @@ describe('histories', () => {
       directory.remove();
     });
 
-    it('have every message, also when it was delivered and removed', async () => {
+    it('keep every message, even after it was delivered and removed', async () => {
       const subscriber = await world.subscriber('reader');
       await world.publish(topic, '21.5');
       await world.storedCount(1, topic);
@@ -43,7 +43,7 @@ describe('histories', () => {
       expect(await appended()).toEqual(['21.5']);
     });
 
-    it('that are away hold up neither delivery nor each other, say so in /readyz, and miss nothing', async () => {
+    it('that are unreachable fail /readyz, delay nothing else, and later get every message', async () => {
       proxy.cut();
       const subscriber = await world.subscriber('another reader');
       await subscriber.subscribe(topic);
@@ -62,7 +62,7 @@ describe('histories', () => {
     });
 
     // OpenTSDB takes numbers only.
-    it('promise 13: set aside what they refuse; the message is delivered all the same', async () => {
+    it('promise 13: set a message that they reject aside, and it is still delivered', async () => {
       const subscriber = await world.subscriber('third reader');
       await subscriber.subscribe(topic);
       await world.publish(topic, 'no number');

@@ -8,7 +8,7 @@ describe('clients with names that EMQX’s REST API has no path for', () => {
   afterAll(() => directory.remove());
 
   // The guard is pathSegment: without it EMQX's 404 (or 414) is tried for ever, and the client lane of the name waits for it.
-  it('stop nobody else', async () => {
+  it('do not stop deliveries to other clients', async () => {
     const POLICIES = JSON.stringify([{ filter: '#', deliverTo: 'inbox' }]);
     world = await World.start({ rules: ['full'], env: { DATA_DIR: directory.path, POLICIES } });
     await world.publish('t/1', 'kept');

@@ -2,8 +2,8 @@ import { InstallerV5 } from '../../src/emqx/v5-installer';
 import type { Wanted } from '../../src/emqx/installer';
 import type { Stage, Suite } from './stage';
 
-/** What `emqx-offline-store rules --install` puts into EMQX carries a message the whole way. */
-export const installed: Suite = { name: 'an installed rule', policies: [], rules: [], tests };
+/** The rule that `emqx-offline-store rules --install` creates in EMQX carries a message from publisher to subscriber. */
+export const installed: Suite = { name: 'a rule that `rules --install` created', policies: [], rules: [], tests };
 
 function tests(stage: Stage): void {
   let installer: InstallerV5;
@@ -21,7 +21,7 @@ function tests(stage: Stage): void {
   }
 
   it.each(['offline-messages', 'offline-only', 'full'] as const)(
-    '%s: stores a message, delivers it on subscribe and removes it when it is acknowledged',
+    'of the set %s stores a message and removes it when a subscriber acknowledges it',
     async (set) => {
       const { world } = stage;
       await install(set, ['inst/#', 'other/+']);
@@ -38,7 +38,7 @@ function tests(stage: Stage): void {
     },
   );
 
-  it('two names side by side: each message is stored once, removing one leaves the other', async () => {
+  it('two rules side by side store each message once, and can be removed separately', async () => {
     const { world } = stage;
     await install('offline-messages', ['inst/#']);
     await install('offline-messages', ['inst/both/#', 'north/#'], 'north');

@@ -1,7 +1,7 @@
 import type { JobQueue, QueueBackend } from '../../src/lanes/backend';
 import { clientLane } from '../../src/lanes/names';
 
-/** What is put off for longer is for later: looks, what a silent client has. A moment is: behind writes, until acknowledgements have arrived. ms. */
+/** Jobs with a longer delay (ms) are for later, such as checks. Shorter ones wait for writes or acknowledgements. */
 const MOMENT_MS = 2_000;
 
 type LaterJob = Awaited<ReturnType<JobQueue['getJobs']>>[number];

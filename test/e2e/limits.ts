@@ -6,7 +6,7 @@ import type { Stage, Suite } from './stage';
 
 /** Expiry, limits and QoS. Pacing, which takes many messages and much time, is in pacing.ts. */
 export const limits: Suite = {
-  name: 'limits',
+  name: 'expiry, limits and QoS',
   policies: [
     { filter: 't/12/ttl', ttl: '1h' },
     { filter: 't/fetch/limit', fetch: { limit: 2 } },
@@ -25,7 +25,7 @@ function tests(stage: Stage): void {
   const ago = (seconds: number) => ({ publishReceivedAt: Date.now() - seconds * 1_000 });
   const textsOf = async (filter: string) => (await stage.world.stored(filter)).map(({ text }) => text);
 
-  it('promise 12: what has expired is neither delivered nor shown, the rest with the time that remains', async () => {
+  it('promise 12: an expired message is not delivered; another keeps its remaining expiry', async () => {
     const { world } = stage;
     const expiring = (seconds: number) => ({ ...ago(100), properties: { messageExpiryInterval: seconds } });
     await world.post([
@@ -46,7 +46,7 @@ function tests(stage: Stage): void {
   });
 
   // EMQX leaves a $delayed/... message the publish_received_at of its publish; its timestamp is when it was due.
-  it('promise 12: a message that was delayed for longer than its ttl is kept from when it was due', async () => {
+  it('promise 12: the ttl of a delayed message starts when EMQX publishes it', async () => {
     const { world } = stage;
     await world.post({ ...event('t/12/ttl', 'delayed', ago(4_000)), timestamp: Date.now() - 1_000 });
     const subscriber = await world.subscriber('c12 delayed');
@@ -56,8 +56,8 @@ function tests(stage: Stage): void {
     expect(subscriber.texts).toEqual(['delayed']);
   });
 
-  // It is not expired when it is stored: the store itself must leave it out.
-  it('promise 12: what expires while it is stored is neither delivered nor shown', async () => {
+  // The message expires after it was stored, so the store itself must leave it out.
+  it('promise 12: a message that expires in the store is neither delivered nor shown', async () => {
     const { world } = stage;
     const before = await world.metric('messages_stored_total');
     const properties = { messageExpiryInterval: 60 };
@@ -71,7 +71,7 @@ function tests(stage: Stage): void {
     expect(subscriber.texts).toEqual(['long']);
   });
 
-  it('fetch: no more than the limit for each subscription, and nothing older than maxAge', async () => {
+  it('a subscription is sent at most fetch.limit messages, none older than fetch.maxAge', async () => {
     const { world } = stage;
     await world.post(['a', 'b', 'c'].map((text) => event('t/fetch/limit', text)));
     await world.post([event('t/fetch/age', 'old', ago(3_700)), event('t/fetch/age', 'young')]);
@@ -86,7 +86,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is Trimmer.
-  it('maxStored: the oldest of a topic go, and are counted', async () => {
+  it('the oldest messages of a topic above maxStored are deleted and counted', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 50 }, (_, i) => `m${i}`);
     const before = await world.metric('messages_trimmed_total');
@@ -109,7 +109,7 @@ function tests(stage: Stage): void {
     [1, 2, 1],
     [1, 0, 0],
   ] as const)(
-    'promise 16: a QoS %i message reaches a QoS %i subscription at QoS %i, and is removed',
+    'promise 16: a QoS %i message reaches a QoS %i subscription at QoS %i and is removed',
     async (qos, subscription, delivered) => {
       const { world } = stage;
       const topic = `t/qos/${qos}${subscription}`;
@@ -126,7 +126,7 @@ function tests(stage: Stage): void {
   it.each([
     ['keep', 1, 1],
     ['settle', 1, 0],
-  ])('promise 16: QoS 0 is stored with storeQos0; with qos0 %s it is delivered %i time, and %i stay', async (policy, deliveries, left) => {
+  ])('promise 16: a stored QoS 0 message with qos0 %s is delivered %i time; %i stay stored', async (policy, deliveries, left) => {
     const { world } = stage;
     await world.publish(`t/qos0/${policy}`, 'x', { qos: 0 });
     await world.publish('t/qos0/skip', 'not stored', { qos: 0 });
@@ -141,7 +141,7 @@ function tests(stage: Stage): void {
     expect(await world.stored()).toHaveLength(left);
   });
 
-  it('promise 16: with qos0 skip a message waits for a subscription that acknowledges', async () => {
+  it('promise 16: with qos0 skip a message waits for a subscription with QoS 1 or 2', async () => {
     const { world } = stage;
     await world.publish('t/qos0/skip', 'x');
     await world.storedCount(1);

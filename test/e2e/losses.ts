@@ -4,8 +4,8 @@ import { publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';
 import type { Stage, Suite } from './stage';
 
-/** What EMQX loses without a word, and answers of EMQX that are lost. */
-export const losses: Suite = { name: 'losses', policies: [{ filter: 't/23/#', window: 100 }], tests };
+/** Messages that EMQX loses without an event, and answers of EMQX that are lost. */
+export const losses: Suite = { name: 'lost messages', policies: [{ filter: 't/23/#', window: 100 }], tests };
 
 function tests(stage: Stage): void {
   const texts = (count: number) => Array.from({ length: count }, (_, i) => `m${i}`);
@@ -22,7 +22,7 @@ function tests(stage: Stage): void {
   };
 
   // The guards: stalledAt in plan.ts, `compared` in asked.ts. What is lost is more than the half that stops a run.
-  it('promise 23: what EMQX drops from its queue without telling is sent again', async () => {
+  it('promise 23: messages that EMQX drops from its queue without an event are sent again', async () => {
     const { world } = stage;
     world.emqx.renew({ inflight: 40, silent: true });
     await store('t/23/queue', 150);
@@ -42,7 +42,7 @@ function tests(stage: Stage): void {
     expect([...subscriber.texts].sort()).toEqual([...texts(150)].sort());
   });
 
-  it('promise 23: a window that EMQX has lost as a whole is sent again', async () => {
+  it('promise 23: all messages of a window are sent again when EMQX lost them', async () => {
     const { world } = stage;
     world.emqx.renew({ inflight: 40, silent: true });
     await store('t/23/all', 150);
@@ -62,9 +62,9 @@ function tests(stage: Stage): void {
 
   // The guards: LostAnswerError is final in Publisher, its copies are kept with an unknown id, and `compared` looks for them.
   it.each([
-    ['has published it', 'lose-answer'],
-    ['has not published it', 'lose-request'],
-  ] as const)('promise 9: when the answer to a publish is lost and EMQX %s, it comes once', async (which, outage) => {
+    ['has published them', 'lose-answer'],
+    ['has not published them', 'lose-request'],
+  ] as const)("promise 9: each message arrives once when EMQX's answer is lost and EMQX %s", async (which, outage) => {
     const { world } = stage;
     const topic = `t/lost/${outage}`;
     await store(topic, 20);

@@ -3,10 +3,10 @@ import { publishEvent } from '../support/events';
 import type { Stage, Suite } from './stage';
 
 /** The way of a message from a publisher to a subscriber that was not there. */
-export const mainFlow: Suite = { name: 'a message nobody was there for', policies: [{ filter: 't/6', window: 25 }], tests };
+export const mainFlow: Suite = { name: 'a message for an absent subscriber', policies: [{ filter: 't/6', window: 25 }], tests };
 
 function tests(stage: Stage): void {
-  it('is stored, delivered when somebody subscribes, and removed when acknowledged', async () => {
+  it('is stored, delivered when a client subscribes, and removed when acknowledged', async () => {
     const { world } = stage;
     await world.publish('t/flow', 'hello');
     await world.storedCount(1);
@@ -17,7 +17,7 @@ function tests(stage: Stage): void {
     expect(subscriber.texts).toEqual(['hello']);
   });
 
-  it('is delivered on demand by POST /v1/deliveries', async () => {
+  it('is delivered when POST /v1/deliveries requests it', async () => {
     const { world } = stage;
     await world.publish('t/demand/1', 'asked for');
     await world.storedCount(1);
@@ -46,7 +46,7 @@ function tests(stage: Stage): void {
   });
 
   // EMQX's plugin: "message order". The guard is ORDER BY msgid in the store. More than a few windows, each of which is a page.
-  it('promise 6: comes in order with all others of its topic, none twice', async () => {
+  it('promise 6: arrives in publish order with the others of its topic, each once', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 80 }, (_, i) => `m${i}`);
     for (const text of texts.slice(0, 20)) await world.publish('t/6', text);
@@ -60,7 +60,7 @@ function tests(stage: Stage): void {
     expect(subscriber.received).toHaveLength(80);
   });
 
-  it('comes again to a client that did not acknowledge it and comes back', async () => {
+  it('is sent again to a client that reconnects without having acknowledged it', async () => {
     const { world } = stage;
     for (const text of ['a', 'b', 'c']) await world.publish('t/back', text);
     await world.storedCount(3);
@@ -73,14 +73,14 @@ function tests(stage: Stage): void {
     const again = await world.subscriber('back');
     await again.subscribe('t/back');
     await world.quiet();
-    // What was sent a moment before is held until it is known to be lost.
+    // Copies that were sent a moment ago are not sent again before the server knows that they are lost.
     await world.timePasses();
     expect(await again.receives(3)).toEqual(['a', 'b', 'c']);
     await world.storedCount(0);
   });
 
   // EMQX's plugin: "cleanup".
-  it('leaves nothing behind after receipt and unsubscribe', async () => {
+  it('is removed after the client has received it and unsubscribed', async () => {
     const { world } = stage;
     await world.useRules(['full']);
     const subscriber = await world.subscriber('cleanup');
@@ -92,7 +92,7 @@ function tests(stage: Stage): void {
   });
 
   // EMQX's plugin: "subscription persistence".
-  it('reaches a client that reconnects without subscribing, once', async () => {
+  it('reaches a client once that reconnects without subscribing again', async () => {
     const { world } = stage;
     await world.useRules(['full']);
     const before = await world.subscriber('persistence');
@@ -113,7 +113,7 @@ function tests(stage: Stage): void {
   });
 
   // EMQX's plugin: "restored subscription replay is not duplicated".
-  it('comes once when broker and client both restore the subscription', async () => {
+  it('arrives once when both the server and the client restore the subscription', async () => {
     const { world } = stage;
     await world.useRules(['full']);
     const before = await world.subscriber('both');
@@ -131,7 +131,7 @@ function tests(stage: Stage): void {
   });
 
   // Two guards, either of which is enough here: the window's inFlight and the lease (both in Sender.sendPage).
-  it('promise 9: comes once in a storm of subscriptions', async () => {
+  it('promise 9: arrives once when the client subscribes four times in quick succession', async () => {
     const { world } = stage;
     await world.publish('t/9/1', 'hello');
     await world.publish('t/9/1', 'again');
@@ -147,7 +147,7 @@ function tests(stage: Stage): void {
   });
 
   // Ten workers of an application start at once. The guard is the lease (Sender.sendPage).
-  it('promise 9: comes once to a shared group whose members subscribe together', async () => {
+  it('promise 9: arrives once in a shared group whose members subscribe together', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 20 }, (_, i) => `m${i}`);
     await world.post(texts.map((text) => publishEvent({ topic: 't/workers', id: newGuid(), payload: Buffer.from(text) })));

@@ -4,14 +4,14 @@ import { publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';
 import type { Stage, Suite } from './stage';
 
-/** What JavaScript's objects have of themselves. */
+/** Names of properties that every JavaScript object has. */
 const NAMES = ['constructor', '__proto__', 'toString', 'hasOwnProperty'];
 /** EMQX's mqtt.max_packet_size. */
 const MAX_PACKET = 1_048_576;
 
 /** Clients, names, messages and answers that must not hurt others. */
 export const neighbours: Suite = {
-  name: 'neighbours',
+  name: 'clients that must not harm others',
   policies: [
     ...NAMES.map((filter) => ({ filter, fetch: { limit: 2 } })),
     { filter: 't/20/limit', fetch: { limit: 2 } },
@@ -30,7 +30,7 @@ function tests(stage: Stage): void {
     stage.world.post(texts.map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) })));
 
   // The guard: what clients name is a key of a Map, never of an object.
-  it('promise 20: clients, topics and filters with names of JavaScript are served as others, and hide none', async () => {
+  it('promise 20: names of JavaScript properties work as client ids, topics and filters', async () => {
     const { world } = stage;
     // The shipped rules are about t/#.
     await world.useRules(null);
@@ -54,7 +54,7 @@ function tests(stage: Stage): void {
   it.each([
     ['queue', 't/20/inbox/large'],
     ['pubsub', 't/20/many/large'],
-  ])('promise 20: a message that EMQX refuses for one inbox stays stored for others, and is one dead letter (%s)', async (mode, topic) => {
+  ])('promise 20: a message that EMQX rejects for one inbox stays stored for others (%s)', async (mode, topic) => {
     const { world } = stage;
     const large = Buffer.alloc(MAX_PACKET - 1_000, 1);
     const before = (await letters()).length;
@@ -84,7 +84,7 @@ function tests(stage: Stage): void {
   });
 
   // No path of EMQX's REST API can name it: its inbox can't be made.
-  it('promise 20: a client id of 60,000 bytes takes nothing from others', async () => {
+  it('promise 20: a client id of 60,000 bytes takes no message from other clients', async () => {
     const { world } = stage;
     await store('t/20/inbox/id', ['kept']);
     await world.storedCount(1);
@@ -99,7 +99,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is in Asker.ask: the error is noted for the client alone.
-  it('promise 20: an EMQX that cannot tell of one client holds up no other', async () => {
+  it('promise 20: an EMQX error about one client delays no other client', async () => {
     const { world } = stage;
     world.emqx.rest.spoiled = { route: /^GET .*\/clients\/one/, outage: 500 };
     const names = ['one', ...Array.from({ length: 8 }, (_, i) => `other-${i}`)];
@@ -120,9 +120,9 @@ function tests(stage: Stage): void {
 
   // The guard is the topic in the signature (Signer).
   it.each([
-    ['with the shipped rule', ['offline-messages']],
-    ["with a rule that doesn't filter", null],
-  ])('promise 24: what a client forwards with our mark on it is a message of its own, %s', async (which, rules) => {
+    ['with the supplied rule', ['offline-messages']],
+    ['with a rule without its filter', null],
+  ])("promise 24: a forwarded message with the server's mark is stored separately, %s", async (which, rules) => {
     const { world } = stage;
     await world.useRules(rules);
     await world.publish('t/24/from', 'original', { properties: { userProperties: { a: '1' } } });

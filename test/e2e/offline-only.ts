@@ -10,7 +10,7 @@ export const offlineOnly: Suite = {
 };
 
 function tests(stage: Stage): void {
-  it('promise 6: stores what nobody received, delivers it in order, and removes it when acknowledged', async () => {
+  it('promise 6: stores messages without a subscriber, and delivers them in order', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 20 }, (_, i) => `m${i}`);
     for (const text of texts) await world.publish('t/only/6', text);
@@ -25,7 +25,7 @@ function tests(stage: Stage): void {
 
   if (stage.form === 'short') return;
 
-  it('stores nothing that somebody received, acknowledged or not', async () => {
+  it('stores no message that a subscriber received, acknowledged or not', async () => {
     const { world } = stage;
     const subscriber = await world.subscriber('there');
     subscriber.holdAcks();
@@ -39,7 +39,7 @@ function tests(stage: Stage): void {
     expect(world.emqx.action.statuses).toHaveLength(3);
   });
 
-  it('stores nothing for a persistent session that is away: EMQX keeps it', async () => {
+  it('stores no message for a disconnected persistent session, because EMQX keeps it', async () => {
     const { world } = stage;
     const persistent = { clean: false, protocolVersion: 4 as const };
     const before = await world.subscriber('away', persistent);
@@ -53,14 +53,14 @@ function tests(stage: Stage): void {
     expect(await again.receives(1)).toEqual(['kept by EMQX']);
   });
 
-  it('stores nothing of other topics', async () => {
+  it('stores no message of other topics', async () => {
     const { world } = stage;
     await world.publish('other/1', 'x');
     await world.quiet();
     expect(await world.stored()).toEqual([]);
   });
 
-  it('promise 5: a drop whose event comes after the subscription is delivered to it', async () => {
+  it('promise 5: delivers a message whose event arrives after the subscription', async () => {
     const { world } = stage;
     const held = world.emqx.action.hold(({ event }) => event === 'message.dropped');
     await world.publish('t/only/5', 'late');
@@ -75,7 +75,7 @@ function tests(stage: Stage): void {
   });
 
   // An inbox delivery to a client that is gone is dropped under its inbox topic.
-  it('promise 7: delivers to inboxes', async () => {
+  it('promise 7: delivers to the inbox of the subscribing client', async () => {
     const { world } = stage;
     await world.publish('t/only/7/1', 'for one');
     await world.storedCount(1);
@@ -87,8 +87,8 @@ function tests(stage: Stage): void {
   });
 
   // A delivery that reaches nobody is a message.dropped too. The guards: the rule's filter, and verified(mark) in route.ts.
-  it.each(['with the shipped rule', 'without its filter'])(
-    'promise 8: a delivery that nobody was there for is not stored again, %s',
+  it.each(['with the supplied rule', 'without its filter'])(
+    'promise 8: does not store a delivery again that no subscriber received, %s',
     async (which) => {
       const { world } = stage;
       if (which === 'without its filter') {
@@ -97,7 +97,7 @@ function tests(stage: Stage): void {
       }
       await world.publish('t/only/8', 'x');
       const [stored] = await world.storedCount(1);
-      // It is there, and has no such subscription.
+      // The client is connected but has not subscribed to the topic.
       await world.subscriber(`nobody ${which}`);
       await world.request('POST', '/v1/deliveries', { clientid: `nobody ${which}`, topic: 't/only/8' });
       await waitFor('the delivery', () => world.delivered.length === 1);
@@ -110,7 +110,7 @@ function tests(stage: Stage): void {
     },
   );
 
-  it('promise 11: keeps every byte', async () => {
+  it('promise 11: keeps every byte of payload and properties', async () => {
     const { world } = stage;
     const payload = Buffer.from([0, 255, 254, 128, 0]);
     await world.publish('t/only/11', payload, { properties: { correlationData: Buffer.from([1, 255]), contentType: 'x/y' } });
@@ -123,7 +123,7 @@ function tests(stage: Stage): void {
     expect(subscriber.received[0]!.payload).toEqual(payload);
   });
 
-  it('promise 12: honours MQTT 5 expiry', async () => {
+  it('promise 12: delivers a message with its remaining expiry', async () => {
     const { world } = stage;
     await world.publish('t/only/12', 'hello', { properties: { messageExpiryInterval: 600 } });
     await world.storedCount(1);

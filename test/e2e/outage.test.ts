@@ -36,7 +36,7 @@ describe('outages', () => {
       await Promise.all([store.close(), queue.close()]);
     });
 
-    it('promise 14: with the store away events are accepted, and stored in order when it is back', async () => {
+    it('promise 14: events are accepted while the store is down, and stored in order afterwards', async () => {
       await start(`${redis}/3`, 'store');
       await publishAll(0, 20);
       await world.storedCount(20);
@@ -52,7 +52,7 @@ describe('outages', () => {
     it.each([
       ['redis', `${redis}/4`],
       ['postgres', postgres],
-    ])('promise 14: with the queue away (%s) EMQX gets 503 and keeps the events, none is lost', async (name, url) => {
+    ])('promise 14: EMQX gets 503 and keeps the events while the queue (%s) is down', async (name, url) => {
       await start(name === 'postgres' ? await emptyDatabase(url, 'offline_outage_queue') : url, name);
       await publishAll(0, 20);
       await world.storedCount(20);

@@ -3,7 +3,7 @@ import { emptyDatabase } from '../support/database';
 import { emptyRedis } from '../support/redis';
 import { pacing } from './pacing';
 
-/** By the clock, and with many messages: on one choice of servers. Windows, QoS 0 and drops in short are in promises.ts and limits.ts, on every store. */
+/** These tests use real time and many messages, so they run on one store and queue. promises.ts and limits.ts test windows and QoS 0 on every store. */
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
   const queue = `${redis}/8`;
   let store = '';

@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 import { World, type Subscriber, type WorldOptions } from './world';
 
-/** For a machine that does much else. */
+/** The timeout on a busy machine. */
 const PATIENCE_MS = 120_000;
 
 /**
@@ -14,7 +14,7 @@ const PATIENCE_MS = 120_000;
  * take too long for all of them. Each has a server of its own, as they differ in the broker's limits and the number of its connections.
  */
 export function pacing(name: string, env: () => Record<string, string>, many: number): void {
-  describe(`pacing, ${name}`, () => {
+  describe(`the pace of deliveries, ${name}`, () => {
     const directory = temporaryDirectory();
     let world: World;
     const start = async (policy: object = {}, options: WorldOptions = {}) => {
@@ -52,7 +52,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
 
     // The guard is the window in Sender.sendRun; sent at once, EMQX's queue of 1,000 drops the oldest.
     it(
-      `promise 10: ${many} messages reach a slow client that leaves in the middle, each once, in order, none dropped`,
+      `promise 10: ${many} messages reach a slow client once and in order, over two connections`,
       async () => {
         await start({}, { connections: 32 });
         const texts = await store('t/many', many);
@@ -77,7 +77,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
     );
 
     // The guard is routeDropped with the source in rules/emqx5/full.json: without either the run stops at what was dropped.
-    it('promise 10: what EMQX drops all the same comes again as the client takes others', async () => {
+    it('promise 10: messages that EMQX drops are sent again as the client acknowledges others', async () => {
       await start({}, { rules: ['full'], limits: { inflight: 5, queue: 20 }, connections: 32 });
       const texts = await store('t/dropped', 300);
       const subscriber = await world.subscriber('dropping');
@@ -90,7 +90,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
     });
 
     // The guard is Pace in Sender.sendRun.
-    it('promise 10: a QoS 0 subscriber is not flooded', async () => {
+    it('promise 10: a QoS 0 subscriber is sent messages at a limited rate', async () => {
       await start();
       const texts = await store('t/burst', 2_000);
       const subscriber = await world.subscriber('burst');
@@ -112,7 +112,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
     });
 
     // On every store the look after the grace is made due (promises.ts): this one waits for it.
-    it('promise 5: a publish whose event comes after the subscription is delivered after a grace of 10 s', async () => {
+    it('promise 5: a message whose event arrives after the subscription is delivered after 10 s', async () => {
       await start();
       const held = world.emqx.action.hold(({ event }) => event === 'message.publish');
       await world.publish('t/grace', 'late');
@@ -127,7 +127,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
     });
 
     // "Without clean start" and a slow consumer. The guard is isHeld.
-    it('promise 9: a persistent session that resumes and subscribes at once gets each message once', async () => {
+    it('promise 9: a persistent session that resumes and subscribes gets each message once', async () => {
       await start({ window: 20 }, { limits: { inflight: 5 } });
       const texts = await store('t/resume', 60);
       const persistent = { clean: false, protocolVersion: 4 as const };
@@ -138,7 +138,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
       await world.quiet();
       before.client.end(true);
       await waitFor('the end of the connection', () => world.emqx.broker.sessions.get('resume')?.outlet === null);
-      // What was sent more than 2 s before the subscription used to be taken for lost.
+      // An earlier version took copies for lost that were sent more than 2 s before the subscription.
       await sleep(2_500);
       const again = await world.subscriber('resume', persistent);
       await again.subscribe('t/resume');

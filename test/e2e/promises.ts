@@ -10,7 +10,7 @@ import type { Stage, Suite } from './stage';
  * pubsub.ts.
  */
 export const promises: Suite = {
-  name: 'promises',
+  name: 'promises in queue mode',
   policies: [
     { filter: 't/7/#', deliverTo: 'inbox' },
     { filter: 't/10/#', window: 8 },
@@ -28,7 +28,7 @@ function tests(stage: Stage): void {
     );
 
   // After kill -9: test/server/process.test.ts.
-  it('promise 1: what was accepted is worked on after a restart', async () => {
+  it('promise 1: accepted events are processed after a restart of the server', async () => {
     const { world } = stage;
     for (let i = 0; i < 10; i++) await world.post(events(`t/1/${i}`, 5));
     await world.restartServer();
@@ -40,7 +40,7 @@ function tests(stage: Stage): void {
   });
 
   // The guards: ON CONFLICT DO NOTHING and the tombstone in the store's saveMessages.
-  it('promise 2: an event that EMQX sends twice has the effect of one', async () => {
+  it('promise 2: an event that EMQX sends twice takes effect once', async () => {
     const { world } = stage;
     const event = publishEvent({ topic: 't/2', id: newId() });
     await world.post([event, event]);
@@ -55,7 +55,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is the tombstone that removeMessages leaves for an id that is not stored.
-  it('promise 3: an ack that arrives before its publish still removes the message', async () => {
+  it('promise 3: an acknowledgement that arrives before its publish still removes the message', async () => {
     const { world } = stage;
     const live = await world.subscriber('live');
     await live.subscribe('t/3');
@@ -70,7 +70,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is Gate: without it the delivery does not wait for the writes.
-  it.each(['t/4/exact', 't/4/wild/+'])('promise 4: a subscription to %s sees all that was accepted before it', async (filter) => {
+  it.each(['t/4/exact', 't/4/wild/+'])('promise 4: a subscription to %s receives every message accepted before it', async (filter) => {
     const { world } = stage;
     const topic = filter.replace('+', '1');
     const write = world.holdWrites();
@@ -81,13 +81,13 @@ function tests(stage: Stage): void {
     expect(world.delivered).toEqual([]);
     write();
     await waitFor('the delivery', () => world.delivered.length === 20);
-    // Not by the look after the grace, which would find them too.
+    // The check 10 s after the subscription would find them, too; the delivery must come before it.
     expect(performance.now() - subscribed).toBeLessThan(GRACE_MS);
     expect(world.delivered).toEqual(texts(20));
   });
 
   // The guard is recheckLater(GRACE_MS) in Deliverer.subscribed.
-  it('promise 5: a publish whose event comes after the subscription is delivered to it', async () => {
+  it('promise 5: a message whose event arrives after the subscription is delivered to it', async () => {
     const { world } = stage;
     const held = world.emqx.action.hold(({ event }) => event === 'message.publish');
     await world.publish('t/5', 'late');
@@ -103,7 +103,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is the comparison with run.at in RunReader.page: EMQX delivers a younger message itself, ours would be a second copy.
-  it('promise 5: what was published after the subscription is left to EMQX', async () => {
+  it('promise 5: a message published after the subscription is left to EMQX', async () => {
     const { world } = stage;
     const subscriber = await world.subscriber('cutoff');
     world.emqx.broker.sessions.get('cutoff')!.subscriptions.set('t/cutoff', 1);
@@ -121,7 +121,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is inboxTopic in Sender.publish: on the topic itself everybody gets it.
-  it.each(['c7', 'c7/a+1', 'c7#%2Fb', 'клиент 7 😀'])('promise 7: an inbox delivery to %s reaches that client alone', async (clientid) => {
+  it.each(['c7', 'c7/a+1', 'c7#%2Fb', 'клиент 7 😀'])('promise 7: an inbox delivery to %s reaches only that client', async (clientid) => {
     const { world } = stage;
     await world.publish('t/7/1', 'for one');
     await world.storedCount(1);
@@ -139,9 +139,9 @@ function tests(stage: Stage): void {
 
   // The guards: verified(mark) in route.ts without the rule's filter, and the filter of the shipped rule.
   it.each([
-    ['with the shipped rule', ['offline-messages']],
-    ["with a rule that doesn't filter", null],
-  ])('promise 8: a delivery is never stored again, %s', async (which, rules) => {
+    ['with the supplied rule', ['offline-messages']],
+    ['with a rule without its filter', null],
+  ])('promise 8: a delivered message is never stored again, %s', async (which, rules) => {
     const { world } = stage;
     await world.useRules(rules);
     await world.publish('t/8', 'round');
@@ -156,7 +156,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is the window in Sender.sendRun: sent at once, the session's queue of 10 drops the oldest.
-  it('promise 10: a client gets no more than its window at a time, and all of it', async () => {
+  it('promise 10: EMQX holds at most one window of messages for a client', async () => {
     const { world } = stage;
     world.emqx.renew({ inflight: 4, queue: 6 });
     await world.post(events('t/10/1', 60));
@@ -168,7 +168,7 @@ function tests(stage: Stage): void {
     expect(world.emqx.dropped()).toEqual([]);
   });
 
-  it('promise 11: every byte and every MQTT 5 property arrives, and the API shows it', async () => {
+  it('promise 11: every byte and MQTT 5 property arrives, and the API shows them', async () => {
     const { world } = stage;
     const payload = Buffer.from([0, 255, 254, 128, 0]);
     const properties: IPublishPacket['properties'] = {
@@ -206,7 +206,7 @@ function tests(stage: Stage): void {
     ['empty', Buffer.alloc(0)],
     ['of 1,000,000 control characters', Buffer.alloc(1_000_000, 1)],
     ['of 1,000,000 random bytes', Buffer.from(Array.from({ length: 1_000_000 }, (_, i) => (i * 7919) % 256))],
-  ])('promise 11: a payload %s arrives as it was', async (which, payload) => {
+  ])('promise 11: a payload %s arrives unchanged', async (which, payload) => {
     const { world } = stage;
     await world.publish('t/11/large', payload);
     await world.storedCount(1);
@@ -217,8 +217,8 @@ function tests(stage: Stage): void {
     await world.storedCount(0);
   });
 
-  // What each database refuses: test/stores.
-  it('promise 13: a message that EMQX refuses is set aside, and its neighbours are delivered', async () => {
+  // test/stores has the messages that each database rejects.
+  it('promise 13: a message that EMQX rejects is set aside, and the others are delivered', async () => {
     const { world } = stage;
     // EMQX 4's REST API doesn't look at the size.
     const isOld = world.emqx.version === 4;
@@ -236,7 +236,7 @@ function tests(stage: Stage): void {
   });
 
   // The guards: the retry of the same job (Workers.process) and the release of the leases in Sender.publish. Store and queue: outage.test.ts.
-  it('promise 14: with EMQX away nothing is lost, order is kept, and it goes on by itself', async () => {
+  it('promise 14: after an outage of EMQX all messages are delivered in order', async () => {
     const { world } = stage;
     await world.post(events('t/14', 20));
     await world.storedCount(20);
@@ -254,7 +254,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is Sender.settle.
-  it('promise 16: a QoS 0 subscriber gets a message once, not at every subscription', async () => {
+  it('promise 16: a QoS 0 subscriber gets a message once, not on every subscription', async () => {
     const { world } = stage;
     await world.publish('t/16', 'no ack will come');
     await world.storedCount(1);
@@ -268,7 +268,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is Signer.verified in route.ts.
-  it('promise 18: a forged mark acknowledges nothing and hides nothing', async () => {
+  it('promise 18: a forged mark neither removes the named message nor stops the new one', async () => {
     const { world } = stage;
     await world.useRules(null);
     await world.publish('t/18/victim', 'keep me');
@@ -284,7 +284,7 @@ function tests(stage: Stage): void {
   });
 
   // A bug that EMQX's own changelogs list. The guard is RunReader.withoutRetained.
-  it('a retained message is left to EMQX, which delivers it itself', async () => {
+  it('the server leaves a retained message to EMQX, which delivers it itself', async () => {
     const { world } = stage;
     await world.publish('t/r', 'older', { retain: true });
     await world.publish('t/r', 'retained', { retain: true });

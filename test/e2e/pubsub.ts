@@ -31,7 +31,7 @@ function tests(stage: Stage): void {
     return subscriber.texts;
   };
 
-  it.each(['inbox', 'topic'])('promise 6: each client gets everything, in order, once (%s)', async (deliverTo) => {
+  it.each(['inbox', 'topic'])('promise 6: each client gets every message once and in order (deliverTo %s)', async (deliverTo) => {
     const { world } = stage;
     const topic = `t/many/${deliverTo}/all`;
     await publish(topic, 'a', 'b', 'c');
@@ -44,7 +44,7 @@ function tests(stage: Stage): void {
     expect(await visit(`all-1-${deliverTo}`, topic)).toEqual([]);
   });
 
-  it('sends what was not acknowledged to a client that comes back, and nothing else', async () => {
+  it('a client that reconnects is sent only the messages that it did not acknowledge', async () => {
     const { world } = stage;
     await publish('t/many/window', ...'abcdef');
     await world.storedCount(6);
@@ -58,7 +58,7 @@ function tests(stage: Stage): void {
     const again = await world.subscriber('many-back');
     await again.subscribe('t/many/window');
     await world.quiet();
-    // What was sent a moment before is held until it is known to be lost.
+    // Copies that were sent a moment ago are not sent again before the server knows that they are lost.
     await world.timePasses();
     expect(await again.receives(3)).toEqual(['d', 'e', 'f']);
     await world.quiet();
@@ -66,7 +66,7 @@ function tests(stage: Stage): void {
   });
 
   // The guard is Lanes.turn: acknowledgements may wait in the lane behind a delivery that the writes have let pass.
-  it('counts acknowledgements that wait in a lane which is behind', async () => {
+  it("acknowledgements that still wait in the client's lane count as read", async () => {
     const { world } = stage;
     const waiting = async () => {
       const { lanes } = (await (await fetch(`${world.server.url}/v1/stats`)).json()) as { lanes: { name: string; waiting: number }[] };
@@ -98,7 +98,7 @@ function tests(stage: Stage): void {
     expect(live.texts).toEqual(['a', 'b', 'c']);
   });
 
-  it('sends nothing again that was acknowledged just before', async () => {
+  it('messages that were acknowledged a moment before are not sent again', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 40 }, (_, i) => `m${i}`);
     await world.post(texts.map((text) => publishEvent({ topic: 't/many/quick', id: newId(), payload: Buffer.from(text) })));
@@ -113,7 +113,7 @@ function tests(stage: Stage): void {
     expect(world.delivered).toEqual(texts);
   });
 
-  it('counts what EMQX delivered itself', async () => {
+  it('messages that EMQX delivered and the client acknowledged count as read', async () => {
     const { world } = stage;
     const live = await world.subscriber('many-live');
     await live.subscribe('t/many/live');
@@ -127,7 +127,7 @@ function tests(stage: Stage): void {
     expect(await visit('live-not', 't/many/live')).toEqual(['a', 'b', 'c']);
   });
 
-  it('promise 17: delivers what is stored late, with an id below those that were read', async () => {
+  it('promise 17: a message stored late, with a lower id than the read ones, is delivered', async () => {
     const { world } = stage;
     const late = newId();
     await world.post(publishEvent({ topic: 't/many/late', id: newId(), payload: Buffer.from('newer') }));
@@ -139,7 +139,7 @@ function tests(stage: Stage): void {
 
   if (stage.form === 'short') return;
 
-  it('keeps positions over a restart, and starts nobody twice on one event', async () => {
+  it('read positions are kept over a restart of the server', async () => {
     const { world } = stage;
     await publish('t/many/restart', 'a');
     await world.storedCount(1);
@@ -148,7 +148,7 @@ function tests(stage: Stage): void {
     expect(await visit('restart', 't/many/restart')).toEqual([]);
   });
 
-  it.each(['inbox', 'topic'])('has one position for a shared group and one for each other (%s)', async (deliverTo) => {
+  it.each(['inbox', 'topic'])('each shared group has one read position of its own (deliverTo %s)', async (deliverTo) => {
     const { world } = stage;
     const topic = `t/many/${deliverTo}/group/1`;
     await publish(topic, ...'abcd');
@@ -169,7 +169,7 @@ function tests(stage: Stage): void {
     expect(await visit(`m2-${deliverTo}`, `$share/g-${deliverTo}/t/many/${deliverTo}/group/+`)).toEqual([]);
   });
 
-  it('sends a group that subscribes together each message once', async () => {
+  it('a group whose members subscribe together gets each message once', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 20 }, (_, i) => `m${i}`);
     await world.post(texts.map((text) => publishEvent({ topic: 't/many/together', id: newId(), payload: Buffer.from(text) })));
@@ -180,7 +180,7 @@ function tests(stage: Stage): void {
     expect(members.flatMap((member) => member.texts).sort()).toEqual([...texts].sort());
   });
 
-  it('starts a new client at its first subscription where the policy says so', async () => {
+  it('a new client reads from its first subscription when the policy has from: now', async () => {
     const { world } = stage;
     await publish('t/many/now/1', 'before');
     await world.storedCount(1);
@@ -194,7 +194,7 @@ function tests(stage: Stage): void {
     expect(await visit('now-wildcard', 't/many/now/+')).toEqual([]);
   });
 
-  it('promise 16: counts what a QoS 0 subscriber was sent', async () => {
+  it('promise 16: a message sent to a QoS 0 subscriber counts as read', async () => {
     const { world } = stage;
     await publish('t/many/qos0', 'a');
     await world.storedCount(1);
@@ -203,7 +203,7 @@ function tests(stage: Stage): void {
     expect(await visit('qos0-other', 't/many/qos0')).toEqual(['a']);
   });
 
-  it.each(['', '$share/mixed/'])('serves topics of both modes with one subscription (%st/+/mixed/#)', async (share) => {
+  it.each(['', '$share/mixed/'])('one subscription receives topics of both modes (%st/+/mixed/#)', async (share) => {
     const { world } = stage;
     await publish('t/many/mixed/1', 'for all');
     await publish('t/one/mixed/1', 'for one');

@@ -5,7 +5,7 @@ import { severalServers } from './several';
 import { onOneServer } from './stage';
 
 /** A Redis Cluster has one database and so one queue: all tests with a queue there are in this file, one after the other. */
-describe('the queue in', () => {
+describe('the end-to-end suites with the queue in', () => {
   withBackends(['postgres', 'redis-cluster'], ({ postgres, 'redis-cluster': cluster }) => {
     let store = '';
     beforeAll(async () => {
@@ -14,7 +14,7 @@ describe('the queue in', () => {
 
     onOneServer('Redis Cluster', () => ({ STORE_URL: store, QUEUE_URL: cluster }), [mainFlow], 'short');
 
-    it('Redis Cluster, promise 6: several servers keep the order, repeat nothing, and one may go', () =>
+    it('Redis Cluster, promise 6: three servers deliver in order and once while one stops', () =>
       severalServers(postgres, 'redis_cluster', cluster));
   });
 });

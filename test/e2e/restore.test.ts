@@ -3,7 +3,7 @@ import { emptyDatabase } from '../support/database';
 import { emptyRedis } from '../support/redis';
 import { restoring } from './restore';
 
-/** By the clock, and so on one choice of servers; what does not wait is in retained.ts and runs on every store. */
+/** These tests wait in real time, so they run on one store and queue only. retained.ts has the others, which run on every store. */
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
   const queue = `${redis}/9`;
   let store = '';

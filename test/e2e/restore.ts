@@ -13,7 +13,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       world = await World.start({ env: { DATA_DIR: directory.path, ...env(), POLICIES: JSON.stringify(policies) } });
       await world.request('DELETE', '/v1/messages?filter=%23');
     };
-    /** What is retained stays in the store. */
+    /** Retained messages stay in the store, so every test has its own topic. */
     let topic = '';
     let number = 0;
     beforeEach(() => (topic = `t/${process.pid}-${++number}`));
@@ -24,7 +24,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
     afterAll(() => directory.remove());
 
     // The job waits and goes on where it was.
-    it('promise 14: with EMQX away in the middle: all of them, each once', async () => {
+    it('promise 14: restores each message once when EMQX fails in the middle', async () => {
       await start({ filter: '#', retain: 'store' });
       const all = Array.from({ length: 100 }, (_, i) => `m${String(i).padStart(3, '0')}`);
       for (const text of all) await world.publish(`${topic}/${text}`, text, { retain: true, qos: 0 });
@@ -42,7 +42,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       expect(published().sort()).toEqual(all.map((text) => `${topic}/${text} ${text}`));
     });
 
-    it('goes on after a restart of the server', async () => {
+    it('continues after a restart of the server', async () => {
       await start({ filter: '#', retain: 'store' });
       const all = Array.from({ length: 150 }, (_, i) => `m${String(i).padStart(3, '0')}`);
       for (const text of all) await world.publish(`${topic}/${text}`, text, { retain: true, qos: 0 });
@@ -56,7 +56,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       expect(published().sort()).toEqual(all.map((text) => `${topic}/${text} ${text}`));
     });
 
-    it('is done when EMQX has started without them; not those that were deleted or are newer, and only with retain restore', async () => {
+    it('starts when EMQX restarts without its retained messages, with retain: restore only', async () => {
       await start({ filter: `${topic}/only-stored`, retain: 'store' }, { filter: `${topic}/#`, retain: 'restore' });
       for (const path of ['a', 'deleted', 'only-stored', 'z']) await world.publish(`${topic}/${path}`, path, { retain: true });
       await world.publish(`${topic}/deleted`, '', { retain: true });
@@ -73,7 +73,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
       await waitFor('it at EMQX', () => atEmqx(`${topic}/a`) === 'a', 25_000);
       await done();
       expect([...world.emqx.broker.retained.values()].map(({ payload }) => payload.toString()).sort()).toEqual(['a', 'newer']);
-      // Who came before it was there got it from the restore, and no ordinary copy beside it.
+      // A client that subscribed before the restore gets the restored message only, and no ordinary copy.
       await world.storedCount(0, `${topic}/a`);
       expect(subscriber.texts).toEqual(['a']);
       // Once for each start: what somebody removes later in EMQX stays away.
@@ -84,7 +84,7 @@ export function restoring(name: string, env: () => Record<string, string>): void
     }, 60_000);
 
     // The guard is the comparison of the oldest with the start (RestoreWatch.decide).
-    it('is not done when EMQX has kept its own', async () => {
+    it('does not start when EMQX kept its retained messages over a restart', async () => {
       await start({ filter: `${topic}/#`, retain: 'restore' });
       await world.publish(`${topic}/kept`, 'kept', { retain: true });
       await world.publish(`${topic}/removed`, 'removed', { retain: true });

@@ -47,7 +47,7 @@ function tests(stage: Stage): void {
 
   // The guards: Asker and `compared` in asked.ts. The acknowledgements of what EMQX sends arrive after the SUBSCRIBE (the stand-in's late acks).
   it.each(stage.form === 'short' ? rules.slice(0, 1) : rules)(
-    'promise 19: what EMQX holds for a session comes once, with rule set %s',
+    'promise 19: messages that EMQX holds for a session arrive once, with rule set %s',
     async (name, set) => {
       const { world } = stage;
       await world.useRules(set);
@@ -60,7 +60,7 @@ function tests(stage: Stage): void {
   );
 
   // The guard is `lost`: what EMQX's list does not name is sent.
-  it('promise 19: what EMQX has lost of it comes from us, and the rest from EMQX', async () => {
+  it('promise 19: the server sends the messages that EMQX lost, and EMQX the others', async () => {
     const { world } = stage;
     await away('lossy', 't/19/lossy');
     expect(dropOdd('lossy')).toBe(odd.length);
@@ -68,7 +68,7 @@ function tests(stage: Stage): void {
     expect(world.delivered).toEqual(odd);
   });
 
-  it('promise 19: what an expired session held comes from us', async () => {
+  it('promise 19: the server sends the messages that an expired session held', async () => {
     const { world } = stage;
     await away('expired', 't/19/expired', { ...PERSISTENT, properties: { sessionExpiryInterval: 1 } });
     await waitFor('the end of the session', () => !world.emqx.broker.sessions.has('expired'));
@@ -85,9 +85,9 @@ function tests(stage: Stage): void {
 
   // The guard is `guessed` in asked.ts.
   it.each([
-    ['with all of it', 0],
-    ['that has lost a part', odd.length],
-  ])('promise 19: each comes once from an EMQX that cannot list what it holds, %s', async (which, count) => {
+    ['that holds every message', 0],
+    ['that lost some messages', odd.length],
+  ])('promise 19: each message arrives once when EMQX cannot list a session %s', async (which, count) => {
     const { world } = stage;
     world.emqx.rest.listsSessions = false;
     await away(`unlisted ${which}`, 't/19/unlisted');

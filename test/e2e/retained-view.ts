@@ -8,7 +8,7 @@ interface Retained {
   readonly retain: boolean;
 }
 
-/** What tests of retained messages look at: what we have, what EMQX has, and what we published back. */
+/** Gives tests the retained messages of the server, those of EMQX, and those that the server restored. */
 export class RetainedView {
   constructor(private readonly world: () => World) {}
 
@@ -30,7 +30,7 @@ export class RetainedView {
 
   readonly atEmqx = (topic: string): string | undefined => this.world().emqx.broker.retained.get(topic)?.payload.toString();
 
-  /** What was published by REST with the retain flag. */
+  /** The messages that the server published by REST with the retain flag. */
   readonly published = (): string[] =>
     this.world()
       .emqx.rest.publishes.filter((entry) => entry['retain'] === true)

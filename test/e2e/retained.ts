@@ -24,7 +24,7 @@ function tests(stage: Stage): void {
   let number = 0;
   beforeEach(() => (topic = `t/retained/${++number}`));
 
-  it('are stored, replaced and deleted by an empty payload, QoS 0 too', async () => {
+  it('are stored, replaced, and deleted by an empty payload, at QoS 0 too', async () => {
     const { world } = stage;
     await world.publish(`${topic}/a`, 'one', { retain: true, qos: 0 });
     await world.publish(`${topic}/b`, 'other', { retain: true });
@@ -38,7 +38,7 @@ function tests(stage: Stage): void {
   });
 
   // A retained last will has the id of its client's CONNECT. With ids alone a restore would bring a dead device back to life.
-  it('a last will takes the place of what its client published after the CONNECT, whichever event comes first', async () => {
+  it('a last will replaces messages published after its CONNECT, in any order of events', async () => {
     const { world } = stage;
     const at = Date.now() - 600_000;
     const [willId, birthId] = [newId(), newId()];
@@ -64,7 +64,7 @@ function tests(stage: Stage): void {
     expect((await world.stored(`${topic}/#`)).map(({ text }) => text)).toEqual(['offline', 'online', 'offline', 'online']);
   });
 
-  it('are published back into an empty broker, with all their properties, once, and stored no second time', async () => {
+  it('are restored into an empty EMQX once, with all properties, and not stored again', async () => {
     const { world } = stage;
     await world.useRules(null);
     const properties = { contentType: 'text/plain', messageExpiryInterval: 600, userProperties: { a: '1' } };
@@ -106,7 +106,7 @@ function tests(stage: Stage): void {
 
   if (stage.form === 'short') return;
 
-  it('are not kept with retain off, and kept alone with mode off', async () => {
+  it('are not kept with retain: off, and are the only copies kept with mode: off', async () => {
     const { world } = stage;
     await world.publish('t/retained/off/1', 'x', { retain: true });
     await world.publish('t/retained/alone/1', 'y', { retain: true });
@@ -118,11 +118,11 @@ function tests(stage: Stage): void {
 
   // The newest id wins whatever the order of events. The guards: the store's comparison of ids, RetainedKeeper.cleared.
   it.each([
-    ['a publish after its deletion', ['M1', 'D2'], ['D2', 'M1'], []],
-    ['an older publish last', ['M1', 'M2'], ['M2', 'M1'], ['M2']],
-    ['a deletion late', ['M1', 'D2', 'M3'], ['M1', 'M3', 'D2'], ['M3']],
-    ['all of it twice', ['M1', 'D2', 'M3', 'D4'], ['M1', 'D2', 'M3', 'D4', 'M1', 'M3', 'D2'], []],
-  ])('come in any order: %s', async (_, all, order, left) => {
+    ['a publish arrives after its deletion', ['M1', 'D2'], ['D2', 'M1'], []],
+    ['the older publish arrives last', ['M1', 'M2'], ['M2', 'M1'], ['M2']],
+    ['an older deletion arrives last', ['M1', 'D2', 'M3'], ['M1', 'M3', 'D2'], ['M3']],
+    ['every event arrives twice', ['M1', 'D2', 'M3', 'D4'], ['M1', 'D2', 'M3', 'D4', 'M1', 'M3', 'D2'], []],
+  ])('are kept by the newest id in any order of events: %s', async (_, all, order, left) => {
     const { world } = stage;
     const events = new Map(
       all.map((text) => [text, publishEvent({ topic, id: newId(), retain: true, payload: Buffer.from(text.startsWith('D') ? '' : text) })]),
@@ -134,7 +134,7 @@ function tests(stage: Stage): void {
     await texts(topic, left);
   });
 
-  it.each(['off', 'store', 'restore'])('reach a subscriber once: EMQX sends them, with retain %s', async (retain) => {
+  it.each(['off', 'store', 'restore'])('are sent once, by EMQX, with retain %s', async (retain) => {
     const { world } = stage;
     const path = retain === 'store' ? topic : `t/retained/${retain}/once`;
     await world.publish(path, 'kept by both', { retain: true });
@@ -150,7 +150,7 @@ function tests(stage: Stage): void {
   });
 
   // No ack tells that EMQX's copy arrived. The guard is Sender.sentByEmqx: the look after 10 s would send it again.
-  it('promise 16: reach a QoS 0 subscriber once', async () => {
+  it('promise 16: are sent to a QoS 0 subscriber once', async () => {
     const { world } = stage;
     await world.publish(topic, 'kept by both', { retain: true });
     await world.storedCount(1);
@@ -159,14 +159,14 @@ function tests(stage: Stage): void {
     await subscriber.receives(1);
     await world.quiet();
     await world.timePasses();
-    // By the look after the grace: delivered is enough.
+    // The check 10 s after the subscription removes it: at QoS 0 the delivery is enough.
     await world.storedCount(0);
     await world.quiet();
     expect(subscriber.texts).toEqual(['kept by both']);
     expect(world.delivered).toEqual([]);
   });
 
-  it('promise 16: reach a QoS 0 subscriber from us when EMQX has lost them', async () => {
+  it('promise 16: are sent to a QoS 0 subscriber by the server when EMQX lost them', async () => {
     const { world } = stage;
     await world.publish(topic, 'kept by us', { retain: true });
     await world.storedCount(1);
@@ -179,9 +179,9 @@ function tests(stage: Stage): void {
     await world.storedCount(0);
   });
 
-  describe('published back on demand', () => {
+  describe('that POST /v1/retained/restore restores', () => {
     // The guard is Restorer.isAlive.
-    it('promise 12: with what is left of their expiry, expired ones left out', async () => {
+    it('promise 12: have their remaining expiry, and expired ones are left out', async () => {
       const { world } = stage;
       const at = Date.now() - 10_000;
       const event = (path: string, seconds: number) =>
@@ -204,7 +204,7 @@ function tests(stage: Stage): void {
     });
 
     // The guard is absentOf.
-    it('never over what the broker has', async () => {
+    it('never replace a message that EMQX has', async () => {
       const { world } = stage;
       await world.publish(topic, 'old', { retain: true });
       await texts(topic, ['old']);
@@ -222,7 +222,7 @@ function tests(stage: Stage): void {
     it.each([
       ['replaces it', 'new', 'new'],
       ['deletes it', '', undefined],
-    ])('and gives way to a client that %s in the moment between question and publish', async (_, payload, left) => {
+    ])('give way to a client that %s between the check and the publish', async (_, payload, left) => {
       const { world } = stage;
       await world.publish(topic, 'old', { retain: true });
       await texts(topic, ['old']);
@@ -246,7 +246,7 @@ function tests(stage: Stage): void {
     });
 
     // EMQX kept the event while we were away; the deletion wins when it arrives.
-    it('and are deleted when the deletion arrives after the restore', async () => {
+    it('are deleted in EMQX when their deletion event arrives after the restore', async () => {
       const { world } = stage;
       await world.publish(topic, 'old', { retain: true });
       await texts(topic, ['old']);
@@ -260,7 +260,7 @@ function tests(stage: Stage): void {
       await texts(topic, []);
     });
 
-    it('and a later publish of a client stays as it is', async () => {
+    it('leave later publishes of a client unchanged', async () => {
       const { world } = stage;
       await world.publish(topic, 'old', { retain: true });
       await texts(topic, ['old']);
@@ -276,7 +276,7 @@ function tests(stage: Stage): void {
       expect(atEmqx(topic)).toBeUndefined();
     });
 
-    it('says when EMQX does not retain one, and goes on', async () => {
+    it('are counted as refused when EMQX does not retain them; the others are restored', async () => {
       const { world } = stage;
       for (const path of ['a', 'b', 'c']) await world.publish(`${topic}/${path}`, path, { retain: true });
       await texts(`${topic}/#`, ['a', 'b', 'c']);
@@ -291,7 +291,7 @@ function tests(stage: Stage): void {
     });
   });
 
-  it('promise 18: are not believed to be ours without our signature', async () => {
+  it("promise 18: with a forged mark are stored as a client's messages", async () => {
     const { world } = stage;
     await world.useRules(null);
     const properties = { userProperties: { 'offline-msgid': newId(), 'offline-sig': 'A'.repeat(43) } };

@@ -5,7 +5,7 @@ import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
 /** Queues other than the embedded one and a single Redis (on-store.ts), and a Redis Cluster (redis-cluster.test.ts). */
-describe('the queue in', () => {
+describe('the end-to-end suites with the queue in', () => {
   withBackends(['postgres', 'redis-sentinel', 'redis-tls', 'redis-sentinel-tls', 'redis-cluster-tls'], (urls) => {
     let store = '';
     beforeAll(async () => {

@@ -7,7 +7,7 @@ import { standsStill } from './still';
 /** Several servers on one queue and store. The guards: owners of lanes (ownership.ts), the versions of mailboxes (Boxes.save), claims in the shared state. */
 describe('several servers', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-    it.each(['redis', 'postgres'] as const)('promise 6: on one queue (%s) keep the order, repeat nothing, and one may go', async (kind) => {
+    it.each(['redis', 'postgres'] as const)('promise 6: on one queue (%s) deliver in order and once while one stops', async (kind) => {
       // The servers would work on what an earlier run has left, too.
       await emptyRedis(`${redis}/6`);
       await severalServers(postgres, kind, kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_several_queue'));
@@ -20,7 +20,7 @@ describe('several servers', () => {
       ['redis', 'saving', 'pubsub'],
       ['postgres', 'reading', 'pubsub'],
     ] as const)(
-      'promise 21: on one queue (%s) one that stood still while %s repeats and overwrites nothing of what its successor did (%s)',
+      'promise 21: on one queue (%s): one paused while %s repeats and overwrites nothing (%s mode)',
       async (kind, at, mode) => {
         await emptyRedis(`${redis}/6`);
         await standsStill(postgres, kind === 'redis' ? `${redis}/6` : await emptyDatabase(postgres, 'offline_still_queue'), at, mode);

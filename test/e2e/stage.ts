@@ -4,9 +4,9 @@ import { World, type Rules } from './world';
 /** Tests of one theme. Each has topics and clients of its own, as several suites share a server. */
 export interface Suite {
   readonly name: string;
-  /** For its topics: entries of POLICIES. */
+  /** The entries of POLICIES for the suite's topics. */
   readonly policies: readonly { readonly filter: string; readonly [key: string]: unknown }[];
-  /** What each test begins with; default offline-messages. */
+  /** The rules that are in EMQX when a test begins; default offline-messages. */
   readonly rules?: Rules;
   readonly tests: (stage: Stage) => void;
 }

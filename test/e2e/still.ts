@@ -5,7 +5,7 @@ import { publishEvent } from '../support/events';
 import { waitFor } from '../support/wait';
 import { World } from './world';
 
-/** For the time after which a lane and its jobs belong to somebody else, on a machine that does much else. */
+/** The longest wait until another server owns a lane and its jobs, on a busy machine. */
 const PATIENCE_MS = 60_000;
 const PREFIX = { queue: 't/one/21', pubsub: 't/many/21' };
 
@@ -85,7 +85,7 @@ function newStill(): Still & { hold<T>(result: T): Promise<T> } {
   };
 }
 
-/** It has read a page, and goes on with that. */
+/** Pauses the server after it has read a page of messages. */
 function holdReads(server: Server): Still {
   const { store } = server['backends'];
   const still = newStill();
@@ -94,7 +94,7 @@ function holdReads(server: Server): Still {
   return still;
 }
 
-/** It has published, and not yet noted it. */
+/** Pauses the server after it has published, before it saves the mailbox. */
 function holdSaves(server: Server): Still {
   const { state } = server['backends'].queue;
   const still = newStill();

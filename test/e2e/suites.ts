@@ -9,5 +9,5 @@ import { pubsub } from './pubsub';
 import { resuming } from './resuming';
 import { retained } from './retained';
 
-/** What every choice of store must pass. */
+/** The suites that every store must pass. */
 export const EVERYWHERE = [mainFlow, promises, pubsub, limits, clients, retained, offlineOnly, resuming, losses, neighbours];

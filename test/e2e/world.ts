@@ -27,7 +27,7 @@ export interface WorldOptions {
   readonly rules?: Rules;
   /** The imported rules post over so many connections, whatever the order: the stand-in sends one request at a time on each, EMQX up to 100. */
   readonly connections?: number;
-  /** Of the EMQX that is stood in for; default 5. */
+  /** The version of EMQX that the stand-in plays; default 5. */
   readonly version?: 4 | 5;
 }
 
@@ -72,7 +72,7 @@ export class World {
     for (const rule of rules ?? []) await this.importRule(rule, connections);
   }
 
-  /** For the next test on this server: no clients, nothing stored or due later, EMQX as new, the time of day. Positions and mailboxes stay. */
+  /** Prepares the server for the next test: no clients, no stored messages, no delayed jobs, a new EMQX, the real time. Positions and mailboxes stay. */
   async renew(rules: Rules): Promise<void> {
     await Promise.all(this.clients.splice(0).map((client) => client.endAsync(true)));
     this.emqx.renew();
@@ -104,7 +104,7 @@ export class World {
     await this.nothingWaits();
   }
 
-  /** What is to be done later is done now: a mailbox finds that it is not the time yet. */
+  /** Runs all delayed jobs now. A mailbox whose time has not come does nothing. */
   async nothingWaits(): Promise<void> {
     await this.later.isNow();
     await this.quiet();
@@ -145,7 +145,7 @@ export class World {
     return this.emqx.rest.publishes.map((entry) => Buffer.from(String(entry['payload']), 'base64').toString());
   }
 
-  /** As the README says it, with our URL in the file. */
+  /** Imports the rule as the README says, with the URL of the test's server in the file. */
   async importRule(name: string, connections?: number): Promise<Action> {
     if (this.emqx.version === 4) return this.importRuleV4(name);
     const shipped = readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8').replace(
@@ -166,7 +166,7 @@ export class World {
     return this.emqx.actions.at(-1) as Action;
   }
 
-  /** As docs/emqx4.md says it, with our URL in the file. */
+  /** Imports the rule as docs/emqx4.md says, with the URL of the test's server in the file. */
   private async importRuleV4(name: string): Promise<Action> {
     const file = readFileSync(join(__dirname, `../../rules/emqx4/${name}.json`), 'utf8').replace('http://127.0.0.1:8480', this.server.url);
     const { resources, rules } = JSON.parse(file) as { resources: object[]; rules: object[] };
@@ -239,7 +239,7 @@ export class World {
     await this.sessionEnds(subscriber);
   }
 
-  /** It disconnects, and all that follows from that is done. */
+  /** Disconnects the client and waits until the server has processed the disconnect. */
   async leave(subscriber: Subscriber): Promise<void> {
     await subscriber.disconnect();
     await this.sessionEnds(subscriber);

@@ -24,7 +24,7 @@ describe('emqx-offline-store backup', () => {
     return { code: await command.exitCode, output: command.output };
   };
 
-  it('copies the database of one moment while another process writes', async () => {
+  it('copies a consistent database while another process writes', async () => {
     const [first, second] = [environment.table('first'), environment.table('second')];
     let [written, isOver] = [0, false];
     const writing = (async () => {
@@ -53,7 +53,7 @@ describe('emqx-offline-store backup', () => {
     await other.close();
   }, 60_000);
 
-  it('does not overwrite a file, and says so where there is no database', async () => {
+  it('refuses to overwrite a file, and reports a missing database', async () => {
     const overwriting = await backup(data, join(data, 'data.mdb'));
     expect([overwriting.code, overwriting.output]).toEqual([78, expect.stringContaining('name a file that does not exist yet')]);
     const nothing = await backup(join(directory.path, 'nothing'), copy);

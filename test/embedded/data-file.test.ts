@@ -23,7 +23,7 @@ describe('a data file', () => {
     return bytes;
   }
 
-  it('is left as it is where LMDB can open it', async () => {
+  it('is left unchanged when LMDB can open it', async () => {
     expect(() => prepareDataFile(path)).not.toThrow();
     for (const bytes of [Buffer.alloc(0), await whole()]) {
       writeFileSync(path, bytes);
@@ -32,7 +32,7 @@ describe('a data file', () => {
     }
   });
 
-  it('is deleted where the power failed while it was made', async () => {
+  it('is deleted when the power failed during its creation', async () => {
     const beginning = (await whole()).subarray(0, 2 * PAGE);
     beginning.fill(0, PAGE / 2, PAGE);
     const zeros = Buffer.alloc(PAGE);
@@ -50,7 +50,7 @@ describe('a data file', () => {
     }
   });
 
-  it('is refused, and kept, where it is none of LMDB or has lost its beginning', async () => {
+  it('is rejected and kept when it is damaged or no LMDB file', async () => {
     const lost = await whole();
     lost.fill(0, 0, PAGE);
     for (const bytes of [Buffer.from('a text'), Buffer.alloc(10 * PAGE, 7), Buffer.alloc(4 * PAGE), lost]) {

@@ -46,7 +46,7 @@ describe('the lock of DATA_DIR', () => {
   });
   const sockets = () => readdirSync(directory.path);
 
-  it('is refused while another process has it, and free when that has released it', async () => {
+  it('is refused while another process has it, and free after its release', async () => {
     const lock = await DirectoryLock.acquire(directory.path);
     const second = await Holder.run(directory.path);
     expect(second.output).toMatch(
@@ -57,7 +57,7 @@ describe('the lock of DATA_DIR', () => {
     expect((await Holder.run(directory.path)).output).toBe('held\n');
   });
 
-  it('is free when its holder was killed, and what that left is deleted', async () => {
+  it('is free after its holder was killed, and leftover files are deleted', async () => {
     for (let i = 0; i < 3; i++) {
       const holder = await Holder.run(directory.path);
       expect(holder.output).toBe('held\n');
@@ -110,7 +110,7 @@ describe('the lock of DATA_DIR', () => {
     await expect(DirectoryLock.acquire(directory.path)).rejects.toThrow(/is in use by process/);
   });
 
-  it('goes to exactly one of many processes that start at the same instant', async () => {
+  it('goes to exactly one of four processes that start at the same time', async () => {
     for (let round = 0; round < 3; round++) {
       const holders = await Promise.all(Array.from({ length: 4 }, () => Holder.run(directory.path)));
       expect(holders.filter(({ output }) => output === 'held\n')).toHaveLength(1);
@@ -119,7 +119,7 @@ describe('the lock of DATA_DIR', () => {
     }
   }, 120_000);
 
-  it('goes to exactly one of many that ask in one process, whatever was left behind', async () => {
+  it('goes to exactly one of eight requests in one process, despite leftover files', async () => {
     for (let round = 0; round < 50; round++) {
       // The socket of a process that died refuses connections, as a plain file does.
       for (let i = 0; i < 3; i++) writeFileSync(join(directory.path, `server-${String(round).padStart(15, '0')}${i}.sock`), '');
@@ -140,7 +140,7 @@ describe('the lock of DATA_DIR', () => {
     expect(readdirSync(long)).toEqual([]);
   });
 
-  it('creates a missing directory, and says so where the path is a file', async () => {
+  it('creates a missing directory, and rejects a path that is a file', async () => {
     (await DirectoryLock.acquire(join(directory.path, 'new', 'data'))).release();
     writeFileSync(join(directory.path, 'file'), '');
     for (const path of [join(directory.path, 'file'), join(directory.path, 'file', 'data')]) {
@@ -151,7 +151,7 @@ describe('the lock of DATA_DIR', () => {
     }
   });
 
-  (isRoot ? it : it.skip)('says what to do where its user may not write or read', async () => {
+  (isRoot ? it : it.skip)('is refused with advice when the user may not read or write the directory', async () => {
     const nobody = { uid: 65_534, gid: 65_534 };
     for (const mode of [0o555, 0o333]) {
       chmodSync(directory.path, mode);

@@ -35,7 +35,7 @@ describe('a table with keys of any length', () => {
     return [...map.entries({ ...bounds, reverse, limit })].map((entry) => `${entry.key.toString('hex')}=${entry.value.toString('hex')}`);
   };
 
-  it.each(['short', 'long'] as const)('is as a sorted map (%s keys)', async (kind) => {
+  it.each(['short', 'long'] as const)('behaves like a sorted map (%s keys)', async (kind) => {
     let tables = 0;
     await fc.assert(
       fc.asyncProperty(

@@ -99,7 +99,7 @@ async function afterFailures(trace: Trace, instants: readonly number[]): Promise
   return found;
 }
 
-describe('a power failure', () => {
+describe('the data file after a power failure', () => {
   withProgram('strace', () => {
     let trace: Trace;
     let actual: Buffer;
@@ -107,7 +107,7 @@ describe('a power failure', () => {
       ({ trace, actual } = await traced());
     });
 
-    it('is told from a trace that has all that was written', () => {
+    it('is reconstructed from a trace that contains every write', () => {
       expect(trace.diskAt(Infinity, () => true).equals(actual)).toBe(true);
       expect(trace.syncs.length).toBeGreaterThan(20);
       expect(confirmedAt(trace, Infinity).length).toBeGreaterThan(STEPS);
@@ -117,7 +117,7 @@ describe('a power failure', () => {
       ).toBeGreaterThan(5);
     });
 
-    it('undoes nothing that durably() has confirmed, and keeps a beginning of all that was written', async () => {
+    it('has every write that durably() confirmed, and no later one without it', async () => {
       const { printed, syncs, writes } = trace;
       const from = writes[0]?.called ?? 0;
       const any = Array.from({ length: 30 }, () => from + Math.floor(Math.random() * ((writes.at(-1)?.called ?? 0) - from)));
@@ -126,7 +126,7 @@ describe('a power failure', () => {
       expect(await afterFailures(trace, [...any, ...confirmations, ...behindSyncs])).toEqual([]);
     });
 
-    it('does so while the first transactions after a start or a kill are written', async () => {
+    it('has every confirmed write even during the first transactions after a start', async () => {
       for (const opened of trace.opened) {
         const first = trace.writes.filter(({ called }) => called > opened).slice(0, 15);
         expect(
@@ -138,7 +138,7 @@ describe('a power failure', () => {
       }
     });
 
-    it('is told from the end of a process, which undoes nothing that write() has confirmed either', () => {
+    it('has every write that write() confirmed when only the process was killed', () => {
       const start = trace.printed.filter(({ text }) => text.startsWith('began')).at(-1);
       const [began = 0] = /\d+/.exec(start?.text ?? '')?.map(Number) ?? [];
       const before = start?.called ?? 0;
@@ -147,7 +147,7 @@ describe('a power failure', () => {
     });
 
     // Not with write() in place of durably(): lmdb tells both when its transaction is on the disk.
-    it('would undo what is confirmed before its transaction is committed', async () => {
+    it('would lack a write that was confirmed before its transaction was committed', async () => {
       const early = (await traced('early')).trace;
       const instants = early.printed.filter((_, i) => i % 60 === 0).map(({ returned }) => returned + 1);
       const problems: string[] = [];

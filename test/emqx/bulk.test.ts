@@ -11,7 +11,7 @@ const entries = ({ json }: SeenRequest) => json as { topic: string }[];
 const on = new Stubbed();
 const start = async (...script: Answer[]) => (await on.start(...script)).emqx;
 
-test('one is a bulk, too; shared ones go as they are', async () => {
+test('subscribeAll sends even one subscription, or shared ones, as a bulk', async () => {
   const emqx = await start({ status: 200, body: [] });
   expect(await emqx.subscribeAll('dev/a+1', [{ ...ONE, clientid: 'dev/a+1' } as typeof ONE])).toEqual({ connected: true, refused: [] });
   await emqx.subscribeAll('c', [ONE, SHARED]);
@@ -19,14 +19,14 @@ test('one is a bulk, too; shared ones go as they are', async () => {
   expect(on.stub.seen[0]?.json).toEqual([ONE]);
 });
 
-test('none send nothing', async () => {
+test('subscribeAll and unsubscribeAll send no request for an empty list', async () => {
   const emqx = await start({ status: 500 });
   expect(await emqx.subscribeAll('c', [])).toEqual({ connected: true, refused: [] });
   expect(await emqx.unsubscribeAll('c', [])).toBe('unsubscribed');
   expect(on.stub.seen).toEqual([]);
 });
 
-test('thousands go in pages of a bounded size, each once', async () => {
+test('thousands of subscriptions are sent once each, in requests of limited size', async () => {
   const emqx = await start({ status: 200, body: [] });
   const subscriptions = [...many(2_300), ...many(40, 'x'.repeat(60_000))];
   await emqx.subscribeAll('c', subscriptions);
@@ -45,7 +45,7 @@ test('thousands go in pages of a bounded size, each once', async () => {
   ]);
 });
 
-test('a client that goes between two pages ends it', async () => {
+test('a client that disconnects between two requests ends the sequence', async () => {
   const emqx = await start({ status: 200, body: [] }, NOT_FOUND);
   expect(await emqx.subscribeAll('c', many(1_500))).toEqual({ connected: false, refused: [] });
   expect(on.stub.seen).toHaveLength(2);
@@ -63,7 +63,7 @@ test.each([
     'the entry as early 5.0 says it',
     () => ({ status: 200, body: { success: 0, failed: 1, detail: [{ data: ['c', 'bad', {}], reason: 'invalid_topic_filter' }] } }),
   ],
-])('one that EMQX will never make is named and the others are made: %s', async (_, refusal) => {
+])('a subscription that EMQX rejects is reported and the others are made: %s', async (_, refusal) => {
   const made: string[] = [];
   const emqx = await start((request) => {
     const topics = entries(request).map(({ topic }) => topic);
@@ -78,7 +78,7 @@ test.each([
   expect(on.client.pauses).toEqual([]);
 });
 
-test('a bulk that EMQX made in part is made again; a trouble that stays is one to retry', async () => {
+test('a partially failed bulk is retried, and a lasting failure is a RetryableError', async () => {
   const failed = [{ data: ['c', 't/1', {}], reason: 'timeout' }];
   const emqx = await start({ status: 200, body: { succeed: [], failed } }, { status: 200, body: [] }, { status: 503, body: 'away' });
   expect(await emqx.subscribeAll('c', [ONE])).toEqual({ connected: true, refused: [] });
@@ -87,7 +87,7 @@ test('a bulk that EMQX made in part is made again; a trouble that stays is one t
   await expect(emqx.unsubscribeAll('c', ['t'])).rejects.toThrow(RetryableError);
 });
 
-test('another 404 is a wrong EMQX_URL, not an absent client', async () => {
+test('a 404 without CLIENTID_NOT_FOUND is reported as a wrong EMQX_URL', async () => {
   const emqx = await start({ status: 404, body: { code: 'NOT_FOUND' } });
   await expect(emqx.subscribeAll('c', [ONE])).rejects.toThrow(/^EMQX_URL: .* answered 404/);
   await expect(emqx.unsubscribeAll('c', ['t'])).rejects.toThrow(/^EMQX_URL: .* answered 404/);

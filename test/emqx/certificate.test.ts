@@ -12,7 +12,7 @@ const fixture = (name: string): string => join(__dirname, '../fixtures/tls', nam
 const CA = readFileSync(fixture('named.pem'), 'utf8');
 const NODES = JSON.stringify([{ node: 'emqx@127.0.0.1', version: '5.8.9', node_status: 'running' }]);
 
-describe('EMQX’s HTTPS listener with a certificate authority of its own', () => {
+describe("EMQX's HTTPS listener with its own certificate authority", () => {
   let server: Server;
   let port: number;
   beforeAll(async () => {
@@ -33,18 +33,18 @@ describe('EMQX’s HTTPS listener with a certificate authority of its own', () =
     return health;
   }
 
-  it('is talked to with EMQX_CA_FILE', async () => {
+  it('is trusted with EMQX_CA_FILE', async () => {
     expect(await healthOf('localhost', CA)).toEqual({ ok: true, detail: 'EMQX 5.8.9' });
   });
 
-  it('is not trusted without it', async () => {
+  it('is not trusted without EMQX_CA_FILE', async () => {
     expect(await healthOf('localhost', null)).toEqual({
       ok: false,
       detail: `EMQX_URL: the certificate of https://localhost:${port}/api/v5 is not trusted (DEPTH_ZERO_SELF_SIGNED_CERT): set EMQX_CA_FILE to the PEM file of the authority that signed it`,
     });
   });
 
-  it('is not talked to under a name that its certificate does not have', async () => {
+  it('is not trusted under a name that its certificate does not contain', async () => {
     const { ok, detail } = await healthOf('127.0.0.1', CA);
     expect(ok).toBe(false);
     expect(detail).toMatch(
@@ -53,7 +53,7 @@ describe('EMQX’s HTTPS listener with a certificate authority of its own', () =
   });
 });
 
-it('https:// to a listener without TLS names the port', async () => {
+it('an https:// EMQX_URL to a listener without TLS is reported with the right port', async () => {
   const stub = await Stub.start({ status: 200 });
   const { emqx } = clientOf(stub.url.replace('http:', 'https:'));
   expect((await emqx.health()).detail).toMatch(
@@ -77,7 +77,7 @@ describe('EMQX_CA_FILE', () => {
     [{ ...https, EMQX_CA_FILE: '/absent.pem' }, /^EMQX_CA_FILE: cannot read \/absent\.pem: ENOENT$/],
     [{ ...https, EMQX_CA_FILE: __filename }, /^EMQX_CA_FILE: .* holds no certificate in PEM$/],
     [{ EMQX_CA_FILE: fixture('named.pem') }, /^EMQX_CA_FILE: is for an https:\/\/ EMQX_URL only$/],
-  ])('%j is refused', (env, message) => {
+  ])('is rejected in %j', (env, message) => {
     expect(() => loadConfig(env)).toThrow(ConfigError);
     expect(() => loadConfig(env)).toThrow(message);
   });

@@ -14,13 +14,13 @@ async function healthWith(answer: Answer) {
 
 const node = (version: string, node_status = 'running') => ({ node: 'emqx@127.0.0.1', version, node_status, edition: 'Opensource' });
 
-test('a healthy EMQX tells its version', async () => {
+test('the health check shows the version of EMQX', async () => {
   const { health, seen } = await healthWith({ status: 200, body: [node('5.8.9')] });
   expect(health).toEqual({ ok: true, detail: 'EMQX 5.8.9' });
   expect(seen).toMatchObject([{ method: 'GET', path: '/api/v5/nodes' }]);
 });
 
-test('a cluster tells what runs', async () => {
+test('the health check shows the versions and running nodes of a cluster', async () => {
   const { health } = await healthWith({
     status: 200,
     body: [node('5.8.9'), node('5.9.0', 'Running'), { node: 'x', node_status: 'stopped' }],
@@ -28,7 +28,7 @@ test('a cluster tells what runs', async () => {
   expect(health).toEqual({ ok: true, detail: 'EMQX 5.8.9 and 5.9.0, 2 of 3 nodes running' });
 });
 
-test('a refused key names the settings', async () => {
+test('the health check names the settings when EMQX rejects the API key', async () => {
   const { health } = await healthWith({ status: 401, body: { code: 'BAD_API_KEY_OR_SECRET', message: 'Check api_key/api_secret' } });
   expect(health.ok).toBe(false);
   expect(health.detail).toMatch(/^EMQX_API_KEY \/ EMQX_API_SECRET: refused by EMQX \(401 BAD_API_KEY_OR_SECRET\)/);
@@ -36,12 +36,12 @@ test('a refused key names the settings', async () => {
 
 test.each<[string, Answer, RegExp]>([
   ['a wrong path', { status: 404 }, /^EMQX_URL: http:\/\/127\.0\.0\.1:\d+\/api\/v5 answered 404/],
-  ['something else than EMQX', { status: 200, body: '<html></html>' }, /^EMQX_URL: .* is not EMQX's REST API$/],
+  ['a server that is not EMQX', { status: 200, body: '<html></html>' }, /^EMQX_URL: .* is not EMQX's REST API$/],
   ['a broken EMQX', { status: 500 }, /^EMQX answered 500/],
   ['no running node', { status: 200, body: [node('5.8.9', 'stopped')] }, /^EMQX_URL: no EMQX node runs at /],
   ['no answer', 'hang', /^EMQX_URL: no answer from .* within 1000 ms$/],
   ['a cut connection', 'reset', /^EMQX_URL: lost the connection to .* \(ECONNRESET\)$/],
-])('%s is not healthy, without a retry', async (_name, answer, detail) => {
+])('the health check fails without a retry: %s', async (_name, answer, detail) => {
   const { health, pauses, seen } = await healthWith(answer);
   expect(health.ok).toBe(false);
   expect(health.detail).toMatch(detail);
@@ -53,7 +53,7 @@ test.each<[string, Answer, RegExp]>([
   ]);
 });
 
-describe('an EMQX that does not let the key read GET /nodes', () => {
+describe('an EMQX that does not allow the key to read GET /nodes', () => {
   const UNAUTHORIZED = { code: 'UNAUTHORIZED_ROLE', message: 'no' };
   test.each([
     [
@@ -74,7 +74,7 @@ describe('an EMQX that does not let the key read GET /nodes', () => {
       { status: 403, body: UNAUTHORIZED },
       "EMQX answers; its version, its nodes and clients' sessions are unknown (GET /nodes: 403, GET /clients/{clientid}: 403), and whether the key may publish",
     ],
-  ])('%s: is ready, and tells what is unknown', async (_, nodes, client, detail) => {
+  ])('is ready, and the detail says what is unknown: %s', async (_, nodes, client, detail) => {
     const { health } = await healthWith(({ path }) => (path.endsWith('/nodes') ? nodes : client));
     expect(health).toEqual({ ok: true, detail });
   });
@@ -90,7 +90,7 @@ describe('an EMQX that does not let the key read GET /nodes', () => {
   });
 });
 
-test('an EMQX that is away names EMQX_URL, without the credentials somebody put into it', async () => {
+test('the health check names EMQX_URL without its credentials when EMQX is down', async () => {
   const stub = await Stub.start({ status: 200 });
   const { url } = stub;
   await stub.stop();
@@ -100,7 +100,7 @@ test('an EMQX that is away names EMQX_URL, without the credentials somebody put 
   await emqx.close();
 });
 
-test('after close() it answers, too', async () => {
+test('the health check answers after close(), too', async () => {
   const { emqx } = clientOf('http://127.0.0.1:9/api/v5');
   await emqx.close();
   expect(await emqx.health()).toEqual({ ok: false, detail: 'the EMQX client is closed' });

@@ -23,7 +23,7 @@ afterEach(async () => {
 });
 
 test.each([...HOSTILE, 'x'.repeat(7_800)].filter((text) => !UNREACHABLE.includes(text)))(
-  'a name is one segment of a path and stays itself: %p',
+  'a client id or topic is exactly one segment of the REST path: %p',
   async (text) => {
     const { emqx } = client;
     await emqx.subscribe(text, [INBOX]);
@@ -51,7 +51,7 @@ test.each([...HOSTILE, 'x'.repeat(7_800)].filter((text) => !UNREACHABLE.includes
 
 // A RetryableError instead would be tried for ever: whoever connects as `..` would stop the lane of a quarter of all clients.
 test.each(UNREACHABLE.map((text) => [text.slice(0, 10), text]))(
-  'a name that no path can have is refused, and EMQX is not asked: %p',
+  'a client id or topic that no REST path can hold is rejected without a request: %p',
   async (_, text) => {
     const { emqx } = client;
     await expect(emqx.subscribe(text, [INBOX])).rejects.toThrow(RefusedError);

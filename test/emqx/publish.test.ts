@@ -26,8 +26,8 @@ function emqxThatRefuses(bad: ReadonlySet<string>, published: string[], refusal:
   };
 }
 
-describe('one message', () => {
-  test('goes to /publish with its properties and base64', async () => {
+describe('publishing one message', () => {
+  test('sends its payload in base64 and its properties to /publish', async () => {
     const { emqx } = await start({ status: 200, body: DELIVERED });
     const payload = Buffer.from([0x00, 0xff, 0xfe, 0x80]);
     const outcomes = await emqx.publish([
@@ -67,14 +67,14 @@ describe('one message', () => {
     });
   });
 
-  test('carries no property that the publisher did not send', async () => {
+  test('sends no property that the publisher did not set', async () => {
     const { emqx } = await start({ status: 200, body: DELIVERED });
     await emqx.publish([delivery('t/1', { payload: Buffer.alloc(0) })]);
     expect(on.stub.seen[0]?.json).toMatchObject({ payload: '', payload_encoding: 'base64' });
     expect((on.stub.seen[0]?.json as { properties: object }).properties).toEqual({ user_properties: { 'offline-msgid': 't/1' } });
   });
 
-  test('has user properties made of strings, whatever it was given: others crash subscribers (facts: DANGER)', async () => {
+  test('sends user properties as strings only, because other types crash subscribers', async () => {
     const { emqx } = await start({ status: 200, body: DELIVERED });
     const untyped: Record<string, unknown> = { number: 7, list: ['a', 'b'], nothing: null, ['__proto__']: 1 };
     await emqx.publish([delivery('t/1', { properties: { userProperties: untyped as Record<string, string> } })]);
@@ -87,19 +87,19 @@ describe('one message', () => {
     ]);
   });
 
-  test('that reaches nobody is told so', async () => {
+  test('reports that EMQX has no subscriber', async () => {
     const { emqx } = await start({ status: 202, body: NOBODY });
     expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'no-subscribers' }]);
   });
 
-  test("that EMQX refuses is told so with EMQX's reason, without a retry", async () => {
+  test("reports a rejection with EMQX's reason, without a retry", async () => {
     const { emqx, pauses } = await start({ status: 400, body: TOO_LARGE });
     expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'refused', reason: 'packet_too_large (151)' }]);
     expect(on.stub.seen).toHaveLength(1);
     expect(pauses).toEqual([]);
   });
 
-  test('that is refused by the body check is told so too, its quoted payload cut', async () => {
+  test('shortens the payload that EMQX quotes in a rejection', async () => {
     const { emqx } = await start({ status: 400, body: { code: 'BAD_REQUEST', message: { reason: 'x'.repeat(100_000) } } });
     const [outcome] = await emqx.publish([delivery('t/1')]);
     expect(outcome).toMatchObject({ result: 'refused', reason: expect.stringMatching(/^\{"reason":"xxx.*\(BAD_REQUEST\)$/) });
@@ -107,8 +107,8 @@ describe('one message', () => {
   });
 });
 
-describe('several messages', () => {
-  test("go in one bulk, with one outcome each, in order, EMQX's id with each", async () => {
+describe('publishing several messages', () => {
+  test('sends one bulk and returns one outcome per message, in order', async () => {
     const { emqx } = await start({ status: 202, body: [DELIVERED, NOBODY, { id: '000660C033B654DCF49A0000049C0003' }] });
     expect(await emqx.publish([delivery('t/1'), delivery('t/2'), delivery('t/3')])).toEqual([
       { result: 'delivered', id: '000660C033B654DCF49A0000049C0002' },
@@ -119,13 +119,13 @@ describe('several messages', () => {
     expect(on.stub.seen.flatMap(topicsOf)).toEqual(['t/1', 't/2', 't/3']);
   });
 
-  test('none at all send nothing: an empty bulk is a 500', async () => {
+  test('sends no request for an empty list', async () => {
     const { emqx } = await start({ status: 500 });
     expect(await emqx.publish([])).toEqual([]);
     expect(on.stub.seen).toEqual([]);
   });
 
-  test('are bounded by 500 entries a bulk', async () => {
+  test('sends at most 500 messages per bulk', async () => {
     const published: string[] = [];
     const { emqx } = await start(emqxThatRefuses(new Set(), published, { status: 400 }));
     const topics = Array.from({ length: 1_001 }, (_, i) => `t/${i}`);
@@ -138,7 +138,7 @@ describe('several messages', () => {
     expect(published).toEqual(topics);
   });
 
-  test('are bounded by 4 MB a bulk, a larger one goes alone', async () => {
+  test('sends at most 4 MB per bulk, and a larger message alone', async () => {
     const published: string[] = [];
     const { emqx } = await start(emqxThatRefuses(new Set(), published, { status: 400 }));
     const sized = (topic: string, bytes: number) => delivery(topic, { payload: Buffer.alloc(bytes) });
@@ -152,7 +152,7 @@ describe('several messages', () => {
     }
   });
 
-  test('count non-ASCII topics in bytes', async () => {
+  test('counts non-ASCII topics in bytes', async () => {
     const { emqx } = await start(emqxThatRefuses(new Set(), [], { status: 400 }));
     const wide = (n: number) => delivery('ü'.repeat(30_000), { payload: Buffer.from(String(n)) });
     await emqx.publish(Array.from({ length: 100 }, (_, i) => wide(i)));
@@ -161,14 +161,14 @@ describe('several messages', () => {
   });
 });
 
-describe('a bulk that EMQX does not take', () => {
+describe('a bulk publish that EMQX rejects', () => {
   const topics = Array.from({ length: 37 }, (_, i) => `t/${i}`);
   const bad = new Set(['t/0', 't/17', 't/36']);
 
   test.each([
     ['400', { status: 400, body: TOO_LARGE }, 'packet_too_large (151)'],
     ['413 of a proxy', { status: 413, body: '<html>too large</html>' }, '<html>too large</html>'],
-  ])('is halved until the bad ones stand alone (%s); the others are published once, in order', async (_name, refusal, reason) => {
+  ])('is split until the bad messages are alone (%s); the others are published once', async (_name, refusal, reason) => {
     const published: string[] = [];
     const { emqx, pauses } = await start(emqxThatRefuses(bad, published, refusal));
     const outcomes = await emqx.publish(topics.map((topic) => delivery(topic)));
@@ -180,7 +180,7 @@ describe('a bulk that EMQX does not take', () => {
     expect(on.stub.seen.length).toBeLessThan(40);
   });
 
-  test('is halved after a 500 with an empty body too (body too large)', async () => {
+  test('is split after a 500 with an empty body, too (body too large)', async () => {
     const published: string[] = [];
     const { emqx, pauses } = await start((request) => {
       if (topicsOf(request).length > 10) return { status: 500 };
@@ -194,14 +194,14 @@ describe('a bulk that EMQX does not take', () => {
     expect(pauses).toEqual([]);
   });
 
-  test('leaves alone what was over 4 MB and got that 500: refused at once', async () => {
+  test('rejects a message over 4 MB at once after that 500', async () => {
     const { emqx, pauses } = await start({ status: 500 });
     const outcomes = await emqx.publish([delivery('huge', { payload: Buffer.alloc(6_000_000) })]);
     expect(outcomes).toEqual([{ result: 'refused', reason: 'EMQX answered 500 with an empty body: the request body is too large' }]);
     expect(pauses).toEqual([]);
   });
 
-  test('refuses a small message that crashes a healthy EMQX each time (promise 13)', async () => {
+  test('rejects a small message that crashes a healthy EMQX each time (promise 13)', async () => {
     const published: string[] = [];
     const emqxThatCrashes = emqxThatRefuses(new Set(['t/1']), published, { status: 500 }) as (request: SeenRequest) => { status: number };
     const { emqx } = await start((request) =>
@@ -219,32 +219,32 @@ describe('a bulk that EMQX does not take', () => {
   test.each([
     ['has no GET /nodes', { status: 404, body: { code: 'NOT_FOUND' } }, { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } }],
     [
-      'allows the key to publish alone',
+      'allows the key only to publish',
       { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } },
       { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } },
     ],
-  ])('refuses it also where EMQX %s', async (_, nodes, client) => {
+  ])('rejects such a message even when EMQX %s', async (_, nodes, client) => {
     const { emqx } = await start(({ path }) => (path.endsWith('/nodes') ? nodes : path.includes('/clients/') ? client : { status: 500 }));
     expect(await emqx.publish([delivery('t/1')])).toEqual([
       { result: 'refused', reason: 'EMQX answered 500 with an empty body, each time' },
     ]);
   });
 
-  test('refuses nothing while EMQX crashes on everything', async () => {
+  test('rejects no message while EMQX answers 500 to everything', async () => {
     const { emqx } = await start({ status: 500 });
     await expect(emqx.publish([delivery('t/0'), delivery('t/1')])).rejects.toThrow(RetryableError);
   });
 });
 
-describe('a transient trouble', () => {
-  test.each([429, 502, 503, 504, 500])('%i is tried again after growing pauses', async (status) => {
+describe('a transient error of a publish', () => {
+  test.each([429, 502, 503, 504, 500])('with status %i is retried after growing pauses', async (status) => {
     const trouble = { status, body: { code: 'SERVICE_UNAVAILABLE', message: 'starting' } };
     const { emqx, pauses } = await start(trouble, trouble, { status: 200, body: DELIVERED });
     expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'delivered', id: DELIVERED.id }]);
     expect(pauses).toEqual([200, 400]);
   });
 
-  test('ends in RetryableError when the retries are used up', async () => {
+  test('is thrown as RetryableError when the retries are used up', async () => {
     const { emqx, pauses } = await start({ status: 503, body: { code: 'SERVICE_UNAVAILABLE', message: 'starting' } });
     await expect(emqx.publish([delivery('t/1')])).rejects.toThrow('EMQX answered 503: starting (SERVICE_UNAVAILABLE)');
     expect(pauses).toEqual([200, 400, 800]);
@@ -253,7 +253,7 @@ describe('a transient trouble', () => {
 
   // What EMQX may have published may be acknowledged by now. The guard is LostAnswerError in Publisher.send.
   test.each(['reset', 'hang'] as const)(
-    'a lost or late answer (%s) is not tried again in here: the caller must look first',
+    'as a lost or late answer (%s) is not retried, because EMQX may have published',
     async (behaviour) => {
       await start(behaviour, { status: 200, body: DELIVERED });
       const { emqx, pauses } = clientOf(on.stub.url, { timeoutMs: 500 });
@@ -270,7 +270,7 @@ describe('a transient trouble', () => {
     const resultsOf = (outcomes: readonly { readonly result: string }[]) =>
       [0, 500, 1_000].map((from) => [...new Set(outcomes.slice(from, from + 500).map(({ result }) => result))]);
 
-    test('a lost answer hides nothing of the others: the first are delivered, the last not sent', async () => {
+    test('leaves the first bulk delivered and the last unsent after a lost answer', async () => {
       const { emqx } = await start(good, 'reset', good);
       const outcomes = await emqx.publish(messages);
       expect(outcomes).toHaveLength(1_100);
@@ -278,7 +278,7 @@ describe('a transient trouble', () => {
       expect((outcomes.at(-1) as { error: Error }).error).toBeInstanceOf(LostAnswerError);
     });
 
-    test('a refusal for now leaves it unsent, too', async () => {
+    test('leaves the second bulk unsent, too, after a 502', async () => {
       const { emqx } = await start(good, { status: 502 });
       const outcomes = await emqx.publish(messages);
       expect(resultsOf(outcomes)).toEqual([['delivered'], ['unsent'], ['unsent']]);
@@ -286,7 +286,7 @@ describe('a transient trouble', () => {
     });
   });
 
-  test('messages that EMQX could not dispatch go again without the others', async () => {
+  test('retries only the messages that EMQX could not dispatch', async () => {
     const { emqx, pauses } = await start(
       { status: 503, body: [DELIVERED, NOT_DISPATCHED, NOBODY, NOT_DISPATCHED] },
       { status: 202, body: [DELIVERED, NOBODY] },
@@ -305,7 +305,7 @@ describe('a transient trouble', () => {
   });
 
   // NotDispatchedError in Publisher: thrown, it would have everybody wait for one client whose connection takes no more.
-  test('what EMQX can not dispatch for good is unsent, alone: others are published, and nothing of its topic overtakes it', async () => {
+  test('leaves only the topic unsent whose messages EMQX cannot dispatch', async () => {
     const topics = Array.from({ length: 1_001 }, (_, i) => (i % 2 === 0 ? 't/well' : 't/stuck'));
     const published: string[] = [];
     const { emqx } = await start((request) => {
@@ -321,7 +321,7 @@ describe('a transient trouble', () => {
     expect(on.stub.seen.slice(4).flatMap(topicsOf)).not.toContain('t/stuck');
   });
 
-  test('one message that EMQX can not dispatch is unsent', async () => {
+  test('leaves a single message unsent that EMQX cannot dispatch', async () => {
     const { emqx, pauses } = await start({ status: 503, body: NOT_DISPATCHED });
     expect(await emqx.publish([delivery('t/1')])).toMatchObject([
       { result: 'unsent', error: { message: 'EMQX answered 503: failed_to_dispatch' } },
@@ -329,7 +329,7 @@ describe('a transient trouble', () => {
     expect(pauses).toEqual([200, 400, 800]);
   });
 
-  test('an answer that is not for our messages settles nothing', async () => {
+  test('retries after an answer that does not match the messages', async () => {
     const { emqx } = await start(
       { status: 200, body: [DELIVERED] },
       { status: 200, body: '<html>sign in</html>' },
@@ -342,18 +342,18 @@ describe('a transient trouble', () => {
     expect(on.stub.seen).toHaveLength(3);
   });
 
-  test('a wrong EMQX_URL is named', async () => {
+  test('names EMQX_URL in the error after a 404', async () => {
     const { emqx } = await start({ status: 404, body: '' });
     await expect(emqx.publish([delivery('t/1')])).rejects.toThrow(/^EMQX_URL: .* answered 404 to POST \/publish: is it EMQX 5's REST base/);
   });
 });
 
-describe('a refused key', () => {
+describe('a rejected API key', () => {
   test.each([
     [401, { code: 'BAD_API_KEY_OR_SECRET', message: `wrong: ${API_SECRET}` }, '401 BAD_API_KEY_OR_SECRET'],
     [403, { code: 'UNAUTHORIZED_ROLE', message: 'no' }, '403 UNAUTHORIZED_ROLE'],
     [401, `proxy says ${API_SECRET}`, '401 no code'],
-  ])('%i is an AuthError at once, naming the settings and never the secret', async (status, body, words) => {
+  ])('with status %i is an AuthError that names the settings and never the secret', async (status, body, words) => {
     const { emqx, pauses } = await start({ status, body });
     const error: unknown = await emqx.publish([delivery('t/1'), delivery('t/2')]).catch((thrown: unknown) => thrown);
     expect(error).toBeInstanceOf(AuthError);
@@ -367,8 +367,8 @@ describe('a refused key', () => {
   });
 });
 
-describe('stopping', () => {
-  test('an aborted signal ends a request under way with its reason', async () => {
+describe('stopping the EMQX client', () => {
+  test('ends a running request with the reason of the aborted signal', async () => {
     const { emqx } = await start('hang');
     const stop = new AbortController();
     const publishing = emqx.publish([delivery('t/1')], stop.signal);
@@ -378,7 +378,7 @@ describe('stopping', () => {
     await failed;
   });
 
-  test('an aborted signal ends a pause with its reason', async () => {
+  test('ends a pause with the reason of the aborted signal', async () => {
     const { emqx } = await start({ status: 503, body: {} });
     await emqx.close();
     const stop = new AbortController();
@@ -392,7 +392,7 @@ describe('stopping', () => {
     await client.emqx.close();
   });
 
-  test('an aborted signal stops before the next bulk', async () => {
+  test('sends no further bulk after the signal was aborted', async () => {
     const stop = new AbortController();
     const { emqx } = await start((request) => {
       stop.abort(new Error('shutting down'));
@@ -403,13 +403,13 @@ describe('stopping', () => {
     expect(on.stub.seen).toHaveLength(1);
   });
 
-  test('a signal aborted before sends nothing', async () => {
+  test('sends no request when the signal was already aborted', async () => {
     const { emqx } = await start({ status: 200, body: DELIVERED });
     await expect(emqx.publish([delivery('t/1')], AbortSignal.abort(new Error('gone')))).rejects.toThrow('gone');
     expect(on.stub.seen).toEqual([]);
   });
 
-  test('close() ends requests under way and refuses new ones', async () => {
+  test('ends running requests and rejects new ones after close()', async () => {
     const { emqx } = await start('hang');
     const failed = expect(emqx.publish([delivery('t/1')])).rejects.toThrow(ClosedError);
     await on.stub.received(1);
@@ -420,7 +420,7 @@ describe('stopping', () => {
   });
 });
 
-test('connections are kept alive', async () => {
+test('the EMQX client keeps its connections alive', async () => {
   const { emqx } = await start({ status: 200, body: DELIVERED });
   for (let i = 0; i < 5; i++) await emqx.publish([delivery('t/1')]);
   expect(on.stub.connections).toBe(1);

@@ -9,7 +9,7 @@ const node = (uptime: unknown, node_status = 'running') => ({ node: 'n', version
 const entry = (topic: string, publish_at: string) => ({ msgid: 'A', topic, qos: 1, publish_at, from_clientid: 'c', from_username: '' });
 const page = (data: object[], hasnext: boolean) => ({ status: 200, body: { data, meta: { page: 1, limit: 100, hasnext } } });
 
-test('a broker started when its oldest running node did, by its own clock', async () => {
+test("the start time of EMQX is that of its oldest running node, by EMQX's clock", async () => {
   const retainer = await start({ status: 200, body: [node(5_000), node(60_000), node(900_000, 'stopped')] });
   const started = await retainer.startedAt();
   expect(Math.abs(started! - (Date.now() - 60_000))).toBeLessThan(1_500);
@@ -17,11 +17,11 @@ test('a broker started when its oldest running node did, by its own clock', asyn
   expect(started! % 1_000).toBe(0);
 });
 
-test.each([[[]], [[node('5 days')]], [[node(undefined)]]])('%j: it does not say when it started', async (body) => {
+test.each([[[]], [[node('5 days')]], [[node(undefined)]]])('the start time of EMQX is unknown when GET /nodes answers %j', async (body) => {
   expect(await (await start({ status: 200, body })).startedAt()).toBeNull();
 });
 
-test('the oldest retained message that is not its own, over pages', async () => {
+test('the oldest retained message is found over pages, without $SYS topics', async () => {
   const retainer = await start(
     page([entry('$SYS/brokers', '2020-01-01T00:00:00+00:00')], true),
     page([entry('t/1', '2026-11-21T10:00:00.250+01:00'), entry('t/2', '2026-11-21T09:00:00.100+00:00')], true),
@@ -33,7 +33,7 @@ test('the oldest retained message that is not its own, over pages', async () => 
   ]);
 });
 
-test('none but its own', async () => {
+test('no oldest retained message is found when only $SYS topics exist', async () => {
   expect(await (await start(page([entry('$SYS/brokers', '2020-01-01T00:00:00+00:00')], false))).oldest()).toBeNull();
   await on.stub.stop();
   await on.client.emqx.close();
@@ -41,12 +41,12 @@ test('none but its own', async () => {
   expect(await (await start({ status: 200, body: { data: [], meta: { page: 1, limit: 100, count: 0 } } })).oldest()).toBeNull();
 });
 
-test('a time that can not be read is trouble, not emptiness', async () => {
+test('an unreadable time of a retained message is an error', async () => {
   const retainer = await start(page([entry('t', 'yesterday')], false));
   await expect(retainer.oldest()).rejects.toThrow(RetryableError);
 });
 
-test('what is retained for a topic, percent-encoded', async () => {
+test('the retained message of a topic is read under its percent-encoded name', async () => {
   const retainer = await start(
     { status: 200, body: { ...entry('a/ü %', 'x'), msgid: 'ABC', payload: '' } },
     { status: 404, body: { code: 'NOT_FOUND' } },
@@ -59,18 +59,22 @@ test('what is retained for a topic, percent-encoded', async () => {
   ]);
 });
 
-test('whether its retainer is on', async () => {
+test('the state of the retainer is read', async () => {
   const retainer = await start({ status: 200, body: { enable: true } }, { status: 200, body: { enable: false } });
   expect([await retainer.isOn(), await retainer.isOn()]).toEqual([true, false]);
 });
 
 // Nothing is missing that EMQX only did not tell: a restore would replace what it has.
 test.each<[string, Answer, new (...args: never[]) => Error]>([
-  ['away', { status: 503 }, RetryableError],
-  ['a wrong path', { status: 404, body: { code: 'API_KEY_NOT_FOUND' } }, RetryableError],
-  ['not EMQX', { status: 200, body: '<html></html>' }, RetryableError],
-  ['another database', { status: 400, body: { code: 'BAD_REQUEST', message: 'This API only support built in database' } }, RefusedError],
-])('%s is an error for every question', async (_, answer, kind) => {
+  ['EMQX is down', { status: 503 }, RetryableError],
+  ['EMQX_URL has a wrong path', { status: 404, body: { code: 'API_KEY_NOT_FOUND' } }, RetryableError],
+  ['the server is not EMQX', { status: 200, body: '<html></html>' }, RetryableError],
+  [
+    'the retainer uses another database',
+    { status: 400, body: { code: 'BAD_REQUEST', message: 'This API only support built in database' } },
+    RefusedError,
+  ],
+])('every request about retained messages fails: %s', async (_, answer, kind) => {
   const retainer = await start(answer);
   for (const ask of [() => retainer.idOf('t'), () => retainer.oldest(), () => retainer.isOn(), () => retainer.startedAt()])
     await expect(ask()).rejects.toThrow(kind);

@@ -28,8 +28,8 @@ function rule(sql: string, fields: Partial<InstalledRule> = {}): InstalledRule {
 
 const texts = (sql: string): string[] => reviewRule(rule(sql), CONTEXT).map(({ grave, text }) => `${grave ? 'grave' : 'slight'} ${text}`);
 
-describe('a rule that posts to us', () => {
-  it.each(ruleNames)('is recognized as shipped: %s', (name) => {
+describe('a rule that posts to the server', () => {
+  it.each(ruleNames)('is recognized as supplied: %s', (name) => {
     const file = JSON.parse(readFileSync(join(__dirname, `../../rules/emqx5/${name}.json`), 'utf8')) as {
       rule_engine: { rules: Record<string, { sql: string }> };
     };
@@ -60,7 +60,7 @@ describe('a rule that posts to us', () => {
     expect(texts(sql)).toContainEqual(expect.stringMatching(flaw));
   });
 
-  it('may be of one’s own and fine', () => {
+  it("of the operator's own can be without flaws", () => {
     const sql = `SELECT *, base64_encode(coalesce(payload, '')) as payload_base64, correlation as correlation_data_base64 FROM "t/#", "$events/session_subscribed" WHERE event <> 'message.publish' or is_null(pub_props.'User-Property'.'offline-msgid')`;
     expect(shippedAs(sql)).toBeNull();
     expect(texts(sql)).toEqual([]);
@@ -78,7 +78,7 @@ describe('a rule that posts to us', () => {
     expect(flaws).toEqual([expect.objectContaining({ grave: true, text: expect.stringMatching(flaw) as string })]);
   });
 
-  it('sends a token, in its connector or itself, where one is needed', () => {
+  it('must send a token in its connector or action when one is required', () => {
     const needed = { inboxes: false, token: true };
     const sql = ruleSql('full', ['t/#']);
     expect(reviewRule(rule(sql), needed).map(({ text }) => text)).toEqual([expect.stringContaining('no token')]);
@@ -86,17 +86,17 @@ describe('a rule that posts to us', () => {
       expect(reviewRule(rule(sql, { actions: [action(fields)] }), needed)).toEqual([]);
   });
 
-  it('is known by its address', () => {
+  it('is recognized by the address of its action', () => {
     expect(isOurs(action())).toBe(true);
     expect(isOurs(action({ path: '', connector: { ...action().connector!, url: 'http://store/v1/events' } }))).toBe(true);
     expect(isOurs(action({ path: '/hook' }))).toBe(false);
   });
 });
 
-describe('rules together', () => {
+describe('the rules of one EMQX', () => {
   const reviewed = (...sqls: string[]): string[] => reviewTogether(sqls.map((sql) => rule(sql))).map(({ text }) => text);
 
-  it('tell of messages, subscriptions, acknowledgements, sessions and drops', () => {
+  it('are reviewed for missing events', () => {
     expect(reviewed(ruleSql('offline-messages', ['t/#']), ruleSql('client-state', []))).toEqual([]);
     for (const name of ['offline-messages', 'offline-only', 'full'] as const) expect(reviewed(ruleSql(name, ['t/#']))).toEqual([]);
     expect(reviewed(ruleSql('client-state', []))).toEqual(
@@ -109,7 +109,7 @@ describe('rules together', () => {
   const MISSED = ['which sessions are resumed', 'of deliveries that EMQX drops'];
   const SOURCES = '"t/#", "$events/session_subscribed", "$events/message_acked"';
 
-  it('say what is missed without client.connected and delivery.dropped, and that it is not grave', () => {
+  it('have a slight flaw without client.connected and delivery.dropped', () => {
     const flaws = reviewTogether([rule(`SELECT * FROM ${SOURCES}`)]);
     expect(flaws).toEqual(MISSED.map((text) => expect.objectContaining({ grave: false, text: containing(text) })));
     expect(flaws.map(({ text }) => text)).toEqual([containing('over REST each time'), containing('noticed later')]);
@@ -132,16 +132,16 @@ describe('rules together', () => {
       `SELECT event, clean_start, expiry_interval FROM ${SOURCES}, "$events/client_connected", "$events/delivery_dropped"`,
       [],
     ],
-  ])('tell of sessions and drops %s', (_case, sql, missed) => {
+  ])('are reviewed for session and drop events %s', (_case, sql, missed) => {
     expect(reviewed(sql)).toEqual(missed.map(containing));
   });
 
-  it('tell nothing in a rule that is off', () => {
+  it('do not count when they are disabled', () => {
     const off = rule('SELECT * FROM "$events/client_connected", "$events/delivery_dropped"', { enabled: false });
     expect(reviewTogether([rule(`SELECT event FROM ${SOURCES}`), off]).map(({ text }) => text)).toEqual(MISSED.map(containing));
   });
 
-  it('do not tell of messages twice', () => {
+  it('have a flaw when two of them report the same messages', () => {
     expect(reviewed(ruleSql('offline-messages', ['t/#']), ruleSql('offline-only', ['t/#']))).toEqual([expect.stringContaining('twice')]);
   });
 });

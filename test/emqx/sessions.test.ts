@@ -12,7 +12,7 @@ const on = new Stubbed();
 const start = async (...script: Answer[]) => (await on.start(...script)).emqx;
 const paths = () => on.stub.seen.map(({ method, path }) => `${method} ${path.replace('/api/v5/clients/', '')}`);
 
-describe('session', () => {
+describe("reading a client's session", () => {
   const client = {
     ...{ clientid: 'c', connected: false, created_at: '2026-11-26T10:00:00.250+01:00', connected_at: '2026-11-26T10:00:05.000+01:00' },
     ...{
@@ -26,7 +26,7 @@ describe('session', () => {
     },
   };
 
-  test('tells of a session that outlived its connection, its times in ms', async () => {
+  test('returns a session that outlived its connection, with times in ms', async () => {
     const emqx = await start({ status: 200, body: client });
     expect(await emqx.session('c')).toEqual({
       ...{ connected: false, createdAt: Date.UTC(2026, 10, 26, 9, 0, 0, 250), connectedAt: Date.UTC(2026, 10, 26, 9, 0, 5) },
@@ -51,12 +51,12 @@ describe('session', () => {
       { durable: true, mqueue_len: null, inflight_cnt: undefined },
       { durable: true, queued: 0, inflight: 0 },
     ],
-  ])('%j means %j', async (fields, view) => {
+  ])('translates %j to %j', async (fields, view) => {
     const emqx = await start({ status: 200, body: { ...client, ...fields } });
     expect(await emqx.session('c')).toMatchObject(view);
   });
 
-  test('is null where EMQX knows none, at once', async () => {
+  test('returns null when EMQX has no session, without a retry', async () => {
     const emqx = await start(NO_CLIENT, { status: 200, body: { ...client, durable: true, is_expired: true } });
     expect([await emqx.session('c'), await emqx.session('c')]).toEqual([null, null]);
     expect(on.client.pauses).toEqual([]);
@@ -64,12 +64,12 @@ describe('session', () => {
 
   // null would have what EMQX holds sent again.
   test.each<[string, Answer, new (...args: never[]) => Error]>([
-    ['away', { status: 503 }, RetryableError],
-    ['a wrong path', { status: 404, body: { code: 'NOT_FOUND' } }, RetryableError],
-    ['not EMQX', { status: 200, body: '<html></html>' }, RetryableError],
-    ['without its times', { status: 200, body: { ...client, created_at: null } }, RetryableError],
-    ['a key without the right', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }, AuthError],
-  ])('%s is an error, not the absence of a session', async (_, answer, kind) => {
+    ['EMQX is down', { status: 503 }, RetryableError],
+    ['EMQX_URL has a wrong path', { status: 404, body: { code: 'NOT_FOUND' } }, RetryableError],
+    ['the server is not EMQX', { status: 200, body: '<html></html>' }, RetryableError],
+    ['the answer has no times', { status: 200, body: { ...client, created_at: null } }, RetryableError],
+    ['the key has no permission', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }, AuthError],
+  ])('throws an error instead of null: %s', async (_, answer, kind) => {
     await expect((await start(answer)).session('c')).rejects.toThrow(kind);
   });
 });
@@ -95,8 +95,8 @@ function emqxThatHolds(queued: number, inflight: number): (request: SeenRequest)
 
 const idsOf = (held: HeldView): string[] => (held.kind === 'list' ? held.messages.map(({ id }) => id) : []);
 
-describe('held', () => {
-  test('names what waits and what is in flight, without payloads', async () => {
+describe('listing the messages that EMQX holds for a client', () => {
+  test('returns queued and in-flight messages without payloads', async () => {
     const entry = {
       msgid: 'A1',
       topic: 't/1',
@@ -118,7 +118,7 @@ describe('held', () => {
     expect(on.client.pauses).toEqual([]);
   });
 
-  test('asks for the queue first: what moves between the two requests is in both, never in neither', async () => {
+  test('reads the queue first, so that a moving message is never missed', async () => {
     let queue = ['A', 'B'];
     let inflight = ['0'];
     const emqx = await start(({ path }) => {
@@ -130,7 +130,7 @@ describe('held', () => {
     expect(await emqx.held('c')).toMatchObject({ messages: [{ id: 'A' }, { id: 'B' }, { id: 'A' }] });
   });
 
-  test('pages until both are read', async () => {
+  test('reads all pages of both lists', async () => {
     const emqx = await start(emqxThatHolds(1_000, 3));
     const held = await emqx.held('c');
     expect(held).toMatchObject({ kind: 'list', complete: true });
@@ -148,7 +148,7 @@ describe('held', () => {
     [MOST_HELD - 5, 5, true],
     [5, MOST_HELD, false],
     [100_000, 5, false],
-  ])('%i and %i: complete %p, and never more than the bound', async (queued, inflight, complete) => {
+  ])('of %i queued and %i in-flight messages is complete: %p', async (queued, inflight, complete) => {
     const emqx = await start(emqxThatHolds(queued, inflight));
     const held = await emqx.held('c');
     expect(held).toMatchObject({ kind: 'list', complete });
@@ -156,13 +156,13 @@ describe('held', () => {
     expect(on.stub.seen.length).toBeLessThanOrEqual(5);
   });
 
-  test('a page that is full and says no position is the last', async () => {
+  test('treats a full page without a position as the last', async () => {
     const full = { status: 200, body: { data: Array.from({ length: 1_000 }, (_, i) => ({ msgid: String(i), topic: 't' })), meta: {} } };
     expect(await (await start(full, EMPTY)).held('c')).toMatchObject({ complete: true });
     expect(on.stub.seen).toHaveLength(2);
   });
 
-  test('no such client, also when it goes between the two requests', async () => {
+  test('returns no-client, even when the client disconnects between the requests', async () => {
     const emqx = await start(NO_CLIENT, EMPTY, NO_CLIENT);
     expect([await emqx.held('c'), await emqx.held('c')]).toEqual([{ kind: 'no-client' }, { kind: 'no-client' }]);
     expect(on.client.pauses).toEqual([]);
@@ -173,8 +173,8 @@ describe('held', () => {
     ['before 5.7: a 404 without a body', { status: 404 }],
     ['a durable session', { status: 501, body: { code: 'NOT_IMPLEMENTED', message: 'API not implemented for persistent sessions' } }],
     ['a query that it does not know', { status: 400, body: { code: 'BAD_REQUEST', message: 'not implemented' } }],
-    ['a key without the right', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }],
-  ])('%s: unknown, at once', async (_, answer) => {
+    ['the key has no permission', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }],
+  ])('returns unknown without a retry: %s', async (_, answer) => {
     const emqx = await start(answer, EMPTY, answer);
     expect(await emqx.held('c')).toEqual({ kind: 'unknown' });
     expect([on.stub.seen.length, on.client.pauses]).toEqual([1, []]);
@@ -182,21 +182,21 @@ describe('held', () => {
     expect(await emqx.held('c')).toEqual({ kind: 'unknown' });
   });
 
-  test('a connection that ends while EMQX asks it is asked again', async () => {
+  test('retries when the connection ends during the request', async () => {
     const emqx = await start({ status: 404, body: { code: 'CLIENT_SHUTDOWN', message: 'Client connection has been shutdown' } }, EMPTY);
     expect(await emqx.held('c')).toEqual({ kind: 'list', messages: [], complete: true });
     expect(on.client.pauses).toEqual([200]);
   });
 
   test.each<[string, Answer]>([
-    ['not EMQX', { status: 200, body: '<html></html>' }],
+    ['the server is not EMQX', { status: 200, body: '<html></html>' }],
     ['an entry without its id', { status: 200, body: { data: [{ topic: 't' }], meta: {} } }],
     ['a wrong key', { status: 401, body: { code: 'BAD_API_KEY_OR_SECRET' } }],
-  ])('%s is trouble, not emptiness', async (_, answer) => {
+  ])('throws an error instead of an empty list: %s', async (_, answer) => {
     await expect((await start(answer)).held('c')).rejects.toThrow(RetryableError);
   });
 
-  test('transient trouble and answers that are lost or late are tried again', async () => {
+  test('retries transient errors and lost or late answers', async () => {
     await start({ status: 502 }, 'reset', 'hang', EMPTY);
     const { emqx, pauses } = clientOf(on.stub.url, { sessionTimeoutMs: 50 });
     expect(await emqx.held('c')).toMatchObject({ kind: 'list' });
@@ -204,7 +204,7 @@ describe('held', () => {
     await emqx.close();
   });
 
-  test('an aborted signal ends it with its reason', async () => {
+  test('ends with the reason of an aborted signal', async () => {
     const emqx = await start('hang');
     const stop = new AbortController();
     const failed = expect(emqx.held('c', stop.signal)).rejects.toThrow('shutting down');
@@ -214,20 +214,20 @@ describe('held', () => {
   });
 });
 
-describe('message queues', () => {
+describe("the question whether EMQX's message queues are enabled", () => {
   // EMQX 6's own answers (its source): 503 where they are not enabled.
   test.each([
     ['run', { status: 200, body: { data: [], meta: { hasnext: false } } }, true],
     ['are not enabled', { status: 503, body: { code: 'SERVICE_UNAVAILABLE', message: 'Not enabled' } }, false],
     ['are unknown to EMQX 5', { status: 404, body: { code: 'NOT_FOUND' } }, false],
-    ['are not for this key', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }, false],
-  ])('%s: asked once a minute', async (_, answer, run) => {
+    ['may not be read with this key', { status: 403, body: { code: 'UNAUTHORIZED_ROLE' } }, false],
+  ])('is asked once a minute when they %s', async (_, answer, run) => {
     const emqx = await start(answer);
     expect([await emqx.messageQueues(), await emqx.messageQueues()]).toEqual([run, run]);
     expect(on.stub.seen.map(({ path }) => path)).toEqual(['/api/v5/message_queues/queues?limit=1']);
   });
 
-  test('an EMQX that is away is an error, and is asked again', async () => {
+  test('is repeated after an error of EMQX', async () => {
     const emqx = await start({ status: 502 }, { status: 200, body: { data: [] } });
     await expect(emqx.messageQueues()).rejects.toThrow(RetryableError);
     expect(await emqx.messageQueues()).toBe(true);

@@ -28,14 +28,14 @@ describe('the installer for EMQX 4.4', () => {
   const install = async (more: Partial<Wanted> = {}) => carryOut(await installer.plan(wanted(more)));
   const ids = () => (['resources', 'rules'] as const).map((kind) => emqx.rulesV4.installed(kind).map(({ id }) => id));
 
-  it('adds what is missing, with a server to fall back to, and then has nothing to do', async () => {
+  it('adds the missing resources and rule once, with a fallback server', async () => {
     const both = { fallbackUrl: TWO, token: 'secret' };
     expect(await install(both)).toEqual(['add resource offline_store', 'add resource offline_store_fallback', 'add rule offline_messages']);
     expect(await installer.plan(wanted(both))).toEqual([]);
     expect(await installer.connection(wanted(both), 1_000)).toEqual({ connected: true, detail: 'connected' });
   });
 
-  it('makes again what differs: the rule goes before the resource that it uses', async () => {
+  it('recreates what differs, and removes a rule before its resource', async () => {
     await install();
     expect(await install({ url: TWO })).toEqual([
       'remove rule offline_messages',
@@ -49,7 +49,7 @@ describe('the installer for EMQX 4.4', () => {
   });
 
   // The guard is withoutToken. The token that is there may be an older one, which nothing else knows to hide.
-  it('changes the token, and shows neither', async () => {
+  it('changes the token without showing the old or the new one', async () => {
     await install({ token: 'the-old-token' });
     const changes = await installer.plan(wanted({ token: 'the-new-token' }));
     expect(texts(changes)).toEqual(['remove rule offline_messages', 'add rule offline_messages']);
@@ -57,7 +57,7 @@ describe('the installer for EMQX 4.4', () => {
     expect(JSON.stringify(changes)).not.toMatch(/the-(old|new)-token/);
   });
 
-  it('says so when EMQX could not reach the server, and repairs it', async () => {
+  it('reports that EMQX could not reach the server, and repairs the rule', async () => {
     emqx.rulesV4.unreachable = ONE;
     await install();
     expect(await installer.connection(wanted(), 0)).toMatchObject({
@@ -69,7 +69,7 @@ describe('the installer for EMQX 4.4', () => {
     expect(await installer.connection(wanted(), 0)).toMatchObject({ connected: true });
   });
 
-  it('removes what it made under a name, and nothing else', async () => {
+  it('removes only what it made under the given name', async () => {
     emqx.rulesV4.install('resources', { id: 'theirs', type: 'web_hook', config: { url: TWO, pool_size: 1 } });
     emqx.rulesV4.install('rules', {
       id: 'their_rule',
@@ -91,7 +91,7 @@ describe('the installer for EMQX 4.4', () => {
     expect(ids()).toEqual([['theirs'], ['their_rule']]);
   });
 
-  it('touches neither a resource of its name that somebody else made, nor one that another rule uses', async () => {
+  it('does not change foreign resources or those that another rule uses', async () => {
     emqx.rulesV4.install('resources', { id: 'offline_store', description: 'theirs', config: { url: ONE, pool_size: 1 } });
     await expect(installer.plan(wanted())).rejects.toThrow('was not made by this command');
     await install({ name: 'north' });
@@ -103,7 +103,7 @@ describe('the installer for EMQX 4.4', () => {
     await expect(installer.planRemoval('north', null)).rejects.toThrow('is used by rule other');
   });
 
-  it('reads back what it wrote', async () => {
+  it('fails when EMQX does not keep what it wrote', async () => {
     const { install: keep } = emqx.rulesV4;
     jest
       .spyOn(emqx.rulesV4, 'install')

@@ -53,7 +53,7 @@ afterEach(async () => {
   await stub.stop();
 });
 
-test('EMQX_URL chooses the generation', async () => {
+test('openEmqx opens the client of EMQX 4 or 5', async () => {
   await start();
   const options = { url: urlOf(), apiKey: API_KEY, apiSecret: API_SECRET };
   const both = [openEmqx(4, options), openEmqx(5, options)];
@@ -61,8 +61,8 @@ test('EMQX_URL chooses the generation', async () => {
   await Promise.all(both.map((each) => each.close()));
 });
 
-describe('publish', () => {
-  test('one message, as EMQX 4 takes it, by a publisher that the rules know', async () => {
+describe('publishing to EMQX 4', () => {
+  test("sends one message in EMQX 4's format, with the client id http_api", async () => {
     await start(there);
     const properties = {
       userProperties: { 'offline-msgid': 'A' },
@@ -85,7 +85,7 @@ describe('publish', () => {
     });
   });
 
-  test('of a batch bad entries fail alone', async () => {
+  test('rejects only the bad messages of a batch', async () => {
     await start(() => ({
       code: 0,
       data: [
@@ -102,12 +102,12 @@ describe('publish', () => {
     expect(sent()).toEqual(['POST /mqtt/publish_batch']);
   });
 
-  test('one bad message alone is refused, with what EMQX says', async () => {
+  test("rejects a single bad message with EMQX's reason", async () => {
     await start(() => ({ code: 115, message: 'bad_topic' }));
     expect(await emqx.publish([delivery('a')])).toEqual([{ result: 'refused', reason: 'bad_topic (code 115)' }]);
   });
 
-  test('what EMQX did not take for a moment goes again, the others not', async () => {
+  test('retries only the messages with a transient error', async () => {
     let calls = 0;
     await start(({ json }) => ({
       code: 0,
@@ -120,27 +120,27 @@ describe('publish', () => {
   });
 
   test.each<[string, Script, RegExp]>([
-    ['a code that may pass', () => ({ code: 102, message: 'x' }), /^EMQX answered x \(code 102\)$/],
-    ['a page of something else', () => ({ hello: 1 }), /^EMQX_URL: .*is it EMQX 4's REST base/],
+    ['a transient code', () => ({ code: 102, message: 'x' }), /^EMQX answered x \(code 102\)$/],
+    ["an answer that is not EMQX's", () => ({ hello: 1 }), /^EMQX_URL: .*is it EMQX 4's REST base/],
     [
-      'another path',
+      'a wrong path',
       () => ({ status: 404 }),
       /^EMQX_URL: .*\/api\/v4 answered 404.*is it EMQX 4's REST base \(http:\/\/host:8081\/api\/v4\)\?$/,
     ],
-  ])('%s is tried again, and then said', async (_, script, message) => {
+  ])('retries, and then reports the error: %s', async (_, script, message) => {
     await start(script);
     await expect(emqx.publish([delivery('a')])).rejects.toThrow(message);
     expect(stub.seen).toHaveLength(4);
   });
 
-  test('a wrong key is not tried again', async () => {
+  test('does not retry with a rejected key', async () => {
     await start(() => ({ status: 401 }));
     await expect(emqx.publish([delivery('a')])).rejects.toThrow(AuthError);
     expect(stub.seen).toHaveLength(1);
   });
 
   // EMQX 4 would publish to t/a and to b.
-  test('a comma in the topic is refused for that message alone, and EMQX is not asked', async () => {
+  test('rejects only a message whose topic has a comma, without asking EMQX', async () => {
     await start(there);
     const outcomes = await emqx.publish([delivery('t/a,b'), delivery('t/c')]);
     expect(outcomes).toEqual([
@@ -153,7 +153,7 @@ describe('publish', () => {
   });
 });
 
-describe('who is there', () => {
+describe('the check whether a client is connected to EMQX 4', () => {
   const by =
     (clients: Record<string, Reply>): Script =>
     (request) => {
@@ -162,7 +162,7 @@ describe('who is there', () => {
     };
   const client = (fields: object): Reply => ({ code: 0, data: [{ ...CLIENT, ...fields }] });
 
-  test('is asked once for each client, and a client that has gone is sent nothing', async () => {
+  test('asks once per client, and sends nothing to a disconnected one', async () => {
     await start(
       by({
         here: client({}),
@@ -184,7 +184,7 @@ describe('who is there', () => {
     expect([stub.seen.at(-1)?.json].flat().map((entry) => (entry as Delivery).topic)).toEqual(['t/0', 't/2', 't/5']);
   });
 
-  test('who was there is not asked for again within a second', async () => {
+  test('does not ask again within a second for a connected client', async () => {
     await start(by({ here: client({}) }));
     for (const ms of [0, 999, 1_000]) {
       clock = NOW + ms;
@@ -193,27 +193,27 @@ describe('who is there', () => {
     expect(sent()).toEqual(['GET /clients/here', 'POST /mqtt/publish', 'POST /mqtt/publish', 'GET /clients/here', 'POST /mqtt/publish']);
   });
 
-  test('who was not there is asked for each time', async () => {
+  test('asks each time for a client that was not connected', async () => {
     await start(by({}));
     for (let i = 0; i < 2; i++) expect(await emqx.publish([to('gone', 't')])).toEqual([{ result: 'no-subscribers' }]);
     expect(sent()).toEqual(['GET /clients/gone', 'GET /clients/gone']);
   });
 
-  test('promise 20: what EMQX cannot say of one client holds up nobody else', async () => {
+  test('promise 20: an error about one client does not affect the others', async () => {
     await start(by({ here: client({}), odd: { status: 500 } }));
     const [first, second] = await emqx.publish([to('odd', 't/1'), to('here', 't/2')]);
     expect([first?.result, second?.result]).toEqual(['unsent', 'delivered']);
     await expect(emqx.publish([to('odd', 't/1')])).rejects.toThrow(RetryableError);
   });
 
-  test('a client that no path can name is taken for present', async () => {
+  test('assumes that a client is connected whose id no path can hold', async () => {
     await start(there);
     expect(await emqx.publish([to('..', 't')])).toEqual([{ result: 'delivered', id: null }]);
     expect(sent()).toEqual(['POST /mqtt/publish']);
   });
 });
 
-describe('session', () => {
+describe("reading a client's session from EMQX 4", () => {
   const session =
     (fields: object, brokers: object = { datetime: '2026-11-26 13:00:20' }): Script =>
     ({ path }) =>
@@ -222,7 +222,7 @@ describe('session', () => {
   const localNow = () => ({ datetime: new Date(Date.now() + 3_600_000).toISOString().slice(0, 19).replace('T', ' ') });
   const AT = Date.UTC(2026, 10, 26, 12, 0, 5);
 
-  test('its times are local to EMQX, whose time zone GET /brokers tells', async () => {
+  test("converts times from EMQX's local time with the help of GET /brokers", async () => {
     await start(session({}, localNow()));
     expect(await emqx.session('c')).toEqual({
       connected: true,
@@ -239,10 +239,10 @@ describe('session', () => {
 
   // Taken for new, what EMQX holds of it would be sent a second time.
   test.each([
-    ['of the same second that outlives its connection may be resumed', { expiry_interval: 300 }, AT - 1_000],
-    ['that is older is resumed', { expiry_interval: 300, created_at: '2026-11-26 12:59:00' }, AT - 65_000],
-    ['that ends with its connection was begun by it, although the second has passed between', { created_at: '2026-11-26 13:00:04' }, AT],
-  ])('a session %s', async (_, fields, createdAt) => {
+    ['of the same second that outlives its connection is taken for resumed', { expiry_interval: 300 }, AT - 1_000],
+    ['that is older than its connection is resumed', { expiry_interval: 300, created_at: '2026-11-26 12:59:00' }, AT - 65_000],
+    ['that ends with its connection is new, even if one second older', { created_at: '2026-11-26 13:00:04' }, AT],
+  ])('reads that a session %s', async (_, fields, createdAt) => {
     await start(session(fields, localNow()));
     expect(await emqx.session('c')).toMatchObject({ connectedAt: AT, createdAt });
   });
@@ -250,34 +250,34 @@ describe('session', () => {
   test.each<[string, Reply, null]>([
     ['code 112', { code: 112 }, null],
     ['an empty list', { code: 0, data: [] }, null],
-  ])('%s: EMQX knows none', async (_, reply, view) => {
+  ])('returns null when EMQX has no session: %s', async (_, reply, view) => {
     await start(() => reply);
     expect(await emqx.session('c')).toBe(view);
   });
 
   test.each<[string, Script]>([
-    ['away', () => ({ status: 503 })],
-    ['without its times', session({ created_at: null }, localNow())],
-    ['without EMQX telling its local time', session({}, {})],
-  ])('%s is an error, not the absence of a session', async (_, script) => {
+    ['EMQX is down', () => ({ status: 503 })],
+    ['the answer has no times', session({ created_at: null }, localNow())],
+    ['EMQX does not report its local time', session({}, {})],
+  ])('throws an error instead of null: %s', async (_, script) => {
     await start(script);
     await expect(emqx.session('c')).rejects.toThrow(RetryableError);
   });
 
-  test('what it holds EMQX 4 can not list', async () => {
+  test('returns unknown for the held messages, which EMQX 4 cannot list', async () => {
     await start();
     expect(await emqx.held()).toEqual({ kind: 'unknown' });
     expect(stub.seen).toEqual([]);
   });
 });
 
-describe('subscribe', () => {
+describe('subscribing a client in EMQX 4', () => {
   const codes =
     (...list: number[]): Script =>
     ({ json }) => ({ code: 0, data: (json as object[]).map((_, i) => ({ code: list[i] ?? 0 })) });
   const INBOX = { topic: '$offline/c/#', qos: 2 as const };
 
-  test('names the client in each entry', async () => {
+  test('sends the client id in each entry', async () => {
     await start(codes());
     expect(await emqx.subscribe('c', [INBOX])).toBe('subscribed');
     expect(await emqx.unsubscribeAll('c', ['a', 'b'])).toBe('unsubscribed');
@@ -291,14 +291,14 @@ describe('subscribe', () => {
     ]);
   });
 
-  test('code 112: the client is not connected', async () => {
+  test('returns not-connected for code 112', async () => {
     await start(codes(112));
     expect(await emqx.subscribe('c', [INBOX])).toBe('not-connected');
     expect(await emqx.subscribeAll('c', [INBOX])).toEqual({ connected: false, refused: [] });
     expect(await emqx.unsubscribeAll('c', ['a'])).toBe('not-connected');
   });
 
-  test('what EMQX refuses, and what has a comma, is named; the others are made', async () => {
+  test('reports rejected filters and those with a comma, and makes the others', async () => {
     await start(codes(0, 115));
     const [one, bad, comma] = ['a', 'b/##', 'c,d'].map((topic) => ({ topic, qos: 1 as const }));
     const { connected, refused } = await emqx.subscribeAll('c', [one!, bad!, comma!]);
@@ -307,7 +307,7 @@ describe('subscribe', () => {
     await expect(emqx.subscribe('c', [comma!])).rejects.toThrow(RefusedError);
   });
 
-  test('what fails for a moment is asked for again', async () => {
+  test('retries a subscription with a transient error', async () => {
     let calls = 0;
     await start(() => ({ code: 0, data: [{ code: calls++ === 0 ? 101 : 0 }] }));
     expect(await emqx.subscribe('c', [INBOX])).toBe('subscribed');
@@ -315,10 +315,10 @@ describe('subscribe', () => {
   });
 });
 
-describe('health', () => {
+describe('the health check of EMQX 4', () => {
   const NODE = { node: 'emqx@127.0.0.1', node_status: 'Running', version: '4.4.19' };
 
-  test('tells the version', async () => {
+  test('shows the version', async () => {
     await start(() => ({ code: 0, data: [NODE] }));
     expect(await emqx.health()).toEqual({ ok: true, detail: 'EMQX 4.4.19' });
     expect(sent()).toEqual(['GET /nodes']);
@@ -329,7 +329,7 @@ describe('health', () => {
     ['EMQX 5 behind the URL', () => ({ status: 404 }), /is it EMQX 4's REST base/],
     ['no running node', () => ({ code: 0, data: [{ ...NODE, node_status: 'Stopped' }] }), /^EMQX_URL: no EMQX node runs at/],
     ['an error', () => ({ code: 101, message: 'badrpc' }), /^EMQX answered badrpc \(code 101\)$/],
-  ])('%s is not healthy, without a retry', async (_, script, detail) => {
+  ])('fails without a retry: %s', async (_, script, detail) => {
     await start(script);
     expect(await emqx.health()).toEqual({ ok: false, detail: expect.stringMatching(detail) });
     expect(stub.seen).toHaveLength(1);

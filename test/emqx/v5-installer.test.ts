@@ -55,7 +55,7 @@ describe('the installer for EMQX 5', () => {
   }
   const install = async (more: Partial<Wanted> = {}) => carryOut(await installer.plan(wanted(more)));
 
-  it('adds what is missing, and then has nothing to do', async () => {
+  it('adds the missing connector, action and rule once', async () => {
     expect(await install({ token: TOKEN })).toEqual([
       'add connector http:offline_store',
       'add action http:offline_messages',
@@ -85,7 +85,7 @@ describe('the installer for EMQX 5', () => {
     expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({ url });
   });
 
-  it('repairs what makes the rule lose events, and leaves the settings of the operator', async () => {
+  it('repairs settings that lose events, and keeps those of the operator', async () => {
     await install({ token: TOKEN });
     const { connectors, actions, rules } = emqx.rest.installed;
     const connector = {
@@ -128,7 +128,7 @@ describe('the installer for EMQX 5', () => {
     expect(await installer.plan(wanted({ token: TOKEN }))).toEqual([]);
   });
 
-  it('keeps what the operator changes while the command waits for an answer', async () => {
+  it('keeps changes that the operator makes before the confirmation', async () => {
     await install();
     const changes = await installer.plan(wanted({ url: 'http://elsewhere:8480' }));
     const { connectors, actions, rules } = emqx.rest.installed;
@@ -137,7 +137,7 @@ describe('the installer for EMQX 5', () => {
     expect(emqx.rest.installed.connectors['offline_store']).toMatchObject({ url: 'http://elsewhere:8480', pool_size: 64 });
   });
 
-  it('sees a token that has changed, never shows it, and keeps one that it is not given', async () => {
+  it('detects a changed token, never shows it, and keeps it when none is given', async () => {
     await install();
     const first = await installer.plan(wanted({ token: TOKEN }));
     expect(fields(first)).toEqual(['headers.authorization: null → Bearer (INGEST_TOKEN)']);
@@ -152,7 +152,7 @@ describe('the installer for EMQX 5', () => {
     expect(await installer.plan(wanted({ token: 'another-token', url: 'http://elsewhere:8480' }))).toEqual([]);
   });
 
-  it('takes over a rule that was imported from the shipped file', async () => {
+  it('takes over a rule that was imported from the supplied file', async () => {
     const authorization = `Basic ${Buffer.from(`${emqx.apiKey}:${emqx.apiSecret}`).toString('base64')}`;
     const body = JSON.stringify(ruleTemplate('offline-messages', { url, topics: ['t/#'] }));
     expect(
@@ -164,7 +164,7 @@ describe('the installer for EMQX 5', () => {
     expect(emqx.actions).toHaveLength(1);
   });
 
-  it('touches nothing that it did not make', async () => {
+  it('does not change objects that it did not make', async () => {
     const foreign = {
       connectors: { offline_store: { url: 'http://crm', description: 'the CRM' }, other: { url: 'http://x' } },
       actions: { other: { connector: 'other', parameters: { path: '/x' } } },
@@ -188,7 +188,7 @@ describe('the installer for EMQX 5', () => {
     expect(emqx.rest.installed).toEqual(foreign);
   });
 
-  it.each(['action', 'rule'] as const)('does not take over a foreign %s of its name', async (kind) => {
+  it.each(['action', 'rule'] as const)('does not take over a foreign %s of the same name', async (kind) => {
     emqx.rest.installed = {
       connectors: { crm: { url: 'http://crm' } },
       actions: { [kind === 'action' ? 'offline_messages' : 'crm']: { connector: 'crm', parameters: { path: '/x' } } },
@@ -197,7 +197,7 @@ describe('the installer for EMQX 5', () => {
     await expect(installer.plan(wanted())).rejects.toThrow(/offline_messages is there and was not made by this command/);
   });
 
-  it('lets several names live side by side', async () => {
+  it('supports several names side by side', async () => {
     await install({ token: TOKEN });
     await install({ name: 'north', url: 'http://north:8480', topics: ['n/#'] });
     expect(Object.keys(emqx.rest.installed.rules)).toEqual(['offline_messages', 'north_messages']);
@@ -206,7 +206,7 @@ describe('the installer for EMQX 5', () => {
     expect(Object.keys(emqx.rest.installed.connectors)).toEqual(['offline_store']);
   });
 
-  it('replaces a set that tells the same, after it has put in the new one, and keeps client-state beside it', async () => {
+  it('replaces an overlapping rule set after adding the new one, and keeps client-state', async () => {
     await install();
     expect(await install({ set: 'client-state' })).toEqual(['add action http:offline_client_state', 'add rule offline_client_state']);
     expect(await install({ set: 'offline-only' })).toEqual([
@@ -235,7 +235,7 @@ describe('the installer for EMQX 5', () => {
     expect(await installer.planRemoval('offline', null)).toEqual([]);
   });
 
-  it('removes nothing while somebody else uses it', async () => {
+  it('removes no object that a foreign rule or action uses', async () => {
     await install();
     const { connectors, actions, rules } = emqx.rest.installed;
     emqx.rest.installed = { connectors, rules, actions: { ...actions, own: { connector: 'offline_store', parameters: { path: '/own' } } } };
@@ -252,7 +252,7 @@ describe('the installer for EMQX 5', () => {
     );
   });
 
-  it('reads back: an answer of 200 is not believed', async () => {
+  it('fails when EMQX answers 200 but does not keep the change', async () => {
     await install();
     emqx.rest.ignores = /^PUT \/connectors/;
     await expect(install({ url: 'http://elsewhere:8480' })).rejects.toThrow(
@@ -264,7 +264,7 @@ describe('the installer for EMQX 5', () => {
     );
   });
 
-  it('says what EMQX refuses, a wrong key, and that EMQX is away', async () => {
+  it('reports a rejected object, a wrong key and an outage of EMQX', async () => {
     const [change] = await installer.plan(wanted());
     emqx.rest.spoiled = { route: /^POST .*\/connectors$/, outage: 400 };
     await expect(change!.carryOut()).rejects.toThrow('EMQX refused the connector http:offline_store');
@@ -275,12 +275,12 @@ describe('the installer for EMQX 5', () => {
     await expect(installer.plan(wanted())).rejects.toThrow('503');
   });
 
-  it('needs EMQX 5.4', async () => {
+  it('reports that it needs EMQX 5.4', async () => {
     emqx.rest.hasConnectors = false;
     await expect(installer.plan(wanted())).rejects.toThrow('this needs EMQX 5.4 or later');
   });
 
-  it('waits for the connection, and says why there is none', async () => {
+  it('waits for the connection, and reports why there is none', async () => {
     await install();
     expect(await installer.connection(wanted(), 5_000)).toEqual({ connected: true, detail: 'connected' });
     server.closeAllConnections();
@@ -294,7 +294,7 @@ describe('the installer for EMQX 5', () => {
   });
 
   it.each(['offline-messages', 'client-state', 'offline-only', 'full'] as const)(
-    'has EMQX send an event through %s that the server ignores',
+    'makes EMQX send a test event through %s that the server ignores',
     async (set) => {
       await install({ set, token: TOKEN });
       expect(await installer.firstEvent(wanted({ set }), 5_000)).toMatchObject({ outcome: 'arrived' });
@@ -308,7 +308,7 @@ describe('the installer for EMQX 5', () => {
     },
   );
 
-  it('sees that the server does not accept the event', async () => {
+  it('reports that the server does not accept the test event', async () => {
     await install();
     status = 401;
     expect(await installer.firstEvent(wanted(), 5_000)).toMatchObject({ outcome: 'refused' });

@@ -12,7 +12,7 @@ const find = (isShipped: boolean, fields: Record<string, unknown>, more: (body: 
 };
 const hasProperties = ({ pub_props: props }: Record<string, unknown>) => Object.keys(props as object).length > 0;
 
-describe('what a real EMQX 4.4.19 sends', () => {
+describe('the recorded events of EMQX 4.4.19', () => {
   test.each(FIXTURES_V4.map(({ rule, body }, i) => [i, rule.slice(0, 8), String(body['event']), body] as const))(
     '%i (%s): %s is understood',
     (_, _rule, event, body) => {
@@ -20,7 +20,7 @@ describe('what a real EMQX 4.4.19 sends', () => {
     },
   );
 
-  test('a publish becomes exactly this', () => {
+  test('contain a publish that is parsed exactly', () => {
     expect(find(true, { event: 'message.publish', clientid: 'pub4' })).toEqual({
       type: 'publish',
       mark: null,
@@ -31,7 +31,7 @@ describe('what a real EMQX 4.4.19 sends', () => {
     });
   });
 
-  test('promise 11: payload, correlation data and properties are what was sent', () => {
+  test('promise 11: keep payload, correlation data and properties', () => {
     const { message } = find(true, { event: 'message.publish', topic: 't/1' }, hasProperties) as PublishEvent;
     expect(fromWire(message)).toMatchObject({
       qos: 2,
@@ -48,13 +48,13 @@ describe('what a real EMQX 4.4.19 sends', () => {
     });
   });
 
-  test('a message that REST published and its acknowledgement carry the mark', () => {
+  test('have the mark in a message from REST and its acknowledgement', () => {
     const mark = { id: '0006613508B7DA0AA7E4000001F50001', signature: 'sig' };
     expect(find(false, { event: 'message.publish', clientid: 'emqx-offline-store' })).toMatchObject({ mark });
     expect(find(true, { event: 'message.acked', topic: 't/1' }, hasProperties)).toMatchObject({ mark, clientid: 'dev/a+1' });
   });
 
-  test('a connection tells of its session', () => {
+  test('have the session fields of a connection', () => {
     expect(find(false, { event: 'client.connected', clientid: 'dev/a+1' })).toMatchObject({
       cleanStart: true,
       expiryMs: 0,
@@ -66,7 +66,7 @@ describe('what a real EMQX 4.4.19 sends', () => {
     });
   });
 
-  test('a subscription keeps its filter and time, and one of QoS 0 says so at the delivery (promise 16)', () => {
+  test('keep filter and time of a subscription, and QoS 0 of a delivery (promise 16)', () => {
     expect(find(true, { event: 'session.subscribed', topic: 't/9' })).toEqual({
       type: 'subscribed',
       clientid: 'dev/a+1',

@@ -4,12 +4,12 @@ import { fromWire } from '../../src/mqtt/message';
 
 const publish = (name: string) => fromWire((parseEvent(fixture('message.publish', name)) as PublishEvent).message);
 
-describe('what a real EMQX 5.8.9 sends', () => {
+describe('the recorded events of EMQX 5.8.9', () => {
   test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))('%s (%s) is understood', (event, _, body) => {
     expect(parseEvent(body).type).toBe(TYPES[event]);
   });
 
-  test('a publish becomes exactly this', () => {
+  test('contain a publish that is parsed exactly', () => {
     expect(parseEvent(fixture('message.publish', 'text qos1'))).toEqual({
       type: 'publish',
       mark: null,
@@ -28,7 +28,7 @@ describe('what a real EMQX 5.8.9 sends', () => {
     });
   });
 
-  test('promise 11: MQTT 5 properties, in order and with duplicates; promise 12: the expiry counts from the publish', () => {
+  test('promises 11 and 12: keep MQTT 5 properties in order, and the expiry from the publish', () => {
     expect(publish('MQTT 5 properties')).toMatchObject({
       retain: true,
       expiresAt: 1795228477840 + 3_600_000,
@@ -47,7 +47,7 @@ describe('what a real EMQX 5.8.9 sends', () => {
     });
   });
 
-  test('promise 11: payload and correlation data in base64 are bytes', () => {
+  test('promise 11: keep payload and correlation data in base64 byte by byte', () => {
     expect(publish('explicit column list')).toMatchObject({
       payload: Buffer.from([0, 0xff]),
       username: 'bob',
@@ -59,12 +59,12 @@ describe('what a real EMQX 5.8.9 sends', () => {
     });
   });
 
-  test('an empty payload and a Unicode one', () => {
+  test('keep an empty payload and a Unicode payload', () => {
     expect(publish('empty payload').payload).toHaveLength(0);
     expect(publish('unicode payload').payload.toString()).toBe('éü漢字😀\u0001"\\');
   });
 
-  test('a re-published message and its ack carry the mark', () => {
+  test('have the mark in a re-published message and its acknowledgement', () => {
     expect(parseEvent(fixture('message.publish', 'republished by REST'))).toMatchObject({ mark: { id: 'ABC', signature: '' } });
     expect(parseEvent(fixture('message.acked', 'explicit column list'))).toEqual({
       type: 'acked',
@@ -76,11 +76,11 @@ describe('what a real EMQX 5.8.9 sends', () => {
     });
   });
 
-  test('an ack of a retained message happened when it was acknowledged, not when it was published', () => {
+  test('have the acknowledgement time of a retained message', () => {
     expect((parseEvent(fixture('message.acked', 'MQTT 5 properties')) as AckedEvent).at).toBe(1795228477790);
   });
 
-  test('subscriptions keep $share, their QoS and their time', () => {
+  test('keep $share, QoS and time of subscriptions', () => {
     expect(parseEvent(fixture('session.subscribed', 'shared'))).toEqual({
       type: 'subscribed',
       clientid: 'dev/a+1',
@@ -101,7 +101,7 @@ describe('what a real EMQX 5.8.9 sends', () => {
     });
   });
 
-  test('connections come with their node and their times', () => {
+  test('have node and times of connections', () => {
     expect(parseEvent(fixture('client.connected', 'MQTT 3.1.1'))).toEqual({
       type: 'connected',
       clientid: 'dev/a+1',
@@ -126,7 +126,7 @@ describe('what a real EMQX 5.8.9 sends', () => {
     });
   });
 
-  test('a delivery to a QoS 0 subscription says so (promise 16)', () => {
+  test('show that a delivery had QoS 0 (promise 16)', () => {
     expect(parseEvent(fixture('message.delivered', 'delivered to a QoS 0'))).toMatchObject({ type: 'delivered', qos: 0, clientid: 'zero' });
   });
 });

@@ -8,8 +8,8 @@ import { AT, flaws, parseEvent, publishBody, without } from './bodies';
 
 const message = (more: Record<string, unknown> = {}) => fromWire((parseEvent(publishBody(more)) as PublishEvent).message);
 
-describe('the string "undefined" is how EMQX says absent', () => {
-  test('for every optional field', () => {
+describe('the string "undefined" in an event of EMQX', () => {
+  test('means an absent value in every optional field', () => {
     const keys = ['username', 'flags', 'pub_props', 'payload_base64', 'payload_encoding', 'correlation_data_base64', 'publish_received_at'];
     for (const absent of ['undefined', null]) {
       expect(message(Object.fromEntries(keys.map((key) => [key, absent])))).toEqual({
@@ -31,7 +31,7 @@ describe('the string "undefined" is how EMQX says absent', () => {
     });
   });
 
-  test('but not for what a client chose: its id, topics, payloads, property texts', () => {
+  test('is kept in client ids, topics, payloads and property texts', () => {
     const text = 'undefined';
     expect(
       message({
@@ -48,13 +48,13 @@ describe('the string "undefined" is how EMQX says absent', () => {
     });
   });
 
-  test('and never the id of a publish', () => {
+  test('is rejected as the id of a publish', () => {
     expect(flaws(publishBody({ id: 'undefined' }))).toEqual(['/id']);
     expect(flaws(without(publishBody(), 'id'))).toEqual(['/id']);
   });
 
   // Durable sessions: EMQX gives an empty id, and in some versions an empty topic.
-  test('what EMQX lost of a delivery is absent', () => {
+  test('and other lost ids of a delivery mean an absent id', () => {
     for (const event of ['message.acked', 'message.delivered', 'delivery.dropped']) {
       for (const id of ['', 'undefined', null, 5, 'a b'])
         expect(parseEvent(publishBody({ event, id }))).toMatchObject({ id: null, topic: 't/1' });
@@ -65,7 +65,7 @@ describe('the string "undefined" is how EMQX says absent', () => {
 });
 
 describe('payloads (promise 11)', () => {
-  test('payload_base64 wins, payload_encoding makes payload base64, empty ones are empty', () => {
+  test('payload_base64 takes precedence, and payload_encoding marks base64', () => {
     expect(message({ payload: 'text', payload_base64: 'AP8=' }).payload).toEqual(Buffer.from([0, 255]));
     expect(message({ payload: 'AP8=', payload_encoding: 'base64' }).payload).toEqual(Buffer.from([0, 255]));
     expect(message({ payload: '@', payload_encoding: 'base64', payload_base64: 'AP8=' }).payload).toEqual(Buffer.from([0, 255]));
@@ -74,18 +74,18 @@ describe('payloads (promise 11)', () => {
     expect((parseEvent(without(publishBody({ payload_base64: '' }), 'payload')) as PublishEvent).message.payload).toHaveLength(0);
   });
 
-  test('one of both must be there', () => {
+  test('one of payload and payload_base64 is required', () => {
     expect(flaws(without(publishBody(), 'payload'))).toEqual(['/payload']);
     expect(flaws(without(publishBody({ payload_base64: 'undefined' }), 'payload'))).toEqual(['/payload']);
   });
 
-  test.each(['AP8', 'AP8==', 'AP_-', 'A', '=', 'AP8= ', 'AP\n8=', 'und=fined', 'AB=='])('%j is not base64', (text) => {
+  test.each(['AP8', 'AP8==', 'AP_-', 'A', '=', 'AP8= ', 'AP\n8=', 'und=fined', 'AB=='])('%j is rejected as base64', (text) => {
     expect(flaws(publishBody({ payload_base64: text }))).toEqual(['/payload_base64']);
     expect(flaws(publishBody({ correlation_data_base64: text }))).toEqual(['/correlation_data_base64']);
     expect(flaws(publishBody({ payload: text, payload_encoding: 'base64' }))).toEqual(['/payload']);
   });
 
-  test('any bytes come through', () => {
+  test('any bytes are read unchanged', () => {
     fc.assert(
       fc.property(fc.uint8Array(), (bytes) => {
         expect(message({ payload_base64: Buffer.from(bytes).toString('base64') }).payload).toEqual(Buffer.from(bytes));
@@ -93,24 +93,24 @@ describe('payloads (promise 11)', () => {
     );
   });
 
-  test('text may be anything JSON can say, lone surrogates and U+0000 included', () => {
+  test('text can contain anything, even lone surrogates and U+0000', () => {
     expect(message({ payload: 'a\0\ud800' }).payload).toEqual(Buffer.from('a\0\ufffd'));
   });
 });
 
-describe('what is required', () => {
+describe('required fields of an event', () => {
   test.each(['clientid', 'topic', 'qos', 'id'])('message.publish needs %s', (key) => {
     expect(flaws(without(publishBody(), key))).toEqual([`/${key}`]);
   });
 
-  test('a time: publish_received_at, or else timestamp', () => {
+  test('message.publish needs publish_received_at or timestamp', () => {
     expect(message({ publish_received_at: AT - 7 }).publishReceivedAt).toBe(AT - 7);
     expect(flaws(without(publishBody(), 'timestamp'))).toEqual(['/publish_received_at']);
     for (const time of [-1, AT + 0.5, String(AT), 1e15]) expect(flaws(publishBody({ timestamp: time }))).toEqual(['/timestamp']);
   });
 
   // The guard is Time's minimum: a message of seconds was one of January 1970, and over its ttl before it was stored.
-  test.each([0, 1, 1000, 1_795_228_477, 17_952_284_778, 179_522_847_783, 999_999_999_999])('%d is no time in ms', (time) => {
+  test.each([0, 1, 1000, 1_795_228_477, 17_952_284_778, 179_522_847_783, 999_999_999_999])('%d is rejected as a time in ms', (time) => {
     expect(() => parseEvent(publishBody({ timestamp: time }))).toThrow(/timestamp must be in ms since 1970/);
     for (const event of [
       'message.acked',
@@ -128,7 +128,7 @@ describe('what is required', () => {
   });
 
   // Measured: $delayed/... has the publish_received_at of its publish, and the timestamp of when it is due.
-  test('a delayed message is published when it is due, and its expiry counts from then', () => {
+  test('the time of a delayed message is when EMQX publishes it', () => {
     const pub_props = { 'Message-Expiry-Interval': 60 };
     expect(message({ publish_received_at: AT - 691_200_000, pub_props })).toMatchObject({ publishReceivedAt: AT, expiresAt: AT + 60_000 });
     expect(message({ publish_received_at: AT - 1_000, pub_props })).toMatchObject({
@@ -138,7 +138,7 @@ describe('what is required', () => {
     expect(message({ publish_received_at: AT + 5_000 }).publishReceivedAt).toBe(AT + 5_000);
   });
 
-  test.each([3, -1, '1', 0.5, null])('qos %j is refused', (qos) => {
+  test.each([3, -1, '1', 0.5, null])('the QoS %j is rejected', (qos) => {
     for (const event of ['message.publish', 'message.delivered']) expect(flaws(publishBody({ event, qos }))).toContain('/qos');
   });
 
@@ -156,36 +156,36 @@ describe('what is required', () => {
       expect(flaws({ event: 'session.subscribed', clientid: 'c', topic: 't', timestamp: AT, qos: wrong })).toEqual(['/qos']);
   });
 
-  test.each(['', 'a b', 'ä', 'x'.repeat(65), 'a\n', 5])('id %j is refused', (id) => {
+  test.each(['', 'a b', 'ä', 'x'.repeat(65), 'a\n', 5])('the id %j is rejected', (id) => {
     expect(flaws(publishBody({ id }))).toEqual(['/id']);
   });
 
-  test.each(['', 'a\0', '\ud800', 'x'.repeat(65_536), 'ä'.repeat(32_768)])('a client id like %j is refused', (clientid) => {
+  test.each(['', 'a\0', '\ud800', 'x'.repeat(65_536), 'ä'.repeat(32_768)])('a client id like %j is rejected', (clientid) => {
     for (const event of ['message.publish', 'message.acked', 'session.subscribed', 'client.connected']) {
       expect(flaws(publishBody({ event, clientid }))).toEqual(['/clientid']);
     }
   });
 
-  test('promise 11: client ids may hold anything else', () => {
+  test('promise 11: client ids can contain anything else', () => {
     for (const clientid of ['dev/a+1', '#', ' ', '漢字😀', 'x'.repeat(65_535), '"\\\n'])
       expect(message({ clientid }).clientid).toBe(clientid);
   });
 
-  test.each(['', '#', 'a/+', 'a#', 'a\0', '\ud800', 'x'.repeat(65_536)])('nothing can be published to %j', (topic) => {
+  test.each(['', '#', 'a/+', 'a#', 'a\0', '\ud800', 'x'.repeat(65_536)])('the topic %j is rejected', (topic) => {
     expect(flaws(publishBody({ topic }))).toEqual(['/topic']);
   });
 
-  test('that a wildcard is the trouble is said', () => {
+  test('the error names the wildcard in a topic', () => {
     expect(() => parseEvent(publishBody({ topic: 'a/#' }))).toThrow(/wildcard/);
   });
 
-  test.each([5, null, 'text', [], undefined])('%j is no event', (body) => {
+  test.each([5, null, 'text', [], undefined])('the body %j is rejected', (body) => {
     expect(() => parseEvent(body)).toThrow(InvalidEventError);
   });
 });
 
 describe('other events', () => {
-  test('message.dropped is a publish only when nobody was there', () => {
+  test('message.dropped counts as a publish only with the reason no_subscribers', () => {
     expect(parseEvent(publishBody({ event: 'message.dropped', reason: 'no_subscribers' }))).toMatchObject({ type: 'publish' });
     expect(parseEvent({ event: 'message.dropped', reason: 'receive_maximum' })).toEqual({ type: 'ignored', event: 'message.dropped' });
     expect(flaws({ event: 'message.dropped', reason: 'no_subscribers' })).toContain('/id');
@@ -220,19 +220,19 @@ describe('other events', () => {
     },
   );
 
-  test('the path can name the event, but not another one', () => {
+  test('the path can name the event, but must not contradict it', () => {
     expect(readEvent(without(publishBody(), 'event'), 'message.publish').name).toBe('message.publish');
     expect(readEvent(publishBody({ event: 'undefined' }), 'message.publish').name).toBe('message.publish');
     expect(() => readEvent(publishBody(), 'message.acked')).toThrow(/same as in the path/);
     expect(flaws(without(publishBody(), 'event'))).toEqual(['/event']);
   });
 
-  test('metrics have a bounded number of labels', () => {
+  test('the metrics have a limited number of event labels', () => {
     expect(['message.acked', '$bridges/mqtt:a', '$sources/b'].map(metricLabel)).toEqual(['message.acked', '$bridges', '$sources']);
   });
 });
 
-test('a message written as an event is read back as it was', () => {
+test('a message that is written as an event is read back unchanged', () => {
   const body = publishBody({
     payload_base64: 'AP8=',
     username: 'u',

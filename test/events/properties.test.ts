@@ -6,7 +6,7 @@ const message = (more: Record<string, unknown> = {}) => (parseEvent(publishBody(
 describe('properties (promise 11)', () => {
   const properties = (pub_props: unknown) => message({ pub_props }).properties;
 
-  test('user properties come from the list, or else from the map; what is not text becomes text', () => {
+  test('user properties are read from the list or the map, as text', () => {
     const map = { a: '1', b: ['x', 'y'], n: 5, t: true };
     expect(properties({ 'User-Property': map }).userProperties).toEqual([
       { key: 'a', value: '1' },
@@ -23,7 +23,7 @@ describe('properties (promise 11)', () => {
     expect(properties(JSON.parse('{"User-Property":{"__proto__":"p"}}')).userProperties).toEqual([{ key: '__proto__', value: 'p' }]);
   });
 
-  test('correlation_data_base64 wins; an empty one is there', () => {
+  test('correlation_data_base64 takes precedence, even when it is empty', () => {
     const pub_props = { 'Correlation-Data': '\ufffd' };
     expect(message({ pub_props, correlation_data_base64: 'Af8=' }).properties.correlationData).toBe('Af8=');
     expect(message({ pub_props, correlation_data_base64: '' }).properties.correlationData).toBe('');
@@ -52,12 +52,12 @@ describe('properties (promise 11)', () => {
   });
 });
 
-describe('marks', () => {
+describe("the server's marks in an event", () => {
   const mark = (pairs: unknown, event = 'message.acked') =>
     (parseEvent(publishBody({ event, pub_props: { 'User-Property-Pairs': pairs } })) as { mark?: unknown }).mark;
   const pair = (key: string, value: unknown) => ({ key, value });
 
-  test('the last of each property counts', () => {
+  test('use the last value of each property', () => {
     expect(mark([pair('offline-msgid', 'A'), pair('offline-sig', 's'), pair('offline-msgid', 'B'), pair('offline-sig', 't')])).toEqual({
       id: 'B',
       signature: 't',
@@ -65,7 +65,7 @@ describe('marks', () => {
     expect(mark([pair('offline-sig', 's')])).toBeNull();
   });
 
-  test('a publish keeps the two properties as the publisher sent them', () => {
+  test('are also kept as user properties of a publish', () => {
     const { message: kept, mark: found } = parseEvent(
       publishBody({ pub_props: { 'User-Property': { 'offline-msgid': 'A', 'offline-sig': 's' } } }),
     ) as PublishEvent;
@@ -73,19 +73,19 @@ describe('marks', () => {
     expect(kept.properties.userProperties).toHaveLength(2);
   });
 
-  test('promise 18: what cannot be an id of ours is no mark', () => {
+  test('promise 18: are ignored when their id is invalid', () => {
     for (const value of ['', 'a b', 'x'.repeat(65), 'a\0', '\ud800', ['A'], { a: 1 }])
       expect(mark([pair('offline-msgid', value)])).toBeNull();
   });
 
-  test('a strange property does not cost us the ack', () => {
+  test('do not cost an acknowledgement when its properties are malformed', () => {
     for (const pub_props of ['undefined', null, 5, [], { 'User-Property': 7 }, { 'User-Property-Pairs': [1, null, { key: 'a' }] }]) {
       expect(parseEvent(publishBody({ event: 'message.acked', pub_props }))).toMatchObject({ type: 'acked', mark: null });
     }
   });
 });
 
-test('a hundred thousand malformed user properties are refused quickly', () => {
+test('100,000 malformed user properties are rejected quickly', () => {
   const pairs = Array.from({ length: 100_000 }, (_, i) => ({ key: `k${i}\0`, value: 'v' }));
   const start = performance.now();
   expect(flaws(publishBody({ pub_props: { 'User-Property-Pairs': pairs } }))).toHaveLength(100);

@@ -5,15 +5,15 @@ import { AT, fixture, parseEvent, publishBody } from './bodies';
 const connected = (more: Record<string, unknown> = {}): ConnectedEvent =>
   parseEvent({ event: 'client.connected', clientid: 'c', connected_at: AT, ...more }) as ConnectedEvent;
 
-describe('what client.connected says of a session', () => {
-  test('nothing: it is not known', () => {
+describe('the session fields of client.connected', () => {
+  test('are unknown when they are absent', () => {
     const unknown = { type: 'connected', clientid: 'c', node: null, at: AT, cleanStart: null, expiryMs: null, sessionOnly: false };
     expect(connected()).toEqual(unknown);
     for (const absent of ['undefined', null])
       expect(connected({ clean_start: absent, expiry_interval: absent, rule_set: absent })).toEqual(unknown);
   });
 
-  test.each([true, false])('clean_start %j', (clean_start) => {
+  test.each([true, false])('have clean_start %j', (clean_start) => {
     expect(connected({ clean_start }).cleanStart).toBe(clean_start);
   });
 
@@ -25,7 +25,7 @@ describe('what client.connected says of a session', () => {
     [4_294_967_295, Number.MAX_SAFE_INTEGER],
     // EMQX's own setting for MQTT 3.1.1 may be longer than MQTT 5 can say.
     [9_000_000_000, Number.MAX_SAFE_INTEGER],
-  ])('expiry_interval of %j s is %j ms', (expiry_interval, expiryMs) => {
+  ])('have an expiry_interval of %j s as %j ms', (expiry_interval, expiryMs) => {
     expect(connected({ expiry_interval }).expiryMs).toBe(expiryMs);
     expect(JSON.parse(JSON.stringify(connected({ expiry_interval })))).toMatchObject({ expiryMs });
   });
@@ -37,11 +37,11 @@ describe('what client.connected says of a session', () => {
     ['client-state', false],
     ['OFFLINE-MESSAGES', false],
     ['my-own', false],
-  ])('rule_set %j: session only is %j', (rule_set, sessionOnly) => {
+  ])('have rule_set %j as session only %j', (rule_set, sessionOnly) => {
     expect(connected({ rule_set }).sessionOnly).toBe(sessionOnly);
   });
 
-  test('SELECT * has no rule_set: it counts as full', () => {
+  test('count as those of the rule full without rule_set', () => {
     expect(parseEvent(fixture('client.connected', 'MQTT 5 persistent'))).toMatchObject({
       sessionOnly: false,
       cleanStart: false,
@@ -50,7 +50,7 @@ describe('what client.connected says of a session', () => {
   });
 });
 
-describe('an odd value does not cost the event', () => {
+describe('an invalid session field is ignored without losing the event', () => {
   const HOSTILE = [
     '',
     'true',
@@ -76,7 +76,7 @@ describe('an odd value does not cost the event', () => {
     expect(odd).toEqual({ type: 'connected', clientid: 'c', node: null, at: AT, cleanStart: null, expiryMs: null, sessionOnly: false });
   });
 
-  test('whatever JSON it is', () => {
+  test('any JSON value', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), fc.jsonValue(), (clean_start, expiry_interval, rule_set) => {
         const { cleanStart, expiryMs, at } = connected({ clean_start, expiry_interval, rule_set });
@@ -87,7 +87,7 @@ describe('an odd value does not cost the event', () => {
     );
   });
 
-  test('a rule has these columns in its other events, too: there they mean nothing', () => {
+  test('these columns in other events', () => {
     const columns = {
       rule_set: 'offline-messages',
       clean_start: 'undefined',

@@ -1,7 +1,7 @@
 import { splitShare, unmounted } from '../../src/mqtt/topic';
 import { filterProblem, plainFilterProblem, topicProblem } from '../../src/mqtt/validity';
 
-test.each(['t/1', '/', 'a//b', '$SYS/x', ' ', '漢字', 'x'.repeat(65_535)])('%j can be published to', (topic) => {
+test.each(['t/1', '/', 'a//b', '$SYS/x', ' ', '漢字', 'x'.repeat(65_535)])('%j is a valid topic of a publish', (topic) => {
   expect(topicProblem(topic)).toBeNull();
 });
 
@@ -43,7 +43,7 @@ test.each([
   expect(filterProblem(filter)).toMatch(/^must /);
 });
 
-test('a filter of topics has no $share', () => {
+test('a plain topic filter must not start with $share', () => {
   expect(plainFilterProblem('$share/g/t')).toMatch(/\$share/);
   expect(plainFilterProblem('$exclusive/t')).toMatch(/\$exclusive/);
   expect(plainFilterProblem('t/#')).toBeNull();

@@ -9,7 +9,7 @@ const DATABASE = 'history_test';
 
 type Row = Record<string, unknown>;
 
-describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) => {
+describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('a history on %s', (name) => {
   withBackends([name], (urls) => {
     const server = urls[name];
     const url = changed(server, { path: DATABASE });
@@ -64,7 +64,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       expect(rows.get(empty.id)).toMatchObject({ payload: '', payload_base64: '' });
     });
 
-    it('stores a batch once, however often it is appended', async () => {
+    it('stores a batch once when it is appended repeatedly', async () => {
       const batch = Array.from({ length: 50 }, (_, i) => message({ topic: `t/${i % 3}` }));
       for (let i = 0; i < 3; i++) expect(await appended([...batch, ...batch])).toEqual([]);
       expect((await stored()).map(({ msgid }) => msgid)).toEqual(batch.map(({ id }) => id));
@@ -72,7 +72,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       expect(await ask(`SELECT toUInt32(count()) AS n FROM ${DATABASE}.mqtt_history`)).toEqual([{ n: 50 }]);
     });
 
-    it('takes what MQTT allows: long topics, big payloads', async () => {
+    it('stores long topics and big payloads', async () => {
       const batch = [
         message({ topic: '😀'.repeat(16_383) }),
         message({ topic: 't', payload: Buffer.alloc(1_000_000, 'x') }),
@@ -82,7 +82,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       expect(await stored()).toHaveLength(3);
     });
 
-    it('refuses alone what a view of the operator’s refuses', async () => {
+    it('rejects only the messages that a view of the operator rejects', async () => {
       await ask(
         `CREATE MATERIALIZED VIEW ${DATABASE}.no_poison ENGINE = Memory AS SELECT throwIf(payload = 'poison') AS x FROM ${DATABASE}.mqtt_history`,
       );
@@ -107,7 +107,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       });
     });
 
-    it('migrates an empty database, by two at once and again, and refuses a newer one', async () => {
+    it('migrates an empty database, twice at once and again, and rejects a newer one', async () => {
       const other = `${DATABASE}_migrate`;
       await ask(`DROP DATABASE IF EXISTS ${other}`);
       await ask(`CREATE DATABASE ${other}`);
@@ -151,7 +151,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       });
     });
 
-    it('names the setting for TLS that is not there', async () => {
+    it('names the setting when the server has no TLS', async () => {
       await withSink(changed(url, { params: { tls: 'true' } }), async (sink) => {
         const { ok, detail } = await sink.health();
         expect(ok).toBe(false);
@@ -159,7 +159,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
       });
     });
 
-    it('speaks TLS, and only with a server that it trusts', async () => {
+    it('uses TLS only with a trusted server', async () => {
       const proxy = await TlsProxy.to(hostname, Number(port));
       try {
         const one = message({ topic: 'tls' });
@@ -180,7 +180,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('%s', (name) =>
   });
 });
 
-it('refuses to be used after it is closed', async () => {
+it('a ClickHouse history cannot be used after it is closed', async () => {
   const sink = await openSink('clickhouse://127.0.0.1:1/d');
   await sink.close();
   await sink.close();

@@ -26,7 +26,7 @@ const published = (payload: string) =>
   message({ topic: 'sample', clientid: 'mqttjs_1', qos: 1, id: ID, publishReceivedAt: AT, payload: Buffer.from(payload) });
 
 describe('docs/databases/history.md', () => {
-  it('shows what a template for InfluxDB makes', () => {
+  it('shows the points that a template for InfluxDB produces', () => {
     const rendered = renderMessage(
       published(example('influxdb-payload')),
       parseInflux(example('influxdb-template')),
@@ -36,7 +36,7 @@ describe('docs/databases/history.md', () => {
     expect(rendered?.points.map((point) => `${lineOf(point)}\n`).join('')).toBe(example('influxdb-points'));
   });
 
-  it('shows what a template for OpenTSDB makes', () => {
+  it('shows the points that a template for OpenTSDB produces', () => {
     const rendered = renderMessage(
       published(example('opentsdb-payload')),
       parseOpenTsdb(example('opentsdb-template')),
@@ -47,7 +47,7 @@ describe('docs/databases/history.md', () => {
   });
 
   withBackends(['timescale'], ({ timescale }) => {
-    it('shows what a template for TimescaleDB makes, and a query', async () => {
+    it('shows the rows that a template for TimescaleDB produces, and a query', async () => {
       const url = await emptyDatabase(timescale, 'history_docs');
       const client = new Client({ connectionString: url.replace(/^timescale:/, 'postgres:') });
       await client.connect();

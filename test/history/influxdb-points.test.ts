@@ -25,7 +25,7 @@ const field = (payload: unknown, type?: string) =>
     '$1',
   );
 
-describe('a line', () => {
+describe('a line for InfluxDB', () => {
   const point: Point = { measurement: 'm', tags: [['t', 'v']], fields: [['f', 1.5]], time: 7n };
   const line = (fields: Partial<Point>) => lineOf({ ...point, ...fields });
 
@@ -43,14 +43,14 @@ describe('a line', () => {
     ).toBe('m a="x",b=2i,c=true 7');
   });
 
-  it('escapes what has a meaning', () => {
+  it('escapes special characters', () => {
     expect(line({ measurement: 'a b,c=d' })).toBe('a\\ b\\,c=d,t=v f=1.5 7');
     expect(line({ tags: [['k k', 'a b,c=d']] })).toBe('m,k\\ k=a\\ b\\,c\\=d f=1.5 7');
     expect(line({ fields: [['k,= k', 'say "hi" \\ , = \n é😀']] })).toBe('m,t=v k\\,\\=\\ k="say \\"hi\\" \\\\ , = \n é😀" 7');
     expect(line({ tags: [['t', '"quoted"\t\\n']] })).toBe('m,t="quoted"\t\\n f=1.5 7');
   });
 
-  it('replaces what tags cannot hold', () => {
+  it('replaces characters that tags cannot hold', () => {
     expect(line({ tags: [['t', 'a\nb\r\nc']] })).toBe('m,t=a\\nb\\r\\nc f=1.5 7');
     expect(
       line({
@@ -64,7 +64,7 @@ describe('a line', () => {
   });
 });
 
-describe('a field', () => {
+describe('a field of an InfluxDB point', () => {
   it('keeps the type of the payload, and a number is a float with and without a fraction', () => {
     expect(field({ v: 23.5 })).toBe('23.5');
     expect(field({ v: 23 })).toBe('23');
@@ -76,7 +76,7 @@ describe('a field', () => {
     expect(field({ v: [1] })).toBe('"[1]"');
   });
 
-  it('is an integer where it can be nothing else', () => {
+  it('is an integer for QoS and timestamp', () => {
     expect(lines({ fields: { q: '$qos', t: '$timestamp' } }, {}, { qos: 2 })[0]).toMatch(/^m q=2i,t=1700000000123456000i /);
   });
 
@@ -90,7 +90,7 @@ describe('a field', () => {
     ['string', false, '"false"'],
     ['boolean', 'true', 'true'],
     ['boolean', false, 'false'],
-  ])('becomes %s where the template says so: %p', (type, value, expected) => {
+  ])('becomes %s when the template says so: %p', (type, value, expected) => {
     expect(field({ v: value }, type)).toBe(expected);
   });
 
@@ -102,19 +102,19 @@ describe('a field', () => {
     ['float', false],
     ['boolean', 1],
     ['boolean', 'yes'],
-  ])('that is no %s refuses the message: %p', (type, value) => {
+  ])('that is no %s rejects the message: %p', (type, value) => {
     expect(() => field({ v: value }, type)).toThrow(RefusedError);
     expect(() => field({ v: value }, type)).toThrow(`fields.f: "${String(value)}" is no ${type}`);
   });
 
-  it('refuses a number that no double holds, and quotes little of a long text', () => {
+  it('rejects a number that no double holds, and quotes little of a long text', () => {
     expect(() => field('{"v":1e999}')).toThrow('fields.f: "Infinity" is no float');
     expect(() => field({ v: 'x'.repeat(1_000) }, 'float')).toThrow(/^fields\.f: "x{40}\.\.\." is no float$/);
   });
 });
 
-describe('a point', () => {
-  it('has its tags in order, without those that are empty', () => {
+describe('a point for InfluxDB', () => {
+  it('has its tags sorted, without empty ones', () => {
     const tags = {
       z: '$clientid',
       a: '$username',
@@ -126,12 +126,12 @@ describe('a point', () => {
     expect(lines({ tags, fields: { f: 1 }, timestamp: 1 }, { empty: '', n: 5 })).toEqual(['m,e=5,z=c f=1 1000000000']);
   });
 
-  it('leaves out fields that are missing, and is left out when all are', () => {
+  it('omits missing fields, and is omitted when all are missing', () => {
     const fields = { a: ['$payload', '$0', 'a'], b: ['$payload', '$0', 'b'] };
     expect(lines({ fields, timestamp: 1 }, [{ a: 1 }, {}, { b: 2, a: null }])).toEqual(['m a=1 1000000000', 'm b=2 1000000000']);
   });
 
-  it('refuses the message when none is left, and says why', () => {
+  it('rejects the message with a reason when no point remains', () => {
     const fields = { a: ['$payload', 'a'] };
     expect(() => lines({ fields }, { b: 1 })).toThrow('makes no data point: the payload has no value for the template of "#"');
     expect(() => lines({ fields }, 'no JSON')).toThrow('makes no data point: the payload is not JSON');
@@ -145,7 +145,7 @@ describe('a point', () => {
     expect(() => lines({ measurement: ['$payload', 'm'], fields: { f: 1 } }, {})).toThrow('measurement: is empty');
   });
 
-  it('has the time of the message, and its own ns where the series is the same', () => {
+  it('has the time of the message, and a separate ns within one series', () => {
     const times = (template: object, payload: unknown) =>
       lines({ timestamp: '$timestamp', ...template }, payload).map((each) => BigInt(/(\d+)$/.exec(each)?.[1] ?? 0));
     const [first = 0n, second, third] = times({ fields: { f: ['$payload', '$0'] } }, [1, 1, 2]);
@@ -155,7 +155,7 @@ describe('a point', () => {
     expect(tagged).toEqual([first, first]);
   });
 
-  it('has the device’s time as it is, in any unit', () => {
+  it("has the device's time in any unit", () => {
     const template = { fields: { f: ['$payload', '$0', 'v'] }, timestamp: ['$payload', '$0', 'at'] };
     expect(
       lines(template, [
@@ -167,7 +167,7 @@ describe('a point', () => {
     expect(() => lines(template, [{ v: 1 }])).toThrow('timestamp: is missing');
   });
 
-  it('is one of a bounded number', () => {
+  it('is one of a limited number per message', () => {
     const payload = JSON.stringify(Array(500_000).fill(1));
     const templates = parseInflux(JSON.stringify({ '#': { measurement: 'm', fields: { f: ['$payload', '$0'], p: '$payload' } } }));
     let made = 0;
@@ -179,10 +179,10 @@ describe('a point', () => {
   });
 });
 
-describe('without a template', () => {
+describe('a message for InfluxDB without a template', () => {
   const points = (fields: Partial<Message>) => renderMessage(published(fields), DEFAULT, influxPoints, () => 1)?.points ?? [];
 
-  it('a message is one point', () => {
+  it('is one point', () => {
     const [point] = points({ payload: Buffer.from('21.5'), qos: 1, topic: '$app/x' });
     expect(point).toMatchObject({
       measurement: 'mqtt_msg',
@@ -198,7 +198,7 @@ describe('without a template', () => {
     });
   });
 
-  it('bytes that are no text are base64', () => {
+  it('has its payload in base64 when it is no text', () => {
     expect(points({ payload: Buffer.from([0xff, 0x00]) })[0]?.fields).toEqual([
       ['id', ID],
       ['payload_base64', '/wA='],

@@ -14,7 +14,7 @@ interface Series {
   readonly values: readonly (readonly unknown[])[];
 }
 
-describe('influxdb', () => {
+describe('a history on InfluxDB', () => {
   withBackends(['influxdb'], ({ influxdb }) => {
     const url = changed(influxdb, { path: DATABASE });
     const ask = async (q: string): Promise<Series[]> => {
@@ -61,14 +61,14 @@ describe('influxdb', () => {
       expect(rows.get('nul')).toMatchObject({ payload: 'a\0b' });
     });
 
-    it('stores a batch once, however often it is appended', async () => {
+    it('stores a batch once when it is appended repeatedly', async () => {
       const batch = Array.from({ length: 50 }, (_, i) => message({ topic: `t/${i % 3}`, payload: Buffer.from(String(i)) }));
       for (let i = 0; i < 3; i++) expect(await appended([...batch, ...batch])).toEqual([]);
       expect((await stored()).map(({ id }) => id).sort()).toEqual(batch.map(({ id }) => id));
     });
 
     // The guard is the tie of timeOf(): without it one is left.
-    it('keeps messages of one series and one microsecond apart', async () => {
+    it('keeps separate points for messages of one series and microsecond', async () => {
       const { id, publishReceivedAt } = message({ topic: 't' });
       const batch = Array.from({ length: 200 }, (_, i) =>
         message({ topic: 't', id: `${id.slice(0, 28)}${(i + 10).toString(16).padStart(4, '0').toUpperCase()}`, publishReceivedAt }),
@@ -78,7 +78,7 @@ describe('influxdb', () => {
     });
 
     // The guard is expressible(): without it a tag swallows what comes after it, the next line included.
-    it('takes any text as tag and as field, whatever its neighbours are', async () => {
+    it('accepts any text as tag and as field', async () => {
       const part = fc.constantFrom('\\', '"', ',', '=', ' ', '\n', '\r', '\t', '#', "'", 'a', '1i', 'é', '😀', '\u0001', '\ufffd');
       const text = fc.array(part, { minLength: 1, maxLength: 6 }).map((parts) => parts.join(''));
       await withTemplates(
@@ -100,7 +100,7 @@ describe('influxdb', () => {
       );
     });
 
-    it('stores all that a template makes of a message', async () => {
+    it('stores all points of a template', async () => {
       const template = {
         sample: {
           measurement: '$topic',
@@ -130,7 +130,7 @@ describe('influxdb', () => {
       expect(await stored('other')).toEqual([]);
     });
 
-    it('refuses what the database refuses, and what makes no point, alone', async () => {
+    it('rejects only the messages that InfluxDB rejects or that have no point', async () => {
       const template = { '#': { measurement: 'm', tags: { id: '$id' }, fields: { v: ['$payload', 'v'] } } };
       await withTemplates(template, async (file) => {
         const payloads = ['{"v":0}', '{"v":1}', '{"v":"text"}', '{"w":1}', 'no JSON', '{"v":2}', `{"v":"x"}`, '{"v":3}'];
@@ -153,7 +153,7 @@ describe('influxdb', () => {
       });
     });
 
-    it('refuses a topic that is too long for a series', async () => {
+    it('rejects only a topic that is too long for a series', async () => {
       const [long, short] = [message({ topic: 'x'.repeat(65_535) }), message({ topic: 'short' })];
       expect(await appended([long, short])).toEqual([
         { id: long.id, reason: expect.stringContaining('max key length exceeded') as string },
@@ -170,7 +170,7 @@ describe('influxdb', () => {
       expect(series?.values[0]?.[1]).toBe(one.id);
     });
 
-    it('is healthy, and migrate has nothing to do', async () => {
+    it('is healthy, and migrate changes nothing', async () => {
       await withSink(url, async (sink) => {
         await sink.migrate();
         expect(await sink.health()).toEqual({
@@ -204,7 +204,7 @@ describe('influxdb', () => {
       });
     });
 
-    it('speaks TLS, and only with a server that it trusts', async () => {
+    it('uses TLS only with a trusted server', async () => {
       const { hostname, port } = new URL(influxdb);
       const proxy = await TlsProxy.to(hostname, Number(port));
       try {
@@ -228,7 +228,7 @@ describe('influxdb', () => {
     });
   });
 
-  describe('answers that InfluxDB gives elsewhere', () => {
+  describe('other answers of InfluxDB', () => {
     it.each<[number, string, RegExp]>([
       [
         401,
@@ -238,7 +238,7 @@ describe('influxdb', () => {
       [403, '"u" user is not authorized to write to database "d"', /rejected the login \(403/],
       [503, 'out of memory', /is in trouble \(503 out of memory\)$/],
       [429, 'slow down', /is in trouble \(429/],
-    ])('%d is tried again', async (status, error, expected) => {
+    ])('with status %d are retried', async (status, error, expected) => {
       const stub = await Stub.start(() => [status, { error }]);
       const sink = await openSink(`influxdb://u:s%40crt@${stub.host}/d`);
       const { ok, detail } = await sink.health();
@@ -251,7 +251,7 @@ describe('influxdb', () => {
       await stub.close();
     });
 
-    it('413 makes the requests smaller', async () => {
+    it('with status 413 make the requests smaller', async () => {
       const stub = await Stub.start(({ body }) => (body.split('\n').length > 2 ? [413, { error: 'Request Entity Too Large' }] : [204]));
       const batch = Array.from({ length: 5 }, () => message({ topic: 't' }));
       await withSink(`influxdb://${stub.host}/d`, async (sink) => expect(await sink.append(batch)).toEqual([]));
@@ -260,7 +260,7 @@ describe('influxdb', () => {
       await stub.close();
     });
 
-    it('a batch of any size is written in pages', async () => {
+    it('confirm a large batch in requests under 5 MB', async () => {
       const stub = await Stub.start(() => [204]);
       const batch = Array.from({ length: 20 }, () => message({ topic: 't', payload: Buffer.alloc(1_000_000, 'x') }));
       await withSink(`influxdb://${stub.host}/d`, async (sink) => expect(await sink.append(batch)).toEqual([]));
@@ -270,7 +270,7 @@ describe('influxdb', () => {
     });
   });
 
-  it('refuses to be used after it is closed', async () => {
+  it('cannot be used after it is closed', async () => {
     const sink = await openSink('influxdb://127.0.0.1:1/d');
     await sink.close();
     await sink.close();

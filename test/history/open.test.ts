@@ -9,8 +9,8 @@ import { Stub } from './stub';
 
 const url = (text: string) => parseServiceUrl(text, ['influxdb', 'opentsdb', 'timescale', 'clickhouse', 'mysql']);
 
-describe('opening the history', () => {
-  it('opens a sink for each URL, and shows no secret in their names', async () => {
+describe('opening HISTORY_URLS', () => {
+  it('opens a history for each URL, without secrets in their names', async () => {
     const sinks = await openHistory(
       ['influxdb://u:secret@a/d', 'opentsdb://u:secret@[::1]:4242', 'timescale://u:secret@c:1/d', 'clickhouse://d:2/e'].map(url),
     );
@@ -34,14 +34,14 @@ describe('opening the history', () => {
     ['clickhouse://a', 'clickhouse:// needs the name of a database: clickhouse://host:port/database'],
     ['clickhouse://a/d?templates=x', 'clickhouse:// has no parameter "templates"; known are tls, ca'],
     ['mysql://a/d', 'no history for mysql://'],
-  ])('refuses %s', async (text, expected) => {
+  ])('rejects %s', async (text, expected) => {
     const opening = openHistory([url('influxdb://fine/d'), url(text)]);
     await expect(opening).rejects.toThrow(SettingError);
     await expect(opening).rejects.toThrow(`HISTORY_URLS: ${expected}`);
   });
 });
 
-it('says within 3 s that a server gives no answer', async () => {
+it('every history reports within 3 s that its server does not answer', async () => {
   const sockets: Socket[] = [];
   const server = createServer((socket) => void sockets.push(socket.unref().on('error', () => undefined)))
     .unref()
@@ -72,7 +72,7 @@ it.each<[string, string, number, number]>([
   // 50 points and 4,000 bytes a request.
   ['opentsdb', '', 1, 7],
   ['clickhouse', '/d', 1, 1],
-])('%s:// writes a batch in few requests', async (scheme, path, for16, for256) => {
+])('a history on %s:// writes a batch in few requests', async (scheme, path, for16, for256) => {
   const stub = await Stub.start(() => [scheme === 'influxdb' ? 204 : 200]);
   await withSink(`${scheme}://${stub.host}${path}`, async (sink) => {
     for (const [n, requests] of [

@@ -20,8 +20,8 @@ function points(template: object, payload: unknown): readonly DataPoint[] {
   return renderMessage(published(payload), templates, openTsdbPoints, () => 1)?.points ?? [];
 }
 
-describe('a data point', () => {
-  it('is what a template says', () => {
+describe('a data point for OpenTSDB', () => {
+  it('follows its template', () => {
     const template = {
       measurement: '$topic',
       tags: { host: ['$payload', 'data', '$0', 'host'], qos: '$qos', clientid: '$clientid' },
@@ -53,18 +53,18 @@ describe('a data point', () => {
     [[1, 2], /^value: "\[1,2\]" is no number$/],
     ['', /^value: "" is no number$/],
     ['0x10', /is no number$/],
-  ])('refuses the message for a value that is none: %p', (value, expected) => {
+  ])('rejects the message for a value that is no number: %p', (value, expected) => {
     expect(() => points({ value: ['$payload', 'v'] }, { v: value })).toThrow(expected);
     expect(() => points({ value: ['$payload', 'v'] }, { v: value })).toThrow(RefusedError);
   });
 
-  it('is left out where its value is missing; without any the message is refused', () => {
+  it('is omitted when its value is missing; a message without points is rejected', () => {
     expect(points({ value: ['$payload', '$0', 'v'] }, [{ v: 1 }, {}, { v: null }, { v: 2 }]).map(({ value }) => value)).toEqual([1, 2]);
     expect(() => points({ value: ['$payload', 'v'] }, {})).toThrow('makes no data point: the payload has no value for the template of "#"');
     expect(() => points({ value: ['$payload', 'v'] }, 'x')).toThrow('makes no data point: the payload is not JSON');
   });
 
-  it('has only characters that OpenTSDB takes', () => {
+  it('contains only characters that OpenTSDB accepts', () => {
     const [point] = points(
       { measurement: ['$payload', 'm'], tags: { 'a b': ['$payload', 'm'] }, value: 1 },
       { m: 'température °C/raum_1-2.x 日本 😀𝒳,=\n' },
@@ -74,7 +74,7 @@ describe('a data point', () => {
     expect(point?.tags).toEqual({ a_b: shown });
   });
 
-  it('leaves out tags that are empty, and has one where none is left', () => {
+  it('omits empty tags, and has a default tag when none remains', () => {
     expect(points({ tags: { u: '$username', p: '$peerhost', c: '$clientid' }, value: 1 }, {})[0]?.tags).toEqual({ c: 'c' });
     expect(points({ tags: { u: '$username' }, value: 1 }, {})[0]?.tags).toEqual({ source: 'mqtt' });
   });
@@ -87,22 +87,22 @@ describe('a data point', () => {
   });
 });
 
-describe('without a template', () => {
+describe('a message for OpenTSDB without a template', () => {
   const point = (payload: string | Buffer) =>
     renderMessage(published(payload, { topic: '$app/t' }), DEFAULT, openTsdbPoints, () => 1)?.points[0];
 
-  it('a number is one point', () => {
+  it('is one point when it is a number', () => {
     expect(point(' 21.5\n')).toEqual({ metric: 'mqtt_msg', timestamp: AT, value: 21.5, tags: { topic: '_app/t', clientid: 'c' } });
   });
 
-  it('anything else is refused', () => {
+  it('is rejected when it is no number', () => {
     expect(() => point('{"v":1}')).toThrow('value: "{\\"v\\":1}" is no number');
     expect(() => point('')).toThrow('value: "" is no number');
     expect(() => point(Buffer.from([0xff]))).toThrow('value: the payload is no number');
   });
 });
 
-describe('requests', () => {
+describe('requests to OpenTSDB', () => {
   it('have at most 50 points and 4000 bytes', () => {
     const lengths = (pieces: readonly string[]) => [...requestsOf(pieces)].map((body) => (JSON.parse(body) as unknown[]).length);
     expect(lengths(Array<string>(120).fill('1'))).toEqual([50, 50, 20]);

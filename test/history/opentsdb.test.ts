@@ -18,7 +18,7 @@ const unique = () => `history.${newId()}`;
 
 const millisecondOf = (one: Message | undefined) => Math.floor(parseInt(one?.id.slice(0, 16) ?? '', 16) / 1_000);
 
-describe('opentsdb', () => {
+describe('a history on OpenTSDB', () => {
   withBackends(['opentsdb', 'opentsdb-query'], ({ opentsdb, 'opentsdb-query': query }) => {
     const stored = async (metric: string): Promise<Exported[]> => {
       await fetch(`${query}/internal/force_flush`);
@@ -37,7 +37,7 @@ describe('opentsdb', () => {
     const number = (fields: Partial<Message> & Pick<Message, 'topic'>, value: unknown) =>
       message({ payload: Buffer.from(JSON.stringify(value)), ...fields });
 
-    it('stores numbers without a template, and refuses the rest alone', async () => {
+    it('stores numbers without a template, and rejects only other payloads', async () => {
       const clientid = newId();
       const batch = [
         number({ topic: 'room 1/temp', clientid }, 21.5),
@@ -55,7 +55,7 @@ describe('opentsdb', () => {
       ]);
     });
 
-    it('stores all that a template makes of a message', async () => {
+    it('stores all points of a template', async () => {
       const measurement = unique();
       const template = {
         'sensor/+': [
@@ -104,7 +104,7 @@ describe('opentsdb', () => {
       });
     });
 
-    it('names the setting for a host that is not there, and for one that is something else', async () => {
+    it('names the setting for an absent host and for another kind of server', async () => {
       await withSink(changed(opentsdb, { port: 1 }), async (sink) => {
         expect(await sink.health()).toEqual({
           ok: false,
@@ -121,7 +121,7 @@ describe('opentsdb', () => {
       await stub.close();
     });
 
-    it('speaks TLS', async () => {
+    it('uses TLS', async () => {
       const { hostname, port } = new URL(opentsdb);
       const proxy = await TlsProxy.to(hostname, Number(port));
       try {
@@ -146,7 +146,7 @@ describe('opentsdb', () => {
       );
     const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 't', payload: Buffer.from(String(i)) }));
 
-    it('a point that it refuses is refused alone, with its reason', async () => {
+    it('reject only the invalid points, with their reason', async () => {
       const taken = new Set<number>();
       const stub = await put((values) => {
         const wrong = values.filter((value) => [7, 15].includes(value));
@@ -165,7 +165,7 @@ describe('opentsdb', () => {
       await stub.close();
     });
 
-    it('what it quotes of a message is no sign of trouble', async () => {
+    it('are not taken for an outage because of a quoted message', async () => {
       const stub = await put((values) => [
         400,
         { failed: values.length, errors: [{ error: 'Invalid tag value ("alarm/timeout"): illegal character' }] },
@@ -174,7 +174,7 @@ describe('opentsdb', () => {
       await stub.close();
     });
 
-    it('no points at all are an error to it, and a sign of health', async () => {
+    it('about an empty request count as healthy', async () => {
       const stub = await put(() => [400, { error: { code: 400, message: 'No datapoints found in content' } }]);
       await withSink(`opentsdb://${stub.host}`, async (sink) =>
         expect(await sink.health()).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' }),
@@ -183,18 +183,18 @@ describe('opentsdb', () => {
     });
 
     it.each<[string, readonly [number, unknown]]>([
-      ['its storage is in trouble', [400, { failed: 1, errors: [{ error: 'Storage exception occurred' }] }]],
-      ['its storage wants less', [400, { failed: 1, errors: [{ error: 'Please throttle writes' }] }]],
+      ['its storage fails', [400, { failed: 1, errors: [{ error: 'Storage exception occurred' }] }]],
+      ['its storage is overloaded', [400, { failed: 1, errors: [{ error: 'Please throttle writes' }] }]],
       ['it fails', [500, { error: { code: 500, message: 'Internal Server Error' } }]],
       ['it refuses the login', [401, '']],
-    ])('%s: the messages are kept for later', async (_, answer) => {
+    ])('let the messages be retried: %s', async (_, answer) => {
       const stub = await put(() => answer);
       await withSink(`opentsdb://${stub.host}`, (sink) => expect(sink.append(batch)).rejects.toThrow(RetryableError));
       await stub.close();
     });
   });
 
-  it('refuses to be used after it is closed', async () => {
+  it('cannot be used after it is closed', async () => {
     const sink = await openSink('opentsdb://127.0.0.1:1');
     await sink.close();
     await sink.close();

@@ -18,14 +18,14 @@ function values(payload: unknown, ...expressions: unknown[]): Value[][] {
   ];
 }
 
-describe('placeholders', () => {
-  it('are what the message has', () => {
+describe('placeholders of a template', () => {
+  it('have the values of the message', () => {
     expect(values('text', '$id', '$clientid', '$username', '$qos', '$topic', '$payload', '$timestamp')).toEqual([
       ['id-1', 'c1', 'u1', 2n, 'a/b', 'text', BigInt(TIME) * 1_000_000n],
     ]);
   });
 
-  it('are missing where the message has nothing, and for the peer’s host, which no message has', () => {
+  it("are missing for an absent user name and for the peer's host", () => {
     const source = new Source(message({ topic: 't', username: null }));
     expect([
       ...rows(
@@ -35,19 +35,19 @@ describe('placeholders', () => {
     ]).toEqual([[null, null]]);
   });
 
-  it('show a payload as text, and bytes that are none as base64', () => {
+  it('show a payload as text, or in base64 when it is no text', () => {
     expect(values('é', '$payload', ['$payload'], '$payload_base64')).toEqual([['é', 'é', null]]);
     const bytes = Buffer.from([0xff, 0x00]);
     expect(values(bytes, '$payload', '$payload_base64')).toEqual([[bytes, '/wA=']]);
     expect(values('', '$payload', '$payload_base64')).toEqual([['', null]]);
   });
 
-  it('leave fixed values as they are', () => {
+  it('leave fixed values unchanged', () => {
     expect(values('', 'sensor', 1, 2.5, false, 'a$topic', '')).toEqual([['sensor', 1, 2.5, false, 'a$topic', '']]);
   });
 });
 
-describe('ways into a JSON payload', () => {
+describe('paths into a JSON payload', () => {
   const at = (payload: unknown, ...keys: string[]) => values(payload, ['$payload', ...keys]);
 
   it('keep the types of values', () => {
@@ -55,7 +55,7 @@ describe('ways into a JSON payload', () => {
     for (const [key, value] of Object.entries(payload.a)) expect(at(payload, 'a', key)).toEqual([[value]]);
   });
 
-  it('end in nothing where a key or a value is missing', () => {
+  it('have no value when a key or value is missing', () => {
     const payload = { a: { b: null }, list: [1] };
     for (const keys of [
       ['x'],
@@ -72,11 +72,11 @@ describe('ways into a JSON payload', () => {
     }
   });
 
-  it.each(['not JSON', '', '{"a":1', Buffer.from([0xff])])('end in nothing in %p', (payload) => {
+  it.each(['not JSON', '', '{"a":1', Buffer.from([0xff])])('have no value in %p', (payload) => {
     expect(at(payload, 'a')).toEqual([[null]]);
   });
 
-  it('see nothing but the payload’s own keys', () => {
+  it("see only the payload's own keys", () => {
     for (const key of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) expect(at({ a: 1 }, key)).toEqual([[null]]);
     expect(at('{"__proto__":5}', '__proto__')).toEqual([[5]]);
   });
@@ -86,7 +86,7 @@ describe('ways into a JSON payload', () => {
     expect(at({ a: [] }, 'a')).toEqual([['[]']]);
   });
 
-  it('refuse what is nested too deeply to be shown', () => {
+  it('reject a value that is nested too deeply', () => {
     expect(() => at(`{"a":${'['.repeat(50_000)}${']'.repeat(50_000)}}`, 'a')).toThrow(/nested too deeply/);
   });
 
@@ -95,14 +95,14 @@ describe('ways into a JSON payload', () => {
   });
 });
 
-describe('"$0"', () => {
+describe('"$0" in a template', () => {
   // EMQX's own example.
-  it('makes one point for each element', () => {
+  it('makes one point per element', () => {
     expect(values([{ temp: 20 }, { temp: 21 }], ['$payload', '$0', 'temp'])).toEqual([[20], [21]]);
     expect(values([{ temp: 20 }, { temp: 21 }], ['$payload', '$1', 'temp'])).toEqual([[20]]);
   });
 
-  it('goes through several arrays together, and repeats what is the same for all', () => {
+  it('reads several arrays in parallel, and repeats single values', () => {
     const payload = { site: 's', t: [1, 2], h: ['a', 'b'] };
     expect(values(payload, '$topic', ['$payload', 'site'], ['$payload', 't', '$0'], ['$payload', 'h', '$0'])).toEqual([
       ['a/b', 's', 1, 'a'],
@@ -110,7 +110,7 @@ describe('"$0"', () => {
     ]);
   });
 
-  it('keeps elements together where one has no value', () => {
+  it('keeps elements together when one has no value', () => {
     expect(values([{ t: 1, h: 'a' }, { t: 2 }, { h: 'c' }], ['$payload', '$0', 't'], ['$payload', '$0', 'h'])).toEqual([
       [1, 'a'],
       [2, null],
@@ -118,7 +118,7 @@ describe('"$0"', () => {
     ]);
   });
 
-  it('has missing values where an array is shorter', () => {
+  it('has missing values when an array is shorter', () => {
     expect(values({ t: [1, 2, 3], h: [4] }, ['$payload', 't', '$0'], ['$payload', 'h', '$0'])).toEqual([
       [1, 4],
       [2, null],
@@ -126,7 +126,7 @@ describe('"$0"', () => {
     ]);
   });
 
-  it('goes through arrays inside arrays', () => {
+  it('reads arrays inside arrays', () => {
     const payload = {
       rooms: [
         { name: 'r1', t: [1, 2] },
@@ -144,7 +144,7 @@ describe('"$0"', () => {
     expect(values([[1, 2], [3]], ['$payload', '$1', '$0'])).toEqual([[1], [2]]);
   });
 
-  it('makes no point of an empty array', () => {
+  it('makes no point from an empty array', () => {
     expect(values([], ['$payload', '$0'], '$topic')).toEqual([]);
   });
 });

@@ -12,7 +12,7 @@ const statement = { name: 's', sql: 'insert into t values ($1)', param_keys: ['$
 describe('a template file', () => {
   const names = (text: unknown) => parseTemplates(JSON.stringify(text), ({ name }) => name);
 
-  it('says which templates a topic has, in its own order', () => {
+  it("lists the templates of a topic in the file's order", () => {
     const templates = names({ 'a/+': { name: 1 }, 'a/b': [{ name: 2 }, { name: 3 }], '#': { name: 4 } });
     const of = (topic: string) => templates.of(topic).map(({ template }) => template);
     expect(of('a/b')).toEqual([1, 2, 3, 4]);
@@ -31,16 +31,16 @@ describe('a template file', () => {
     ['no object in a list', '{"a": [{"name": 1}, null]}', /"a"\[1\]: the template: is null/],
     ['a filter twice', '{\n"a": {"name": 1},\n"a": {"name": 2}}', /line 3: .*several templates for one filter are a list/],
     ['a key twice', '{"a": {"name": 1, "name": 2}}', /line 1: this key is there already/],
-  ])('with %s is refused', (_, text, expected) => {
+  ])('is rejected: %s', (_, text, expected) => {
     expect(() => parseTemplates(text, ({ name }) => name)).toThrow(expected);
     expect(() => parseTemplates(text, ({ name }) => name)).toThrow(RangeError);
   });
 
-  it('takes JSON that is indented with tabs', () => {
+  it('can be indented with tabs', () => {
     expect(parseTemplates('{\n\t"a":\t{\n\t\t"name": 1\n\t}\n}', ({ name }) => name).all()).toEqual([1]);
   });
 
-  it('is named by the error, with the setting, the filter and the key', async () => {
+  it('is named in its error, with setting, filter and key', async () => {
     await withTemplates({ 'sensor/+': { ...influx, tags: { host: '$host' } } }, async (file) => {
       expect(() => readTemplates(file, parseInflux)).toThrow(SettingError);
       const expected = `HISTORY_URLS: templates=${file}: "sensor/+": tags.host: unknown placeholder "$host"; known are $id, $clientid`;
@@ -51,7 +51,7 @@ describe('a template file', () => {
   });
 });
 
-describe('what is wrong with a template is said by key', () => {
+describe('an error in a template names its key', () => {
   it.each<[string, object, RegExp]>([
     ['no measurement', { fields: { f: 1 } }, /measurement: is missing/],
     ['no fields', { measurement: 'm' }, /fields: is missing/],

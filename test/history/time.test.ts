@@ -5,14 +5,14 @@ describe('the time of a message', () => {
   const at = 1_700_000_000_123;
   const id = (microseconds: number, tail = 'F49A0000049C0001') => microseconds.toString(16).padStart(16, '0').toUpperCase() + tail;
 
-  it('is the microseconds that an EMQX id begins with', () => {
+  it("has the microseconds at the start of EMQX's id", () => {
     const { time, tie } = timeOf(message({ topic: 't', id: id(at * 1_000 + 456), publishReceivedAt: at }));
     expect(time).toBe(1_700_000_000_123_456_000n);
     expect(tie).toBeGreaterThanOrEqual(0n);
     expect(tie).toBeLessThan(1_000n);
   });
 
-  it('is when it was received, for an id that is not EMQX’s or says another time', () => {
+  it("is its receive time when the id is not EMQX's or differs", () => {
     for (const other of ['abc', id((at + 60_001) * 1_000), 'x'.repeat(32), newId().toLowerCase()]) {
       const { time, tie } = timeOf(message({ topic: 't', id: other, publishReceivedAt: at }));
       expect(time).toBe(1_700_000_000_123_000_000n);
@@ -20,12 +20,12 @@ describe('the time of a message', () => {
     }
   });
 
-  it('is the same each time', () => {
+  it('is the same on every call', () => {
     const one = message({ topic: 't' });
     expect(timeOf({ ...one })).toEqual(timeOf(one));
   });
 
-  it('keeps messages of one microsecond apart', () => {
+  it('distinguishes messages of the same microsecond', () => {
     const ties = Array.from({ length: 1_000 }, (_, i) => {
       const tail = `F49A0000049C${(i + 5_000).toString(16).padStart(4, '0').toUpperCase()}`;
       return timeOf(message({ topic: 't', id: id(at * 1_000, tail), publishReceivedAt: at })).tie;
@@ -38,7 +38,7 @@ describe('the time of a message', () => {
   });
 });
 
-describe('a time of a payload', () => {
+describe('a time in a payload', () => {
   it.each<[unknown, bigint | null]>([
     [1_700_000_000, 1_700_000_000_000_000_000n],
     [1_700_000_000.25, 1_700_000_000_250_000_000n],
@@ -58,12 +58,12 @@ describe('a time of a payload', () => {
     [Infinity, null],
     [1e300, null],
     ['9999999999999999999', null],
-  ])('%p is %p ns', (value, expected) => {
+  ])('of %p is read as %p ns', (value, expected) => {
     expect(toNanoseconds(value)).toBe(expected);
   });
 });
 
-describe('a number', () => {
+describe('a number in a payload', () => {
   it.each<[unknown, number | null]>([
     [1.5, 1.5],
     ['1.5', 1.5],
@@ -78,7 +78,7 @@ describe('a number', () => {
     ['1e999', null],
     [true, null],
     [Buffer.from('1'), null],
-  ])('%p is %p', (value, expected) => {
+  ])('of %p is read as %p', (value, expected) => {
     expect(numberOf(value)).toBe(expected);
   });
 });

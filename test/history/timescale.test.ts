@@ -9,7 +9,7 @@ import { changed, openSink, withSink, withTemplates } from './sinks';
 
 type Row = Record<string, unknown>;
 
-describe('timescale', () => {
+describe('a history on TimescaleDB', () => {
   withBackends(['timescale'], ({ timescale: server }) => {
     /** Its own way to look into the database. */
     async function withClient<T>(url: string, work: (ask: (sql: string, values?: unknown[]) => Promise<Row[]>) => Promise<T>): Promise<T> {
@@ -76,7 +76,7 @@ describe('timescale', () => {
         ]);
       });
 
-      it('stores a batch once, however often it is appended, by how many at once', async () => {
+      it('stores a batch once when it is appended repeatedly and in parallel', async () => {
         const batch = Array.from({ length: 50 }, (_, i) => message({ topic: `t/${i % 3}` }));
         expect(await appended([...batch, ...batch])).toEqual([]);
         const orders = [batch, [...batch].reverse(), batch, [...batch].reverse()];
@@ -84,7 +84,7 @@ describe('timescale', () => {
         expect(await ask(url, 'SELECT msgid FROM mqtt_history ORDER BY msgid')).toEqual(batch.map(({ id }) => ({ msgid: id })));
       });
 
-      it('takes what MQTT allows: long topics, big payloads', async () => {
+      it('stores long topics and big payloads', async () => {
         const batch = [
           message({ topic: '😀'.repeat(16_383) }),
           message({ topic: 't', payload: Buffer.alloc(1_000_000, 'x') }),
@@ -94,7 +94,7 @@ describe('timescale', () => {
         expect(await ask(url, 'SELECT count(*)::int AS n FROM mqtt_history')).toEqual([{ n: 3 }]);
       });
 
-      it('refuses alone what a trigger of the operator’s refuses', async () => {
+      it('rejects only the messages that a trigger of the operator rejects', async () => {
         await ask(
           url,
           `CREATE OR REPLACE FUNCTION no_poison() RETURNS trigger LANGUAGE plpgsql AS
@@ -120,7 +120,7 @@ describe('timescale', () => {
       });
     });
 
-    it('migrates an empty database, by two at once and again, beside a store’s own tables', async () => {
+    it("migrates an empty database, twice at once and again, beside a store's tables", async () => {
       const url = await database('twice', false);
       await ask(url, 'CREATE TABLE mqtt_offline_migration (version integer PRIMARY KEY, name text)');
       await ask(url, `INSERT INTO mqtt_offline_migration VALUES (3, 'x')`);
@@ -137,7 +137,7 @@ describe('timescale', () => {
       });
     });
 
-    it('says that its table is missing, and what to do', async () => {
+    it('reports that its table is missing, and what to do', async () => {
       const url = await database('empty', false);
       await withSink(url, async (sink) => {
         expect(await sink.health()).toEqual({
@@ -176,7 +176,7 @@ describe('timescale', () => {
       const reading = (...data: object[]) => message({ topic: 'sensor/1', payload: Buffer.from(JSON.stringify({ data })) });
       const readings = () => ask(url, 'SELECT location, temperature, humidity FROM sensor_data ORDER BY location');
 
-      it('runs the operator’s statement for each point', async () => {
+      it("runs the operator's statement for each point", async () => {
         const one = reading({ location: 'A', temperature: 23.5, humidity: 40 }, { location: 'B', temperature: -1 });
         expect(await appended({ 'sensor/+': sensor }, [one, message({ topic: 'other' })])).toEqual([]);
         expect(await readings()).toEqual([
@@ -186,7 +186,7 @@ describe('timescale', () => {
       });
 
       // The guard is mqtt_history_done: the statement itself would insert the same again.
-      it('runs it once for a message, however often it is appended, by how many at once', async () => {
+      it('runs the statement once per message when it is appended repeatedly and in parallel', async () => {
         const batch = Array.from({ length: 30 }, (_, i) =>
           reading({ location: `A${i}`, temperature: i }, { location: `B${i}`, temperature: i }),
         );
@@ -200,7 +200,7 @@ describe('timescale', () => {
         expect(await readings()).toHaveLength(60);
       });
 
-      it('forgets after a day which messages it has stored', async () => {
+      it('forgets stored message ids after a day', async () => {
         await ask(
           url,
           `INSERT INTO mqtt_history_done SELECT 'insert-sensor', 'old' || n, now() - interval '25 hours' FROM generate_series(1, 100) AS n`,
@@ -211,7 +211,7 @@ describe('timescale', () => {
         expect(await ask(url, 'SELECT msgid FROM mqtt_history_done ORDER BY msgid')).toEqual([{ msgid: one.id }, { msgid: 'young' }]);
       });
 
-      it('binds each type', async () => {
+      it('binds parameters of every type', async () => {
         const typed = {
           name: 'typed',
           sql: 'INSERT INTO typed (id, qos, at, body, doc, flag, fixed) VALUES ($1, $2, $3, $4, $5, $6, $7)',
@@ -238,7 +238,7 @@ describe('timescale', () => {
         expect(await ask(url, 'SELECT body FROM typed WHERE id = $1', [bytes.id])).toEqual([{ body: bytes.payload }]);
       });
 
-      it('refuses alone what the table refuses, and what makes no point', async () => {
+      it('rejects only the messages that the table rejects or that have no point', async () => {
         const batch = [
           reading({ location: 'A', temperature: 1 }),
           reading({ location: 'B', temperature: 'warm' }),
@@ -259,7 +259,7 @@ describe('timescale', () => {
         expect((await readings()).map(({ location }) => location)).toEqual(['A', 'D']);
       });
 
-      it('refuses a message that would be stored in part only', async () => {
+      it('rejects a message that could be stored only in part', async () => {
         const both = reading({ location: 'A', temperature: 1 }, { location: 'B', temperature: 'warm' });
         expect(await appended({ '#': sensor }, [both])).toHaveLength(1);
         expect(await readings()).toEqual([]);
@@ -288,7 +288,7 @@ describe('timescale', () => {
         expect(await readings()).toEqual([]);
       });
 
-      it('works again when the server is back', async () => {
+      it('works again after an outage', async () => {
         const proxy = await Proxy.to(url);
         try {
           await withTemplates({ '#': sensor }, (file) =>
@@ -328,7 +328,7 @@ describe('timescale', () => {
       });
     });
 
-    it('speaks TLS, with templates too', async () => {
+    it('uses TLS, with templates too', async () => {
       const url = await database('tls');
       const secure = changed(url, { user: 'tls:postgres', params: { ca: caFile() } });
       const statement = { name: 's', sql: 'INSERT INTO told VALUES ($1)', param_keys: ['$id'] };
@@ -346,7 +346,7 @@ describe('timescale', () => {
     });
   });
 
-  it('refuses to be used after it is closed', async () => {
+  it('cannot be used after it is closed', async () => {
     await withTemplates({ '#': { name: 's', sql: 'SELECT $1', param_keys: ['$id'] } }, async (file) => {
       for (const params of ['', `?templates=${file}`]) {
         const sink = await openSink(`timescale://127.0.0.1:1/d${params}`);

@@ -36,7 +36,7 @@ describe('dead letters', () => {
     }
   });
 
-  test('one is shown, retried, removed', async () => {
+  test('are shown, retried and removed one by one', async () => {
     fakes.letters = [letter('1'), letter('2')];
     expect((await request(fakes.app()).get('/v1/dead-letters/1')).body).toEqual(letter('1'));
     const retried = await request(fakes.app()).post('/v1/dead-letters/1/retry');
@@ -49,7 +49,7 @@ describe('dead letters', () => {
     }
   });
 
-  test('one is retried with an event that repairs it', async () => {
+  test('are retried with a corrected event', async () => {
     fakes.letters = [letter('1')];
     const repaired = { event: 'client.ping' };
     const retry = (body: object) => request(fakes.app()).post('/v1/dead-letters/1/retry').send(body);
@@ -68,7 +68,7 @@ describe('dead letters', () => {
     expectProblem(await request(fakes.app()).post('/v1/dead-letters/1/retry').type('json').send('{'), 400, 'malformed');
   });
 
-  test('all are exported, one a line', async () => {
+  test('are exported together, one per line', async () => {
     fakes.letters = [letter('1'), { ...letter('2'), event: 'a\nb' }];
     const response = await request(fakes.app())
       .get('/v1/dead-letters/export')
@@ -86,7 +86,7 @@ describe('dead letters', () => {
     expectProblem(await request(fakes.app()).get('/v1/dead-letters/export'), 503, 'unavailable');
   });
 
-  test('all are retried, removed', async () => {
+  test('are retried or removed together', async () => {
     fakes.letters = [letter('1'), letter('2')];
     const retried = await request(fakes.app()).post('/v1/dead-letters/retry');
     expect([retried.status, retried.body]).toEqual([202, { accepted: 2 }]);
@@ -94,7 +94,7 @@ describe('dead letters', () => {
     expect((await request(fakes.app()).delete('/v1/dead-letters')).body).toEqual({ removed: 1 });
   });
 
-  test('what can never be retried is 409; what is away is 503, what is too much 429', async () => {
+  test('that cannot be retried answer 409, 503 or 429', async () => {
     for (const [failure, status, kind] of [
       [new RefusedError('the event has no id'), 409, 'refused'],
       [new UnavailableError('away'), 503, 'unavailable'],
@@ -112,14 +112,14 @@ describe('POST /v1/deliveries', () => {
       .post('/v1/deliveries')
       .send(body as object);
 
-  test('asks for a delivery', async () => {
+  test('requests a delivery', async () => {
     const response = await post({ clientid: 'dev/a+1', topic: '$share/g/t/#' });
     expect([response.status, response.body]).toEqual([202, { id: REQUEST_ID, state: 'accepted' }]);
     expect(response.headers['location']).toBe(`/v1/deliveries/${REQUEST_ID}`);
     expect(fakes.requested).toEqual([['dev/a+1', '$share/g/t/#']]);
   });
 
-  test('its outcome can be read; one that nobody knows is 404', async () => {
+  test('has an outcome that can be read; an unknown one is 404', async () => {
     const outcome = { id: REQUEST_ID, clientid: 'c', topic: 't/#', state: 'done', sent: 3, detail: '3 messages were sent.' } as const;
     fakes.outcomes[REQUEST_ID] = outcome;
     const response = await request(fakes.app()).get(`/v1/deliveries/${REQUEST_ID}`);
@@ -135,32 +135,32 @@ describe('POST /v1/deliveries', () => {
     [{ clientid: 'c', topic: 'a#' }, '/topic'],
     [{ clientid: 'c', topic: 'a', filter: 'b' }, '/filter'],
     [[], ''],
-  ])('%j is 400', async (body, path) => {
+  ])('answers %j with 400', async (body, path) => {
     const response = await post(body);
     expectProblem(response, 400, 'validation');
     expect(paths(response)).toEqual([path]);
     expect([fakes.requested, fakes.recorded]).toEqual([[], []]);
   });
 
-  test('with other content types 415', async () => {
+  test('answers other content types with 415', async () => {
     expectProblem(await request(fakes.app()).post('/v1/deliveries').type('text/plain').send('{}'), 415, 'unsupported-media-type');
   });
 });
 
-describe('operation', () => {
-  test('/v1/stats', async () => {
+describe('the endpoints for operation', () => {
+  test('GET /v1/stats answers as openapi.yaml says', async () => {
     const { body } = (await request(fakes.app()).get('/v1/stats')) as { body: unknown };
     expect(contract.validator('#/components/schemas/Stats')(body)).toEqual([]);
     expect(body).toMatchObject({ messages: 1, lanes: [{ name: 'lane-0', waiting: 1 }] });
   });
 
-  test('/healthz says ok whatever is away', async () => {
+  test('GET /healthz answers ok during an outage', async () => {
     fakes.failure = new UnavailableError('away');
     const response = await request(fakes.app()).get('/healthz');
     expect([response.status, response.body]).toEqual([200, { status: 'ok' }]);
   });
 
-  test('/readyz says what is away, each with a line', async () => {
+  test('GET /readyz lists each failing dependency', async () => {
     const ready = await request(fakes.app()).get('/readyz');
     expect([ready.status, ready.body]).toEqual([200, { ready: true, checks: fakes.checks }]);
     fakes.checks.push({ name: 'queue', ok: false, detail: 'no answer; see QUEUE_URL' });
@@ -171,7 +171,7 @@ describe('operation', () => {
     expect([broken.status, broken.body]).toMatchObject([503, { ready: false, checks: [{ ok: false }] }]);
   });
 
-  test('/metrics, with the duration of requests by route', async () => {
+  test('GET /metrics has the duration of requests by route', async () => {
     const app = fakes.app();
     await request(app).get('/v1/messages/A');
     await request(app).get('/nowhere');
@@ -181,13 +181,13 @@ describe('operation', () => {
     expect(text).toContain('http_request_duration_seconds_count{method="GET",route="none",status="404"} 1');
   });
 
-  test('/openapi.yaml is the file', async () => {
+  test('GET /openapi.yaml answers the file', async () => {
     const response = await request(fakes.app()).get('/openapi.yaml');
     expect(response.headers['content-type']).toMatch(/^application\/yaml/);
     expect(Buffer.isBuffer(response.body) ? response.body.toString() : response.text).toBe(contract.text);
   });
 
-  test('/docs has everything from here, without inline scripts', async () => {
+  test('GET /docs loads only local files and no inline scripts', async () => {
     const page = await request(fakes.app()).get('/docs');
     expect(page.headers['content-security-policy']).toContain("script-src 'self';");
     expect(page.text).not.toMatch(/https?:|<script>/);
@@ -200,8 +200,8 @@ describe('operation', () => {
   });
 });
 
-describe('the edge', () => {
-  test('an unknown path is 404, a wrong method 405 with Allow', async () => {
+describe('the HTTP API', () => {
+  test('answers an unknown path with 404 and a wrong method with 405 and Allow', async () => {
     for (const path of ['/', '/v2/events', '/v1', '/v1/nothing', '/V1/events', '/nothing']) {
       expectProblem(await request(fakes.app()).get(path), 404, 'not-found');
     }
@@ -219,14 +219,14 @@ describe('the edge', () => {
     }
   });
 
-  test('answers give nothing away and are not cached', async () => {
+  test('sends no revealing headers and forbids caching', async () => {
     const { headers } = await request(fakes.app()).get('/v1/stats');
     expect(headers).not.toHaveProperty('x-powered-by');
     expect(headers).not.toHaveProperty('etag');
     expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
   });
 
-  test('HEAD is answered like GET', async () => {
+  test('answers HEAD like GET', async () => {
     expect((await request(fakes.app()).head('/healthz')).status).toBe(200);
   });
 });

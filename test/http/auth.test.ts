@@ -21,7 +21,7 @@ const get = (path: string, authorization?: string) => {
   return authorization === undefined ? sent : sent.set('Authorization', authorization);
 };
 
-test('events take the ingest token', async () => {
+test('the ingest token is accepted for events', async () => {
   for (const path of ['/v1/events', '/v1/events/message.publish', '/v1/events/']) {
     expect((await post(path, 'Bearer ingest-secret')).status).toBe(202);
     expect((await post(path, 'bearer  ingest-secret')).status).toBe(202);
@@ -29,7 +29,7 @@ test('events take the ingest token', async () => {
   }
 });
 
-test('every other /v1 path takes the admin token', async () => {
+test('the admin token is accepted for every other /v1 path', async () => {
   for (const path of ['/v1/messages', '/v1/dead-letters', '/v1/stats']) {
     expect((await get(path, 'Bearer admin-secret')).status).toBe(200);
     expectProblem(await get(path, 'Bearer ingest-secret'), 403, 'forbidden');
@@ -47,14 +47,14 @@ test.each([
   'ingest-secret',
   'Bearer ingest-secret x',
   'Bearer ingest-secre',
-])('Authorization %j is 401 with a challenge', async (authorization) => {
+])('Authorization %j is answered with 401 and a challenge', async (authorization) => {
   const response = await post('/v1/events', authorization);
   expectProblem(response, 401, 'unauthorized');
   expect(response.headers['www-authenticate']).toMatch(/^Bearer /);
   expect([fakes.accepted, fakes.recorded]).toEqual([[], []]);
 });
 
-test('a path that does not exist tells so only to who has the token; odd spellings open nothing', async () => {
+test('an unknown path is 404 only with a valid token, in any spelling', async () => {
   for (const path of ['/v1/nothing', '/v1/eventsx', '/v1/Events', '/v1/%65vents']) {
     expectProblem(await post(path), 401, 'unauthorized');
     expectProblem(await post(path, 'Bearer admin-secret'), 404, 'not-found');
@@ -62,24 +62,24 @@ test('a path that does not exist tells so only to who has the token; odd spellin
   for (const path of ['/V1/events', '//v1/events']) expectProblem(await post(path), 404, 'not-found');
 });
 
-test('health, metrics, the contract and its page are open', async () => {
+test('health, metrics, openapi.yaml and /docs need no token', async () => {
   for (const path of ['/healthz', '/readyz', '/metrics', '/openapi.yaml', '/docs']) expect((await get(path)).status).toBe(200);
 });
 
-test('without a token a path is open, whatever is sent', async () => {
+test('a path without a configured token is open with any header', async () => {
   for (const authorization of [undefined, 'Bearer x', 'Bearer admin-secret']) {
     expect((await post('/v1/events', authorization, { adminToken: 'admin-secret' })).status).toBe(202);
   }
 });
 
-test('no token reaches the log', async () => {
+test('no token is written to the log', async () => {
   fakes.failure = new TypeError('bug');
   await post('/v1/events', 'Bearer ingest-secret');
   await post('/v1/events', 'Bearer admin-secret');
   expect(fakes.lines.join('')).not.toContain('secret');
 });
 
-test('while the ingest token is changed the one before is taken, for events only', async () => {
+test('the previous ingest token is accepted for events only', async () => {
   const tokens = { ...TOKENS, previousIngestToken: 'old-secret' };
   expect((await post('/v1/events', 'Bearer old-secret', tokens)).status).toBe(202);
   expect((await post('/v1/events', 'Bearer ingest-secret', tokens)).status).toBe(202);
@@ -88,7 +88,7 @@ test('while the ingest token is changed the one before is taken, for events only
 });
 
 // The guard is matcher in auth.ts. A comparison of texts ends at the first difference, or at once where the lengths differ.
-test('a token is compared as a whole and in constant time, whatever its length and whichever of them it is', async () => {
+test('a token is compared as a whole and in constant time', async () => {
   const compared = jest.spyOn(crypto, 'timingSafeEqual');
   for (const token of ['i', 'ingest-secret', 'ingest-secreT', 'x'.repeat(5_000)]) {
     compared.mockClear();
@@ -113,7 +113,7 @@ describe('the read token', () => {
     }
   });
 
-  test('changes nothing, and posts no events', async () => {
+  test('is rejected for changes and events', async () => {
     for (const [method, path] of [
       ['delete', '/v1/messages?filter=%23'],
       ['delete', '/v1/dead-letters'],
@@ -131,7 +131,7 @@ describe('the read token', () => {
     expect([fakes.accepted, fakes.requested, fakes.restored, fakes.desk]).toEqual([[], [], [], []]);
   });
 
-  test('is told apart from the admin token; without any token everybody is an admin', async () => {
+  test('is distinguished from the admin token in GET /v1/access', async () => {
     expect((await as('get', '/v1/access', 'read-secret')).body).toEqual({ access: 'read', version: '0.1.0' });
     expect((await as('get', '/v1/access', 'admin-secret')).body).toEqual({ access: 'admin', version: '0.1.0' });
     expect((await request(fakes.app()).get('/v1/access')).body).toEqual({ access: 'admin', version: '0.1.0' });

@@ -25,7 +25,7 @@ const SHOWN = {
 };
 
 describe('GET /v1/clients/{clientid}', () => {
-  test('shows everything that is known', async () => {
+  test('shows the state, subscriptions, positions and delivery of the client', async () => {
     fakes.states = [state];
     fakes.subscriptions = [subscription('a/#'), subscription('b', 'other')];
     // The row of a wildcard filter has nothing but times: it is not a topic's.
@@ -43,12 +43,12 @@ describe('GET /v1/clients/{clientid}', () => {
     expect(contract.validator('#/components/schemas/Client')(body)).toEqual([]);
   });
 
-  test('a client that calls itself like a group is not shown the positions of the group', async () => {
+  test("does not show the positions of a group to a client with the group's name", async () => {
     fakes.positions = [{ ...position('t/1'), consumer: '$share/g' }];
     expectProblem(await get('/v1/clients/%24share%2Fg'), 404, 'not-found');
   });
 
-  test('without a connection event says null; with nothing at all it is 404', async () => {
+  test('answers null without a connection event, and 404 for an unknown client', async () => {
     fakes.subscriptions = [subscription('a')];
     const { body } = (await get('/v1/clients/c')) as { body: unknown };
     expect(body).toMatchObject({ connected: null, node: null, connected_at: null, disconnected_at: null, delivery: null });
@@ -82,7 +82,7 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
       .put(path)
       .send(body as object);
 
-  test('are listed in pages, by code point', async () => {
+  test('lists subscriptions in pages, sorted by code point', async () => {
     fakes.subscriptions = ['$share/g/t', '+/a', '\uffee', '😀'].map((topic) => subscription(topic));
     const first = await get(`${path}?limit=3`);
     expect(contract.validator('#/components/schemas/SubscriptionPage')(first.body)).toEqual([]);
@@ -92,7 +92,7 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
     expect((await get('/v1/clients/nobody/subscriptions')).body).toEqual({ subscriptions: [], next: null });
   });
 
-  test('are put as a whole and removed, through the queue', async () => {
+  test('replaces and removes subscriptions through the queue', async () => {
     const wanted = [
       { topic: '$share/g/t/#', qos: 2 },
       { topic: 't/1', qos: 0 },
@@ -132,20 +132,20 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
     [{ subscriptions: [{ topic: '$share/g/$offline/c/#', qos: 1 }] }, '/subscriptions/0/topic'],
     [{ subscriptions: [], more: 1 }, ''],
     [{ subscriptions: Array.from({ length: 10_001 }, (_, i) => ({ topic: `t/${i}`, qos: 1 })) }, '/subscriptions'],
-  ])('what is wrong is 400 and asks for nothing: %#', async (body, at) => {
+  ])('answers an invalid body with 400 and changes nothing (example %#)', async (body, at) => {
     const response = await put(body);
     expectProblem(response, 400, 'validation');
     expect(paths(response)[0]).toContain(at);
     expect(fakes.desk).toEqual([]);
   });
 
-  test('a mistyped query or filter removes nothing', async () => {
+  test('removes nothing after a mistyped query or filter', async () => {
     for (const query of ['?filter=t', '?topic=', '?topic=a%23', '?topic=t&topic=u'])
       expectProblem(await request(fakes.app()).delete(`${path}${query}`), 400, 'validation');
     expect(fakes.desk).toEqual([]);
   });
 
-  test('other content types 415, other methods 405, away 503', async () => {
+  test('answers other content types with 415, other methods with 405, an outage with 503', async () => {
     expectProblem(await request(fakes.app()).put(path).type('text/plain').send('{}'), 415, 'unsupported-media-type');
     const posted = await request(fakes.app()).post(path);
     expectProblem(posted, 405, 'method-not-allowed');
@@ -161,7 +161,7 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
     }
   });
 
-  test('need the admin token', async () => {
+  test('needs the admin token', async () => {
     const app = fakes.app({ ingestToken: 'in', adminToken: 'admin' });
     for (const each of ['/v1/clients/c', path]) {
       expectProblem(await request(app).get(each), 401, 'unauthorized');
@@ -175,7 +175,7 @@ describe('/v1/clients/{clientid}/subscriptions', () => {
 describe('a client id in the path', () => {
   const ids = ['a/b', '/', 'a+b', '#', 'a b', 'a%2Fb', '%', '"q"', 'клиент 😀', 'a?b&c=d', 'x/subscriptions', 'subscriptions', '\u0007'];
 
-  test.each(ids)('may be %j', async (clientid) => {
+  test.each(ids)('can be %j', async (clientid) => {
     fakes.states = [{ ...state, clientid }];
     expect((await get(url(clientid))).body).toMatchObject({ clientid, connected: true });
     expect((await request(fakes.app()).delete(url(clientid, '/subscriptions'))).status).toBe(202);
@@ -183,7 +183,7 @@ describe('a client id in the path', () => {
   });
 
   // HTTP clients that follow the URL standard resolve dots, encoded ones too, before they send anything.
-  test.each(['.', '..', '...'])('may be %j, where the HTTP client sends it', async (clientid) => {
+  test.each(['.', '..', '...'])('can be %j when the HTTP client sends it unchanged', async (clientid) => {
     fakes.states = [{ ...state, clientid }];
     const server = createServer(fakes.app()).listen(0);
     const { port } = server.address() as AddressInfo;
@@ -196,7 +196,7 @@ describe('a client id in the path', () => {
     expect(status).toBe(200);
   });
 
-  test('is checked', async () => {
+  test('is rejected when it is invalid', async () => {
     for (const id of ['%00', `${'x'.repeat(8)}%00`]) {
       for (const path of [`/v1/clients/${id}`, `/v1/clients/${id}/subscriptions`]) expectProblem(await get(path), 400, 'validation');
     }

@@ -22,8 +22,8 @@ const send = (body: string | Buffer, path = '/v1/events', headers: Record<string
 
 const post = (body: unknown, path = '/v1/events') => send(JSON.stringify(body), path);
 
-describe('everything a real EMQX 5.8.9 sends is accepted as it is', () => {
-  test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))('%s (%s)', async (event, _, body) => {
+describe('POST /v1/events accepts recorded events of EMQX 5.8.9', () => {
+  test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))('one by one: %s (%s)', async (event, _, body) => {
     for (const path of ['/v1/events', `/v1/events/${event}`]) {
       const response = await post(body, path);
       expect([response.status, response.body]).toEqual([202, { accepted: 1 }]);
@@ -32,7 +32,7 @@ describe('everything a real EMQX 5.8.9 sends is accepted as it is', () => {
     expect(fakes.recorded).toEqual([]);
   });
 
-  test('all in one array, in their order', async () => {
+  test('all in one array, in order', async () => {
     const response = await post(FIXTURES.map(({ body }) => body));
     expect(response.body).toEqual({ accepted: FIXTURES.length });
     expect(fakes.accepted).toHaveLength(FIXTURES.length);
@@ -45,8 +45,8 @@ describe('everything a real EMQX 5.8.9 sends is accepted as it is', () => {
   });
 });
 
-describe('accepted', () => {
-  test('promise 1: 202 only after the queue has it', async () => {
+describe('POST /v1/events', () => {
+  test('promise 1: answers 202 only after the queue has stored the event', async () => {
     const order: string[] = [];
     fakes.queueing = async () => {
       order.push('asked');
@@ -57,7 +57,7 @@ describe('accepted', () => {
     expect(order).toEqual(['asked', 'durable', 'answered']);
   });
 
-  test('ignored events count as accepted, those of bridges with slashes in their names too', async () => {
+  test('accepts ignored events, including those of bridges with slashes in their names', async () => {
     expect((await post({ event: 'client.connack' })).body).toEqual({ accepted: 1 });
     expect((await post({}, '/v1/events/$bridges/mqtt:a')).body).toEqual({ accepted: 1 });
     expect(fakes.accepted).toEqual([
@@ -66,7 +66,7 @@ describe('accepted', () => {
     ]);
   });
 
-  test('an empty array asks the queue nothing', async () => {
+  test('accepts an empty array without a write to the queue', async () => {
     fakes.failure = new Error('not to be asked');
     expect((await post([])).body).toEqual({ accepted: 0 });
   });
@@ -81,7 +81,7 @@ describe('accepted', () => {
       'application/json; charset=iso-8859-1',
     ],
     ...['application/cloudevents+json', 'application/octet-stream', 'text/plain', 'text/html', 'application/x-www-form-urlencoded', ''],
-  ])('whatever the content type says: %j, with a byte order mark and packed, too', async (type) => {
+  ])('accepts the content type %j, with a byte order mark or gzip, too', async (type) => {
     const body = Buffer.from(JSON.stringify(publishBody({ payload: 'ä😀' })));
     const marked = Buffer.concat([Buffer.from([0xef, 0xbb, 0xbf]), body]);
     for (const each of [body, marked]) {
@@ -92,7 +92,7 @@ describe('accepted', () => {
     for (const event of fakes.accepted) expect(event).toMatchObject({ message: { payload: Buffer.from('ä😀').toString('base64') } });
   });
 
-  test('without a content type', async () => {
+  test('accepts an event without a content type', async () => {
     const server = createServer(fakes.app()).listen(0);
     const { port } = server.address() as AddressInfo;
     const status = await new Promise((resolve, reject) => {
@@ -106,7 +106,7 @@ describe('accepted', () => {
   });
 
   // What EMQX's "Start Test" of a rule sends (emqx_rule_events), its half pairs included.
-  test("EMQX's test of a rule", async () => {
+  test("accepts the events of EMQX's rule test", async () => {
     const pub_props = {
       ...{ 'Payload-Format-Indicator': 0, 'Message-Expiry-Interval': 30, 'User-Property': { foo: 'bar' } },
       'User-Property-Pairs': [{ key: 'foo' }, { value: 'bar' }],
@@ -133,7 +133,7 @@ describe('accepted', () => {
     expect(fakes.accepted[0]).toMatchObject({ message: { properties: { userProperties: [{ key: 'foo', value: 'bar' }] } } });
   });
 
-  test('they are counted by name', async () => {
+  test('counts accepted events by name', async () => {
     await post([publishBody(), publishBody(), { event: '$bridges/mqtt:a' }]);
     const text = await fakes.metrics.registry.metrics();
     expect(text).toContain('emqx_offline_events_accepted_total{event="message.publish"} 2');
@@ -141,7 +141,7 @@ describe('accepted', () => {
   });
 });
 
-describe('refused: nothing reaches the queue, and it becomes a dead letter (promise 13)', () => {
+describe('POST /v1/events rejects and keeps as a dead letter (promise 13)', () => {
   async function refused(response: Response, kind: string): Promise<void> {
     expectProblem(response, 400, kind);
     expect(fakes.accepted).toEqual([]);
@@ -186,30 +186,30 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
     expect(fakes.recorded[0]).toMatchObject({ event: JSON.stringify(body), source: 'POST /v1/events' });
   });
 
-  test('an event that the path names otherwise', async () => {
+  test('an event with another name than in the path', async () => {
     await refused(await post(publishBody(), '/v1/events/message.acked'), 'validation');
     expect(fakes.recorded[0]?.source).toBe('POST /v1/events/message.acked');
   });
 
-  test('an unknown event in the path: the known ones are listed', async () => {
+  test('an unknown event in the path, and lists the known ones', async () => {
     const response = await post({}, '/v1/events/nope');
     await refused(response, 'validation');
     expect(response.text).toContain('message.publish');
   });
 
-  test('an array is all or nothing, and says which entry is wrong', async () => {
+  test('an array as a whole, and names the invalid entries', async () => {
     const response = await post([publishBody(), publishBody({ id: 'A2' }), publishBody(), without(publishBody(), 'id'), 5]);
     await refused(response, 'validation');
     expect(paths(response)).toEqual(['/3/id', '/4']);
   });
 
-  test('an array of more than 10,000', async () => {
+  test('an array of more than 10,000 events', async () => {
     const response = await post(Array.from({ length: 10_001 }, () => ({ event: 'client.ping' })));
     await refused(response, 'validation');
     expect((await post(Array.from({ length: 10_000 }, () => ({ event: 'client.ping' })))).status).toBe(202);
   });
 
-  test('an array where one event is named by the path', async () => {
+  test('an array when the path names one event', async () => {
     await refused(await post([publishBody()], '/v1/events/message.publish'), 'validation');
   });
 
@@ -228,18 +228,18 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
     expect(fakes.recorded[0]?.event).toBe(JSON.stringify(publishBody()));
   });
 
-  test('a body that cannot be unpacked', async () => {
+  test('a body that cannot be decompressed', async () => {
     await refused(await send('no gzip', '/v1/events', { 'Content-Encoding': 'gzip' }), 'malformed');
   });
 
-  test('an unknown content encoding is 415', async () => {
+  test('an unknown content encoding with 415', async () => {
     expectProblem(await send('{"event":"client.ping"}', '/v1/events', { 'Content-Encoding': 'zip' }), 415, 'unsupported-media-type');
     expect(fakes.recorded).toMatchObject([
       { event: '{"event":"client.ping"}', reason: expect.stringMatching(/Content-Encoding/) as string },
     ]);
   });
 
-  test('a body over the limit is 413, a packed one by what it unpacks to; its beginning is kept', async () => {
+  test('a body over the limit with 413, compressed or not, and keeps its beginning', async () => {
     const large = JSON.stringify(publishBody({ payload: 'x'.repeat(2000) }));
     const limited = (body: string | Buffer, headers: Record<string, string>) =>
       request(fakes.app({ bodyLimit: 1000 }))
@@ -253,12 +253,12 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
     expect(fakes.recorded.map(({ event }) => event)).toEqual([large, large, '']);
   });
 
-  test('a large body is cut to 64 KB', async () => {
+  test('a large body, of which it keeps 64 KB', async () => {
     await refused(await send('é'.repeat(100_000)), 'malformed');
     expect(Buffer.byteLength(String(fakes.recorded[0]?.event))).toBe(65_536);
   });
 
-  test('recording that fails or hangs leaves the 400 a 400', async () => {
+  test('an event with 400 even when the dead letter cannot be stored', async () => {
     fakes.recording = Promise.reject(new Error('away'));
     expectProblem(await post({}), 400, 'validation');
     expect(fakes.lines.join('')).toMatch(/not recorded/);
@@ -267,12 +267,12 @@ describe('refused: nothing reaches the queue, and it becomes a dead letter (prom
   });
 });
 
-describe('not taken, and no dead letter', () => {
+describe('POST /v1/events without a dead letter', () => {
   afterEach(() => expect([fakes.accepted, fakes.recorded]).toEqual([[], []]));
 
   // Any web page may have a browser post these without asking. The guard is refuseBrowsers.
   test.each(['text/plain', 'application/json; charset=latin1', 'application/x-www-form-urlencoded', ''])(
-    'what a page in a browser posts as %j is 415',
+    'rejects a request from a web page as %j with 415',
     async (type) => {
       const headers = { 'Content-Type': type, Origin: 'https://evil.example' };
       expectProblem(await send(JSON.stringify(publishBody()), '/v1/events', headers), 415, 'unsupported-media-type');
@@ -280,7 +280,7 @@ describe('not taken, and no dead letter', () => {
   );
 
   // EMQX sends it again.
-  test('a body that breaks off', async () => {
+  test('ignores a body that breaks off', async () => {
     const server = createServer(fakes.app()).listen(0);
     const { port } = server.address() as AddressInfo;
     for (const headers of [{}, { 'content-encoding': 'gzip' }]) {
@@ -296,7 +296,7 @@ describe('not taken, and no dead letter', () => {
   });
 
   // The guard is unpipe().resume() in collect (body.ts): the rest of the body stood before the connection's next request, which was never read.
-  test('a packed body that is broken does not hold up the next request of its connection', async () => {
+  test('serves the next request of a connection after a broken gzip body', async () => {
     const server = createServer(fakes.app({ log: createLogger({ level: 'silent' }) })).listen(0);
     const agent = new Agent({ keepAlive: true, maxSockets: 1 });
     const send = (headers: Record<string, string>, body: Buffer | string) =>
@@ -319,7 +319,7 @@ describe('not taken, and no dead letter', () => {
     }
   });
 
-  test('EMQX loses an event that gets a 500: whatever goes wrong is 503 or 429, with Retry-After', async () => {
+  test('answers every failure with 503 or 429, because EMQX drops events after a 500', async () => {
     for (const failure of [
       new UnavailableError('away'),
       new RetryableError('later'),
@@ -334,7 +334,7 @@ describe('not taken, and no dead letter', () => {
     expectProblem(await post(publishBody()), 429, 'overloaded');
   });
 
-  test('what is unexpected is logged with its stack, and not shown', async () => {
+  test('logs an unexpected error with its stack and does not show it', async () => {
     fakes.failure = new TypeError('secret detail');
     expect((await post(publishBody())).text).not.toContain('secret detail');
     const [line] = fakes.lines.map((each) => JSON.parse(each) as { level: string; err: { stack: string } });
@@ -342,7 +342,7 @@ describe('not taken, and no dead letter', () => {
     expect(line?.err.stack).toContain('events.test.ts');
   });
 
-  test('a queue that is away is logged once a second, not once an event', async () => {
+  test('logs an outage of the queue once per second, not per event', async () => {
     fakes.failure = new UnavailableError('away');
     const app = fakes.app();
     for (let i = 0; i < 5; i++) await request(app).post('/v1/events').send(publishBody());

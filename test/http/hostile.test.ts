@@ -4,7 +4,7 @@ import { asTopic, HOSTILE } from '../support/hostile';
 import { Fakes } from './fakes';
 
 /** Names of clients, topics and paths, wherever they come from, reach neither a label of /metrics nor the log as they are. */
-test('hostile names make no metric and no line of the log', async () => {
+test('hostile names create no metric label and no log line', async () => {
   const fakes = new Fakes();
   const app = fakes.app();
   const post = (path: string, body: unknown) => request(app).post(path).set('Content-Type', 'application/json').send(JSON.stringify(body));
@@ -26,7 +26,7 @@ test('hostile names make no metric and no line of the log', async () => {
   expect(fakes.lines).toEqual([]);
 });
 
-test.each(['\0', 'a\0b', '\ud800', ''])('what MQTT does not allow is refused: %j', async (name) => {
+test.each(['\0', 'a\0b', '\ud800', ''])('a name that MQTT does not allow is rejected: %j', async (name) => {
   const fakes = new Fakes();
   for (const body of [
     publishBody({ clientid: name }),

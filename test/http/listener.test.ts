@@ -21,7 +21,7 @@ interface Answer {
 }
 
 /** The listener on a real socket: what happens before a request is one. */
-describe('the listener', () => {
+describe('the HTTP listener', () => {
   const fakes = new Fakes();
   let server: Server;
   const sockets: Socket[] = [];
@@ -76,12 +76,12 @@ describe('the listener', () => {
     'GARBAGE\r\n\r\n',
     `${POST}Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n`,
     `${POST}Content-Length: -1\r\n\r\n`,
-  ])('answers what is not HTTP with 400: %j', async (text) => {
+  ])('answers invalid HTTP with 400: %j', async (text) => {
     await listen();
     expectAnswer(await exchange(text), 400, 'malformed');
   });
 
-  it('answers a body over the limit with 413 and ends the connection, announced or not', async () => {
+  it('answers a body over the limit with 413 and closes the connection', async () => {
     await listen();
     expectAnswer(await exchange(`${POST}Connection: close\r\nContent-Length: 10000\r\n\r\n`, Buffer.alloc(10_000, 'x')), 413, 'too-large');
     // These are not read to their end.
@@ -96,7 +96,7 @@ describe('the listener', () => {
   });
 
   // 503 and not 408: EMQX would lose the event. The guard is the clientError listener: Node's own answer is a 408 without a body.
-  it('answers slow headers and slow bodies with 503, and closes a connection that says nothing', async () => {
+  it('answers slow headers, slow bodies and silent connections with 503', async () => {
     await listen({ limits: { headersMs: 200, requestMs: 300, checkMs: 50 } });
     const began = Date.now();
     expectAnswer(await exchange('POST /v1/events HTTP/1.1\r\nHost:'), 503, 'unavailable');
@@ -105,7 +105,7 @@ describe('the listener', () => {
     expect(Date.now() - began).toBeLessThan(5_000);
   });
 
-  it('closes idle connections after a while, and those over the limit at once', async () => {
+  it('closes idle connections, and those over the limit at once', async () => {
     await listen({ limits: { connections: 3, idleMs: 200 } });
     const idle = await dial();
     idle.write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n').toString();
@@ -117,7 +117,7 @@ describe('the listener', () => {
     await waitFor('room', async () => (await fetch(`http://127.0.0.1:${port()}/healthz`).catch(() => null))?.status === 200);
   });
 
-  it('speaks TLS, from version 1.2 on, and nothing else then', async () => {
+  it('accepts only TLS 1.2 and later when TLS is configured', async () => {
     await listen({ tls: TLS });
     const ask = (options: object) =>
       new Promise<number>((resolve, reject) => {
@@ -132,7 +132,7 @@ describe('the listener', () => {
     expect(await ask({})).toBe(200);
   });
 
-  it('answers bodies that are nested too deep with 400, however deep', async () => {
+  it('answers bodies that are nested too deeply with 400', async () => {
     await listen({}, 1_000_000);
     for (const deep of [
       '['.repeat(33) + ']'.repeat(33),

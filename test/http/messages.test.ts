@@ -35,7 +35,7 @@ async function all(query: Record<string, string>): Promise<{ ids: string[]; page
 }
 
 describe('GET /v1/messages', () => {
-  test('promise 11: shows a message exactly', async () => {
+  test('promise 11: shows every byte and property of a message', async () => {
     fakes.messages = [
       storedMessage({
         id: 'A',
@@ -91,7 +91,7 @@ describe('GET /v1/messages', () => {
     expect(messages[2]).toMatchObject({ payload: '', text: '' });
   });
 
-  test('by topic, by filter with wildcards, or all; topics in order, then ids', async () => {
+  test('lists messages by topic, by filter or all, sorted by topic and id', async () => {
     fakes.messages = ['b/1 3', 'a/1 4', 'a/1 2', '$SYS/x 5', 'a 6', 'b/1 1'].map((each) => {
       const [topic = '', id = ''] = each.split(' ');
       return storedMessage({ topic, id });
@@ -105,7 +105,7 @@ describe('GET /v1/messages', () => {
     expect(ids(await page({ topic: 'none' }))).toEqual([]);
   });
 
-  test.each([1, 2, 3, 7, 20, 100])('pages of %i show each once, and the last says that it is', async (limit) => {
+  test.each([1, 2, 3, 7, 20, 100])('shows each message once in pages of %i', async (limit) => {
     fakes.messages = Array.from({ length: 60 }, (_, i) => storedMessage({ id: String(i).padStart(3, '0'), topic: `t/${i % 3}` }));
     const filtered = await all({ filter: 't/+', limit: String(limit) });
     const expected = [...fakes.messages].sort((a, b) => (a.topic + a.id < b.topic + b.id ? -1 : 1)).map(({ id }) => id);
@@ -116,7 +116,7 @@ describe('GET /v1/messages', () => {
     expect(exact.pages).toBe(Math.ceil(20 / limit));
   });
 
-  test('a page of large payloads ends early; the reads stay small', async () => {
+  test('ends a page of large payloads early', async () => {
     fakes.messages = Array.from({ length: 30 }, (_, i) =>
       storedMessage({ id: String(i).padStart(3, '0'), topic: 't', payload: Buffer.alloc(1_000_000) }),
     );
@@ -125,7 +125,7 @@ describe('GET /v1/messages', () => {
     expect(found.pages).toBe(4);
   });
 
-  test('thousands of topics whose messages have expired end a page early too', async () => {
+  test('ends a page early after thousands of topics with expired messages', async () => {
     fakes.messages = Array.from({ length: 2500 }, (_, i) =>
       storedMessage({ id: `A${i}`, topic: `t/${String(i).padStart(4, '0')}`, expiresAt: 1 }),
     );
@@ -154,25 +154,25 @@ describe('GET /v1/messages', () => {
     [{ topic: 'b', after: Buffer.from('{"topic":"a","id":"A"}').toString('base64url') }, 'after'],
     [{ filter: 'b/#', after: Buffer.from('{"topic":"a","id":"A"}').toString('base64url') }, 'after'],
     [{ topics: 'a' }, 'topics'],
-  ])('%j is 400', async (query, path) => {
+  ])('answers %j with 400', async (query, path) => {
     const response = await list(query);
     expectProblem(response, 400, 'validation');
     expect(paths(response)).toEqual([path]);
   });
 
-  test('a repeated parameter and a malformed percent-encoding are 400', async () => {
+  test('answers a repeated parameter and a malformed percent-encoding with 400', async () => {
     expectProblem(await request(fakes.app()).get('/v1/messages?topic=a&topic=b'), 400, 'validation');
     expectProblem(await request(fakes.app()).get('/v1/messages?topic=%ff'), 400, 'malformed');
   });
 
-  test('in a query + is a space, as everywhere', async () => {
+  test('reads + in a query as a space', async () => {
     fakes.messages = [storedMessage({ id: 'A', topic: 'a b' })];
     expect((await request(fakes.app()).get('/v1/messages?topic=a+b')).body).toMatchObject({ messages: [{ id: 'A' }] });
   });
 });
 
-describe('one message', () => {
-  test('is shown and removed; its id is remembered (promise 2)', async () => {
+describe('/v1/messages/{id}', () => {
+  test('shows and removes a message, and leaves a tombstone (promise 2)', async () => {
     fakes.messages = [storedMessage({ id: 'A', topic: 't' })];
     expect((await get('/v1/messages/A')).body).toMatchObject({ id: 'A', text: 'hello' });
     expect((await request(fakes.app()).delete('/v1/messages/A')).status).toBe(204);
@@ -181,16 +181,16 @@ describe('one message', () => {
     expectProblem(await request(fakes.app()).delete('/v1/messages/A'), 404, 'not-found');
   });
 
-  test.each(['none', 'a%2Fb', '%00', 'x'.repeat(65), 'retained'])('%s is 404', async (id) => {
+  test.each(['none', 'a%2Fb', '%00', 'x'.repeat(65), 'retained'])('answers the id %s with 404', async (id) => {
     expectProblem(await get(`/v1/messages/${id}`), 404, 'not-found');
   });
 
-  test('what has expired is gone', async () => {
+  test('answers an expired message with 404', async () => {
     fakes.messages = [storedMessage({ id: 'A', topic: 't', expiresAt: NOW })];
     expectProblem(await get('/v1/messages/A'), 404, 'not-found');
   });
 
-  test('a malformed percent-encoding is 400', async () => {
+  test('answers a malformed percent-encoding with 400', async () => {
     expectProblem(await request(fakes.app()).get('/v1/messages/%zz'), 400, 'malformed');
   });
 });
@@ -198,7 +198,7 @@ describe('one message', () => {
 describe('DELETE /v1/messages', () => {
   const purge = (query: string): Promise<Response> => Promise.resolve(request(fakes.app()).delete(`/v1/messages${query}`));
 
-  test('removes what matches, expired or not, and says how many', async () => {
+  test('removes matching messages, expired or not, and answers their number', async () => {
     fakes.messages = Array.from({ length: 1500 }, (_, i) =>
       storedMessage({ id: `A${i}`, topic: `t/${i % 120}`, expiresAt: i % 2 === 0 ? 1 : null }),
     );
@@ -209,7 +209,7 @@ describe('DELETE /v1/messages', () => {
   });
 
   // The guard is `tell` in DELETE /v1/messages.
-  test('tells in the log how far it is, at most every 5 s', async () => {
+  test('logs its progress at most every 5 s', async () => {
     fakes.messages = Array.from({ length: 20 }, (_, i) => storedMessage({ id: `A${i}`, topic: `t/${i % 10}` }));
     let time = NOW;
     // A second for each look at the clock.
@@ -233,7 +233,7 @@ describe('DELETE /v1/messages', () => {
   });
 });
 
-test('a store that is away is 503, a bug is 500 and is logged, not shown', async () => {
+test('an outage of the store is 503, and a bug is 500 that is only logged', async () => {
   fakes.failure = new RetryableError('away');
   expectProblem(await list(), 503, 'unavailable');
   fakes.failure = new TypeError('secret detail');

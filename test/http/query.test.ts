@@ -1,6 +1,6 @@
 import { parseQuery } from '../../src/http/query';
 
-describe('a query', () => {
+describe('the query of a URL', () => {
   test.each([
     ['?filter=t/+', 't/+'],
     ['?filter=+/1', '+/1'],
@@ -9,7 +9,7 @@ describe('a query', () => {
     ['?filter=t/%2B', 't/+'],
     ['?filter=my+topic/a+b', 'my topic/a b'],
     ['?filter=a%20b', 'a b'],
-  ])('%s is the filter %p', (url, filter) => {
+  ])('with %s has the filter %p', (url, filter) => {
     expect(parseQuery(`/v1/messages${url}`)).toEqual({ filter });
   });
 });

@@ -45,7 +45,7 @@ describe('GET /v1/retained', () => {
     });
   });
 
-  test('by filter, or all; expired ones and those without a payload are not there', async () => {
+  test('lists retained messages by filter or all, without expired and empty ones', async () => {
     fakes.retained = [
       retained('a/1'),
       retained('a/2', { expiresAt: NOW }),
@@ -58,14 +58,14 @@ describe('GET /v1/retained', () => {
     expect((await page({ filter: '$x/#' })).messages.map(({ topic }) => topic)).toEqual(['$x/1']);
   });
 
-  test.each([1, 2, 7, 24, 25, 26, 59, 60, 100])('pages of %i show each once, and the last says that it is', async (limit) => {
+  test.each([1, 2, 7, 24, 25, 26, 59, 60, 100])('shows each message once in pages of %i', async (limit) => {
     fakes.retained = Array.from({ length: 60 }, (_, i) => retained(`t/${String(i).padStart(2, '0')}`));
     const found = await all({ filter: 't/+', limit: String(limit) });
     expect(found.topics).toEqual(fakes.retained.map(({ topic }) => topic));
     expect(found.pages).toBe(Math.ceil(60 / limit));
   });
 
-  test('a page of large payloads, or of thousands of expired ones, ends early', async () => {
+  test('ends a page early after large payloads or thousands of expired messages', async () => {
     fakes.retained = Array.from({ length: 30 }, (_, i) =>
       retained(`t/${String(i).padStart(2, '0')}`, { payload: Buffer.alloc(1_000_000) }),
     );
@@ -85,13 +85,13 @@ describe('GET /v1/retained', () => {
     [{ after: 'garbage' }, 'after'],
     [{ filter: 'b/#', after: Buffer.from('{"topic":"a","id":null}').toString('base64url') }, 'after'],
     [{ topic: 'a' }, 'topic'],
-  ])('%j is 400', async (query, path) => {
+  ])('answers %j with 400', async (query, path) => {
     const response = await list(query);
     expectProblem(response, 400, 'validation');
     expect(paths(response)).toEqual([path]);
   });
 
-  test('needs the admin token; a store that is away is 503', async () => {
+  test('needs the admin token, and answers an outage of the store with 503', async () => {
     expectProblem(await request(fakes.app({ adminToken: 'x' })).get('/v1/retained'), 401, 'unauthorized');
     fakes.failure = new RetryableError('away');
     expectProblem(await list(), 503, 'unavailable');
@@ -101,7 +101,7 @@ describe('GET /v1/retained', () => {
 describe('POST /v1/retained/restore', () => {
   const post = () => request(fakes.app()).post('/v1/retained/restore');
 
-  test('without a body asks for all, with a filter for what matches', async () => {
+  test('restores all messages without a body, and matching ones with a filter', async () => {
     for (const response of [await post(), await post().send({}), await post().send({ filter: 't/+' })]) {
       expect([response.status, response.body]).toEqual([202, { id: REQUEST_ID, state: 'accepted' }]);
       expect(response.headers['location']).toBe(`/v1/retained/restore/${REQUEST_ID}`);
@@ -109,7 +109,7 @@ describe('POST /v1/retained/restore', () => {
     expect(fakes.restored).toEqual(['#', '#', 't/+']);
   });
 
-  test('its outcome can be read; one that nobody knows is 404', async () => {
+  test('has an outcome that can be read; an unknown one is 404', async () => {
     const outcome = { id: REQUEST_ID, filter: '#', state: 'running', published: 1, kept: 2, failed: 3, detail: 'x' } as const;
     fakes.restores[REQUEST_ID] = outcome;
     const get = (id: string) => request(fakes.app()).get(`/v1/retained/restore/${id}`);
@@ -117,7 +117,7 @@ describe('POST /v1/retained/restore', () => {
     for (const id of [REQUEST_ID.replace('0b', '0c'), 'x']) expectProblem(await get(id), 404, 'not-found');
   });
 
-  test('what an earlier policy kept is not listed', async () => {
+  test('does not list messages that only an earlier policy kept', async () => {
     fakes.retained = [storedMessage({ id: 'A', topic: 'a', retain: true }), storedMessage({ id: 'B', topic: 'b', retain: true })];
     fakes.notKept.add('a');
     const { body } = (await request(fakes.app()).get('/v1/retained')) as { body: { messages: { topic: string }[] } };
@@ -130,14 +130,14 @@ describe('POST /v1/retained/restore', () => {
     [{ filter: '$share/g/t' }, '/filter'],
     [{ fliter: 't' }, '/fliter'],
     [[], ''],
-  ])('%j is 400', async (body, path) => {
+  ])('answers %j with 400', async (body, path) => {
     const response = await post().send(body as object);
     expectProblem(response, 400, 'validation');
     expect(paths(response)).toEqual([path]);
     expect(fakes.restored).toEqual([]);
   });
 
-  test('another content type is 415, a wrong token 403, no way to EMQX 409, no queue 503', async () => {
+  test('answers wrong requests and outages with 415, 401, 409, 503 or 405', async () => {
     expectProblem(await post().type('text/plain').send('{}'), 415, 'unsupported-media-type');
     expectProblem(await request(fakes.app({ adminToken: 'x' })).post('/v1/retained/restore'), 401, 'unauthorized');
     fakes.failure = new RefusedError('no key');

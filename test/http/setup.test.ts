@@ -13,7 +13,7 @@ beforeEach(() => {
 const get = (path: string) => request(fakes.app()).get(path);
 
 describe('GET /v1/setup', () => {
-  test('has defaults, and topics in their order', async () => {
+  test('has defaults, and keeps the order of topics', async () => {
     const { body } = (await get('/v1/setup')) as { body: unknown };
     expect(contract.validator('#/components/schemas/Setup')(body)).toEqual([]);
     await get('/v1/setup?set=full&topic=a/%23&topic=b/+&emqx=4');
@@ -29,12 +29,15 @@ describe('GET /v1/setup', () => {
     expect(fakes.wishes.map(({ showsToken }) => showsToken)).toEqual([true, false]);
   });
 
-  test.each(['set=x', 'emqx=6', 'topic=a%23', 'topic=', 'topic=$share/g/t', 'x=1', 'set=full&set=full'])('%s is 400', async (query) => {
-    expectProblem(await get(`/v1/setup?${query}`), 400, 'validation');
-    expect(fakes.wishes).toEqual([]);
-  });
+  test.each(['set=x', 'emqx=6', 'topic=a%23', 'topic=', 'topic=$share/g/t', 'x=1', 'set=full&set=full'])(
+    'answers %s with 400',
+    async (query) => {
+      expectProblem(await get(`/v1/setup?${query}`), 400, 'validation');
+      expect(fakes.wishes).toEqual([]);
+    },
+  );
 
-  test('a filter that no rule can have is 400, a setting that is in the way 409', async () => {
+  test('answers an impossible filter with 400 and a conflicting setting with 409', async () => {
     fakes.setupFailure = new SettingError('--topic', 'must not contain quotes');
     const response = await get("/v1/setup?topic=a'b");
     expectProblem(response, 400, 'validation');
@@ -43,7 +46,7 @@ describe('GET /v1/setup', () => {
     expectProblem(await get('/v1/setup'), 409, 'refused');
   });
 
-  test('events that were accepted are counted, those that were refused are not', async () => {
+  test('counts accepted events, not rejected ones', async () => {
     let now = 5;
     const arrivals = new Arrivals(() => now);
     const post = (body: object) => request(fakes.app({ arrivals })).post('/v1/events').send(body);
@@ -59,7 +62,7 @@ describe('GET /v1/setup', () => {
 describe('GET /v1/topics', () => {
   const topics = async (query = '') => (await get(`/v1/topics${query}`)).body as { topics: { topic: string }[]; next: string | null };
 
-  test('counts messages, in code point order of the topics', async () => {
+  test('counts the messages of each topic, sorted by code point', async () => {
     fakes.messages = [
       storedMessage({ id: 'A', topic: 'b', publishReceivedAt: 7 }),
       storedMessage({ id: 'B', topic: 'b', publishReceivedAt: 9 }),
@@ -78,7 +81,7 @@ describe('GET /v1/topics', () => {
     expect((await topics('?filter=b')).topics.map(({ topic }) => topic)).toEqual(['b']);
   });
 
-  test('has pages', async () => {
+  test('lists topics in pages', async () => {
     fakes.messages = ['a', 'b', 'c', 'd', 'e'].map((topic) => storedMessage({ id: topic.toUpperCase(), topic }));
     const found: string[] = [];
     for (let after = ''; ;) {
@@ -94,7 +97,7 @@ describe('GET /v1/topics', () => {
 });
 
 // The guard is checkOf in http/route.ts. A mistyped filter must not remove everything.
-describe('what an operation does not have is refused, and nothing is done', () => {
+describe('an unknown parameter or body is rejected without effect', () => {
   const letter = { id: '1', reason: 'bad', event: { a: 1 }, source: null, at: 1 };
 
   test.each([
@@ -123,7 +126,7 @@ describe('what an operation does not have is refused, and nothing is done', () =
     expect(fakes.letters).toEqual([letter]);
   });
 
-  test('another method is 405 in words that say what is allowed', async () => {
+  test('another method is answered with 405 and the allowed methods', async () => {
     const response = await get('/v1/deliveries');
     expectProblem(response, 405, 'method-not-allowed');
     expect(response.body).toMatchObject({ title: 'Method not allowed', detail: 'GET is not allowed; allowed: POST' });

@@ -18,18 +18,18 @@ async function served(requests: readonly Fake[], workMs: number, sliceMs: number
 const posts = (count: number): Fake[] => Array.from({ length: count }, (_, i) => ({ method: 'POST', name: String(i) }));
 
 // Node takes one new connection each time round its loop.
-test('many requests are worked on in their order, a few at a time', async () => {
+test('many requests are processed in order, a few per turn of the event loop', async () => {
   const seen = await served(posts(20), 2, 4);
   expect(seen.map(({ name }) => name)).toEqual(posts(20).map(({ name }) => name));
   // At least one each time, and not all of them: the loop goes round between them.
   expect(new Set(seen.map(({ round }) => round)).size).toBeGreaterThan(4);
 });
 
-test('quick ones go together', async () => {
+test('quick requests are processed in one turn of the event loop', async () => {
   expect(new Set((await served(posts(20), 0, 1_000)).map(({ round }) => round)).size).toBe(1);
 });
 
-test('a GET does not wait behind them', async () => {
+test('a GET does not wait behind many POST requests', async () => {
   expect((await served([...posts(3), { method: 'GET', name: 'healthz' }], 1, 1)).map(({ name }) => name)).toEqual([
     'healthz',
     '0',

@@ -7,12 +7,12 @@ import { emptyDatabase } from '../support/database';
 import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 
-/** What an idle server may hold, its store's connections not counted. */
+/** The most connections that a server may hold to its queue. */
 const MOST = 12;
 
 withBackends(['postgres', 'redis'], ({ postgres }) => {
   // The guard is that all of BullMQ's queues share one backend: each worker had connections of its own, 48 in all.
-  it('a server with its queue on PostgreSQL holds few connections, under load too, and tells how long events wait', async () => {
+  it('a server with its queue on PostgreSQL opens few connections and reports the lag', async () => {
     const queue = await emptyDatabase(postgres, 'offline_connections');
     const directory = temporaryDirectory();
     const config = loadConfig({

@@ -30,7 +30,7 @@ const REDIS = {
 
 /** Promise 14: what is open is dead and nobody is told, new connections work. */
 function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
-  describe(`the connections of a queue on ${name} are half open`, () => {
+  describe(`a queue on ${name} with half-open connections`, () => {
     const closers: (() => unknown)[] = [];
     let proxy: FaultyProxy;
     let backend: QueueBackend;
@@ -88,14 +88,14 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
     };
 
     // The guards: socketTimeout of the producers; Connections.pooled.
-    it('takes jobs, and keeps its state, again after one timeout', async () => {
+    it('takes jobs and keeps its state again after one timeout', async () => {
       await expectRecovery(proxy, () => add('job'), 2 * TIMEOUT_MS);
       await expectRecovery(proxy, () => again(() => backend.state.get('absent')), 2 * TIMEOUT_MS);
     });
 
-    // Not on Redis: it hands the next job to the dead connection that it takes for waiting, and the others look after 5 s.
+    // Redis cannot do this: it gives the next job to the dead connection, and the other workers look only after 5 s.
     if (name === 'PostgreSQL') {
-      it('is worked on at once when the workers were waiting', async () => {
+      it('is processed at once when the workers were waiting', async () => {
         const { done } = work();
         await add('before');
         await waitFor('the first job', () => done.has('before'));
@@ -107,7 +107,7 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
     }
 
     // The guards: socketTimeout of the consumers; Connections.listening.
-    it('is worked on at once when a worker had a job in hand', async () => {
+    it('is processed at once when a worker was processing a job', async () => {
       let finish: () => void = () => undefined;
       const { begun, done } = work((job) => (job === 'in hand' ? new Promise((resolve) => (finish = resolve)) : Promise.resolve()));
       await add('in hand');

@@ -6,9 +6,9 @@ import { takeover } from './queue/takeover';
 
 describe('the lanes', () => {
   onEachQueue('offline_lanes', 14, (kind) => {
-    describe('what is put into them', () => putting(kind));
+    describe('jobs that are added', () => putting(kind));
     describe('their consumers', () => consuming(kind));
-    describe('processes that end', () => takeover(kind));
-    describe('how far they are', () => progress(kind));
+    describe('jobs of a process that ends', () => takeover(kind));
+    describe('the progress of a lane', () => progress(kind));
   });
 });

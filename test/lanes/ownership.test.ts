@@ -42,7 +42,7 @@ function suite(kind: Kind): void {
     lane = `lane-${process.pid}-${sequence++}`;
   });
 
-  it('one process has a lane at a time; other lanes are free', async () => {
+  it('belongs to one process at a time, and other lanes stay free', async () => {
     const [one, other] = [processOf('one'), processOf('other', backends.length - 1)];
     expect(await one.hold()).toBe(true);
     expect(await other.hold()).toBe(false);
@@ -51,7 +51,7 @@ function suite(kind: Kind): void {
     expect(await processOf('other').hold()).toBe(true);
   });
 
-  it('of several that want it at once exactly one gets it', async () => {
+  it('goes to exactly one of several processes that request it at once', async () => {
     for (let round = 0; round < 10; round++) {
       lane = `${lane}-${round}`;
       const wants = Array.from({ length: 8 }, (_, i) => processOf(`p${i}`, i % backends.length).hold());
@@ -59,7 +59,7 @@ function suite(kind: Kind): void {
     }
   });
 
-  it('is taken over at once from one that has released it', async () => {
+  it('is taken over at once from a process that has released it', async () => {
     const [one, other] = [processOf('one'), processOf('other')];
     await one.hold();
     await one.release();
@@ -70,7 +70,7 @@ function suite(kind: Kind): void {
     expect(await processOf('third').hold()).toBe(false);
   });
 
-  it('is taken over at once also where the database takes some time to answer', async () => {
+  it('is taken over at once even when the database answers slowly', async () => {
     const { state } = backends[0] as QueueBackend;
     const slow: Pick<SharedState, 'load' | 'save'> = {
       load: (keys) => state.load(keys),
@@ -82,12 +82,12 @@ function suite(kind: Kind): void {
     expect(await new Ownership(slow, lane, 'other').hold()).toBe(true);
   });
 
-  it('a process that starts anew under its own name has it still', async () => {
+  it('is kept by a process that restarts with the same name', async () => {
     await processOf('one').hold();
     expect(await processOf('one').hold()).toBe(true);
   });
 
-  it('asks the database now and then only', async () => {
+  it('is checked in the database only now and then', async () => {
     let asked = 0;
     const { state } = backends[0] as QueueBackend;
     const counting = { load: (keys: readonly string[]) => (asked++, state.load(keys)), save: state.save.bind(state) };
@@ -104,7 +104,7 @@ function suite(kind: Kind): void {
 
   // Redis keeps time by itself: there it must pass (below). The guard is the time to live of the record.
   if (kind.name !== 'redis') {
-    it('is taken over from one that died, after its time, and not before', async () => {
+    it('is taken over from a dead process after its time to live, not before', async () => {
       const time = clock();
       try {
         const [one, other] = [processOf('one'), processOf('other')];
@@ -118,7 +118,7 @@ function suite(kind: Kind): void {
       }
     });
 
-    it('stays with one that renews it while its batch takes long', async () => {
+    it('stays with a process that renews it during a long batch', async () => {
       const time = clock();
       try {
         const [one, other] = [processOf('one'), processOf('other')];
@@ -134,7 +134,7 @@ function suite(kind: Kind): void {
     });
 
     // Promise 21. The guards: heldUntil in hold, and the version in its save.
-    it('a process that stood still learns that it has lost it, and takes nothing back', async () => {
+    it('is lost for a process that paused, which cannot take it back', async () => {
       const time = clock();
       try {
         const [one, other] = [processOf('one'), processOf('other')];
@@ -153,7 +153,7 @@ function suite(kind: Kind): void {
   }
 
   // It stood still in the middle of asking: it has seen that the lane is free, and saves when another one has it.
-  it('a process that saves late is refused', async () => {
+  it('is refused to a process that saves its request late', async () => {
     const { state } = backends[0] as QueueBackend;
     let meanwhile: () => Promise<unknown> = async () => undefined;
     const slow = {
@@ -174,7 +174,7 @@ function suite(kind: Kind): void {
   });
 
   if (kind.name === 'redis') {
-    it('is taken over from one that died, after its time, and not before', async () => {
+    it('is taken over from a dead process after its time to live, not before', async () => {
       const [one, other] = [processOf('one'), processOf('other', 1)];
       await one.hold();
       const from = Date.now();
@@ -192,6 +192,6 @@ function suite(kind: Kind): void {
   }
 }
 
-describe('owning a client lane', () => {
+describe('ownership of a client lane', () => {
   onEachQueue('offline_ownership', 10, suite);
 });

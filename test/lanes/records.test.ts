@@ -48,7 +48,7 @@ function records(open: () => QueueBackend, isShared: boolean): void {
     name = `record-${process.pid}-${Date.now()}-${sequence++}`;
   });
 
-  it('are saved once for each version', async () => {
+  it('are saved once per version', async () => {
     expect(await load('a')).toEqual({});
     expect(await save(record('a', 0, 'first'))).toEqual([]);
     expect(await load('a', 'b')).toEqual({ a: ['first', 1] });
@@ -58,7 +58,7 @@ function records(open: () => QueueBackend, isShared: boolean): void {
     expect(await save(record('a', 1, 'second'))).toEqual(['a']);
   });
 
-  it('are refused with any other version than the one that is stored, and stay as they are', async () => {
+  it('are rejected with any version other than the stored one, and stay unchanged', async () => {
     await save(record('a', 0, 'one'));
     await save(record('a', 1, 'two'));
     for (const before of [0, 1, 3, 100]) expect([before, await save(record('a', before, 'wrong'))]).toEqual([before, ['a']]);
@@ -73,7 +73,7 @@ function records(open: () => QueueBackend, isShared: boolean): void {
   });
 
   // Promise 20: one mailbox that somebody else has saved keeps no other one from being saved.
-  it('of a batch are judged one by one', async () => {
+  it('of a batch are saved or rejected separately', async () => {
     await save(record('a', 0, 'a1'), record('b', 0, 'b1'), record('c', 0, 'c1'));
     await save(record('b', 1, 'b2'));
     expect(
@@ -84,7 +84,7 @@ function records(open: () => QueueBackend, isShared: boolean): void {
     expect(await load()).toEqual({});
   });
 
-  it('that have expired are none: a new one starts from 0, and an old version is refused', async () => {
+  it('that have expired start again at version 0, and an old version is rejected', async () => {
     await save(record('a', 0, 'short', 50), record('b', 0, 'short', 50));
     await sleep(80);
     expect(await load('a', 'b')).toEqual({});
@@ -96,7 +96,7 @@ function records(open: () => QueueBackend, isShared: boolean): void {
     expect(await load('a', 'b')).toEqual({ a: ['new', 1] });
   });
 
-  it('live as long as the last save says', async () => {
+  it('expire after the time to live of the last save', async () => {
     await save(record('a', 0, 'short', 100));
     await save(record('a', 1, 'long', LONG));
     await save(record('b', 0, 'long', LONG));
@@ -106,7 +106,7 @@ function records(open: () => QueueBackend, isShared: boolean): void {
   });
 
   // The guard is the version in the statement or script that saves.
-  it('that two processes save at once are saved by exactly one of them', async () => {
+  it('that several processes save at once are saved by exactly one of them', async () => {
     const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
     for (let before = 0; before < 10; before++) {
       const byProcess = await Promise.all(
@@ -125,20 +125,20 @@ function records(open: () => QueueBackend, isShared: boolean): void {
     }
   });
 
-  it('that are new are made by exactly one, also where an expired one is in the way', async () => {
+  it('that are new are created by exactly one process, even over an expired one', async () => {
     await save(record('a', 0, 'short', 20));
     await sleep(50);
     const refused = await Promise.all(Array.from({ length: 8 }, (_, i) => state(i).save([record('a', 0, `p${i}`)])));
     expect(refused.filter(({ size }) => size === 0)).toHaveLength(1);
   });
 
-  it('hold any text, and keys any letters', async () => {
+  it('hold any text under keys of any characters', async () => {
     const value = JSON.stringify({ 'ü:{}*': 'a\\u0000\n:7:😀', long: 'x'.repeat(200_000) });
     await save(record('ü:{}*/😀', 0, value), record('empty', 0, ''), record('digits', 0, '7:8'));
     expect(await load('ü:{}*/😀', 'empty', 'digits')).toEqual({ 'ü:{}*/😀': [value, 1], empty: ['', 1], digits: ['7:8', 1] });
   });
 
-  it('are something else than values of the same name', async () => {
+  it('are separate from values of the same key', async () => {
     await state(0).set(`${name}/a`, 'value', LONG);
     expect(await load('a')).toEqual({});
     expect(await save(record('a', 0, 'record'))).toEqual([]);

@@ -14,7 +14,7 @@ function fail(error: Error): never {
 
 /** Each process sees what any has set. */
 function manyValues(open: () => QueueBackend): void {
-  it('keeps many values for a while', async () => {
+  it('are stored and read many at a time until they expire', async () => {
     const [one, other] = [open(), open()];
     await one.prepare();
     await other.prepare();
@@ -58,7 +58,7 @@ function manyValues(open: () => QueueBackend): void {
   });
 }
 
-/** Who is being sent a message: promise 9. */
+/** Leases say which client is being sent a message (promise 9). */
 function leases(open: () => QueueBackend): void {
   const LONG = 60_000;
   let [one, other]: QueueBackend[] = [];
@@ -82,14 +82,14 @@ function leases(open: () => QueueBackend): void {
     await other?.close();
   });
 
-  it('leases a name to one owner at a time', async () => {
+  it('give a name to one owner at a time', async () => {
     expect(await take(one, LONG, ...claims('c', 'A', 'B'))).toEqual(['granted', 'granted']);
     expect(await take(other, LONG, ...claims('d', 'B', 'C', 'A'))).toEqual(['held', 'granted', 'held']);
     expect(await take(other, LONG, ...claims('c', 'A', 'C'))).toEqual(['own', 'held']);
     expect(await take(one, LONG)).toEqual([]);
   });
 
-  it('answers several owners at once, each for itself', async () => {
+  it('answer several owners in one request, each separately', async () => {
     await take(one, LONG, ...claims('c', 'A'));
     expect(await take(other, LONG, ...claims('c', 'A', 'B'), ...claims('d', 'A', 'B', 'C'))).toEqual([
       'own',
@@ -102,7 +102,7 @@ function leases(open: () => QueueBackend): void {
     expect(await take(one, LONG, ...claims('e', 'D', 'D'), ...claims('f', 'D', 'C'))).toEqual(['granted', 'own', 'held', 'held']);
   });
 
-  it('is free again when it is over, or given up by its owner and nobody else', async () => {
+  it('are free again after they expire or their own owner releases them', async () => {
     await take(one, 50, ...claims('c', 'A'));
     await take(one, LONG, ...claims('c', 'B', 'C'));
     await sleep(80);
@@ -115,7 +115,7 @@ function leases(open: () => QueueBackend): void {
   });
 
   // Promise 9. The guard is the one statement, or script, that asks and takes.
-  it('gives what two want at once to exactly one of them', async () => {
+  it('give a name that several owners request at once to exactly one', async () => {
     const ids = Array.from({ length: 100 }, (_, i) => `m${i}`);
     const all = await Promise.all(
       [0, 1, 2, 3].map((i) => take(i % 2 === 0 ? one : other, LONG, ...claims(`c${i}`, ...(i % 2 === 0 ? ids : [...ids].reverse())))),

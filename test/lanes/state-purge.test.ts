@@ -22,7 +22,7 @@ describe('the purge of the shared state', () => {
       await pool.end();
     });
 
-    it('goes in steps and leaves what is not over', async () => {
+    it('deletes expired leases in steps and keeps the others', async () => {
       for (let i = 0; i < 2; i++) expect(await queue.state.purge(1_000)).toBe(true);
       expect(await queue.state.purge(1_000)).toBe(false);
       const { rows } = await pool.query<{ n: string }>('SELECT count(*) AS n FROM offline_queue.delivery_lease');

@@ -12,7 +12,7 @@ describe('accepted acknowledgements', () => {
     return all.filter((id) => isKnown(id, reader));
   };
 
-  it.each(['two', 'x'.repeat(65_535)])('are known by message, or by message and client', async (clientid) => {
+  it.each(['two', 'x'.repeat(65_535)])('are known by message, or by message and client (example %#)', async (clientid) => {
     const acks = new AcceptedAcks(null);
     await acks.note('A', null);
     await acks.note('B', 'one');
@@ -27,14 +27,14 @@ describe('accepted acknowledgements', () => {
     expect([await knownTo(acks, null), await knownTo(acks, clientid)]).toEqual([['A'], ['B']]);
   });
 
-  it('are bounded: the oldest go', async () => {
+  it('above the limit are forgotten, the oldest first', async () => {
     const acks = new AcceptedAcks(null, 10);
     for (let i = 0; i < 25; i++) await acks.note(String(i), 'c');
     expect(Array.from({ length: 25 }, (_, i) => acks.has(String(i), 'c'))).toEqual(Array.from({ length: 25 }, (_, i) => i >= 10));
   });
 
   // Two servers on one queue: the one that delivers is not the one that EMQX told.
-  it('of other processes are known until they are settled, and a little longer', async () => {
+  it('of other processes stay known until 30 s after they are settled', async () => {
     let now = 1_000;
     const state = new MemoryState(() => now);
     const [one, other] = [new AcceptedAcks(state), new AcceptedAcks(state)];
@@ -44,14 +44,14 @@ describe('accepted acknowledgements', () => {
     now += 20 * 60_000;
     expect(await knownTo(other, null)).toEqual(['A']);
     await other.settled([{ id: 'A', reader: null }]);
-    // Whoever read the message before it was removed asks now.
+    // A delivery that read the message before its removal asks now.
     now += 20_000;
     expect(await knownTo(other, null)).toEqual(['A']);
     now += 20_000;
     expect([await knownTo(other, null), await knownTo(other, 'c'), await knownTo(one, null)]).toEqual([[], ['B'], ['A']]);
   });
 
-  it('that arrive while others are asked for are known, too', async () => {
+  it('that arrive after the question are known, too', async () => {
     const state = new MemoryState(() => 1);
     const acks = new AcceptedAcks(state);
     const isKnown = await acks.known([{ id: 'A', reader: null }]);
@@ -60,7 +60,7 @@ describe('accepted acknowledgements', () => {
     expect(isKnown('A', null)).toBe(true);
   });
 
-  it('of many readers are asked for in one round trip', async () => {
+  it('of many readers are read from the shared state in one request', async () => {
     let asked = 0;
     const state = new MemoryState(() => 1);
     const counting = { setAll: state.setAll.bind(state), getAll: (keys: readonly string[]) => (asked++, state.getAll(keys)) };
@@ -87,13 +87,13 @@ describe('accepted acknowledgements', () => {
       return { world, calls };
     }
 
-    it('are settled behind its position', async () => {
+    it('are settled after its read position is saved', async () => {
       const { world, calls } = subject();
       expect(await world.handle([read])).toEqual([]);
       expect(calls).toEqual(['position', ['settled', { id: 'A', reader: 'c' }]]);
     });
 
-    it('are not settled when the position could not be saved', async () => {
+    it('are not settled when its read position could not be saved', async () => {
       const { world, calls } = subject();
       world.store.putPositions = async () => {
         throw new RetryableError('the store refuses it');

@@ -24,7 +24,7 @@ const ack = (id: string, fields: Partial<Acknowledged> = {}): Acknowledged => ({
   ...fields,
 });
 
-/** Who has read what: of a consumer that was sent `out`, with the client's subscriptions. */
+/** Applies acknowledgements for a consumer that was sent the messages `out`; `filters` are the client's subscriptions. */
 function subject(filters: readonly string[], out: readonly string[] = []) {
   const store = new MemoryStore();
   store.subscriptions.push(...filters.map((topic) => ({ clientid: 'c', topic, qos: 1 as const })));
@@ -58,25 +58,25 @@ function subject(filters: readonly string[], out: readonly string[] = []) {
 }
 
 describe('an acknowledgement in pubsub mode', () => {
-  it('of a client with a subscription of its own is the client’s, and frees its place', async () => {
+  it('of a plain subscriber counts as read and frees its place in the window', async () => {
     const { apply } = subject(['t/+'], ['A', 'B']);
     expect(await apply([ack('A')])).toEqual({ mail: [], settled: [{ id: 'A', reader: 'c' }], read: ['A'], out: ['B'] });
   });
 
   // Promise 10. The guard is `isCopy`: what EMQX delivered itself says nothing of the copy that we sent.
-  it('of what EMQX delivered itself is read, and frees no place', async () => {
+  it('of a message that EMQX delivered counts as read but frees no place', async () => {
     const { apply } = subject(['t/+'], ['A']);
     expect(await apply([ack('A', { ours: false })])).toMatchObject({ read: ['A'], out: ['A'] });
   });
 
-  it('of a member is its group’s, in the group’s lane', async () => {
+  it('of a group member is passed on to the mailbox of the group', async () => {
     const { apply } = subject(['$share/g/t/+']);
     const { mail, read } = await apply([ack('A')]);
     expect(mail).toEqual([{ ...ack('A'), to: mailboxKey(GROUP), isRead: false, group: { consumer: GROUP, sure: true, filters: ['t/+'] } }]);
     expect(read).toEqual([]);
   });
 
-  it('that may be of another subscription is the group’s only if the group was sent it', async () => {
+  it('that may belong to another subscription counts for the group only if it was sent the message', async () => {
     const member = subject(['$share/g/t/+', 't/1']);
     expect((await member.apply([ack('A')])).mail).toMatchObject([{ group: { sure: false } }]);
     const group = { consumer: GROUP, sure: false, filters: ['t/+'] };
@@ -89,7 +89,7 @@ describe('an acknowledgement in pubsub mode', () => {
   });
 
   // The group never had it, and would have lost it. The guard is isOwn in Acks.readByClient.
-  it('of what the client got before it left that subscription is not its group’s; nor when the job is done twice', async () => {
+  it("of a copy for the member's own former subscription does not count for the group", async () => {
     const { apply } = subject(['$share/g/t/+'], ['A']);
     expect(await apply([ack('A')])).toMatchObject({ read: ['A'], out: [], mail: [{ group: { sure: false } }] });
     // The first try has taken it out of the mailbox.
@@ -97,14 +97,14 @@ describe('an acknowledgement in pubsub mode', () => {
     expect((await again.apply([ack('A')], { isRepeated: true })).mail).toMatchObject([{ group: { sure: false } }]);
   });
 
-  it('in queue mode frees the place, and nobody has read it', async () => {
+  it('in queue mode frees the place in the window and changes no read position', async () => {
     const { apply } = subject(['t/1'], ['A', 'B']);
     expect(await apply([ack('A', { isRead: undefined as never })])).toEqual({ mail: [], settled: [], read: [], out: ['B'] });
   });
 });
 
 // The guard is Acks.keep: its subscriptions were deleted after two weeks, and the group got again what it had acknowledged.
-test('the subscriptions of a group’s member that acknowledges are noted as seen, once a day', async () => {
+test("a group member's acknowledgement marks its subscriptions as seen, once a day", async () => {
   const { store, apply, pass } = subject(['$share/g/t/+', 't/own']);
   const seen = () => store.subscriptions.map(({ topic, seenAt }) => [topic, seenAt]);
   await apply([ack('A')]);
@@ -122,12 +122,12 @@ test('the subscriptions of a group’s member that acknowledges are noted as see
   ]);
 });
 
-test('those of a client in no group are not: nothing depends on them', async () => {
+test('an acknowledgement of a client without a group does not mark its subscriptions as seen', async () => {
   const { store, apply } = subject(['t/+']);
   await apply([ack('A')]);
   expect(store.subscriptions).toEqual([{ clientid: 'c', topic: 't/+', qos: 1 }]);
 });
 
-test('a client’s own mailbox has a key that no group has', () => {
+test('a client id that looks like a group has another mailbox key than the group', () => {
   expect(clientKey(GROUP)).not.toBe(mailboxKey(GROUP));
 });

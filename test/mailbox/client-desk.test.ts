@@ -21,7 +21,7 @@ function desk(world: PassWorld, letters: Pick<DeadLetter, 'event' | 'reason'>[] 
 
 const texts = async (of: ClientDesk, clientid = 'c') => (await of.explanation(clientid, null, [])).map(({ text }) => text).join('\n');
 
-test('looks up what is stored for the filters that the client subscribed to', async () => {
+test("the explanation says whether messages are stored for the client's filters", async () => {
   const world = new PassWorld();
   await world.handle([deliver('c', 't/#')]);
   await world.until(world.now + 2_000);
@@ -30,7 +30,7 @@ test('looks up what is stored for the filters that the client subscribed to', as
   expect(await texts(desk(world))).toContain('The store has messages for t/#.');
 });
 
-test('tells what was set aside for this client, and for nobody else', async () => {
+test('the explanation lists the dead letters of this client only', async () => {
   const world = new PassWorld();
   const letters = [
     { event: { name: 'mail', data: { events: [{ to: clientKey('c'), kind: 'deliver' }] } }, reason: 'one' },
@@ -42,6 +42,6 @@ test('tells what was set aside for this client, and for nobody else', async () =
   expect([...found.matchAll(/after errors: (\w+)/g)].map((match) => match[1])).toEqual(['one', 'two']);
 });
 
-test('says when EMQX does not answer', async () => {
+test('the explanation says that EMQX does not answer', async () => {
   expect(await texts(desk(new PassWorld(), [], false))).toContain("EMQX's REST API (EMQX_URL) does not answer");
 });

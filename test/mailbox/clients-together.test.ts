@@ -19,8 +19,8 @@ const connected = (fields: object = {}): ClientChange => ({
 const session = (fields: object = {}): ClientChange => connected({ node: null, sessionOnly: true, ...fields });
 
 // Promise 19. The guard is the filter in Clients.apply: whoever had only the rule offline-messages got subscriptions that nobody had asked for.
-describe('a connection that is told of for its session’s sake alone', () => {
-  it('keeps no state of the client, and makes no subscriptions again', async () => {
+describe('a connection event of the rules offline-messages and offline-only', () => {
+  it('stores no client state and restores no subscriptions', async () => {
     const world = new Simulation();
     world.rows.set('t/1', 1);
     world.connectedAt = 1_000_500;
@@ -31,7 +31,7 @@ describe('a connection that is told of for its session’s sake alone', () => {
     expect([world.state?.connected, world.calls]).toEqual([true, ['+t/1']]);
   });
 
-  it('leaves a state that is kept as it is', async () => {
+  it('leaves a stored client state unchanged', async () => {
     const world = new Simulation();
     await world.run([connected()]);
     const { state } = world;
@@ -44,7 +44,7 @@ describe('a connection that is told of for its session’s sake alone', () => {
     ['after', [connected(), session()]],
     ['before, in a job of its own,', [session()], [connected()]],
     ['after, in a job of its own,', [connected()], [session()]],
-  ])('%s another rule’s event of it does not take the node away', async (_, ...jobs) => {
+  ])("%s another rule's event of the same connection keeps the node", async (_, ...jobs) => {
     const world = new Simulation();
     world.rows.set('t/1', 1);
     world.connectedAt = 1_000_500;
@@ -55,7 +55,7 @@ describe('a connection that is told of for its session’s sake alone', () => {
 });
 
 /** The changes of many clients in one job. */
-describe('clients that do something at once', () => {
+describe('changes of several clients in one job', () => {
   function subject() {
     let writes = 0;
     const store = new MemoryStore();
@@ -79,14 +79,14 @@ describe('clients that do something at once', () => {
   }
   const subscribed = (clientid: string, filter = 't', at = 1_000): ClientChange => ({ kind: 'subscribed', clientid, filter, qos: 1, at });
 
-  it('cost one write of their subscriptions', async () => {
+  it('are stored with one write of subscriptions', async () => {
     const { clients, writes, rows } = subject();
     expect(await clients.apply(['a', 'b', 'c'].flatMap((each) => [subscribed(each), subscribed(each, 'u')]))).toEqual(new Map());
     expect([writes(), rows()]).toEqual([1, ['a t', 'a u', 'b t', 'b u', 'c t', 'c u']]);
   });
 
   // Promise 20. The guard is keepPlain's answer in Clients.apply: all three failed, and were tried again, for one of them.
-  it('fail alone: the others’ subscriptions are kept', async () => {
+  it('fail separately: the subscriptions of the other clients are stored', async () => {
     const { clients, poisoned, rows } = subject();
     poisoned.add('b');
     const failed = await clients.apply([subscribed('a'), subscribed('b'), subscribed('c')]);
@@ -96,7 +96,7 @@ describe('clients that do something at once', () => {
     expect(rows()).toEqual(['a t', 'b t', 'c t']);
   });
 
-  it('keep the order of each: a subscription that is ended is gone, one that is made again is there', async () => {
+  it('are applied in the order of each client: subscribe, unsubscribe, subscribe', async () => {
     const { clients, rows } = subject();
     const left = (clientid: string, at: number): ClientChange => ({ kind: 'unsubscribed', clientid, filter: 't', at });
     await clients.apply([subscribed('a', 't', 1), subscribed('b', 't', 1), left('a', 2), left('b', 2), subscribed('b', 't', 3)]);

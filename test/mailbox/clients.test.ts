@@ -32,13 +32,13 @@ const during = (world: Simulation, moment: 'before' | 'after', ...acts: (() => v
 };
 
 describe('subscriptions', () => {
-  it('are made again for a client that connects, once, and cause nothing more', async () => {
+  it('are restored once for a client that connects', async () => {
     const world = await back();
     await world.settle();
     expect([world.calls, [...world.broker], [...world.rows]]).toEqual([['+t/1'], [['t/1', 1]], [['t/1', 1]]]);
   });
 
-  it('outlive a disconnect; an unsubscribe ends them for good', async () => {
+  it('outlive a disconnect, and are deleted by an unsubscribe', async () => {
     const world = await back();
     await world.settle();
     world.unsubscribe('t/1');
@@ -48,7 +48,7 @@ describe('subscriptions', () => {
     expect([world.calls, world.rows.size, world.broker.size]).toEqual([['+t/1'], 0, 0]);
   });
 
-  it('are not made for a connection that is over, nor for one that an older event tells of', async () => {
+  it('are not restored for a connection that has ended or is older than the known one', async () => {
     const world = await back();
     world.disconnect();
     await world.settle();
@@ -60,7 +60,7 @@ describe('subscriptions', () => {
     expect(world.state).toMatchObject({ connected: true, node: 'n1' });
   });
 
-  it('are made again when the job is, after a crash', async () => {
+  it('are restored again when the job is repeated after a crash', async () => {
     const world = await back();
     const job = [...world.queue];
     await world.settle();
@@ -69,14 +69,14 @@ describe('subscriptions', () => {
     expect([world.calls, [...world.rows], [...world.broker]]).toEqual([['+t/1', '+t/1'], [['t/1', 1]], [['t/1', 1]]]);
   });
 
-  it('are left to the client where it has made them itself already', async () => {
+  it('are not restored when the client has already subscribed again', async () => {
     const world = await back();
     world.subscribe('t/1', 2);
     await world.settle();
     expect([world.calls, [...world.rows]]).toEqual([[], [['t/1', 2]]]);
   });
 
-  it('that the client has ended already are not made', async () => {
+  it('are not restored when the client has already unsubscribed', async () => {
     const world = await back();
     world.subscribe('t/1', 1);
     world.unsubscribe('t/1');
@@ -84,7 +84,7 @@ describe('subscriptions', () => {
     expect([world.calls, world.rows.size, world.broker.size]).toEqual([[], 0, 0]);
   });
 
-  it('that the client ends while they are made are ended', async () => {
+  it('are ended when the client unsubscribes while the server restores them', async () => {
     const world = await back();
     during(world, 'after', () => world.unsubscribe('t/1'));
     await world.settle();
@@ -92,7 +92,7 @@ describe('subscriptions', () => {
   });
 
   // A persistent session has the subscription before ours is made. The guard is `asked`: without it ours counts as the client's wish.
-  it('that the client ended just before ours was made are ended again', async () => {
+  it('are removed from EMQX when the client unsubscribed just before the restore', async () => {
     const world = await back();
     world.broker.set('t/1', 1);
     during(world, 'before', () => world.unsubscribe('t/1'));
@@ -101,7 +101,7 @@ describe('subscriptions', () => {
   });
 
   // The guard is afterAsking in Subscriptions.correct: without it our unsubscribe counts as the client's.
-  it('that the client makes again while we end ours stay', async () => {
+  it('stay when the client subscribes again while the server unsubscribes', async () => {
     const world = await back();
     world.broker.set('t/1', 1);
     during(
@@ -115,7 +115,7 @@ describe('subscriptions', () => {
   });
 
   // Two nodes of EMQX, or a pool without order. The guard is the same.
-  it('that the client ended on its last connection, which we hear of late, are ended', async () => {
+  it('are ended when the unsubscribe event of the previous connection arrives late', async () => {
     const world = await back();
     const late: ClientChange = { kind: 'unsubscribed', clientid: 'c', filter: 't/1', at: world.time - 2 };
     for (const when of ['before the event of ours', 'after it']) {
@@ -127,7 +127,7 @@ describe('subscriptions', () => {
     }
   });
 
-  it('have the QoS that the client chose, though ours came later', async () => {
+  it('keep the QoS that the client chose, although the server subscribed later', async () => {
     const world = await back();
     during(world, 'before', () => world.subscribe('t/1', 0));
     await world.settle();
@@ -135,7 +135,7 @@ describe('subscriptions', () => {
   });
 
   // "Unsubscribe, then subscribe" is what some applications do first of all: ours must not cost them their subscription.
-  it('that the client ends and makes again stay', async () => {
+  it('stay when the client unsubscribes and subscribes again during the restore', async () => {
     for (const moment of ['before', 'after'] as const) {
       const world = await back();
       world.broker.set('t/1', 1);
@@ -149,7 +149,7 @@ describe('subscriptions', () => {
     }
   });
 
-  it('that EMQX never makes are named, and the others are made; inboxes and what is no topic filter are left out', async () => {
+  it('that EMQX rejects are reported, and the valid others are restored', async () => {
     const world = new Simulation();
     for (const filter of ['refused', 't/1', '$offline/c/#', '$share/g/$offline/c/#', 'a/#/b', '$share/g/t']) world.rows.set(filter, 1);
     world.connect();
@@ -158,7 +158,7 @@ describe('subscriptions', () => {
   });
 });
 
-describe('what an operator decides', () => {
+describe('subscriptions that an operator assigns', () => {
   const assign = (...topics: [string, QoS][]): ClientChange => ({
     kind: 'assigned',
     clientid: 'c',
@@ -166,7 +166,7 @@ describe('what an operator decides', () => {
     subscriptions: topics.map(([topic, qos]) => ({ clientid: 'c', topic, qos })),
   });
 
-  it('holds at once for a connected client, and again when it comes back', async () => {
+  it('take effect at once for a connected client, and again when it reconnects', async () => {
     const world = await back();
     world.subscribe('t/2', 1);
     await world.settle();
@@ -182,7 +182,7 @@ describe('what an operator decides', () => {
     expect([...world.broker]).toEqual(wanted);
   });
 
-  it('is kept for a client that is not there', async () => {
+  it('are kept for a client that is not connected', async () => {
     const world = new Simulation();
     await world.run([assign(['t/1', 1])]);
     world.connect();
@@ -200,7 +200,7 @@ describe('what an operator decides', () => {
         ['t/2', 0],
       ],
     ],
-  ])('ends %j', async (filters, left) => {
+  ])('are ended by a withdrawal of %j', async (filters, left) => {
     const world = await back();
     world.subscribe('t/2', 0);
     await world.settle();
@@ -210,7 +210,7 @@ describe('what an operator decides', () => {
   });
 
   // The guard is the order in Subscriptions.remove: with the rows gone first nobody would know what to unsubscribe.
-  it('is done whole after a crash in the middle', async () => {
+  it('are complete after a crash in the middle of the change', async () => {
     for (const moment of ['before', 'after'] as const) {
       const world = await back();
       await world.settle();
@@ -226,7 +226,7 @@ describe('what an operator decides', () => {
 
 describe('a client’s state', () => {
   // The guard is the greater `at` in Clients.keepStates: Cassandra, for one, tells two states of one time apart by a rank of its own.
-  it('is kept where two events have one time', async () => {
+  it('is correct when two events have the same time', async () => {
     const world = new Simulation();
     const at = world.time;
     const connected = (time: number): ClientChange => ({ kind: 'connected', clientid: 'c', node: 'n1', at: time });
@@ -244,7 +244,7 @@ describe('a client’s state', () => {
   });
 });
 
-describe('a clock that was wrong', () => {
+describe('a stored time that is far in the future', () => {
   it('does not freeze a client’s state', async () => {
     const world = new Simulation();
     const year2100 = 4_102_444_800_000;
@@ -257,11 +257,11 @@ describe('a clock that was wrong', () => {
 });
 
 /** The client, our worker, crashes and REST calls in any interleaving; events of one client come in order (pool_type hash). */
-describe('in any interleaving', () => {
+describe('subscriptions in any interleaving of client, server and crashes', () => {
   const FILTERS = ['t/1', 't/2', '$share/g/t'];
 
   it.each(Array.from({ length: 400 }, (_, i) => i + 1))(
-    'store and broker agree, and no wish to be subscribed is lost (%i)',
+    'are the same in store and EMQX, and no subscribe is lost (seed %i)',
     async (seed) => {
       const roll = dice(seed);
       const world = new Simulation();

@@ -8,7 +8,7 @@ const lagging = (lags: readonly [now: number, lag: number][]): EventLag => {
   return lag;
 };
 
-it('is what events take longer than at their best, whatever the clocks say', () => {
+it('the event lag is the delay above the fastest event, with any difference of clocks', () => {
   const lag = lagging([
     [1_000, 5],
     [2_000, 20],
@@ -17,7 +17,7 @@ it('is what events take longer than at their best, whatever the clocks say', () 
   expect(lag.current(3_000)).toBe(2_000);
 });
 
-it('is forgotten after two seconds without late ones', () => {
+it('the event lag falls after two seconds without late events', () => {
   const lag = lagging([
     [1_000, 5],
     [2_000, 2_005],
@@ -27,6 +27,6 @@ it('is forgotten after two seconds without late ones', () => {
   expect(lag.current(4_200)).toBe(1);
 });
 
-it('of nothing is none', () => {
+it('the event lag without events is 0', () => {
   expect(new EventLag().current(1)).toBe(0);
 });

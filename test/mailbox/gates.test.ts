@@ -16,7 +16,7 @@ describe('a run', () => {
     return world;
   }
 
-  it.each(['t', '+', '$share/g/#'])('of %s waits for the writes before it, and not for those after it', async (filter) => {
+  it.each(['t', '+', '$share/g/#'])('of %s waits for the writes accepted before it, not for later ones', async (filter) => {
     const world = await subject();
     let messages = BUSY;
     world.progress = (lane) => (lane.startsWith('messages-') ? messages : DONE);
@@ -28,7 +28,7 @@ describe('a run', () => {
     expect(world.published).toEqual(['$offline/c/t M']);
   });
 
-  it('looks again soon, and less and less often', async () => {
+  it('checks the writes after 10 ms, and then with growing pauses up to 500 ms', async () => {
     const world = await subject();
     world.progress = () => BUSY;
     const looks: number[] = [];
@@ -42,7 +42,7 @@ describe('a run', () => {
     expect(Math.max(...looks)).toBe(500);
   });
 
-  it('of a client does not wait for client lanes: its own events are in its own lane', async () => {
+  it('of a client does not wait for the client lanes', async () => {
     const world = await subject();
     world.progress = (lane) => (lane.startsWith('messages-') ? DONE : BUSY);
     await world.handle([deliver('c', 't')]);
@@ -55,7 +55,7 @@ describe('a run', () => {
     const other = own === clientLane(0) ? clientLane(1) : clientLane(0);
 
     // Its members' acknowledgements are there, and are passed on from there. The guard is `gathers`.
-    it('waits for the client lanes, where its members’ acknowledgements are, and for the writes', async () => {
+    it("waits for the writes and for the client lanes with its members' acknowledgements", async () => {
       for (const lane of [other, own, 'messages-0']) {
         const world = await subject('pubsub');
         let busy = BUSY;
@@ -70,7 +70,7 @@ describe('a run', () => {
       }
     });
 
-    it('then waits for what these have put into its own lane', async () => {
+    it('then waits for the acknowledgements that they passed on to its own lane', async () => {
       const world = await subject('pubsub');
       let members: LaneProgress = BUSY;
       // When the members' lanes are done there is something new in the group's.
@@ -89,14 +89,14 @@ describe('a run', () => {
     });
 
     // Otherwise it would wait for itself. The guard is progressOf in gates.ts.
-    it('does not wait for the batch of its own lane that it is in', async () => {
+    it('does not wait for the batch that it belongs to itself', async () => {
       const world = await subject('pubsub');
       world.progress = (lane) => (lane === own ? { tail: 7, oldest: 7, waiting: null } : DONE);
       await world.handle([request]);
       expect(world.published).toEqual(['$offline/m/t M']);
     });
 
-    it('of another lane waits for what somebody works on there', async () => {
+    it('waits for a batch in another lane that is being processed', async () => {
       const world = await subject('pubsub');
       world.progress = (lane) => (lane === other ? { tail: 7, oldest: 7, waiting: null } : DONE);
       await world.handle([request]);
@@ -104,7 +104,7 @@ describe('a run', () => {
     });
   });
 
-  it('of many clients costs one small read', async () => {
+  it('of many clients reads the progress of the lanes once', async () => {
     let asked = 0;
     const world = new PassWorld({}, () => ({
       sequence: {
@@ -119,6 +119,6 @@ describe('a run', () => {
   });
 });
 
-test('clients share lanes with groups', () => {
+test('clients and groups share the client lanes', () => {
   expect([clientLane(0), clientLane(1)]).toContain(laneOfMail(clientKey('c')));
 });

@@ -10,8 +10,8 @@ const emqx5 = fc
   );
 const emqx4 = fc.string({ unit: fc.constantFrom(...'0123456789ABCabc'), minLength: 19, maxLength: 21 });
 
-describe('ids as short text', () => {
-  it('are the same when they are read', () => {
+describe('message ids in their short form', () => {
+  it('are read back unchanged', () => {
     fc.assert(
       fc.property(fc.uniqueArray(fc.oneof(emqx5, hex(32), emqx4), { maxLength: 60 }), (ids) => {
         expect(writeIds(ids).flatMap(readIds).sort()).toEqual([...ids].sort());
@@ -19,11 +19,11 @@ describe('ids as short text', () => {
     );
   });
 
-  it('are one id as it was written before', () => {
+  it('contain a single id in its plain form', () => {
     expect(writeIds(['00066517288980000F49A0000049C001'])).toEqual(['00066517288980000F49A0000049C001']);
   });
 
-  it('have less than 10 bytes each where they are of one publisher, 23 where they are of many, and no text is long', () => {
+  it('need under 10 bytes per id of one publisher and 23 of many', () => {
     const of = (publisher: (i: number) => number) =>
       Array.from(
         { length: 2_000 },

@@ -41,19 +41,19 @@ type Write = Awaited<ReturnType<typeof subject>>['write'];
 
 /** Promise 17. */
 describe('a late write', () => {
-  it('is told to those whose position has passed it, and to those who may be about to', async () => {
+  it('is reported to consumers whose position has passed it or may soon pass it', async () => {
     const { write } = await subject();
     expect(await write('B')).toEqual(['past', 'near']);
   });
 
-  it('is none where nobody has passed it, and costs no read of positions', async () => {
+  it('is not assumed when no position has passed the id, and no position is read', async () => {
     const { store, write } = await subject();
     store.positionsOfTopic = async () => Promise.reject(new Error('not to be read'));
     expect(await write('D')).toEqual([]);
     expect(await write('B', { topic: 'queue/1' })).toEqual([]);
   });
 
-  it('is none when EMQX sent the event again', async () => {
+  it("is not reported when EMQX sends a stored message's event again", async () => {
     const { store, write } = await subject();
     await store.saveMessages([message({ topic: 't', id: 'B' })]);
     expect(await write('B')).toEqual([]);
@@ -62,25 +62,25 @@ describe('a late write', () => {
   it.each([
     ['was in hand when the process died', async (write: Write) => write('B', { takenOver: true })],
     [
-      'failed before, and may be done',
+      'failed before and may have been stored',
       async (write: Write) => {
         await expect(write('B', { during: () => Promise.reject(new Error('away')) })).rejects.toThrow('away');
         return write('B');
       },
     ],
-  ])('is told although it is stored when the write %s', async (_, again) => {
+  ])('is reported, although it is stored, when the write %s', async (_, again) => {
     const { store, write } = await subject();
     await store.saveMessages([message({ topic: 't', id: 'B' })]);
     expect(await again(write)).toContain('past');
   });
 
   // The guard is the look after the save.
-  it('is told when somebody passed it while it was being stored', async () => {
+  it('is reported when a position passes it during the write', async () => {
     const { marks, write } = await subject(null);
     expect(await write('B', { during: async () => void marks.set(markOf('t'), 'C') })).toEqual(['past', 'near']);
   });
 
-  it('is told in one read of the shared state for all topics, before and after', async () => {
+  it('needs two reads of the shared state, for any number of topics', async () => {
     const { store } = await subject();
     let reads = 0;
     const lateWrites = new LateWrites({
@@ -99,7 +99,7 @@ describe('a late write', () => {
 });
 
 /** Promises 17 and 21. */
-describe('a pass that stood still', () => {
+describe('a process that paused while it read', () => {
   /** It has listed what is stored, B not among it, and read C to F; then B is stored, and told to the lane's next owner. */
   async function stalled() {
     const { store, write, positions } = await subject(null);
@@ -116,7 +116,7 @@ describe('a pass that stood still', () => {
   }
   const hasB = async (positions: Positions) => (await positions.open('near').sets(['t'], []))[0]?.has({ id: 'B', publishReceivedAt: NOW });
 
-  it('can not hide what was stored meanwhile: the news is written though the row says nothing new', async () => {
+  it('cannot hide a message that was stored during its pause', async () => {
     const { zombie, successor, positions } = await stalled();
     expect(successor.isChanged).toBe(true);
     await successor.save(2);
@@ -124,14 +124,14 @@ describe('a pass that stood still', () => {
     expect(await hasB(positions)).toBe(false);
   });
 
-  it('would hide it without versions', async () => {
+  it('would hide that message if positions had no versions', async () => {
     const { zombie, successor, positions } = await stalled();
     await successor.save(2);
     await zombie.save(3);
     expect(await hasB(positions)).toBe(true);
   });
 
-  it('does not hide it either when it was quicker, and the news comes then', async () => {
+  it('does not hide that message when it saves before its successor', async () => {
     const { zombie, positions } = await stalled();
     await zombie.save(1);
     const next = positions.open('near');

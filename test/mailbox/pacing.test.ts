@@ -4,9 +4,9 @@ import { Simulation } from './simulation';
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 
-/** What is kept for a client: its window and the leases of its messages, all with an end. */
-describe('pacing (promise 10)', () => {
-  it('has never more than the window on its way, and misses nothing', async () => {
+/** The state of a client, its window and the leases of its messages, always ends. */
+describe('the pace of deliveries (promise 10)', () => {
+  it('never exceeds the window, and delivers every message', async () => {
     const world = new Simulation({ window: 20 });
     const texts = await world.fill('t', 500);
     const client = world.broker.session('c');
@@ -18,7 +18,7 @@ describe('pacing (promise 10)', () => {
   });
 
   // The guard is the room in Rounds: a client that takes nothing has its window full. EMQX is asked for it now and then, and tells that it still has all of it.
-  it('holds one timer for a client that stalls', async () => {
+  it('needs one timer for a client that stops acknowledging', async () => {
     const world = new Simulation({ window: 20 });
     await world.fill('t', 100);
     await world.arrive(world.subscribed('c', 't'));
@@ -36,7 +36,7 @@ describe('pacing (promise 10)', () => {
     expect(client.texts).toHaveLength(100);
   });
 
-  it('gives a client that left in the middle exactly the rest', async () => {
+  it('sends a client that left in the middle only the remaining messages', async () => {
     const world = new Simulation({ window: 20 });
     const texts = await world.fill('t', 100);
     await world.arrive(world.subscribed('c', 't'));
@@ -57,7 +57,7 @@ describe('pacing (promise 10)', () => {
       return ['a', 'b', 'c'].map((clientid) => world.broker.session(clientid));
     };
 
-    it('goes on as any of its members acknowledges', async () => {
+    it('continues when any member of the group acknowledges', async () => {
       const world = new Simulation({ window: 20 });
       const texts = await world.fill('t', 500);
       const group = await members(world);
@@ -66,7 +66,7 @@ describe('pacing (promise 10)', () => {
       expect(world.store.messages.size).toBe(0);
     });
 
-    it('goes on when EMQX drops what another member had', async () => {
+    it('continues when EMQX drops messages of another member', async () => {
       const world = new Simulation({ window: 20 });
       await world.fill('t', 200);
       const group = await members(world);
@@ -84,7 +84,7 @@ describe('pacing (promise 10)', () => {
 
   describe('at QoS 0, where nothing is acknowledged', () => {
     // The guard is Pace in Sender.sendRun: without it all 1,000 go at once.
-    it('goes in batches with pauses, each a delayed job', async () => {
+    it('is limited by batches with pauses', async () => {
       const world = new Simulation({ window: 50 });
       const texts = await world.fill('t', 1_000);
       const client = world.broker.session('c');
@@ -100,7 +100,7 @@ describe('pacing (promise 10)', () => {
       expect(world.delayed).toEqual([]);
     });
 
-    it('counts bytes too', async () => {
+    it('is limited by bytes, too', async () => {
       const world = new Simulation({});
       await world.fill('t', 100, { payload: Buffer.alloc(200_000) });
       await world.arrive(world.subscribed('c', 't', 0));
@@ -109,7 +109,7 @@ describe('pacing (promise 10)', () => {
       expect(world.broker.session('c').texts).toHaveLength(100);
     });
 
-    it('goes no faster for a storm of subscriptions', async () => {
+    it('is not faster when the client subscribes several times', async () => {
       const world = new Simulation({ window: 50 });
       await world.fill('t', 500);
       for (const filter of ['t', '#', '+', 't']) await world.arrive(world.subscribed('c', filter, 0));
@@ -118,7 +118,7 @@ describe('pacing (promise 10)', () => {
       expect(new Set(world.broker.session('c').texts).size).toBe(50);
     });
 
-    it('goes on from one policy to the next', async () => {
+    it('continues from the topics of one policy to those of the next', async () => {
       const world = new Simulation({ filter: 'a', window: 80 }, { filter: 'b', window: 10 });
       await world.fill('a', 60);
       await world.fill('b', 25);
@@ -127,7 +127,7 @@ describe('pacing (promise 10)', () => {
       expect(world.broker.session('c').texts).toHaveLength(85);
     });
 
-    it('ends when the client goes, and what is left stays stored', async () => {
+    it('stops when the client disconnects, and the remaining messages stay stored', async () => {
       const world = new Simulation({ window: 50 });
       await world.fill('t', 500);
       await world.arrive(world.subscribed('c', 't', 0));
@@ -138,7 +138,7 @@ describe('pacing (promise 10)', () => {
     });
 
     // EMQX takes them for a session that outlives its connection, and drops the oldest. The guard is `isHere` in plan.ts.
-    it('ends when the client is known to be disconnected', async () => {
+    it('stops when the disconnect event arrives', async () => {
       const world = new Simulation({ window: 50 });
       await world.fill('t', 500);
       await world.arrive(world.subscribed('c', 't', 0));
@@ -156,9 +156,9 @@ describe('pacing (promise 10)', () => {
   });
 });
 
-describe('what EMQX drops (delivery.dropped)', () => {
+describe('a message that EMQX drops (delivery.dropped)', () => {
   // The guard is routeDropped: without it the place in the window is lost, and the message waits for the next subscription.
-  it('is sent again when the client takes something, not at once', async () => {
+  it('is sent again when the client acknowledges another, not at once', async () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 30);
     const client = world.broker.session('c');
@@ -174,7 +174,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
   });
 
   // Promise 6. The guard is `stopped` in Claiming.claim: what is sent again has a parcel for each message, and a process may have died between sending one and saving that.
-  it('waits as a whole behind one that may have been sent already', async () => {
+  it('waits behind an earlier one that may have been sent already', async () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 10);
     const client = world.broker.session('c');
@@ -190,7 +190,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
   });
 
   // Promise 6. The guard is `late` in Sender.publish: what is sent again is read one by one.
-  it('keeps its order when the process stands still while it reads', async () => {
+  it('is sent again in order when the process pauses while it reads', async () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 10);
     const client = world.broker.session('c');
@@ -214,7 +214,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(again).toHaveLength(9);
   });
 
-  it('comes back slowly: two for each acknowledgement', async () => {
+  it('is sent again slowly: two messages for each acknowledgement', async () => {
     const world = new Simulation({ window: 10 });
     await world.fill('t', 10);
     const client = world.broker.session('c');
@@ -227,7 +227,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(client.texts).toHaveLength(14);
   });
 
-  it('with nothing left to acknowledge: one is tried after 10 s, and its ack brings the rest', async () => {
+  it('is sent again after 10 s when nothing is left to acknowledge', async () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 25);
     const client = world.broker.session('c');
@@ -244,7 +244,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
   });
 
   // The guard is MAX_ROUNDS in drops.ts.
-  it('is given up when the client takes nothing, until it subscribes again', async () => {
+  it('is given up after several attempts until the client subscribes again', async () => {
     const world = new Simulation({ window: 10 });
     await world.fill('t', 5);
     world.broker.queue = 0;
@@ -265,7 +265,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(world.store.messages.size).toBe(0);
   });
 
-  it('is not sent again when it has expired (promise 12), and the run goes on', async () => {
+  it('is not sent again when it has expired (promise 12)', async () => {
     const world = new Simulation({ window: 4, ttlMs: 5_000 });
     await world.fill('t', 4);
     const client = world.broker.session('c');
@@ -278,7 +278,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(world.delayed).toEqual([]);
   });
 
-  it('leaves no hole behind that the run would wait at: what expired on its way makes room', async () => {
+  it('makes room in the window when it expired on its way', async () => {
     const world = new Simulation({ window: 4 });
     await world.fill('t', 4, { expiresAt: world.now + 1_000 }, 'short');
     await world.fill('t', 8);
@@ -294,20 +294,17 @@ describe('what EMQX drops (delivery.dropped)', () => {
   });
 
   // The guard is FOR_GOOD in drops.ts.
-  it.each(['too_large', 'no_local'])(
-    'is not sent again to a client that can not have it (%s), and stays stored for others',
-    async (reason) => {
-      const world = new Simulation({ window: 4 });
-      await world.fill('t', 8);
-      const client = world.broker.session('c');
-      await world.arrive(world.subscribed('c', 't'));
-      world.broker.drop(client, reason);
-      await world.tell();
-      while (client.unacknowledged.length > 0) await world.acknowledge(client, 1);
-      expect(client.texts.filter((text) => text === 'm0')).toHaveLength(1);
-      expect([...world.store.messages.values()].map(({ payload }) => payload.toString())).toEqual(['m0']);
-    },
-  );
+  it.each(['too_large', 'no_local'])('is not sent again to a client that cannot receive it (%s)', async (reason) => {
+    const world = new Simulation({ window: 4 });
+    await world.fill('t', 8);
+    const client = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    world.broker.drop(client, reason);
+    await world.tell();
+    while (client.unacknowledged.length > 0) await world.acknowledge(client, 1);
+    expect(client.texts.filter((text) => text === 'm0')).toHaveLength(1);
+    expect([...world.store.messages.values()].map(({ payload }) => payload.toString())).toEqual(['m0']);
+  });
 
   it('is not sent again when another client has acknowledged it', async () => {
     const world = new Simulation({ window: 10 });
@@ -326,7 +323,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
   it.each([
     ['twice', 2],
     ['once', 1],
-  ])('told %s, or of a copy of somebody else, it comes back once', async (_, times) => {
+  ])('is sent again once when EMQX reports the drop %s', async (_, times) => {
     const world = new Simulation({ window: 10 });
     await world.fill('t', 3);
     const client = world.broker.session('c');
@@ -342,7 +339,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
   });
 
   // Promise 18. The guard is Signer.verified in routeDropped.
-  it('is believed only with our signature', async () => {
+  it("is ignored when the drop event's mark has a forged signature", async () => {
     const world = new Simulation({ window: 2 });
     await world.fill('t', 4);
     const client = world.broker.session('c');
@@ -355,7 +352,7 @@ describe('what EMQX drops (delivery.dropped)', () => {
     expect(client.texts).toEqual(['m0', 'm1', 'm2']);
   });
 
-  it('keeps its place when the client subscribes again', async () => {
+  it('keeps its place in the order when the client subscribes again', async () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 10);
     await world.arrive(world.subscribed('c', 't'));

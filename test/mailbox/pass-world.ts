@@ -31,11 +31,11 @@ export class PassWorld {
   readonly mail: MailEvent[] = [];
   readonly wakes: Due[] = [];
   readonly aside: string[] = [];
-  /** What EMQX answers to a delivery. */
+  /** EMQX's answer to a delivery. */
   outcome: (delivery: Delivery, i: number) => PublishOutcome = (_, i) => ({ result: 'delivered', id: `REST${this.requests.length}-${i}` });
-  /** What happens while EMQX publishes; an error is EMQX's. */
+  /** Called while EMQX publishes; an error that it throws is EMQX's answer. */
   publishing: () => void | Promise<void> = () => undefined;
-  /** Of a client that has just begun its session, if the test says nothing else. */
+  /** EMQX's view of the client's session; by default the session has just begun. */
   session: (clientid: string) => SessionView | null = () => ({
     connected: true,
     connectedAt: 19_800,
@@ -131,7 +131,7 @@ export const deliver = (clientid: string, filter: string, fields: Partial<Delive
   const request: DeliveryRequest = { clientid, filter, qos: 1, at: 19_900, ...fields };
   return { to: mailboxKey(consumerOf(request)), kind: 'deliver', request };
 };
-/** Of a delivery of ours, in the client's own mailbox. */
+/** The acknowledgement of a delivery of the server, in the client's own mailbox. */
 export const acked = (clientid: string, id: string, topic = 't', fields: object = {}): MailEvent => ({
   to: clientKey(clientid),
   kind: 'acked',

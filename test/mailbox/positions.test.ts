@@ -60,8 +60,8 @@ async function acknowledge(seconds: number, { publisherOf = (_: number): string 
   return { store, unread: all.filter((ref) => set?.has(ref) !== true).length, perSecond: store.bytes / seconds };
 }
 
-describe('5,000 acknowledgements a second of one topic by one consumer', () => {
-  it('are all remembered, in a small row', async () => {
+describe('5,000 acknowledgements per second of one topic by one consumer', () => {
+  it('are all stored in a small row', async () => {
     const { store, unread, perSecond } = await acknowledge(20);
     expect(unread).toBe(0);
     expect(store.largest).toBeLessThan(40_000);
@@ -69,14 +69,14 @@ describe('5,000 acknowledgements a second of one topic by one consumer', () => {
     expect(store.lists).toBeLessThan(20 * 20 * 4);
   });
 
-  it('are so when each is of another publisher', async () => {
+  it('are stored in a small row when each has another publisher', async () => {
     const { store, unread } = await acknowledge(5, { publisherOf: (i) => i.toString(16).toUpperCase().padStart(12, '0') });
     expect(unread).toBe(0);
     expect(store.largest).toBeLessThan(100_000);
   });
 
   // Acknowledgements go to the client's lane at the door, beside their messages.
-  it('are so when the messages are stored a second later', async () => {
+  it('are stored in a small row when the messages are stored a second later', async () => {
     const { store, unread } = await acknowledge(5, { storedAfter: 20 });
     expect(unread).toBe(0);
     expect(store.largest).toBeLessThan(100_000);
@@ -84,7 +84,7 @@ describe('5,000 acknowledgements a second of one topic by one consumer', () => {
 });
 
 describe("a consumer's positions in a pass", () => {
-  it('are read once, and written with the version of the mailbox when something changed', async () => {
+  it("are read once, and written with the mailbox's version after a change", async () => {
     const store = new MemoryStore();
     await store.putPositions([{ consumer: 'c', topic: 'a', id: '', receipts: ['A'], version: 3 }]);
     const asked: string[][] = [];
@@ -111,7 +111,7 @@ describe("a consumer's positions in a pass", () => {
     expect(own.isChanged).toBe(false);
   });
 
-  it('know since when a wildcard subscriber reads a topic of which it has no row', async () => {
+  it('include the start time of a wildcard subscriber for a topic without a row', async () => {
     const store = new MemoryStore();
     const positions = new Positions({
       store,

@@ -19,35 +19,35 @@ function permutations<T>(items: readonly T[]): T[][] {
 
 describe('a client’s state', () => {
   it.each<[string, ConnectionChange[], unknown[]]>([
-    ['a connection that lasts', [connected(10)], [true, 'n1', 10, null]],
-    ['one that is over', [connected(10), disconnected(10, 20)], [false, 'n1', 10, 20]],
-    ['one that ended in the millisecond in which it began', [connected(10), disconnected(10, 10)], [false, 'n1', 10, 10]],
-    ['a second one', [connected(10), disconnected(10, 20), connected(30)], [true, 'n1', 30, 20]],
+    ['one connection that is open', [connected(10)], [true, 'n1', 10, null]],
+    ['one connection that has ended', [connected(10), disconnected(10, 20)], [false, 'n1', 10, 20]],
+    ['a connection that ended in the millisecond in which it began', [connected(10), disconnected(10, 10)], [false, 'n1', 10, 10]],
+    ['a second connection', [connected(10), disconnected(10, 20), connected(30)], [true, 'n1', 30, 20]],
     // The guard is endsCurrent: by the events' own times the end of the first one is the newest event.
     [
-      'taken over by another node, the old one ended later',
+      'a takeover by another node, with the old connection ended later',
       [connected(10), connected(30, 'n2'), disconnected(10, 35)],
       [true, 'n2', 30, 35],
     ],
-    ['taken over in the same millisecond', [connected(10), disconnected(10, 30), connected(30)], [true, 'n1', 30, 30]],
+    ['a takeover in the same millisecond', [connected(10), disconnected(10, 30), connected(30)], [true, 'n1', 30, 30]],
     [
-      'three, the last of them over',
+      'three connections, the last of which has ended',
       [connected(10), disconnected(10, 31), connected(30, 'n2'), disconnected(30, 41, 'n2'), connected(40), disconnected(40, 50)],
       [false, 'n1', 40, 50],
     ],
-  ])('is the same in every order of events, each of them twice too: %s', (_, changes, expected) => {
+  ])('is the same in every order of events, repeated or not: %s', (_, changes, expected) => {
     for (const order of permutations(changes)) {
       expect(view(after(...order))).toEqual(expected);
       expect(view(after(...order, ...order))).toEqual(expected);
     }
   });
 
-  it('tells connections of one millisecond apart by their nodes', () => {
+  it('distinguishes connections of one millisecond by their nodes', () => {
     expect(view(after(connected(10, 'n1'), connected(10, 'n2'), disconnected(10, 11, 'n1')))).toEqual([true, 'n2', 10, 11]);
     expect(view(after(connected(10, 'n1'), disconnected(10, 11, 'n1'), connected(10, 'n2')))).toEqual([true, 'n2', 10, 11]);
   });
 
-  it('goes by the time of the end where an event does not say which connection it ended', () => {
+  it('uses the time of the disconnect when the event names no connection', () => {
     expect(view(after(connected(10), disconnected(null, 20)))).toEqual([false, 'n1', 10, 20]);
     expect(view(after(connected(30), disconnected(null, 20)))).toEqual([true, 'n1', 30, 20]);
     expect(view(after(disconnected(null, 20), connected(30)))).toEqual([true, 'n1', 30, 20]);
@@ -56,7 +56,7 @@ describe('a client’s state', () => {
     for (const order of permutations([connected(20), disconnected(null, 20)])) expect(after(...order).connected).toBe(true);
   });
 
-  it('never has a time that the store takes for older', () => {
+  it('never has an older time than the state before it', () => {
     for (const order of permutations([connected(10), disconnected(10, 35), connected(30), disconnected(30, 40)])) {
       let at = 0;
       for (let i = 1; i <= order.length; i++) {

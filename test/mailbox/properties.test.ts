@@ -30,18 +30,18 @@ function naive(filterLevels: readonly string[], levels: readonly string[], first
 }
 
 describe('topic filters', () => {
-  it('match as MQTT says', () => {
+  it('match topics as MQTT specifies', () => {
     fc.assert(
       fc.property(filter, topic, (f, t) => expect(matches(f, t)).toBe(naive(f.split('/'), t.split('/')))),
       { numRuns: 5_000 },
     );
   });
 
-  it('without wildcards match their own topic alone', () => {
+  it('without wildcards match only the equal topic', () => {
     fc.assert(fc.property(topic, topic, (a, b) => expect(matches(a, b)).toBe(a === b)));
   });
 
-  it('match only what is in their range of the sorted topics', () => {
+  it('match only topics within their range of sorted topics', () => {
     const inRange = (f: string, t: string) => {
       const { exact, prefix } = topicRange(f);
       return t === exact || (prefix !== null && t.startsWith(prefix));
@@ -52,7 +52,7 @@ describe('topic filters', () => {
     );
   });
 
-  it('of a shared subscription are the filter behind the group', () => {
+  it('of a shared subscription are the part after the group name', () => {
     fc.assert(
       fc.property(filter, fc.constantFrom('g', 'a b', '$'), (f, group) => {
         expect(splitShare(`$share/${group}/${f}`)).toEqual({ group, filter: f });
@@ -63,7 +63,7 @@ describe('topic filters', () => {
   });
 
   // Promise 7: whatever the client ids, an inbox belongs to one of them.
-  it('of an inbox match the inbox of that client and no other', () => {
+  it('of an inbox match only the inbox of that client', () => {
     fc.assert(
       fc.property(clientid, clientid, topic, (a, b, t) => {
         expect(stripInbox(inboxTopic(a, t))).toEqual({ clientid: a, topic: t });
@@ -79,7 +79,7 @@ describe('policies', () => {
     .array(fc.record({ filter, mode: fc.constantFrom<Policy['mode']>('queue', 'off') }), { minLength: 1, maxLength: 6 })
     .map((all) => all.map(policy));
 
-  it('the first that matches decides, and nothing behind it matters', () => {
+  it('decide by the first matching entry only', () => {
     fc.assert(
       fc.property(list, list, topic, (first, second, t) => {
         const index = first.findIndex((each) => naive(each.filter.split('/'), t.split('/')));
@@ -93,7 +93,7 @@ describe('policies', () => {
     );
   });
 
-  it('store QoS 1 and 2 always, QoS 0 as they say', () => {
+  it('store QoS 1 and 2 always, and QoS 0 with storeQos0 only', () => {
     fc.assert(
       fc.property(fc.constantFrom(0, 1, 2), fc.boolean(), (qos, storeQos0) =>
         expect(isStored(policy({ storeQos0 }), message({ topic: 't', qos: qos as 0 | 1 | 2 }))).toBe(qos > 0 || storeQos0),
@@ -103,7 +103,7 @@ describe('policies', () => {
 });
 
 /** Everything together, with clients, acks and drops in any order: the whole way of the messages. */
-describe('any interleaving', () => {
+describe('a delivery in any interleaving of subscriptions, acknowledgements and drops', () => {
   type Step =
     | { kind: 'subscribe'; filter: string; qos: 0 | 1 | 2 }
     | { kind: 'ack' | 'drop'; count: number }
@@ -116,7 +116,7 @@ describe('any interleaving', () => {
     fc.record({ kind: fc.constantFrom('publish' as const, 'reconnect' as const) }),
   );
 
-  it('never has more than the window on its way, loses nothing, and ends with nothing left to do', async () => {
+  it('never exceeds the window, loses nothing and leaves no work behind', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 25 }), fc.integer({ min: 1, max: 8 }), async (steps, size) => {
         const world = new Simulation({ window: size });

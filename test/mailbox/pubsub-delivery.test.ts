@@ -18,7 +18,7 @@ async function subject(fields: Partial<Policy> = {}, ids: readonly string[] = ['
 }
 
 describe('delivery in pubsub mode', () => {
-  it('sends each consumer what it has not read: a message that is on its way to one is free for the other', async () => {
+  it('sends each consumer its unread messages, even while another is sent the same ones', async () => {
     const { world, subscribe } = await subject();
     await world.store.putPositions([{ consumer: 'd', topic: 't', id: 'A', receipts: ['C'] }]);
     await subscribe('c');
@@ -26,7 +26,7 @@ describe('delivery in pubsub mode', () => {
     expect(world.published).toEqual(['$offline/c/t A', '$offline/c/t B', '$offline/c/t C', '$offline/d/t B']);
   });
 
-  it('has one mailbox for a group, and sends to the member that subscribed', async () => {
+  it('has one mailbox for a group and sends to the member that subscribed first', async () => {
     const { world, subscribe } = await subject();
     const of = (at: number) => ({ filter: '$share/g/t', consumer: '$share/g', at });
     await subscribe('m1', of(19_000));
@@ -38,7 +38,7 @@ describe('delivery in pubsub mode', () => {
     expect(world.published).toHaveLength(3);
   });
 
-  describe('to a client that comes back to its session (promise 19)', () => {
+  describe('to a client that resumes its session (promise 19)', () => {
     /** It was sent A and B, and connects anew. */
     async function back(holds: readonly string[]) {
       const all = await subject({}, ['A', 'B']);
@@ -63,7 +63,7 @@ describe('delivery in pubsub mode', () => {
     }
 
     // Promise 6: it would get C before A and B. The guard is doubtUntil.
-    it('sends nothing behind what may be lost with the last connection, until that is acknowledged or sent again', async () => {
+    it('sends nothing new before possibly lost messages are sent again', async () => {
       const { world } = await back([]);
       expect(world.published).toEqual([]);
       await world.until(26_100);
@@ -72,14 +72,14 @@ describe('delivery in pubsub mode', () => {
       expect(world.published).toEqual(['$offline/c/t A', '$offline/c/t B', '$offline/c/t C']);
     });
 
-    it('goes on when it was not lost: its acknowledgements were on their way', async () => {
+    it('sends new messages when the acknowledgements of earlier ones arrive', async () => {
       const { world, read } = await back([]);
       await read('A', 'B');
       await world.until(27_000);
       expect(world.published).toEqual(['$offline/c/t C']);
     });
 
-    it('sends nothing twice that EMQX has', async () => {
+    it('sends no message again that EMQX holds', async () => {
       const { world } = await back(['A', 'B']);
       await world.until(31_000);
       expect(world.published).toEqual(['$offline/c/t C']);
@@ -88,7 +88,7 @@ describe('delivery in pubsub mode', () => {
   });
 
   // Promise 6. The guard is hasInbox: a connection that is new, and has not subscribed yet, would get C before A and B.
-  it('promise 6: opens the inbox when a client subscribes, not when a run goes on', async () => {
+  it('promise 6: opens the inbox when a client subscribes, not when a delivery continues', async () => {
     const { world, subscribe, read } = await subject({ window: 2 });
     await subscribe('c');
     await read('A', 'B');
@@ -96,7 +96,7 @@ describe('delivery in pubsub mode', () => {
     expect(world.opened).toEqual(['c']);
   });
 
-  it('does not take the acknowledgement of one client for that of another', async () => {
+  it('does not count the acknowledgement of one client for another', async () => {
     const { world, subscribe } = await subject({ window: 2 });
     await subscribe('c');
     await world.handle([{ ...acked('d', 'A', 't', { isRead: true, ours: false }), to: clientKey('d') }]);
@@ -109,7 +109,7 @@ describe('delivery in pubsub mode', () => {
     ).toEqual([]);
   });
 
-  it('counts what EMQX has taken with settle: delivered', async () => {
+  it('counts a message that EMQX took as read with settle: delivered', async () => {
     const { world, subscribe } = await subject({ settle: 'delivered' });
     await subscribe('c');
     const [position] = await world.store.getPositions('c', ['t']);
@@ -121,7 +121,7 @@ describe('delivery in pubsub mode', () => {
   it.each([
     ['settle', ['A', 'B', 'C']],
     ['keep', []],
-  ] as const)('16: counts what a QoS 0 subscriber was sent (%s)', async (qos0, read) => {
+  ] as const)('promise 16: counts messages sent at QoS 0 as read according to qos0 (%s)', async (qos0, read) => {
     const { world, subscribe } = await subject({ qos0 });
     await subscribe('c', { qos: 0 });
     expect(world.published).toHaveLength(3);

@@ -63,8 +63,8 @@ async function play(scheduler: fc.Scheduler, all: readonly Command[], guards?: {
   return world.failures;
 }
 
-describe('read positions, whatever the order of things', () => {
-  it('lose nothing, and nothing acknowledged comes again', async () => {
+describe('read positions in any order of publishes, acknowledgements and crashes', () => {
+  it('lose no message, and no acknowledged message is sent again', async () => {
     await fc.assert(
       fc.asyncProperty(fc.scheduler(), commands, async (scheduler, all) => {
         expect(await play(scheduler, all)).toEqual([]);
@@ -74,7 +74,7 @@ describe('read positions, whatever the order of things', () => {
   });
 
   // The counter-test: without LateWrites the same interleavings do lose messages, or the test above would prove nothing.
-  it('would lose late messages without being told of them', async () => {
+  it('would lose late messages without the reports of late writes', async () => {
     const { failed } = await fc.check(
       fc.asyncProperty(fc.scheduler(), commands, async (scheduler, all) => {
         expect(await play(scheduler, all, { late: false })).toEqual([]);

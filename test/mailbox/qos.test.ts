@@ -2,10 +2,10 @@ import { Simulation } from './simulation';
 
 const MINUTE = 60_000;
 
-describe('delivery at the lesser QoS (promise 16)', () => {
+describe('a delivery uses the lower QoS (promise 16)', () => {
   const cases = ([0, 1, 2] as const).flatMap((qos) => ([0, 1, 2] as const).map((subscription) => [qos, subscription] as const));
 
-  it.each(cases)('message %i, subscription %i', async (qos, subscription) => {
+  it.each(cases)('of message QoS %i and subscription QoS %i', async (qos, subscription) => {
     for (const deliverTo of ['topic', 'inbox'] as const) {
       const world = new Simulation({ storeQos0: true, deliverTo });
       await world.fill('t', 3, { qos });
@@ -30,7 +30,7 @@ describe('a QoS 0 subscriber', () => {
     return { world, texts, client: world.broker.session('c') };
   };
 
-  it('settle: is sent each message once, and it is gone', async () => {
+  it('with qos0 settle is sent each message once, which removes it', async () => {
     const { world, texts, client } = await subscribed('settle');
     await world.pass(MINUTE);
     expect(client.texts).toEqual(texts);
@@ -38,7 +38,7 @@ describe('a QoS 0 subscriber', () => {
   });
 
   // The guard is KeptMarks: the look after 10 s sent all of it again.
-  it('keep: is sent each message once for a subscription, late ones too, and all stays stored', async () => {
+  it('with qos0 keep is sent each message once per subscription, and all stay stored', async () => {
     const { world, texts, client } = await subscribed('keep');
     const late = { ...world.published('t', 'late') };
     if (late.type !== 'publish') throw new Error('no publish');
@@ -51,7 +51,7 @@ describe('a QoS 0 subscriber', () => {
     expect(world.delayed).toEqual([]);
   });
 
-  it.each([3_000, 8_000, 20_000])('keep: is sent all of it again when it subscribes again after %i ms', async (ms) => {
+  it.each([3_000, 8_000, 20_000])('with qos0 keep is sent all messages again when it resubscribes after %i ms', async (ms) => {
     const { world, texts, client } = await subscribed('keep');
     await world.pass(ms);
     await world.arrive(world.subscribed('c', 't', 0));
@@ -59,7 +59,7 @@ describe('a QoS 0 subscriber', () => {
     expect(client.texts).toEqual([...texts, ...texts]);
   });
 
-  it('keep: a client that acknowledges removes what it got', async () => {
+  it('with qos0 keep leaves the messages to a QoS 1 client, which removes them', async () => {
     const { world, texts } = await subscribed('keep');
     await world.pass(MINUTE);
     world.broker.sessions.delete('c');
@@ -70,14 +70,14 @@ describe('a QoS 0 subscriber', () => {
     expect(world.store.messages.size).toBe(0);
   });
 
-  it('skip: is sent nothing, and another client gets it', async () => {
+  it('with qos0 skip is sent nothing, and the messages stay stored', async () => {
     const { world, client } = await subscribed('skip');
     await world.pass(MINUTE);
     expect(client.texts).toEqual([]);
     expect(world.store.messages.size).toBe(250);
   });
 
-  it('of one filter is sent with QoS 1 what it has subscribed to with QoS 1', async () => {
+  it('is sent messages at QoS 1 for a second filter that has QoS 1', async () => {
     const world = new Simulation({ qos0: 'skip' });
     await world.fill('t', 3);
     await world.arrive(world.subscribed('c', 't', 0), world.subscribed('c', '#', 1));
@@ -87,8 +87,8 @@ describe('a QoS 0 subscriber', () => {
   });
 });
 
-/** For an EMQX that does not tell of acknowledgements: EMQX having taken a message is enough. */
-describe('with settle: delivered', () => {
+/** For an EMQX that reports no acknowledgements: a message is settled when EMQX has taken it. */
+describe('a policy with settle: delivered', () => {
   const subject = async (fields: ConstructorParameters<typeof Simulation>[0] = {}) => {
     const world = new Simulation({ settle: 'delivered', ...fields });
     const texts = await world.fill('t', 250);
@@ -97,7 +97,7 @@ describe('with settle: delivered', () => {
   };
 
   // The guards: fateOf in parcel.ts, without which 100 come and the run waits, and in settling.ts.
-  it('each message is sent once at its QoS and removed, though nothing is ever acknowledged', async () => {
+  it('sends each message once and removes it without an acknowledgement', async () => {
     const { world, texts, client } = await subject();
     await world.pass(MINUTE);
     expect(client.texts).toEqual(texts);
@@ -108,14 +108,14 @@ describe('with settle: delivered', () => {
     expect(client.texts).toHaveLength(250);
   });
 
-  it('not all at once: EMQX would drop what its session queue has no room for', async () => {
+  it("sends messages in batches, so that EMQX's session queue does not overflow", async () => {
     const { world, client } = await subject();
     expect(client.texts.length).toBeLessThanOrEqual(100);
     await world.pass(100);
     expect(client.texts.length).toBeLessThanOrEqual(200);
   });
 
-  it('an acknowledgement that is told all the same changes nothing', async () => {
+  it('ignores acknowledgements that EMQX reports nevertheless', async () => {
     const { world, texts, client } = await subject();
     await world.acknowledge(client, 50);
     await world.pass(MINUTE);
@@ -123,7 +123,7 @@ describe('with settle: delivered', () => {
     expect(world.store.messages.size).toBe(0);
   });
 
-  it('what qos0 says of QoS 0 holds', async () => {
+  it('applies qos0 to QoS 0 subscriptions', async () => {
     const world = new Simulation({ settle: 'delivered', qos0: 'keep' });
     await world.fill('t', 3);
     const client = world.broker.session('c');

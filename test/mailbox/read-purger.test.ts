@@ -43,8 +43,8 @@ const seen = `@${NOW - 1_000}`;
 const gone = `@${NOW - TTL - 1}`;
 const registered: [string, string, string[]] = [FILTERS, 't/+', [seen]];
 
-describe('the purge of what is read', () => {
-  it('removes what everybody has read, but not what was just published', async () => {
+describe('the purge of read messages', () => {
+  it('removes messages that every consumer has read, except those just published', async () => {
     expect(
       await left([
         ['c', 't/1', [seen, 'A', 'B', 'C', 'D']],
@@ -53,12 +53,12 @@ describe('the purge of what is read', () => {
     ).toBe('BD');
   });
 
-  it('leaves everything where nobody is known, and in other modes', async () => {
+  it('removes nothing without a known consumer or in queue mode', async () => {
     expect(await left([])).toBe('ABCD');
     expect(await left([['c', 't/1', [seen, 'A']]], { mode: 'queue' })).toBe('ABCD');
   });
 
-  it('does not wait for who was not seen within the ttl', async () => {
+  it('ignores consumers that were not seen within the ttl', async () => {
     expect(
       await left([
         ['c', 't/1', [seen, 'A']],
@@ -69,7 +69,7 @@ describe('the purge of what is read', () => {
   });
 
   // The guard is the registry of filters: without it B, which the wildcard subscriber has not got, would go.
-  it('waits for who subscribed with a wildcard and has no position in the topic yet', async () => {
+  it('waits for a wildcard subscriber without a position in the topic', async () => {
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 't/+', [seen]], registered])).toBe('ABCD');
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 't/+', [seen]], ['w', 't/1', [gone, 'A']], registered])).toBe('BCD');
     expect(await left([['c', 't/1', [seen, 'A', 'B']], ['w', 't/+', [gone]], registered])).toBe('CD');
@@ -82,11 +82,11 @@ describe('the purge of what is read', () => {
     ).toBe('CD');
   });
 
-  it('knows since when a wildcard subscriber reads', async () => {
+  it('considers the start time of a wildcard subscriber', async () => {
     expect(await left([['c', 't/1', [seen, 'A']], ['w', 't/+', [seen, `^${NOW - 40_000}`]], registered], { from: 'now' })).toBe('BCD');
   });
 
-  it('costs no look at messages while somebody has read nothing', async () => {
+  it('reads no messages while one consumer has read nothing', async () => {
     const store = await storeOf([
       ['c', 't/1', [seen, 'A', 'B']],
       ['d', 't/1', [seen]],
@@ -95,7 +95,7 @@ describe('the purge of what is read', () => {
     expect(await purgerOf(store).run()).toEqual({ removed: 0, more: false });
   });
 
-  it('steps over what somebody never reads', async () => {
+  it('skips unread messages without reading them', async () => {
     const store = new MemoryStore();
     const all = Array.from({ length: 3_000 }, (_, i) => `M${String(i).padStart(4, '0')}`);
     await store.saveMessages(all.map((id) => message({ topic: 't/1', id, publishReceivedAt: NOW - 50_000 })));
@@ -108,7 +108,7 @@ describe('the purge of what is read', () => {
   });
 });
 
-describe('between the two looks', () => {
+describe('between the two checks of the purge', () => {
   /** Something is in a lane at the first look, and done later. */
   function withWork(store: MemoryStore, lane: 'm' | 'c', work: () => Promise<void>) {
     let asked = 0;
@@ -128,7 +128,7 @@ describe('between the two looks', () => {
   }
 
   // Promise 4. The guard is the second look: c has read everything, and d has subscribed and is still in its lane.
-  it('a subscription that was accepted is taken in', async () => {
+  it('an accepted subscription is taken into account', async () => {
     const store = await storeOf([['c', 't/1', [seen, 'A', 'B']]]);
     const positions = new Positions({
       store,
@@ -146,7 +146,7 @@ describe('between the two looks', () => {
   });
 
   // Promise 17.
-  it('what a writer tells of late messages is taken in', async () => {
+  it('a report of late messages is taken into account', async () => {
     const store = await storeOf([['c', 't/1', [seen, 'A..C']]]);
     const purger = withWork(store, 'm', async () => {
       await store.putPositions([{ consumer: 'c', topic: 't/1', id: '', receipts: [seen, 'A..C', '!B'] }]);
@@ -155,7 +155,7 @@ describe('between the two looks', () => {
     expect([...store.messages.keys()]).toEqual(['B', 'D']);
   });
 
-  it('a lane that is behind leaves it to the next run, which finds the same', async () => {
+  it('a lane with waiting jobs postpones the removal to the next run', async () => {
     const store = new MemoryStore();
     for (let i = 0; i < 8; i++) {
       await store.saveMessages([message({ topic: `t/${i}`, id: `A${i}`, publishReceivedAt: NOW - 50_000 })]);
@@ -170,15 +170,15 @@ describe('between the two looks', () => {
     expect([...store.messages.keys()]).toEqual(['A4', 'A5', 'A6', 'A7']);
   });
 
-  it('a server that stops does not wait', async () => {
+  it('a server that stops does not wait for the lanes', async () => {
     const store = await storeOf([['c', 't/1', [seen, 'A', 'B']]]);
     const purger = purgerOf(store, {}, { progress: () => ({ tail: 7, oldest: 3, waiting: 3 }) });
     expect(await purger.run(() => true)).toEqual({ removed: 0, more: false });
   });
 });
 
-describe('a run', () => {
-  it('is followed by another at once where its time was over, which goes on there; at the end the list begins again', async () => {
+describe('a run of the purge', () => {
+  it('is continued by the next run, which starts again after the last topic', async () => {
     const store = new MemoryStore();
     const fill = async (id: string) => {
       for (let i = 0; i < 10; i++) {
@@ -201,7 +201,7 @@ describe('a run', () => {
     expect(store.messages.size).toBe(0);
   });
 
-  it('removes all of a topic that has more than one run keeps in mind, run after run', async () => {
+  it('removes a topic with more messages than its limit over several runs', async () => {
     const store = new MemoryStore();
     const all = Array.from({ length: 21_000 }, (_, i) => `M${String(i).padStart(5, '0')}`);
     const refs = all.map((id) => ({ id, publishReceivedAt: NOW - 50_000 }));

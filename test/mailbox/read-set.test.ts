@@ -29,8 +29,8 @@ async function compacted(set: ReadSet, ks: readonly number[], until: number): Pr
   return ReadSet.of(set.toPosition());
 }
 
-describe('what a consumer has read', () => {
-  it('is one id when all is read in order', async () => {
+describe('the read set of a consumer', () => {
+  it('is a single id when all messages are read in order', async () => {
     const set = await compacted(withRead([0, 1, 2]), [0, 1, 2, 3], 2);
     set.tidy(LONG_AFTER, Infinity);
     expect(set.toPosition(7)).toEqual({ consumer: 'c', topic: 't', id: idOf(2), receipts: [], version: 7 });
@@ -38,7 +38,7 @@ describe('what a consumer has read', () => {
   });
 
   // A client that never acknowledges one message, and one whose backlog is long: neither makes the position grow.
-  it('is a range behind what is left out, however much is read', async () => {
+  it('is a range after the unread messages, however many are read', async () => {
     const ks = upTo(5_000);
     const set = await compacted(withRead(ks.filter((k) => k !== 3 && k > 1)), ks, 4_999);
     set.tidy(LONG_AFTER, Infinity);
@@ -46,7 +46,7 @@ describe('what a consumer has read', () => {
     expect(ks.filter((k) => !isRead(set, k))).toEqual([0, 1, 3]);
   });
 
-  it('joins what a range was cut from when the gap is read', async () => {
+  it('joins two ranges when the gap between them is read', async () => {
     const set = await compacted(withRead([0, 1, 3, 4, 6]), upTo(10), 6);
     for (const k of [5, 2]) set.add(idOf(k), NOW);
     const after = await compacted(set, upTo(10), 6);
@@ -54,7 +54,7 @@ describe('what a consumer has read', () => {
     expect(after.toPosition()).toMatchObject({ id: idOf(6), receipts: [] });
   });
 
-  it('forgets a range that another has grown over although its messages are gone', async () => {
+  it('drops a range inside a larger one although its messages are deleted', async () => {
     const set = await compacted(withRead([0, 2, 4]), upTo(10), 4);
     for (const k of [1, 5]) set.add(idOf(k), NOW);
     const after = await compacted(set, [0, 1, 5, 6], 5);
@@ -62,7 +62,7 @@ describe('what a consumer has read', () => {
     expect(after.toPosition().receipts.filter((entry) => entry.startsWith('='))).toEqual([]);
   });
 
-  it('steps over a long backlog without reading it', async () => {
+  it('skips a long backlog without reading it', async () => {
     const set = withRead(upTo(5_010).slice(5_000));
     let reads = 0;
     await compact(
@@ -75,8 +75,8 @@ describe('what a consumer has read', () => {
     expect(set.fresh.size).toBe(0);
   });
 
-  // Of 300 ranges with gaps between them only the last has something new.
-  it('goes on where something new is, not through every range again', async () => {
+  // There are 300 ranges with gaps between them, and only the last has new acknowledgements.
+  it('reads only the range with new acknowledgements', async () => {
     const ranges = upTo(300).map((i) => `${idOf(i * 3)}..${idOf(i * 3 + 1)}`);
     const set = setOf(...ranges, idOf(898), idOf(899), idOf(900));
     let reads = 0;
@@ -90,7 +90,7 @@ describe('what a consumer has read', () => {
     expect(set.fresh.size).toBe(0);
   });
 
-  it('covers 20,000 at once, in little time', async () => {
+  it('compacts 20,000 acknowledgements in under 2 s', async () => {
     const ks = upTo(20_000);
     const set = withRead(ks.filter((k) => k % 50 !== 0));
     const all = ks.map(ref);
@@ -106,7 +106,7 @@ describe('what a consumer has read', () => {
   });
 
   // Promise 17. The guard is addLate: the range alone would hide it.
-  it('does not hide what is told to be late', async () => {
+  it('does not hide a message that was reported as late', async () => {
     const set = await compacted(setOf(idOf(1), idOf(5)), [1, 5], 5);
     expect(set.hides(idOf(3))).toBe(true);
     set.addLate(idOf(3), NOW);
@@ -116,7 +116,7 @@ describe('what a consumer has read', () => {
     expect(isRead(set, 3)).toBe(true);
   });
 
-  it('keeps an acknowledgement that came before its message', async () => {
+  it('keeps an acknowledgement that arrived before its message', async () => {
     const set = await compacted(setOf(idOf(1), idOf(3), idOf(5)), [1, 5], 5);
     set.add(idOf(4), NOW);
     for (const k of [3, 4]) set.addLate(idOf(k), NOW);
@@ -124,7 +124,7 @@ describe('what a consumer has read', () => {
   });
 
   // The guard is what was absorbed: a writer looks at the mark after it has stored the message, and tells.
-  it('knows for a second what a range took in', async () => {
+  it('remembers for a second the ids that a range absorbed', async () => {
     const set = await compacted(setOf(idOf(1), idOf(2)), [1, 2], 2);
     set.addLate(idOf(1), NOW + 900);
     expect(isRead(set, 1)).toBe(true);
@@ -132,13 +132,13 @@ describe('what a consumer has read', () => {
     expect(set.toPosition().receipts).toEqual([]);
   });
 
-  it('reads the rows of older versions, and drops what means nothing any more', () => {
+  it('reads rows of older versions and drops obsolete entries', () => {
     const set = setOf(`>${idOf(9)}@123`, `+${idOf(1)}`, idOf(2), `${idOf(4)}..${idOf(6)}`, `!${idOf(5)}`, '@42');
     expect(upTo(8).map((k) => isRead(set, k))).toEqual([false, false, true, false, true, false, true, false]);
     expect(set.toPosition().receipts).toEqual(['@42', `!${idOf(5)}`, `${idOf(4)}..${idOf(6)}`, idOf(2)]);
   });
 
-  it('goes on at a position that EMQX left, whose ids are of another kind', async () => {
+  it("continues from a position of EMQX's plugin with ids of another format", async () => {
     const set = ReadSet.of({ consumer: 'c', topic: 't', id: '2PguFrHsrzEvIIBdctmb', receipts: [] });
     expect(set.has({ id: '2PguFrHsrzEvIIBdctma', publishReceivedAt: 0 })).toBe(true);
     expect(isRead(set, 1)).toBe(false);
@@ -153,7 +153,7 @@ describe('what a consumer has read', () => {
     expect([0, 1, 2].map((k) => isRead(setOf('^1001'), k))).toEqual([true, true, false]);
   });
 
-  it('tells where it goes on behind what nobody has read', () => {
+  it('finds the next read id after a gap', () => {
     const set = setOf(`${idOf(100)}..${idOf(200)}`, idOf(300));
     const [first, second] = [set.nextRead(''), set.nextRead(idOf(200))];
     expect(first !== null && first < idOf(100) && first > idOf(99)).toBe(true);
@@ -162,7 +162,7 @@ describe('what a consumer has read', () => {
     expect(set.nextRead(idOf(300))).toBeNull();
   });
 
-  it('is bounded: the oldest are forgotten, and what is late is never', () => {
+  it('has a size limit: the oldest entries are dropped, but never late messages', () => {
     const set = withRead(upTo(60_000));
     set.tidy(NOW, Infinity);
     expect(JSON.stringify(set.toPosition()).length).toBeLessThan(130_000);
@@ -176,29 +176,29 @@ describe('what a consumer has read', () => {
     expect([999, 1_000, 2_999].map((k) => isRead(late, k))).toEqual([true, false, false]);
   });
 
-  it('forgets what has expired', () => {
+  it('drops expired ids', () => {
     const set = setOf(idOf(1), `!${idOf(2)}`, `${idOf(2)}..${idOf(4)}`, idOf(200));
     set.tidy(NOW + 1_500, 1_000);
     expect(set.toPosition().receipts).toEqual([idOf(200)]);
   });
 });
 
-describe('up to where a position is compacted', () => {
+describe('the id up to which a position is compacted', () => {
   const until = (set: ReadSet, stored: readonly number[], now: number) => coverUntil(set, listOf(stored), now, 3);
 
-  it('is settled, and worth a look', async () => {
+  it('is set only when enough old acknowledgements exist', async () => {
     expect(await until(withRead([0, 1]), [0, 1], LONG_AFTER)).toBeNull();
     expect(await until(withRead(upTo(40)), upTo(40), NOW + 310)).toBeNull();
     expect(await until(withRead(upTo(40)), upTo(40), NOW + 400)).toBe(idOf(9));
   });
 
   // The guard: a mark that is ahead of what is stored makes every message a late one.
-  it('is not ahead of what is stored', async () => {
+  it('is never ahead of the stored messages', async () => {
     expect(await until(withRead(upTo(40)), upTo(20), LONG_AFTER)).toBe(idOf(19));
     expect(await until(withRead(upTo(40)), [], LONG_AFTER)).toBeNull();
   });
 
-  it('does not wait for a clock that is behind EMQX when there are many', async () => {
+  it('does not wait for a slow clock when there are many acknowledgements', async () => {
     expect(await until(withRead(upTo(5_000)), upTo(5_000), NOW - 60_000)).toBe(idOf(2_999));
   });
 });

@@ -9,7 +9,7 @@ async function requested(world: PassWorld, fields: Parameters<typeof deliver>[2]
   return new Outcomes(world.state);
 }
 
-test('a delivery that has read everything is done, with how many messages were sent', async () => {
+test('a delivery request that has read everything is done, with its number of messages', async () => {
   const world = new PassWorld();
   await world.stored('t/a', 'A1', 'A2', 'A3');
   const outcomes = await requested(world);
@@ -21,14 +21,14 @@ test('a delivery that has read everything is done, with how many messages were s
   });
 });
 
-test('where nothing is stored it says so', async () => {
+test('a delivery request reports that nothing is stored', async () => {
   const world = new PassWorld();
   const outcomes = await requested(world);
   await world.until(world.now + 2_000);
   expect(await outcomes.delivery(ID)).toMatchObject({ state: 'done', sent: 0, detail: expect.stringMatching(/^Nothing was left to send/) });
 });
 
-test('a full window keeps it running until acknowledgements make room; later looks do not undo that it is done', async () => {
+test('a delivery request is running while the window is full, and then stays done', async () => {
   const world = new PassWorld({ window: 2 });
   await world.stored('t/a', 'A1', 'A2', 'A3');
   // The message lane does it.
@@ -50,7 +50,7 @@ test('a full window keeps it running until acknowledgements make room; later loo
   expect(await outcomes.delivery(ID)).toMatchObject({ state: 'done', sent: 3 });
 });
 
-test('a client that is not there fails it, and nothing is sent', async () => {
+test('a delivery request fails when the client is not connected', async () => {
   const world = new PassWorld();
   world.session = () => null;
   await world.stored('t/a', 'A1');
@@ -60,7 +60,7 @@ test('a client that is not there fails it, and nothing is sent', async () => {
   expect(world.published).toEqual([]);
 });
 
-test('EMQX without a subscriber fails it', async () => {
+test('a delivery request fails when EMQX has no subscriber', async () => {
   const world = new PassWorld();
   world.outcome = () => ({ result: 'no-subscribers' });
   await world.stored('t/a', 'A1');
@@ -69,7 +69,7 @@ test('EMQX without a subscriber fails it', async () => {
   expect(await outcomes.delivery(ID)).toMatchObject({ state: 'failed', sent: 0, detail: expect.stringContaining('no subscriber') });
 });
 
-test('what fails for the client is told while it is tried again', async () => {
+test('a delivery request shows the error while it is retried', async () => {
   const world = new PassWorld({}, ({ store }) => ({
     store: Object.assign(Object.create(store) as typeof store, { listTopics: () => Promise.reject(new Error('column is broken')) }),
   }));
@@ -77,7 +77,7 @@ test('what fails for the client is told while it is tried again', async () => {
   expect(await outcomes.delivery(ID)).toMatchObject({ state: 'running', sent: 0, detail: expect.stringContaining('column is broken') });
 });
 
-test('a second request right after the first, or after a subscription, has the same outcome', async () => {
+test('a second delivery request right after the first has the same outcome', async () => {
   const world = new PassWorld();
   await world.stored('t/a', 'A1');
   await world.handle([deliver('c', 't/#')]);
@@ -88,7 +88,7 @@ test('a second request right after the first, or after a subscription, has the s
   for (const id of [ID, second]) expect(await outcomes.delivery(id)).toMatchObject({ state: 'done', sent: 1 });
 });
 
-test('an outcome of two mailboxes is told as one, and forgotten an hour after its last change', async () => {
+test('the outcomes of two mailboxes are combined, and deleted after an hour', async () => {
   const world = new PassWorld();
   const outcomes = new Outcomes(world.state);
   const part = { clientid: 'c', filter: '$share/g/#', detail: 'x' };

@@ -1,6 +1,6 @@
 import { RestoreProgress } from '../../src/mailbox/retained/restore-progress';
 
-test('a restore tells how far it is, at most every 5 s, and its end gives the sum', () => {
+test('a restore logs its progress at most every 5 s, and returns its total', () => {
   let now = 0;
   const told: object[] = [];
   const log = { info: (fields: object) => void told.push(fields) };

@@ -43,8 +43,8 @@ function subject({ oldest = null as number | null, kept = null as number | null 
   return { watch, broker, steps, hooks };
 }
 
-describe('the watch over what EMQX retains', () => {
-  it('restores when EMQX has nothing from before its start, once for each start', async () => {
+describe("the watch over EMQX's retained messages", () => {
+  it('restores once per start of EMQX when EMQX has no older messages', async () => {
     const { watch, broker, steps } = subject();
     const one = watch();
     await one.check();
@@ -64,24 +64,24 @@ describe('the watch over what EMQX retains', () => {
     expect(steps).toHaveLength(4);
   });
 
-  it('leaves an EMQX alone that has kept what it had', async () => {
+  it('restores nothing when EMQX kept its retained messages', async () => {
     const { watch, steps, broker } = subject({ oldest: START - 60_000 });
     const one = watch();
     for (let i = 0; i < 3; i++) await one.check();
-    // What was old may go later: that is no restart.
+    // Old retained messages may be deleted later. That is no restart of EMQX.
     broker.oldest = null;
     await one.check();
     expect(steps).toEqual([]);
   });
 
-  it('counts what another process, or this one before, has looked at', async () => {
+  it('restores nothing for a start that a process has already checked', async () => {
     const { watch, steps } = subject({ kept: START + 500 });
     const one = watch();
     for (let i = 0; i < 3; i++) await one.check();
     expect(steps).toEqual([]);
   });
 
-  it('is done by one of several processes', async () => {
+  it('restores in one of several processes only', async () => {
     const { watch, steps } = subject();
     const all = ['one', 'two', 'three'].map((owner) => watch(owner));
     for (let i = 0; i < 3; i++) await Promise.all(all.map((each) => each.check()));
@@ -89,7 +89,7 @@ describe('the watch over what EMQX retains', () => {
   });
 
   // The guard is the second lookedAt() in RestoreWatch.check.
-  it('is not done again by a process that was slow', async () => {
+  it('does not restore again in a process that was slow', async () => {
     const { watch, steps, hooks } = subject();
     const [one, two] = [watch('one'), watch('two')];
     await Promise.all([one.check(), two.check()]);
@@ -101,9 +101,9 @@ describe('the watch over what EMQX retains', () => {
 
   // The guard is ForbiddenError in RestoreWatch.look: /readyz is ready with such a key, and nobody else would tell.
   it.each([
-    ['refuses to say', new ForbiddenError('403 for GET /nodes')],
-    ['has no such path', new NoSuchPathError('404')],
-  ])('says once that nothing is restored by itself when EMQX %s', async (_, error) => {
+    ['rejects the request', new ForbiddenError('403 for GET /nodes')],
+    ['has no such REST path', new NoSuchPathError('404')],
+  ])('warns once that nothing is restored automatically when EMQX %s', async (_, error) => {
     jest.useFakeTimers();
     const { watch, broker } = subject();
     const warnings: unknown[] = [];
@@ -116,7 +116,7 @@ describe('the watch over what EMQX retains', () => {
     expect(warnings).toEqual([{ reason: error.message }]);
   });
 
-  it('does nothing when EMQX does not say when it started', async () => {
+  it('restores nothing when EMQX does not report its start time', async () => {
     const { watch, steps, broker } = subject();
     broker.startedAt = null;
     const one = watch();

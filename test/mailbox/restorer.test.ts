@@ -14,7 +14,7 @@ import { MemoryState } from './simulation/state';
 
 const NOW = 1_000_000;
 const step: RestoreStep = { filter: '#', before: null, after: '' };
-/** Of the message A of topic t: published back for nobody. */
+/** The mark of the restored message A of topic t, which belongs to no client. */
 const MARK = new Signer('key').sign('A', 't', { mailbox: '', kind: 'retained' });
 const kept = (topic: string, id: string, fields: Partial<Message> = {}) =>
   message({ topic, id, retain: true, publishReceivedAt: 1_000, ...fields });
@@ -66,7 +66,7 @@ function subject(stored: Message[], { retain = 'store', on = true }: { retain?: 
 }
 
 describe('the restorer', () => {
-  it('goes page by page, with a pause between, to an empty one', async () => {
+  it('publishes page by page with a pause between', async () => {
     const topics = Array.from({ length: 40 }, (_, i) => `t/${String(i).padStart(2, '0')}`);
     const { restorer, published, steps } = subject(topics.map((topic) => kept(topic, 'A')));
     await restorer.handle({ name: 'restore', data: step });
@@ -78,7 +78,7 @@ describe('the restorer', () => {
     expect(steps).toHaveLength(2);
   });
 
-  it('tells who asked for it what came of it', async () => {
+  it('records the outcome for the request', async () => {
     const { restorer, steps, atEmqx, outcomes } = subject([kept('..', 'A'), kept('t/1', 'B'), kept('t/2', 'C')]);
     atEmqx.set('t/2', 'client');
     await restorer.handle({ name: 'restore', data: { ...step, requestId: 'R' } });
@@ -95,14 +95,14 @@ describe('the restorer', () => {
     expect(await off.outcomes.restore('R')).toMatchObject({ state: 'failed', published: 0 });
   });
 
-  it('leaves out a topic that EMQX has no path for; the others are restored', async () => {
+  it('skips a topic that no REST path can name, and restores the others', async () => {
     const { restorer, published, steps } = subject([kept('..', 'A'), kept('t', 'B')]);
     await restorer.handle({ name: 'restore', data: step });
     expect(published.map(({ topic }) => topic)).toEqual(['t']);
     expect(steps).toHaveLength(1);
   });
 
-  it('publishes with the retain flag and our signed mark (promise 8)', async () => {
+  it("publishes with the retain flag and the server's signed mark (promise 8)", async () => {
     const { restorer, published } = subject([kept('t', 'A', { qos: 2 })]);
     await restorer.handle({ name: 'restore', data: step });
     const userProperties = { 'offline-msgid': 'A', 'offline-sig': MARK };
@@ -110,16 +110,16 @@ describe('the restorer', () => {
   });
 
   it.each<[string, Partial<Message>, 'off' | 'store' | 'restore', number | null, boolean]>([
-    ['an operator, policy store', {}, 'store', null, true],
-    ['an operator, policy restore', {}, 'restore', null, true],
-    ['an operator, policy off', {}, 'off', null, false],
-    ['by itself, policy store', {}, 'store', 2_000, false],
-    ['by itself, from before the start', {}, 'restore', 2_000, true],
-    ['by itself, from after the start', {}, 'restore', 1_000, false],
+    ['requested by an operator, with retain: store', {}, 'store', null, true],
+    ['requested by an operator, with retain: restore', {}, 'restore', null, true],
+    ['requested by an operator, with retain: off', {}, 'off', null, false],
+    ['automatic, with retain: store', {}, 'store', 2_000, false],
+    ["automatic, published before EMQX's start", {}, 'restore', 2_000, true],
+    ["automatic, published after EMQX's start", {}, 'restore', 1_000, false],
     ['expired', { expiresAt: NOW }, 'restore', null, false],
     ['not expired yet', { expiresAt: NOW + 1 }, 'restore', null, true],
     ['without a payload', { payload: Buffer.alloc(0) }, 'restore', null, false],
-  ])('chooses: %s', async (_, fields, retain, before, chosen) => {
+  ])('decides whether to publish a message: %s', async (_, fields, retain, before, chosen) => {
     const { restorer, published } = subject([kept('t', 'A', fields)], { retain });
     await restorer.handle({ name: 'restore', data: { ...step, before } });
     expect(published).toHaveLength(chosen ? 1 : 0);
@@ -132,12 +132,12 @@ describe('the restorer', () => {
   });
 
   // The guard is the second reading in Restorer.restore.
-  it('publishes what is stored after it was noted, not before', async () => {
+  it('publishes the message that is stored after the restore was noted', async () => {
     const { restorer, published, db, hooks, copies } = subject([kept('gone', 'A'), kept('replaced', 'A')]);
     let reads = 0;
     hooks.beforeRead = async () => {
       if (++reads !== 2) return;
-      // Whoever writes from here on sees the note.
+      // Every write from here on sees the note.
       expect(await copies.of('gone')).toEqual({ copyId: null, id: 'A' });
       db.delete('gone');
       db.set('replaced', kept('replaced', 'B'));
@@ -148,7 +148,7 @@ describe('the restorer', () => {
     expect(await copies.of('replaced')).toEqual({ copyId: 'E0', id: 'B' });
   });
 
-  it('run again after a crash publishes nothing twice and knows its copy', async () => {
+  it('publishes nothing twice when it is repeated after a crash', async () => {
     const { restorer, published, hooks, copies, atEmqx } = subject([kept('t', 'A')]);
     hooks.beforePublish = async () => {
       atEmqx.set('t', 'E9');
@@ -161,7 +161,7 @@ describe('the restorer', () => {
     expect(await copies.of('t')).toEqual({ copyId: 'E9', id: 'A' });
   });
 
-  describe('when a client was overtaken by a restored message', () => {
+  describe("when a restored message replaced a client's newer one", () => {
     const restored = async (...now: Message[]) => {
       const it = subject(now);
       it.atEmqx.set('t', 'E9');
@@ -170,7 +170,7 @@ describe('the restorer', () => {
     };
     const job = { name: 'reconcile', data: { topics: ['t'] } } as const;
 
-    it('publishes the client’s message in its place', async () => {
+    it("publishes the client's message again", async () => {
       const { restorer, published, copies } = await restored(kept('t', 'B'));
       await restorer.handle(job);
       expect(published).toMatchObject([{ retain: true, properties: { userProperties: { 'offline-msgid': 'B' } } }]);
@@ -180,7 +180,7 @@ describe('the restorer', () => {
       expect(published).toHaveLength(1);
     });
 
-    it('deletes it when the client had deleted it', async () => {
+    it('deletes the restored message when the client had deleted its own', async () => {
       const { restorer, published, copies } = await restored();
       await restorer.handle(job);
       expect(published).toMatchObject([{ topic: 't', retain: true, payload: Buffer.alloc(0) }]);
@@ -189,14 +189,14 @@ describe('the restorer', () => {
     });
 
     // The guard is the comparison of ids in Restorer.reconcile.
-    it('leaves what another client published since', async () => {
+    it('keeps the message that another client published since', async () => {
       const { restorer, published, atEmqx } = await restored();
       atEmqx.set('t', 'F');
       await restorer.handle(job);
       expect(published).toEqual([]);
     });
 
-    it('has nothing to do when it is the same message, or nothing was restored', async () => {
+    it('does nothing when the message is the same or none was restored', async () => {
       const { restorer, published, copies } = await restored(kept('t', 'A'));
       await restorer.handle(job);
       await copies.forget('t');

@@ -26,7 +26,7 @@ function subject(newest: Pick<NewestRetained, 'id' | 'kept'> | null, copy: Resto
 }
 
 describe('the keeper of retained messages', () => {
-  it('stores until the message itself expires; the ttl is not for retained ones (promise 12)', async () => {
+  it("stores a message until its own expiry, without the policy's ttl (promise 12)", async () => {
     const { keeper, calls } = subject({ id: 'B', kept: true });
     await keeper.apply([
       publish('A', 'x', { expiresAt: 5 }),
@@ -35,44 +35,44 @@ describe('the keeper of retained messages', () => {
     expect(calls).toEqual(['put A,B until 3000']);
   });
 
-  it('deletes, also when nothing is known of the deletion any more', async () => {
+  it('deletes a message even when the newest publish is unknown', async () => {
     const { keeper, calls } = subject(null);
     await keeper.apply([publish('A', '')]);
     expect(calls).toEqual(['delete A']);
   });
 
   // The guard is `known` in RetainedKeeper.cleared.
-  it('takes out what a deletion that came first had deleted', async () => {
+  it('deletes a message whose deletion arrived before it', async () => {
     const { keeper, calls } = subject({ id: 'B', kept: false });
     await keeper.apply([publish('A')]);
     expect(calls).toEqual(['put A', 'delete B']);
   });
 
-  it('sets aside what the store refuses (promise 13)', async () => {
+  it('sets a message aside that the store rejects (promise 13)', async () => {
     const { keeper, calls } = subject(null, null, true);
     await keeper.apply([publish('A')]);
     expect(calls).toEqual(['put A', 'aside A: the store refused it as a retained message: poison']);
   });
 
   it.each<[string, RestoredCopy, string, boolean]>([
-    ['EMQX had it before our copy', { copyId: 'M', id: 'A' }, 'B', true],
-    ['our copy is on its way', { copyId: null, id: 'A' }, 'B', true],
-    ['EMQX had it after our copy', { copyId: 'M', id: 'A' }, 'N', false],
-    ['it is what was restored, and comes again', { copyId: 'M', id: 'A' }, 'A', false],
-  ])('asks for a second look after its writes: %s', async (_, copy, id, asked) => {
+    ['EMQX had it before the restored copy', { copyId: 'M', id: 'A' }, 'B', true],
+    ['the restored copy is on its way', { copyId: null, id: 'A' }, 'B', true],
+    ['EMQX had it after the restored copy', { copyId: 'M', id: 'A' }, 'N', false],
+    ['it is the restored message itself', { copyId: 'M', id: 'A' }, 'A', false],
+  ])('requests a check against the restored copy: %s', async (_, copy, id, asked) => {
     const { keeper, calls } = subject({ id, kept: true }, copy);
     await keeper.apply([publish(id)]);
     expect(calls).toEqual([`put ${id}`, ...(asked ? ['reconcile t'] : [])]);
   });
 
-  it('does nothing for nothing', async () => {
+  it('does nothing for an empty list', async () => {
     const { keeper, calls } = subject(null);
     await keeper.apply([]);
     expect(calls).toEqual([]);
   });
 });
 
-test('copies are remembered by topic', async () => {
+test('restored copies are remembered by topic', async () => {
   const values = new Map<string, string>();
   const copies = new RestoredCopies({
     get: async (key) => values.get(key) ?? null,
@@ -86,7 +86,7 @@ test('copies are remembered by topic', async () => {
   expect(await copies.of('t')).toBeNull();
 });
 
-describe('what is known of the newest retained publish', () => {
+describe('the newest retained publish of a topic', () => {
   const known = () => {
     const values = new Map<string, string>();
     const raise = async (entries: readonly { key: string; value: string }[]) => {
@@ -97,7 +97,7 @@ describe('what is known of the newest retained publish', () => {
   const [WILL, BIRTH] = ['00065A0000000000F49A0000049C0001', '00065A000000C350F49A0000049C0002'];
 
   // The guard is the time in front of the id (RetainedIds.note): a last will has the id of its client's CONNECT.
-  it('is the last will, not what its client published after the CONNECT, in whatever order they come', async () => {
+  it("is the last will, not the client's earlier publish, in any order", async () => {
     const [birth, will] = [
       publish(BIRTH, 'online', { publishReceivedAt: 1_000_000_000_000 }),
       publish(WILL, 'offline', { publishReceivedAt: 1_000_000_600_000 }),
@@ -115,7 +115,7 @@ describe('what is known of the newest retained publish', () => {
     }
   });
 
-  it('is read as an earlier version wrote it, and replaced by what comes now', async () => {
+  it("is read from an earlier version's value, and replaced by a newer publish", async () => {
     const { ids, raise, values } = known();
     await ids.note([publish(BIRTH)]);
     const [key = ''] = values.keys();

@@ -13,42 +13,39 @@ async function takeAll(world: Simulation, session: Session): Promise<void> {
 }
 
 describe('a long backlog in pubsub mode', () => {
-  it.each(['clean', 'persistent'] as const)(
-    'over several connections (%s), acknowledged out of order: everything, in order, nothing that was acknowledged',
-    async (kind) => {
-      const world = new Simulation({ ...PUBSUB, window: 100 });
-      const texts = await world.fill('t', 3_000);
-      const first: string[] = [];
-      const acked = new Set<string>();
-      for (let connection = 0; acked.size < 3_000; connection++) {
-        if (connection > 20) throw new Error('it never ends');
-        world.broker.disconnect('c', kind === 'persistent');
-        const client = world.broker.connect('c');
-        const start = client.delivered.length;
-        world.now += connection % 2 === 0 ? 50 : 5 * MINUTE;
-        const before = new Set(acked);
-        await world.arrive(world.subscribed('c', 't'));
-        for (let round = 0; round < 12 && acked.size < 3_000; round++) {
-          await world.pass(round < 2 ? 2_500 : 100);
-          const some = client.unacknowledged.filter((_, i) => (i * 7 + connection) % 3 !== 0).reverse();
-          for (const { delivery } of some) acked.add(delivery.payload.toString());
-          world.broker.acknowledgeAll(client, some);
-          await world.tell();
-          expect(Object.keys(await world.inFlight('c')).length).toBeLessThanOrEqual(100);
-        }
-        const now = client.texts.slice(start);
-        expect(now.filter((text) => before.has(text))).toEqual([]);
-        first.push(...now.filter((text) => !first.includes(text)));
+  it.each(['clean', 'persistent'] as const)('arrives once and in order over several connections (%s)', async (kind) => {
+    const world = new Simulation({ ...PUBSUB, window: 100 });
+    const texts = await world.fill('t', 3_000);
+    const first: string[] = [];
+    const acked = new Set<string>();
+    for (let connection = 0; acked.size < 3_000; connection++) {
+      if (connection > 20) throw new Error('it never ends');
+      world.broker.disconnect('c', kind === 'persistent');
+      const client = world.broker.connect('c');
+      const start = client.delivered.length;
+      world.now += connection % 2 === 0 ? 50 : 5 * MINUTE;
+      const before = new Set(acked);
+      await world.arrive(world.subscribed('c', 't'));
+      for (let round = 0; round < 12 && acked.size < 3_000; round++) {
+        await world.pass(round < 2 ? 2_500 : 100);
+        const some = client.unacknowledged.filter((_, i) => (i * 7 + connection) % 3 !== 0).reverse();
+        for (const { delivery } of some) acked.add(delivery.payload.toString());
+        world.broker.acknowledgeAll(client, some);
+        await world.tell();
+        expect(Object.keys(await world.inFlight('c')).length).toBeLessThanOrEqual(100);
       }
-      expect(first).toEqual(texts);
-      // A position of a few entries, however it was acknowledged.
-      await world.pass(MINUTE);
-      const [position] = await world.store.getPositions('c', ['t']);
-      expect(JSON.stringify(position).length).toBeLessThan(60_000);
-    },
-  );
+      const now = client.texts.slice(start);
+      expect(now.filter((text) => before.has(text))).toEqual([]);
+      first.push(...now.filter((text) => !first.includes(text)));
+    }
+    expect(first).toEqual(texts);
+    // A position of a few entries, however it was acknowledged.
+    await world.pass(MINUTE);
+    const [position] = await world.store.getPositions('c', ['t']);
+    expect(JSON.stringify(position).length).toBeLessThan(60_000);
+  });
 
-  it.each(MODES)('fetch.limit: neither the looks nor acknowledgements make it more (%s)', async (mode) => {
+  it.each(MODES)('is limited by fetch.limit for each subscription (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox', window: 4, fetch: { limit: 10, maxAgeMs: null } });
     const texts = await world.fill('t', 30);
     const client = world.broker.session('c');
@@ -65,7 +62,7 @@ describe('a long backlog in pubsub mode', () => {
   });
 });
 
-describe('QoS 0 in pubsub mode', () => {
+describe('a QoS 0 subscriber in pubsub mode', () => {
   const subject = async (qos0: 'settle' | 'keep' | 'skip', filter = 't') => {
     const world = new Simulation({ ...PUBSUB, qos0, window: 50 });
     const texts = await world.fill('t', 120);
@@ -73,7 +70,7 @@ describe('QoS 0 in pubsub mode', () => {
     return { world, texts, client: world.broker.session('c') };
   };
 
-  it.each(['t', '#', '$share/g/t', '$share/g/#'])('settle: each once, with pauses, and never again (%s)', async (filter) => {
+  it.each(['t', '#', '$share/g/t', '$share/g/#'])('with qos0 settle gets each message once, with pauses (%s)', async (filter) => {
     const { world, texts, client } = await subject('settle', filter);
     expect(client.texts).toHaveLength(50);
     await world.pass(MINUTE);
@@ -83,7 +80,7 @@ describe('QoS 0 in pubsub mode', () => {
     expect(world.store.messages.size).toBe(120);
   });
 
-  it('keep: each once for a subscription', async () => {
+  it('with qos0 keep gets each message once per subscription', async () => {
     const { world, texts, client } = await subject('keep');
     await world.pass(MINUTE);
     expect(client.texts).toEqual(texts);
@@ -92,7 +89,7 @@ describe('QoS 0 in pubsub mode', () => {
     expect(client.texts).toEqual([...texts, ...texts]);
   });
 
-  it('skip: nothing, and what it missed comes when it subscribes with QoS 1', async () => {
+  it('with qos0 skip gets nothing until it subscribes at QoS 1', async () => {
     const { world, texts, client } = await subject('skip');
     await world.pass(MINUTE);
     expect(client.texts).toEqual([]);
@@ -103,7 +100,7 @@ describe('QoS 0 in pubsub mode', () => {
     expect(client.texts).toEqual(texts);
   });
 
-  it.each(['t', '$share/g/t'])('settle: what is left when it goes in a pause comes the next time (%s)', async (filter) => {
+  it.each(['t', '$share/g/t'])('with qos0 settle gets the rest after it left during a pause (%s)', async (filter) => {
     const { world, texts } = await subject('settle', filter);
     world.broker.disconnect('c', false);
     await world.pass(MINUTE);
@@ -116,7 +113,7 @@ describe('QoS 0 in pubsub mode', () => {
 describe('retained messages', () => {
   const RETAIN = { retain: true } as const;
 
-  it.each(MODES)('are left to EMQX at first, and acknowledged there they do not come again (%s)', async (mode) => {
+  it.each(MODES)('are left to EMQX, and not sent after their acknowledgement (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox' });
     await world.fill('t', 2);
     const event = world.published('t', 'kept', RETAIN);
@@ -136,14 +133,14 @@ describe('retained messages', () => {
     expect(world.broker.session('d').texts.includes('kept')).toBe(mode === 'pubsub');
   });
 
-  it('reach a group at once, as EMQX sends it nothing retained', async () => {
+  it('are sent to a group at once, because EMQX sends it none', async () => {
     const world = new Simulation(PUBSUB);
     await world.fill('t', 1, RETAIN);
     await world.arrive(world.subscribed('c', '$share/g/t'));
     expect(world.broker.session('c').texts).toEqual(['m0']);
   });
 
-  it.each(MODES)('are left to EMQX also when the job was taken over (%s)', async (mode) => {
+  it.each(MODES)('are left to EMQX also when another worker takes over the job (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox' });
     await world.fill('t', 1, RETAIN);
     world.accept(world.subscribed('c', 't'));
@@ -161,7 +158,7 @@ describe('retained messages', () => {
 });
 
 describe('one client with several subscriptions', () => {
-  it('two groups and one of its own: each of the three gets everything once', async () => {
+  it('gets every message once for each of two groups and itself', async () => {
     const world = new Simulation(PUBSUB);
     const texts = await world.fill('t', 5);
     for (const filter of ['t', '$share/g/t', '$share/h/t']) await world.arrive(world.subscribed('c', filter));
@@ -178,7 +175,7 @@ describe('one client with several subscriptions', () => {
     ['$share/g', '$share/g/t'],
     ['$client/x', 't'],
     ['$client/$share/g', 't'],
-  ])('a client that calls itself %s is nobody else', async (clientid, filter) => {
+  ])('with the id %s has a mailbox of its own', async (clientid, filter) => {
     const world = new Simulation(PUBSUB);
     const texts = await world.fill('t', 3);
     await world.arrive(world.subscribed(clientid, 't'));
@@ -196,7 +193,7 @@ describe('one client with several subscriptions', () => {
   });
 
   // Promise 9, and the plugin's second case.
-  it('restored by the broker and made by the client: one copy, and the position goes on', async () => {
+  it('gets one copy when the server restores a subscription that it also makes', async () => {
     const world = new Simulation({ ...PUBSUB, window: 3 });
     const texts = await world.fill('t', 10);
     await world.arrive(world.subscribed('c', 't'));
@@ -220,8 +217,8 @@ describe('one client with several subscriptions', () => {
   });
 });
 
-describe('messages that go while they are on their way', () => {
-  it.each(MODES)('removed by the API: acknowledged or not, the run goes on, and they stay away (%s)', async (mode) => {
+describe('messages that are deleted during their delivery', () => {
+  it.each(MODES)('by the API do not stop the delivery of the others (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox', window: 4 });
     const texts = await world.fill('t', 20);
     await world.arrive(world.subscribed('c', 't'));
@@ -235,7 +232,7 @@ describe('messages that go while they are on their way', () => {
     expect(Object.keys(await world.inFlight('c'))).toEqual([]);
   });
 
-  it.each(MODES)('trimmed behind a position, with a late write among them: the rest comes (%s)', async (mode) => {
+  it.each(MODES)('by maxStored do not stop the delivery of the others (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox', window: 50, maxStored: 100 });
     await world.fill('t', 90);
     const late = world.published('t', 'late');
@@ -257,7 +254,7 @@ describe('messages that go while they are on their way', () => {
     expect(client.texts.filter((text) => text.startsWith('n')).length).toBeGreaterThanOrEqual(99);
   });
 
-  it('purged when everybody has read them: an event that comes once more, and a late one, are told apart', async () => {
+  it('by the purge are not sent after a repeated event; a late one is', async () => {
     const world = new Simulation({ ...PUBSUB, window: 100 });
     const late = world.published('t', 'late');
     world.now += 1;
@@ -285,7 +282,7 @@ describe('messages that go while they are on their way', () => {
     }
   });
 
-  it('expired while the consumer was away longer than the ttl: what is newer comes, in order', async () => {
+  it('by expiry do not stop the delivery of newer messages', async () => {
     const world = new Simulation({ ...PUBSUB, ttlMs: HOUR, window: 20 });
     await world.fill('t', 100);
     await world.arrive(world.subscribed('c', 't'));
@@ -303,7 +300,7 @@ describe('messages that go while they are on their way', () => {
 
 // Promise 5, in pubsub mode with the order of events in hand.
 describe('late publishes in pubsub mode', () => {
-  it.each(['t', '#', '$share/g/t', '$share/g/#'])('reach the subscription that they were published before (%s)', async (filter) => {
+  it.each(['t', '#', '$share/g/t', '$share/g/#'])('reach a subscription that was made after their publish (%s)', async (filter) => {
     const world = new Simulation(PUBSUB);
     const late = world.published('t', 'late');
     world.now += 1;
@@ -325,7 +322,7 @@ describe('late publishes in pubsub mode', () => {
 
 describe('POST /v1/deliveries', () => {
   it.each([...MODES.map((mode) => [mode, 't'] as const), ...MODES.map((mode) => [mode, '$share/g/t'] as const)])(
-    'is one more subscription (%s, %s)',
+    'has the effect of one more subscription (%s, %s)',
     async (mode, filter) => {
       const world = new Simulation({ mode, deliverTo: 'inbox', window: 4 });
       const texts = await world.fill('t', 10);

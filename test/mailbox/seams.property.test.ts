@@ -80,7 +80,7 @@ class Play {
   private readonly published: { id: string; topic: string; at: number }[] = [];
   /** Published, and EMQX has not posted it yet. */
   private wire: OfflineEvent[] = [];
-  /** Who has subscribed and stayed since: when it did. */
+  /** The clients that subscribed and stayed connected since, with the time of the subscription. */
   private readonly staying = new Map<Client, number>();
   private readonly begun: number;
   private readonly acceptedAt = new Map<string, number>();
@@ -223,7 +223,7 @@ class Play {
 
   private async takeAll(clientid: Client): Promise<void> {
     const { world } = this;
-    // Whoever is not there takes nothing.
+    // A client that is not connected takes nothing.
     for (const each of CLIENTS) world.broker.disconnect(each, false);
     world.broker.connect(clientid);
     await this.do({ do: 'subscribe', client: clientid });
@@ -289,8 +289,8 @@ const REPEATED_FOR_A_GROUP: Scenario = {
   ],
 };
 
-describe('windows, drops, positions and groups together, whatever the order of things', () => {
-  it('lose nothing, send nothing again that was acknowledged, keep the order and the window', async () => {
+describe('windows, drops, positions and groups in any order of events', () => {
+  it('lose nothing, repeat nothing acknowledged, and keep order and window', async () => {
     await fc.assert(
       fc.asyncProperty(scenario, async (script) => {
         expect(await play(script)).toEqual([]);

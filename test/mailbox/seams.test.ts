@@ -14,9 +14,9 @@ async function takeAll(world: Simulation, clientid: string): Promise<void> {
   while (session.unacknowledged.length > 0) await world.acknowledge(session, session.unacknowledged.length);
 }
 
-describe('pauses at QoS 0', () => {
+describe('the pauses of a QoS 0 delivery', () => {
   // The guard is `until` in Deliverer.resume: each subscription that came when a pause was over, and its job not yet there, began another chain of jobs.
-  it.each(['queue', 'pubsub'] as const)('have one job at a time, whatever comes between (%s)', async (mode) => {
+  it.each(['queue', 'pubsub'] as const)('have one job at a time while more subscriptions arrive (%s)', async (mode) => {
     const world = new Simulation({ window: 10, mode, deliverTo: 'inbox' });
     await world.fill('t', 2_000);
     await world.arrive(world.subscribed('c', 't', 0));
@@ -35,9 +35,9 @@ describe('pauses at QoS 0', () => {
   });
 });
 
-describe('a run through topics of several policies', () => {
+describe('a delivery through topics of several policies', () => {
   // The guard is Sender's opening of the inbox when the run begins: going on, it took the inbox for opened, and EMQX said that nobody is there.
-  it('reaches those that go to the inbox after a pause in one that does not', async () => {
+  it('reaches the inbox topics after a pause in the other topics', async () => {
     const world = new Simulation({ filter: 'a', window: 5 }, { filter: 'b', window: 5, deliverTo: 'inbox' });
     await world.fill('a', 20);
     await world.fill('b', 20);
@@ -50,8 +50,8 @@ describe('a run through topics of several policies', () => {
 });
 
 // Found by seams.property.test.ts. Promise 6. The guard is `opens` in Sender.send: a run that had not begun took the new connection for its own.
-describe('a run that a full window put off', () => {
-  it.each(['queue', 'pubsub'] as const)('does not go on in a connection that has not subscribed yet (%s)', async (mode) => {
+describe('a delivery that a full window postponed', () => {
+  it.each(['queue', 'pubsub'] as const)('does not continue in a connection that has not subscribed yet (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox', window: 2 });
     const texts = await world.fill('t', 3);
     await world.arrive(world.subscribed('c', 't'));
@@ -69,7 +69,7 @@ describe('a run that a full window put off', () => {
 
 describe('a job that fails or dies', () => {
   // The guard is `stopped` in Deliverer: the run ended at the message that it had sent itself, and nobody looked again.
-  it.each(['queue', 'pubsub'] as const)('between publishing and noting, as acknowledgements come: the rest follows (%s)', async (mode) => {
+  it.each(['queue', 'pubsub'] as const)('between publishing and saving is repeated, and all messages arrive (%s)', async (mode) => {
     for (let step = 0; step < 30; step++) {
       for (const kind of ['died', 'failed'] as const) {
         for (const part of [0, 0.5]) {
@@ -97,7 +97,7 @@ describe('a job that fails or dies', () => {
   });
 
   // The guard is `stopped` in Sender.sendDropped: the whole list of what was dropped was given up.
-  it.each(['queue', 'pubsub'] as const)('while it sends again what EMQX dropped: all of it follows (%s)', async (mode) => {
+  it.each(['queue', 'pubsub'] as const)('while it resends dropped messages is repeated, and all arrive (%s)', async (mode) => {
     for (let step = 0; step < 30; step++) {
       for (const kind of ['died', 'failed'] as const) {
         for (const part of [0, 0.5]) {
@@ -131,7 +131,7 @@ describe('a job that fails or dies', () => {
   });
 
   // Promise 9. The guard is takenOver in Deliverer.handle: the second subscription of a storm must not count what the first was sent as lost.
-  it.each(['queue', 'pubsub'] as const)('in a storm of subscriptions: nothing is sent twice at once (%s)', async (mode) => {
+  it.each(['queue', 'pubsub'] as const)('during repeated subscriptions is repeated, and no message is sent twice (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox' });
     const texts = await world.fill('t', 5);
     await world.arrive(world.subscribed('c', 't'));
@@ -152,9 +152,9 @@ describe('a job that fails or dies', () => {
 });
 
 // Found by seams.property.test.ts.
-describe('in pubsub mode, the acknowledgement of a copy that EMQX delivered itself', () => {
+describe("in pubsub mode, an acknowledgement of EMQX's own copy", () => {
   // Promise 10. The guard is `ours` in Deliverer.progress.
-  it('does not free the place of ours in the window, but takes it off the list of what was dropped', async () => {
+  it("does not free the place of the server's copy, but cancels a resend", async () => {
     const world = new Simulation({ ...PUBSUB, window: 2 });
     await world.fill('t', 4);
     const client = world.broker.session('c');
@@ -179,32 +179,29 @@ describe('shared groups in pubsub mode', () => {
   const share = '$share/g/t';
 
   // The guard is isRepeated in Reading: the first try has taken it out of the client's window.
-  it.each(['died', 'failed'] as const)(
-    "an acknowledgement of a member's own copy is not the group's when its job is done twice (%s)",
-    async (kind) => {
-      for (let half = 0; half < 60; half++) {
-        const world = new Simulation({ ...PUBSUB, window: 1 });
-        const texts = await world.fill('t', 3);
-        await world.arrive(world.subscribed('m', 't'));
-        await world.arrive({ type: 'unsubscribed', clientid: 'm', filter: 't', at: world.now });
-        await world.store.putSubscriptions([{ clientid: 'm', topic: share, qos: 1 }]);
-        world.broker.acknowledge(world.broker.session('m'), 1);
-        world.accept(...world.broker.events.splice(0));
-        await world.work();
-        Object.assign(world.steps, { left: half / 2, kind });
-        await world.settle();
-        world.steps.left = null;
-        world.broker.disconnect('m', false);
-        await world.pass(MINUTE);
-        await world.arrive(world.subscribed('n', share));
-        await takeAll(world, 'n');
-        expect({ half, texts: world.broker.session('n').texts }).toEqual({ half, texts });
-      }
-    },
-  );
+  it.each(['died', 'failed'] as const)("do not count an acknowledgement of a member's own copy in a repeated job (%s)", async (kind) => {
+    for (let half = 0; half < 60; half++) {
+      const world = new Simulation({ ...PUBSUB, window: 1 });
+      const texts = await world.fill('t', 3);
+      await world.arrive(world.subscribed('m', 't'));
+      await world.arrive({ type: 'unsubscribed', clientid: 'm', filter: 't', at: world.now });
+      await world.store.putSubscriptions([{ clientid: 'm', topic: share, qos: 1 }]);
+      world.broker.acknowledge(world.broker.session('m'), 1);
+      world.accept(...world.broker.events.splice(0));
+      await world.work();
+      Object.assign(world.steps, { left: half / 2, kind });
+      await world.settle();
+      world.steps.left = null;
+      world.broker.disconnect('m', false);
+      await world.pass(MINUTE);
+      await world.arrive(world.subscribed('n', share));
+      await takeAll(world, 'n');
+      expect({ half, texts: world.broker.session('n').texts }).toEqual({ half, texts });
+    }
+  });
 
   // The guard is the client's own window in Reading.ofClient: the group never had it, and would have lost it.
-  it("an acknowledgement of what a member got for itself, before it left that subscription, is not the group's", async () => {
+  it("do not count an acknowledgement of a copy for a member's former subscription", async () => {
     const world = new Simulation(PUBSUB);
     await world.fill('t', 3);
     await world.arrive(world.subscribed('m', 't'));
@@ -218,7 +215,7 @@ describe('shared groups in pubsub mode', () => {
   });
 
   // The guard is `counts` in Deliverer.progress: what did not count as read was forgotten all the same.
-  it('what EMQX dropped for the group comes again although the member acknowledged a copy of its own', async () => {
+  it('get a dropped message again although the member acknowledged its own copy', async () => {
     const world = new Simulation({ ...PUBSUB, window: 10 });
     await world.fill('t', 3);
     const client = world.broker.session('m');
@@ -239,7 +236,7 @@ describe('shared groups in pubsub mode', () => {
   });
 
   // The guard is Sender's next member: the run was that of whoever subscribed last.
-  it('goes on with another member when the one that subscribed last has left', async () => {
+  it('continue with another member when the one that subscribed last has left', async () => {
     const world = new Simulation({ ...PUBSUB, window: 2 });
     const texts = await world.fill('t', 10);
     await world.arrive(world.subscribed('m1', share), world.subscribed('m2', share));
@@ -253,7 +250,7 @@ describe('shared groups in pubsub mode', () => {
     expect(world.broker.session('m1').texts).toEqual(texts.slice(4));
   });
 
-  it('two members that subscribe at once: one that is gone does not keep it from the other', async () => {
+  it('reach the second of two members when the first has disconnected', async () => {
     const world = new Simulation({ ...PUBSUB, window: 2 });
     const texts = await world.fill('t', 10);
     const events = [world.subscribed('m1', share), world.subscribed('m2', share)];
@@ -267,29 +264,26 @@ describe('shared groups in pubsub mode', () => {
 
 describe('fetch.limit', () => {
   // The guard is the count of each filter in fetched: what both filters had lost was taken off the first alone.
-  it.each(['queue', 'pubsub'] as const)(
-    'with two filters, of a client that comes back at once: each is sent its share again (%s)',
-    async (mode) => {
-      const fetch = { limit: 5, maxAgeMs: null };
-      const world = new Simulation({ mode, deliverTo: 'inbox', fetch });
-      await world.fill('a', 8, {}, 'a');
-      await world.fill('b', 8, {}, 'b');
-      await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
-      expect(world.broker.session('c').texts).toHaveLength(10);
-      await world.acknowledge(world.broker.session('c'), 2);
-      world.now += 500;
-      const again = reconnected(world, 'c');
-      await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
-      await world.pass(MINUTE);
-      await takeAll(world, 'c');
-      expect(again.texts).toEqual(['a2', 'a3', 'a4', 'a5', 'a6', 'b0', 'b1', 'b2', 'b3', 'b4']);
-    },
-  );
+  it.each(['queue', 'pubsub'] as const)('applies to each of two filters when the client reconnects at once (%s)', async (mode) => {
+    const fetch = { limit: 5, maxAgeMs: null };
+    const world = new Simulation({ mode, deliverTo: 'inbox', fetch });
+    await world.fill('a', 8, {}, 'a');
+    await world.fill('b', 8, {}, 'b');
+    await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
+    expect(world.broker.session('c').texts).toHaveLength(10);
+    await world.acknowledge(world.broker.session('c'), 2);
+    world.now += 500;
+    const again = reconnected(world, 'c');
+    await world.arrive(world.subscribed('c', 'a'), world.subscribed('c', 'b'));
+    await world.pass(MINUTE);
+    await takeAll(world, 'c');
+    expect(again.texts).toEqual(['a2', 'a3', 'a4', 'a5', 'a6', 'b0', 'b1', 'b2', 'b3', 'b4']);
+  });
 });
 
-describe('policy from: now', () => {
+describe('a policy with from: now', () => {
   // The guard is the lesser time in Positions.subscribed: events of two members may come in the other order.
-  it('a group reads from its first subscription on, in whatever order the events come', async () => {
+  it('lets a group read from its first subscription, in any order of events', async () => {
     const world = new Simulation({ ...PUBSUB, from: 'now' });
     const first = world.subscribed('m1', '$share/g/t');
     world.now += 1_000;
@@ -313,7 +307,7 @@ describe('a client that unsubscribes', () => {
     ['pubsub', 't'],
     ['queue', '$share/g/t'],
     ['pubsub', '$share/g/t'],
-  ] as const)('in the middle is sent nothing more in its inbox (%s, %s)', async (mode, filter) => {
+  ] as const)('during a delivery is sent nothing more in its inbox (%s, %s)', async (mode, filter) => {
     const world = new Simulation({ window: 5, mode, deliverTo: 'inbox' });
     await world.fill('t', 50);
     await world.arrive(world.subscribed('c', filter));
@@ -331,7 +325,7 @@ describe('a client that unsubscribes', () => {
     await world.pass(1_000);
     await takeAll(world, 'c');
     expect(new Set(world.broker.session('c').texts).size).toBe(50);
-    // What a member acknowledges when it has left its group counts for nobody: mqtt_sub names the group no more.
+    // An acknowledgement of a member that has left its group counts for no consumer, because mqtt_sub no longer names the group.
     const again = mode === 'pubsub' && filter !== 't' ? 5 : 0;
     expect(world.broker.session('c').texts).toHaveLength(50 + again);
   });

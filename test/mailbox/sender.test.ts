@@ -13,8 +13,8 @@ async function subject(fields: ConstructorParameters<typeof PassWorld>[0] = {}):
 }
 const claimOn = async (world: PassWorld, id: string): Promise<string | null> => world.state.get(`lease:${id}`);
 
-describe('what is sent', () => {
-  it('is noted as out, with EMQX’s id, and the topics are looked at again after the grace (promise 5)', async () => {
+describe('a message that is sent', () => {
+  it("is recorded with EMQX's id, and its topics are read again after 10 s (promise 5)", async () => {
     const world = await subject();
     expect(await world.handle([deliver('c', 't')])).toEqual([]);
     expect(world.published).toEqual(['t M']);
@@ -28,7 +28,7 @@ describe('what is sent', () => {
     expect(world.published).toEqual(['t M', 't N']);
   });
 
-  it('of several clients goes in one request, as far as nobody else is being sent it', async () => {
+  it('for several clients goes into one request to EMQX', async () => {
     const world = await subject();
     await world.stored('u', 'U');
     await world.handle([deliver('c', 't'), deliver('d', 't'), deliver('e', 'u')]);
@@ -66,7 +66,7 @@ describe('what is sent', () => {
   it.each([
     ['queue', null],
     ['pubsub', 'c'],
-  ] as const)('is not what was acknowledged and is in the store still (%s)', async (mode, reader) => {
+  ] as const)('is none that was acknowledged but is still in the store (%s)', async (mode, reader) => {
     const world = await subject({ mode });
     await world.acks.note('M', reader);
     await world.handle([deliver('c', 't')]);
@@ -74,7 +74,7 @@ describe('what is sent', () => {
   });
 
   // While EMQX answers the client may lose its connection with the message and subscribe with another one.
-  it('promise 6: counts from before EMQX has it, not from its answer', async () => {
+  it('promise 6: has the time before EMQX received it, not that of the answer', async () => {
     const world = await subject();
     world.publishing = () => void (world.now += 3_000);
     await world.handle([deliver('c', 't')]);
@@ -82,7 +82,7 @@ describe('what is sent', () => {
   });
 
   // A process that stood still must not send what others have sent, and got acknowledged, meanwhile. The guard is FRESH_MS in Sender.
-  it('is not what was read too long ago: that is read again, and nobody is kept from it', async () => {
+  it('is read again when it was read from the store too long ago', async () => {
     const world = await subject();
     const lease = world.state.lease.bind(world.state);
     world.state.lease = async (...args) => {
@@ -96,7 +96,7 @@ describe('what is sent', () => {
     expect(world.published).toEqual(['t M']);
   });
 
-  it('and acknowledged leaves nothing', async () => {
+  it('leaves no state after its acknowledgement', async () => {
     const world = await subject();
     await world.handle([deliver('c', 't')]);
     await world.handle([acked('c', 'M')]);
@@ -111,8 +111,8 @@ describe('what is sent', () => {
   });
 });
 
-describe('what EMQX answers', () => {
-  it('that it can not be asked: nothing is out, nobody is kept from it, and everybody tries again', async () => {
+describe('the answer of EMQX to a publish', () => {
+  it('is an outage: no message counts as sent, and the job is retried', async () => {
     const world = await subject();
     world.publishing = () => {
       throw new RetryableError('EMQX is away');
@@ -121,7 +121,7 @@ describe('what EMQX answers', () => {
     expect([await world.out('c'), await claimOn(world, 'M')]).toEqual([[], null]);
   });
 
-  it('is lost: it may have it, and only it can tell', async () => {
+  it('is lost: the message stays reserved until EMQX is asked', async () => {
     const world = await subject();
     world.outcome = () => ({ result: 'unknown' });
     await world.handle([deliver('c', 't')]);
@@ -133,14 +133,14 @@ describe('what EMQX answers', () => {
     ['delivered', []],
     ['no-subscribers', ['M']],
     ['unknown', ['M']],
-  ] as const)('with settle: delivered removes only what EMQX has taken: %s', async (result, stored) => {
+  ] as const)('with settle: delivered removes only delivered messages: %s', async (result, stored) => {
     const world = await subject({ settle: 'delivered' });
     world.outcome = () => (result === 'delivered' ? { result, id: null } : { result });
     await world.handle([deliver('c', 't')]);
     expect([[...world.store.messages.keys()], await world.out('c')]).toEqual([stored, []]);
   });
 
-  it('has no id: EMQX has it, and what comes after it does not wait for its acknowledgement', async () => {
+  it('has no message id: the next messages do not wait for an acknowledgement', async () => {
     const world = await subject();
     await world.stored('u', 'U');
     world.outcome = () => ({ result: 'delivered', id: null });
@@ -150,7 +150,7 @@ describe('what EMQX answers', () => {
     expect(world.published).toEqual(['t M', 'u U']);
   });
 
-  it('that nobody is there: the run is over, and the next one gets it at once', async () => {
+  it('is "no subscribers": the delivery ends, and another client gets the message', async () => {
     const world = await subject();
     world.outcome = () => ({ result: 'no-subscribers' });
     await world.handle([deliver('c', 't')]);
@@ -161,7 +161,7 @@ describe('what EMQX answers', () => {
   });
 
   // Promise 20. The guard is note in Sender: all that was published was tried again.
-  it('that it was not asked for some of them: those alone are tried again', async () => {
+  it('is missing for some messages: only those are retried', async () => {
     const world = await subject();
     await world.stored('u', 'U');
     world.outcome = ({ topic }) =>
@@ -179,7 +179,7 @@ describe('what EMQX answers', () => {
     expect(world.published).toEqual(['t M', 'u U', 'u U']);
   });
 
-  it('that it will never take it: it is set aside and removed, without a tombstone', async () => {
+  it('is a rejection: the message is set aside and removed', async () => {
     const world = await subject();
     world.outcome = () => ({ result: 'refused', reason: 'too large' });
     await world.handle([deliver('c', 't')]);
@@ -189,7 +189,7 @@ describe('what EMQX answers', () => {
   });
 
   // Promise 20. The guard is refuse in Sender: a client whose id is too long for a topic removed everybody's messages.
-  it('that it will never take it for one client’s inbox: it stays stored for the others, and is told once', async () => {
+  it('is a rejection for one inbox: the message stays stored for other clients', async () => {
     const world = await subject({ deliverTo: 'inbox' });
     world.outcome = ({ topic }) =>
       topic.startsWith('$offline/c/') ? { result: 'refused', reason: 'the topic is too long' } : { result: 'delivered', id: 'X' };
@@ -205,11 +205,11 @@ describe('what EMQX answers', () => {
   });
 });
 
-describe('a job that is done again', () => {
+describe('a job that is repeated', () => {
   const behind = { tail: 7, oldest: 7, waiting: 7 };
 
   // An ack accepted since the job was first started may still be in its lane. The guard is `repeated` in MailPass.learn.
-  it('is put behind the writes of now: it sends nothing before they are done', async () => {
+  it('waits for the writes accepted until now before it sends', async () => {
     const world = await subject();
     world.outcome = () => ({ result: 'unsent', error: new RetryableError('away') });
     await world.handle([deliver('c', 't')]);
@@ -226,7 +226,7 @@ describe('a job that is done again', () => {
     expect((await world.mailbox('c'))?.runs).toMatchObject([{ lookAt: 30_000 }]);
   });
 
-  it('counts its acknowledgements, and goes on behind the writes', async () => {
+  it('counts its acknowledgements, and continues after the writes', async () => {
     const world = new PassWorld({ window: 2 });
     await world.stored('t', 'A', 'B', 'C', 'D');
     await world.handle([deliver('c', 't')]);
@@ -249,7 +249,7 @@ describe('a job that is done again', () => {
     expect(world.published).toEqual(['t M', 't N']);
   });
 
-  it('does not send again what it has noted, and EMQX has', async () => {
+  it('does not send a recorded message again that EMQX holds', async () => {
     const world = await subject();
     await world.handle([deliver('c', 't')]);
     world.held = { kind: 'list', messages: [{ id: 'REST1-0', topic: 't', from: 'http_api' }], complete: true };
@@ -260,7 +260,7 @@ describe('a job that is done again', () => {
 });
 
 // Promise 21. The guards: compare-and-set in Boxes.save, and Seat.restart.
-test('what another process has saved meanwhile is not overwritten: everything happens to that', async () => {
+test('a mailbox that another process saved meanwhile is loaded again, not overwritten', async () => {
   const world = await subject();
   await world.stored('u', 'U');
   const other = new PassWorld({}, () => ({ state: world.state, store: world.store.asStore() }));

@@ -7,7 +7,7 @@ const KINDS = ['own', 'member', 'group', 'retained'] as const;
 const address = (kind: Address['kind'], mailbox = clientKey('c')): Address => ({ kind, mailbox });
 
 describe('a mark', () => {
-  it.each(KINDS)('says whose copy it is (%s)', (kind) => {
+  it.each(KINDS)('names the mailbox of its copy (%s)', (kind) => {
     for (const mailbox of [clientKey('c'), '']) {
       expect(signer.verified({ id: 'M', signature: signer.sign('M', 't/1', address(kind, mailbox)) }, 't/1')).toEqual({
         id: 'M',
@@ -18,7 +18,7 @@ describe('a mark', () => {
   });
 
   // Promises 18 and 24. Each part is signed: the guards are the parts of Signer.hmac.
-  it('is believed only with the id, topic, kind and mailbox that it was made for, and of the same key', () => {
+  it('is valid only for its id, topic, kind, mailbox and signing key', () => {
     const signature = signer.sign('M', 't/1', address('own'));
     const with_ = (change: (signature: string) => string, id = 'M', topic = 't/1') =>
       signer.verified({ id, signature: change(signature) }, topic);
@@ -32,7 +32,7 @@ describe('a mark', () => {
     expect(new Signer('other key').verified({ id: 'M', signature }, 't/1')).toBeNull();
   });
 
-  it('of one message, topic, mailbox and kind is none of another', () => {
+  it('of one message, topic, mailbox and kind is not valid for another', () => {
     const part = fc.string({ unit: fc.constantFrom('a', 'b', '/', '_'), minLength: 1, maxLength: 3 });
     const key = fc.constantFrom('', 'a', clientKey('c'), clientKey('d'));
     const whole = fc.tuple(part, part, key, fc.constantFrom(...KINDS));
@@ -56,12 +56,12 @@ describe('a mark', () => {
     `${'x'.repeat(43)}o${'y'.repeat(65)}`,
     `${'é'.repeat(43)}o`,
     'x'.repeat(100_000),
-  ])('of any other text is none, and costs nothing', (signature) => {
+  ])('of any other text is invalid (example %#)', (signature) => {
     expect(signer.verified({ id: 'M', signature }, 't/1')).toBeNull();
     expect(signer.verified(null, 't/1')).toBeNull();
   });
 
-  it('never breaks, whatever a client publishes', () => {
+  it('of any text never throws an error', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (id, signature) =>
         expect(signer.verified({ id, signature }, 't/1')).toBeNull(),
@@ -70,7 +70,7 @@ describe('a mark', () => {
   });
 });
 
-test('keys are made at random, and long', () => {
+test('signing keys are random and have 32 bytes', () => {
   expect(newSigningKey()).not.toBe(newSigningKey());
   expect(Buffer.from(newSigningKey(), 'base64url')).toHaveLength(32);
 });

@@ -8,9 +8,9 @@ async function takeAll(world: Simulation, client: Session): Promise<void> {
   while (client.unacknowledged.length > 0) await world.acknowledge(client, client.unacknowledged.length);
 }
 
-describe('late publishes (promise 5)', () => {
+describe('a late publish (promise 5)', () => {
   // The guard is recheckLater(GRACE_MS) in Deliverer.subscribed.
-  it.each([0, 1, 5_000, 9_999])('an event that comes %i ms after the subscription is still delivered to it', async (late) => {
+  it.each([0, 1, 5_000, 9_999])('is delivered when its event arrives %i ms after the subscription', async (late) => {
     const world = new Simulation();
     const event = world.published('t', 'late');
     world.now += 1;
@@ -25,7 +25,7 @@ describe('late publishes (promise 5)', () => {
     expect(world.broker.session('c').texts).toEqual(['late']);
   });
 
-  it('also when its id is lower than what was delivered already', async () => {
+  it('is delivered although its id is lower than those already delivered', async () => {
     const world = new Simulation();
     const late = world.published('t', 'first');
     await world.fill('t', 3);
@@ -36,7 +36,7 @@ describe('late publishes (promise 5)', () => {
     expect(world.broker.session('c').texts).toEqual(['m0', 'm1', 'm2', 'first']);
   });
 
-  it('also when the first messages are not acknowledged yet, and those do not come twice', async () => {
+  it('is delivered while earlier messages are unacknowledged, which are not repeated', async () => {
     const world = new Simulation();
     const late = world.published('t', 'late');
     await world.fill('t', 3);
@@ -46,7 +46,7 @@ describe('late publishes (promise 5)', () => {
     expect(world.broker.session('c').texts).toEqual(['m0', 'm1', 'm2', 'late']);
   });
 
-  it('what was published after the subscription is never delivered twice, whenever its event comes', async () => {
+  it('is left to EMQX when it was published after the subscription', async () => {
     const world = new Simulation();
     await world.arrive(world.subscribed('c', 't'));
     world.now += 1;
@@ -57,7 +57,7 @@ describe('late publishes (promise 5)', () => {
   });
 });
 
-describe('storms (promise 9)', () => {
+describe('several subscriptions in quick succession (promise 9)', () => {
   const storms: [string, string[], number][] = [
     ['the same filter', ['t', 't', 't'], 0],
     ['overlapping filters', ['t', '#', '+'], 0],
@@ -65,7 +65,7 @@ describe('storms (promise 9)', () => {
     ['overlapping filters over 1.9 s', ['t', '#', '+'], 950],
   ];
   // The guards: the window's inFlight, STORM_MS, the lease. `copies` of a message are EMQX's, one for each subscription that overlaps.
-  it.each(storms)('%s: each message is published once', async (_, filters, gap) => {
+  it.each(storms)('send each message once: %s', async (_, filters, gap) => {
     const world = new Simulation();
     const texts = await world.fill('t', 30);
     const client = world.broker.session('c');
@@ -82,7 +82,7 @@ describe('storms (promise 9)', () => {
     expect(client.texts).toEqual(texts);
   });
 
-  it.each(['settle', 'keep'] as const)('at QoS 0 with qos0 %s too', async (qos0) => {
+  it.each(['settle', 'keep'] as const)('send each message once at QoS 0 with qos0 %s', async (qos0) => {
     const world = new Simulation({ qos0 });
     const texts = await world.fill('t', 30);
     const client = world.broker.session('c');
@@ -97,7 +97,7 @@ describe('storms (promise 9)', () => {
     expect(client.texts).toEqual(texts);
   });
 
-  it('sends again, in order, what a client lost that reconnected within the storm', async () => {
+  it('send lost messages again in order when the client reconnected between them', async () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 30);
     await world.arrive(world.subscribed('c', 't'));
@@ -128,13 +128,13 @@ describe('a persistent session that resumes', () => {
     await takeAll(world, client);
   };
 
-  it('goes on as it acknowledges, without subscribing', async () => {
+  it('gets the next messages as it acknowledges, without subscribing', async () => {
     const { world, texts, client } = await resumed();
     await takeAll(world, client);
     expect(client.texts).toEqual(texts);
   });
 
-  it('and subscribes after its acks gets each message once', async () => {
+  it('gets each message once when it subscribes after its acknowledgements', async () => {
     const { world, texts, client } = await resumed();
     await world.acknowledge(client, 3);
     await world.pass(100);
@@ -145,7 +145,7 @@ describe('a persistent session that resumes', () => {
   });
 
   // A client subscribes as soon as it is connected, before it acknowledges. The guards: Infinity in Deliverer.subscribed (all ten came twice), isHeld.
-  it('and subscribes before its acks gets each message once', async () => {
+  it('gets each message once when it subscribes before its acknowledgements', async () => {
     const { world, texts, client } = await resumed();
     await world.arrive(world.subscribed('c', 't'));
     expect(client.texts).toHaveLength(10);
@@ -155,7 +155,7 @@ describe('a persistent session that resumes', () => {
   });
 
   // The guard is isMoving in Deliverer.recheck.
-  it('and subscribes gets each message once as long as it acknowledges one in 2 s', async () => {
+  it('gets each message once when it acknowledges one every 2 s', async () => {
     const { world, texts, client } = await resumed();
     await world.arrive(world.subscribed('c', 't'));
     for (let i = 0; i < 10; i++) {
@@ -167,20 +167,17 @@ describe('a persistent session that resumes', () => {
   });
 
   // The guard is `voided` in losses.ts: with what it had taken for held it would wait until EMQX is asked again.
-  it.each([true, false])(
-    'and lost them after all is sent them again, before anything newer (promise 6); the rules tell of connections: %s',
-    async (tells) => {
-      const { world, texts } = await resumed();
-      world.tellsConnections = tells;
-      world.broker.sessions.delete('c');
-      const again = world.broker.session('c');
-      await world.arrive(world.subscribed('c', 't'));
-      await finish(world, again);
-      expect(again.texts).toEqual(texts);
-    },
-  );
+  it.each([true, false])('is sent lost messages before newer ones (promise 6); connection events: %s', async (tells) => {
+    const { world, texts } = await resumed();
+    world.tellsConnections = tells;
+    world.broker.sessions.delete('c');
+    const again = world.broker.session('c');
+    await world.arrive(world.subscribed('c', 't'));
+    await finish(world, again);
+    expect(again.texts).toEqual(texts);
+  });
 
-  it('and is silent is sent nothing twice: EMQX tells that it has all of it', async () => {
+  it('is sent nothing twice when it acknowledges nothing', async () => {
     const { world, client } = await resumed();
     await world.arrive(world.subscribed('c', 't'));
     await world.pass(10 * MINUTE);
@@ -189,7 +186,7 @@ describe('a persistent session that resumes', () => {
   });
 });
 
-describe('fetch', () => {
+describe('a policy with fetch', () => {
   const subscribe = async (world: Simulation, ms = MINUTE) => {
     await world.arrive(world.subscribed('c', 't'));
     const client = world.broker.session('c');
@@ -201,7 +198,7 @@ describe('fetch', () => {
   };
 
   // The guard is fetchedBefore in window.ts: every look for late publishes would send as many again.
-  it('limit holds for a subscription, whatever comes late', async () => {
+  it('applies limit to a subscription including its later checks', async () => {
     const world = new Simulation({ fetch: { limit: 10, maxAgeMs: null } });
     const texts = await world.fill('t', 40);
     expect(await subscribe(world)).toEqual(texts.slice(0, 10));
@@ -209,14 +206,14 @@ describe('fetch', () => {
     expect(world.store.messages.size).toBe(20);
   });
 
-  it('limit larger than the window', async () => {
+  it('applies a limit that is larger than the window', async () => {
     const world = new Simulation({ window: 4, fetch: { limit: 10, maxAgeMs: null } });
     const texts = await world.fill('t', 40);
     expect(await subscribe(world)).toEqual(texts.slice(0, 10));
   });
 
   // The guard is `unclocked` in the count of Sender.sendRun.
-  it('limit counts at QoS 0', async () => {
+  it('applies limit at QoS 0', async () => {
     const world = new Simulation({ window: 4, fetch: { limit: 10, maxAgeMs: null } });
     await world.fill('t', 40);
     await world.arrive(world.subscribed('c', 't', 0));
@@ -224,7 +221,7 @@ describe('fetch', () => {
     expect(world.broker.session('c').texts).toHaveLength(10);
   });
 
-  it('limit counts once for a storm', async () => {
+  it('applies limit once to several subscriptions in quick succession', async () => {
     const world = new Simulation({ fetch: { limit: 10, maxAgeMs: null } });
     const texts = await world.fill('t', 40);
     for (let i = 0; i < 3; i++) {
@@ -236,7 +233,7 @@ describe('fetch', () => {
     expect(world.broker.session('c').texts).toEqual(texts.slice(0, 10));
   });
 
-  it('limit counts once for a storm, and what was lost in it counts once', async () => {
+  it('counts a message once for limit when the client lost it and reconnected', async () => {
     const world = new Simulation({ fetch: { limit: 10, maxAgeMs: null } });
     const texts = await world.fill('t', 40);
     await world.arrive(world.subscribed('c', 't'));
@@ -245,7 +242,7 @@ describe('fetch', () => {
     expect(await subscribe(world)).toEqual(texts.slice(0, 10));
   });
 
-  it('maxAge leaves older messages stored', async () => {
+  it('leaves messages older than maxAge stored', async () => {
     const world = new Simulation({ fetch: { limit: null, maxAgeMs: 60_000 } });
     await world.fill('t', 3, {}, 'old');
     await world.pass(50_000);
@@ -257,9 +254,9 @@ describe('fetch', () => {
 
   // A last will has the id of its client's CONNECT. The guards are isBehind and skipOlder in reader.ts.
   it.each<[string, Partial<ConstructorParameters<typeof Simulation>[0]>]>([
-    ['whatever it is published after', { window: 1 }],
-    ['under maxAge, behind 3,000 messages that are too old', { fetch: { limit: null, maxAgeMs: 60_000 } }],
-  ])('a last will is delivered though its id is old: %s', async (_, fields) => {
+    ['after newer messages', { window: 1 }],
+    ['with maxAge, after 3,000 messages that are too old', { fetch: { limit: null, maxAgeMs: 60_000 } }],
+  ])('delivers a last will although its id is old: %s', async (_, fields) => {
     const world = new Simulation(fields);
     const id = (n: number) => `${(BigInt(world.now) * 1_000n + BigInt(n)).toString(16).padStart(16, '0').toUpperCase()}F49A0000049C0001`;
     const isOld = fields.fetch !== undefined;
@@ -276,7 +273,7 @@ describe('fetch', () => {
     expect(await subscribe(world)).toEqual([...(isOld ? ['will'] : []), 'm0', 'm1', 'm2']);
   });
 
-  it('maxAge counts from the subscription, not from a look for it', async () => {
+  it('measures maxAge at the time of the subscription, not of later checks', async () => {
     const world = new Simulation({ window: 1, fetch: { limit: null, maxAgeMs: 60_000 } });
     const texts = await world.fill('t', 3);
     await world.pass(55_000);

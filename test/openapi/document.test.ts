@@ -27,20 +27,20 @@ const OPERATIONS = Object.entries(contract.find('/paths') as Record<string, Reco
     .map(([method, operation]) => ({ name: `${method.toUpperCase()} ${path}`, path, method, operation })),
 );
 
-test('every $ref leads somewhere', () => {
+test('every $ref of openapi.yaml has a target', () => {
   const refs = [...contract.text.matchAll(/\$ref: '#([^']+)'/g)].map((match) => match[1] ?? '');
   expect(refs.length).toBeGreaterThan(100);
   expect(refs.filter((ref) => contract.find(ref) === undefined)).toEqual([]);
 });
 
-test('every component is used', () => {
+test('every component of openapi.yaml is used', () => {
   for (const kind of ['schemas', 'responses', 'parameters', 'headers']) {
     const names = Object.keys(contract.find(`/components/${kind}`) as object);
     expect(names.filter((name) => !contract.text.includes(`'#/components/${kind}/${name}'`))).toEqual([]);
   }
 });
 
-test('every schema is one that ajv takes in strict mode, those inside operations too', () => {
+test("every schema of openapi.yaml is valid in ajv's strict mode", () => {
   for (const name of Object.keys(contract.find('/components/schemas') as object)) {
     expect(contract.validator(`#/components/schemas/${name}`)).toBeInstanceOf(Function);
   }
@@ -51,22 +51,25 @@ test('every schema is one that ajv takes in strict mode, those inside operations
   }
 });
 
-test.each(OPERATIONS.map(({ name, operation }) => [name, operation] as const))('%s has an id and says how it fails', (_, operation) => {
-  expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
-  const problems = Object.values(operation.responses).filter(({ $ref }) => {
-    const response = $ref === undefined ? null : (contract.find($ref.slice(1)) as { content?: object });
-    return response?.content !== undefined && 'application/problem+json' in response.content;
-  });
-  expect(problems.length).toBeGreaterThan(0);
-  expect(Object.keys(operation.responses).some((status) => status.startsWith('2'))).toBe(true);
-});
+test.each(OPERATIONS.map(({ name, operation }) => [name, operation] as const))(
+  '%s has an operationId and documents its errors',
+  (_, operation) => {
+    expect(operation.operationId).toMatch(/^[a-z][A-Za-z]+$/);
+    const problems = Object.values(operation.responses).filter(({ $ref }) => {
+      const response = $ref === undefined ? null : (contract.find($ref.slice(1)) as { content?: object });
+      return response?.content !== undefined && 'application/problem+json' in response.content;
+    });
+    expect(problems.length).toBeGreaterThan(0);
+    expect(Object.keys(operation.responses).some((status) => status.startsWith('2'))).toBe(true);
+  },
+);
 
-test('ids of operations are unique', () => {
+test('operationIds are unique', () => {
   const ids = OPERATIONS.map(({ operation }) => operation.operationId);
   expect(new Set(ids).size).toBe(ids.length);
 });
 
-test('what needs which token: events the ingest token and never 500, every other /v1 path the admin token and GET also the read token, the rest none', () => {
+test('openapi.yaml states the token of every operation', () => {
   for (const { path, method, operation } of OPERATIONS) {
     const isEvents = path.startsWith('/v1/events');
     const ofApi = method === 'get' ? [{ adminToken: [] }, { readToken: [] }] : [{ adminToken: [] }];
@@ -75,7 +78,7 @@ test('what needs which token: events the ingest token and never 500, every other
   }
 });
 
-test('every route is in the document, and every operation has a route', () => {
+test('every route is in openapi.yaml, and every operation has a route', () => {
   // The door answers these two in front of express (src/door/door.ts).
   const doors = ['POST /v1/events', 'POST /v1/events/{event}'];
   expect([...routesOf(new Fakes().api()), ...doors].sort()).toEqual(OPERATIONS.map(({ name }) => name).sort());
@@ -93,7 +96,7 @@ function routesOf(app: Express): string[] {
 }
 
 describe('events', () => {
-  test('each that we handle has its schema, and its name is known', () => {
+  test('each handled event has a schema and a known name', () => {
     for (const [name, schema] of Object.entries(HANDLED)) {
       expect(KNOWN_NAMES).toContain(name);
       expect(contract.find(`/components/schemas/${schema}/properties/event/enum`)).toEqual([name, 'undefined']);
@@ -102,14 +105,17 @@ describe('events', () => {
     expect(listed).toEqual([...Object.values(HANDLED), 'OtherEvent']);
   });
 
-  test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))('%s (%s) fits its schema as it is', (event, _, body) => {
-    const schema: SchemaName = HANDLED[event as keyof typeof HANDLED];
-    expect(contract.validator(`#/components/schemas/${schema}`)(body)).toEqual([]);
-    expect(contract.validator('#/components/schemas/Event')(body)).toEqual([]);
-  });
+  test.each(FIXTURES.map((each) => [each.event, each.case, each.body] as const))(
+    'the recorded event %s (%s) matches its schema',
+    (event, _, body) => {
+      const schema: SchemaName = HANDLED[event as keyof typeof HANDLED];
+      expect(contract.validator(`#/components/schemas/${schema}`)(body)).toEqual([]);
+      expect(contract.validator('#/components/schemas/Event')(body)).toEqual([]);
+    },
+  );
 });
 
-test('every operation says what it answers to another method, and has a title and a description of each answer', () => {
+test('every operation documents 405 and has a title', () => {
   for (const { name, operation } of OPERATIONS) {
     expect([name, Object.keys(operation.responses)]).toEqual([name, expect.arrayContaining(['405'])]);
     expect([name, operation.summary]).toEqual([name, expect.stringMatching(/^[A-Z].*[^.]$/)]);
@@ -127,7 +133,7 @@ const BODIES: [string, Content][] = [
   ),
 ];
 
-test.each(BODIES)('%s has an example that fits its schema', (_, content) => {
+test.each(BODIES)('%s has an example that matches its schema', (_, content) => {
   for (const { schema, example, examples = {} } of Object.values(content)) {
     const values = [...(example === undefined ? [] : [example]), ...Object.values(examples).map(({ value }) => value)];
     expect(values.length).toBeGreaterThan(0);
@@ -135,14 +141,14 @@ test.each(BODIES)('%s has an example that fits its schema', (_, content) => {
   }
 });
 
-test('the events among the examples are events that the server takes', () => {
+test('the example events are accepted by the server', () => {
   const { one, several } =
     (contract.find('/paths/~1v1~1events/post/requestBody/content/application~1json') as Content[string]).examples ?? {};
   expect(readEvent(one?.value).event.type).toBe('publish');
   expect(readEvents(several?.value as unknown[]).map(({ event }) => event.type)).toEqual(['subscribed', 'acked']);
 });
 
-test('the examples of errors have the titles that the server writes', () => {
+test("the example errors have the server's titles", () => {
   const responses = contract.find('/components/responses') as Record<string, { content: Content }>;
   const examples = Object.values(responses).flatMap(({ content }) => {
     const example = content['application/problem+json']?.example as components['schemas']['Problem'] | undefined;
@@ -155,7 +161,7 @@ test('the examples of errors have the titles that the server writes', () => {
   }
 });
 
-test('a body of a request that is not an event may have no unknown field', () => {
+test('request bodies other than events allow no unknown field', () => {
   const strict = OPERATIONS.flatMap(({ path, operation: { requestBody } }) =>
     requestBody === undefined || path.startsWith('/v1/events')
       ? []
@@ -165,7 +171,7 @@ test('a body of a request that is not an event may have no unknown field', () =>
   for (const { $ref } of strict) expect([$ref, contract.find(`${$ref.slice(1)}/additionalProperties`)]).toEqual([$ref, false]);
 });
 
-test('the version is that of the package', () => {
+test('openapi.yaml has the version of package.json', () => {
   const { version } = JSON.parse(readFileSync(join(__dirname, '..', '..', 'package.json'), 'utf8')) as { version: string };
   expect(contract.find('/info/version')).toBe(version);
 });

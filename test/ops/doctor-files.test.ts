@@ -15,13 +15,13 @@ async function diagnosed(config: Config): Promise<string[]> {
   return lines;
 }
 
-describe('the doctor looks at the embedded files', () => {
+describe("the doctor's check of the embedded files", () => {
   const { path, get } = temporaryEnvironment();
 
   const lines = async (free: number, total: number, open: Environment | null = get()) =>
     (await checkFiles(path, open, async () => ({ free, total }))).map(lineOf);
 
-  it('and tells how large they are, and what is free in them when nobody else has them open', async () => {
+  it('shows their size, and their free space when no process has them open', async () => {
     const environment = get();
     const table = environment.table('large');
     const keys = Array.from({ length: 5_000 }, (_, i) => Buffer.from(String(i)));
@@ -45,7 +45,7 @@ describe('the doctor looks at the embedded files', () => {
     [199e6, 1e9, '199.0 MB free (19 %)'],
     [4.9e9, 100e9, '4.9 GB free (4 %)'],
     [0, 100e9, '0.0 MB free (0 %)'],
-  ])('and finds a disk that is nearly full: %d of %d', async (free, total, text) => {
+  ])('finds a disk that is nearly full: %d of %d', async (free, total, text) => {
     expect(await lines(free, total)).toContainEqual(
       expect.stringMatching(
         `^problem  disk: the disk of DATA_DIR has ${text.replace(/[()]/g, '\\$&')}: when it is full, .* → free space on it`,
@@ -53,11 +53,11 @@ describe('the doctor looks at the embedded files', () => {
     );
   });
 
-  it('and has no complaint about a disk with enough room', async () => {
+  it('has no finding about a disk with enough room', async () => {
     expect(await lines(200e6, 4e9)).toContain('ok       disk: the disk of DATA_DIR has 200.0 MB free (5 %)');
   });
 
-  it('and says what to do about a database of an earlier version', async () => {
+  it('explains what to do about a database of an earlier version', async () => {
     const old = temporaryDirectory();
     writeFileSync(join(old.path, 'PG_VERSION'), '17');
     const config = loadConfig({ DATA_DIR: old.path });
@@ -71,7 +71,7 @@ describe('the doctor looks at the embedded files', () => {
     expect(found.filter((line) => line.includes('embedded'))).toHaveLength(1);
   });
 
-  it('and says what is wrong with a directory that it cannot use', async () => {
+  it('explains why it cannot use a directory', async () => {
     const file = join(path, 'file');
     writeFileSync(file, '');
     const found = await diagnosed(loadConfig({ DATA_DIR: file, PORT: '1' }));

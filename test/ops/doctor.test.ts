@@ -37,7 +37,7 @@ async function all(findings: AsyncIterable<Finding>): Promise<string[]> {
   return lines;
 }
 
-describe('the doctor looks at EMQX', () => {
+describe("the doctor's check of EMQX", () => {
   let emqx: EmqxStandIn;
   beforeEach(async () => {
     emqx = await EmqxStandIn.start();
@@ -54,7 +54,7 @@ describe('the doctor looks at EMQX', () => {
     }
   }
 
-  it('and finds nothing where a rule is installed as shipped', async () => {
+  it('finds nothing when a rule is installed as supplied', async () => {
     await install(emqx, 'offline-messages');
     expect(await findings()).toEqual([
       'ok       emqx: EMQX 5.8.9',
@@ -64,7 +64,7 @@ describe('the doctor looks at EMQX', () => {
   });
 
   // The guard is `uncovered` in checkRules.
-  it('and names the topics of a rule that no policy covers', async () => {
+  it('names the topics of a rule that no policy covers', async () => {
     await install(emqx, 'offline-messages');
     const told = async (...policies: object[]) =>
       (await findings({ POLICIES: JSON.stringify(policies) })).filter((line) => line.includes(' policies: '));
@@ -74,7 +74,7 @@ describe('the doctor looks at EMQX', () => {
     for (const filter of ['#', '+/#', 't/#']) expect(await told({ filter: 't/1', mode: 'off' }, { filter })).toEqual([]);
   });
 
-  it('and says of EMQX 4 that it does not retry', async () => {
+  it('warns that EMQX 4 does not retry events', async () => {
     const old = await EmqxStandIn.start({}, 4);
     const config = loadConfig({ EMQX_URL: old.apiUrl, EMQX_API_KEY: old.apiKey, EMQX_API_SECRET: old.apiSecret });
     const client = openEmqx(config.emqx.version, { url: config.emqx.url, apiKey: old.apiKey, apiSecret: old.apiSecret });
@@ -86,7 +86,7 @@ describe('the doctor looks at EMQX', () => {
     await old.stop();
   });
 
-  it('and says how to import a rule where there is none', async () => {
+  it('shows how to import a rule when none is installed', async () => {
     expect(await findings()).toContainEqual(
       expect.stringMatching(
         /^problem  rules: no rule .*: nothing is stored → node dist\/main\.js rules --install --url http:\/\/127\.0\.0\.1:8480$/,
@@ -106,7 +106,7 @@ describe('the doctor looks at EMQX', () => {
       /^problem  rule offline_full: action offline_full has request_ttl 45s/,
     ],
     [
-      'a rule that is off',
+      'a disabled rule',
       (file: string) =>
         file
           .replace('"description"', '"enable": false, "description"')
@@ -116,12 +116,12 @@ describe('the doctor looks at EMQX', () => {
           ),
       /is disabled/,
     ],
-  ])('and finds %s', async (_name, change, line) => {
+  ])('finds %s', async (_name, change, line) => {
     await install(emqx, 'full', change);
     expect(await findings()).toContainEqual(expect.stringMatching(line));
   });
 
-  it('and finds a connector that posts to another port, in another protocol or with another token than the server has', async () => {
+  it('finds a connector with another port, protocol or token than the server', async () => {
     const installer = new InstallerV5({ url: emqx.apiUrl, apiKey: emqx.apiKey, apiSecret: emqx.apiSecret });
     const changes = await installer.plan({
       set: 'offline-messages',
@@ -150,7 +150,7 @@ describe('the doctor looks at EMQX', () => {
     expect((await findings({ INGEST_TOKEN: 'old-token' })).join()).not.toContain('another token');
   });
 
-  it('and finds events that EMQX gave up, a missing token, rules that store twice', async () => {
+  it('finds lost events, a missing token and rules that store twice', async () => {
     await install(emqx, 'offline-messages');
     await install(emqx, 'full');
     emqx.rest.lost = { offline_messages: 7 };
@@ -163,13 +163,13 @@ describe('the doctor looks at EMQX', () => {
   it.each([
     [10_000, /^problem  clock: EMQX's clock is \d+\.\d s ahead of this server's/],
     [-10_000, /^problem  clock: EMQX's clock is \d+\.\d s behind this server's/],
-  ])('and finds a clock that is off by %i ms', async (skew, line) => {
+  ])('finds a clock difference of %i ms', async (skew, line) => {
     await install(emqx, 'full');
     emqx.rest.clockAheadMs = skew;
     expect(await findings()).toContainEqual(expect.stringMatching(line));
   });
 
-  it('and finds a wrong key, and an EMQX that is away', async () => {
+  it('finds a wrong key and an outage of EMQX', async () => {
     expect(await findings({}, 'wrong')).toEqual([expect.stringMatching(/^problem  emqx: EMQX_API_KEY .*401/)]);
     emqx.rest.outage = 503;
     expect(await findings()).toEqual([expect.stringMatching(/^problem  emqx: .*503/)]);
@@ -187,7 +187,7 @@ describe('the doctor looks at EMQX', () => {
     ],
     ['GET /rules', /\/rules/, [/^ok {7}emqx: EMQX 5/, /^warning {2}rules: not checked: .*for GET \/rules/]],
     ['GET /clients', /\/clients/, [/^warning {2}clients: not checked: .*for GET \/clients/]],
-  ])('and says that it can not look where the key may not %s: no problem', async (_, route, lines) => {
+  ])('reports without a problem that the key may not %s', async (_, route, lines) => {
     await install(emqx, 'full');
     emqx.rest.spoiled = { route, outage: 403 };
     const found = await findings();
@@ -195,7 +195,7 @@ describe('the doctor looks at EMQX', () => {
     expect(found.filter((line) => line.startsWith('problem'))).toEqual([]);
   });
 
-  it('and finds durable sessions, mountpoints and message queues', async () => {
+  it('finds durable sessions, mountpoints and message queues', async () => {
     await install(emqx, 'full');
     emqx.broker.durableSessions = true;
     emqx.broker.messageQueues = true;
@@ -214,13 +214,13 @@ describe('the doctor looks at EMQX', () => {
     expect((await findings()).filter((line) => line.startsWith('problem'))).toEqual([]);
   });
 
-  it('and finds a retainer that is off where it is needed', async () => {
+  it('checks that the retainer is on when it is needed', async () => {
     await install(emqx, 'full');
     expect(await findings({ POLICIES: '[{"filter":"#","retain":"restore"}]' })).toContain('ok       retainer: is on');
   });
 });
 
-describe('the doctor looks at the settings', () => {
+describe("the doctor's check of the settings", () => {
   const lines = (policies: Json[]): string[] => {
     const config = loadConfig({
       EMQX_API_KEY: 'k',
@@ -232,7 +232,7 @@ describe('the doctor looks at the settings', () => {
     return checkSettings(config, settingWarnings(config, {})).map(lineOf);
   };
 
-  it('and finds what is valid and not meant', () => {
+  it('finds valid settings that are probably mistakes', () => {
     expect(lines([{ filter: '#' }])).toEqual(['ok       settings: 1 policy']);
     expect(lines([{ filter: 'a/#' }, { filter: 'a/b' }, { filter: '#' }])).toEqual([
       expect.stringMatching(/^warning  policy a\/b: is never used: the policy a\/# comes before it .* → put the policy a\/b before/),
@@ -243,7 +243,7 @@ describe('the doctor looks at the settings', () => {
     expect(lines([{ filter: '#', window: 1000 }])).toEqual([expect.stringMatching(/^warning  policy #: window 1000/)]);
   });
 
-  it('and says what a list without a last # means', () => {
+  it('explains a policy list that does not end with #', () => {
     expect(lines([{ filter: 'a/#' }])).toEqual([
       'ok       settings: 1 policy',
       'ok       policies: no policy has the filter #: a message whose topic no policy matches is not stored',
@@ -251,11 +251,11 @@ describe('the doctor looks at the settings', () => {
   });
 });
 
-describe('a Redis', () => {
+describe("the doctor's check of Redis", () => {
   const redis = (...infos: string[]) =>
     ({ info: async (section: string) => infos.find((info) => info.includes(`# ${section}`)) ?? '' }) as unknown as RedisConnection;
 
-  it('that may lose what it confirmed is told', async () => {
+  it('reports a Redis that may lose confirmed writes', async () => {
     const weak = await weaknessesOf(
       redis('# persistence\r\naof_enabled:0\r\n', '# memory\r\nmaxmemory:1000000\r\nmaxmemory_policy:allkeys-lru\r\n'),
     );
@@ -290,7 +290,7 @@ describe('emqx-offline-store doctor', () => {
     elsewhere.remove();
   });
 
-  it('exits with 1 before the tables are made, and asks the running server for what that keeps open', async () => {
+  it('exits with 1 before migration, and asks the running server about its files', async () => {
     const before = await run(key);
     expect(before.code).toBe(1);
     expect(before.lines).toContainEqual(expect.stringMatching(/^problem  store: .*emqx-offline-store migrate/));
@@ -325,7 +325,7 @@ describe('emqx-offline-store doctor', () => {
   }, 120_000);
 
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-    it('tries the rights that the server needs', async () => {
+    it('checks the rights that the server needs', async () => {
       const url = new URL(await emptyDatabase(postgres, 'offline_doctor'));
       const environment = { ...key, STORE_URL: url.href, QUEUE_URL: `${redis}/5` };
       expect(await (await ServerProcess.run(environment, 'migrate')).exitCode).toBe(0);

@@ -43,7 +43,7 @@ describe('requests to EMQX', () => {
     };
   };
 
-  test('are counted by operation, whatever the client', async () => {
+  test('are counted by operation, not by client', async () => {
     const { seen, errors } = await metricsOf([{ path: '/clients/a%20b' }, { path: '/clients/c?x=1' }, { path: '/nodes' }]);
     expect(seen).toEqual({ 'GET /clients/{clientid}': 2, 'GET /nodes': 1 });
     expect(errors).toEqual({});
@@ -62,11 +62,11 @@ describe('requests to EMQX', () => {
     });
   });
 
-  test('about a client that is not connected do not fail', async () => {
+  test('about a client that is not connected do not count as failed', async () => {
     expect(await metricsOf([{ path: '/clients/404' }])).toEqual({ seen: { 'GET /clients/{clientid}': 1 }, errors: {} });
   });
 
-  test('without an answer, and without a connection, are told apart; those that a stop ends are not counted', async () => {
+  test('without an answer and without a connection are counted separately', async () => {
     expect(await metricsOf([{ path: '/silence' }])).toEqual({ seen: { 'GET /silence': 1 }, errors: { 'GET /silence no_answer': 1 } });
     expect(await metricsOf([{ path: '/silence', abort: true }])).toEqual({ seen: {}, errors: {} });
     // The discard port: nobody listens there.

@@ -29,7 +29,7 @@ const NOW = 1_000_000;
 const BATCHES = ['emqx_offline_lane_batch_age_seconds{lane="clients-0"} 2.5', 'emqx_offline_lane_batch_age_seconds{lane="clients-1"} 0'];
 const REST = ['emqx_offline_ingest_waiting_events 4', 'emqx_offline_ingest_waiting_bytes 500'];
 
-test('the backlog is in the metrics', async () => {
+test('the metrics have the jobs of the lanes and the dead letters', async () => {
   const lanes = ['waiting"} 7', 'active"} 1', 'delayed"} 2'].map((end) => `emqx_offline_lane_jobs{lane="messages-0",state="${end}`);
   expect(await scraped({})).toEqual([...lanes, ...BATCHES, 'emqx_offline_dead_letters 3', ...REST]);
 });
@@ -38,7 +38,7 @@ test('the backlog is in the metrics', async () => {
 test.each([
   ['fails', () => Promise.reject(new Error('away'))],
   ['hangs', () => new Promise<never>(() => undefined)],
-])('a queue that %s takes only its own metrics with it', async (_name, away) => {
+])('a queue that %s removes only its own metrics', async (_name, away) => {
   expect(await scraped({ lanes: away, deadLetters: away })).toEqual([...BATCHES, 'emqx_offline_dead_letters Nan', ...REST]);
 });
 
@@ -67,7 +67,7 @@ describe('the backlog of the store', () => {
     return () => sample(registry, names);
   };
 
-  test('is asked for once in 15 s, whoever scrapes', async () => {
+  test('is read at most every 15 s, for any number of scrapes', async () => {
     let now = NOW;
     const countMessages = jest.fn(async () => 42);
     const oldestMessageAt = jest.fn(async (): Promise<number | null> => NOW - 60_000);
@@ -84,7 +84,7 @@ describe('the backlog of the store', () => {
     expect(countMessages.mock.calls).toHaveLength(2);
   });
 
-  test('is asked for less often where the answer takes long', async () => {
+  test('is read less often when the answer takes long', async () => {
     let now = NOW;
     const countMessages = jest.fn(async () => {
       now += 2_000;
@@ -100,7 +100,7 @@ describe('the backlog of the store', () => {
     expect(countMessages.mock.calls).toHaveLength(2);
   });
 
-  test('is unknown while the store is away, and known again with its next answer', async () => {
+  test('is unknown during an outage of the store', async () => {
     const countMessages = jest.fn(async () => 7);
     countMessages.mockRejectedValueOnce(new Error('away'));
     const scrape = scraping({ countMessages, oldestMessageAt: () => Promise.reject(new Error('away')) }, () => NOW);
@@ -109,7 +109,7 @@ describe('the backlog of the store', () => {
   });
 });
 
-test('each dependency is up or down, and asked at most every 5 s', async () => {
+test('each dependency is up or down, and checked at most every 5 s', async () => {
   let now = NOW;
   const registry = new Registry();
   const check = (name: string, ok: boolean) => ({ name, ok, detail: '' });

@@ -52,7 +52,7 @@ function subject(
 }
 
 describe('maintenance', () => {
-  it('purges what has expired in bounded steps, and counts it', async () => {
+  it('purges expired messages in limited steps, and counts them', async () => {
     const { maintenance, left, calls, metrics } = subject({ messages: 10_500, leases: 60_000 });
     await maintenance.run();
     expect(left).toMatchObject({ messages: 0, leases: 0 });
@@ -61,26 +61,26 @@ describe('maintenance', () => {
   });
 
   // The guard is `more`, which tells of tombstones, too: 1,000 a minute would be 16 acknowledgements a second, and the rest would pile up.
-  it('keeps up with tombstones, whatever made them', async () => {
+  it('purges all expired tombstones in one run', async () => {
     const { maintenance, left } = subject({ tombstones: 30_000 });
     await maintenance.run();
     expect(left.tombstones).toBe(0);
   });
 
-  it('keeps up with positions, subscriptions and client states that nobody has seen for long', async () => {
+  it('purges old positions, subscriptions and client states in one run', async () => {
     const { maintenance, left } = subject({ positions: 5_500, subscriptions: 3_000, states: 1_001 });
     await maintenance.run();
     expect(left).toMatchObject({ positions: 0, subscriptions: 0, states: 0 });
   });
 
-  it('removes what everybody has read as long as there is more', async () => {
+  it('removes all messages in one run that every consumer has read', async () => {
     const { maintenance, left, metrics } = subject({ read: 45_000 });
     await maintenance.run();
     expect(left.read).toBe(0);
     expect((await metrics.messagesRemoved.get()).values[0]?.value).toBe(45_000);
   });
 
-  it('costs one call of each kind when nothing is due', async () => {
+  it('makes one call of each kind when nothing is due', async () => {
     const { maintenance, calls } = subject({});
     await maintenance.run();
     expect(calls).toEqual([
@@ -92,7 +92,7 @@ describe('maintenance', () => {
     ]);
   });
 
-  it('takes twice the longest ttl for long where that is more than 14 days', async () => {
+  it('keeps positions for twice the longest ttl when that is over 14 days', async () => {
     const { maintenance, calls } = subject({}, [policy({ ttlMs: 30 * DAY_MS }), policy({ ttlMs: 1_000 })]);
     await maintenance.run();
     expect(calls).toContain(`positions ${940 * DAY_MS}`);
@@ -106,7 +106,7 @@ describe('maintenance', () => {
     expect(left.messages).toBeGreaterThan(0);
   });
 
-  it('goes on with the other work when one kind fails', async () => {
+  it('continues with the other purges when one fails', async () => {
     const { deps, left } = subject({ positions: 10, leases: 10 });
     const store = { ...deps.store, purgeExpired: () => Promise.reject(new Error('away')) };
     await new Maintenance({ ...deps, store }).run();

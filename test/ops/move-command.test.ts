@@ -38,7 +38,7 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
   );
   afterAll(() => directory.remove());
 
-  it('is refused, with a reason, where it makes no sense', async () => {
+  it('is rejected with a reason for invalid options', async () => {
     const usage = await ServerProcess.run({}, 'migrate', '--help');
     expect(await usage.exitCode).toBe(0);
     expect(usage.output).toContain('--from embedded: --to URL');
@@ -75,7 +75,7 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
       }
     };
 
-    it('moves everything, keeps it in DATA_DIR and says what to set, without the password', async () => {
+    it('moves everything, keeps DATA_DIR and prints the new settings without the password', async () => {
       const url = new URL(await emptyDatabase(postgres, 'offline_move'));
       const dry = await run(url.href, '--dry-run');
       expect(dry.code).toBe(0);
@@ -94,7 +94,7 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
       );
     });
 
-    it('waits for what is in the queue, unless it is forced, and tells of dead letters', async () => {
+    it('requires an empty queue or --force, and reports dead letters', async () => {
       const url = await emptyDatabase(postgres, 'offline_move');
       await withEnvironment(async (environment) => {
         const backend = new EmbeddedQueue(environment, (error) => expect(error).toBeNull());
@@ -129,7 +129,7 @@ describe('emqx-offline-store migrate --from embedded: --to URL', () => {
     });
   });
 
-  it('says so when the target is away', async () => {
+  it('reports that the target is unreachable', async () => {
     const { code, output } = await run('postgres://user:secret-word@127.0.0.1:1/x', '--force');
     expect(code).toBe(1);
     expect(output).toMatch(/^--to: .*check host and port.*: it continues the move/);

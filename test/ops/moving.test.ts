@@ -16,7 +16,7 @@ import { contentsOf, EXPIRED, fill, MESSAGES } from './moving-contents';
 
 const NOW = Date.now();
 
-describe('a store that is moved', () => {
+describe('a store that `migrate --from --to` moves', () => {
   const directory = temporaryDirectory();
   let environment: Environment;
   let source: EmbeddedStore;
@@ -47,7 +47,7 @@ describe('a store that is moved', () => {
     });
     afterEach(() => target.close());
 
-    it('is as it was, without what has expired, also when it is moved twice', async () => {
+    it('has the same contents without expired messages, even when it is moved twice', async () => {
       const expected = await contentsOf(source);
       expect(await move(target)).toEqual({ counts: all, expired: EXPIRED, refused: 0, refusals: [] });
       expect(await contentsOf(target)).toEqual(expected);
@@ -61,7 +61,7 @@ describe('a store that is moved', () => {
       await fill(source);
     });
 
-    it('is complete after an interruption, and leaves what is newer in the target', async () => {
+    it('is complete after an interruption, and newer rows of the target are kept', async () => {
       let left = 3;
       const dying = changed(target, {
         saveMessages: async (batch) => {
@@ -87,7 +87,7 @@ describe('a store that is moved', () => {
       const database = 'offline_moving';
       moves(async () => openStore(parseStoreUrl('TEST', await emptyDatabase(postgres, database)), null));
 
-      it('tells what is refused, and has the rest', async () => {
+      it('reports rejected messages and moves the others', async () => {
         const url = await emptyDatabase(postgres, database);
         const target = await openStore(parseStoreUrl('TEST', url), null);
         try {
@@ -147,7 +147,7 @@ describe('a store that is moved', () => {
       expect(batches.flat()).toHaveLength(MESSAGES + 5);
     });
 
-    it('waits for a target that is busy', async () => {
+    it('retries when the target is busy', async () => {
       let tries = 0;
       const saveMessages = async (batch: Parameters<Store['saveMessages']>[0]) => {
         if (tries++ % 3 < 2) throw new RetryableError('busy');
@@ -157,7 +157,7 @@ describe('a store that is moved', () => {
       expect(tries).toBe(3 * Math.ceil(MESSAGES / 256));
     });
 
-    it('tells the first 20 of all that is refused, whatever it is', async () => {
+    it('reports the first 20 rejected rows', async () => {
       const putPositions: Store['putPositions'] = async (positions) => {
         if (positions.some(({ topic }) => /[05]$/.test(topic))) throw new RefusedError('no such topics');
       };
@@ -168,7 +168,7 @@ describe('a store that is moved', () => {
       expect(refusals[0]).toEqual({ id: '$share/group read/250', reason: 'no such topics' });
     });
 
-    it('only counts without a target', async () => {
+    it('is only counted without a target', async () => {
       expect(await move(null)).toEqual({ counts: all, expired: EXPIRED, refused: 0, refusals: [] });
     });
   });
@@ -182,7 +182,7 @@ describe('a move', () => {
     ['nothing', 'redis://a', /^--from: is not a URL/],
     ['embedded:', undefined, /^--to: is missing, while --from is given/],
     [undefined, 'redis://a', /^--from: is missing, while --to is given/],
-  ])('from %s to %s is refused', (from, to, reason) => {
+  ])('from %s to %s is rejected', (from, to, reason) => {
     expect(() => checkMove(from, to)).toThrow(SettingError);
     expect(() => checkMove(from, to)).toThrow(reason);
   });

@@ -61,7 +61,7 @@ describe('emqx-offline-store rules', () => {
     expect(named()).toEqual([]);
   });
 
-  it('says that EMQX does not reach the server, and exits with 1', async () => {
+  it('reports that EMQX does not reach the server, and exits with 1', async () => {
     const { code, lines } = await run(['--install', '--yes', '--url', 'http://127.0.0.1:1']);
     expect(code).toBe(1);
     expect(lines).toContainEqual(
@@ -81,13 +81,13 @@ describe('emqx-offline-store rules', () => {
     ['an unknown set', ['--set', 'all'], {}, /^--set: "all" must be one of offline-messages, client-state, offline-only, full/],
     ['two sets', ['full', '--set', 'client-state'], {}, /^rules: takes one rule set/],
     ['both ways at once', ['--install', '--remove'], {}, /^rules: takes --install or --remove, not both/],
-    ['a name that EMQX does not take', ['--install', '--name', 'a b'], {}, /^--name: "a b" must begin with/],
+    ['a name that EMQX does not accept', ['--install', '--name', 'a b'], {}, /^--name: "a b" must begin with/],
     ['a topic that would become SQL', ['--install', '--topic', "t/'"], {}, /^--topic: /],
-    ['an address that is none', ['--install', '--url', 'store:8480'], {}, /^--url: must be this server's address/],
+    ['an invalid address', ['--install', '--url', 'store:8480'], {}, /^--url: must be this server's address/],
     ['another EMQX than that of EMQX_URL', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, but EMQX_URL ends with \/api\/v5/],
     ['to install the rules of another EMQX', ['--install', '--emqx', '4'], {}, /^--emqx: is 4, but EMQX_URL ends with \/api\/v5/],
     ['two addresses for EMQX 5', ['--url', 'http://a:1', '--url', 'http://b:1'], {}, /^--url: is given twice/],
-    ['a version that there is not', ['--emqx', '3'], {}, /^--emqx: must be 4 or 5/],
+    ['an unknown version', ['--emqx', '3'], {}, /^--emqx: must be 4 or 5/],
     ['no key', ['--install'], { EMQX_API_KEY: '', EMQX_API_SECRET: '' }, /^EMQX_API_KEY: is not set: create an API key/],
     [
       'an address that only the operator knows',
@@ -95,15 +95,15 @@ describe('emqx-offline-store rules', () => {
       { HOST: '0.0.0.0', INGEST_TOKEN: 'x', ADMIN_TOKEN: 'y' },
       /^--url: is missing: HOST is 0\.0\.0\.0/,
     ],
-    ['topics where they do nothing', ['--remove', '--topic', 't/#'], {}, /^--remove: finds the rules by --name and --set/],
-  ])('refuses %s', async (_what, args, settings, message) => {
+    ['topics that have no effect', ['--remove', '--topic', 't/#'], {}, /^--remove: finds the rules by --name and --set/],
+  ])('rejects %s', async (_what, args, settings, message) => {
     await expect(run(args, { ...key, ...settings })).rejects.toThrow(
       expect.objectContaining({ name: 'SettingError', message: expect.stringMatching(message) as string }) as Error,
     );
     expect(named()).toEqual([]);
   });
 
-  it('prints the rules of EMQX 4, with a server to fall back to', async () => {
+  it('prints the rules of EMQX 4 with a fallback server', async () => {
     const { code, lines } = await run(['--emqx', '4', '--url', 'http://a:8480', '--url', 'http://b:8480', '--name', 'north'], key);
     expect(code).toBe(0);
     const { resources } = JSON.parse(lines.join('\n')) as { resources: { id: string; config: { url: string } }[] };
@@ -148,7 +148,7 @@ describe('emqx-offline-store rules', () => {
     });
   });
 
-  it('is named by the server with its own address', () => {
+  it('is printed by the server with its own address', () => {
     const { policies } = loadConfig({});
     expect(installCommand({ host: '127.0.0.1', port: 9000, tls: null, policies })).toBe(
       'node dist/main.js rules --install --url http://127.0.0.1:9000',
@@ -158,7 +158,7 @@ describe('emqx-offline-store rules', () => {
     );
   });
 
-  it('is named by the server with the topics that its policies store, without what they leave out', () => {
+  it('is printed by the server with the topics that its policies store', () => {
     const commandFor = (policies: object[]) => installCommand(loadConfig({ POLICIES: JSON.stringify(policies) }));
     const beginning = 'node dist/main.js rules --install --url http://127.0.0.1:8480';
     expect(commandFor([{ filter: 't/#' }])).toBe(beginning);
@@ -169,7 +169,7 @@ describe('emqx-offline-store rules', () => {
     expect(commandFor([{ filter: 'last/#', mode: 'off', retain: 'store' }])).toBe(`${beginning} --topic 'last/#'`);
   });
 
-  it('is named as it can be called from where the program was started, without npm', () => {
+  it('is printed as it can be called from the present directory, without npm', () => {
     const root = join(__dirname, '../..');
     expect(programCommand(root)).toBe('node dist/main.js');
     expect(programCommand(join(root, '..'))).toBe(`node ${join(basename(root), 'dist/main.js')}`);
@@ -184,7 +184,7 @@ describe('emqx-offline-store rules', () => {
       return { code: await process.exitCode, lines: process.output.trim().split('\n') };
     };
 
-    it('installs for a server that runs, twice, sees a wrong token, and removes', async () => {
+    it('installs twice for a running server, detects a wrong token, and removes', async () => {
       const settings = { ...key, DATA_DIR: directory.path, INGEST_TOKEN: TOKEN };
       const server = await ServerProcess.serve(settings);
       try {

@@ -6,7 +6,7 @@ const warnings = (env: Record<string, string>): string[] =>
 
 const TOKEN = '0123456789abcdef';
 
-test('nothing is said of settings that are as they should be', () => {
+test('correct settings cause no warning', () => {
   expect(warnings({})).toEqual([]);
   expect(warnings({ INGEST_TOKEN: TOKEN, ADMIN_TOKEN: `${TOKEN}-2`, STORE_URL: 'redis://h', PORT: '1' })).toEqual([]);
 });
@@ -25,13 +25,13 @@ test.each([
   ['PROT', 'PORT'],
   ['HSOT', 'HOST'],
   ['POLICES', 'POLICIES'],
-])('%s is near %s', (name, known) => {
+])('the unknown setting %s is reported as similar to %s', (name, known) => {
   expect(warnings({ [name]: 'x' })).toEqual([
     `${name}: is in the environment and is not a setting: the server ignores it; did you mean ${known}?`,
   ]);
 });
 
-test('other names mean something else', () => {
+test('other names cause no warning', () => {
   const names = [
     'HOME',
     'PATH',
@@ -64,7 +64,7 @@ test('other names mean something else', () => {
   expect(warnings(Object.fromEntries([...names, ...providers].map((name) => [name, 'x'])))).toEqual([]);
 });
 
-test('tokens that are equal or short', () => {
+test('equal or short tokens cause a warning', () => {
   expect(warnings({ INGEST_TOKEN: TOKEN, ADMIN_TOKEN: TOKEN })).toEqual([
     expect.stringMatching(/^ADMIN_TOKEN: is equal to INGEST_TOKEN: .*; give each its own random value$/),
   ]);
@@ -76,7 +76,7 @@ test('tokens that are equal or short', () => {
   expect(warnings({ INGEST_TOKEN: 'hunter2', ADMIN_TOKEN: 'hunter2' }).join()).not.toContain('hunter2');
 });
 
-test('policies that are never used', () => {
+test('policies that are never used cause a warning', () => {
   const POLICIES = JSON.stringify([
     { filter: 'a/+' },
     { filter: 'a/b' },

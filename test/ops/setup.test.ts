@@ -5,7 +5,7 @@ const SETTINGS = { INGEST_TOKEN: 'ingest-secret', ADMIN_TOKEN: 'a' };
 const setup = (env: NodeJS.ProcessEnv = SETTINGS, wish: Partial<Parameters<typeof setupOf>[1]> = {}) =>
   setupOf(loadConfig(env), { set: 'offline-messages', topics: [], emqx: null, showsToken: true, ...wish });
 
-test('a command for this server, its topics quoted for a shell', () => {
+test('the set-up has a command for this server, with topics quoted for a shell', () => {
   expect(setup().command).toBe('node dist/main.js rules --install --set offline-messages --url http://127.0.0.1:8480');
   expect(setup(SETTINGS, { set: 'full', topics: ['a/b c', 'c/#', 'd'] }).command).toBe(
     `node dist/main.js rules --install --set full --url http://127.0.0.1:8480 --topic 'a/b c' --topic 'c/#' --topic d`,
@@ -15,7 +15,7 @@ test('a command for this server, its topics quoted for a shell', () => {
   expect(setup({ ...SETTINGS, HOST: '0.0.0.0' }).command).toContain('--url http://ADDRESS-OF-THIS-SERVER:8480');
 });
 
-test('rules as JSON for both generations of EMQX, with the token for those who may see it', () => {
+test('the set-up has rules for EMQX 4 and 5, with the token for admins only', () => {
   for (const emqx of [4, 5] as const) {
     const { rules } = setup(SETTINGS, { emqx, topics: ['shop/#'] });
     expect(JSON.parse(rules)).toBeInstanceOf(Object);

@@ -20,14 +20,14 @@ function statsWith(fields: Partial<StatsDeps>) {
   });
 }
 
-test('numbers of the store and of the queue', async () => {
+test('the stats have the numbers of the store and the queue', async () => {
   expect(await statsWith({})).toMatchObject({
     ...{ version: '0.1.0', uptime_s: 61, messages: 3, oldest_message_at: 5, dead_letters: 2, problems: [] },
     lanes: [{ name: 'm', waiting: 1, active: 0, delayed: 0 }],
   });
 });
 
-test('while the store is away the queue is still told of, and the other way round', async () => {
+test('the stats of the queue are shown during an outage of the store, and vice versa', async () => {
   const withoutStore = await statsWith({ store: { countMessages: away('secret: no answer'), oldestMessageAt: away('secret: no answer') } });
   expect(withoutStore).toMatchObject({ messages: null, oldest_message_at: null, dead_letters: 2, lanes: [{ name: 'm' }] });
   expect(withoutStore.problems).toEqual([{ name: 'store', detail: '***: no answer' }]);

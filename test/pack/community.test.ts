@@ -24,7 +24,7 @@ function calledScripts(text: string): string[] {
   return [...names, ...(/\bnpm (test|start)\b/.test(text) ? [/\bnpm (test|start)\b/.exec(text)?.[1] ?? ''] : [])];
 }
 
-describe('what a repository says of itself', () => {
+describe('the repository', () => {
   it('has the licence of package.json in full', () => {
     expect(license).toBe('Apache-2.0');
     const text = read('LICENSE');
@@ -32,7 +32,7 @@ describe('what a repository says of itself', () => {
     expect(createHash('sha256').update(text).digest('hex')).toBe('cfc7749b96f63bd31c3c42b5c471bf756814053e847c10f3eb003417bc523d30');
   });
 
-  it('has one address: that of package.json', () => {
+  it('has the address of package.json everywhere', () => {
     expect(repository.url).toMatch(/^git\+https:\/\/.+\.git$/);
     expect([homepage, bugs.url]).toEqual([`${HOME}#readme`, `${HOME}/issues`]);
     const [, name = ''] = /([^/]+\/[^/]+)$/.exec(HOME) ?? [];
@@ -45,14 +45,14 @@ describe('what a repository says of itself', () => {
     expect(name).toMatch(/^\S+$/);
   });
 
-  it('has a changelog that begins with what is not released', () => {
+  it('has a changelog that begins with the unreleased changes', () => {
     const headings = [...read('CHANGELOG.md').matchAll(/^## \[(.+?)\]/gm)].map(([, name]) => name);
     expect(headings[0]).toBe('Unreleased');
     expect(read('CHANGELOG.md')).toContain(version);
   });
 });
 
-describe('.github', () => {
+describe('the GitHub workflow and templates', () => {
   const workflow = parse(read('.github/workflows/ci.yml')) as {
     readonly permissions: unknown;
     readonly concurrency: { readonly 'cancel-in-progress': boolean };
@@ -69,7 +69,7 @@ describe('.github', () => {
   };
   const steps = Object.values(workflow.jobs).flatMap((job) => job.steps);
 
-  it('tests with each supported Node.js, and with all servers', () => {
+  it('run tests with each supported Node.js and with all servers', () => {
     const matrix = workflow.jobs['node']?.strategy?.matrix.node ?? [];
     expect(matrix).toEqual([20, 22, 24]);
     expect(Number(/\d+/.exec(engines.node)?.[0])).toBe(matrix[0]);
@@ -79,14 +79,14 @@ describe('.github', () => {
     for (const job of Object.values(workflow.jobs)) expect(job['timeout-minutes']).toBeGreaterThan(0);
   });
 
-  it('may read only, ends older runs, and pins actions', () => {
+  it('have read-only permission, cancel older runs and pin actions', () => {
     expect(workflow.permissions).toEqual({ contents: 'read' });
     expect(workflow.concurrency['cancel-in-progress']).toBe(true);
     for (const { uses } of steps) if (uses !== undefined) expect(uses).toMatch(/^actions\/[\w-]+@v\d+$/);
   });
 
   it.each(['.github/workflows/ci.yml', '.github/pull_request_template.md', '.ci/run', 'CONTRIBUTING.md', 'README.md', 'docs/install.md'])(
-    '%s calls npm scripts that exist',
+    '%s names existing npm scripts',
     (file) => {
       const called = calledScripts(read(file));
       expect(called.filter((name) => scripts[name] === undefined)).toEqual([]);
@@ -94,7 +94,7 @@ describe('.github', () => {
     },
   );
 
-  it.each(['bug', 'feature'])('has a form for a %s that GitHub takes', (name) => {
+  it.each(['bug', 'feature'])('have a valid issue form for a %s', (name) => {
     const form = parse(read(`.github/ISSUE_TEMPLATE/${name}.yml`)) as {
       readonly name: string;
       readonly description: string;
@@ -110,7 +110,7 @@ describe('.github', () => {
     if (name === 'bug') expect(ids).toEqual(['what', 'version', 'emqx', 'store', 'rule', 'doctor', 'log']);
   });
 
-  it('leads to the page for troubles first', () => {
+  it('link to docs/troubleshooting.md and SECURITY.md', () => {
     const { contact_links: links } = parse(read('.github/ISSUE_TEMPLATE/config.yml')) as { contact_links: { url: string }[] };
     expect(links.map(({ url }) => url.replace(`${HOME}/blob/main/`, ''))).toEqual(['docs/troubleshooting.md', 'SECURITY.md']);
     expect(readdirSync(join(ROOT, '.github/ISSUE_TEMPLATE')).sort()).toEqual(['bug.yml', 'config.yml', 'feature.yml']);

@@ -24,7 +24,7 @@ describe('the Helm chart', () => {
     expect(parse(read('Chart.yaml'))).toMatchObject({ apiVersion: 'v2', name: 'emqx-offline-store', appVersion: version, description });
   });
 
-  it('has values that its schema takes, each with an entry of its own', () => {
+  it('has valid values with an entry for each in the schema', () => {
     const schema = JSON.parse(read('values.schema.json')) as { properties: Record<string, unknown> };
     const validate = new Ajv({ allowUnionTypes: true }).compile(schema);
     expect([validate(values), validate.errors]).toEqual([true, null]);
@@ -32,7 +32,7 @@ describe('the Helm chart', () => {
     expect(validate({ ...values, embeded: {} })).toBe(false);
   });
 
-  it('uses values that there are, and all of them', () => {
+  it('uses every value, and no undefined one', () => {
     const all = templates.map((name) => read(`templates/${name}`)).join('\n');
     const used = [...all.matchAll(/[.$]?[Vv]alues\.([A-Za-z.]+)/g)].map(([, path = '']) => path);
     for (const path of used) {
@@ -131,7 +131,7 @@ function rendered(): void {
     ]);
   });
 
-  it('looks at /healthz and /readyz in the protocol that the server speaks', () => {
+  it("probes /healthz and /readyz with the server's protocol", () => {
     for (const [tls, scheme] of [
       ['', 'HTTP'],
       ['cert', 'HTTPS'],
@@ -146,7 +146,7 @@ function rendered(): void {
     }
   });
 
-  it('takes a Secret that is there, and makes none', () => {
+  it('uses an existing Secret and creates none', () => {
     const resources = template({ existingSecret: 'mine' });
     expect(resources.map(({ kind }) => kind)).not.toContain('Secret');
     expect(container(one(resources, 'StatefulSet'))['envFrom']).toContainEqual({ secretRef: { name: 'mine' } });
@@ -158,12 +158,12 @@ function rendered(): void {
     ['several servers without a database', { secrets: TOKENS, embedded: { enabled: false } }, 'secrets.STORE_URL is required'],
     ['a setting of its own', { secrets: TOKENS, settings: { PORT: 1 } }, 'settings.PORT is set by the chart'],
     ['an unknown value', { secrets: TOKENS, replicas: 2 }, 'Additional property replicas is not allowed'],
-  ])('refuses %s', (_what, given, message) => {
+  ])('rejects %s', (_what, given, message) => {
     const { status, stderr } = helm(['template', 'trial'], given);
     expect([status, stderr]).toEqual([1, expect.stringContaining(message)]);
   });
 
-  it('says how to install the rule, with an address that EMQX reaches', () => {
+  it('prints how to install the rule, with an address that EMQX reaches', () => {
     let notes = '';
     // Only an installation prints the notes, and it needs a cluster: here they are a template of their own.
     const directory = temporaryDirectory();

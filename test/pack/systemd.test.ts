@@ -26,7 +26,7 @@ describe('the systemd unit', () => {
     expect(values('ProtectSystem')).toEqual(['strict']);
   });
 
-  it('is not started again where that does not help: the program exits with these codes', async () => {
+  it('is not restarted after wrong settings or a wrong command', async () => {
     const codes = values('RestartPreventExitStatus')[0]?.split(' ').map(Number);
     const wrongSettings = await ServerProcess.run({ STORE_URL: 'oracle://x' }, 'serve');
     const wrongCommand = await ServerProcess.run({}, 'sreve');
@@ -37,7 +37,7 @@ describe('the systemd unit', () => {
   withProgram(
     'systemd-analyze',
     () => {
-      it('is one that systemd takes without a word, and calls safe', () => {
+      it('is valid and safe according to systemd-analyze', () => {
         const directory = temporaryDirectory();
         try {
           const file = join(directory.path, NAME);

@@ -51,7 +51,7 @@ describe('the npm tarball', () => {
     directory.remove();
   });
 
-  it('has what "files" of package.json names, with a licence, and nothing else', () => {
+  it('contains exactly the "files" of package.json and the licence', () => {
     const { files, main = null } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { files: string[]; main?: string };
     expect(main).toBeNull();
     const paths = packed.files.map(({ path }) => path);
@@ -76,12 +76,12 @@ describe('the npm tarball', () => {
     }
   });
 
-  it('is a program in an empty folder', async () => {
+  it('runs as a program in an empty folder', async () => {
     const { stdout } = await npm(empty, 'exec', '--no', '--', 'emqx-offline-store', 'rules', '--url', 'http://store.example:8480');
     expect(JSON.parse(stdout)).toMatchObject({ connectors: { http: { offline_store: { url: 'http://store.example:8480' } } } });
   });
 
-  it('is a server there: it takes an event and shows the message', async () => {
+  it('runs as a server that stores an event and shows the message', async () => {
     const port = await freePort();
     const [url, program] = [`http://127.0.0.1:${port}`, join(empty, 'node_modules/.bin/emqx-offline-store')];
     const env = { PATH: process.env['PATH'] ?? '', PORT: String(port) };

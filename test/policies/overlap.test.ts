@@ -15,7 +15,7 @@ const FILTERS = join(sequences(['a', '+', '$s', ''], ['#']));
 const TOPICS = join(sequences(['a', 'b', '$s', '$t', '']));
 
 describe('topic filters', () => {
-  it('meet in the filter of the topics that both match', () => {
+  it('have an overlap that matches the topics of both', () => {
     expect(intersection('a/+/c', '+/b/#')).toBe('a/b/c');
     expect(intersection('a/#', 'a')).toBe('a');
     expect(intersection('#', '$SYS/#')).toBeNull();
@@ -28,7 +28,7 @@ describe('topic filters', () => {
     }
   });
 
-  it('cover each other when one matches all that the other matches', () => {
+  it('cover another filter when they match all its topics', () => {
     for (const a of FILTERS) {
       for (const b of FILTERS) {
         if (!covers(a, b)) continue;
@@ -53,7 +53,7 @@ describe('topic filters', () => {
   });
 });
 
-describe('what can reach a subscriber', () => {
+describe('the check whether a policy applies to a subscription', () => {
   const lists = [
     [{}],
     [{ filter: 't/#' }],
@@ -63,7 +63,7 @@ describe('what can reach a subscriber', () => {
   ].map((each) => each.map(policy));
 
   it.each(lists.map((list) => [list.map(({ filter, mode }) => `${filter} ${mode}`).join(', '), list] as const))(
-    'under %s is what some policy keeps',
+    'finds every filter of a stored topic under %s',
     (_, list) => {
       for (const filter of FILTERS) {
         const reached = TOPICS.some((topic) => matches(filter, topic) && policyFor(list, topic) !== null);
@@ -73,7 +73,7 @@ describe('what can reach a subscriber', () => {
     },
   );
 
-  it('is nothing for a filter that policies do not keep, and never an inbox', () => {
+  it('finds none for a filter without a policy or for an inbox', () => {
     const [all = [], some = [], part = [], none = []] = lists;
     for (const filter of ['u/1', 'u/#', '$SYS/#']) expect([filter, canReach(some, filter)]).toEqual([filter, false]);
     for (const filter of ['t/off', 't/off/+', 't/off/#', '$share/g/t/off/1'])

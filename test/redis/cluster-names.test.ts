@@ -39,13 +39,13 @@ async function healthOf(announced: string, port?: number): Promise<string[]> {
 }
 
 // The guard is keepName of redis/connect.ts: without it the client connects to 127.0.0.1, which the certificate does not have.
-it('connects to the nodes of a cluster by name, and verifies that', async () => {
+it('a Redis Cluster client connects to nodes by name and verifies the name', async () => {
   const [store, queue] = await healthOf('localhost');
   expect(store).not.toMatch(/trust|certificate|connect/);
   expect(queue).toBe('Redis 7.9.9');
 });
 
-it('says what to do when nodes announce addresses that their certificates do not have', async () => {
+it('a Redis Cluster client gives advice when certificates lack the announced addresses', async () => {
   for (const detail of await healthOf('127.0.0.1')) {
     expect(detail).toMatch(
       /certificate of the node 127\.0\.0\.1:\d+ is for another name .*set cluster-announce-hostname and cluster-preferred-endpoint-type hostname/,
@@ -53,7 +53,7 @@ it('says what to do when nodes announce addresses that their certificates do not
   }
 });
 
-it('says which address could not be reached when nodes announce one from behind a NAT', async () => {
+it('a Redis Cluster client names an announced address that is unreachable', async () => {
   const [detail] = await healthOf('127.0.0.1', 1);
   expect(detail).toMatch(/cannot connect to the node 127\.0\.0\.1:1 .*ECONNREFUSED.*cluster-announce-ip/);
 });

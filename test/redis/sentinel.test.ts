@@ -54,7 +54,7 @@ describe.each(Object.entries(USERS))('%s=redis+sentinel:// with TLS', (_setting,
     expect(new Set(master.firstBytes)).toEqual(new Set([TLS_HANDSHAKE]));
   });
 
-  it('tells that the certificate of a sentinel is not trusted', async () => {
+  it('reports that the certificate of a sentinel is not trusted', async () => {
     const sentinel = await start(() => '', TLS);
     const user = open(`redis+sentinel://127.0.0.1:${sentinel.port}/mymaster?tls=true`);
     const { ok, detail } = await user.health();
@@ -99,25 +99,25 @@ describe('a sentinel with a password', () => {
   }
 
   // The guard is Sentinels.withCredentials.
-  it('is given the data nodes’ one when it asks', async () => {
+  it('gets the password of the data nodes when it asks', async () => {
     expect(await connect((port) => `redis+sentinel://:s3@127.0.0.1:${port}/mymaster`)).toEqual({
       outcome: 'connected',
       asked: ['default:s3'],
     });
   });
 
-  it('is given its own', async () => {
+  it('gets its own password', async () => {
     const { outcome, asked } = await connect((port) => `redis+sentinel://u:data@127.0.0.1:${port}/mymaster?sentinelPassword=s3`);
     expect({ outcome, asked }).toEqual({ outcome: 'connected', asked: ['default:s3'] });
   });
 
-  it.each(['', ':wrong@', 'u:wrong@'])('says so when it is not given one, or a wrong one (%s)', async (login) => {
+  it.each(['', ':wrong@', 'u:wrong@'])('is reported when its password is missing or wrong (%s)', async (login) => {
     const { outcome } = await connect((port) => `redis+sentinel://${login}127.0.0.1:${port}/mymaster`);
     expect(outcome).toMatch(/^the sentinel requires a password \((NOAUTH|WRONGPASS) .*\): set sentinelPassword=/);
     expect(outcome).not.toContain('Retrying');
   });
 
-  it('does not hear of a user that only the data nodes have, where it wants no password', async () => {
+  it("is not sent the data nodes' user when it needs no password", async () => {
     const heard: string[] = [];
     const master = await start(ready);
     const sentinel = await start((command, socket) => {

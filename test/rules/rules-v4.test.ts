@@ -12,7 +12,7 @@ if (process.env['UPDATE_RULES'] === '1') for (const name of ruleNames) writeFile
 const [ONE, TWO] = ['http://a:8480', 'http://b:8480'];
 const topics = ['t/#'];
 
-test('the files are what ruleV4Template makes; UPDATE_RULES=1 writes them', () => {
+test('the files in rules/emqx4 equal ruleV4Template (UPDATE_RULES=1 writes them)', () => {
   for (const name of ruleNames) expect(readFileSync(fileOf(name), 'utf8')).toBe(textOf(name));
   expect(readdirSync(FOLDER).sort()).toEqual(ruleNames.map((name) => `${name}.json`).sort());
 });
@@ -39,7 +39,7 @@ test.each(ruleNames)('%s has the SQL of EMQX 5, and posts the columns to the pat
   ]);
 });
 
-test('a second address is what EMQX falls back to, with the same token', () => {
+test("a second address is EMQX 4's fallback with the same token", () => {
   const { resources, rules } = ruleV4Template('full', { urls: [ONE!, `${TWO}/`], topics, token: 'secret' });
   expect(resources.map(({ id, config }) => [id, config.url])).toEqual([['offline_store', ONE], ['offline_store_fallback', TWO]]);
   const action = rules[0]?.actions[0];
@@ -56,11 +56,11 @@ test.each<[string[], RegExp]>([
   expect(() => ruleV4Template('full', { urls, topics })).toThrow(message);
 });
 
-test('a token that EMQX would take for a template is refused', () => {
+test('a token that EMQX 4 would read as a template is rejected', () => {
   expect(() => ruleV4Template('full', { urls: [ONE!], topics, token: 'my${clientid}' })).toThrow(/^INGEST_TOKEN/);
 });
 
-test('a name of its own begins those of resources and rule', () => {
+test('a given name is the prefix of resources and rule', () => {
   const { resources, rules } = ruleV4Template('full', { urls: [ONE!, TWO!], topics, name: 'site_a' });
   expect([...resources.map(({ id }) => id), ...rules.map(({ id }) => id)]).toEqual(['site_a_store', 'site_a_store_fallback', 'site_a_full']);
 });

@@ -33,8 +33,8 @@ function passes(select: Select, event: Columns): boolean {
 const sentOf = (select: Select, event: Columns): Columns =>
   Object.fromEntries(select.columns.map((column) => [column.name, column.valueIn(event)]));
 
-describe('the files', () => {
-  test('are what ruleTemplate makes; UPDATE_RULES=1 writes them', () => {
+describe('the rule files of EMQX 5', () => {
+  test('equal ruleTemplate (UPDATE_RULES=1 writes them)', () => {
     for (const name of ruleNames) {
       expect(readFileSync(fileOf(name), 'utf8')).toBe(textOf(name));
     }
@@ -53,7 +53,7 @@ describe('the files', () => {
     for (const id of [...actions, ...rules, ...Object.keys(first?.connectors.http ?? {})]) expect(id).toMatch(/^[A-Za-z0-9]+[A-Za-z0-9-_]*$/);
   });
 
-  test('hold no secret', () => {
+  test('contain no secret', () => {
     for (const name of ruleNames) expect(readFileSync(fileOf(name), 'utf8')).not.toMatch(/authorization|bearer|token|secret/i);
   });
 });
@@ -64,12 +64,12 @@ describe.each(ruleNames)('%s', (name) => {
   const action = only(template.actions.http);
   const rule = only(template.rule_engine.rules);
 
-  test('keeps the order of a publisher: the pool is chosen by client id, which the SQL selects', () => {
+  test('keeps the order of a publisher through a pool by client id', () => {
     expect(connector.value).toMatchObject({ enable: true, pool_type: 'hash', url: 'http://127.0.0.1:8480', ssl: { enable: false } });
     expect(parseSelect(rule.value.sql).columns.map((column) => column.name)).toContain('clientid');
   });
 
-  test('waits as long as an outage lasts, in a stated buffer', () => {
+  test('buffers events without a time limit', () => {
     expect(action.value.resource_opts).toMatchObject({ request_ttl: 'infinity', query_mode: 'async', health_check_interval: '5s' });
     expect(action.value.resource_opts.max_buffer_bytes).toMatch(/^\d+MB$/);
     expect(connector.value.resource_opts.health_check_interval).toBe('5s');
@@ -86,12 +86,12 @@ describe.each(ruleNames)('%s', (name) => {
     expect(parseSelect(rule.value.sql).columns.map((column) => column.name)).toContain('event');
   });
 
-  test('uses nothing that some EMQX 5 lacks or that threw', () => {
+  test('uses no function that an EMQX 5 lacks or that failed', () => {
     expect(rule.value.sql).not.toMatch(/\bnot\s*\(|coalesce|\*/i);
     expect(rule.value.sql).not.toMatch(/"\$events\/\w+\//);
   });
 
-  test('asks for no payload but the base64 of what is kept', () => {
+  test('selects the payload only in base64', () => {
     const select = parseSelect(rule.value.sql);
     expect(select.columns.map((column) => column.name)).not.toContain('payload');
     const kept = name === 'offline-only' ? 'message.dropped' : 'message.publish';
@@ -108,7 +108,7 @@ describe.each(ruleNames)('%s', (name) => {
  * The columns, sources and conditions that were measured on EMQX 5.8.9, 6.2.0 and 4.4.19, and beside them a constant column (EMQX's own
  * tests have `'global' as ns`), columns of client.connected, and the drops as the rule `full` was measured to tell them.
  */
-test('offline-messages is, word for word, this SQL', () => {
+test('the rule offline-messages has exactly this SQL', () => {
   expect(sqlOf('offline-messages')).toBe(
     `SELECT event, id, clientid, username, topic, qos, flags, pub_props, publish_received_at, timestamp, ` +
       `connected_at, clean_start, expiry_interval, reason, 'offline-messages' as rule_set, ` +
@@ -121,13 +121,13 @@ test('offline-messages is, word for word, this SQL', () => {
   );
 });
 
-describe('the measured events', () => {
+describe('a rule and the recorded events', () => {
   const passed = (name: RuleName): string[] => {
     const select = selectOf(name);
     return [...new Set(events.filter(({ body }) => passes(select, body)).map(({ event }) => event))].sort();
   };
 
-  test('that each rule lets through', () => {
+  test('each rule passes only its own events', () => {
     expect(passed('offline-messages')).toEqual(['client.connected', 'message.acked', 'message.publish', 'session.subscribed']);
     expect(passed('client-state')).toEqual(['client.connected', 'client.disconnected', 'session.subscribed', 'session.unsubscribed']);
     // Its only dropped message was published to nosub/1: another topic than the rule's.
@@ -142,14 +142,14 @@ describe('the measured events', () => {
     ]);
   });
 
-  test.each<RuleName>(['offline-messages', 'offline-only', 'full'])('%s: subscribe events pass whatever their filter', (name) => {
+  test.each<RuleName>(['offline-messages', 'offline-only', 'full'])('%s: subscribe events pass with any filter', (name) => {
     const select = selectOf(name);
     const subscribed = events.filter(({ event }) => event === 'session.subscribed').map(({ body }) => body);
     const others = ['#', '+/1', '$share/g/t/1', 'nothing/of/the/rule'].map((topic) => ({ ...subscribed[0], topic }));
     for (const event of [...subscribed, ...others]) expect(passes(select, event)).toBe(true);
   });
 
-  test.each<RuleName>(['offline-messages', 'offline-only', 'full'])('%s: acks pass for its own topics and for inboxes only', (name) => {
+  test.each<RuleName>(['offline-messages', 'offline-only', 'full'])('%s: acknowledgements pass for its own topics and inboxes only', (name) => {
     const select = selectOf(name);
     const ack = eventOf('message.acked', 'live delivery');
     const acked = (topic: string): boolean => passes(select, { ...ack, topic });
@@ -160,7 +160,7 @@ describe('the measured events', () => {
     expect(passes(select, eventOf('message.acked', 'per-client inbox'))).toBe(true);
   });
 
-  test.each<RuleName>(['offline-messages', 'full'])('%s: every publish passes, except our own deliveries (promise 8)', (name) => {
+  test.each<RuleName>(['offline-messages', 'full'])('%s: every publish passes, except deliveries of the server (promise 8)', (name) => {
     const select = selectOf(name);
     const published = events.filter(({ event }) => event === 'message.publish');
     const stopped = published.filter(({ body }) => !passes(select, body)).map(({ body }) => body);
@@ -168,7 +168,7 @@ describe('the measured events', () => {
     expect(published.length).toBeGreaterThan(5);
   });
 
-  test('offline-only: drops of its topics pass when nobody was there, except of our own deliveries', () => {
+  test('offline-only: drops without a subscriber pass, except of deliveries of the server', () => {
     const select = selectOf('offline-only');
     const dropped = { ...eventOf('message.dropped', 'no subscribers'), topic: 't/1' };
     expect(passes(select, dropped)).toBe(true);
@@ -183,7 +183,7 @@ describe('the measured events', () => {
     expect(passes(select, eventOf('message.publish', 'text qos1'))).toBe(false);
   });
 
-  test.each<RuleName>(['offline-messages', 'offline-only', 'full'])('%s: drops of our own deliveries pass, with what the server reads', (name) => {
+  test.each<RuleName>(['offline-messages', 'offline-only', 'full'])("%s: drops of the server's deliveries pass with all columns that the server reads", (name) => {
     const select = selectOf(name);
     const delivered = eventOf('message.acked', 'per-client inbox');
     const dropped = { ...delivered, event: 'delivery.dropped', reason: 'queue_full' };
@@ -193,7 +193,7 @@ describe('the measured events', () => {
     expect(passes(selectOf('client-state'), dropped)).toBe(false);
   });
 
-  test.each(ruleNames)('%s: every connection passes, with what the server reads of the session', (name) => {
+  test.each(ruleNames)('%s: every connection passes with the session columns that the server reads', (name) => {
     const select = selectOf(name);
     for (const [text, session] of [['MQTT 3.1.1', { clean_start: true, expiry_interval: 0 }], ['persistent', { clean_start: false, expiry_interval: 300 }]] as const) {
       const connected = eventOf('client.connected', text);
@@ -202,7 +202,7 @@ describe('the measured events', () => {
     }
   });
 
-  test('client-state and full tell of the node and of disconnections', () => {
+  test('client-state and full report the node and disconnects', () => {
     for (const name of ['client-state', 'full'] as const) {
       expect(sentOf(selectOf(name), eventOf('client.connected', 'MQTT 3.1.1'))).toMatchObject({ clientid: 'dev/a+1', node: expect.any(String) });
       const disconnected = sentOf(selectOf(name), eventOf('client.disconnected', 'normal'));
@@ -225,10 +225,10 @@ describe('the measured events', () => {
   );
 });
 
-describe("the operator's own", () => {
+describe("a rule with the operator's settings", () => {
   const withTopics = (...topics: string[]) => ({ ...ruleDefaults, topics });
 
-  test('topics select messages, acks and drops', () => {
+  test('selects messages, acknowledgements and drops by its topics', () => {
     const select = parseSelect(sqlOf('offline-messages', withTopics('t/#', 'u/+/x', 't/#')));
     expect(select.sources.slice(0, 3)).toEqual(['t/#', 'u/+/x', '$events/session_subscribed']);
     const ack = eventOf('message.acked', 'live delivery');
@@ -240,7 +240,7 @@ describe("the operator's own", () => {
     expect(['t/1', 'u/1/x', 'u/1/y'].map((topic) => passes(only, { ...dropped, topic }))).toEqual([true, true, false]);
   });
 
-  test.each(['#', 'a b/ü/#', '/', '+/+', '$aws/things/#', 'x'.repeat(40)])('topic %j is taken as it is', (topic) => {
+  test.each(['#', 'a b/ü/#', '/', '+/+', '$aws/things/#', 'x'.repeat(40)])('contains the topic %j unchanged', (topic) => {
     expect(parseSelect(sqlOf('full', withTopics(topic))).sources[0]).toBe(topic);
   });
 
@@ -248,17 +248,17 @@ describe("the operator's own", () => {
     "t/'", 't/"', 't/`', 't/\\', 't/\n', 't/\u0000', 't/\u0085', '', 't/#/x', 't/a+', '#x',
     '$share/g/t/#', '$queue/t', '$events/client_connected', '$bridges/mqtt:x', '$offline/#', '$offline',
     `t/#" WHERE event = 'x`, "t' or 'a' = 'a",
-  ])('topic %j is refused, named in the error', (topic) => {
+  ])('rejects the topic %j and names it', (topic) => {
     const make = () => ruleTemplate('offline-messages', withTopics('t/#', topic));
     expect(make).toThrow(SettingError);
     expect(make).toThrow(`--topic: ${JSON.stringify(topic)} must`);
   });
 
-  test('topics may not be none', () => {
+  test('needs at least one topic', () => {
     expect(() => ruleTemplate('offline-messages', withTopics())).toThrow('--topic: give at least one topic filter');
   });
 
-  test('address is the connector URL', () => {
+  test("has the address as the connector's URL", () => {
     const urlOf = (url: string) => only(ruleTemplate('full', { ...ruleDefaults, url }).connectors.http).value;
     expect(urlOf('http://store:8480/')).toMatchObject({ url: 'http://store:8480', ssl: { enable: false } });
     expect(urlOf('https://store.example/offline/')).toMatchObject({ url: 'https://store.example/offline', ssl: { enable: true } });
@@ -267,7 +267,7 @@ describe("the operator's own", () => {
     }
   });
 
-  test('token is a header of the connector, and cannot break out of it', () => {
+  test('has the token in a header of the connector', () => {
     const connector = (token: string) => only(ruleTemplate('full', { ...ruleDefaults, token }).connectors.http).value;
     for (const token of ['aB3-._~+/=', '"}$x{']) expect(connector(token).headers).toEqual({ authorization: `Bearer ${token}` });
     for (const token of ['', 'a b', 'a\r\nx: y', 'my${clientid}', 'ü']) expect(() => connector(token)).toThrow(/^INGEST_TOKEN: must be printable ASCII/);

@@ -60,7 +60,7 @@ describe('the log of a server', () => {
   afterAll(() => directory.remove());
 
   describe('at the start', () => {
-    it('says that it listens, that EMQX answers, and that it is ready', async () => {
+    it('shows that the server listens, EMQX answers and the server is ready', async () => {
       const emqx = await standIn();
       await start(emqxSettings(emqx));
       await server.ready();
@@ -77,7 +77,7 @@ describe('the log of a server', () => {
       [{ status: 401, body: { code: 'BAD_API_KEY_OR_SECRET' } }, /EMQX_API_KEY \/ EMQX_API_SECRET: refused by EMQX \(401/],
       [{ status: 404, body: '' }, /answered 404 to GET \/nodes.*\/api\/v5/],
       [{ status: 503, body: '' }, /EMQX answered 503/],
-    ])('says in one line what is wrong with EMQX, and works all the same: %j', async (answer, message) => {
+    ])('shows one line about an error of EMQX, and events are accepted: %j', async (answer, message) => {
       const stub = await Stub.start(answer);
       stops.unshift(() => stub.stop());
       await start({ EMQX_URL: stub.url, EMQX_API_KEY: 'k', EMQX_API_SECRET: 's' });
@@ -87,7 +87,7 @@ describe('the log of a server', () => {
       expect(troubles()).toEqual([expect.objectContaining({ level: 'warn', msg: expect.stringMatching(message), dependency: 'EMQX' })]);
     });
 
-    it('says that EMQX cannot be reached, and when it can', async () => {
+    it('shows that EMQX is unreachable, and when it is reachable', async () => {
       const socket = createServer().listen(0, '127.0.0.1');
       await once(socket, 'listening');
       const { port } = socket.address() as AddressInfo;
@@ -100,14 +100,14 @@ describe('the log of a server', () => {
       );
     });
 
-    it('says that nothing is delivered without an API key', async () => {
+    it('shows that nothing is delivered without an API key', async () => {
       await start({});
       await server.ready();
       expect(troubles().map(({ msg }) => msg)).toEqual([expect.stringContaining('EMQX_API_KEY and EMQX_API_SECRET are not set')]);
     });
   });
 
-  it('has one line when EMQX goes and one when it is back, while deliveries fail', async () => {
+  it('has one line at the start and one at the end of an outage of EMQX', async () => {
     const emqx = await standIn();
     await start(emqxSettings(emqx));
     await server.ready();
@@ -146,7 +146,7 @@ describe('the log of a server', () => {
     };
 
     it.each(['STORE_URL', 'QUEUE_URL'])(
-      'has one line when the database of %s goes and one when it is back, whatever 1,000 events do meanwhile',
+      'has one line at the start and one at the end of an outage of %s',
       async (setting) => {
         const proxy = await proxied(setting === 'STORE_URL' ? 12 : 11);
         const emqx = await standIn();

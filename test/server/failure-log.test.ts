@@ -5,7 +5,7 @@ import { createLogger } from '../../src/base/log';
 import { emqxAnswers } from '../../src/server/dependencies';
 import { retryLog, trimmingLog } from '../../src/server/failure-log';
 
-describe('what a lane retries', () => {
+describe('the log of retried jobs', () => {
   let records: Record<string, unknown>[];
   const logger = () =>
     createLogger({
@@ -19,7 +19,7 @@ describe('what a lane retries', () => {
   });
   afterEach(() => void jest.useRealTimers());
 
-  it('is one line a minute for each lane, with the lane as a field', () => {
+  it('has one line per minute and lane', () => {
     const retry = retryLog(logger());
     for (let i = 1; i <= 1_000; i++) for (const lane of ['messages-0', 'clients-0']) retry(lane, new RetryableError('busy'), i);
     jest.advanceTimersByTime(60_000);
@@ -32,7 +32,7 @@ describe('what a lane retries', () => {
     expect(JSON.stringify(records)).not.toContain('"stack"');
   });
 
-  it('is an error with its stack when it is a bug', () => {
+  it('has an error with its stack when the cause is a bug', () => {
     retryLog(logger())('messages-0', new TypeError('x is undefined'), 1);
     trimmingLog(logger())(new TypeError('y is undefined'));
     expect(records).toMatchObject([
@@ -45,7 +45,7 @@ describe('what a lane retries', () => {
     ]);
   });
 
-  it('is a line at debug while the store is unavailable, and a warning when the store answers', async () => {
+  it('has debug lines during an outage of the store, and warnings otherwise', async () => {
     let ok = false;
     const store = new Dependency({
       ...{ name: 'store', setting: 'STORE_URL', consequence: 'events wait', log: logger() },
@@ -77,6 +77,6 @@ test.each([
   ['EMQX 5.8.9, 2 of 3 nodes running', 'EMQX_URL: EMQX 5.8.9 at http://e/api/v5 answers, 2 of 3 nodes running'],
   ['EMQX 5.8.9 and 5.8.10, 2 of 2 nodes running', 'EMQX_URL: EMQX 5.8.9 and 5.8.10 at http://e/api/v5 answers, 2 of 2 nodes running'],
   ['EMQX answers; its version is unknown', 'EMQX_URL: EMQX answers; its version is unknown'],
-])('what EMQX answers at the start: %s', (detail, line) => {
+])('the log line about EMQX at the start: %s', (detail, line) => {
   expect(emqxAnswers(detail, 'http://e/api/v5')).toBe(line);
 });

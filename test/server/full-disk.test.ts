@@ -18,7 +18,7 @@ interface Page {
 }
 
 /** The file of the embedded database can't grow: what a full disk does to it, without the right to mount one. */
-describe('the embedded default on a full disk', () => {
+describe('the embedded store and queue on a full disk', () => {
   const directory = temporaryDirectory();
   let server: ServerProcess;
   const environment = { DATA_DIR: directory.path };
@@ -44,7 +44,7 @@ describe('the embedded default on a full disk', () => {
   };
 
   // The guards: RetryableError of Environment.explained, and no lmdb promise that nobody waits for.
-  it('refuses events with 503, loses nothing that it accepted, and goes on when there is room again', async () => {
+  it('rejects events with 503, loses no accepted one, and continues afterwards', async () => {
     const accepted: string[] = [];
     const accept = async (id: string): Promise<number> => {
       const answer = await post(id);

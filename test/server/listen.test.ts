@@ -9,7 +9,7 @@ import { Server } from '../../src/server/server';
 import { run } from '../cli/shell';
 import { temporaryDirectory } from '../support/temp';
 
-describe('a server that cannot start names the setting', () => {
+describe('a server that cannot start', () => {
   const directory = temporaryDirectory();
   afterAll(() => directory.remove());
   const start = async (settings: Record<string, string>): Promise<never> => {
@@ -19,7 +19,7 @@ describe('a server that cannot start names the setting', () => {
     throw new Error('it has started');
   };
 
-  it('PORT, which another program has; DATA_DIR is free afterwards', async () => {
+  it('names PORT when another program uses it, and releases DATA_DIR', async () => {
     const other = createServer().listen(0, '127.0.0.1');
     await once(other, 'listening');
     const { port } = other.address() as AddressInfo;
@@ -29,7 +29,7 @@ describe('a server that cannot start names the setting', () => {
     other.close();
   });
 
-  it('HOST, which is not an address of this machine', async () => {
+  it('names HOST when it is no address of this machine', async () => {
     // An address of the block for documentation: no machine has it.
     await expect(start({ HOST: '192.0.2.1' })).rejects.toMatchObject({
       key: 'HOST',
@@ -41,7 +41,7 @@ describe('a server that cannot start names the setting', () => {
     ['EACCES', 'PORT', /^PORT: this user may not listen on 80; set PORT to 1024 or higher/],
     ['ENOTFOUND', 'HOST', /^HOST: the name store\.example cannot be resolved/],
     ['EAFNOSUPPORT', 'HOST', /^HOST: this machine cannot listen on store\.example/],
-  ])('%s is a wrong %s', (code, key, message) => {
+  ])('translates %s to a wrong %s', (code, key, message) => {
     const error = Object.assign(new Error(code), { code });
     expect(listenError({ host: 'store.example', port: 80 }, error)).toMatchObject({
       key,
@@ -49,12 +49,12 @@ describe('a server that cannot start names the setting', () => {
     });
   });
 
-  it('another error stays as it is', () => {
+  it('keeps any other error unchanged', () => {
     const error = Object.assign(new Error('no file left'), { code: 'EMFILE' });
     expect(listenError({ host: 'h', port: 1 }, error)).toBe(error);
   });
 
-  it('DATA_DIR, which is a file, or below one', async () => {
+  it('names DATA_DIR when it is a file or below one', async () => {
     const file = join(directory.path, 'file');
     writeFileSync(file, '');
     for (const path of [file, join(file, 'below')])

@@ -9,7 +9,7 @@ interface Page {
   messages: { id: string; topic: string; text: string }[];
 }
 
-describe('the server as a process, on the embedded default', () => {
+describe('the server process with the embedded store and queue', () => {
   const directory = temporaryDirectory();
   const environment = { DATA_DIR: directory.path };
   const running: ServerProcess[] = [];
@@ -24,7 +24,7 @@ describe('the server as a process, on the embedded default', () => {
   });
   afterAll(() => directory.remove());
 
-  it('says where it is, how to install the rule, that it cannot deliver without a key, and what is probably not meant', async () => {
+  it('prints its address, the rule command and warnings at the start', async () => {
     const server = await serve({ STORE_ULR: 'redis://h' });
     expect(server.output).toMatch(
       /"level":"warn".*"setting":"STORE_ULR","advice":"did you mean STORE_URL\?","msg":"STORE_ULR: is in the environment/,
@@ -38,9 +38,9 @@ describe('the server as a process, on the embedded default', () => {
     });
   });
 
-  it('promise 1: has everything it accepted after kill -9', () => killAndCount(environment));
+  it('promise 1: still has every accepted event after kill -9', () => killAndCount(environment));
 
-  it('stops on SIGTERM with everything kept and refuses a second process in its directory', async () => {
+  it('keeps everything on SIGTERM, and rejects a second process in DATA_DIR', async () => {
     const server = await serve();
     await server.post('/v1/events', [publishEvent({ topic: 'term/1', id: 'KEPT' }), publishEvent({ topic: 'term/1', id: 'GONE' })]);
     await server.post('/v1/events', ackEvent('GONE', 'term/1'));
@@ -63,7 +63,7 @@ describe('the server as a process, on the embedded default', () => {
     for (const key of ['PORT', 'STORE_URL', 'POLICIES']) expect(server.output).toContain(key);
   });
 
-  it('prints a rule with the operator’s URL, topics and token', async () => {
+  it("prints a rule with the operator's URL, topics and token", async () => {
     const server = await ServerProcess.run(
       { INGEST_TOKEN: 'let-me-in' },
       'rules',
@@ -81,7 +81,7 @@ describe('the server as a process, on the embedded default', () => {
     expect(server.output).toContain('\\"a/#\\", \\"b/+\\"');
   });
 
-  it('prints a rule for EMQX 4, with a server to fall back to', async () => {
+  it('prints a rule for EMQX 4 with a fallback server', async () => {
     const server = await ServerProcess.run({}, 'rules', 'full', '--emqx', '4', '--url', 'http://a:8480', '--url', 'http://b:8480');
     expect(await server.exitCode).toBe(0);
     const { resources, rules } = JSON.parse(server.output) as { resources: { config: { url: string } }[]; rules: { actions: unknown[] }[] };
@@ -106,7 +106,7 @@ describe('the server as a process, on the embedded default', () => {
     [{ STORE_URL: 'postgres://localhost/x?ca=/absent.pem' }, /^STORE_URL: the file of ca= can't be read/m],
     [{ HISTORY_URLS: 'influxdb://localhost' }, /^HISTORY_URLS: /m],
     [{ HISTORY_URLS: 'opentsdb://localhost?templates=/absent.json' }, /^HISTORY_URLS: .*can't be read/m],
-  ])('ends with 78 and one line for a URL that a driver does not take: %j', async (setting, message) => {
+  ])('exits with 78 and one line for an invalid URL: %j', async (setting, message) => {
     const server = await ServerProcess.run({ DATA_DIR: directory.path, ...setting }, 'serve');
     expect(await server.exitCode).toBe(78);
     expect(server.output).toMatch(message);
@@ -119,9 +119,9 @@ describe('the server as a process, on the embedded default', () => {
   });
 });
 
-describe('the server as a process, on real servers', () => {
+describe('the server process with PostgreSQL and Redis', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-    it('promise 1: has everything it accepted after kill -9', async () => {
+    it('promise 1: still has every accepted event after kill -9', async () => {
       await killAndCount({ STORE_URL: await emptyDatabase(postgres, 'offline_kill'), QUEUE_URL: `${redis}/7` });
     }, 60_000);
   });

@@ -108,7 +108,7 @@ describe('secrets', () => {
   };
 
   // The guards: Secrets (ops/secrets.ts), errorView (ops/log.ts), ServiceUrl.
-  it('are in nothing that it prints or answers while its store is away and EMQX refuses its key', async () => {
+  it('are not in output or answers when the store is down and EMQX rejects the key', async () => {
     const store = `postgres://user:${encoded(SECRET.store)}@127.0.0.1:1/db`;
     const server = await run({ ...(await environment()), STORE_URL: store }, 'serve');
     await waitFor('the start', () => server.output.includes('STORE_URL: not available yet'), 30_000);
@@ -122,7 +122,7 @@ describe('secrets', () => {
     expectNoSecret(server.output);
   }, 60_000);
 
-  it('are in nothing that it prints or answers while its queue quotes them', async () => {
+  it("are not in output or answers when the queue's error quotes them", async () => {
     const redis = await talkativeRedis();
     stops.push(() => redis.close());
     const queue = `redis://user:${encoded(SECRET.queue)}@127.0.0.1:${(redis.address() as AddressInfo).port}`;
@@ -146,7 +146,7 @@ describe('secrets', () => {
     ],
     ['a store that is away', { STORE_URL: `mysql://user:${encoded(SECRET.store)}@127.0.0.1:1/db` }, ['migrate'], 1],
   ])(
-    'are not in what a command prints: %s',
+    'are not in the output of a command: %s',
     async (_, env, args, code) => {
       const server = await run({ ...(await environment()), ...env }, ...args);
       expect(await server.exitCode).toBe(code);
@@ -156,7 +156,7 @@ describe('secrets', () => {
   );
 });
 
-describe('beyond this machine', () => {
+describe('a server that other machines can reach', () => {
   const directory = temporaryDirectory();
   afterAll(() => directory.remove());
 
@@ -168,7 +168,7 @@ describe('beyond this machine', () => {
     );
   });
 
-  it('listens with TLS where it has a certificate', async () => {
+  it('listens with TLS when it has a certificate', async () => {
     const file = (name: string) => join(__dirname, '../fixtures/tls', name);
     const server = await ServerProcess.run(
       { DATA_DIR: directory.path, TLS_CERT_FILE: file('cert.pem'), TLS_KEY_FILE: file('key.pem') },

@@ -8,7 +8,7 @@ import { emptyMysql } from '../support/mysql';
 import { ServerProcess } from '../support/process';
 import { temporaryDirectory } from '../support/temp';
 
-describe('a statement of STORE_SQL_* that the database refuses ends the start', () => {
+describe('a STORE_SQL_* statement that the database rejects', () => {
   const directory = temporaryDirectory();
   afterAll(() => directory.remove());
   const expectRefused = async (url: string, settings: Record<string, string>, message: RegExp) => {
@@ -18,7 +18,7 @@ describe('a statement of STORE_SQL_* that the database refuses ends the start', 
   };
 
   withBackends(['postgres'], ({ postgres }) => {
-    it('in postgres', async () => {
+    it('ends the start on PostgreSQL', async () => {
       await expectRefused(
         await emptyDatabase(postgres, 'offline_refused_statement'),
         { STORE_SQL_DELETE_MESSAGE: 'delete from mqtt_msg where message_id = ${id}' },
@@ -28,7 +28,7 @@ describe('a statement of STORE_SQL_* that the database refuses ends the start', 
   });
 
   withBackends(['mysql'], ({ mysql }) => {
-    it('in mysql', async () => {
+    it('ends the start on MySQL', async () => {
       await expectRefused(
         (await emptyMysql(mysql, 'offline_refused_statement')).href(),
         { STORE_SQL_INSERT_SUBSCRIPTION: 'insert into mqtt_sub (clientid, topic) value values (${clientid}, ${topic})' },
@@ -38,7 +38,7 @@ describe('a statement of STORE_SQL_* that the database refuses ends the start', 
   });
 
   // Server.until waits for what throws RetryableError.
-  it('and one that it could not look at does not', async () => {
+  it('is retried when the database could not check it', async () => {
     const refusalOf = () => Promise.reject(new RetryableError('away'));
     const store = {
       migrate: async () => undefined,

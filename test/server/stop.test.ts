@@ -16,7 +16,7 @@ interface Page {
 }
 
 /** SIGTERM while something that the server needs has gone silent. The guards: STOP_TIMEOUT_MS in main.ts; what is in hand stays in the queue. */
-describe('a stop', () => {
+describe('the stop of the server', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     const running: ServerProcess[] = [];
     const proxies: SilentProxy[] = [];
@@ -58,7 +58,7 @@ describe('a stop', () => {
       await Promise.all(proxies.splice(0).map((proxy) => proxy.close()));
     });
 
-    it('takes less than 10 s while the store is silent, and leaves what is in hand in the queue', async () => {
+    it('takes less than 10 s when the store does not answer, and loses no event', async () => {
       const store = await emptyDatabase(postgres, 'offline_stop_store');
       const queue = `${redis}/11`;
       const proxy = await proxied(store);
@@ -73,7 +73,7 @@ describe('a stop', () => {
     }, 90_000);
 
     it.each(['redis', 'postgres'])(
-      'takes less than 10 s while the queue (%s) is silent',
+      'takes less than 10 s when the queue (%s) does not answer',
       async (kind) => {
         const queue = await proxied(kind === 'redis' ? `${redis}/11` : await emptyDatabase(postgres, 'offline_stop_queue'));
         const server = await serve({ STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: queue.url });
@@ -91,10 +91,10 @@ describe('a stop', () => {
     );
 
     it.each([
-      ['is asked about the client', /\/clients\/c/],
-      ['is to publish', /\/publish/],
+      ["reads the client's session", /\/clients\/c/],
+      ['publishes', /\/publish/],
     ])(
-      'takes less than 10 s while EMQX is silent when it %s, and gives the delivery back',
+      'gives the delivery back within 5 s when EMQX does not answer while the server %s',
       async (_, url) => {
         const emqx = await EmqxStandIn.start();
         const environment = {
@@ -138,7 +138,7 @@ describe('a stop', () => {
     );
 
     // The guard is LAST_REQUESTS_MS: without it the stop is cut short, and nothing is given back.
-    it('gives back what is in hand while a request comes in byte by byte', async () => {
+    it('exits cleanly while a request is still arriving', async () => {
       const server = await serve({ STORE_URL: await emptyDatabase(postgres, 'offline_stop_store'), QUEUE_URL: `${redis}/11` });
       const socket = connect(Number(new URL(server.url).port), '127.0.0.1');
       socket.on('error', () => undefined);
@@ -148,7 +148,7 @@ describe('a stop', () => {
       socket.destroy();
     }, 30_000);
 
-    it('is over at once with a second signal', async () => {
+    it('ends at once after a second signal', async () => {
       const proxy = await proxied(await emptyDatabase(postgres, 'offline_stop_store'));
       const server = await serve({ STORE_URL: proxy.url, QUEUE_URL: `${redis}/11` });
       proxy.silent = true;
@@ -164,7 +164,7 @@ describe('a stop', () => {
 });
 
 /** The order in which things are started does not matter; /readyz tells what is missing. The guard is Server.until. */
-describe('a start before', () => {
+describe('the start of the server', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     /** A port where nobody answers, or somebody who never says anything, until the real server takes it. */
     const absent = async (url: string, how: 'refuses' | 'is silent') => {
@@ -205,7 +205,7 @@ describe('a start before', () => {
       ['store', 'postgres', 'refuses'],
       ['emqx', '', 'refuses'],
     ] as const)(
-      'the %s (%s, which %s) waits for it and says so',
+      'waits for the %s (%s, which %s connections) and reports it in /readyz',
       async (what, kind, how) => {
         const emqx = await EmqxStandIn.start();
         const real = {

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { generate, parser, type IConnectPacket, type IPublishPacket, type Packet } from 'mqtt-packet';
 import type { Broker } from './broker';
@@ -111,8 +112,11 @@ export class Connection implements Outlet {
   }
 
   private connect(packet: IConnectPacket): void {
-    const { clientId: clientid, protocolVersion: version = 4, username = null, clean = true, properties } = packet;
+    const { protocolVersion: version = 4, username = null, clean = true, properties } = packet;
     this.version = version;
+    // EMQX chooses the id of a client that sends none, and tells an MQTT 5 client which one.
+    const assigned = packet.clientId === '' ? randomBytes(16).toString('base64url') : null;
+    const clientid = assigned ?? packet.clientId;
     const expiry = version === 5 ? (properties?.sessionExpiryInterval ?? 0) : clean ? 0 : SESSION_EXPIRY;
     const { receiveMaximum } = properties ?? {};
     const { session, present } = this.broker.open({
@@ -124,7 +128,10 @@ export class Connection implements Outlet {
       ...(receiveMaximum !== undefined && { receiveMaximum }),
     });
     this.session = session;
-    this.write({ cmd: 'connack', sessionPresent: present, returnCode: 0, reasonCode: 0 });
+    this.write({
+      ...{ cmd: 'connack', sessionPresent: present, returnCode: 0, reasonCode: 0 },
+      ...(assigned !== null && version === 5 && { properties: { assignedClientIdentifier: assigned } }),
+    });
     this.broker.connected(session, { conn_props: { 'User-Property': {} } });
     session.resume(this);
   }

@@ -65,20 +65,20 @@ describe("a session at the stand-in's REST API", () => {
     expect(await api.session('c')).toEqual((view as { persistent: boolean }).persistent ? { ...session, connected: false } : null);
   });
 
-  test('MQTT 3.1.1 without a clean session: client.connected says the broker-wide expiry', async () => {
+  test('has the broker-wide expiry for MQTT 3.1.1 without a clean session', async () => {
     await start();
     await join('old', { protocolVersion: 4, clean: false });
     expect(emqx.events.at(-1)).toMatchObject({ event: 'client.connected', clean_start: false, expiry_interval: 7_200 });
   });
 
-  test('a DISCONNECT of MQTT 5 can end the session', async () => {
+  test('can be ended by a DISCONNECT of MQTT 5', async () => {
     await start();
     const client = await join('c', PERSISTENT);
     await client.endAsync(false, { properties: { sessionExpiryInterval: 0 } });
     await waitFor('its end', () => emqx.broker.sessions.size === 0);
   });
 
-  test('the lists name what waits and what is in flight, by the ids of the publishes, also while the client is away', async () => {
+  test('lists queued and in-flight messages, even while the client is away', async () => {
     await start({ inflight: 3 });
     const client = await subscriber('c', PERSISTENT, false);
     const ids = await publish(8);
@@ -97,7 +97,7 @@ describe("a session at the stand-in's REST API", () => {
     expect(again.connected).toBe(true);
   });
 
-  test('the lists have pages', async () => {
+  test('lists its messages in pages', async () => {
     await start({ inflight: 2 });
     await subscriber('c', {}, false);
     const ids = await publish(7);
@@ -116,7 +116,7 @@ describe("a session at the stand-in's REST API", () => {
     expect(await page('mqueue_messages?position=x')).toMatchObject({ code: 'INVALID_PARAMETER' });
   });
 
-  test('a broker older than 5.7 has no lists', async () => {
+  test('has no lists before EMQX 5.7', async () => {
     await start();
     await subscriber('c');
     emqx.rest.listsSessions = false;
@@ -125,7 +125,7 @@ describe("a session at the stand-in's REST API", () => {
     expect(await heldIds('c')).toEqual([]);
   });
 
-  test('QoS 2 is in flight until PUBCOMP, though it was acknowledged at PUBREC', async () => {
+  test('keeps a QoS 2 message in flight until PUBCOMP', async () => {
     await start();
     const client = await subscriber('c', PERSISTENT, true, 2);
     client.on('packetreceive', (packet) => void (packet.cmd === 'pubrel' && client.stream.destroy()));
@@ -138,7 +138,7 @@ describe("a session at the stand-in's REST API", () => {
     expect(names().filter((event) => event === 'message.acked')).toHaveLength(1);
   });
 
-  test('what is dropped silently is gone without an event, and what waits moves up', async () => {
+  test('drops messages silently without an event, and sends the next ones', async () => {
     await start({ inflight: 2 });
     await subscriber('c', {}, false);
     const ids = await publish(4);
@@ -152,7 +152,7 @@ describe("a session at the stand-in's REST API", () => {
   test.each([
     [true, 0],
     [false, 2],
-  ])('a full queue with silent %p tells %i times', async (silent, times) => {
+  ])('with silent %p reports %i drops of a full queue', async (silent, times) => {
     await start({ inflight: 1, queue: 1, silent });
     await subscriber('c', {}, false);
     const ids = await publish(4);
@@ -160,7 +160,7 @@ describe("a session at the stand-in's REST API", () => {
     expect(emqx.dropped()).toHaveLength(times);
   });
 
-  test('a full mailbox ends the connection and its persistent session, and tells nobody', async () => {
+  test('ends without an event when the mailbox of its connection is full', async () => {
     await start({ mailbox: 50 });
     const client = await subscriber('c', PERSISTENT, false);
     const before = names().filter((event) => event !== 'message.publish');

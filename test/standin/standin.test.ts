@@ -59,7 +59,7 @@ describe('the stand-in for EMQX', () => {
     );
   const looksLike = (event: BrokerEvent, body: Record<string, unknown>) => expect(shape(everything.apply(event)!)).toEqual(shape(body));
 
-  it('has events with the measured shape', async () => {
+  it('has events in the recorded form', async () => {
     const subscriber = await connect('dev/a+1', { username: 'u1' });
     await subscriber.subscribeAsync('t/1', { qos: 1 });
     const publisher = await connect('pub5', { protocolVersion: 5 });
@@ -77,6 +77,12 @@ describe('the stand-in for EMQX', () => {
     looksLike(await fired('client.disconnected'), measured('client.disconnected', 'normal'));
   });
 
+  it('gives an id to a client that connects without one', async () => {
+    await connect('', { protocolVersion: 5 });
+    const { clientid } = await fired('client.connected');
+    expect(clientid).toMatch(/^[\w-]{22}$/);
+  });
+
   it('fires the rule again for what REST publishes', async () => {
     await (await connect('s')).subscribeAsync('t/1', { qos: 1 });
     const properties = { user_properties: { 'offline-msgid': 'ABC' }, message_expiry_interval: 100, content_type: 'x/y' };
@@ -91,7 +97,7 @@ describe('the stand-in for EMQX', () => {
     expect(await fired('message.acked')).toMatchObject({ pub_props: { 'User-Property': { 'offline-msgid': 'ABC' } } });
   });
 
-  it('answers as measured', async () => {
+  it('answers as EMQX was measured', async () => {
     expect(await (await api('/publish', { topic: 't/none', qos: 1, payload: 'x' })).json()).toEqual({
       reason_code: 16,
       message: 'no_matching_subscribers',

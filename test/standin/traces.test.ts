@@ -5,7 +5,7 @@ import { EmqxStandIn } from './index';
 import { ackGroups, comparable, eventsOf, traceOf, type Timed } from './trace';
 
 /** The stand-in does what the traces of a live EMQX 5.8.9 show, with the same clients. */
-describe('sessions as traced', () => {
+describe("the stand-in's sessions, compared with EMQX's traces", () => {
   let emqx: EmqxStandIn;
   let events: Timed[];
   let received: Record<string, unknown>[];
@@ -71,7 +71,7 @@ describe('sessions as traced', () => {
   };
   const receivedAsIn = (name: string) => expect(received).toEqual(traceOf(name).steps.flatMap((step) => step.received ?? []));
 
-  test('a persistent session resumes with 5 queued messages: all are sent at once, their acknowledgements tell in two groups', async () => {
+  test('a resumed session sends 5 queued messages, with acknowledgement events in two groups', async () => {
     const name = 'persistent session resumes with 5';
     await visit('tr-p1', 'trace/1');
     await publish('trace/1', ['m0', 'm1', 'm2', 'm3', 'm4']);
@@ -92,7 +92,7 @@ describe('sessions as traced', () => {
     );
   });
 
-  test('a SUBSCRIBE that is sent at once is told of before most of those acknowledgements', async () => {
+  test('the event of an immediate SUBSCRIBE precedes most acknowledgement events', async () => {
     await visit('eager', 't');
     await publish(
       't',
@@ -112,7 +112,7 @@ describe('sessions as traced', () => {
     ).toEqual(received.map(({ payload }) => payload));
   });
 
-  test('what is late is told when the connection ends before', async () => {
+  test('late acknowledgement events are sent when the connection ends', async () => {
     await visit('brief', 't');
     await publish('t', ['a', 'b', 'c']);
     emqx.broker.lateAcksMs = 60_000;
@@ -139,7 +139,7 @@ describe('sessions as traced', () => {
     sameAs('persistent session resumes, no SUBSCRIBE');
   });
 
-  test('what was not acknowledged when the connection was lost comes again, dup', async () => {
+  test('an unacknowledged message is sent again with DUP after a lost connection', async () => {
     const first = await join('tr-p3', PERSISTENT, false);
     await first.subscribeAsync('trace/3', { qos: 1 });
     await publish('trace/3', ['x']);
@@ -153,7 +153,7 @@ describe('sessions as traced', () => {
     expect(received.map(({ dup }) => dup)).toEqual([false, true]);
   });
 
-  test('a takeover with a clean start discards', async () => {
+  test('a takeover with a clean start discards the session', async () => {
     await (await join('tr-p4')).subscribeAsync('trace/4', { qos: 1 });
     const second = await join('tr-p4');
     await second.subscribeAsync('trace/4', { qos: 1 });
@@ -164,7 +164,7 @@ describe('sessions as traced', () => {
     receivedAsIn('takeover: a second connection');
   });
 
-  test('a takeover of a persistent session: the unacknowledged again, dup', async () => {
+  test('a takeover of a persistent session sends unacknowledged messages again', async () => {
     const name = 'takeover of a persistent session';
     await (await join('tr-p5', PERSISTENT, false)).subscribeAsync('trace/5', { qos: 1 });
     await publish('trace/5', ['m0', 'm1', 'm2']);
@@ -192,7 +192,7 @@ describe('sessions as traced', () => {
     expect(emqx.broker.sessions.has('brief')).toBe(false);
   });
 
-  test('a session that expires takes its subscriptions along', async () => {
+  test('a session that expires loses its subscriptions', async () => {
     const options = { ...PERSISTENT, properties: { sessionExpiryInterval: 1 } };
     await visit('tr-p6', 'trace/6', options);
     await sleep(1_200);
@@ -211,7 +211,7 @@ describe('sessions as traced', () => {
     await leaves(client);
   });
 
-  test('a retained message, then a subscriber', async () => {
+  test('a retained message is sent to a later subscriber', async () => {
     await publish('trace/7', ['ret'], { retain: true });
     const client = await join('tr-p7');
     await client.subscribeAsync('trace/7', { qos: 1 });
@@ -222,7 +222,7 @@ describe('sessions as traced', () => {
     receivedAsIn('retained message, then');
   });
 
-  test('a full session queue loses its oldest', async () => {
+  test('a full session queue drops its oldest messages', async () => {
     const client = await join('tr-p10', { properties: { receiveMaximum: 1 } }, false);
     await client.subscribeAsync('trace/10', { qos: 1 });
     events.length = 0;
@@ -252,7 +252,7 @@ describe('sessions as traced', () => {
     expect(received).toEqual([]);
   });
 
-  test('subscribed by REST, unsubscribed by the client', async () => {
+  test('a client can unsubscribe a filter that REST subscribed', async () => {
     const client = await join('tr-p12');
     await api('POST', '/clients/tr-p12/subscribe', { topic: 'trace/12', qos: 1 });
     await client.unsubscribeAsync('trace/12');
@@ -260,7 +260,7 @@ describe('sessions as traced', () => {
     sameAs('subscribed by REST');
   });
 
-  test('No Local: not its own, but what REST publishes', async () => {
+  test("a No Local subscription receives messages from REST, not the client's own", async () => {
     const client = await join('tr-p13');
     await client.subscribeAsync('trace/13', { qos: 1, nl: true });
     await client.publishAsync('trace/13', 'own', { qos: 1 });

@@ -55,7 +55,7 @@ describe('the stand-in for EMQX 4.4', () => {
     for (const rule of rules) await api('POST', '/rules', rule);
   };
 
-  test('answers HTTP 200 and a code; a wrong key is a 401', async () => {
+  test('answers HTTP 200 with a code, and 401 for a wrong key', async () => {
     expect(await api('GET', '/nodes')).toMatchObject({ status: 200, json: { code: 0, data: [{ version: '4.4.19' }] } });
     expect((await api('GET', '/nodes', undefined, 'wrong')).status).toBe(401);
     expect(await api('POST', '/mqtt/publish', { topic: 'nobody/there', payload: 'x' })).toEqual({ status: 200, json: { code: 0 } });
@@ -68,7 +68,7 @@ describe('the stand-in for EMQX 4.4', () => {
     expect((await api('GET', '/clients/none/mqueue_messages')).status).toBe(404);
   });
 
-  test('a comma splits a topic, and a bad entry of a batch fails alone', async () => {
+  test('splits a topic at a comma, and rejects only the bad entries of a batch', async () => {
     const topics = await subscriber('c', '#');
     const { json } = await api(
       'POST',
@@ -80,7 +80,7 @@ describe('the stand-in for EMQX 4.4', () => {
     expect(topics).toEqual(['a', 'b', 'c']);
   });
 
-  test.each([500, 503, 429])('an event that is answered %i is lost after one attempt', async (status) => {
+  test.each([500, 503, 429])('loses an event that is answered with %i after one attempt', async (status) => {
     const { seen, url } = await sink(status);
     await useRule(url);
     await subscriber('c', 'other');
@@ -88,7 +88,7 @@ describe('the stand-in for EMQX 4.4', () => {
     expect([seen.length, emqx.pending]).toEqual([2, 0]);
   });
 
-  test('a fallback takes what the first server does not', async () => {
+  test('sends an event to the fallback when the first server fails', async () => {
     const [first, second] = [await sink(503), await sink(202)];
     await useRule(first.url, second.url);
     await subscriber('c', 'other');

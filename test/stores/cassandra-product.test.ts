@@ -35,7 +35,7 @@ it.each<[string, Cluster, RegExp]>([
   ['Cassandra 3', { local: '3.11.4' }, /^this is Cassandra 3\.11\.4: /],
   ['a cluster that is being upgraded', { local: '4.1.3', peers: [null, '4.0.11'] }, /^this is Cassandra 4\.0\.11: /],
   ['ScyllaDB', { local: '3.0.8', scylla: true }, /^this is ScyllaDB: the store needs Cassandra 4\.1 or newer; .*; nothing was changed$/],
-])('%s is refused before anything is changed', async (_name, cluster, reason) => {
+])('a migration is rejected before any change: %s', async (_name, cluster, reason) => {
   const { db, changes } = databaseOf(cluster);
   const error: unknown = await new Migrations(db).run().catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(RefusedError);

@@ -68,7 +68,7 @@ describe('cassandra takeover', () => {
     }, 120_000);
     const list = (store: Store, topic: string): Promise<Message[]> => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
 
-    describe('of a keyspace with EMQX’s rows', () => {
+    describe("of a keyspace with rows of EMQX's plugin", () => {
       let store: Store;
       let client: Client;
       beforeAll(async () => {
@@ -90,7 +90,7 @@ describe('cassandra takeover', () => {
         expect(await store.health()).toMatchObject({ ok: true });
       });
 
-      it('delivers the old messages, each once, in order', async () => {
+      it('lists each old message once, in order', async () => {
         const old = await list(store, 't/old');
         expect(old.map(({ payload }) => payload.toString())).toEqual(['first', 'no id', 'strange id']);
         for (const { id } of old) expect(id).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
@@ -110,7 +110,7 @@ describe('cassandra takeover', () => {
         expect(await store.countMessages()).toBe(7);
       });
 
-      it('keeps what it had to change', async () => {
+      it('keeps the original of every changed id', async () => {
         const { rows } = await client.execute('SELECT payload, msgid, msgid_before FROM mqtt_msg');
         const changed = rows
           .filter((row) => row['msgid_before'] !== null)
@@ -125,7 +125,7 @@ describe('cassandra takeover', () => {
         expect(rows.filter((row) => row['msgid'] === '')).toEqual([]);
       });
 
-      it('reads rows with nothing in them', async () => {
+      it('reads rows with empty columns', async () => {
         expect(await list(store, 't/bare')).toEqual([
           expect.objectContaining({
             id: '2PguFrHsrzEvIIBdctmb',
@@ -139,13 +139,13 @@ describe('cassandra takeover', () => {
         ]);
       });
 
-      it('removes an old message when it is acknowledged', async () => {
+      it('can remove an old message', async () => {
         const [first] = await list(store, 't/old');
         expect(await store.removeMessages([first!], Date.now() + 60_000)).toBe(1);
         expect(await list(store, 't/old')).toHaveLength(2);
       });
 
-      it('knows the old clients', async () => {
+      it('reads the states of old clients', async () => {
         const [early, late] = [Date.UTC(2020, 0, 1, 0, 0, 1), Date.UTC(2020, 0, 1, 0, 0, 2)];
         expect(await store.getClientState('here')).toEqual({
           clientid: 'here',
@@ -178,7 +178,7 @@ describe('cassandra takeover', () => {
         expect(await store.listSubscriptions('gone')).toEqual([{ clientid: 'gone', topic: 't/1', qos: 0 }]);
       });
 
-      it('keeps the old retained messages though they are acknowledged, and replaces them', async () => {
+      it('keeps old acknowledged retained messages until newer ones replace them', async () => {
         const retained = async () =>
           (await store.listRetained({ filter: 'r/#', after: '', limit: 10 })).map(({ topic, payload }) => [topic, payload.toString()]);
         expect(await retained()).toEqual([['r/1', 'kept']]);
@@ -192,7 +192,7 @@ describe('cassandra takeover', () => {
         ]);
       });
 
-      it('goes on at the old read positions', async () => {
+      it('continues from the old read positions', async () => {
         // Maintenance has noted that they were seen then, and not deleted them.
         const receipts = [expect.stringMatching(/^@\d{13}$/) as string];
         expect(await store.getPositions('reader', ['t/bare'])).toEqual([
@@ -202,7 +202,7 @@ describe('cassandra takeover', () => {
         expect((await store.positionsOfTopic('t/bare')).map(({ consumer }) => consumer)).toEqual(['reader']);
       });
 
-      it('leaves what EMQX’s own readers select', async () => {
+      it("keeps the columns that EMQX's readers select", async () => {
         const binary = message({ topic: 't/new', payload: Buffer.from([0xff, 0]) });
         const text = message({ topic: 't/new', payload: Buffer.from('text'), qos: 2, retain: true });
         await store.saveMessages([binary, text]);
@@ -215,7 +215,7 @@ describe('cassandra takeover', () => {
       });
     });
 
-    it('done twice, as after a step that broke off, changes nothing more', async () => {
+    it('changes nothing when it is repeated after an interrupted step', async () => {
       const { client, store } = await prepare(...ORIGINAL, ...ROWS);
       await store.migrate();
       const before = await list(store, 't/old');
@@ -225,7 +225,7 @@ describe('cassandra takeover', () => {
       expect(await store.countMessages()).toBe(7);
     }, 120_000);
 
-    describe('is refused, with the reason, and changes nothing', () => {
+    describe('is rejected with a reason and without changes', () => {
       const all = 'topic text, msgid text, sender text, qos int, retain int, payload text, arrived timestamp';
       const msg = (columns: string, key = '(topic, msgid)') => `CREATE TABLE mqtt_msg (${columns}, PRIMARY KEY ${key})`;
       it.each<[string, string[], RegExp]>([
@@ -276,7 +276,7 @@ describe('cassandra takeover', () => {
       }, 120_000);
     });
 
-    it('waits for another process that migrates, and goes on when that has died', async () => {
+    it('waits for another process that migrates, and continues when that has died', async () => {
       const { client, store } = await prepare();
       await client.execute('CREATE TABLE mqtt_offline_migration (version int PRIMARY KEY, name text, applied_at timestamp)');
       await client.execute(`INSERT INTO mqtt_offline_migration (version, name) VALUES (0, 'another') IF NOT EXISTS USING TTL 3`);

@@ -21,7 +21,7 @@ describe('cassandra', () => {
 
     conformance('on Cassandra', { open });
 
-    describe('beyond the contract', () => {
+    describe('details of this database', () => {
       let store: Store;
       beforeAll(async () => {
         store = await openStore(parseServiceUrl(await keyspace(), ['cassandra']), null);
@@ -30,7 +30,7 @@ describe('cassandra', () => {
       afterAll(() => store.close());
 
       // Promise 13. Keys hold 65,535 bytes, a request 16 MB.
-      it('refuses only what Cassandra refuses', async () => {
+      it('rejects only messages that Cassandra rejects', async () => {
         const fine = Array.from({ length: 5 }, () => message({ topic: 'neighbours' }));
         const tooLong = message({ topic: 'x'.repeat(65_536) });
         const tooBig = message({ topic: 'neighbours', payload: Buffer.alloc(17 * 1_048_576) });
@@ -129,7 +129,7 @@ describe('cassandra', () => {
     });
 
     // Promise 14. The guard is defunctReadTimeoutThreshold: without it the connection times out query after query.
-    it('works again at once when a server that vanished without a word is back', async () => {
+    it('works again at once after a silent outage of the server', async () => {
       await open().then(async (store) => (await store.migrate(), store.close()));
       const proxy = await SilentProxy.to(new URL(await keyspace()));
       const store = new CassandraStore({ ...settingsOf(proxy.url), readTimeoutMs: 300 });
@@ -148,7 +148,7 @@ describe('cassandra', () => {
       }
     });
 
-    it('says that the schema is missing, and what to do', async () => {
+    it('reports a missing schema and what to do', async () => {
       const store = new CassandraStore(settingsOf(await emptyKeyspace(server, 'offline_empty')));
       expect(await store.health()).toEqual({
         ok: false,
@@ -160,7 +160,7 @@ describe('cassandra', () => {
       await dropKeyspace(server, 'offline_empty');
     });
 
-    it('says that the keyspace is missing, and works when it is there', async () => {
+    it('reports a missing keyspace, and works when it exists', async () => {
       await dropKeyspace(server, 'offline_absent');
       const store = new CassandraStore(settingsOf(Object.assign(new URL(server), { pathname: '/offline_absent' }).href));
       expect(await store.health()).toEqual({
@@ -203,7 +203,7 @@ describe('cassandra', () => {
       await store.close();
     });
 
-    it('answers in time though the server does not', async () => {
+    it('fails in time when the server does not answer', async () => {
       const proxy = await SilentProxy.to(new URL(server));
       proxy.silent = true;
       const store = new CassandraStore({ ...settingsOf(proxy.url), readTimeoutMs: 4_000 });
@@ -215,7 +215,7 @@ describe('cassandra', () => {
   });
 
   withBackends(['cassandra-tls'], ({ 'cassandra-tls': server }) => {
-    it('works through TLS', async () => {
+    it('works with TLS', async () => {
       const ca = `&ca=${encodeURIComponent(caFile())}`;
       const url = await emptyKeyspace(server.replace('&tls=true', ''), 'offline_tls');
       const store = new CassandraStore(settingsOf(`${url}${ca}`));

@@ -11,13 +11,13 @@ const codes = (...list: number[]) =>
   ]);
 
 describe('clickhouse errors', () => {
-  it.each(codes(27, 53, 117, 395, 469))('%i is about the message, where rows are inserted', (code, error) => {
+  it.each(codes(27, 53, 117, 395, 469))('code %i rejects the message when rows are inserted', (code, error) => {
     expect(mapError(error, true)).toBeInstanceOf(RefusedError);
     expect(mapError(error, true).message).toBe(`the reason (code ${code})`);
     expect(mapError(error)).toBeInstanceOf(RetryableError);
   });
 
-  it.each(codes(159, 202, 241, 242, 243, 252, 999))('%i is about the server', (code, error) => {
+  it.each(codes(159, 202, 241, 242, 243, 252, 999))('code %i is retried', (code, error) => {
     expect(mapError(error, true)).toBeInstanceOf(RetryableError);
     expect(mapError(error, true).message).toBe(`the reason (code ${code})`);
   });
@@ -29,7 +29,7 @@ describe('clickhouse errors', () => {
     [164, 'the reason: the user is read-only and needs to write'],
     [497, 'the reason: the user needs more rights'],
     [60, 'the reason: run "emqx-offline-store migrate"'],
-  ])('%i says what to do', (code, expected) => {
+  ])('code %i has an error text with advice', (code, expected) => {
     for (const error of [old(code), current(code)])
       expect(mapError(error, true)).toMatchObject({ name: 'RetryableError', message: expected });
   });
@@ -40,7 +40,7 @@ describe('clickhouse errors', () => {
     ['ERR_TLS_CERT_ALTNAME_INVALID', /certificate .*check host/],
     ['EPROTO', /no TLS at this port/],
     ['ECONNRESET', /ended the connection .*tls=/],
-  ])('%s says what to look at', (code, expected) => {
+  ])('code %s has an error text with advice', (code, expected) => {
     const failure = Object.assign(new Error(`${code} ::1:8123`), { code });
     expect(mapError(failure)).toMatchObject({ name: 'RetryableError', message: expect.stringMatching(expected) as string });
     expect(mapError(Object.assign(new AggregateError([failure]), { code })).message).toMatch(expected);

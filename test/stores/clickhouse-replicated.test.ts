@@ -77,7 +77,7 @@ it.each<[string, Answers, RegExp]>([
     { cloudMode: '1', version: 99, tables: { mqtt_msg: 'SharedMergeTree' } },
     /^this is ClickHouse Cloud: /,
   ],
-])('%s is refused before anything is changed', async (_name, answers, reason) => {
+])('a migration is rejected before any change: %s', async (_name, answers, reason) => {
   const stub = new Stub(answers);
   const store = await stub.start();
   for (let time = 0; time < 2; time++) {

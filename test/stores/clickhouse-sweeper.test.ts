@@ -59,7 +59,7 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
       expect(await store.countMessages()).toBe(100);
     });
 
-    it('waits until enough has gathered, but not for ever', async () => {
+    it('waits for enough removed rows, but not forever', async () => {
       const batch = await save(50, 'a');
       await store.removeMessages(batch.slice(0, 40), Date.now() + HOUR_MS);
       await sweep(5 * 60_000, 1_000);
@@ -68,7 +68,7 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
       expect(await sql.count('mqtt_msg')).toBe(10);
     });
 
-    it('leaves what was removed just now', async () => {
+    it('keeps rows that were removed just now', async () => {
       const batch = await save(10, 'a');
       await store.removeMessages(batch, Date.now() + HOUR_MS);
       await sweep(0);
@@ -104,7 +104,7 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
       expect(await list('a')).toEqual(idsOf(kept));
     });
 
-    it('keeps a message that came again after its tombstone', async () => {
+    it('keeps a message that was stored again after its tombstone', async () => {
       const [again] = await save(1, 'a');
       await store.removeMessages([again!], Date.now() - 1);
       await store.saveMessages([again!]);
@@ -113,7 +113,7 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
       expect(await sql.count('mqtt_msg')).toBe(1);
     });
 
-    it('forgets topics without messages', async () => {
+    it('deletes topics without messages', async () => {
       const [gone] = [await save(3, 'gone'), await save(3, 'kept')];
       await store.removeMessages(gone, Date.now() + 1);
       await sweep(2 * HOUR_MS);
@@ -122,7 +122,7 @@ describe.each(CLICKHOUSES)('%s purging', (backend) => {
       expect(await store.listTopics({ filter: '#', after: '', limit: 10 })).toEqual(['kept']);
     });
 
-    it('forgets deletions, and never what they hide first', async () => {
+    it('deletes hidden rows before their deletion markers', async () => {
       const subscription = (clientid: string) => ({ clientid, topic: 't', qos: 1 as const });
       // A version, from which no time can be told.
       const position = (topic: string, id: string) => ({ consumer: 'c', topic, id, receipts: [], version: 7 });

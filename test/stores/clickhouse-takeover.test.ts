@@ -32,7 +32,7 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
         (error: unknown) => error,
       );
 
-    describe('of a table with EMQX’s rows', () => {
+    describe("of a table with rows of EMQX's plugin", () => {
       let store: Store;
       let sql: Sql;
       beforeAll(async () => {
@@ -48,7 +48,7 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
         expect(await store.health()).toMatchObject({ ok: true });
       });
 
-      it('delivers the old messages, each once, in order', async () => {
+      it('lists each old message once, in order', async () => {
         const old = await list(store, 't/old');
         expect(old.map(({ payload }) => payload.toString())).toEqual([
           'first',
@@ -70,14 +70,14 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
         expect(await store.countMessages()).toBe(9);
       });
 
-      it('reads rows with nothing in them, and whole seconds', async () => {
+      it('reads rows with empty columns and times in whole seconds', async () => {
         expect(await list(store, 't/bare')).toEqual([
           expect.objectContaining({ id: '7xKq2', clientid: '', qos: 0, retain: false, payload: Buffer.alloc(0), publishReceivedAt: 0 }),
           expect.objectContaining({ id: 'minus', qos: 0, payload: Buffer.from('é 😀'), publishReceivedAt: 1_488_362_400_000 }),
         ]);
       });
 
-      it('keeps what it had to change, and the old table', async () => {
+      it('keeps the original of every changed id, and the old table', async () => {
         expect(await sql.rows('SELECT payload, msgid_before FROM mqtt_msg WHERE msgid_before IS NOT NULL ORDER BY payload')).toEqual([
           { payload: 'first', msgid_before: '00054981D19EB000F44000000A1F0001' },
           { payload: 'not the first', msgid_before: '00054981D19EB000F44000000A1F0001' },
@@ -86,14 +86,14 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
         expect(await sql.count('mqtt_msg_emqx')).toBe(10);
       });
 
-      it('removes an old message when it is acknowledged', async () => {
+      it('can remove an old message', async () => {
         const [first] = await list(store, 't/old');
         expect(await store.getMessage(first!.id)).toEqual(first);
         expect(await store.removeMessages([first!], Date.now() + 60_000)).toBe(1);
         expect(await list(store, 't/old')).toHaveLength(5);
       });
 
-      it('takes what EMQX’s own action goes on to write', async () => {
+      it("accepts rows that EMQX's action still writes", async () => {
         await sql.run(
           `INSERT INTO mqtt_msg (msgid, topic, sender, payload, qos, retain, arrived) VALUES ('late', 't/other', 'emqx', 'late', 1, 0, 1488362500000)`,
         );
@@ -106,7 +106,7 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       ['before the names change', 'RENAME'],
       ['after the names change', 'DROP TABLE IF EXISTS mqtt_msg_new'],
       ['later', 'CREATE TABLE IF NOT EXISTS mqtt_acked'],
-    ])('goes on after it was interrupted %s', async (_, where) => {
+    ])('continues after an interruption %s', async (_, where) => {
       const { store } = await prepare(ORIGINAL, ROWS);
       const run = Client.prototype.command;
       let seen = 0;
@@ -121,14 +121,14 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       expect(await payloads(store, 't/old')).toEqual(['first', 'not the first', 'no id', 'empty id', 'empty id', 'strange id']);
     });
 
-    it('is planned without a change, and tells how far it is', async () => {
+    it('is planned by a dry run without changes, and logs its progress', async () => {
       const { store, sql } = await prepare(ORIGINAL, ROWS);
       const rows = (await sql.rows('SELECT * FROM mqtt_msg')).length;
       expect(rows).toBeGreaterThan(0);
       await expectPlannedTakeover(store, { mqtt_msg: rows });
     });
 
-    it('goes on after half of an exchange of names', async () => {
+    it('continues after an interrupted exchange of table names', async () => {
       const { sql, store } = await prepare(ORIGINAL, ROWS, 'RENAME TABLE mqtt_msg TO mqtt_msg_emqx');
       await sql.run('CREATE TABLE mqtt_msg_new (x String) ENGINE = MergeTree ORDER BY x');
       await store.migrate();
@@ -136,7 +136,7 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       expect(await sql.count('mqtt_msg_emqx')).toBe(10);
     });
 
-    it('waits for another that migrates', async () => {
+    it('waits for another process that migrates', async () => {
       const { sql, store } = await prepare(
         'CREATE TABLE mqtt_offline_lock (owner String, at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY at',
         `INSERT INTO mqtt_offline_lock (owner) VALUES ('other')`,
@@ -150,7 +150,7 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       expect(await store.health()).toMatchObject({ ok: true });
     });
 
-    describe('is refused, with the reason, and changes nothing', () => {
+    describe('is rejected with a reason and without changes', () => {
       const all = 'msgid String, topic String, sender String, payload String, qos Nullable(Int8), retain Nullable(Int8), arrived Int64';
       const table = (columns: string, engine = 'MergeTree ORDER BY tuple()') => `CREATE TABLE mqtt_msg (${columns}) ENGINE = ${engine}`;
       it.each([
@@ -200,7 +200,7 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       });
     });
 
-    it('takes over columns that are spelt otherwise', async () => {
+    it('accepts columns of other types', async () => {
       const columns =
         'msgid Nullable(String), topic Nullable(String), sender Nullable(String), payload Nullable(String), qos Int8, retain UInt8, arrived Nullable(Int64)';
       const { store } = await prepare(
@@ -222,7 +222,7 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
         many: 1_000,
       });
 
-    it('leaves new messages where EMQX’s readers find them', async () => {
+    it("stores new messages where EMQX's readers find them", async () => {
       const { sql, store } = await prepare(ORIGINAL);
       await store.migrate();
       const saved = message({ topic: 'new' });

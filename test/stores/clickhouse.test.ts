@@ -26,7 +26,7 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
     conformance(`on ${name}`, { open });
 
     // Promise 13. The guard is saveOrBisect: without it the whole batch is refused.
-    it('refuses only what an operator’s column refuses', async () => {
+    it("rejects only messages that an operator's column rejects", async () => {
       const sql = new Sql(await emptyClickHouse(server, 'offline_refusals'));
       const store = openClickHouse(Object.assign(new URL(server), { pathname: '/offline_refusals' }).href);
       await store.migrate();
@@ -109,7 +109,7 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       await Promise.all([store.close(), sql.close()]);
     });
 
-    it('says that the schema is missing, and what to do', async () => {
+    it('reports a missing schema and what to do', async () => {
       const store = openClickHouse(await emptyClickHouse(server, 'offline_empty'));
       expect(await store.health()).toEqual({
         ok: false,
@@ -134,7 +134,7 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       await store.close();
     });
 
-    it('answers for a server that is silent', async () => {
+    it('reports a server that does not answer', async () => {
       const proxy = await SilentProxy.to(new URL(server));
       proxy.silent = true;
       const store = openClickHouse(proxy.url);
@@ -153,7 +153,7 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       await readOnly.close();
     });
 
-    it('works through TLS, and tells what is missing', async () => {
+    it('works with TLS, and reports missing settings', async () => {
       const url = new URL(await fresh());
       const proxy = await TlsProxy.to(url.hostname, Number(url.port));
       const through = (params: Record<string, string>) => {

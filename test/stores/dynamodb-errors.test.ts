@@ -10,7 +10,7 @@ describe('dynamodb errors', () => {
     'One or more parameter values were invalid: Aggregated size of all range keys has exceeded the size limit of 1024 bytes',
     'Hash primary key values must be under 2048 bytes, and range primary key values must be under 1024 bytes',
     'The AttributeValue for a key attribute cannot contain an empty string value. Key: msgid',
-  ])('"%s" is about the message', (message) => {
+  ])('"%s" rejects the message', (message) => {
     expect(mapError(named('ValidationException', message))).toEqual(new RefusedError(message));
   });
 
@@ -33,13 +33,13 @@ describe('dynamodb errors', () => {
     ['Error', 'getaddrinfo ENOTFOUND dynamodb.us-eats-1.amazonaws.com', 'ENOTFOUND', /cannot connect to DynamoDB.*check the region/],
     ['TimeoutError', 'Socket timed out', undefined, /does not answer/],
     ['Error', 'several\nlines  of text', undefined, /^several lines of text$/],
-  ])('%s "%s" is about the server', (name, message, code, expected) => {
+  ])('%s "%s" is retried', (name, message, code, expected) => {
     const error = mapError(named(name, message, code));
     expect(error).toBeInstanceOf(RetryableError);
     expect(error.message).toMatch(expected);
   });
 
-  it('a host with several addresses says why the first failed', () => {
+  it('a failed connection to several addresses shows the first error', () => {
     const refused = named('Error', 'connect ECONNREFUSED ::1:8000', 'ECONNREFUSED');
     expect(mapError(new AggregateError([refused])).message).toMatch(/^cannot connect to DynamoDB \(connect ECONNREFUSED ::1:8000\)/);
   });

@@ -150,7 +150,7 @@ describe('dynamodb settings', () => {
     });
 
     // Promise 14.
-    it('works again at once when a server that vanished without a word is back', async () => {
+    it('works again at once after a silent outage of the server', async () => {
       const proxy = await SilentProxy.to(new URL(`http://127.0.0.1:${port}`));
       const store = storeOf(tables.url({ endpoint: proxy.url }), { requestTimeoutMs: 300 });
       try {

@@ -94,7 +94,7 @@ describe('dynamodb takeover', () => {
     });
     const list = (store: Store, topic: string): Promise<Message[]> => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
 
-    describe('of tables with EMQX’s items', () => {
+    describe("of tables with items of EMQX's plugin", () => {
       let tables: TestTables;
       let store: Store;
       beforeAll(async () => {
@@ -108,7 +108,7 @@ describe('dynamodb takeover', () => {
         expect(await store.health()).toEqual({ ok: true, detail: 'DynamoDB us-east-1, schema 13' });
       });
 
-      it('delivers the old messages, each once, in the order of their ids', async () => {
+      it('lists each old message once, in the order of its id', async () => {
         const old = await list(store, 't/old');
         expect(old.map(({ payload }) => payload.toString('latin1'))).toEqual(['with:colon', '\xff\0', '{ "msg": "Hello, World!" }']);
         for (const { id } of old) expect(id).toMatch(/^[0-9A-Za-z_-]{1,64}$/);
@@ -129,7 +129,7 @@ describe('dynamodb takeover', () => {
         expect(await store.countMessages()).toBe(6);
       });
 
-      it('keeps what it had to change', async () => {
+      it('keeps the original of every changed id', async () => {
         const changed = (await tables.items('mqtt_msg')).filter(({ msgid_before }) => msgid_before !== undefined);
         expect(changed).toEqual([
           {
@@ -140,7 +140,7 @@ describe('dynamodb takeover', () => {
         ]);
       });
 
-      it('reads items with little in them', async () => {
+      it('reads items with missing attributes', async () => {
         expect(await list(store, 't/bare')).toEqual([
           expect.objectContaining({ id: '7xKq2', clientid: '', qos: 0, retain: false, payload: Buffer.alloc(0), publishReceivedAt: 0 }),
           expect.objectContaining({ id: 'odd', qos: 0, retain: true, payload: Buffer.from('5') }),
@@ -148,7 +148,7 @@ describe('dynamodb takeover', () => {
         expect((await list(store, 't/mapped')).map(({ id }) => id)).toEqual(['mapped']);
       });
 
-      it('removes an old message when it is acknowledged', async () => {
+      it('can remove an old message', async () => {
         const [first] = await list(store, 't/mapped');
         expect(await store.removeMessages([first!], Date.now() + 60_000)).toBe(1);
         expect(await store.listTopics({ filter: 't/mapped', after: '', limit: 10 })).toEqual([]);
@@ -157,7 +157,7 @@ describe('dynamodb takeover', () => {
         expect(await store.listTopics({ filter: 't/lost', after: '', limit: 10 })).toEqual([]);
       });
 
-      it('knows the old clients', async () => {
+      it('reads the states of old clients', async () => {
         const at = 1_562_224_940_000;
         expect(await store.getClientState('here')).toEqual({
           clientid: 'here',
@@ -186,7 +186,7 @@ describe('dynamodb takeover', () => {
         expect(await store.listSubscriptions('gone')).toEqual([{ clientid: 'gone', topic: 't/1', qos: 0 }]);
       });
 
-      it('keeps the old retained messages, and replaces them', async () => {
+      it('keeps old retained messages until newer ones replace them', async () => {
         const retained = await store.listRetained({ filter: 'r/#', after: '', limit: 10 });
         expect(retained.map(({ topic, payload }) => [topic, payload.toString()])).toEqual([
           ['r/1', 'kept'],
@@ -199,14 +199,14 @@ describe('dynamodb takeover', () => {
         ]);
       });
 
-      it('goes on at the old read positions', async () => {
+      it('continues from the old read positions', async () => {
         const position = (topic: string, id: string) => ({ consumer: 'reader', topic, id, receipts: [] });
         expect(await store.listPositions('reader', '', 10)).toEqual([position('t/bare', '7xKq2'), position('t/old', '7xKq3')]);
         expect(await store.positionsOfTopic('t/old')).toEqual([position('t/old', '7xKq3')]);
         expect(await store.listPositions('bare', '', 10)).toEqual([]);
       });
 
-      it('leaves what readers of EMQX’s tables expect', async () => {
+      it("keeps the attributes that readers of EMQX's tables expect", async () => {
         const saved = message({ topic: 't/new', payload: Buffer.from('text'), qos: 2, retain: true, publishReceivedAt: 1_562_308_553_999 });
         await store.saveMessages([saved]);
         await store.saveClientStates([
@@ -222,7 +222,7 @@ describe('dynamodb takeover', () => {
       });
     });
 
-    describe('is refused, with the reason, and changes nothing', () => {
+    describe('is rejected with a reason and without changes', () => {
       const other = (name: string, ...keys: string[]) => [table(name, ...keys)];
       const number: CreateTableCommandInput = {
         ...table('mqtt_retain', 'topic'),
@@ -269,13 +269,13 @@ describe('dynamodb takeover', () => {
       });
     });
 
-    it('is planned without a change, and tells how far it is', async () => {
+    it('is planned by a dry run without changes, and logs its progress', async () => {
       const store = open(await prepare(ORIGINAL, ITEMS));
       const rows = { mqtt_topic_msg_map: 4, mqtt_msg: 7, mqtt_retain: 2, mqtt_acked: 3, mqtt_client: 3 };
       await expectPlannedTakeover(store, rows);
     });
 
-    it('goes on where it was interrupted', async () => {
+    it('continues after an interruption', async () => {
       const tables = await prepare([table('mqtt_msg', 'msgid')]);
       const ids = Array.from({ length: 2_500 }, (_, i) => `id${String(i).padStart(5, '0')}`);
       for (let i = 0; i < ids.length; i += 25) {
@@ -303,7 +303,7 @@ describe('dynamodb takeover', () => {
       expect(await store.listTopics({ filter: 'many/+', after: '', limit: 3_000 })).toEqual(ids.map((id) => `many/${id}`));
     }, 60_000);
 
-    it('needs one read only, and no right to create tables, once it is done', async () => {
+    it('needs one read and no right to create tables after it is complete', async () => {
       const tables = await prepare([]);
       await open(tables).migrate();
       const front = await Front.to(tables.endpoint);

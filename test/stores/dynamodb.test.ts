@@ -14,7 +14,7 @@ describe('dynamodb', () => {
     conformance('on DynamoDB', { open: async () => shared.open() });
     afterAll(() => shared.drop());
 
-    describe('beyond the contract', () => {
+    describe('details of this database', () => {
       const tables = new TestTables(server, `beyond_${process.pid}_`);
       const store = tables.open();
       const topic = 'beyond';
@@ -24,7 +24,7 @@ describe('dynamodb', () => {
       afterAll(() => store.close().then(() => tables.drop()));
 
       // Promise 13.
-      it('refuses only what an item can’t hold', async () => {
+      it('rejects only messages that an item cannot hold', async () => {
         const batch = Array.from({ length: 60 }, (_, i) =>
           message({ topic, ...(i % 20 === 4 && { properties: HUGE, payload: MEGABYTE }) }),
         );
@@ -37,7 +37,7 @@ describe('dynamodb', () => {
         expect(await store.saveMessages([message({ topic, id: 'x'.repeat(1_025) })])).toHaveLength(1);
       });
 
-      it.each([350_000, 380_000, 400_000, 409_600])('a payload of %i bytes, with a long topic and client id', async (length) => {
+      it.each([350_000, 380_000, 400_000, 409_600])('keeps a payload of %i bytes with a long topic and client id', async (length) => {
         const saved = message({
           topic: `${'t'.repeat(30_000)}${length}`,
           clientid: 'c'.repeat(30_000),
@@ -51,7 +51,7 @@ describe('dynamodb', () => {
         await store.deleteRetained([saved]);
       });
 
-      it('leaves nothing of a large message behind, and a retained one alone', async () => {
+      it('deletes every part of a large message, but not of a retained one', async () => {
         const [first, second] = [message({ topic, payload: MEGABYTE, retain: true }), message({ topic, payload: MEGABYTE, retain: true })];
         const parts = async () => (await tables.items('mqtt_msg_part')).length;
         await store.saveMessages([first, second]);
@@ -66,7 +66,7 @@ describe('dynamodb', () => {
         expect(await parts()).toBe(0);
       });
 
-      it('is whole while it is replaced', async () => {
+      it('reads a retained message completely while it is replaced', async () => {
         const other = tables.open();
         const replace = async () => {
           for (let i = 0; i < 10; i++) await other.putRetained([message({ topic: 'replaced', retain: true, payload: MEGABYTE })]);
@@ -104,7 +104,7 @@ describe('dynamodb', () => {
         },
       );
 
-      it('makes good what a save or a removal left when it was interrupted', async () => {
+      it('repairs an interrupted save or removal', async () => {
         const [saved, removed] = [message({ topic: 'interrupted' }), message({ topic: 'interrupted/removed' })];
         await store.saveMessages([saved, removed]);
         await tables.db.deleteItem({ TableName: `${tables.prefix}mqtt_msg`, Key: { msgid: { S: saved.id } } });
@@ -116,7 +116,7 @@ describe('dynamodb', () => {
         expect(await store.listTopics({ filter: 'interrupted/#', after: '', limit: 9 })).toEqual(['interrupted']);
       });
 
-      it('says which message is incomplete', async () => {
+      it('names the message that is incomplete', async () => {
         const broken = message({ topic: 'broken', payload: MEGABYTE });
         await store.saveMessages([broken]);
         await tables.db.deleteItem({ TableName: `${tables.prefix}mqtt_msg_part`, Key: { owner: { S: broken.id }, n: { N: '1' } } });
@@ -132,7 +132,7 @@ describe('dynamodb', () => {
         expect(TimeToLiveDescription).toEqual({ AttributeName: 'ttl', TimeToLiveStatus: 'ENABLED' });
       });
 
-      it('takes client ids and consumers that can be no key', async () => {
+      it('accepts client ids and consumers that cannot be keys', async () => {
         for (const text of ['', 'sha256:x', 'é'.repeat(600)]) {
           await store.putPositions([{ consumer: text, topic: 'key', id: 'A', receipts: [] }]);
           expect(await store.listPositions(text, '', 9)).toEqual([{ consumer: text, topic: 'key', id: 'A', receipts: [] }]);
@@ -150,7 +150,7 @@ describe('dynamodb', () => {
         expect((await store.positionsOfTopic('key')).map(({ consumer }) => consumer)).toEqual(['', 'sha256:x', 'é'.repeat(600)]);
       });
 
-      it('keeps tables of another prefix apart', async () => {
+      it('separates tables of another prefix', async () => {
         const other = new TestTables(server, `other_${process.pid}_`);
         const there = other.open();
         await there.migrate();

@@ -98,7 +98,7 @@ describe('the embedded store after any changes', () => {
     return { topics, ids: lists.map((list) => list.map((ref) => ref.id)) };
   };
 
-  it('has what a simple model has, and its indexes and counts agree', async () => {
+  it('equals a simple model, with consistent indexes and counts', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 25 }), async (commands) => {
         const model = new Model();

@@ -77,7 +77,7 @@ describe('the embedded store', () => {
   };
   const counts = () => Object.fromEntries(TABLES.map((name) => [name, environment.table(`store-${name}`).count]));
 
-  it('finds the oldest message behind tombstones, each of which it reads once, and a smaller id that comes later', async () => {
+  it('finds the oldest message, and reads each tombstone once', async () => {
     const now = Date.now();
     expect(await store.oldestMessageAt(now)).toBeNull();
     const all = Array.from({ length: 12_000 }, (_, i) => message({ topic: `old/${i % 7}`, publishReceivedAt: 1_000 + i }));
@@ -103,7 +103,7 @@ describe('the embedded store', () => {
     await store.removeMessages(saved, 0);
   });
 
-  it('leaves nothing behind when everything is removed', async () => {
+  it('leaves no keys behind when everything is removed', async () => {
     const texts = ['a', 'b/c', noise('long/', 65_000)];
     const expiresAt = Date.now() - 1;
     const messages = texts.flatMap((topic) => [
@@ -146,7 +146,7 @@ describe('the embedded store', () => {
     expect(await store.countMessages()).toBe(0);
   });
 
-  it('keeps topics and client ids of 65,000 bytes apart, also those that begin alike', async () => {
+  it('distinguishes topics and client ids of 65,000 bytes with equal beginnings', async () => {
     const alike = noise('a', 1_000);
     const names = Array.from({ length: 40 }, (_, i) => noise(`${alike}/${i}`, 1_000 + i * 1_640)).sort();
     const messages = names.map((topic) => message({ topic, clientid: topic, username: topic }));
@@ -168,8 +168,8 @@ describe('the embedded store', () => {
 
   it.each([
     ['empty', 0],
-    ['as long as fits into its row', 1_150],
-    ['as long as does not', 1_200],
+    ['as long as its row allows', 1_150],
+    ['longer than its row allows', 1_200],
     ['of 1 MB', 1_048_576],
   ])('keeps a payload that is %s', async (_, length) => {
     const payload = Buffer.alloc(length, createHash('sha512').update('payload').digest());
@@ -192,7 +192,7 @@ describe('the embedded store', () => {
     await store.deleteRetained([saved]);
   });
 
-  it('refuses an id that is none, alone', async () => {
+  it('rejects only an invalid id', async () => {
     const [wrong, empty, right] = [
       message({ topic: 'ids', id: 'x'.repeat(1_025) }),
       message({ topic: 'ids', id: '' }),
@@ -206,7 +206,7 @@ describe('the embedded store', () => {
     expect(await store.removeMessages([wrong, empty, right], 0)).toBe(1);
   });
 
-  it('purges a tombstone at its own time when it was made longer, and none of a message that came again', async () => {
+  it('purges a tombstone only after its latest expiry', async () => {
     const now = Date.now();
     const [longer, again] = [message({ topic: 't' }), message({ topic: 't' })];
     await store.removeMessages([longer, again], now + 30);
@@ -222,7 +222,7 @@ describe('the embedded store', () => {
     await store.removeMessages([longer, again], 0);
   });
 
-  it('saves many great messages, once each', async () => {
+  it('saves many large messages once each', async () => {
     const messages = Array.from({ length: 9 }, () => message({ topic: 'great', payload: Buffer.alloc(1_048_576, 'x') }));
     expect(await store.saveMessages([...messages, ...messages])).toEqual([]);
     const refs = await store.listRefs({ topic: 'great', after: '', limit: 100, now: 0 });
@@ -239,7 +239,7 @@ describe('the embedded store', () => {
     expect(await store.purgeExpired(1_000, 2_200)).toEqual({ removed: 300, more: false });
   });
 
-  it('looks again later at what it has not purged', async () => {
+  it('checks rows again later that it did not purge', async () => {
     await store.saveClientStates([{ ...state('there', 5_000), connected: true }]);
     await store.putSubscriptions([{ clientid: 'there', topic: 't', qos: 2, seenAt: 5_000 }]);
     const purge = async () => {
@@ -274,7 +274,7 @@ describe('the embedded store', () => {
       expect(await store.countMessages()).toBe(many - 10);
     });
 
-    it('lets others in between while it trims', async () => {
+    it('does not block other work while it trims', async () => {
       let turns = 0;
       const timer = setInterval(() => turns++, 0);
       expect(await store.trimTopic('many', 0)).toBe(many - 10);
@@ -284,7 +284,7 @@ describe('the embedded store', () => {
     }, 60_000);
   });
 
-  it('finds everything again when the environment was opened anew', async () => {
+  it('keeps everything when the environment is opened again', async () => {
     const saved = message({ topic: 'again', retain: true, expiresAt: Date.now() + 60_000, payload: Buffer.alloc(4_000, 'x') });
     const removed = message({ topic: 'again' });
     await store.saveMessages([saved, removed]);
@@ -311,14 +311,14 @@ describe('the embedded store', () => {
     expect(await list('again')).toEqual([saved]);
   });
 
-  it('belongs to the environment: it can be opened anew in it', async () => {
+  it('can be opened again in the same environment', async () => {
     await store.close();
     expect(await store.health()).toEqual({ ok: false, detail: 'DATA_DIR: the store is closed' });
     store = new EmbeddedStore(environment);
     expect((await store.health()).detail).toBe('embedded (LMDB), format 1');
   });
 
-  it('gives out everything, page by page', async () => {
+  it('exports everything page by page', async () => {
     const drain = async <T>(page: (after: Cursor, limit: number) => Promise<Page<T>>): Promise<T[]> => {
       const found: T[] = [];
       for (let after: Cursor = null; ;) {
@@ -355,7 +355,7 @@ describe('the embedded store', () => {
     expect(found.filter(({ clientid }) => clientid === 'exported')).toHaveLength(names.length);
   });
 
-  it('says which setting is wrong when a later release was there', async () => {
+  it('names the setting when a later release wrote the data', async () => {
     const meta = environment.table('store-meta');
     const empty = new EmbeddedStore(environment);
     await environment.write(() => meta.remove(Buffer.from('format')));

@@ -17,7 +17,7 @@ const TIMEOUT_MS = 400;
 const REDIS_TIMEOUTS = { commandMs: 3 * TIMEOUT_MS, socketMs: TIMEOUT_MS };
 
 /** Promise 14: a firewall that forgot us, a failover, a load balancer that was replaced. */
-describe('a store whose connections are half open', () => {
+describe('a store with half-open connections', () => {
   const closers: (() => unknown)[] = [];
   afterEach(async () => {
     for (const close of closers.splice(0).reverse()) await close();

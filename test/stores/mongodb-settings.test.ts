@@ -60,11 +60,11 @@ describe('mongodb settings', () => {
 describe('mongodb errors', () => {
   const serverError = (code: number, errmsg = 'no reason') => new MongoServerError({ message: errmsg, errmsg, code });
 
-  it.each([22, 121, 10334, 17280, 17419])('%i is about the message', (code) => {
+  it.each([22, 121, 10334, 17280, 17419])('code %i rejects the message', (code) => {
     expect(mapError(serverError(code))).toEqual(new RefusedError(`no reason (code ${code})`));
   });
 
-  it.each([6, 11, 13, 18, 50, 64, 91, 112, 133, 189, 251, 10107, 11600, 11602, 13435, 14031])('%i is about the server', (code) => {
+  it.each([6, 11, 13, 18, 50, 64, 91, 112, 133, 189, 251, 10107, 11600, 11602, 13435, 14031])('code %i is retried', (code) => {
     const error = mapError(serverError(code));
     expect(error).toBeInstanceOf(RetryableError);
     expect(error.message).toContain('no reason');
@@ -73,7 +73,7 @@ describe('mongodb errors', () => {
   it.each([
     [18, /check user, password and authSource/],
     [13, /needs the role readWrite/],
-  ])('%i says what to do', (code, text) => expect(mapError(serverError(code)).message).toMatch(text));
+  ])('code %i has an error text with advice', (code, text) => expect(mapError(serverError(code)).message).toMatch(text));
 
   it.each([
     ['E11000 duplicate key error collection: d.mqtt_msg index: mqtt_msg_msgid dup key: { msgid: "x" }', 'duplicate'],
@@ -81,7 +81,7 @@ describe('mongodb errors', () => {
     ['E11000 duplicate key error collection: d.mqtt_msg index: topic_1 dup key: { topic: "x" }', 'refused'],
   ])('%s: %s', (errmsg, outcome) => expect(outcomeOf({ code: 11000, errmsg })).toBe(outcome));
 
-  it('what a migration finds in the database is final, a server in trouble is not', () => {
+  it("an error in a migration's statement is final, an outage is not", () => {
     expect(mapMigrationError(mapError(serverError(67)), '001')).toBeInstanceOf(RefusedError);
     expect(mapMigrationError(mapError(serverError(91)), '001')).not.toBeInstanceOf(RefusedError);
   });

@@ -25,7 +25,7 @@ describe('mongodb, on a stand-in in memory', () => {
     (await store.listMessages({ topic, after: '', limit: 100, now: Date.now() })).map(({ id }) => id);
 
   // Promise 13.
-  it('refuses only what an operator’s validator refuses', async () => {
+  it("rejects only messages that an operator's validator rejects", async () => {
     const { server, store } = await migrated('validator');
     server.collection('validator', 'mqtt_msg').options['validator'] = { payload: { $not: { $type: 'binData' } } };
     const batch = Array.from({ length: 20 }, (_, i) => message({ topic: 't', payload: Buffer.from([i % 9 === 4 ? 0xff : 0x61]) }));
@@ -41,7 +41,7 @@ describe('mongodb, on a stand-in in memory', () => {
     await store.close();
   });
 
-  it('says what an operator’s unique index keeps out: it is not stored already', async () => {
+  it("reports a message that an operator's unique index rejects", async () => {
     const { server, store } = await migrated('unique');
     server.collection('unique', 'mqtt_msg').createIndex({ name: 'of_the_operator', key: { sender: 1 }, unique: true });
     const [first, second] = [message({ topic: 't' }), message({ topic: 't' })];
@@ -55,7 +55,7 @@ describe('mongodb, on a stand-in in memory', () => {
   it.each([
     ['16 messages', 16],
     ['256 messages', 256],
-  ])('%s are saved in 3 commands, and removed in 2', async (_, count) => {
+  ])('saves %s in 3 commands and removes them in 2', async (_, count) => {
     const { server, store } = await migrated('cost');
     const batch = Array.from({ length: count }, () => message({ topic: 'cost' }));
     const sent = async (work: () => Promise<unknown>): Promise<string[]> => {
@@ -98,7 +98,7 @@ describe('mongodb, on a stand-in in memory', () => {
     await store.close();
   });
 
-  it('keeps the newest of what several writers insert at once', async () => {
+  it('keeps the newest of several simultaneous inserts', async () => {
     const { store } = await migrated('newest');
     const other = mongoStore((await start()).url('newest'));
     for (let round = 0; round < 20; round++) {
@@ -122,7 +122,7 @@ describe('mongodb, on a stand-in in memory', () => {
   });
 
   // Promise 3.
-  it('takes a message away again when its ack came while it was stored', async () => {
+  it('removes a message whose acknowledgement arrived during its save', async () => {
     const { server, store } = await migrated('late_ack');
     const saved = message({ topic: 't' });
     const collection = server.collection('late_ack', 'mqtt_msg');
@@ -136,7 +136,7 @@ describe('mongodb, on a stand-in in memory', () => {
     await store.close();
   });
 
-  it('waits for its turn to migrate, and takes that of a server that died', async () => {
+  it('waits for its turn to migrate, and takes over from a dead server', async () => {
     const server = await start();
     const lock = { _id: 'lock', holder: 'another', until: new Date(Date.now() + 500) };
     server.collection('turns', 'mqtt_offline_migration').insert(lock);
@@ -147,14 +147,14 @@ describe('mongodb, on a stand-in in memory', () => {
     await store.close();
   });
 
-  it('says that an index is missing, and what to do', async () => {
+  it('reports a missing index and what to do', async () => {
     const { server, store } = await migrated('no_index');
     server.collection('no_index', 'mqtt_msg').dropIndex('mqtt_msg_topic_key_msgid');
     await expect(list(store, 't')).rejects.toThrow(/hint .*run "emqx-offline-store migrate"/);
     await store.close();
   });
 
-  it('names the setting for a wrong password, and keeps it to itself', async () => {
+  it('names the setting for a wrong password without showing it', async () => {
     const url = (await start()).url('login').replace('//', '//user:hunter2@');
     const store = mongoStore(url);
     const { ok, detail } = await store.health();
@@ -164,7 +164,7 @@ describe('mongodb, on a stand-in in memory', () => {
   });
 
   // Promise 14.
-  it('works again when a server that fell silent is back', async () => {
+  it('works again when a server that did not answer is back', async () => {
     const { store: first } = await migrated('silent');
     await first.close();
     const proxy = await SilentProxy.to(new URL((await start()).url('silent')));

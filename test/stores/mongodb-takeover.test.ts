@@ -115,7 +115,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
     afterAll(() => Promise.all(stores.map((store) => store.close())));
     const list = (store: Store, topic: string): Promise<Message[]> => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
 
-    it('is planned without a change, and tells how far it is', async () => {
+    it('is planned by a dry run without changes, and logs its progress', async () => {
       const url = await emptyDatabase('offline_planned');
       await inDatabase(url, async (db) => {
         for (const [name, documents] of Object.entries(OLD)) await db.collection(name).insertMany(documents.map((each) => ({ ...each })));
@@ -124,7 +124,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
       await expectPlannedTakeover(open(url), Object.fromEntries(Object.entries(OLD).map(([name, { length }]) => [name, length])));
     });
 
-    describe('of a database with EMQX’s documents', () => {
+    describe("of a database with documents of EMQX's plugin", () => {
       let store: Store;
       let url: string;
       beforeAll(async () => {
@@ -142,7 +142,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         expect(await store.health()).toMatchObject({ ok: true });
       });
 
-      it('delivers the old messages, each once, in order', async () => {
+      it('lists each old message once, in order', async () => {
         const old = await list(store, 't/old');
         expect(old.map(({ payload }) => payload.toString())).toEqual(['first', 'not the first', 'no id', 'empty id', 'strange id']);
         expect(new Set(old.map(({ id }) => id)).size).toBe(5);
@@ -157,7 +157,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         expect(await store.countMessages()).toBe(11);
       });
 
-      it('keeps what it had to change', async () => {
+      it('keeps the original of every changed id', async () => {
         await inDatabase(url, async (db) => {
           const changed = await db
             .collection('mqtt_msg')
@@ -171,20 +171,20 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         });
       });
 
-      it('reads documents with nothing in them, and bytes', async () => {
+      it('reads documents with missing fields and with bytes', async () => {
         expect(await list(store, 't/bare')).toEqual([
           expect.objectContaining({ id: '7xKq2', clientid: '', qos: 0, retain: false, payload: Buffer.alloc(0), publishReceivedAt: 0 }),
           expect.objectContaining({ id: 'binary', qos: 0, payload: Buffer.from([0xff, 0]), publishReceivedAt: 0 }),
         ]);
       });
 
-      it('removes an old message when it is acknowledged', async () => {
+      it('can remove an old message', async () => {
         const [first] = await list(store, 't/old');
         expect(await store.removeMessages([first!], Date.now() + 60_000)).toBe(1);
         expect(await list(store, 't/old')).toHaveLength(4);
       });
 
-      it('knows the old clients', async () => {
+      it('reads the states of old clients', async () => {
         const [late, early] = [at('2020-01-01T00:00:02').getTime(), at('2020-01-01T00:00:01').getTime()];
         expect(await store.getClientState('here')).toEqual({
           clientid: 'here',
@@ -213,7 +213,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         expect(await store.listSubscriptions('gone')).toEqual([{ clientid: 'gone', topic: 't/1', qos: 0 }]);
       });
 
-      it('keeps the old retained messages, and replaces them', async () => {
+      it('keeps old retained messages until newer ones replace them', async () => {
         const retained = await store.listRetained({ filter: 'r/#', after: '', limit: 10 });
         expect(retained.map(({ topic, payload }) => [topic, payload.toString()])).toEqual([
           ['r/1', 'kept'],
@@ -226,7 +226,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         ]);
       });
 
-      it('goes on at the old read positions', async () => {
+      it('continues from the old read positions', async () => {
         const position = async (consumer: string) => (await store.getPositions(consumer, ['t/acked']))[0]?.id;
         expect(await position('reader')).toBe('base62B');
         expect(await position('late')).toBe('base62C');
@@ -235,7 +235,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
         expect((await store.positionsOfTopic('t/acked')).map(({ consumer }) => consumer).sort()).toEqual(['late', 'reader']);
       });
 
-      it('leaves what EMQX’s own readers select', async () => {
+      it("keeps the columns that EMQX's readers select", async () => {
         const binary = message({ topic: 't/new', payload: Buffer.from([0xff, 0]) });
         const text = message({ topic: 't/new', payload: Buffer.from('\ufefftext \ufffd'), qos: 2, retain: true });
         await store.saveMessages([binary, text]);
@@ -266,7 +266,7 @@ function takeover(title: string, emptyDatabase: (name: string) => Promise<string
       });
     });
 
-    describe('is refused, with the reason, and changes nothing', () => {
+    describe('is rejected with a reason and without changes', () => {
       it.each<[string, string, Document[], RegExp]>([
         [
           'another collection of this name',

@@ -19,7 +19,7 @@ describe('mongodb', () => {
       ['much larger', { payload: Buffer.alloc(40_000_000, 1) }],
       // What FerretDB refuses, and MongoDB doesn't.
       ['a text with U+0000', { username: '\u0000' }],
-    ])('refuses only a message that is %s', async (_, poison) => {
+    ])('rejects only a message that is %s', async (_, poison) => {
       const store = mongoStore(await emptyMongo(server, 'offline_refusals'));
       await store.migrate();
       const batch = Array.from({ length: 5 }, (_, i) => message({ topic: 'poisoned', ...(i === 3 && poison) }));
@@ -32,7 +32,7 @@ describe('mongodb', () => {
       await store.close();
     });
 
-    it('says that the schema is missing, and what to do', async () => {
+    it('reports a missing schema and what to do', async () => {
       const store = mongoStore(await emptyMongo(server, 'offline_empty'));
       expect(await store.health()).toEqual({
         ok: false,
@@ -84,7 +84,7 @@ describe('mongodb', () => {
   });
 
   withBackends(['mongodb-tls'], ({ 'mongodb-tls': server }) => {
-    it('works through TLS with a certificate authority of one’s own', async () => {
+    it("works with TLS and the operator's certificate authority", async () => {
       const url = new URL(server);
       url.searchParams.set('ca', caFile());
       const store = mongoStore(url.href);

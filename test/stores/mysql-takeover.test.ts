@@ -63,12 +63,12 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
         await inMysql(server, `DROP DATABASE IF EXISTS ${database}`);
     });
 
-    it('is planned without a change, and tells how far it is', async () => {
+    it('is planned by a dry run without changes, and logs its progress', async () => {
       const { open } = await prepare('offline_takeover', ORIGINAL, ROWS);
       await expectPlannedTakeover(open(), { mqtt_msg: 11, mqtt_client: 3, mqtt_sub: 3, mqtt_retain: 2, mqtt_acked: 4 });
     });
 
-    describe('of a database with EMQX’s rows', () => {
+    describe("of a database with rows of EMQX's plugin", () => {
       let store: Store;
       let url: string;
       const list = async (topic: string) => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
@@ -82,7 +82,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
         await store.migrate();
       });
 
-      it('delivers the old messages, each once, in order', async () => {
+      it('lists each old message once, in order', async () => {
         expect(await store.health()).toMatchObject({ ok: true });
         const old = await list('t/old');
         expect(old.map(({ payload }) => payload.toString('latin1'))).toEqual(['first', 'not the first', 'no id', 'empty id', '\u0000ÿ']);
@@ -97,7 +97,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
         expect(await store.listTopics({ filter: '#', after: '', limit: 10 })).toEqual(['t/acked', 't/bare', 't/old', 't/other']);
       });
 
-      it('keeps what it had to change, and removes an old message when it is acknowledged', async () => {
+      it('keeps the original of every changed id, and can remove an old message', async () => {
         const before = await inMysql(url, 'SELECT msgid_before FROM mqtt_msg WHERE msgid_before IS NOT NULL ORDER BY id');
         const duplicate = { msgid_before: '00054981D19EB000F44000000A1F0001' };
         expect(before).toEqual([duplicate, duplicate, { msgid_before: 'with:colon' }]);
@@ -106,7 +106,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
         expect(await list('t/old')).toHaveLength(4);
       });
 
-      it('knows the old clients, subscriptions, retained messages and read positions', async () => {
+      it('reads old clients, subscriptions, retained messages and read positions', async () => {
         const [late, early] = [await serverTime('2020-01-01 00:00:02'), await serverTime('2020-01-01 00:00:01')];
         expect(await store.getClientState('here')).toEqual({
           clientid: 'here',
@@ -136,7 +136,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
         expect(await position('early')).toBeUndefined();
       });
 
-      it('leaves what EMQX’s own readers select', async () => {
+      it("keeps the columns that EMQX's readers select", async () => {
         const binary = message({ topic: 't/new', payload: Buffer.from([0xff, 0]), qos: 2, retain: true });
         await store.saveMessages([binary]);
         expect(
@@ -166,7 +166,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
         'CREATE TABLE mqtt_acked (clientid varchar(9), topic varchar(9), mid int NOT NULL) PARTITION BY HASH(mid) PARTITIONS 2',
         /mqtt_acked has partitions/,
       ],
-    ])('refuses %s, and changes nothing', async (_, sql, reason) => {
+    ])('is rejected without changes: %s', async (_, sql, reason) => {
       const { url, open } = await prepare('offline_refused', sql);
       const catalogue = () =>
         inMysql(
@@ -181,7 +181,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
       expect((await store.health()).ok).toBe(false);
     });
 
-    it('refuses a schema of a newer release', async () => {
+    it('is rejected for a schema of a newer release', async () => {
       const { url, open } = await prepare('offline_refused');
       await open().migrate();
       await inMysql(url, `INSERT INTO mqtt_offline_migration (version, name) VALUES (99, 'from the future')`);
@@ -189,7 +189,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
     });
 
     // What a server that died in the middle leaves: each step can be repeated.
-    it('goes on where a migration was interrupted', async () => {
+    it('continues after an interrupted migration', async () => {
       const { url, open } = await prepare('offline_refused', ORIGINAL, ROWS);
       const store = open();
       await store.migrate();

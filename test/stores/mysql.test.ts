@@ -23,7 +23,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
     conformance(`on ${name}`, { open });
 
     // Promise 13. The guard is saveOrBisect: without it the whole batch is refused.
-    it('refuses only what an operator’s trigger refuses', async () => {
+    it("rejects only messages that an operator's trigger rejects", async () => {
       const store = await openMigrated();
       await inMysql(
         (await url)!.href(),
@@ -65,7 +65,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       expect(await statements(16)).toBe(3);
     });
 
-    it('reads about what it returns, not the backlog', async () => {
+    it('reads little more than it returns, not the backlog', async () => {
       const store = await openMigrated();
       await inMysql(
         (await url)!.href(),
@@ -89,7 +89,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       await inMysql((await url)!.href(), `DELETE FROM mqtt_msg WHERE topic LIKE 'plan/%'`);
     }, 60_000);
 
-    it('works through TLS, and says what is wrong with a certificate that it does not know', async () => {
+    it('works with TLS, and reports an unknown certificate', async () => {
       await openMigrated();
       const secure = (query: string) => mysqlUrl(`${tlsServer.replace(/\/\w+\?.*/, '')}/offline_conformance?${query}`);
       const store = new MysqlStore(secure(`ca=${encodeURIComponent(caFile())}`));
@@ -124,7 +124,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       await store.close();
     });
 
-    it('says that rights are missing, and that the schema is', async () => {
+    it('reports missing rights and a missing schema', async () => {
       const empty = await emptyMysql(server, 'offline_rights');
       await inMysql(
         server,

@@ -39,7 +39,7 @@ describe('postgres takeover', () => {
     });
     const list = (store: Store, topic: string): Promise<Message[]> => store.listMessages({ topic, after: '', limit: 100, now: Date.now() });
 
-    describe('of a database with EMQX’s rows', () => {
+    describe("of a database with rows of EMQX's plugin", () => {
       let store: Store;
       let client: Client;
       beforeAll(async () => {
@@ -55,7 +55,7 @@ describe('postgres takeover', () => {
         expect(await store.health()).toMatchObject({ ok: true });
       });
 
-      it('delivers the old messages, each once, in order', async () => {
+      it('lists each old message once, in order', async () => {
         const old = await list(store, 't/old');
         expect(old.map(({ payload }) => payload.toString())).toEqual(['first', 'not the first', 'no id', 'empty id', 'strange id']);
         expect(new Set(old.map(({ id }) => id)).size).toBe(5);
@@ -69,7 +69,7 @@ describe('postgres takeover', () => {
         expect(await store.listTopics({ filter: '#', after: '', limit: 10 })).toEqual(['t/acked', 't/bare', 't/old', 't/other']);
       });
 
-      it('keeps what it had to change', async () => {
+      it('keeps the original of every changed id', async () => {
         const { rows } = await client.query(`SELECT payload, msgid_before FROM mqtt_msg WHERE msgid_before IS NOT NULL ORDER BY payload`);
         expect(rows).toEqual([
           { payload: 'first', msgid_before: '00054981D19EB000F44000000A1F0001' },
@@ -79,20 +79,20 @@ describe('postgres takeover', () => {
         expect(await store.countMessages()).toBe(12);
       });
 
-      it('reads rows with nothing in them', async () => {
+      it('reads rows with empty columns', async () => {
         expect(await list(store, 't/bare')).toEqual([
           expect.objectContaining({ id: '7xKq2', clientid: '', qos: 0, retain: false, payload: Buffer.alloc(0), publishReceivedAt: 0 }),
           expect.objectContaining({ id: 'forever', qos: 0, payload: Buffer.from('é 😀'), publishReceivedAt: 0 }),
         ]);
       });
 
-      it('removes an old message when it is acknowledged', async () => {
+      it('can remove an old message', async () => {
         const [first] = await list(store, 't/old');
         expect(await store.removeMessages([first!], Date.now() + 60_000)).toBe(1);
         expect(await list(store, 't/old')).toHaveLength(4);
       });
 
-      it('knows the old clients', async () => {
+      it('reads the states of old clients', async () => {
         const [late, early] = [await serverTime(client, '2020-01-01 00:00:02'), await serverTime(client, '2020-01-01 00:00:01')];
         expect(await store.getClientState('here')).toEqual({
           clientid: 'here',
@@ -121,7 +121,7 @@ describe('postgres takeover', () => {
         expect(await store.listSubscriptions('gone')).toEqual([{ clientid: 'gone', topic: 't/1', qos: 0 }]);
       });
 
-      it('keeps the old retained messages, and replaces them', async () => {
+      it('keeps old retained messages until newer ones replace them', async () => {
         const filter = 'r/#';
         expect(
           (await store.listRetained({ filter, after: '', limit: 10 })).map(({ topic, payload }) => [topic, payload.toString()]),
@@ -136,7 +136,7 @@ describe('postgres takeover', () => {
         ]);
       });
 
-      it('goes on at the old read positions', async () => {
+      it('continues from the old read positions', async () => {
         const position = async (consumer: string) => (await store.getPositions(consumer, ['t/acked']))[0]?.id;
         expect(await position('reader')).toBe('base62B');
         expect(await position('late')).toBe('base62C');
@@ -145,7 +145,7 @@ describe('postgres takeover', () => {
         expect((await store.positionsOfTopic('t/acked')).map(({ consumer }) => consumer)).toEqual(['late', 'reader']);
       });
 
-      it('leaves what EMQX’s own readers select', async () => {
+      it("keeps the columns that EMQX's readers select", async () => {
         const binary = message({ topic: 't/new', payload: Buffer.from([0xff, 0]) });
         const text = message({ topic: 't/new', payload: Buffer.from('text'), qos: 2, retain: true });
         await store.saveMessages([binary, text]);
@@ -159,12 +159,12 @@ describe('postgres takeover', () => {
       });
     });
 
-    it('is planned without a change, and tells how far it is', async () => {
+    it('is planned by a dry run without changes, and logs its progress', async () => {
       const { store } = await prepare(ORIGINAL, ROWS);
       await expectPlannedTakeover(store, { mqtt_msg: 13, mqtt_client: 3, mqtt_sub: 4, mqtt_retain: 2, mqtt_acked: 4 });
     });
 
-    describe('is refused, with the reason, and changes nothing', () => {
+    describe('is rejected with a reason and without changes', () => {
       const msg = (columns: string) => `CREATE TABLE mqtt_msg (${columns})`;
       const all = 'msgid text, sender text, topic text, qos int, retain int, payload text, arrived timestamp';
       it.each([
@@ -235,7 +235,7 @@ describe('postgres takeover', () => {
       });
     });
 
-    it('takes over keys and columns in the way of long names, and other spellings of the tables', async () => {
+    it('widens keys and columns for long names, in other spellings of the tables', async () => {
       const { store } = await prepare(
         `CREATE TABLE mqtt_msg (id bigint GENERATED ALWAYS AS IDENTITY, msgid text NOT NULL, topic text NOT NULL, sender varchar(9), node varchar(9), qos smallint,
            retain smallint, payload text NOT NULL, arrived timestamptz NOT NULL)`,
@@ -250,7 +250,7 @@ describe('postgres takeover', () => {
       expect(await list(store, 'a')).toEqual([binary]);
     });
 
-    it('needs no right to create tables once it is done', async () => {
+    it('needs no right to create tables after it is complete', async () => {
       const { url, client, store } = await prepare();
       await store.migrate();
       await client.query(`DROP ROLE IF EXISTS offline_writer; CREATE ROLE offline_writer LOGIN PASSWORD 'offline_writer';

@@ -17,7 +17,7 @@ describe('postgres', () => {
     conformance('on PostgreSQL', { open });
 
     // Promise 13. The guard is saveOrBisect: without it the whole batch is refused.
-    it('refuses only what an operator’s trigger refuses', async () => {
+    it("rejects only messages that an operator's trigger rejects", async () => {
       const store = await open();
       await store.migrate();
       const client = new Client({ connectionString: (await url)! });
@@ -39,7 +39,7 @@ describe('postgres', () => {
     });
 
     // Promise 14. The guard is PooledConnections.drop: without it the pool's connections time out one after the other, for ever.
-    it('works again at once when a server that vanished without a word is back', async () => {
+    it('works again at once after a silent outage of the server', async () => {
       await open().then(async (store) => (await store.migrate(), store.close()));
       const proxy = await SilentProxy.to(new URL((await url)!));
       const store = new PostgresStore({ connectionString: proxy.url, query_timeout: 300 });
@@ -58,7 +58,7 @@ describe('postgres', () => {
       }
     });
 
-    it('says that the schema is missing, and what to do', async () => {
+    it('reports a missing schema and what to do', async () => {
       const store = new PostgresStore({ connectionString: await emptyDatabase(server, 'offline_empty') });
       expect(await store.health()).toEqual({
         ok: false,
@@ -105,13 +105,13 @@ describe('postgres through TLS', () => {
     it.each([
       ['?tls=true', /^STORE_URL: PostgreSQL's certificate is not trusted .*give the PEM file of its certificate authority as ca=$/],
       ['', /^STORE_URL: PostgreSQL rejected the login/],
-    ])('says what is wrong with %p', async (query, expected) => {
+    ])('reports the error of %p', async (query, expected) => {
       const store = open(query);
       expect((await store.health()).detail).toMatch(expected);
       await store.close();
     });
 
-    it('refuses parameters that it does not know, and two ways to say TLS', () => {
+    it('rejects unknown parameters and contradictory TLS settings', () => {
       expect(() => open('?ssl=yes')).toThrow(/STORE_URL: unknown parameter ssl; known are tls, ca, sslmode/);
       expect(() => open('?tls=true&sslmode=require')).toThrow(/STORE_URL: .*one of them is enough/);
       expect(() => open('?tls=on')).toThrow(/STORE_URL: tls=on is unknown/);

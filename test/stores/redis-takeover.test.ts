@@ -62,7 +62,7 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
       await removeKeys(server, glob);
     });
 
-    it('delivers the old messages, each once, in order, and knows the rest', async () => {
+    it('lists each old message once, in order, and keeps the other keys', async () => {
       await withRedis(server, (redis) => fill(redis, prefix));
       const store = open();
       await Promise.all([store.migrate(), open().migrate()]);
@@ -118,14 +118,14 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
     });
 
     // The first step must not run again: it would take the receipts from positions.
-    it('is planned without a change, and tells how far it is', async () => {
+    it('is planned by a dry run without changes, and logs its progress', async () => {
       const own = `${prefix}planned`;
       await withRedis(server, (redis) => fill(redis, own));
       const name = (kind: string) => `${glob}planned:${kind}:*`;
       await expectPlannedTakeover(open(own), { [name('acked')]: 3, [name('msg')]: 4, [name('retain')]: 2 });
     });
 
-    it('finds what an earlier release wrote, which counts as seen now', async () => {
+    it('reads data of an earlier release, which counts as seen now', async () => {
       const own = `earlier-${process.pid}`;
       const [store, later] = [open(own), open(own)];
       await store.migrate();
@@ -163,7 +163,7 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
         (redis: RedisConnection, own: string) => redis.set(`${own}:msg-topics`, 'y'),
         /msg-topics is a string/,
       ],
-    ])('refuses %s, and changes nothing', async (_, spoil, reason) => {
+    ])('is rejected without changes: %s', async (_, spoil, reason) => {
       const own = `refused-${process.pid}`;
       await removeKeys(server, own);
       await withRedis(server, async (redis) => {
@@ -179,7 +179,7 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
       await removeKeys(server, own);
     });
 
-    it('refuses what a newer release left', async () => {
+    it('is rejected for data of a newer release', async () => {
       const own = `newer-${process.pid}`;
       await withRedis(server, (redis) => redis.hset(`${own}:offline-migration`, '99', 'x'));
       await expect(open(own).migrate()).rejects.toThrow(/version 99.*upgrade/);

@@ -17,7 +17,7 @@ describe.each(['redis', 'redis-tls', 'redis-cluster', 'redis-sentinel', 'redis-c
 
       conformance(`on ${name}`, { open, many: name === 'redis' ? 10_000 : 2_000 });
 
-      it('leaves nothing behind when everything is removed', async () => {
+      it('leaves no keys behind when everything is removed', async () => {
         const own = `${prefix}-cleanup`;
         const store = new RedisStore(redisUrl(server, { prefix: own }));
         await store.migrate();
@@ -54,7 +54,7 @@ describe('redis', () => {
         await removeKeys(server, prefix);
       });
 
-      it('keeps a topic and a message of the same name apart', async () => {
+      it('separates a topic and a message of the same name', async () => {
         const id = '0005A10000000000F44000000A9C0001';
         const [named, within] = [message({ topic: 'any', id }), message({ topic: id })];
         const short = message({ topic: 'temperature', id: 'temperature' });
@@ -67,7 +67,7 @@ describe('redis', () => {
         expect(await store.getMessage(id)).toEqual(named);
       });
 
-      it('is read by what reads EMQX’s keys', async () => {
+      it("is readable for readers of EMQX's keys", async () => {
         const saved = message({ topic: 'readers/1', qos: 2, payload: Buffer.from([0xff, 0, 1]), publishReceivedAt: 1_700_000_000_123 });
         await store.saveMessages([saved]);
         await store.saveClientStates([{ clientid: 'c', connected: true, node: 'emqx@a', connectedAt: 5, disconnectedAt: null, at: 5 }]);
@@ -89,7 +89,7 @@ describe('redis', () => {
         });
       });
 
-      it('leaves what EMQX’s readers go by as it is when a position has a greater version', async () => {
+      it("keeps the keys of EMQX's readers when a position has a greater version", async () => {
         const position = { consumer: 'fenced', topic: 'readers/2', id: newId(), receipts: [], version: 2 };
         await store.putPositions([position]);
         await store.putPositions([{ ...position, id: newId(), version: 1 }]);
@@ -138,7 +138,7 @@ describe('redis', () => {
         spy.mockRestore();
       });
 
-      it('lets Redis itself forget a message that nobody purged', async () => {
+      it('lets Redis expire a message that was not purged', async () => {
         const expired = message({ topic: 'forgotten', expiresAt: Date.now() - 2 * 60 * 60 * 1_000 });
         const living = message({ topic: 'forgotten' });
         await store.saveMessages([expired, living]);
@@ -176,7 +176,7 @@ describe('redis', () => {
         await wrong.close();
       });
 
-      it('says that rights are missing, and that it was not migrated', async () => {
+      it('reports missing rights and a missing migration', async () => {
         await withRedis(server, (redis) => redis.call('ACL', 'SETUSER', 'reader', 'on', '>reader', '~*', '+@read', '+ping', '+info'));
         const restricted = new RedisStore(redisUrl(server.replace('://', '://reader:reader@'), { prefix: `${prefix}-empty` }));
         expect((await restricted.health()).detail).toMatch(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"$/);
@@ -185,7 +185,7 @@ describe('redis', () => {
         await withRedis(server, (redis) => redis.call('ACL', 'DELUSER', 'reader'));
       });
 
-      it('refuses parameters that it does not know', () => {
+      it('rejects unknown parameters', () => {
         expect(() => new RedisStore(redisUrl(server, { prefx: 'x' }))).toThrow(SettingError);
         expect(() => new RedisStore(redisUrl(server, { prefx: 'x' }))).toThrow(
           /STORE_URL: unknown parameter prefx; known are tls, ca, prefix/,

@@ -34,7 +34,7 @@ const IN_POSTGRES = {
     'insert into mqtt_sub(clientid, topic, qos) values(${clientid}, ${topic}, ${qos}) on conflict (mqtt_key(clientid), mqtt_key(topic)) do update set qos = ${qos}',
 };
 
-describe('statements of the operator’s', () => {
+describe("the operator's own statements", () => {
   it.each<[StatementName, string, RegExp]>([
     [
       'INSERT_MESSAGE',
@@ -50,7 +50,7 @@ describe('statements of the operator’s', () => {
     expect(() => parseStatement(name, text)).toThrow(SettingError);
   });
 
-  it('are bound, not written', () => {
+  it('bind their parameters', () => {
     const statement = parseStatement(
       'DELETE_MESSAGE',
       "delete from m where a = '?;' and b ? 'x' and id = ${ id } and topic = ${topic} and id <> ${id};",
@@ -98,7 +98,7 @@ interface Database {
 
 /** Tables and conditions that only the operator knows. */
 function itsOwn(open: (statements?: Statements) => Promise<Store>, { now, run }: Database): void {
-  describe('of their own', () => {
+  describe('with other tables and columns', () => {
     let store: Store;
     beforeAll(async () => {
       const first = await open();
@@ -120,7 +120,7 @@ function itsOwn(open: (statements?: Statements) => Promise<Store>, { now, run }:
     });
     afterAll(() => store.close());
 
-    it('fill a column, mark instead of delete, and select', async () => {
+    it('can fill a column, mark rows as deleted, and select', async () => {
       const saved = message({ topic: 'own', username: 'acme', properties: { contentType: 'text/plain' }, expiresAt: Date.now() + 60_000 });
       expect(await store.saveMessages([saved])).toEqual([]);
       const list = () => store.listMessages({ topic: 'own', after: '', limit: 10, now: Date.now() });
@@ -133,7 +133,7 @@ function itsOwn(open: (statements?: Statements) => Promise<Store>, { now, run }:
       expect(await run("select tenant from mqtt_msg where topic = 'own'")).toEqual([{ tenant: 'gone' }]);
     });
 
-    it('keep subscriptions elsewhere', async () => {
+    it('can keep subscriptions in another table', async () => {
       await store.putSubscriptions([{ clientid: 'c', topic: 't/#', qos: 1 }]);
       expect(await run('select * from my_sub')).toEqual([{ who: 'c', filter: 't/#', qos: 1 }]);
       expect(await store.listSubscriptions('c')).toEqual([{ clientid: 'c', topic: 't/#', qos: 1 }]);
@@ -141,7 +141,7 @@ function itsOwn(open: (statements?: Statements) => Promise<Store>, { now, run }:
       expect(await store.listSubscriptions('c')).toEqual([]);
     });
 
-    it('are looked at by the database at the start', async () => {
+    it('are checked by the database at the start', async () => {
       const wrong = await open(parse({ SELECT_MESSAGE: 'select msgid from nowhere where topic = ${topic}' }));
       await expect(wrong.migrate()).rejects.toThrow(/^STORE_SQL_SELECT_MESSAGE: the database rejects the statement: .*nowhere/);
       await wrong.close();

@@ -19,7 +19,7 @@ describe('timescale', () => {
 
     conformance('on TimescaleDB', { open });
 
-    it('says its name', async () => {
+    it('has its own name in the health check', async () => {
       const store = await open();
       expect(await store.health()).toEqual({ ok: true, detail: expect.stringMatching(/^TimescaleDB \d/) as string });
       await store.close();

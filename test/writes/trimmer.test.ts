@@ -23,7 +23,7 @@ describe('maxStored', () => {
   };
   const withMost = (maxStored: number, stored: readonly string[] = []) => setUp([policy({ maxStored })], stored);
 
-  it('is looked at after each tenth that was added', async () => {
+  it('is checked after every tenth of new messages', async () => {
     const { trimmer, trimmed } = withMost(50);
     trimmer.saved(['a', 'a', 'b', 'a', 'a']);
     await sleep(10);
@@ -35,7 +35,7 @@ describe('maxStored', () => {
     expect(trimmed).toEqual(['a:50']);
   });
 
-  it('counts what it removes', async () => {
+  it('counts the deleted messages', async () => {
     const { trimmer, metrics } = withMost(5);
     trimmer.saved(['a']);
     await trimmer.stop();
@@ -44,7 +44,7 @@ describe('maxStored', () => {
   });
 
   // Promise 22. Before, the writer waited for one round trip for each message beyond 10,000 active topics.
-  it('costs the writer no look at the store, however many topics have messages', async () => {
+  it('needs no store requests of the writer with 20,000 topics', async () => {
     const { trimmer, trimmed } = withMost(100_000);
     for (let i = 0; i < 20_000; i++) trimmer.saved([`t/${i}`]);
     await sleep(10);
@@ -52,7 +52,7 @@ describe('maxStored', () => {
     await trimmer.stop();
   });
 
-  it('is looked at one topic at a time, while the writer goes on', async () => {
+  it('is checked one topic at a time, while the writer continues', async () => {
     const { trimmer, store } = withMost(10);
     let [under, most, looks] = [0, 0, 0];
     store.trimTopic = async () => {
@@ -67,7 +67,7 @@ describe('maxStored', () => {
     expect(most).toBe(1);
   });
 
-  it('waits for the look in hand when it stops, and begins no other', async () => {
+  it('finishes the running check when the server stops, and starts no other', async () => {
     const { trimmer, store } = withMost(10);
     let done = 0;
     store.trimTopic = async () => {
@@ -82,7 +82,7 @@ describe('maxStored', () => {
     expect(done).toBe(1);
   });
 
-  it('is looked at again with the next messages when a look has failed', async () => {
+  it('is checked again with the next messages after a failed check', async () => {
     const { trimmer, store, trimmed, errors } = withMost(10);
     const { trimTopic } = store;
     store.trimTopic = () => Promise.reject(new Error('away'));
@@ -95,7 +95,7 @@ describe('maxStored', () => {
   });
 
   // A process that was started anew has counted nothing, and topics with few messages are forgotten.
-  it('is kept in all stored topics by a sweep, under the policy that decides', async () => {
+  it("is applied to all stored topics by a sweep, with each topic's policy", async () => {
     const stored = [...Array.from({ length: 600 }, (_, i) => `p/${String(i).padStart(3, '0')}`), 'q/1', 'q/off/1'];
     const policies = [
       policy({ filter: 'q/off/#', mode: 'off' }),
@@ -107,7 +107,7 @@ describe('maxStored', () => {
     expect(trimmed.sort()).toEqual([...stored.slice(0, 600).map((topic) => `${topic}:9`), 'q/1:7'].sort());
   });
 
-  it('is swept bit by bit: the next sweep goes on where the budget of the last one ended', async () => {
+  it('is applied in steps: the next sweep continues where the last one ended', async () => {
     const stored = Array.from({ length: 5 }, (_, i) => `t/${i}`);
     const { trimmer, trimmed } = withMost(10, stored);
     for (let i = 0; i < 7; i++) await trimmer.sweep(0);

@@ -48,7 +48,7 @@ function subject(refuse: (id: string) => 'refuse' | 'bug' | 'away' | null = () =
 }
 
 describe('the writer', () => {
-  it('keeps retained messages beside the others, or alone', async () => {
+  it('stores retained messages in addition to the others, or alone', async () => {
     const { writer, calls } = subject();
     await writer.apply([
       publish('a'),
@@ -59,7 +59,7 @@ describe('the writer', () => {
   });
 
   // The guard is `turn`. A lane that is behind has two batches at work.
-  it('stores batches in their order, whichever is ready first, and goes on behind one that fails', async () => {
+  it('stores batches in order, and continues after one that fails', async () => {
     const { writer, calls } = subject((id) => (id === 'bad' ? 'away' : null));
     const { retained } = (writer as unknown as { deps: { retained: { note: () => Promise<void> } } }).deps;
     let isFirst = true;
@@ -77,13 +77,13 @@ describe('the writer', () => {
     ]);
   });
 
-  it('writes a batch with one save and one remove, and tells the other processes when the store shows it', async () => {
+  it('writes a batch with one save and one remove, and then settles acknowledgements', async () => {
     const { writer, calls } = subject();
     await writer.apply([publish('a'), ack('a'), publish('b'), ack('x')]);
     expect(calls).toEqual(['save a,b', 'remove a,x', 'settle a,x']);
   });
 
-  it('writes nothing for what is not in the batch', async () => {
+  it('makes no save or remove without messages or acknowledgements', async () => {
     const { writer, calls, takenOver } = subject();
     await writer.apply([ack('x')]);
     expect([calls, takenOver]).toEqual([['remove x', 'settle x'], []]);
@@ -92,7 +92,7 @@ describe('the writer', () => {
   });
 
   // Promise 17: what a process that died has stored is told once more to those who may have passed it.
-  it('says of a batch that it takes over that part of it may be stored', async () => {
+  it('marks a batch of a dead process as possibly stored', async () => {
     const { writer, takenOver } = subject();
     await writer.apply([publish('a')]);
     await writer.apply([publish('a')], true);
@@ -102,13 +102,13 @@ describe('the writer', () => {
   it.each([
     ['away', RetryableError],
     ['bug', TypeError],
-  ] as const)('removes nothing, and settles nothing, when its save fails (%s)', async (why, error) => {
+  ] as const)('removes and settles nothing when its save fails (%s)', async (why, error) => {
     const { writer, calls } = subject((id) => (id === 'b' ? why : null));
     await expect(writer.apply([publish('a'), publish('b'), ack('x')])).rejects.toThrow(error);
     expect(calls).toEqual([]);
   });
 
-  it('sets aside what the store refuses (promise 13)', async () => {
+  it('sets messages aside that the store rejects (promise 13)', async () => {
     const { writer, calls, history } = subject((id) => (id === 'b' ? 'refuse' : null));
     await writer.apply([publish('a'), publish('b')]);
     expect(calls).toEqual(['save a,b', 'aside b: the store refused it: poison']);

@@ -5,11 +5,11 @@ import { isMessageJob, type ClientJob } from '../../../src/lanes/jobs';
 import { waitFor } from '../../support/wait';
 import { ack, deferred, done, eachTest, idsOf, mail, mailIdsOf, mailOf, type Kind } from './world';
 
-/** What the consumer of a lane does with work that fails. */
+/** Tests of how the consumer of a lane handles failed jobs. */
 export function consuming(kind: Kind): void {
   const test = eachTest(kind);
 
-  it('tries the same jobs again after a transient error while something is away, before any later ones of the lane', async () => {
+  it('retry the same jobs before later ones while the store is down', async () => {
     const { world } = test;
     const seen: string[] = [];
     let failures = 5;
@@ -26,7 +26,7 @@ export function consuming(kind: Kind): void {
     expect(seen).toEqual(['first', 'second']);
   });
 
-  it('tells for how long it has had a batch in hand, retries included', async () => {
+  it('report for how long they have processed a batch, retries included', async () => {
     const { world } = test;
     const store = deferred<void>();
     let isBack = false;
@@ -45,7 +45,7 @@ export function consuming(kind: Kind): void {
     await waitFor('the end', () => world.working().length === 0);
   });
 
-  it('reckons the lag of a delayed job from the time when it is due', async () => {
+  it('measure the lag of a delayed job from its due time', async () => {
     const { world } = test;
     const [[to = ''] = []] = world.mailboxes(1);
     await world.lanes.wake([{ to, at: Date.now() + 2_000 }], Date.now());
@@ -55,8 +55,8 @@ export function consuming(kind: Kind): void {
     expect(world.lags[0]).toBeGreaterThan(-500);
   });
 
-  // What was acknowledged since it was first begun may be in its lane still. The guards are `again` and startedAt in Consumer.
-  it('tells a delivery that it is tried again, or that another process may have begun it', async () => {
+  // Acknowledgements that arrived since the first try may still be in the lane. The guards are `again` and startedAt in Consumer.
+  it('mark a delivery that is retried or may have been started by another process', async () => {
     const { world } = test;
     const told: [string[], boolean][] = [];
     const [[to = ''] = []] = world.mailboxes(1);
@@ -78,7 +78,7 @@ export function consuming(kind: Kind): void {
     ]);
   });
 
-  it('sets aside what fails for good, however often that takes, and goes on with its neighbours (promise 13)', async () => {
+  it('set a permanently failing event aside and process the others (promise 13)', async () => {
     const { world } = test;
     const aside: string[] = [];
     const seen: string[] = [];
@@ -101,7 +101,7 @@ export function consuming(kind: Kind): void {
   });
 
   // The guard is `knows` in Consumer: the writer failed on it again and again, and its lane stood still.
-  it('sets aside a job that another version of the server has left', async () => {
+  it('set a job of another version of the server aside', async () => {
     const { world } = test;
     const aside: unknown[] = [];
     const seen: string[] = [];
@@ -124,7 +124,7 @@ export function consuming(kind: Kind): void {
   });
 
   // Promise 20. The guard is Consumer.doApart: the lane stood still behind the poisoned one for ever.
-  it('goes on without an event whose transient error is its own, and tries that one again by itself', async () => {
+  it('retry an event with a transient error of its own alone, and continue', async () => {
     const { world } = test;
     const seen: string[] = [];
     let isPoisoned = true;
@@ -143,7 +143,7 @@ export function consuming(kind: Kind): void {
   });
 
   // The guard is `tries`, which the part carries: it would be tried for ever.
-  it('sets aside in the end what keeps failing by itself', async () => {
+  it('set an event aside that still fails after seven postponed retries', async () => {
     const { world } = test;
     const aside: string[] = [];
     const postponed: number[] = [];
@@ -162,14 +162,14 @@ export function consuming(kind: Kind): void {
     expect(postponed).toEqual([2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000]);
   }, 30_000);
 
-  describe('of what fails for one mailbox by itself (promise 20)', () => {
+  describe('with an error of one mailbox only (promise 20)', () => {
     const failing = (jobs: readonly ClientJob[], to: string, error: Error): Failed<ClientJob>[] => {
       const events = mailOf(jobs).filter((event) => event.to === to);
       return events.length === 0 ? [] : [{ part: { name: 'mail', data: { events } }, error }];
     };
 
     // The guard is giveUpAll in Consumer: the whole batch was done again, and its other mailboxes with it, or the failed ones were forgotten.
-    it('postpones that part alone, and does the rest of the batch once', async () => {
+    it('postpone the events of that mailbox, and process the others once', async () => {
       const { world } = test;
       const [[bad = '', good = ''] = []] = world.mailboxes(2);
       const seen: string[] = [];
@@ -196,7 +196,7 @@ export function consuming(kind: Kind): void {
       expect(seen).toEqual(['g1', 'g2', 'b1', 'b2']);
     });
 
-    it('sets aside that part alone when it will never succeed', async () => {
+    it('set the events of that mailbox aside after a permanent error', async () => {
       const { world } = test;
       const [[bad = '', good = ''] = []] = world.mailboxes(2);
       const [seen, aside]: [string[], unknown[]] = [[], []];
@@ -216,7 +216,7 @@ export function consuming(kind: Kind): void {
     });
 
     // Promise 14: then nothing is wrong with it. The guard is isAway in giveUpAll.
-    it('waits with the whole lane while what everybody needs is away, and gives nothing up', async () => {
+    it('wait with the whole lane during an outage, and set nothing aside', async () => {
       const { world } = test;
       const [[bad = '', good = ''] = []] = world.mailboxes(2);
       const [seen, given]: [string[], string[]] = [[], []];
@@ -243,7 +243,7 @@ export function consuming(kind: Kind): void {
       expect([seen, given]).toEqual([['b', 'later'], []]);
     });
 
-    it('counts its tries on, also when it fails together with others', async () => {
+    it('continue the count of retries when the mailbox fails together with others', async () => {
       const { world } = test;
       const [[bad = ''] = []] = world.mailboxes(1);
       const tries: (number | undefined)[] = [];
@@ -268,7 +268,7 @@ export function consuming(kind: Kind): void {
     });
   });
 
-  it('takes several jobs of a client lane in one batch, in their order', async () => {
+  it('take several jobs of a client lane in one batch, in order', async () => {
     const { world } = test;
     const [[first = '', second = ''] = []] = world.mailboxes(2);
     const ids = Array.from({ length: 60 }, (_, i) => `m${String(i).padStart(2, '0')}`);

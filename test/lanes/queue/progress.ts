@@ -11,7 +11,7 @@ export function progress(kind: Kind): void {
   const of = async (world: QueueWorld, lane: string): Promise<LaneProgress> =>
     (await world.backend.sequence.progress([lane])).get(lane) as LaneProgress;
 
-  it('a lane without jobs is done as far as it goes', async () => {
+  it('of a lane without jobs is complete', async () => {
     const { world } = test;
     expect(await world.backend.sequence.progress([])).toEqual(new Map());
     expect(await of(world, world.messageLane)).toMatchObject({ oldest: null, waiting: null });
@@ -19,7 +19,7 @@ export function progress(kind: Kind): void {
   });
 
   // Its own batch is what a lane's owner is at: it must not wait for itself. The guards are the lists in RedisSequence, and the states in PostgresSequence.
-  it('tells what waits from what somebody works on', async () => {
+  it('distinguishes waiting jobs from jobs that are being processed', async () => {
     const { world } = test;
     for (const id of ['a', 'b', 'c']) await world.lanes.put([ack('t/1', id)]);
     const lane = world.messageLane;
@@ -35,14 +35,14 @@ export function progress(kind: Kind): void {
     expect(await of(world, lane)).toEqual({ tail: start.tail, oldest: start.oldest, waiting: null });
     await source.complete([first, others[0] ?? null].flatMap((each) => each ?? []));
     expect(await of(world, lane)).toEqual({ tail: start.tail, oldest: start.tail, waiting: null });
-    // What is given back waits again, in its place.
+    // A job that is given back waits again, in its place.
     await world.lanes.put([ack('t/1', 'd')]);
     await source.giveBack(others.slice(1).flatMap((each) => each ?? []));
     expect(await of(world, lane)).toMatchObject({ oldest: start.tail, waiting: start.tail });
     await source.close();
   });
 
-  it('does not count what is put off, nor other lanes', async () => {
+  it('does not include delayed jobs or other lanes', async () => {
     const { world } = test;
     const [[one = ''] = [], [other = ''] = []] = world.mailboxes(1);
     await world.lanes.mail([mail(one, 'm')]);
@@ -55,7 +55,7 @@ export function progress(kind: Kind): void {
     ]);
   });
 
-  it('what is accepted after the tails were noted is not waited for', async () => {
+  it('does not wait for events that are accepted after the tails were read', async () => {
     const { world } = test;
     await world.lanes.put([ack('t/1', 'before')]);
     const lanes = [world.messageLane];
@@ -76,7 +76,7 @@ export function progress(kind: Kind): void {
     { name: 'restore', data: { filter: 't/1', before: null, after: '' } },
     { name: 'restore', data: { filter: 't/+', before: null, after: '' } },
     { name: 'reconcile', data: { topics: ['t/1'] } },
-  ])('holds $name of $data back until the writes before it are done', async (job) => {
+  ])('delays a $name of $data until the writes before it are done', async (job) => {
     const { world } = test;
     const order: string[] = [];
     const release = deferred();

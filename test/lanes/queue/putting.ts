@@ -8,11 +8,11 @@ const subscribe = (to: string, filter: string): Item[] => [
   { mail: { to, kind: 'deliver', request: { clientid: to, filter, qos: 1, at: 0 } } },
 ];
 
-/** What is put into the lanes together becomes few jobs, and comes out in its order. */
+/** Tests that events which are added together become few jobs and stay in order. */
 export function putting(kind: Kind): void {
   const test = eachTest(kind);
 
-  it('keeps the order of a topic and puts what comes together into few jobs', async () => {
+  it('keep the order of a topic, and simultaneous events share few jobs', async () => {
     const { world } = test;
     const ids = Array.from({ length: 1000 }, (_, i) => `m${i}`);
     await Promise.all(ids.map((id) => world.lanes.put([ack('t/1', id)])));
@@ -23,7 +23,7 @@ export function putting(kind: Kind): void {
     expect(seen).toEqual(ids);
   });
 
-  it('does many small jobs of a lane at once, and no more than belong into one batch', async () => {
+  it('are processed in batches of limited size', async () => {
     const { world } = test;
     for (let i = 0; i < 600; i++) await world.lanes.put([ack('t/1', `m${i}`)]);
     expect((await world.counts(world.messageLane)).waiting).toBe(600);
@@ -41,7 +41,7 @@ export function putting(kind: Kind): void {
     expect(Math.max(...sizes)).toBeLessThanOrEqual(MAX_JOB_EVENTS);
   });
 
-  it('makes one job of a SUBSCRIBE, exact or wildcard, and few of many that come together', async () => {
+  it('contain one job per SUBSCRIBE, and few jobs for many simultaneous ones', async () => {
     const { world } = test;
     const [[one = '', other = ''] = []] = world.mailboxes(2);
     await world.lanes.put(subscribe(one, 't/1'));
@@ -63,7 +63,7 @@ export function putting(kind: Kind): void {
   });
 
   // The guard is mailJobs: a job for each event would cost as much as the rest of a delivery.
-  it('makes one job for each lane of the mail of a flush, or several where it is too much', async () => {
+  it('contain one job per lane for the mail of a flush, more above the limit', async () => {
     const { world } = test;
     const boxes = world.mailboxes(3);
     const events = boxes.flat().map((to) => mail(to, to));
@@ -84,7 +84,7 @@ export function putting(kind: Kind): void {
   });
 
   // The guard is roundedDelay: 1,000 clients that subscribe within a second would have 1,000 timers.
-  it('shares a job between wakes of a lane that are due at about the same time', async () => {
+  it('contain one job for the wakes of a lane that are due at about the same time', async () => {
     const { world } = test;
     const boxes = world.mailboxes(40);
     const now = 1_000_000;
@@ -102,7 +102,7 @@ export function putting(kind: Kind): void {
     expect(await world.total()).toBe(boxes.length + 2);
   });
 
-  it('wakes a mailbox not before its time, and soon after it', async () => {
+  it('wake a mailbox soon after its due time, not before', async () => {
     const { world } = test;
     const [[first = '', second = ''] = []] = world.mailboxes(2);
     const woken = new Map<string, number>();
@@ -121,7 +121,7 @@ export function putting(kind: Kind): void {
     expect(woken.get(second)).toBeGreaterThanOrEqual(now + 700);
   });
 
-  it('has writes in their lane before the mail that came with them is in its own', async () => {
+  it('reach the message lane before the client lane', async () => {
     const { world } = test;
     const [[to = ''] = []] = world.mailboxes(1);
     await world.lanes.put([{ mail: mail(to, 'm') }, ack('t/1', 'm')]);

@@ -7,7 +7,7 @@ export function takeover(kind: Kind): void {
   const test = eachTest(kind);
 
   // Promises 1 and 4. On PostgreSQL a guard is the trigger keep_place (migrations/queue): without it the jobs of the dead process come last.
-  it('takes over the jobs of a process that died, in their place', async () => {
+  it('are taken over in their place when it dies', async () => {
     const { world } = test;
     await world.lanes.put([ack('t/1', 'in hand')]);
     await world.lanes.put([ack('t/1', 'in hand, too')]);
@@ -17,7 +17,7 @@ export function takeover(kind: Kind): void {
     expect((await source.next(true))?.job.name).toBe('events');
     expect((await source.next(false))?.job.name).toBe('events');
     await world.lanes.put([ack('t/1', 'later')]);
-    // What was accepted after it must not count as done before it.
+    // A later event must not count as done before an earlier one.
     const progress = (await world.backend.sequence.progress([world.messageLane])).get(world.messageLane);
     expect(progress?.oldest).toBeLessThan(progress?.waiting ?? 0);
     expect(progress?.waiting).toBe(progress?.tail);
@@ -33,7 +33,7 @@ export function takeover(kind: Kind): void {
     await world.empty();
   }, 60_000);
 
-  it('gives jobs back to their place when it stops in the middle of retries', async () => {
+  it('are given back in their place when it stops during retries', async () => {
     const { world } = test;
     const tried = deferred();
     await world.lanes.put([ack('t/1', 'returned')]);
@@ -58,7 +58,7 @@ export function takeover(kind: Kind): void {
 
   describe('with two servers', () => {
     // The guard is `ownership` in Consumer.take: both took jobs of the lane, and what happened to a mailbox overtook itself.
-    it('one of them at a time works on a client lane, and the other one goes on when it stops', async () => {
+    it('one server works on a client lane until it stops, then the other', async () => {
       const { world } = test;
       const other = await test.another();
       const seen: { who: string; id: string }[] = [];
@@ -90,7 +90,7 @@ export function takeover(kind: Kind): void {
       expect(seen.at(-1)).toEqual({ who: 'other', id: 'after' });
     });
 
-    it('both work on the message lanes, each job once', async () => {
+    it('both servers work on the message lanes, each job once', async () => {
       const { world } = test;
       const other = await test.another();
       const seen: string[] = [];

@@ -18,7 +18,7 @@ export interface Kind {
   readonly isShared: boolean;
   /** Removes what is there. */
   empty(): Promise<void>;
-  /** What each process opens. */
+  /** The objects that each process opens. */
   open(onError: (error: Error) => void): QueueBackend;
 }
 
@@ -94,7 +94,7 @@ export class QueueWorld {
     return this.lanes_;
   }
 
-  /** Of topic t/1. */
+  /** The message lane of topic t/1. */
   get messageLane(): string {
     return messageLane(laneOf('t/1', this.backend.laneCounts.messages));
   }

@@ -26,32 +26,32 @@ import {
 const done = { cursor: null } as const;
 
 describe('a copy that is acknowledged', () => {
-  it('frees its place, and the run reads on when half of the window is free', () => {
+  it('frees its place; the next messages are read when half of the window is free', () => {
     const ids = ['1', '2', '3', '4'];
     const box = new Box(mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], out: outOf(...ids) }));
     expect(box.learn(acked('1')).plan.run).toBeNull();
     expect(box.learn(acked('2')).plan.run).toMatchObject({ cursor: { topic: 't/a', id: '4' } });
   });
 
-  it('counts once, however often it is told', () => {
+  it('counts once, however often its acknowledgement is reported', () => {
     const box = new Box(mailbox({ out: outOf('1', '2'), again: [again('0')] })).learn(acked('1'), acked('1'));
     expect(box.mailbox).toMatchObject({ budget: 2 });
     expect(box.ids).toEqual(['2']);
   });
 
-  it('is not sent again, whatever was lost of it', () => {
+  it('is not sent again after an earlier copy was lost', () => {
     const box = new Box(mailbox({ again: [again('1'), again('2')] })).learn(acked('1', false));
     expect(box.mailbox.again.map(({ id }) => id)).toEqual(['2']);
     expect(box.learn(acked('2')).mailbox).toMatchObject({ again: [], budget: 0, retryAt: null });
   });
 
-  it('by another way leaves ours out, which EMQX still has', () => {
+  it("in EMQX's own delivery does not free the server's copy", () => {
     expect(new Box(mailbox({ out: outOf('1') })).learn(acked('1', false)).ids).toEqual(['1']);
   });
 });
 
 describe('the window', () => {
-  it('counts what EMQX has of its own, too', () => {
+  it('includes the messages that EMQX holds of its own', () => {
     const box = new Box(
       mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], out: outOf('1'), held: new Set(['x', 'y']) }),
     );
@@ -59,7 +59,7 @@ describe('the window', () => {
     expect(box.learn(acked('x', false)).plan.run).not.toBeNull();
   });
 
-  it('full of messages that EMQX has of its own, and nobody tells of, is asked for with growing pauses', () => {
+  it("full of EMQX's own messages is checked in EMQX with growing pauses", () => {
     const own = ['x', 'y', 'z'];
     const box = new Box(mailbox({ runs: [run({ window: 4, cursor: { topic: 't/a', id: '4' } })], held: new Set(own) }));
     const pauses: number[] = [];
@@ -74,7 +74,7 @@ describe('the window', () => {
     expect(box.plan.run).not.toBeNull();
   });
 
-  it('with much that EMQX has of its own is looked at again soon, and less and less often', () => {
+  it("with more than 50 of EMQX's own messages is checked again with growing pauses", () => {
     const own = Array.from({ length: 51 }, (_, i) => `own${i}`);
     const box = new Box(mailbox({ runs: [run({ cursor: { topic: 't/a', id: '4' } })], askAt: NOW }));
     const pauses: number[] = [];
@@ -88,13 +88,13 @@ describe('the window', () => {
     expect(box.learn(told(own.slice(1))).mailbox.askAt).toBeNull();
   });
 
-  it('that has no room for what is sent again does not go round and round: an acknowledgement makes room', () => {
+  it('without room for a resend waits for an acknowledgement', () => {
     const box = new Box(mailbox({ again: [again('1')], budget: 1, out: outOf('2') })).learn(resent([]));
     expect(box.plan).toMatchObject({ again: 0 });
     expect(box.learn(acked('2')).plan.again).toBe(1);
   });
 
-  it('that has no room because of what EMQX has of its own is asked for, less and less often', () => {
+  it("without room because of EMQX's own messages is checked less and less often", () => {
     const box = new Box(mailbox({ again: [again('1')], budget: 1, held: new Set(['x']), rounds: 1 })).learn(resent([]));
     expect(box.plan).toMatchObject({ again: 0, wakeAt: NOW + 10_000 });
     box.pass(10_000);
@@ -107,7 +107,7 @@ describe('the window', () => {
 });
 
 describe('a copy that EMQX drops', () => {
-  it('is sent again, two for each acknowledgement, before anything newer', () => {
+  it('is sent again before newer ones, two for each acknowledgement', () => {
     const box = new Box(mailbox({ runs: [run({ window: 10, cursor: { topic: 't/a', id: '9' } })], out: outOf('1', '2', '3', '4', '5') }));
     box.learn(dropped('1'), dropped('2'), dropped('3'));
     expect(box.freed).toEqual(['1', '2', '3']);
@@ -119,18 +119,18 @@ describe('a copy that EMQX drops', () => {
     expect(box.learn(resent(['3'])).plan.run).not.toBeNull();
   });
 
-  it('goes out in the order of publishing', () => {
+  it('is sent again in the order of publishing', () => {
     const box = new Box(mailbox({ out: outOf('1', '2', '3') })).learn(dropped('3'), dropped('1'));
     expect(box.mailbox.again.map(({ id }) => id)).toEqual(['1', '3']);
   });
 
-  it('counts once, and not for what is not out', () => {
+  it('counts once, and only when it was sent', () => {
     const box = new Box(mailbox({ out: outOf('1', '2') })).learn(dropped('1'), dropped('1'), dropped('7'));
     expect(box.mailbox.again).toHaveLength(1);
     expect(box.freed).toEqual(['1']);
   });
 
-  it('was sent again meanwhile, and the event that comes twice is about the older copy', () => {
+  it('is not sent again when the drop event concerns an older copy', () => {
     const box = new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: 'new' })]]) }));
     expect(box.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'old' }).ids).toEqual(['1']);
     expect(box.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'new' }).ids).toEqual([]);
@@ -139,20 +139,20 @@ describe('a copy that EMQX drops', () => {
     expect(new Box(mailbox({ out: outOf('1') })).learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: null }).ids).toEqual([]);
   });
 
-  it('may be any of which EMQX did not tell the id (EMQX 4)', () => {
+  it('may be any copy whose id EMQX did not report (EMQX 4)', () => {
     const box = new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: UNTOLD })]]) }));
     expect(box.learn({ kind: 'dropped', id: '1', reason: 'queue_full', copyId: 'any' }).ids).toEqual([]);
   });
 
-  it.each(['expired', 'too_large', 'no_local'])('for good (%s) is not sent again', (reason) => {
+  it.each(['expired', 'too_large', 'no_local'])('for a permanent reason (%s) is not sent again', (reason) => {
     expect(new Box(mailbox({ out: outOf('1') })).learn(dropped('1', reason)).mailbox).toMatchObject({ again: [], retryAt: null });
   });
 
-  it('and nobody would acknowledge is not sent again', () => {
+  it('is not sent again at QoS 0', () => {
     expect(new Box(mailbox({ out: new Map([['1', copy('1', { qos: 0 })]]) })).learn(dropped('1')).mailbox.again).toEqual([]);
   });
 
-  it('for a filter that its client has unsubscribed is not sent again, but for one that it still has', () => {
+  it('is sent again only for a filter that its client still has', () => {
     const left = [{ clientid: 'c', filter: 't/a', at: NOW }];
     expect(new Box(mailbox({ out: outOf('1'), left })).learn(dropped('1')).mailbox.again).toEqual([]);
     const other = new Box(mailbox({ out: outOf('1'), left, session: session({ filters: ['t/a', 't/+'] }) })).learn(dropped('1'));
@@ -160,13 +160,13 @@ describe('a copy that EMQX drops', () => {
     expect(other.learn(unsubscribed(NOW, 't/+')).mailbox).toMatchObject({ again: [], retryAt: null, budget: 0 });
   });
 
-  it('before its client unsubscribes is not sent again after it, although the run is long done', () => {
+  it('is not sent again after its client has unsubscribed', () => {
     const box = new Box(mailbox({ out: outOf('1') })).learn(dropped('1'), unsubscribed());
     expect(box.mailbox).toMatchObject({ again: [], retryAt: null });
     expect(box.plan.wakeAt).toBeNull();
   });
 
-  it('with nothing out is tried alone after 10 s, then after 20, 40, 80 and 160, and then the client is left alone', () => {
+  it('is retried after 10, 20, 40, 80 and 160 s when no other copy was sent', () => {
     const box = new Box(mailbox({ runs: [run(done)], out: outOf('1', '2') })).learn(dropped('1'), dropped('2'));
     const pauses: number[] = [];
     while (box.plan.wakeAt !== null) {
@@ -179,25 +179,25 @@ describe('a copy that EMQX drops', () => {
     expect(box.mailbox).toMatchObject({ again: [], runs: [], budget: 0, rounds: 0 });
   });
 
-  it('is tried as patiently again once the client has acknowledged one', () => {
+  it('is retried with short pauses again once the client has acknowledged another', () => {
     const box = new Box(mailbox({ again: [again('1'), again('2')], rounds: 4, out: outOf('0') })).learn(acked('0'));
     expect(box.mailbox).toMatchObject({ rounds: 0, retryAt: null });
     expect(box.plan.again).toBe(2);
   });
 
-  it('and is not needed any more, or nobody is there for, is forgotten', () => {
+  it('is forgotten when it is no longer needed', () => {
     const box = new Box(mailbox({ again: [again('1'), again('2')], budget: 2 })).learn(resent(['2'], { done: ['1'] }));
     expect(box.mailbox).toMatchObject({ again: [], budget: 0 });
     expect(box.ids).toEqual(['2']);
   });
 
-  it('which a process that died may have sent already waits ten seconds', () => {
+  it('waits ten seconds when a process that died may have resent it', () => {
     const box = new Box(mailbox({ again: [again('1')], budget: 1 })).learn(resent([], { stopped: true }));
     expect(box.plan).toMatchObject({ again: 0, wakeAt: NOW + GRACE_MS });
     expect(box.pass(GRACE_MS).plan.again).toBe(1);
   });
 
-  it('leaves no room for a try once nothing is to be tried', () => {
+  it('leaves no retry pending once nothing is to be sent again', () => {
     const box = new Box(mailbox({ out: outOf('1'), again: [], retryAt: NOW + 5 })).pass(10);
     expect(box.mailbox).toMatchObject({ budget: 0, retryAt: null });
   });
@@ -213,31 +213,31 @@ describe('a client that acknowledges nothing', () => {
       return pause / 1_000;
     });
 
-  it('is asked for after 30 s, and then with pauses that double up to hours', () => {
+  it('is checked in EMQX after 30 s, and then with pauses that double up to hours', () => {
     expect(pausesOf(new Box(mailbox({ out: outOf('1') })), 12)).toEqual([
       30, 60, 120, 240, 480, 960, 1920, 3840, 7680, 15_360, 30_720, 30_720,
     ]);
   });
 
-  it('is asked for after 10 s where a run waits for it', () => {
+  it('is checked in EMQX after 10 s when a delivery waits for it', () => {
     expect(pausesOf(new Box(mailbox({ out: outOf('1'), runs: [run({ window: 1, cursor: { topic: 't/a', id: '1' } })] })), 3)).toEqual([
       10, 20, 40,
     ]);
   });
 
-  it('is asked for soon again once it has acknowledged something', () => {
+  it('is checked in EMQX after 30 s again once it has acknowledged a message', () => {
     const box = new Box(mailbox({ out: outOf('1', '2') }));
     pausesOf(box, 4);
     expect(pausesOf(box.learn(acked('1')), 1)).toEqual([30]);
   });
 
-  it('is not asked for while it is away, nor when nothing is out', () => {
+  it('is not checked in EMQX while it is disconnected or has no copies', () => {
     expect(new Box(mailbox({ out: outOf('1') })).learn(disconnected()).plan.wakeAt).toBeNull();
     expect(new Box(mailbox()).pass(1_000_000).plan).toMatchObject({ wakeAt: null, asks: false });
   });
 });
 
-describe('a copy that EMQX does not have any more', () => {
+describe('a copy that EMQX no longer has', () => {
   const asked = () => new Box(mailbox({ out: outOf('1', '2'), askAt: NOW })).learn(told(['copy-2']));
 
   it('is sent again a second later', () => {
@@ -247,25 +247,25 @@ describe('a copy that EMQX does not have any more', () => {
     expect([box.mailbox.again, box.freed]).toMatchObject([[{ id: '1' }], ['1']]);
   });
 
-  it('is not, when its acknowledgement comes meanwhile', () => {
+  it('is not sent again when its acknowledgement arrives meanwhile', () => {
     const box = asked().learn(acked('1')).pass(ON_ITS_WAY_MS);
     expect(box.mailbox.again).toEqual([]);
     expect(box.ids).toEqual(['2']);
   });
 
-  it('is taken for there if EMQX did not list all', () => {
+  it("is assumed to be in EMQX when EMQX's list is incomplete", () => {
     const { kind, session: view } = told([]) as Extract<ReturnType<typeof told>, { kind: 'asked' }>;
     const box = new Box(mailbox({ out: outOf('1') })).learn({ kind, session: view, held: { kind: 'list', messages: [], complete: false } });
     expect(box.pass(ON_ITS_WAY_MS).ids).toEqual(['1']);
   });
 
-  it('is read again by a run that is at its start, and counts once for it', () => {
+  it('is read again by a delivery at its start, and counts once for it', () => {
     const box = new Box(mailbox({ out: outOf('1', '2'), runs: [run({ sent: 5 })] })).learn(told([])).pass(ON_ITS_WAY_MS);
     expect(box.mailbox).toMatchObject({ again: [], runs: [{ sent: 3, behind: 'note' }] });
     expect(box.freed).toEqual(['1', '2']);
   });
 
-  it('of which EMQX did not answer is there if EMQX has one from us for its topic', () => {
+  it("with an unknown id is found by its topic and sender in EMQX's list", () => {
     const lost = () => new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: null })]]) }));
     const unknown = { id: 'x', topic: 't/a', from: 'http_api' };
     expect(
@@ -290,7 +290,7 @@ describe('a copy that EMQX does not have any more', () => {
     ).toEqual([]);
   });
 
-  it('of a shared subscription may be with another member for a minute', () => {
+  it('of a shared subscription is assumed to be with another member for a minute', () => {
     const shared = (sentAt: number) =>
       new Box(mailbox({ out: new Map([['1', copy('1', { filter: '$share/g/t/a', sentAt })]]) })).learn(told([])).pass(ON_ITS_WAY_MS).ids;
     expect(shared(NOW - 59_999)).toEqual(['1']);
@@ -299,7 +299,7 @@ describe('a copy that EMQX does not have any more', () => {
 });
 
 describe('a connection', () => {
-  it('that begins a clean session voids what is out and what would be sent again', () => {
+  it('that begins a clean session discards all copies and pending resends', () => {
     const box = new Box(
       mailbox({
         out: outOf('1'),
@@ -315,57 +315,57 @@ describe('a connection', () => {
     expect([box.ids, box.freed, box.mailbox.held.size]).toEqual([[], ['1'], 0]);
   });
 
-  it('of a shared subscription does not free what another member may have', () => {
+  it('that begins a clean session keeps copies that another group member may have', () => {
     const box = new Box(mailbox({ out: new Map([['1', copy('1', { filter: '$share/g/t/a' })]]) })).learn(connected(NOW + 1, true));
     expect([box.ids, box.freed]).toEqual([[], []]);
   });
 
-  it('that resumes a session leaves what is out to EMQX, and asks', () => {
+  it('that resumes a session keeps its copies, and EMQX is asked', () => {
     const box = new Box(mailbox({ out: outOf('1') })).learn(connected(NOW + 1, false, 60_000));
     expect(box.ids).toEqual(['1']);
     expect(box.plan.asks).toBe(true);
     expect(new Box(mailbox()).learn(connected(NOW + 1, false)).plan.asks).toBe(false);
   });
 
-  it('that is older changes nothing, nor does the same again', () => {
+  it('that is older, or known already, changes nothing', () => {
     const box = new Box(mailbox({ out: outOf('1') }));
     const before = box.mailbox;
     expect(box.learn(connected(NOW - 60_001, true)).mailbox).toBe(before);
     expect(box.learn(connected(NOW - 60_000, true)).ids).toEqual(['1']);
   });
 
-  it('of which an answer of EMQX told before gets the rest from its event', () => {
+  it("known from EMQX's answer is completed by its event", () => {
     const box = new Box(mailbox({ session: session({ isNew: null, isTold: false, expiryMs: null }) })).learn(
       connected(NOW - 60_000, true, 5),
     );
     expect(box.mailbox.session).toMatchObject({ isNew: true, isTold: true, expiryMs: 5 });
   });
 
-  it('whose end is told late, when the next one has begun, goes on', () => {
+  it('is not ended by the late disconnect event of an earlier one', () => {
     const box = new Box(mailbox({ runs: [run()] })).learn(disconnected(NOW + 5, NOW - 70_000));
     expect(box.mailbox.session?.connected).toBe(true);
   });
 
-  it('whose end is told after a subscription of the next one is asked for', () => {
+  it('whose disconnect event is older than a subscription is checked in EMQX', () => {
     const box = new Box(mailbox({ runs: [run({ at: NOW + 10, requestedAt: NOW + 10 })] })).learn(disconnected(NOW + 5));
     expect(box.mailbox.session).toMatchObject({ connected: true, isNew: null });
     expect(box.plan.asks).toBe(true);
   });
 
-  it('that ends takes its session along only if that ends with it', () => {
+  it('that ends discards its copies only if its session ends, too', () => {
     const of = (expiryMs: number | null) =>
       new Box(mailbox({ session: session({ expiryMs }), out: outOf('1'), runs: [run()] })).learn(disconnected(NOW + 5, NOW - 60_000));
     expect([of(0).ids, of(0).freed, of(0).mailbox.runs]).toEqual([[], ['1'], []]);
     expect([of(null).ids, of(60_000).ids, of(60_000).mailbox.runs.length]).toEqual([['1'], ['1'], 1]);
   });
 
-  it('whose beginning was not told does not end by what is known of an older one', () => {
+  it('with an unknown beginning does not use the expiry of an older one', () => {
     const box = new Box(mailbox({ session: session({ expiryMs: 0 }), out: outOf('1') })).learn(disconnected(NOW + 5, NOW - 10));
     expect(box.ids).toEqual(['1']);
     expect(box.mailbox.session).toMatchObject({ connected: false, connectedAt: NOW - 10, expiryMs: null });
   });
 
-  it('that EMQX says is over leaves everything as it is, until the next one', () => {
+  it('that EMQX reports as ended keeps its copies until the next one', () => {
     const box = new Box(mailbox({ out: outOf('1'), runs: [run()], askAt: NOW })).learn({
       ...told([], { connected: false, connectedAt: NOW - 60_000 }),
       held: null,
@@ -374,7 +374,7 @@ describe('a connection', () => {
     expect(box.learn(subscribed({ at: NOW + 5_000 })).plan.asks).toBe(true);
   });
 
-  it('of a session that EMQX says is younger than what is known voids what is older', () => {
+  it('of a newer session than known discards older copies', () => {
     const box = new Box(
       mailbox({
         out: new Map([
@@ -389,7 +389,7 @@ describe('a connection', () => {
     expect(box.mailbox.runs).toHaveLength(1);
   });
 
-  it('older than the one that is known is not believed: EMQX is asked three times more', () => {
+  it("that is older in EMQX's answer than known is asked for three more times", () => {
     const old = { connected: false, connectedAt: NOW - 70_000, createdAt: NOW - 70_000, persistent: false };
     const box = new Box(mailbox({ out: outOf('1'), runs: [run({ cursor: { topic: 't/a', id: '1' } })], askAt: NOW }));
     for (const pause of [1_000, 2_000, 4_000]) {
@@ -404,7 +404,7 @@ describe('a connection', () => {
     expect(box.ids).toEqual(['1']);
   });
 
-  it('that is gone altogether ends everything', () => {
+  it('that EMQX does not know ends all deliveries', () => {
     const box = new Box(mailbox({ out: outOf('1'), again: [again('2')], runs: [run()] })).learn({
       kind: 'asked',
       session: null,
@@ -415,28 +415,28 @@ describe('a connection', () => {
   });
 });
 
-describe('a pass that is done again', () => {
-  it('reads behind the writes of now', () => {
+describe('a pass over a mailbox', () => {
+  it('waits for the writes accepted until now when it is repeated', () => {
     const box = new Box(mailbox({ runs: [run()] }));
     expect(box.plan.run).not.toBeNull();
     expect(box.learn({ kind: 'repeated' }).plan).toMatchObject({ run: null, gates: [{ filter: 't/a' }] });
     expect(box.learn(gated()).plan.run).not.toBeNull();
   });
 
-  it('does not send while a pause goes on', () => {
+  it('does not send during a pause', () => {
     const box = new Box(mailbox({ runs: [run()] })).learn(sent([], { cursor: { topic: 't/a', id: '1' }, pauseUntil: NOW + 100 }));
     expect(box.plan).toMatchObject({ run: null, wakeAt: NOW + 100 });
     expect(box.pass(100).plan.run).toMatchObject({ cursor: { id: '1' } });
   });
 
-  it('knows that nobody is there', () => {
+  it('ends the delivery when EMQX has no subscriber', () => {
     const box = new Box(mailbox({ runs: [run({ lookAt: NOW + 10 }), run({ filter: 'u', cursor: null })] })).learn(
       sent([], { isOver: true }),
     );
     expect(box.mailbox.runs).toMatchObject([{ filter: 'u' }]);
   });
 
-  it('adds up what a run has sent', () => {
+  it('adds up the messages that a delivery has sent', () => {
     const box = new Box(mailbox({ runs: [run({ sent: 1 })] })).learn(
       sent(['1', '2'], { unclocked: 3, hasInbox: true, window: 7, cursor: { topic: 't/a', id: '2' } }),
       due,

@@ -11,13 +11,13 @@ describe('a session that may be durable', () => {
   it.each([
     [300_000, true],
     [0, false],
-  ])('that outlives its connection by %i ms is asked for before anything is sent: %s', (expiryMs, asks) => {
+  ])('with an expiry of %i ms is looked up in EMQX before anything is sent: %s', (expiryMs, asks) => {
     const box = fresh(expiryMs).learn(subscribed({ at: NOW + 10 }));
     expect(box.plan.asks).toBe(asks);
     expect(box.plan.run).toBeNull();
   });
 
-  it('is asked for once in a connection', () => {
+  it('is looked up in EMQX once per connection', () => {
     const box = fresh(300_000).learn(subscribed({ at: NOW + 10 }), durable, subscribed({ filter: 'u/b', at: NOW + 20 }));
     expect(box.plan.asks).toBe(false);
     expect(box.mailbox.session?.isDurable).toBe(true);
@@ -26,12 +26,12 @@ describe('a session that may be durable', () => {
   });
 
   // The guard is `isDurable === null` in asked.ts: its client would wait a second for nothing.
-  it('and is none is read at once: nothing else was asked', () => {
+  it('and is not durable is served at once', () => {
     const box = fresh(300_000).learn(subscribed({ at: NOW + 10 }), told([], { createdAt: NOW, connectedAt: NOW }));
     expect(box.mailbox).toMatchObject({ doubtUntil: null, askAt: null, session: { isDurable: false } });
   });
 
-  it('and subscribes to what overlaps before EMQX has answered waits, as any other one', () => {
+  it("with an overlapping subscription before EMQX's answer waits for acknowledgements", () => {
     const box = fresh(300_000).learn(
       subscribed({ at: NOW + 10 }),
       subscribed({ filter: 't/+', at: NOW + 3_000 }),
@@ -40,7 +40,7 @@ describe('a session that may be durable', () => {
     expect(box.mailbox.doubtUntil).not.toBeNull();
   });
 
-  it('waits for nothing: copies from before that was known are free, and nothing is in doubt', () => {
+  it('keeps no copies and waits for no acknowledgements when it is durable', () => {
     const box = new Box(mailbox({ session: session({ connectedAt: NOW }), runs: [run()], out: outOf('1', '2'), held: new Set(['3']) }));
     box.learn({ kind: 'asked', session: view({ durable: true }), held: null });
     expect(box.mailbox).toMatchObject({ doubtUntil: null, askAt: null, out: new Map(), held: new Set() });

@@ -29,24 +29,24 @@ function explained(mailbox: Mailbox | null, fields: Partial<Known> = {}, now = a
 const begun = () => played(connected(NOW, true, 0), subscribed(), gated());
 const copies = (count: number): string[] => Array.from({ length: count }, (_, i) => `M${String(i).padStart(3, '0')}`);
 
-test('nobody knows anything', () => {
+test('the explanation without any state of the client', () => {
   expect(explained(null)).toEqual([
     'info: No event has told the server whether the client is connected. EMQX is asked when a delivery depends on it.',
     'info: The server has no delivery state of the client: it has not subscribed within the last 60 min.',
   ]);
 });
 
-test('no EMQX_API_KEY', () => {
+test('the explanation when EMQX_API_KEY is not set', () => {
   expect(explained(begun(), { delivers: false })[0]).toBe(
     'problem: EMQX_API_KEY and EMQX_API_SECRET are not set: the server stores messages and cannot deliver any.',
   );
 });
 
-test("EMQX's REST API is away", () => {
+test("the explanation when EMQX's REST API does not answer", () => {
   expect(explained(begun(), { isEmqxAway: true })[0]).toMatch(/^problem: EMQX's REST API \(EMQX_URL\) does not answer/);
 });
 
-test('not connected, by its state or by its mailbox', () => {
+test('the explanation of a client that is not connected', () => {
   const state = { connected: false, node: 'n', connectedAt: NOW - 60_000, disconnectedAt: NOW };
   const text = 'The server sends stored messages when the client connects and subscribes.';
   expect(explained(null, { state })[0]).toBe(`waiting: The client is not connected since 08:00:00 UTC. ${text}`);
@@ -55,7 +55,7 @@ test('not connected, by its state or by its mailbox', () => {
   expect(away).toContain('info: Messages are stored for t/a.');
 });
 
-test('connected, and no subscription since', () => {
+test('the explanation of a connected client without a subscription', () => {
   const state = { connected: true, node: 'emqx@1', connectedAt: NOW, disconnectedAt: null };
   const lines = explained(played(connected()), { state });
   expect(lines[0]).toBe('ok: The client is connected to emqx@1 since 08:00:00 UTC.');
@@ -65,11 +65,11 @@ test('connected, and no subscription since', () => {
   );
 });
 
-test('unsubscribed', () => {
+test('the explanation after an unsubscribe', () => {
   expect(explained(played(connected(), subscribed(), unsubscribed(after(1))))).toContain('info: The client has unsubscribed from t/a.');
 });
 
-test('everything is sent, and looked at once more', () => {
+test('the explanation of a complete delivery before its later check', () => {
   const mailbox = played(connected(NOW, true, 0), subscribed(), gated(), sent(['A']));
   expect(explained(mailbox, {}, after(5_000))).toEqual([
     'ok: The client is connected since 08:00:00 UTC.',
@@ -79,7 +79,7 @@ test('everything is sent, and looked at once more', () => {
   ]);
 });
 
-test('the window is full', () => {
+test('the explanation of a full window', () => {
   const lines = explained(
     played(connected(NOW, true, 0), subscribed(), gated(), sent(copies(100), { cursor: { topic: 't/a', id: 'M099' } })),
   );
@@ -89,7 +89,7 @@ test('the window is full', () => {
   );
 });
 
-test('a run that reads on, and one that others are in the way of', () => {
+test('the explanation of a delivery that is reading, or that waits for other clients', () => {
   const cursor = { topic: 't/a', id: 'M001' };
   const reading = played(connected(NOW, true, 0), subscribed(), gated(), sent(['M001'], { cursor }));
   expect(explained(reading)).toContain(
@@ -99,7 +99,7 @@ test('a run that reads on, and one that others are in the way of', () => {
   expect(explained(blocked).join()).toContain('Some messages are being sent to another subscriber at the moment');
 });
 
-test('waits for lanes', () => {
+test('the explanation of a delivery that waits for writes', () => {
   expect(explained(played(connected(NOW, true, 0), subscribed()))).toContain(
     'waiting: The delivery for t/a waits until events that arrived before the subscription are stored.',
   );
@@ -109,7 +109,7 @@ test('waits for lanes', () => {
   );
 });
 
-test('EMQX is asked, and holds messages of its own', () => {
+test('the explanation when EMQX is asked and holds messages of its own', () => {
   const asking = played(connected(NOW, false, 3_600_000), subscribed());
   expect(explained(asking)).toContain('waiting: The server asks EMQX what it holds for the client before it sends anything.');
   const lines = explained(played(connected(NOW, false, 3_600_000), subscribed(), told(['X', 'Y'])), {}, after(500));
@@ -119,13 +119,13 @@ test('EMQX is asked, and holds messages of its own', () => {
   expect(lines.join()).toMatch(/sends nothing until 08:00:01 UTC because acknowledgements may still be on their way/);
 });
 
-test('a durable session', () => {
+test('the explanation of a durable session', () => {
   expect(explained(played(connected(NOW, false, 3_600_000), subscribed(), told([], { durable: true }))).join()).toContain(
     "EMQX keeps the client's session on disk and reports no acknowledgements",
   );
 });
 
-test('a silent client: waiting at first, a problem after five minutes', () => {
+test('the explanation of a client without acknowledgements: a problem after five minutes', () => {
   const silent: Mailbox = { ...begun(), runs: [], out: new Map([['A', copy('A')]]), asks: 3, askedAt: after(200_000), askAt: null };
   const early = explained(silent, {}, after(240_000)).find((line) => line.includes('acknowledged nothing'));
   expect(early).toMatch(
@@ -134,7 +134,7 @@ test('a silent client: waiting at first, a problem after five minutes', () => {
   expect(explained(silent, {}, after(300_000)).join()).toContain('problem: The client has acknowledged nothing for 5 min.');
 });
 
-test('copies that EMQX does not have, whose answer was lost, or that it dropped', () => {
+test('the explanation of copies that EMQX lost or dropped', () => {
   const one = (fields: Parameters<typeof copy>[1]) =>
     explained({ ...begun(), askedAt: after(1_000), out: new Map([['A', copy('A', fields)]]) });
   expect(one({ isMissing: true }).join()).toContain('EMQX did not have 1 sent message when it was asked at 08:00:01 UTC.');
@@ -143,18 +143,18 @@ test('copies that EMQX does not have, whose answer was lost, or that it dropped'
   expect(lines.join()).toMatch(/EMQX dropped or lost 1 message that was sent\. The server sends it again at 08:00:10 UTC \(attempt 1\)/);
 });
 
-test('a pause', () => {
+test('the explanation of a paused delivery', () => {
   const paused = played(connected(NOW, true, 0), subscribed(), gated(), sent([], { cursor: START, pauseUntil: after(20_000) }));
   expect(explained(paused).join()).toContain('The delivery is paused until 08:00:20 UTC');
   expect(explained(paused, {}, after(21_000)).join()).not.toContain('paused');
 });
 
-test.each(['settle', 'keep', 'skip'] as const)('QoS 0 under %s', (qos0) => {
+test.each(['settle', 'keep', 'skip'] as const)('the explanation of a QoS 0 subscription with qos0 %s', (qos0) => {
   const lines = explained(played(connected(NOW, true, 0), subscribed({ qos: 0 })), { policies: [policy({ qos0 })] });
   expect(lines.filter((line) => line.startsWith('info: t/a is subscribed at QoS 0.'))).toEqual([expect.stringContaining(`qos0: ${qos0}`)]);
 });
 
-test('a group in pubsub mode', () => {
+test('the explanation of a shared group in pubsub mode', () => {
   const mailbox = played(connected(NOW, true, 0), subscribed({ filter: '$share/g/t' }));
   expect(explained(mailbox, { policies: [policy({ mode: 'pubsub' })] }).join()).toContain(
     'The group of $share/g/t shares one read position',
@@ -162,7 +162,7 @@ test('a group in pubsub mode', () => {
   expect(explained(mailbox).join()).not.toContain('read position');
 });
 
-test('what the store has', () => {
+test('the explanation says whether the store has messages', () => {
   const mailbox = played(connected(NOW, true, 0), subscribed(), gated(), sent([]));
   expect(explained(mailbox, { stored: new Map([['t/a', false]]) })).toContain('ok: Nothing is stored for t/a.');
   expect(explained(mailbox, { stored: new Map([['t/a', true]]) }).join()).toContain(
@@ -170,21 +170,21 @@ test('what the store has', () => {
   );
 });
 
-test('what was set aside, the reason included', () => {
+test('the explanation of a dead letter includes its reason', () => {
   const setAside = [{ id: '42', reason: 'EMQX refused it', at: after(1_000) }];
   expect(explained(null, { setAside }).at(-1)).toBe(
     'problem: The server gave up at 08:00:01 UTC after errors: EMQX refused it (dead letter 42).',
   );
 });
 
-test('filters are those of subscriptions that stand', () => {
+test('the filters of a client are those of its present subscriptions', () => {
   expect(filtersOf(played(connected(), subscribed()), [{ topic: 'x' }])).toEqual(['t/a', 'x']);
   expect(filtersOf(played(connected(), subscribed(), unsubscribed(after(1))), [])).toEqual([]);
   expect(filtersOf(played(connected(), subscribed(), unsubscribed(after(1)), subscribed({ at: after(5_000) })), [])).toEqual(['t/a']);
   expect(filtersOf(null, [])).toEqual([]);
 });
 
-test('times, numbers and lists', () => {
+test("the explanation's formats of times, numbers and lists", () => {
   expect([at(NOW, NOW), at(NOW - 86_400_000, NOW), at(NaN, NOW)]).toEqual(['08:00:00 UTC', '2027-01-14 08:00:00 UTC', 'an unknown time']);
   expect([-1, 12_000, 180_000, 7_200_000, 345_600_000].map(lasting)).toEqual(['0 s', '12 s', '3 min', '2 h', '4 days']);
   expect([counted(1, 'time'), counted(2, 'time')]).toEqual(['1 time', '2 times']);

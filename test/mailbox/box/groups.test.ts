@@ -9,7 +9,7 @@ const group = () => new Box(emptyMailbox(consumer));
 const gated = (clientid: string) => ({ kind: 'gated', clientid, filter, tails: null }) as const;
 
 describe('a shared group in pubsub mode', () => {
-  it("waits for its members' lanes and then for its own, and never asks EMQX", () => {
+  it("waits for its members' lanes and then its own, and never asks EMQX", () => {
     const box = group().learn(member('m1'));
     expect(box.mailbox.runs).toMatchObject([{ gathers: 1, behind: 'note' }]);
     box.learn(gated('m1'));
@@ -18,7 +18,7 @@ describe('a shared group in pubsub mode', () => {
     expect(box.learn(gated('m1')).plan).toMatchObject({ asks: false, run: { clientid: 'm1' } });
   });
 
-  it('has a run for each of its last eight members, the newest first', () => {
+  it('has a delivery run for each of its last eight members, the newest first', () => {
     const box = group();
     for (let i = 0; i < 20; i++) box.learn(member(`m${i}`, NOW + i));
     expect(box.mailbox.runs.map(({ clientid }) => clientid)).toEqual(['m19', 'm18', 'm17', 'm16', 'm15', 'm14', 'm13', 'm12']);
@@ -27,7 +27,7 @@ describe('a shared group in pubsub mode', () => {
     expect(box.mailbox.runs).toHaveLength(8);
   });
 
-  it('reads for each member once in a storm of that member alone', () => {
+  it('starts one run for repeated subscriptions of one member', () => {
     const box = group().learn(
       member('m1'),
       gated('m1'),
@@ -42,7 +42,7 @@ describe('a shared group in pubsub mode', () => {
     ]);
   });
 
-  it('sends a new member what the others have had for more than ten seconds', () => {
+  it('sends a new member messages that others have held for more than 10 s', () => {
     const out = new Map([
       ['1', copy('1', { clientid: 'm1', filter, sentAt: NOW - GRACE_MS - 1 })],
       ['2', copy('2', { clientid: 'm1', filter, sentAt: NOW - GRACE_MS })],
@@ -53,7 +53,7 @@ describe('a shared group in pubsub mode', () => {
     expect(box.mailbox.again).toEqual([]);
   });
 
-  it('loses after a minute what keeps it from sending', () => {
+  it('takes a copy for lost after a minute when it blocks the window', () => {
     const out = new Map([['1', copy('1', { clientid: 'm1', filter })]]);
     const stuck = new Box({
       ...emptyMailbox(consumer),
@@ -68,7 +68,7 @@ describe('a shared group in pubsub mode', () => {
     expect(done.pass(GROUP_LOST_MS).ids).toEqual(['1']);
   });
 
-  it('sends again what EMQX dropped of a member', () => {
+  it('sends a message again that EMQX dropped for a member', () => {
     const out = new Map([['1', copy('1', { clientid: 'm1', filter })]]);
     expect(new Box({ ...emptyMailbox(consumer), out }).learn(dropped('1')).plan.wakeAt).toBe(NOW + GRACE_MS);
   });
@@ -78,7 +78,7 @@ describe('a shared group in pubsub mode', () => {
     expect(box.mailbox.runs).toMatchObject([{ clientid: 'm2' }]);
   });
 
-  it('has no connection of its own: a client of that name has another mailbox', () => {
+  it('sends again without a connection of its own', () => {
     const box = new Box(mailbox({ consumer, session: null, again: [again('1', { clientid: 'm1', filter })], budget: 1 }));
     expect(box.plan.again).toBe(1);
   });

@@ -20,14 +20,14 @@ const asked = () => {
 const readsAt = (now: number, lagMs: number): boolean => planOf(step(asked(), { kind: 'due', lagMs }, now).mailbox, now).run !== null;
 
 // Promise 19: what was acknowledged before EMQX was asked would be sent once more. The guard is `outlasting` in step.ts.
-it('a session that resumed is sent nothing for as long as acknowledgements from before the question may be on their way', () => {
+it('a resumed session is sent nothing while earlier acknowledgements may be on their way', () => {
   expect(readsAt(T + ON_ITS_WAY_MS - 1, 0)).toBe(false);
   expect(readsAt(T + ON_ITS_WAY_MS, 0)).toBe(true);
   expect(readsAt(T + ON_ITS_WAY_MS, 3_000)).toBe(false);
   expect(readsAt(T + ON_ITS_WAY_MS + 3_000, 3_000)).toBe(true);
 });
 
-it('it does not wait for longer than some seconds more, however late events are', () => {
+it('a resumed session waits at most 10 s more, however late events are', () => {
   expect(readsAt(T + ON_ITS_WAY_MS + 8_000, 60_000)).toBe(false);
   expect(step(asked(), { kind: 'due', lagMs: 60_000 }, T + ON_ITS_WAY_MS + 10_000).mailbox.doubtUntil).toBeNull();
 });

@@ -32,17 +32,17 @@ const sent = (emqxId: string | null): Mailbox => {
 };
 
 // Promise 6: EMQX may not have M1 and M2; they would come after what is sent now. The guard is `isUnsure` in plan.ts.
-it('a run waits while nobody knows whether EMQX has what was sent before', () => {
+it('a delivery waits while it is unknown whether EMQX has the earlier messages', () => {
   expect(planOf(sent('E1'), T).run).not.toBeNull();
   expect(planOf(sent(null), T).run).toBeNull();
 });
 
-it('it goes on when the client has acknowledged that', () => {
+it('a delivery continues when the client has acknowledged the earlier messages', () => {
   const acked = ['M1', 'M2'].reduce((mailbox, id) => step(mailbox, { kind: 'acked', id, isCopy: true }, T + 50).mailbox, sent(null));
   expect(planOf(acked, T + 50).run).not.toBeNull();
 });
 
-it('otherwise EMQX is asked after ten seconds', () => {
+it('EMQX is asked after 10 s whether it has the earlier messages', () => {
   const { asks, wakeAt } = planOf(sent(null), T + 1);
   expect([asks, wakeAt]).toEqual([false, T + 10_000]);
   expect(planOf(sent(null), T + 10_000).asks).toBe(true);

@@ -22,7 +22,7 @@ export class Pass {
   private freed = new Set<string>();
   private mailbox: Mailbox = emptyMailbox('c');
   private version = 0;
-  /** What it has published. */
+  /** The messages that the process has published. */
   readonly published: string[] = [];
 
   constructor(

@@ -45,8 +45,8 @@ function serve(box: Box): boolean {
   return false;
 }
 
-describe('a mailbox that learns anything in any order', () => {
-  it('never throws, changes nothing that it was given, and is the same when it is stored and read again', () => {
+describe('a mailbox that learns any facts in any order', () => {
+  it('never throws, and is equal after it was stored and read again', () => {
     fc.assert(
       fc.property(consumer, history, (name, all) => {
         const facts = all.filter(({ fact }) => concerns(name, fact));
@@ -67,7 +67,7 @@ describe('a mailbox that learns anything in any order', () => {
     );
   });
 
-  it('stays consistent: nothing is out and to be sent again, nothing waits without anything that ends it', () => {
+  it('stays consistent: every waiting message has something that ends its wait', () => {
     fc.assert(
       fc.property(consumer, history, (name, all) => {
         const facts = all.filter(({ fact }) => concerns(name, fact));
@@ -88,7 +88,7 @@ describe('a mailbox that learns anything in any order', () => {
     );
   });
 
-  it('comes to rest when it is served: it never asks to be woken at once with nothing to do', () => {
+  it('comes to rest when its plans are carried out', () => {
     fc.assert(
       fc.property(fc.constantFrom('c', '$share/g'), history, (name, all) => {
         const facts = all.filter(({ fact }) => concerns(name, fact));
@@ -110,7 +110,7 @@ describe('a mailbox that learns anything in any order', () => {
     );
   });
 
-  it('learns the same facts a second time without effect', () => {
+  it('is not changed by the same facts a second time', () => {
     const facts = [
       connected(NOW - 50, true),
       subscribed(),
@@ -126,7 +126,7 @@ describe('a mailbox that learns anything in any order', () => {
 });
 
 describe('an idle mailbox', () => {
-  it('asks for nothing, and costs next to nothing', () => {
+  it('asks for nothing and is stored in under 250 characters', () => {
     const box = new Box(emptyMailbox('c'))
       .learn(connected(NOW - 50, true, 0), subscribed(), gated(), sent(['1']), acked('1'))
       .pass(10_000)
@@ -137,20 +137,20 @@ describe('an idle mailbox', () => {
     expect(encode(emptyMailbox('c'))).toBe('{"consumer":"c"}');
   });
 
-  it('is one without runs, copies and what is to be sent again', () => {
+  it('has no deliveries, copies or pending resends', () => {
     expect([mailbox(), mailbox({ out: outOf('1') }), mailbox({ again: [again('1')] })].map(isIdle)).toEqual([true, false, false]);
   });
 });
 
 describe('a stored mailbox', () => {
-  it('of a full window is a few kilobytes', () => {
+  it('with a full window has under 11,000 characters', () => {
     const ids = Array.from({ length: 100 }, (_, i) => `0006${i.toString(16).padStart(28, '0')}`);
     const full = mailbox({ out: new Map(ids.map((id) => [id, copy(id, { topic: 'x'.repeat(1_000), emqxId: id })])) });
     expect(encode(full).length).toBeLessThan(11_000);
     expect(decode(encode(full))).toEqual(full);
   });
 
-  it('keeps the order of sending of copies of several runs and topics', () => {
+  it('keeps copies of several deliveries and topics in the order of sending', () => {
     const out = new Map([
       ['3', copy('3')],
       ['1', copy('1', { topic: 'u' })],
@@ -159,7 +159,7 @@ describe('a stored mailbox', () => {
     expect([...decode(encode(mailbox({ out }))).out]).toEqual([...out]);
   });
 
-  it('with names that objects have by themselves is read as it was', () => {
+  it('with names of JavaScript properties is read back unchanged', () => {
     const names = ['__proto__', 'constructor', 'toString', '\uD800'];
     const box = new Box(emptyMailbox('__proto__'));
     for (const name of names) {
@@ -178,8 +178,8 @@ describe('a stored mailbox', () => {
   });
 });
 
-describe('a client that stands still', () => {
-  it('is asked for less and less often, and at last some times a day', () => {
+describe('a client that never acknowledges', () => {
+  it('is checked in EMQX less and less often, in the end a few times a day', () => {
     const box = new Box(mailbox({ out: outOf('1') }));
     let questions = 0;
     while (box.now < NOW + 30 * 86_400_000) {

@@ -24,7 +24,7 @@ const fresh = () => new Box(emptyMailbox('c')).learn(connected(NOW - 50, true, 0
 const resumed = () => new Box(emptyMailbox('c')).learn(connected(NOW - 50, false, 3_600_000), subscribed(), gated());
 
 describe('a subscription', () => {
-  it('of a session that has just begun is read at once, without asking EMQX', () => {
+  it('of a new session is served at once, without asking EMQX', () => {
     expect(fresh().plan).toMatchObject({ asks: false, run: { filter: 't/a', cursor: START } });
   });
 
@@ -38,7 +38,7 @@ describe('a subscription', () => {
     expect(box.pass(20).learn(gated()).plan.run).not.toBeNull();
   });
 
-  it('looks less and less often whether the writes are done, and at last twice a second', () => {
+  it('checks with growing pauses whether the writes are done, at last twice a second', () => {
     const box = new Box(emptyMailbox('c')).learn(connected(NOW - 50, true), subscribed());
     const pauses: number[] = [];
     for (let i = 0; i < 8; i++) {
@@ -49,7 +49,7 @@ describe('a subscription', () => {
     expect(pauses).toEqual([10, 20, 40, 80, 160, 320, 500, 500]);
   });
 
-  it('of a session that resumes is asked for first and waits a second for acknowledgements that are on their way', () => {
+  it("of a resumed session waits for EMQX's answer and a second for acknowledgements", () => {
     const box = resumed();
     expect(box.plan).toMatchObject({ asks: true, run: null });
     box.learn(told(['own']));
@@ -59,21 +59,21 @@ describe('a subscription', () => {
     expect([...box.mailbox.held]).toEqual(['own']);
   });
 
-  it('of a client that nothing is known of is asked for', () => {
+  it('of an unknown client is checked in EMQX first', () => {
     expect(new Box(emptyMailbox('c')).learn(subscribed(), gated()).plan).toMatchObject({ asks: true, run: null });
   });
 
-  it('of a session that EMQX says is new, and holds nothing for, is read at once', () => {
+  it('of a session that EMQX reports as new and empty is served at once', () => {
     const box = new Box(emptyMailbox('c')).learn(subscribed(), gated(), told([], { createdAt: NOW - 5, connectedAt: NOW - 5 }));
     expect(box.plan).toMatchObject({ asks: false, run: { filter: 't/a' } });
   });
 
-  it('is over when EMQX knows no such client', () => {
+  it('ends when EMQX does not know the client', () => {
     const box = new Box(emptyMailbox('c')).learn(subscribed(), gated(), { kind: 'asked', session: null, held: null });
     expect(box.plan).toMatchObject({ asks: false, run: null, wakeAt: null });
   });
 
-  it('that overlaps another one of the connection is asked for: EMQX may hold what that one brought', () => {
+  it('that overlaps another one is checked in EMQX first', () => {
     const box = fresh().learn(sent([]), subscribed({ filter: 't/+', at: NOW + 5_000 }), gated('t/+'));
     expect(box.plan).toMatchObject({ asks: true, run: null });
     box.learn(told(['live'], { createdAt: NOW - 50, connectedAt: NOW - 50 }));
@@ -81,13 +81,13 @@ describe('a subscription', () => {
     expect(box.pass(ON_ITS_WAY_MS).plan.run).toMatchObject({ filter: 't/+' });
   });
 
-  it('that is made again later waits for acknowledgements of what EMQX brought meanwhile, though EMQX holds nothing any more', () => {
+  it('that is repeated later waits a second for acknowledgements', () => {
     const box = fresh().learn(sent([]), subscribed({ at: NOW + 5_000 }), gated(), told([], { createdAt: NOW - 50, connectedAt: NOW - 50 }));
     expect(box.plan).toMatchObject({ run: null, wakeAt: NOW + ON_ITS_WAY_MS });
     expect(box.pass(ON_ITS_WAY_MS).plan.run).not.toBeNull();
   });
 
-  it('that follows one which was ended is no first one, whoever tells of the connection', () => {
+  it('that follows an ended, overlapping one is checked in EMQX', () => {
     const session = { createdAt: NOW - 50, connectedAt: NOW - 50 };
     const facts = [subscribed({ filter: 't/+', at: NOW - 20 }), unsubscribed(NOW - 10, 't/+'), subscribed()];
     const asked = new Box(emptyMailbox('c')).learn(...facts, gated(), told([], session));
@@ -97,14 +97,14 @@ describe('a subscription', () => {
     expect(informed.plan).toMatchObject({ asks: true, run: null });
   });
 
-  it('that has nothing in common with the others of the connection is not asked for', () => {
+  it('that overlaps no other of the connection is not checked in EMQX', () => {
     expect(fresh().learn(sent([]), subscribed({ filter: 'u/+', at: NOW + 5_000 }), gated('u/+')).plan).toMatchObject({
       asks: false,
       run: { filter: 'u/+' },
     });
   });
 
-  it('that overlaps one whose event came before that of their connection is asked for, too', () => {
+  it('that overlaps one from before the connection event is checked in EMQX', () => {
     const box = new Box(emptyMailbox('c')).learn(subscribed(), connected(NOW - 50, true, 0), gated(), sent([]));
     box.learn({
       kind: 'asked',
@@ -115,14 +115,14 @@ describe('a subscription', () => {
     expect(box.learn(subscribed({ filter: 't/+', at: NOW + 5_000 }), gated('t/+')).plan).toMatchObject({ asks: true, run: null });
   });
 
-  it('is asked for when it is one of very many', () => {
+  it('is checked in EMQX when the client has 64 others', () => {
     const filters = Array.from({ length: 64 }, (_, i) => `f/${i}`);
     const box = new Box(mailbox({ session: session({ isNew: true, filters }) })).learn(subscribed({ filter: 'u' }), gated('u'));
     expect(box.plan.asks).toBe(true);
     expect(box.mailbox.session?.filters).toHaveLength(64);
   });
 
-  it('goes over its topics once more after ten seconds, and then it is done', () => {
+  it('reads its topics once more after ten seconds, and is then complete', () => {
     const box = fresh().learn(sent([]));
     expect(box.plan).toMatchObject({ run: null, wakeAt: NOW + GRACE_MS });
     box.pass(GRACE_MS).learn(gated());
@@ -131,13 +131,13 @@ describe('a subscription', () => {
     expect(box.plan.wakeAt).toBeNull();
   });
 
-  it('leaves the retained message to EMQX at first, but not that of a group, which EMQX sends none', () => {
+  it('leaves a retained message to EMQX, except for a shared subscription', () => {
     expect(fresh().plan.run?.leavesRetained).toBe(true);
     const box = new Box(emptyMailbox('c')).learn(connected(NOW - 50, true), subscribed({ filter: '$share/g/t/a' }), gated('$share/g/t/a'));
     expect(box.plan.run?.leavesRetained).toBe(false);
   });
 
-  it('that met what somebody else is being sent looks again until it meets none', () => {
+  it('that met messages reserved for other clients reads again until it meets none', () => {
     const box = new Box(mailbox({ runs: [run({ looks: 1 })] })).learn(sent([], { isBlocked: true }));
     expect(box.plan.wakeAt).toBe(NOW + GRACE_MS);
     box.pass(GRACE_MS).learn(gated());
@@ -145,7 +145,7 @@ describe('a subscription', () => {
     expect(box.learn(sent([])).mailbox.runs).toEqual([]);
   });
 
-  it('looks again, less and less often, as long as EMQX holds messages of its own, and asks for them each time', () => {
+  it('reads again with growing pauses while EMQX holds messages of its own', () => {
     const box = new Box(mailbox({ runs: [run({ looks: 1 })], held: new Set(['own']) }));
     const pauses: number[] = [];
     for (let i = 0; i < 7; i++) {
@@ -161,31 +161,31 @@ describe('a subscription', () => {
     expect(box.mailbox.runs).toEqual([]);
   });
 
-  it('looks again while EMQX did not say whether it has what was sent', () => {
+  it('reads again while it is unknown whether EMQX has a sent message', () => {
     const unknown: [string, ReturnType<typeof copy>] = ['1', copy('1', { emqxId: null })];
     const box = new Box(mailbox({ runs: [run({ looks: 1 })] })).learn(sent([], { copies: [unknown] }));
     expect(box.mailbox.runs).toMatchObject([{ lookAt: NOW + 30_000 }]);
   });
 
-  it('is not looked at again while its client is away, but when it is back', () => {
+  it('is not read again while its client is disconnected', () => {
     const box = fresh()
       .learn(sent([]))
       .learn(disconnected(NOW + 5_000, NOW - 50 + 60_000));
     expect(box.pass(60_000).plan).toMatchObject({ wakeAt: null, run: null });
   });
 
-  it('is void if an unsubscribe is newer, whatever comes first', () => {
+  it('is cancelled by a newer unsubscribe, in any order of events', () => {
     const box = fresh().learn(unsubscribed(NOW + 1));
     expect(box.mailbox.runs).toEqual([]);
     expect(box.learn(subscribed()).mailbox.runs).toEqual([]);
     expect(box.learn(subscribed({ at: NOW + 2 })).mailbox.runs).toHaveLength(1);
   });
 
-  it('stays if the unsubscribe is older', () => {
+  it('is not cancelled by an older unsubscribe', () => {
     expect(fresh().learn(unsubscribed(NOW - 1)).mailbox.runs).toHaveLength(1);
   });
 
-  it('when it ends takes with it what would be sent again for it, and nothing of others', () => {
+  it('cancels its own pending resends when it ends, and no others', () => {
     const box = new Box(
       mailbox({ runs: [run(), run({ filter: 'u' })], again: [again('1'), again('2', { filter: 'u' })], out: outOf('3') }),
     );
@@ -194,7 +194,7 @@ describe('a subscription', () => {
     expect(box.ids).toEqual(['3']);
   });
 
-  it('takes over what its client had dropped before, as far as it reads it', () => {
+  it('replaces the pending resends of the topics that it reads', () => {
     const box = new Box(mailbox({ again: [again('1'), again('2', { topic: 'u', filter: 'u' })], retryAt: NOW + 1_000, rounds: 3 })).learn(
       subscribed({ filter: 't/#' }),
     );
@@ -202,7 +202,7 @@ describe('a subscription', () => {
     expect(box.learn(subscribed({ filter: 'u' })).mailbox).toMatchObject({ again: [], retryAt: null });
   });
 
-  it('remembers unsubscribes of the last filters only', () => {
+  it('keeps the unsubscribes of the last 64 filters only', () => {
     const box = new Box(mailbox());
     for (let i = 0; i < 100; i++) box.learn(unsubscribed(NOW, `f/${i}`));
     expect(box.mailbox.left).toHaveLength(64);
@@ -210,7 +210,7 @@ describe('a subscription', () => {
   });
 });
 
-describe('a storm: the same subscription again within two seconds', () => {
+describe('the same subscription again within two seconds', () => {
   it('sends nothing a second time', () => {
     const box = fresh()
       .learn(sent(['1']))
@@ -219,39 +219,39 @@ describe('a storm: the same subscription again within two seconds', () => {
     expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW + STORM_MS - 1, cursor: null }]);
   });
 
-  it('is over after two seconds', () => {
+  it('starts a new delivery after two seconds', () => {
     const box = fresh()
       .learn(sent([]))
       .learn(subscribed({ at: NOW + STORM_MS }), gated());
     expect(box.mailbox.runs).toMatchObject([{ at: NOW + STORM_MS, cursor: START }]);
   });
 
-  it('with another QoS reads anew up to the first one of it, and counts on', () => {
+  it('with another QoS reads from the start and continues its count', () => {
     const box = fresh()
       .learn(sent(['1']))
       .learn(subscribed({ at: NOW + 500, qos: 2 }));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW + 500, cursor: START, qos: 2, sent: 1 }]);
   });
 
-  it('an older request that comes late does not change what the newer one asked for', () => {
+  it('is not changed by an older request that arrives late', () => {
     const box = fresh().learn(subscribed({ at: NOW - 60, qos: 0 }));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW, qos: 1 }]);
     expect(box.learn(unsubscribed(NOW - 10)).mailbox.runs).toHaveLength(1);
   });
 
-  it('whose first request comes late leaves to EMQX what was published after that, and EMQX is asked', () => {
+  it('uses the time of the first request, even when that arrives late', () => {
     const box = fresh().learn(subscribed({ at: NOW - 20 }));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW - 20, requestedAt: NOW }]);
     expect(box.plan.asks).toBe(true);
   });
 
-  it('a late request of another connection changes nothing', () => {
+  it('is not changed by a late request of an earlier connection', () => {
     const box = fresh().learn(subscribed({ at: NOW - 51 }));
     expect(box.mailbox.runs).toMatchObject([{ at: NOW, requestedAt: NOW }]);
     expect(box.plan.asks).toBe(false);
   });
 
-  it('does not reach over a new connection', () => {
+  it('is a new delivery in a new connection', () => {
     const box = fresh()
       .learn(sent(['1']))
       .learn(connected(NOW + 500, true, 0), subscribed({ at: NOW + 600 }));
@@ -259,7 +259,7 @@ describe('a storm: the same subscription again within two seconds', () => {
     expect(box.ids).toEqual([]);
   });
 
-  it('does not reach over a new connection whose event comes late', () => {
+  it('is a new delivery in a new connection whose event arrives late', () => {
     const box = fresh()
       .learn(sent(['1']))
       .learn(subscribed({ at: NOW + 600 }), connected(NOW + 500, true, 0));
@@ -267,7 +267,7 @@ describe('a storm: the same subscription again within two seconds', () => {
     expect([box.ids, box.freed]).toEqual([[], ['1']]);
   });
 
-  it('may be another connection, where nothing tells of them: EMQX is asked', () => {
+  it('is checked in EMQX when no connection events arrive', () => {
     const box = new Box(mailbox({ session: session({ isTold: false }), runs: [run({ cursor: null })], out: outOf('1') })).learn(
       subscribed({ at: NOW + 100 }),
     );
@@ -276,7 +276,7 @@ describe('a storm: the same subscription again within two seconds', () => {
     expect(told.plan.asks).toBe(false);
   });
 
-  it('that turns out to be another connection is read anew, up to its last request', () => {
+  it('is read from the start when EMQX reports a new connection', () => {
     const known = session({ isTold: false, isNew: true, connectedAt: NOW - 50 });
     const box = new Box(mailbox({ session: known, runs: [run({ cursor: null, sent: 7 })] })).learn(subscribed({ at: NOW + 900 }));
     expect(box.plan.asks).toBe(true);
@@ -284,13 +284,13 @@ describe('a storm: the same subscription again within two seconds', () => {
     expect(box.mailbox.runs).toMatchObject([{ at: NOW + 900, cursor: START, sent: 0 }]);
   });
 
-  it('of a client that was taken for gone says that it is there', () => {
+  it('marks a client as connected that was taken for disconnected', () => {
     const box = new Box(mailbox({ session: session({ connected: false }), runs: [run()] })).learn(subscribed({ at: NOW + 100 }), due);
     expect(box.plan).toMatchObject({ asks: true });
     expect(box.mailbox.session).toMatchObject({ connected: true, isNew: null });
   });
 
-  it('that is only the same event again says nothing new', () => {
+  it('does not mark a client as connected when it is the same event', () => {
     const box = new Box(mailbox({ session: session({ connected: false }), runs: [run()] })).learn(subscribed());
     expect(box.mailbox.session?.connected).toBe(false);
   });

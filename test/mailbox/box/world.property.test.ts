@@ -4,8 +4,8 @@ import { World } from './world';
 
 const RUNS = Number(process.env['BOX_RUNS'] ?? 500);
 
-describe('a mailbox, its client and EMQX, with everything in any order', () => {
-  it('sends nothing twice, loses nothing, keeps its window and comes to rest', () => {
+describe('a mailbox, its client and EMQX, in any order of events', () => {
+  it('send nothing twice, lose nothing, keep the window and come to rest', () => {
     fc.assert(
       fc.property(scenario, ({ commands, ...options }) => {
         const world = new World(options);

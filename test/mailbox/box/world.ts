@@ -30,7 +30,7 @@ export class World {
   now = NOW;
   readonly window: number;
   readonly broker: Broker;
-  /** Not acknowledged; by topic and id. */
+  /** The unacknowledged messages, by topic and id. */
   messages: Stored[] = [];
   record: { text: string | null; version: number } = { text: null, version: 0 };
   wakes: number[] = [];
@@ -38,7 +38,7 @@ export class World {
   passes = 0;
   /** By id: why the message must reach the client without another subscription. */
   readonly owed = new Set<string>();
-  /** What is wrong. */
+  /** The faults that were found. */
   readonly faults: string[] = [];
   /** Answers of EMQX's publish are lost. */
   losesAnswers = false;

@@ -9,7 +9,7 @@ export interface Copy {
   readonly qos: number;
   /** EMQX's. */
   readonly brokerId: string;
-  /** Of a client's own publish; null: it is a delivery of ours. */
+  /** The id of a client's own publish; null for a delivery of the server. */
   readonly id: string | null;
 }
 
@@ -49,7 +49,7 @@ export class SimulatedBroker {
   /** EMQX 5.7 and later tells what it holds. */
   lists = true;
   private published = 0;
-  /** What EMQX would post, not sent yet. */
+  /** Events that EMQX has not sent yet. */
   readonly events: OfflineEvent[] = [];
   private readonly turns = new Map<string, number>();
   onDelivery: (session: Session, copy: Copy) => void = () => undefined;

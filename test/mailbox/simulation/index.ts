@@ -41,7 +41,7 @@ export class Simulation {
   readonly steps = new Steps();
   /** Given to EMQX and not acknowledged, at most, by client. */
   readonly peak = new Map<string, number>();
-  /** Who hears of each job before it is worked on. */
+  /** Called with each job before it is processed. */
   onJob: (entry: Entry) => void = () => undefined;
   readonly policies: readonly Policy[];
   private readonly signer = new Signer('key');
@@ -131,7 +131,7 @@ export class Simulation {
     await this.settle();
   }
 
-  /** What EMQX has to tell arrives. */
+  /** Delivers EMQX's pending events to the server. */
   async tell(): Promise<void> {
     while (this.broker.events.length > 0) await this.arrive(...this.broker.events.splice(0));
   }

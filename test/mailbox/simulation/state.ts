@@ -6,7 +6,7 @@ export class MemoryState implements SharedState {
 
   constructor(private readonly now: () => number) {}
 
-  /** What is kept and not over. */
+  /** The values that have not expired. */
   size(): number {
     return [...this.values.values()].filter(({ until }) => until > this.now()).length;
   }

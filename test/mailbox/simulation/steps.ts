@@ -3,7 +3,7 @@ import { RetryableError } from '../../../src/base/errors';
 /** The process dies; another one takes its job over. */
 export class Died extends Error {}
 
-/** What a job does, step by step, so that a test can end it at any of them. */
+/** Counts the steps of a job, so that a test can end the job at any step. */
 export class Steps {
   /** How many more steps until it happens; null: never. A fraction: the step still has its effect. */
   left: number | null = null;

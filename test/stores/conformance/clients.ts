@@ -18,7 +18,7 @@ export function clients(subject: Subject): void {
   });
 
   describe('client state', () => {
-    it('is the newest by the time of its event', async () => {
+    it('is the one with the newest event time', async () => {
       const clientid = uniqueTopic();
       expect(await subject.store.getClientState(clientid)).toBeNull();
       await subject.store.saveClientStates([state(clientid, { at: 2_000, connectedAt: 2_000 })]);
@@ -28,7 +28,7 @@ export function clients(subject: Subject): void {
       expect(await subject.store.getClientState(clientid)).toMatchObject({ connected: false, connectedAt: 2_000, disconnectedAt: 3_000 });
     });
 
-    it('is the newest within a batch too', async () => {
+    it('is the one with the newest event time within a batch, too', async () => {
       const clientid = uniqueTopic();
       await subject.store.saveClientStates([
         state(clientid, { at: 9_000 }),
@@ -37,7 +37,7 @@ export function clients(subject: Subject): void {
       expect(await subject.store.getClientState(clientid)).toMatchObject({ connected: true });
     });
 
-    it.each(anyText())('is kept for any client id, %p', async (_, text) => {
+    it.each(anyText())('is stored for any client id: %p', async (_, text) => {
       await subject.store.saveClientStates([state(text), state(`${text}2`, { connected: false, disconnectedAt: 1_000 })]);
       expect(await subject.store.getClientState(text)).toMatchObject({ clientid: text, connected: true });
       expect(await subject.store.getClientState(text.toUpperCase() === text ? `${text}!` : text.toUpperCase())).toBeNull();
@@ -65,7 +65,7 @@ export function clients(subject: Subject): void {
       expect(await subject.store.listSubscriptions(clientid)).toEqual([{ clientid, topic: 't/2', qos: 0 }]);
     });
 
-    it.each(anyText('$share/g/t/#', 'T/1'))('of any client id to any filter, %p', async (_, text) => {
+    it.each(anyText('$share/g/t/#', 'T/1'))('are stored for any client id and filter: %p', async (_, text) => {
       const subscription = { clientid: `client ${text}`, topic: text, qos: 1 as const };
       await subject.store.putSubscriptions([subscription]);
       expect(await subject.store.listSubscriptions(subscription.clientid)).toEqual([subscription]);
@@ -96,7 +96,7 @@ export function clients(subject: Subject): void {
     });
 
     // A last will has the id of its client's CONNECT: ten minutes later it is newer than what the client published in between.
-    it('are newer by their time, whatever their ids are', async () => {
+    it('are ordered by their time, not by their ids', async () => {
       const topic = uniqueTopic();
       const at = Date.now() - 600_000;
       const [willId, laterId] = [newId(), newId()];
@@ -117,7 +117,7 @@ export function clients(subject: Subject): void {
       expect(await list(`${topic}/together`)).toEqual([first]);
     });
 
-    it.each(anyText())('are kept under any topic, %p', async (_, text) => {
+    it.each(anyText())('are stored under any topic: %p', async (_, text) => {
       const topic = `${uniqueTopic()}/${asTopic(text)}`;
       const [first, second] = [
         message({ topic, retain: true }),
@@ -165,7 +165,7 @@ export function clients(subject: Subject): void {
       expect(await subject.store.listPositions(consumer, '', 10)).toEqual([onA]);
     });
 
-    it('are listed page by page, by code point', async () => {
+    it('are listed page by page, sorted by code point', async () => {
       const consumer = uniqueTopic();
       const names = ['A', 'a', 'a/b', '\uffee', '😀', noise('😀', 2_000), `${noise('😀', 2_000)}!`].map((name) => `${consumer}/${name}`);
       await subject.store.putPositions([...names].reverse().map((topic) => position(consumer, topic)));
@@ -178,7 +178,7 @@ export function clients(subject: Subject): void {
       expect(found).toEqual(names);
     });
 
-    it('written by several connections at once don’t stand in each other’s way', async () => {
+    it('are written by several connections at once without conflicts', async () => {
       const consumer = uniqueTopic();
       const other = await subject.harness.open();
       const count = Math.min(subject.harness.many, 1_000);
@@ -190,7 +190,7 @@ export function clients(subject: Subject): void {
       await other.close();
     });
 
-    it.each(anyText('$share/g'))('of any consumer, %p', async (_, text) => {
+    it.each(anyText('$share/g'))('are stored for any consumer and topic: %p', async (_, text) => {
       const kept = position(`consumer ${text}`, text);
       await subject.store.putPositions([kept]);
       expect(await subject.store.getPositions(kept.consumer, [text])).toEqual([kept]);

@@ -15,7 +15,7 @@ export function content(subject: Subject): void {
     return saved;
   };
 
-  describe('content (promise 11)', () => {
+  describe('stored content (promise 11)', () => {
     it.each([
       ['empty', Buffer.alloc(0)],
       ['text', Buffer.from('{"msg":"hello"}')],
@@ -26,13 +26,13 @@ export function content(subject: Subject): void {
       ['that looks like an escape', Buffer.from('\\x00ff')],
       ['of 1 MB text', Buffer.alloc(1_048_576, 'x')],
       ['of 1 MB binary', Buffer.from(Array.from({ length: 1_048_576 }, (_, i) => (i * 31) & 0xff))],
-    ])('a payload %s is exact', async (_, payload) => {
+    ])('keeps a payload %s byte by byte', async (_, payload) => {
       const saved = message({ topic: uniqueTopic(), payload });
       await subject.store.saveMessages([saved]);
       expect((await subject.store.getMessage(saved.id))?.payload.equals(payload)).toBe(true);
     });
 
-    it('every MQTT 5 property is exact, user properties in order with duplicates', async () => {
+    it('keeps every MQTT 5 property, and user properties in order with duplicates', async () => {
       const properties: MessageProperties = {
         ...{
           contentType: 'text/plain',
@@ -46,20 +46,20 @@ export function content(subject: Subject): void {
       await roundTrip({ properties });
     });
 
-    it.each(HOSTILE)('client id, user name and topic %p are exact', async (text) => {
+    it.each(HOSTILE)('keeps %p as client id, user name and topic', async (text) => {
       const topic = `${uniqueTopic()}/${asTopic(text)}`;
       await roundTrip({ clientid: text, username: text, topic });
       expect(await subject.store.listTopics({ filter: topic, after: '', limit: 10 })).toEqual([topic]);
     });
 
-    it('properties that are empty are there, and those that are absent are not', async () => {
+    it('distinguishes empty properties from absent ones', async () => {
       await roundTrip({
         properties: { contentType: '', responseTopic: '', correlationData: '', userProperties: [{ key: '', value: '' }] },
       });
       await roundTrip({ properties: { messageExpiryInterval: 0, payloadFormatIndicator: 0, userProperties: [] } });
     });
 
-    it.each([499, 500, 501, 1_000, 65_535])('a topic of %i bytes and a client id as long', async (length) => {
+    it.each([499, 500, 501, 1_000, 65_535])('keeps a topic and a client id of %i bytes', async (length) => {
       // Text that doesn't compress: indexes and keys have limits that repetition hides.
       const topic = noise(`${uniqueTopic()}/`, length);
       await roundTrip({ topic, clientid: noise('c', length) });
@@ -88,7 +88,7 @@ export function content(subject: Subject): void {
       expect(await subject.store.listTopics({ filter: `${base}+`, after: '', limit: 10 })).toEqual([names[0], names[2]]);
     });
 
-    it('topics and ids that differ in case, blanks or Unicode form only are different', async () => {
+    it('distinguishes topics and ids by case, blanks and Unicode form', async () => {
       const base = uniqueTopic();
       const variants = ['a', 'A', 'a ', ' a', 'é', 'e\u0301', 'ａ', 'ss', 'ß'].map((text) => `${base}/${text}`);
       await subject.store.saveMessages(variants.map((topic) => message({ topic, payload: Buffer.from(topic) })));

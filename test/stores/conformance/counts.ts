@@ -13,7 +13,7 @@ export function counts(subject: Subject): void {
   };
 
   describe('the backlog', () => {
-    it('of topics is counted, with the time of each topic’s oldest message', async () => {
+    it('of several topics is counted with the time of the oldest message', async () => {
       const [a, b, none] = [uniqueTopic(), uniqueTopic(), uniqueTopic()];
       const ids = [newId(), newId(), newId()];
       await save(
@@ -30,7 +30,7 @@ export function counts(subject: Subject): void {
       expect(await countsOf([b, b])).toEqual({ [b]: { messages: 1, oldestAt: 1_700_000_000_003 } });
     });
 
-    it('of a topic has what was removed no longer', async () => {
+    it('of a topic excludes removed messages', async () => {
       const topic = uniqueTopic();
       const [first, second] = [
         message({ topic, publishReceivedAt: 1_700_000_000_001 }),
@@ -43,7 +43,7 @@ export function counts(subject: Subject): void {
       expect(await countsOf([topic])).toEqual({ [topic]: { messages: 0, oldestAt: null } });
     });
 
-    it('of a topic is no older than its first message that has not expired', async () => {
+    it('of a topic has the age of its oldest message that has not expired', async () => {
       const topic = uniqueTopic();
       const now = Date.now();
       const expired = Array.from({ length: 3 }, () => message({ topic, publishReceivedAt: 1_000, expiresAt: now + 1_000 }));
@@ -57,7 +57,7 @@ export function counts(subject: Subject): void {
       await subject.store.removeMessages([...expired, living], now + 60_000);
     });
 
-    it('of topics is told apart, whatever their names', async () => {
+    it('of topics with similar or hostile names is counted separately', async () => {
       const base = uniqueTopic();
       const long = noise('t', 65_000 - base.length);
       const topics = [...new Set(HOSTILE.map(asTopic)), '😀', long, `${long.slice(0, -1)}!`].map((text) => `${base}/${text}`);
@@ -69,7 +69,7 @@ export function counts(subject: Subject): void {
         expect(Object.values(await countsOf([`${base}/absent/${asTopic(text)}`]))).toEqual([{ messages: 0, oldestAt: null }]);
     }, 60_000);
 
-    it('of many topics is counted at once', async () => {
+    it('of 150 topics is counted in one call', async () => {
       const base = uniqueTopic();
       const topics = Array.from({ length: 150 }, (_, i) => `${base}/${i}`);
       await save(...topics.flatMap((topic) => [message({ topic }), message({ topic })]));
@@ -77,7 +77,7 @@ export function counts(subject: Subject): void {
       expect([...found.values()].map(({ messages }) => messages)).toEqual(topics.map(() => 2));
     }, 60_000);
 
-    it('is as old as the oldest stored message', async () => {
+    it('has the age of the oldest stored message', async () => {
       const now = Date.now();
       // The smallest of EMQX's ids.
       const oldest = message({
@@ -101,7 +101,7 @@ export function counts(subject: Subject): void {
     }
   };
 
-  it(`of one topic is counted up to ${MOST_COUNTED} messages or further`, async () => {
+  it(`the backlog of one topic is counted up to at least ${MOST_COUNTED} messages`, async () => {
     const topic = uniqueTopic();
     const count = Math.min(subject.harness.many, 2_000);
     for (let left = count; left > 0; left -= 250) await save(...Array.from({ length: Math.min(left, 250) }, () => message({ topic })));

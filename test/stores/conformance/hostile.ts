@@ -9,8 +9,8 @@ import { uniqueTopic, type Subject } from '../conformance';
 export function hostile(subject: Subject): void {
   const names = (base: string) => [...new Set(HOSTILE.map((text) => `${base}/${asTopic(text)}`))];
 
-  describe('hostile names, side by side', () => {
-    it('are topics of their own: listed once, removed alone', async () => {
+  describe('hostile names', () => {
+    it('as topics are listed once and removed separately', async () => {
       const base = uniqueTopic();
       const messages = names(base).map((topic) => message({ topic, clientid: topic, payload: Buffer.from(topic) }));
       expect(await subject.store.saveMessages(messages)).toEqual([]);
@@ -27,7 +27,7 @@ export function hostile(subject: Subject): void {
       expect(await listed()).toEqual([]);
     });
 
-    it('as the topic asked for, and as the one to go on behind, find nothing else', async () => {
+    it('as topic and as page start find no other messages', async () => {
       const topic = uniqueTopic();
       await subject.store.saveMessages([message({ topic })]);
       for (const text of HOSTILE) {
@@ -38,7 +38,7 @@ export function hostile(subject: Subject): void {
       expect(await subject.store.listMessages({ topic, after: '', limit: 10, now: Date.now() })).toHaveLength(1);
     });
 
-    it('are clients of their own: states, subscriptions and positions', async () => {
+    it('as client ids have separate states, subscriptions and positions', async () => {
       const base = uniqueTopic();
       const clientids = HOSTILE.map((text) => `${base} ${text}`);
       const state = { connected: true, node: null, connectedAt: 1_000, disconnectedAt: null, at: 1_000 };
@@ -59,7 +59,7 @@ export function hostile(subject: Subject): void {
       expect(await subject.store.positionsOfTopic(base)).toEqual([]);
     });
 
-    it('are retained messages of their own: kept, listed and deleted alone', async () => {
+    it('as topics of retained messages are stored, listed and deleted separately', async () => {
       const base = uniqueTopic();
       const retained = names(base).map((topic) => message({ topic, retain: true }));
       expect(await subject.store.putRetained(retained)).toEqual([]);

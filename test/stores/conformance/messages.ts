@@ -11,21 +11,21 @@ export function messages(subject: Subject): void {
   const soon = () => Date.now() + 60_000;
 
   describe('messages', () => {
-    it('is migrated, healthy, and migrates again', async () => {
+    it('have a store that is healthy after repeated migrations', async () => {
       const other = await subject.harness.open();
       await Promise.all([subject.store.migrate(), other.migrate()]);
       expect(await other.health()).toEqual({ ok: true, detail: expect.any(String) as string });
       await other.close();
     });
 
-    it('come back as they were saved', async () => {
+    it('are read back as they were saved', async () => {
       const saved = message({ topic: uniqueTopic(), username: 'u', qos: 2, retain: true, expiresAt: Date.now() + 100_000 });
       expect(await subject.store.saveMessages([saved])).toEqual([]);
       expect(await subject.store.getMessage(saved.id)).toEqual(saved);
       expect(await subject.store.listMessages({ topic: saved.topic, after: '', limit: 10, now: Date.now() })).toEqual([saved]);
     });
 
-    it('are listed by ascending id whatever the order they came in (promise 6)', async () => {
+    it('are listed by ascending id, in whatever order they were saved (promise 6)', async () => {
       const topic = uniqueTopic();
       const all = Array.from({ length: 50 }, () => message({ topic }));
       const shuffled = [...all].sort((a, b) => (a.id.slice(-2) < b.id.slice(-2) ? 1 : -1)).reverse();
@@ -51,7 +51,7 @@ export function messages(subject: Subject): void {
       expect(await subject.store.listMessages({ topic, after: '', limit: 10, now: Date.now() })).toEqual([a, b]);
     });
 
-    it('go when they are removed, and only they', async () => {
+    it('are removed, and no others', async () => {
       const topic = uniqueTopic();
       const [a, b] = [message({ topic }), message({ topic })];
       await subject.store.saveMessages([a, b]);
@@ -61,7 +61,7 @@ export function messages(subject: Subject): void {
       expect(await subject.store.getMessage(a.id)).toBeNull();
     });
 
-    it("don't come back after they were removed (promise 2), nor when the ack came first (promise 3)", async () => {
+    it('are not stored again after their removal (promises 2 and 3)', async () => {
       const topic = uniqueTopic();
       const [removed, early] = [message({ topic }), message({ topic })];
       await subject.store.saveMessages([removed]);
@@ -70,7 +70,7 @@ export function messages(subject: Subject): void {
       expect(await idsOf(topic)).toEqual(subject.store.capabilities.tombstones ? [] : [removed.id, early.id]);
     });
 
-    it('keep the longest tombstone; an expired one is purged and a living one is not', async () => {
+    it('keep their longest tombstone until it expires', async () => {
       const topic = uniqueTopic();
       const [long, short] = [message({ topic }), message({ topic })];
       const now = Date.now();
@@ -82,7 +82,7 @@ export function messages(subject: Subject): void {
       expect(await idsOf(topic)).toEqual(subject.store.capabilities.tombstones ? [short.id] : [long.id, short.id]);
     });
 
-    it('are gone after a save and a remove at the same time, whichever came first (promise 3)', async () => {
+    it('are removed when a save and a removal run at the same time (promise 3)', async () => {
       if (!subject.store.capabilities.tombstones) return;
       const topic = uniqueTopic();
       const other = await subject.harness.open();
@@ -94,14 +94,14 @@ export function messages(subject: Subject): void {
       await other.close();
     }, 60_000);
 
-    it('may come again when their tombstone is over', async () => {
+    it('can be stored again when their tombstone has expired', async () => {
       const again = message({ topic: uniqueTopic() });
       await subject.store.removeMessages([again], Date.now() - 1);
       await subject.store.saveMessages([again]);
       expect(await idsOf(again.topic)).toEqual([again.id]);
     });
 
-    it('with a smaller id that come late are found behind the same position', async () => {
+    it('with a lower id that are saved late are listed after the same position', async () => {
       const topic = uniqueTopic();
       const [first, late, last] = [message({ topic }), message({ topic }), message({ topic })];
       await subject.store.saveMessages([first, last]);
@@ -110,7 +110,7 @@ export function messages(subject: Subject): void {
       expect(await idsOf(topic, first.id)).toEqual([late.id, last.id]);
     });
 
-    it('are not listed once they have expired, and purged in bounded steps (promise 12)', async () => {
+    it('are not listed after their expiry, and purged in limited steps (promise 12)', async () => {
       const topic = uniqueTopic();
       const now = Date.now();
       const expired = Array.from({ length: 5 }, () => message({ topic, expiresAt: now - 1 }));
@@ -127,7 +127,7 @@ export function messages(subject: Subject): void {
       expect(await idsOf(topic)).toEqual([kept.id]);
     });
 
-    it('are trimmed from the oldest', async () => {
+    it('are trimmed, the oldest first', async () => {
       const topic = uniqueTopic();
       const ids = Array.from({ length: 10 }, newId);
       await subject.store.saveMessages(ids.map((id) => message({ topic, id })));
@@ -146,7 +146,7 @@ export function messages(subject: Subject): void {
       else expect(after).toBeGreaterThan(before / 2);
     });
 
-    it('are written by several connections at once, each once, seen by all when their save has resolved', async () => {
+    it('are written once by several connections, and visible after each save', async () => {
       const topic = uniqueTopic();
       const all = Array.from({ length: 200 }, () => message({ topic }));
       const others = await Promise.all([subject.harness.open(), subject.harness.open()]);
@@ -168,7 +168,7 @@ export function messages(subject: Subject): void {
       await Promise.all(others.map((store) => store.close()));
     });
 
-    it('written in opposite orders at once don’t stand in each other’s way', async () => {
+    it('are written in opposite orders at once without conflicts', async () => {
       const topic = uniqueTopic();
       const other = await subject.harness.open();
       const count = Math.min(subject.harness.many, 2_000);
@@ -182,13 +182,13 @@ export function messages(subject: Subject): void {
       await other.close();
     }, 60_000);
 
-    it('take nothing for nothing', async () => {
+    it('are neither saved nor removed by empty lists', async () => {
       expect(await subject.store.saveMessages([])).toEqual([]);
       expect(await subject.store.removeMessages([], soon())).toBe(0);
       expect(await subject.store.getMessage('absent')).toBeNull();
     });
 
-    it('and everything else say so after the store was closed', async () => {
+    it('cannot be used after the store was closed', async () => {
       const store = await subject.harness.open();
       await store.close();
       await store.close();

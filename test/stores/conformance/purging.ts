@@ -25,12 +25,12 @@ export function purging(subject: Subject): void {
   const purgeSubscriptions = () => all((limit) => subject.store.purgeSubscriptions(LONG_AGO, limit));
   const purgeStates = (before = RECENT) => all((limit) => subject.store.purgeClientStates(before, limit));
 
-  describe('read positions that nobody has moved for long', () => {
+  describe('read positions that were not used for a long time', () => {
     const position = (consumer: string, topic: string, seenAt: number | null): Position => ({
       ...{ consumer, topic, id: newId(), receipts: [...(seenAt === null ? [] : [`@${seenAt}`]), newId()] },
     });
 
-    it('are deleted, wherever they are found', async () => {
+    it('are deleted from every list', async () => {
       const [consumer, topic] = [uniqueTopic(), uniqueTopic()];
       const kept = [position(consumer, `${topic}/recent`, Date.now()), position(consumer, `${topic}/unknown`, null)];
       await subject.store.putPositions([position(consumer, topic, 1_000), position('$share/', topic, 1_000), ...kept]);
@@ -41,7 +41,7 @@ export function purging(subject: Subject): void {
       expect((await subject.store.positionsOfTopic(kept[0]!.topic)).map((each) => each.consumer)).toEqual([consumer]);
     });
 
-    it('stay when their consumer was seen again', async () => {
+    it('are kept when their consumer was seen again', async () => {
       const [consumer, topic] = [uniqueTopic(), uniqueTopic()];
       await subject.store.putPositions([position(consumer, topic, 1_000)]);
       const again = position(consumer, topic, Date.now());
@@ -55,7 +55,7 @@ export function purging(subject: Subject): void {
       expect(await subject.store.positionsOfTopic(topic)).toEqual([again]);
     });
 
-    it('go in bounded steps', async () => {
+    it('are deleted in limited steps', async () => {
       const consumer = uniqueTopic();
       await subject.store.putPositions(Array.from({ length: 5 }, (_, i) => position(consumer, `${consumer}/${i}`, 1_000)));
       const steps = await until(
@@ -70,7 +70,7 @@ export function purging(subject: Subject): void {
 
   const describeUnlessTheyStay = (name: string, tests: () => void) =>
     subject.harness.subscriptionsStay ? undefined : describe(name, tests);
-  describeUnlessTheyStay('subscriptions that nobody has made for long', () => {
+  describeUnlessTheyStay('subscriptions that no client has made for a long time', () => {
     const subscription = (clientid: string, topic: string, seenAt?: number): Subscription => ({
       clientid,
       topic,
@@ -79,7 +79,7 @@ export function purging(subject: Subject): void {
     });
     const topicsOf = async (clientid: string) => (await subject.store.listSubscriptions(clientid)).map(({ topic }) => topic);
 
-    it('are deleted when an event told of them, and stay when they were assigned', async () => {
+    it('are deleted when they came from an event, and kept when they were assigned', async () => {
       const [clientid, other] = [uniqueTopic(), uniqueTopic()];
       const [event, assigned] = [subscription(clientid, 'event', 1_000), subscription(clientid, 'assigned')];
       await subject.store.putSubscriptions([event, assigned, subscription(other, 'recent', Date.now())]);
@@ -88,7 +88,7 @@ export function purging(subject: Subject): void {
       expect(await Promise.all([clientid, other].map(topicsOf))).toEqual([['assigned'], ['recent']]);
     });
 
-    it('stay when an event told of them again, or when they were assigned meanwhile', async () => {
+    it('are kept after a newer event or an assignment', async () => {
       const [again, assigned] = [uniqueTopic(), uniqueTopic()];
       await subject.store.putSubscriptions([
         subscription(again, 't', 1_000),
@@ -100,7 +100,7 @@ export function purging(subject: Subject): void {
       expect(await Promise.all([again, assigned].map(topicsOf))).toEqual([['t'], ['t']]);
     });
 
-    it('stay as long as events tell of any subscription of their client', async () => {
+    it('are kept as long as events arrive for any subscription of their client', async () => {
       const clientid = uniqueTopic();
       await subject.store.putSubscriptions([subscription(clientid, 'first', 1_000), subscription(clientid, 'second', LONG_AGO + 1_000)]);
       await purgeSubscriptions();
@@ -109,7 +109,7 @@ export function purging(subject: Subject): void {
       expect(await topicsOf(clientid)).toEqual([]);
     });
 
-    it('stay assigned when an event tells of them, until they are deleted', async () => {
+    it('stay assigned after an event, until they are deleted', async () => {
       const clientid = uniqueTopic();
       await subject.store.putSubscriptions([subscription(clientid, 't')]);
       await subject.store.putSubscriptions([{ ...subscription(clientid, 't', 1_000), qos: 2 }]);
@@ -121,7 +121,7 @@ export function purging(subject: Subject): void {
       expect(await topicsOf(clientid)).toEqual([]);
     });
 
-    it('stay while their client is connected, or has left a short time ago', async () => {
+    it('are kept while their client is connected or disconnected recently', async () => {
       const [connected, recent, gone] = [uniqueTopic(), uniqueTopic(), uniqueTopic()];
       const state = (clientid: string, isConnected: boolean, at: number) => ({
         ...{ clientid, connected: isConnected, node: null, connectedAt: 1_000, disconnectedAt: isConnected ? null : at, at },
@@ -133,14 +133,14 @@ export function purging(subject: Subject): void {
     });
   });
 
-  describe('client states that nothing has changed for long', () => {
+  describe('client states without a change for a long time', () => {
     const save = (clientid: string, connected: boolean, at: number) =>
       subject.store.saveClientStates([
         { clientid, connected, node: 'emqx@127.0.0.1', connectedAt: at, disconnectedAt: connected ? null : at, at },
       ]);
     const isThere = async (clientid: string) => (await subject.store.getClientState(clientid)) !== null;
 
-    it('are deleted; those of connected clients much later', async () => {
+    it('are deleted, those of connected clients much later', async () => {
       const [old, recent, connected] = [uniqueTopic(), uniqueTopic(), uniqueTopic()];
       await save(old, false, 1_000);
       await save(recent, false, Date.now());
@@ -151,14 +151,14 @@ export function purging(subject: Subject): void {
       expect(await subject.store.getClientState(old)).toMatchObject({ clientid: old, connected: true, at: 3_000 });
     });
 
-    it('are deleted for clients that seem to be connected, too, when that is too long ago', async () => {
+    it('are deleted for connected clients, too, when they are very old', async () => {
       const clientid = uniqueTopic();
       await save(clientid, true, 5_000);
       await purgeStates({ disconnected: LONG_AGO, connected: 50 * DAY_MS });
       expect(await isThere(clientid)).toBe(false);
     });
 
-    it('stay for clients with an assigned subscription', async () => {
+    it('are kept for clients with an assigned subscription', async () => {
       const [assigned, event] = [uniqueTopic(), uniqueTopic()];
       await Promise.all([assigned, event].map((clientid) => save(clientid, false, 1_000)));
       await subject.store.putSubscriptions([

@@ -19,8 +19,8 @@ export function refs(subject: Subject): void {
     return refs.map(({ id }) => id);
   };
 
-  describe('messages without what is in them', () => {
-    it('are listed by ascending id, in pages, with the time of each', async () => {
+  describe('messages listed by id and time only', () => {
+    it('are sorted by ascending id, in pages, with the time of each', async () => {
       const topic = uniqueTopic();
       const all = Array.from({ length: 25 }, (_, i) => message({ topic, publishReceivedAt: 1_700_000_000_000 + i }));
       await subject.store.saveMessages([...all].reverse());
@@ -33,7 +33,7 @@ export function refs(subject: Subject): void {
       expect(await both(query(`${topic}/absent`))).toEqual([]);
     });
 
-    it('are not listed once they have expired or were removed', async () => {
+    it('exclude expired and removed messages', async () => {
       const topic = uniqueTopic();
       const now = Date.now();
       const expired = Array.from({ length: 5 }, () => message({ topic, expiresAt: now - 1 }));
@@ -46,7 +46,7 @@ export function refs(subject: Subject): void {
       expect(await both(query(topic, { now: now + 60_000 }))).toEqual([kept.id]);
     });
 
-    it('are those of the topic alone, whatever its name', async () => {
+    it('belong to the requested topic only, whatever its name', async () => {
       const base = uniqueTopic();
       const long = noise('t', 65_000 - base.length);
       const topics = [...new Set(HOSTILE.map(asTopic)), '😀', '\uffee', long, `${long.slice(0, -1)}!`].map((text) => `${base}/${text}`);
@@ -56,7 +56,7 @@ export function refs(subject: Subject): void {
       for (const text of HOSTILE) expect(await both(query(base, { after: text }))).toEqual([]);
     }, 60_000);
 
-    it('with ids that are none of EMQX’s are listed by code point', async () => {
+    it('with ids of other formats are sorted by code point', async () => {
       const topic = uniqueTopic();
       const ids = ['a', 'A', 'B-1', '~', newId(), `'; --`, 'with blank ', '%', '{"$gt":""}'].map(
         (text) => `${text}${process.pid}${Date.now()}`,

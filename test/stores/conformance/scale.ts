@@ -13,8 +13,8 @@ export function scale(subject: Subject): void {
     return saved;
   };
 
-  describe('many', () => {
-    it('messages of a topic are read in order, page by page', async () => {
+  describe('large numbers', () => {
+    it('of messages in a topic are read in order, page by page', async () => {
       const topic = uniqueTopic();
       const saved = await save(Array.from({ length: subject.harness.many }, () => topic));
       const found: string[] = [];
@@ -27,7 +27,7 @@ export function scale(subject: Subject): void {
       expect(await subject.store.trimTopic(topic, 10)).toBe(subject.harness.many - 10);
     }, 180_000);
 
-    it('topics are listed in order, page by page', async () => {
+    it('of topics are listed in order, page by page', async () => {
       const base = uniqueTopic();
       const names = Array.from({ length: subject.harness.many }, (_, i) => `${base}/${String(i).padStart(6, '0')}`);
       await save(names);

@@ -17,12 +17,12 @@ export function topics(subject: Subject): void {
     });
 
     const filters = ['', '/#', '/+', '/+/b', '/a/+/c', '/a/#', '/+/+/+', '/a%', '/a_b', '/a%/#', '//', '/none', '/+/2/+/4/#', '/A'];
-    it.each(filters.map((tail) => `${base}${tail}`))('%s finds what matches, once each, in order', async (filter) => {
+    it.each(filters.map((tail) => `${base}${tail}`))('that match %s are found once each, in order', async (filter) => {
       const expected = sorted(stored.filter((topic) => matches(filter, topic)));
       expect(await subject.store.listTopics({ filter, after: '', limit: 100 })).toEqual(expected);
     });
 
-    it('come in pages; the limit counts what matches', async () => {
+    it('are listed in pages, and the limit counts matching topics', async () => {
       const filter = `${base}/+`;
       const expected = sorted(stored.filter((topic) => matches(filter, topic)));
       const found: string[] = [];
@@ -44,7 +44,7 @@ export function topics(subject: Subject): void {
       }
     });
 
-    it('between a topic and its children are not those of its filter', async () => {
+    it('that sort between a topic and its children do not match its filter', async () => {
       const own = uniqueTopic();
       const names = [own, `${own}!`, `${own}-1/x`, `${own}.`, `${own}/`, `${own}/x`, `${own}0`];
       await subject.store.saveMessages(names.map((topic) => message({ topic })));
@@ -60,7 +60,7 @@ export function topics(subject: Subject): void {
       expect(await subject.store.listTopics({ filter: `$conformance${rest}/#`, after: '', limit: 10 })).toEqual([`$${base}/a`]);
     });
 
-    it('are gone with their last message', async () => {
+    it('are not listed after their last message was removed', async () => {
       const gone = message({ topic: `${base}/gone` });
       await subject.store.saveMessages([gone]);
       await subject.store.removeMessages([gone], Date.now() + 1_000);

@@ -20,19 +20,22 @@ export function versions(subject: Subject): void {
   };
 
   describe('read positions with versions', () => {
-    it.each([undefined, 1, 1_800_000_000_000_000, GREATEST - 1, GREATEST])('are found in each way, version %p', async (version) => {
-      const put = position(uniqueTopic(), version, { consumer: uniqueTopic() });
-      await subject.store.putPositions([put]);
-      expect(await subject.store.getPositions(put.consumer, [put.topic])).toEqual([put]);
-      expect(await subject.store.listPositions(put.consumer, '', 10)).toEqual([put]);
-      expect(await subject.store.positionsOfTopic(put.topic)).toEqual([put]);
-    });
+    it.each([undefined, 1, 1_800_000_000_000_000, GREATEST - 1, GREATEST])(
+      'are found by consumer, list and topic, version %p',
+      async (version) => {
+        const put = position(uniqueTopic(), version, { consumer: uniqueTopic() });
+        await subject.store.putPositions([put]);
+        expect(await subject.store.getPositions(put.consumer, [put.topic])).toEqual([put]);
+        expect(await subject.store.listPositions(put.consumer, '', 10)).toEqual([put]);
+        expect(await subject.store.positionsOfTopic(put.topic)).toEqual([put]);
+      },
+    );
 
     it.each([
       [undefined, 1],
       [9, 10],
       [GREATEST - 1, GREATEST],
-    ])('are replaced by an equal and by a greater version, and by no smaller one: %p and %p', async (smaller, greater) => {
+    ])('are replaced by an equal or greater version only: %p and %p', async (smaller, greater) => {
       const topic = uniqueTopic();
       await subject.store.putPositions([position(topic, smaller)]);
       const [equal, later] = [position(topic, smaller), position(topic, greater)];
@@ -47,7 +50,7 @@ export function versions(subject: Subject): void {
       expect(await stored(topic)).toEqual(again);
     });
 
-    it('are deleted with an equal and with a greater version, and with no smaller one', async () => {
+    it('are deleted with an equal or greater version only', async () => {
       const [consumer, topic] = [uniqueTopic(), uniqueTopic()];
       const put = position(topic, 7, { consumer });
       for (const version of [7, 8]) {
@@ -63,7 +66,7 @@ export function versions(subject: Subject): void {
       }
     });
 
-    it('begin anew when they were deleted, with any version', async () => {
+    it('start again with any version after their deletion', async () => {
       const topic = uniqueTopic();
       await subject.store.putPositions([position(topic, 1_000)]);
       await subject.store.putPositions([nothing(topic, 1_000)]);
@@ -76,7 +79,7 @@ export function versions(subject: Subject): void {
       expect(await stored(topic)).toEqual(unversioned);
     });
 
-    it('are judged one by one in a batch', async () => {
+    it('are compared separately in a batch', async () => {
       const base = uniqueTopic();
       const at = (n: number) => `${base}/${n}`;
       const before = [0, 1, 2, 3, 4].map((n) => position(at(n), 5));
@@ -95,7 +98,7 @@ export function versions(subject: Subject): void {
       expect(found).toEqual([before[0], batch[1], before[2], null, before[4], batch[5], null]);
     });
 
-    it('within a batch the greatest counts, of equal ones the last', async () => {
+    it('in one batch are decided by the greatest version, and the last of equal ones', async () => {
       const topic = uniqueTopic();
       const [greatest, last] = [position(topic, 9), position(topic, 9)];
       await subject.store.putPositions([position(topic, 8), greatest, last, nothing(topic, 3), position(topic, undefined)]);
@@ -104,7 +107,7 @@ export function versions(subject: Subject): void {
 
     const itUnlessInTwoSteps = (name: string, test: () => Promise<void>) =>
       subject.harness.changesInTwoSteps ? undefined : it(name, test, 60_000);
-    itUnlessInTwoSteps('written by several connections at once end with the greatest', async () => {
+    itUnlessInTwoSteps('have the greatest version after writes by several connections at once', async () => {
       const base = uniqueTopic();
       const topics = [0, 1, 2, 3, 4].map((n) => `${base}/${n}`);
       const [last, rounds] = [12, 3];
