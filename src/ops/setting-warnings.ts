@@ -31,7 +31,7 @@ function tokenWarnings(config: Config): SettingWarning[] {
   const equal = tokens.flatMap(([key, token], i) => {
     const other = tokens.slice(0, i).find(([, value]) => value === token);
     if (other === undefined) return [];
-    const text = `is equal to ${other[0]}: whoever has one of them has the rights of both`;
+    const text = `is equal to ${other[0]}: a client that has one of them has the rights of both`;
     return [{ about: key, text, advice: 'give each its own random value' }];
   });
   const short = tokens
