@@ -1,38 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorText, RetryableError } from '../base/errors';
+import { Attempts, type LaneWork } from './attempts';
 import type { LaneJob } from './jobs';
 import type { Ownership } from './ownership';
 import type { JobSource, Taken } from './source';
-
-/**
- * What is done with a lane's jobs. A job may be handled again after a crash or an error, or by another process that took it over. Handling
- * it twice must have the effect of once.
- */
-export interface LaneWork<J extends LaneJob> {
-  /** Whether this version of the server can handle the job. Jobs of other versions are set aside. */
-  knows(job: LaneJob): boolean;
-  /**
-   * Handles all jobs at once.
-   * @param again true if part of the work may be done already.
-   * @returns the parts that failed, while everything else is done (promise 20).
-   * @throws RetryableError for trouble that may pass.
-   */
-  handle(jobs: readonly J[], again: boolean): Promise<readonly Failed<J>[]>;
-  /** The parts of the job that can succeed or fail independently. */
-  split(job: J): readonly J[];
-  /** Whether a service that all jobs need is away. Then nothing is wrong with the jobs, and the lane waits. Never throws. */
-  isAway(): Promise<boolean>;
-  /** Tries the part again after a pause. The lane continues without it. */
-  postpone(part: J, delayMs: number): Promise<void>;
-  /** Moves a part that never succeeds to the dead letters (promise 13). */
-  setAside(part: J, reason: string): Promise<void>;
-}
-
-/** A part of a job, and its error. */
-export interface Failed<J> {
-  readonly part: J;
-  readonly error: unknown;
-}
 
 export interface ConsumerOptions {
   /** If set, only the owner of the lane works on it, one batch at a time. null: all processes work on it. */
@@ -45,13 +15,6 @@ export interface ConsumerOptions {
   readonly onRetry: (lane: string, error: Error, attempt: number) => void;
 }
 
-const FIRST_RETRY_MS = 100;
-const LAST_RETRY_MS = 5_000;
-/** How often a batch is tried as a whole. An error may be transient even if its class does not say so. */
-const ATTEMPTS_TOGETHER = 3;
-/** How often one part is tried by itself although no service is away. The pauses add up to about five minutes. */
-const ATTEMPTS_ALONE = 8;
-const FIRST_POSTPONE_MS = 2_000;
 /** How often the locks of jobs are renewed (ms). BullMQ's lock on a job lasts 10 s (LOCK_MS in source.ts), enough for three renewals. */
 const RENEW_MS = 3_000;
 /** How many jobs are requested from the queue in parallel. */
@@ -64,11 +27,11 @@ const PAUSE_MS = 1_000;
 /** Works on one lane: takes jobs that wait, as many as make one good batch, handles them, and takes the next. */
 export class Consumer<J extends LaneJob> {
   private readonly stopping = new AbortController();
+  private readonly attempts: Attempts<J>;
   /** The batches that are being handled: one, or two when the lane is behind. */
   private readonly inHand = new Set<readonly Taken[]>();
   /** When the work on each of these batches began (ms). */
   private readonly begun = new Set<{ readonly at: number }>();
-  private troubles = 0;
   /** The number of jobs in the last batch. */
   private tookBefore = 1;
   private running: Promise<void> = Promise.resolve();
@@ -76,10 +39,13 @@ export class Consumer<J extends LaneJob> {
 
   constructor(
     private readonly source: JobSource,
-    private readonly work: LaneWork<J>,
+    work: LaneWork<J>,
     private readonly options: ConsumerOptions,
-    private readonly startedAt = Date.now(),
-  ) {}
+    startedAt = Date.now(),
+  ) {
+    const onRetry = (error: unknown, attempt: number) => options.onRetry(source.name, asError(error), attempt);
+    this.attempts = new Attempts(work, { onRetry, startedAt, stopping: this.stopping.signal });
+  }
 
   open(): Promise<void> {
     return this.source.open();
@@ -137,7 +103,7 @@ export class Consumer<J extends LaneJob> {
     if (taken.length > 0) this.begun.add(batch);
     try {
       if (taken.length > 0) {
-        const isDone = await this.doAll(taken);
+        const isDone = await this.attempts.doAll(taken);
         await (isDone ? this.source.complete(taken) : this.source.giveBack(taken));
         if (isDone) for (const { job } of taken) this.options.onDone(dueAt(job));
       }
@@ -192,76 +158,6 @@ export class Consumer<J extends LaneJob> {
     }
     this.tookBefore = taken.length;
     return events >= maxEvents || bytes >= maxBytes;
-  }
-
-  /**
-   * Tries the same jobs until they are done. While a service that all need is away the lane waits, because jobs that are put at the end of
-   * the lane would be overtaken (promise 14). If no service is away, one of the jobs is at fault, and each part is tried by itself (promise
-   * 20).
-   * @returns false if the process stops and the jobs must be given back.
-   */
-  private async doAll(taken: readonly Taken[]): Promise<boolean> {
-    const all = taken.map(({ job }) => job as unknown as J);
-    const jobs = all.filter((job) => this.work.knows(job));
-    for (const job of all)
-      if (!this.work.knows(job)) await this.work.setAside(job, 'this version of the server does not know this kind of job');
-    if (jobs.length === 0) return true;
-    // A part that has failed by itself before is tried only once here.
-    const together = jobs.every(({ data }) => data.tries !== undefined) ? 1 : ATTEMPTS_TOGETHER;
-    const isRepeated = taken.some(({ job }) => job.attemptsStarted > 1 || job.timestamp < this.startedAt);
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const failed = await this.work.handle(jobs, isRepeated || attempt > 1);
-        if (failed.length === 0 || (await this.giveUpAll(failed))) {
-          // After a second attempt the first error may only have been postponed, so the pauses keep growing.
-          if (attempt === 1) this.troubles = 0;
-          return true;
-        }
-      } catch (error) {
-        this.options.onRetry(this.source.name, asError(error), attempt);
-      }
-      if (attempt >= together && !(await this.work.isAway()) && (await this.doApart(jobs))) {
-        this.troubles = 0;
-        return true;
-      }
-      await this.pause(Math.min(FIRST_RETRY_MS * 2 ** this.troubles++, LAST_RETRY_MS));
-      if (this.isStopping) return false;
-    }
-  }
-
-  /** @returns false if a service that all jobs need is away, so that the failed parts are not at fault. */
-  private async giveUpAll(failed: readonly Failed<J>[]): Promise<boolean> {
-    for (const { error } of failed.slice(0, 1)) this.options.onRetry(this.source.name, asError(error), 1);
-    if (await this.work.isAway()) return false;
-    for (const { part, error } of failed) await this.giveUp(part, error);
-    return true;
-  }
-
-  /** @returns false if a service went away meanwhile, or the process stops. Some parts are done then, and all will be tried once more. */
-  private async doApart(jobs: readonly J[]): Promise<boolean> {
-    for (const part of jobs.flatMap((job) => this.work.split(job))) {
-      if (this.isStopping) return false;
-      try {
-        const [failed] = await this.work.handle([part], true);
-        if (failed !== undefined) throw failed.error;
-      } catch (error) {
-        if (await this.work.isAway()) return false;
-        try {
-          await this.giveUp(part, error);
-        } catch (failure) {
-          this.options.onRetry(this.source.name, asError(failure), 1);
-          return false;
-        }
-      }
-    }
-    return true;
-  }
-
-  private async giveUp(part: J, error: unknown): Promise<void> {
-    const tries = (part.data.tries ?? 0) + 1;
-    const again = { ...part, data: { ...part.data, tries } };
-    const isTransient = error instanceof RetryableError && tries < ATTEMPTS_ALONE;
-    await (isTransient ? this.work.postpone(again, FIRST_POSTPONE_MS * 2 ** (tries - 1)) : this.work.setAside(part, errorText(error)));
   }
 
   private async renew(): Promise<void> {

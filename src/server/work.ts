@@ -17,7 +17,7 @@ import type { Signer } from '../mailbox/signature';
 import { Historian } from '../writes/historian';
 import type { Trimmer } from '../writes/trimmer';
 import { Writer } from '../writes/writer';
-import type { Failed, LaneWork } from '../lanes/consumer';
+import type { Failed, LaneWork } from '../lanes/attempts';
 import { groupBy } from '../base/parallel';
 import { Gate } from '../lanes/gate';
 import {

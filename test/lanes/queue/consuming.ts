@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { RetryableError } from '../../../src/base/errors';
-import type { Failed } from '../../../src/lanes/consumer';
+import type { Failed } from '../../../src/lanes/attempts';
 import { isMessageJob, type ClientJob } from '../../../src/lanes/jobs';
 import { waitFor } from '../../support/wait';
 import { ack, deferred, done, eachTest, idsOf, mail, mailIdsOf, mailOf, type Kind } from './world';

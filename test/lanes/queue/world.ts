@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { QueueBackend } from '../../../src/lanes/backend';
 import { Budget } from '../../../src/lanes/batcher';
-import { Consumer, type LaneWork } from '../../../src/lanes/consumer';
+import type { LaneWork } from '../../../src/lanes/attempts';
+import { Consumer } from '../../../src/lanes/consumer';
 import type { ClientJob, Item, LaneJob, MailEvent, MessageJob } from '../../../src/lanes/jobs';
 import { isMailJob } from '../../../src/lanes/jobs';
 import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS, MAX_MAIL_EVENTS } from '../../../src/lanes/lanes';
