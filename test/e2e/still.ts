@@ -20,6 +20,7 @@ export async function standsStill(postgres: string, queue: string, at: StandsSti
   const STORE_URL = await emptyDatabase(postgres, `offline_still_${mode}_${at}`);
   const world = await World.start({ env: { STORE_URL, QUEUE_URL: queue, POLICIES } });
   const others: Server[] = [];
+  let goOn = (): void => undefined;
   try {
     const topic = PREFIX[mode];
     const clientid = `still ${mode} ${at}`;
@@ -27,6 +28,7 @@ export async function standsStill(postgres: string, queue: string, at: StandsSti
     await world.post(texts.map((text) => publishEvent({ topic, id: newId(), payload: Buffer.from(text) })));
     await world.storedCount(20);
     const still = at === 'reading' ? holdReads(world.server) : holdSaves(world.server);
+    goOn = still.goOn;
     const subscriber = await world.subscriber(clientid);
     await subscriber.subscribe(topic);
     await waitFor('the first to stand still', still.isHeld);
@@ -35,7 +37,9 @@ export async function standsStill(postgres: string, queue: string, at: StandsSti
     others.push(other);
     // The job that the first one has in hand, too.
     const isDone = async (): Promise<boolean> => {
-      const { lanes } = (await (await fetch(`${other.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] };
+      const { lanes } = (await (await fetch(`${other.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] | null };
+      // null: the queue did not answer in time.
+      if (lanes === null) return false;
       return subscriber.received.length >= 20 && world.emqx.pending === 0 && lanes.every(({ waiting, active }) => waiting + active === 0);
     };
     await waitFor('the second to have done it', isDone, PATIENCE_MS);
@@ -60,6 +64,8 @@ export async function standsStill(postgres: string, queue: string, at: StandsSti
     await world.quiet();
     expect(again.texts).toEqual([]);
   } finally {
+    // A server that stands still could not stop, and the stop would hide why the test failed.
+    goOn();
     await Promise.all(others.map((server) => server.stop()));
     await world.stop();
   }
