@@ -15,15 +15,16 @@ type Good<R> = { [S in keyof R & (200 | 202 | 204)]: Json<R[S]> }[keyof R & (200
 export type Answer<P extends keyof paths, M extends Method = 'get'> = Operation<P, M> extends { responses: infer R } ? Good<R> : never;
 
 type PathParameters<O> = O extends { parameters: { path: infer T extends object } } ? { path: T } : { path?: never };
-type Query<O> = O extends { parameters: { query?: infer T } } ? { query?: T } : { query?: never };
+/** Undefined and empty values are left out of the query. */
+type Query<O> = O extends { parameters: { query?: infer T } } ? { query?: { [K in keyof T]: T[K] | undefined } } : { query?: never };
 type Body<O> = O extends { requestBody?: { content: { 'application/json': infer T } } } ? { body?: T } : { body?: never };
-export type Options<O> = PathParameters<O> & Query<O> & Body<O> & { signal?: AbortSignal };
+export type Options<O> = PathParameters<O> & Query<O> & Body<O> & { signal?: AbortSignal | undefined };
 
 interface AnyOptions {
   readonly path?: Readonly<Record<string, unknown>>;
   readonly query?: Readonly<Record<string, unknown>>;
   readonly body?: unknown;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**

@@ -27,8 +27,7 @@ export function DeadLetters() {
   const { notify } = useNotices();
   const { noticeProblem } = useSession();
   const list = usePages('dead letters', async (after, signal) => {
-    const query = { ...(after !== undefined && { after }), limit: 50 };
-    const { letters, next } = await call('get', '/v1/dead-letters', { query, ...(signal !== undefined && { signal }) });
+    const { letters, next } = await call('get', '/v1/dead-letters', { query: { after, limit: 50 }, signal });
     return { items: letters, next };
   });
   const close = (): void => setAsking(null);

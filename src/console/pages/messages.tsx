@@ -2,7 +2,7 @@ import { useState } from 'preact/hooks';
 import { call } from '../api/client';
 import { Deliver } from '../parts/deliver';
 import { Ask } from '../parts/dialog';
-import { SearchForm } from '../parts/field';
+import { FilterSearch } from '../parts/filter-search';
 import { List, type Column } from '../parts/list';
 import { MessageDetails, type Message } from '../parts/message-details';
 import { DeliveryOutcome } from '../parts/outcome';
@@ -10,7 +10,7 @@ import { PayloadStart } from '../parts/payload';
 import { PurgeDialog } from '../parts/purge';
 import { Ago } from '../parts/time';
 import { useNotices } from '../state/notices';
-import { go, type Place } from '../state/route';
+import type { Place } from '../state/route';
 import { useMayChange } from '../state/session';
 import { usePages } from '../state/use-pages';
 
@@ -27,32 +27,24 @@ const COLUMNS: readonly Column<Message>[] = [
 /** Stored messages by topic filter: what is in them, and what can be done with them. */
 export function Messages({ place }: { place: Place }) {
   const filter = place.query.get('filter') ?? '';
-  const [wanted, setWanted] = useState(filter);
   const [asking, setAsking] = useState<Asking>(null);
   const [delivery, setDelivery] = useState<string | null>(null);
   const mayChange = useMayChange();
   const list = usePages(`messages ${filter}`, async (after, signal) => {
-    const query = { ...(filter !== '' && { filter }), ...(after !== undefined && { after }), limit: 50 };
-    const { messages, next } = await call('get', '/v1/messages', { query, ...(signal !== undefined && { signal }) });
+    const { messages, next } = await call('get', '/v1/messages', { query: { filter, after, limit: 50 }, signal });
     return { items: messages, next };
   });
   const close = (): void => setAsking(null);
 
   return (
     <>
-      <SearchForm
-        label="Topic filter"
-        placeholder="# or site/+/state"
-        value={wanted}
-        onValue={setWanted}
-        onSearch={() => (wanted === filter ? list.reload() : go('messages', { filter: wanted }))}
-      >
+      <FilterSearch page="messages" filter={filter} onRepeat={list.reload}>
         {mayChange && (list.items?.length ?? 0) > 0 && (
           <button type="button" class="danger" onClick={() => setAsking({ kind: 'purge' })}>
             Delete all that match ...
           </button>
         )}
-      </SearchForm>
+      </FilterSearch>
       {delivery !== null && <DeliveryOutcome id={delivery} onOver={list.reload} />}
       <List
         caption="Stored messages, topic by topic, oldest first"

@@ -1,13 +1,14 @@
 import { useState } from 'preact/hooks';
 import { call } from '../api/client';
 import { Ask } from '../parts/dialog';
-import { SearchForm, TextField } from '../parts/field';
+import { TextField } from '../parts/field';
+import { FilterSearch } from '../parts/filter-search';
 import { List, type Column } from '../parts/list';
 import { MessageDetails, type Message } from '../parts/message-details';
 import { RestoreOutcome } from '../parts/outcome';
 import { PayloadStart } from '../parts/payload';
 import { Ago } from '../parts/time';
-import { go, type Place } from '../state/route';
+import type { Place } from '../state/route';
 import { useMayChange } from '../state/session';
 import { usePages } from '../state/use-pages';
 
@@ -21,31 +22,23 @@ const COLUMNS: readonly Column<Message>[] = [
 /** The retained message of each topic, and how to give EMQX back those that it has lost. */
 export function Retained({ place }: { place: Place }) {
   const filter = place.query.get('filter') ?? '';
-  const [wanted, setWanted] = useState(filter);
   const [isAsking, setAsking] = useState(false);
   const [restore, setRestore] = useState<string | null>(null);
   const mayChange = useMayChange();
   const list = usePages(`retained ${filter}`, async (after, signal) => {
-    const query = { ...(filter !== '' && { filter }), ...(after !== undefined && { after }), limit: 50 };
-    const { messages, next } = await call('get', '/v1/retained', { query, ...(signal !== undefined && { signal }) });
+    const { messages, next } = await call('get', '/v1/retained', { query: { filter, after, limit: 50 }, signal });
     return { items: messages, next };
   });
 
   return (
     <>
-      <SearchForm
-        label="Topic filter"
-        placeholder="# or site/+/state"
-        value={wanted}
-        onValue={setWanted}
-        onSearch={() => (wanted === filter ? list.reload() : go('retained', { filter: wanted }))}
-      >
+      <FilterSearch page="retained" filter={filter} onRepeat={list.reload}>
         {mayChange && (
           <button type="button" onClick={() => setAsking(true)}>
             Restore to EMQX ...
           </button>
         )}
-      </SearchForm>
+      </FilterSearch>
       {restore !== null && <RestoreOutcome id={restore} />}
       <List
         caption="Retained messages by topic"

@@ -2,10 +2,10 @@ import { useState } from 'preact/hooks';
 import { call, type Answer } from '../api/client';
 import { PurgeDialog } from '../parts/purge';
 import { countText } from '../parts/format';
-import { SearchForm } from '../parts/field';
+import { FilterSearch } from '../parts/filter-search';
 import { List, type Column } from '../parts/list';
 import { Ago } from '../parts/time';
-import { go, link, type Place } from '../state/route';
+import { link, type Place } from '../state/route';
 import { useMayChange } from '../state/session';
 import { usePages } from '../state/use-pages';
 
@@ -14,12 +14,10 @@ type Topic = Answer<'/v1/topics'>['topics'][number];
 /** Which topics have stored messages, how many, and how old the oldest one is. */
 export function Topics({ place }: { place: Place }) {
   const filter = place.query.get('filter') ?? '';
-  const [wanted, setWanted] = useState(filter);
   const [purging, setPurging] = useState<string | null>(null);
   const mayChange = useMayChange();
   const list = usePages(`topics ${filter}`, async (after, signal) => {
-    const query = { ...(filter !== '' && { filter }), ...(after !== undefined && { after }), limit: 100 };
-    const { topics, next } = await call('get', '/v1/topics', { query, ...(signal !== undefined && { signal }) });
+    const { topics, next } = await call('get', '/v1/topics', { query: { filter, after, limit: 100 }, signal });
     return { items: topics, next };
   });
 
@@ -50,13 +48,7 @@ export function Topics({ place }: { place: Place }) {
 
   return (
     <>
-      <SearchForm
-        label="Topic filter"
-        placeholder="# or site/+/state"
-        value={wanted}
-        onValue={setWanted}
-        onSearch={() => (wanted === filter ? list.reload() : go('topics', { filter: wanted }))}
-      />
+      <FilterSearch page="topics" filter={filter} onRepeat={list.reload} />
       <List
         caption="Topics with stored messages"
         columns={mayChange ? withButtons : columns}

@@ -23,12 +23,7 @@ const COLUMNS: readonly Column<Position>[] = [
 /** How far the client has read each topic of the pubsub mode. Read once: positions of many topics come in pages. */
 export function Positions({ client: { clientid } }: { client: Client }) {
   const list = usePages(`positions ${clientid}`, async (after, signal) => {
-    const query = { ...(after !== undefined && { after }), limit: 50 };
-    const { positions, next } = await call('get', '/v1/clients/{clientid}', {
-      path: { clientid },
-      query,
-      ...(signal !== undefined && { signal }),
-    });
+    const { positions, next } = await call('get', '/v1/clients/{clientid}', { path: { clientid }, query: { after, limit: 50 }, signal });
     return { items: positions, next };
   });
   return (
