@@ -28,6 +28,8 @@ export function storedPages(stage: ConsoleStage): void {
     await tab.getByLabel('Topic filter').fill('topics/#');
     await tab.keyboard.press('Enter');
     const row = (topic: string) => tab.getByRole('row').filter({ has: tab.getByRole('link', { name: topic }) });
+    // The list of all topics has these rows, too, and goes when the search is answered.
+    await waitFor('the two topics', async () => (await tab.locator('tbody tr').count()) === 2);
     await row('topics/2').getByText(/ago$/).waitFor();
     expect(await tab.locator('tbody tr').count()).toBe(2);
     expect(await row('topics/1').locator('.number').first().innerText()).toBe('2');
