@@ -2,6 +2,7 @@ import { join, relative } from 'node:path';
 import { ownUrl } from '../config/own-url';
 import type { Config } from '../config/config';
 import type { Change, FieldChange } from '../emqx/installer';
+import type { RuleName } from '../emqx/rules';
 import { ruleTopics, topicOptions } from './rule-topics';
 
 /** Two values that are longer together than twice this length are shown on lines of their own. */
@@ -24,18 +25,28 @@ export function programCommand(from = process.cwd()): string {
   return `node ${/^[\w./-]+$/.test(shown) ? shown : `'${shown}'`}`;
 }
 
-/**
- * The command that installs the rule for this server in EMQX, with the server's address and the topics of its policies.
- * The command reads EMQX's key and INGEST_TOKEN from the server's own settings.
- */
-export function installCommand(config: Pick<Config, 'host' | 'port' | 'tls' | 'policies'>): string {
-  const options = ['--install', '--url', ownUrl(config) ?? setupUrl(config), ...topicOptions(ruleTopics(config.policies))];
-  return [programCommand(), 'rules', ...options].join(' ');
+interface InstallOptions {
+  /** Without it the command installs its default set. */
+  readonly set?: RuleName;
+  /** Default: the topics of the policies. */
+  readonly topics?: readonly string[];
 }
 
-/** A placeholder for the server's address, for a HOST that is no address. The operator replaces it. */
-export function setupUrl({ port, tls }: Pick<Config, 'port' | 'tls'>): string {
-  return `${tls === null ? 'http' : 'https'}://ADDRESS-OF-THIS-SERVER:${port}`;
+/**
+ * The command that installs the rule for this server in EMQX, with the server's address and the rule's topics. The
+ * command reads EMQX's key and INGEST_TOKEN from the server's own settings.
+ */
+export function installCommand(
+  config: Pick<Config, 'host' | 'port' | 'tls' | 'policies'>,
+  { set, topics = ruleTopics(config.policies) }: InstallOptions = {},
+): string {
+  const setOption = set === undefined ? [] : ['--set', set];
+  return [programCommand(), 'rules', '--install', ...setOption, '--url', setupUrl(config), ...topicOptions(topics)].join(' ');
+}
+
+/** The server's address for EMQX, or a placeholder if HOST is no address. The operator replaces the placeholder. */
+export function setupUrl(config: Pick<Config, 'host' | 'port' | 'tls'>): string {
+  return ownUrl(config) ?? `${config.tls === null ? 'http' : 'https'}://ADDRESS-OF-THIS-SERVER:${config.port}`;
 }
 
 export function changeLines(changes: readonly Change[]): string[] {

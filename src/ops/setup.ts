@@ -1,9 +1,8 @@
 import type { Config } from '../config/config';
-import { ownUrl } from '../config/own-url';
 import { DEFAULT_NAME, ruleTemplate, type RuleName } from '../emqx/rules';
 import { ruleV4Template } from '../emqx/rules-v4';
-import { ruleTopics, topicOptions } from './rule-topics';
-import { programCommand, setupUrl } from './rules-text';
+import { ruleTopics } from './rule-topics';
+import { installCommand, setupUrl } from './rules-text';
 
 export interface SetupWish {
   readonly set: RuleName;
@@ -22,7 +21,7 @@ const HIDDEN = '***';
  */
 export function setupOf(config: Config, { set, topics, emqx, showsToken }: SetupWish): { command: string; rules: string } {
   const version = emqx ?? config.emqx.version;
-  const url = ownUrl(config) ?? setupUrl(config);
+  const url = setupUrl(config);
   const { ingestToken } = config;
   const filters = topics.length === 0 ? ruleTopics(config.policies) : topics;
   const options = {
@@ -32,9 +31,8 @@ export function setupOf(config: Config, { set, topics, emqx, showsToken }: Setup
     ...(ingestToken !== null && { token: showsToken ? ingestToken : HIDDEN }),
   };
   const rules = version === 4 ? ruleV4Template(set, { ...options, urls: [url] }) : ruleTemplate(set, options);
-  const args = ['--install', '--set', set, '--url', url, ...topicOptions(filters)];
   return {
-    command: `${programCommand()} rules ${args.join(' ')}`,
+    command: installCommand(config, { set, topics: filters }),
     rules: `${JSON.stringify(rules, null, 2)}\n`,
   };
 }
