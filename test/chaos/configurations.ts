@@ -52,6 +52,15 @@ const STAYING = {
   crawl: { awayUntil: 150, slownessMs: 40, stays: true },
 } as const;
 const PRIVATE = { queue: 'own-redis', store: 'own-postgres' } as const;
+const HOSTILE = {
+  ...PRIVATE,
+  servers: 2,
+  faults: ['hostile', ...SCENES],
+  share: 0.5,
+  perSecond: 120,
+  isHostile: true,
+  manners: PATIENT,
+} as const;
 
 /** The long form. */
 export const CONFIGURATIONS: readonly Configuration[] = [
@@ -91,28 +100,8 @@ export const CONFIGURATIONS: readonly Configuration[] = [
   { name: 'pubsub', ...PRIVATE, servers: 2, faults: ALL, share: 2, policy: { mode: 'pubsub', deliverTo: 'inbox' } },
   { name: 'resume', ...PRIVATE, servers: 2, faults: ['emqx', 'resume'], share: 1, kinds: PERSISTENT },
   { name: 'drops', ...PRIVATE, servers: 2, faults: ['drops', ...SCENES], share: 1, manners: STAYING, perSecond: 200 },
-  {
-    name: 'hostile',
-    ...PRIVATE,
-    servers: 2,
-    faults: ['hostile', ...SCENES],
-    share: 0.5,
-    perSecond: 120,
-    isHostile: true,
-    manners: PATIENT,
-    policy: LIMITED,
-  },
-  {
-    name: 'hostile-inbox',
-    ...PRIVATE,
-    servers: 2,
-    faults: ['hostile', ...SCENES],
-    share: 0.5,
-    perSecond: 120,
-    isHostile: true,
-    manners: PATIENT,
-    policy: { ...LIMITED, deliverTo: 'inbox' },
-  },
+  { name: 'hostile', ...HOSTILE, policy: LIMITED },
+  { name: 'hostile-inbox', ...HOSTILE, policy: { ...LIMITED, deliverTo: 'inbox' } },
   { name: 'still', ...PRIVATE, servers: 2, faults: ['still', ...SCENES], share: 1, kinds: INDEBTED, manners: STAYING, perSecond: 150 },
   {
     name: 'still-postgres',
