@@ -1,5 +1,5 @@
 /**
- * What a stored backlog (BENCH_MANY, a million messages by default, of 1,000 topics) changes: the time from the start
+ * Measures what a stored backlog (BENCH_MANY, a million messages by default, of 1,000 topics) changes: the time from the start
  * of the process until it is ready, and from a SUBSCRIBE to the first message that is delivered for it. Beside the same
  * with 1,000 messages, in one run, on PostgreSQL and Redis that run; EMQX is the stand-in of the tests.
  */

@@ -1,5 +1,5 @@
 /**
- * What an event costs on its way into the store: this server, with its queue on Redis and its store on PostgreSQL,
+ * Measures what an event costs on its way into the store: this server, with its queue on Redis and its store on PostgreSQL,
  * beside a bare node:http server that parses the same JSON and runs the same validator, and beside a naive peer
  * (naive.ts). All of them in one run, each in a process of its own, with the load from a process of its own: compare
  * the ratios, because the machines differ. `npm run bench` needs `npm run services -- postgres redis`; `npm run bench

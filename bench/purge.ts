@@ -1,5 +1,5 @@
 /**
- * What maintenance costs each minute with few messages stored and with many (BENCH_MANY, a million by default): a purge
+ * Measures what maintenance costs each minute with few messages stored and with many (BENCH_MANY, a million by default): a purge
  * that finds nothing expired, one that removes 1,000, a trim of a topic that has 50 too many, and a round of what all
  * consumers have read (pubsub mode, a consumer that has read nothing in each topic). Both sizes in one run; only the
  * ratios mean something.

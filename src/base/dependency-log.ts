@@ -11,7 +11,7 @@ const PAUSE_MS = 5_000;
 const POLL_MS = 1_000;
 const LATER_POLL_MS = 5_000;
 const SOON_MS = 60_000;
-/** How often it is looked for requests without an answer. */
+/** How often the watch looks for requests without an answer (ms). */
 const LOOKOUT_MS = 2_000;
 const REMINDER_MS = 5 * 60_000;
 /** A dependency is back when so many checks in a row are well: more after each outage in the last FLAPPING_MS. */
@@ -25,11 +25,11 @@ export interface Checked extends Health {
 }
 
 export interface DependencyOptions {
-  /** For sentences and fields: store, queue, EMQX, `history influxdb://...`. */
+  /** The name that sentences and fields use: store, queue, EMQX, `history influxdb://...`. */
   readonly name: string;
   /** The setting that an operator looks at: STORE_URL. */
   readonly setting: string;
-  /** What that means for messages, and what an operator need not do. */
+  /** The consequence of an outage for messages, which tells an operator what the server does by itself. */
   readonly consequence: string;
   /** Whether the server can work with it. Never throws. */
   readonly check: () => Promise<Checked>;

@@ -65,7 +65,7 @@ function* chainOf(error: unknown): Generator<object> {
   }
 }
 
-/** What a call that resolves may say about a dependency: the error, or null when there is none. */
+/** Functions that find the failure in the result of a call that resolves: the error, or null if there is none. */
 type FailuresIn<T> = { readonly [K in keyof T]?: (result: never) => unknown };
 
 /**
@@ -89,7 +89,7 @@ export function reporting<T extends object>(
       if (!(result instanceof Promise)) return result;
       const call = { since: performance.now() };
       dependency.pending.add(call);
-      // Before the caller hears of it: it asks where the error came from.
+      // The dependency is told before the caller, because the caller asks where the error came from.
       result.then(
         (value: unknown) => {
           dependency.pending.delete(call);
@@ -113,7 +113,7 @@ export function reporting<T extends object>(
       calls.set(name, call);
       return call;
     },
-    // What is put in the place of a method, as tests do, is called instead of it.
+    // A function that is assigned to a method, as jest.spyOn does, is called in its place.
     set: (_, name, value) => calls.set(name, value) === calls,
     deleteProperty: (_, name) => calls.delete(name),
   });
