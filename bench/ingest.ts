@@ -5,14 +5,12 @@
  * the ratios, because the machines differ. `npm run bench` needs `npm run services -- postgres redis`; `npm run bench
  * -- embedded` measures the embedded default instead of the servers.
  */
-import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { backendUrl } from '../test/support/backends';
 import { emptyDatabase } from '../test/support/database';
 import { emptyRedis } from '../test/support/redis';
 import { cpuMicros } from './cpu';
-import type { Load, Outcome } from './load';
+import { child, offer, stopped } from './offer';
 import { BenchServer } from './server';
 
 const SECONDS = Number(process.env['SECONDS'] ?? 6);
@@ -42,24 +40,6 @@ interface Target {
   /** Resolves when everything that was accepted is stored. */
   drained(): Promise<unknown>;
   stop(): Promise<unknown>;
-}
-
-function child(file: string, env: Readonly<Record<string, string>> = {}): ChildProcess {
-  return fork(join(__dirname, file), { execArgv: ['--import', 'tsx'], env: { ...process.env, ...env } });
-}
-
-async function stopped(process: ChildProcess): Promise<void> {
-  const exit = once(process, 'exit');
-  process.kill('SIGTERM');
-  await exit;
-}
-
-async function offer(load: Load): Promise<Outcome> {
-  const generator = fork(join(__dirname, 'generator.ts'), { execArgv: ['--import', 'tsx'] });
-  generator.send(load);
-  const [outcome] = (await once(generator, 'message')) as [Outcome];
-  await stopped(generator);
-  return outcome;
 }
 
 async function measure(target: Target, shape: (typeof SHAPES)[number], seconds: number): Promise<Figures> {

@@ -7,10 +7,9 @@
 import { ReadPurger } from '../src/mailbox/positions/read-purger';
 import { Positions } from '../src/mailbox/positions/positions';
 import type { Store } from '../src/stores/store';
-import { EMPTY_STORES, type StoreName } from '../test/support/empty-store';
 import { message } from '../test/support/messages';
 import { policy } from '../test/support/policies';
-import { withEmptyStore } from './servers';
+import { BENCH_STORES, withEmptyStore, type BenchStore } from './servers';
 
 const FEW = 10_000;
 const MANY = Number(process.env['BENCH_MANY'] ?? 1_000_000);
@@ -60,7 +59,7 @@ async function costs(store: Store): Promise<number[]> {
   return [idle, expired, trimmed, read];
 }
 
-async function bench(name: StoreName, store: Store): Promise<void> {
+async function bench(name: BenchStore, store: Store): Promise<void> {
   const positions = new Positions({
     store,
     state: { raise: async () => undefined },
@@ -83,7 +82,7 @@ async function main(): Promise<void> {
     `ms, with ${FEW} → ${MANY} messages stored\n| store | nothing expired | 1,000 expired | trim | read by all |\n| --- | --- | --- | --- | --- |`,
   );
   const wanted = process.argv.slice(2);
-  for (const name of Object.keys(EMPTY_STORES) as StoreName[]) {
+  for (const name of BENCH_STORES) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
     if (!(await withEmptyStore(name, (store) => bench(name, store))))
       console.log(`| ${name} | not there: npm run services -- ${name} | | | |`);

@@ -1,102 +1,158 @@
 /**
- * Messages saved per second in batches of 256, for each store whose server runs, beside the bulk insert of the plain
- * client library into a table of the same columns without any index or promise: the price of idempotence, order and
- * tombstones. Both in turns in one run. And the time of a fetch of 100 with many messages stored, beside the same fetch
- * with few.
+ * What each store costs beside the plain client library of its database, in batches of 256 messages, in turns in one run:
+ * saving beside the bulk insert into a table of the same columns without any index or promise; removing, with tombstones,
+ * beside the bulk delete by key; saving to 100,000 topics beside 100; purging what has expired beside saving; the whole
+ * way from HTTP through the queue into the store beside the plain insert; and a fetch of 100 with many messages stored
+ * beside the same fetch with few. `npm run bench:stores -- postgres redis` measures only these stores,
+ * PARTS=saved,removed only these columns.
  */
 import type { Store } from '../src/stores/store';
-import type { Message } from '../src/mqtt/message';
-import { message } from '../test/support/messages';
-import type { StoreName } from '../test/support/empty-store';
-import { PLAIN, type Plain } from './plain';
-import { withEmptyStore } from './servers';
+import { Trimmer } from '../src/writes/trimmer';
+import { policy } from '../test/support/policies';
+import { fetchTimes } from './stores/fetch';
+import { PLAIN, type Plain } from './stores/plain';
+import { batch, BATCH, compare } from './stores/rates';
+import { wholeWay } from './stores/whole-way';
+import { BENCH_STORES, withEmptyStore } from './servers';
 
-const BATCH = 256;
-const TOPICS = 100;
-const TURNS = 6;
-const TURN_MS = 500;
-const PAYLOAD = Buffer.alloc(200, 'x');
-const MANY = Number(process.env['BENCH_MANY'] ?? 100_000);
+const FEW_TOPICS = 100;
+const MANY_TOPICS = 100_000;
+const PURGED_BATCHES = 20;
+const PURGED_AT_ONCE = 1_000;
+const TOMBSTONE_MS = 60_000;
 
-let made = 0;
-const batch = (): Message[] =>
-  Array.from({ length: BATCH }, () => message({ topic: `bench/${made++ % TOPICS}`, payload: PAYLOAD, expiresAt: 9e12 }));
+const savings = (store: Store, plain: Plain) =>
+  compare({
+    ours: { prepare: () => batch(FEW_TOPICS), work: (messages) => store.saveMessages(messages) },
+    plain: { prepare: () => batch(FEW_TOPICS), work: (messages) => plain.insert(messages) },
+  });
 
-/** @returns rows and seconds of one turn. */
-async function turn(insert: (messages: readonly Message[]) => Promise<unknown>): Promise<{ rows: number; seconds: number }> {
+const removals = (store: Store, plain: Plain) =>
+  compare({
+    ours: {
+      prepare: async () => {
+        const messages = batch(FEW_TOPICS);
+        await store.saveMessages(messages);
+        return messages;
+      },
+      work: (messages) => store.removeMessages(messages, Date.now() + TOMBSTONE_MS),
+    },
+    plain: {
+      prepare: async () => {
+        const messages = batch(FEW_TOPICS);
+        await plain.insertKeyed(messages);
+        return messages;
+      },
+      work: (messages) => plain.remove(messages.map(({ id }) => id)),
+    },
+  });
+
+/** With the checks for maxStored, as the writer has them. */
+async function topics(store: Store): Promise<{ few: number; many: number }> {
+  const metrics = { messagesRemoved: { inc: () => undefined }, messagesTrimmed: { inc: () => undefined } } as never;
+  const trimmer = new Trimmer({ store, policies: [policy({ filter: '#' })], metrics });
+  const save = (count: number) => ({
+    prepare: () => batch(count),
+    work: async (messages: ReturnType<typeof batch>) => {
+      await store.saveMessages(messages);
+      trimmer.saved(messages.map(({ topic }) => topic));
+    },
+  });
+  const rates = await compare({ few: save(FEW_TOPICS), many: save(MANY_TOPICS) });
+  await trimmer.stop();
+  return rates;
+}
+
+/** Messages that are purged per second, in steps as maintenance has them, and the rate at which they were saved. */
+async function purgeRates(store: Store): Promise<{ purged: number; saved: number }> {
+  const now = Date.now();
+  const before = performance.now();
+  for (let i = 0; i < PURGED_BATCHES; i++) await store.saveMessages(batch(FEW_TOPICS, now + i));
   const start = performance.now();
-  let rows = 0;
-  while (performance.now() - start < TURN_MS) {
-    await insert(batch());
-    rows += BATCH;
+  let purged = 0;
+  for (let more = true; more;) {
+    const step = await store.purgeExpired(now + PURGED_BATCHES, PURGED_AT_ONCE);
+    purged += step.removed;
+    more = step.more;
   }
-  return { rows, seconds: (performance.now() - start) / 1_000 };
+  if (purged !== PURGED_BATCHES * BATCH) throw new Error(`${purged} purged of ${PURGED_BATCHES * BATCH}`);
+  return { purged: (purged / (performance.now() - start)) * 1_000, saved: (purged / (start - before)) * 1_000 };
 }
 
-/** Measures both in turns, so that a slow moment of the machine affects both. */
-async function insertRates(store: Store, plain: Plain): Promise<{ ours: number; plain: number }> {
-  const totals = { ours: { rows: 0, seconds: 0 }, plain: { rows: 0, seconds: 0 } };
-  await store.saveMessages(batch());
-  await plain.insert(batch());
-  for (let i = 0; i < TURNS; i++) {
-    for (const [name, insert] of [
-      ['ours', (messages: readonly Message[]) => store.saveMessages(messages)] as const,
-      ['plain', (messages: readonly Message[]) => plain.insert(messages)] as const,
-    ]) {
-      const { rows, seconds } = await turn(insert);
-      totals[name].rows += rows;
-      totals[name].seconds += seconds;
-    }
-  }
-  return { ours: totals.ours.rows / totals.ours.seconds, plain: totals.plain.rows / totals.plain.seconds };
+const rates = (ours: number, theirs: number) => [ours.toFixed(0), theirs.toFixed(0), (ours / theirs).toFixed(2)];
+
+interface Measure {
+  readonly titles: readonly string[];
+  readonly cells: (store: Store, plain: Plain, url: string) => Promise<string[]>;
 }
 
-/** The median time (ms) of a fetch of 100 messages from a topic that has 1,000. */
-async function fetchTime(store: Store): Promise<number> {
-  const times: number[] = [];
-  for (let i = 0; i < 15; i++) {
-    const start = performance.now();
-    const page = await store.listMessages({ topic: 'fetched', after: '', limit: 100, now: 0 });
-    if (page.length !== 100) throw new Error(`${page.length} of 100`);
-    times.push(performance.now() - start);
-  }
-  return times.sort((a, b) => a - b)[7]!;
-}
+/** Each measures something else. PARTS=saved,removed runs only these. */
+const MEASURES: Readonly<Record<string, Measure>> = {
+  fetched: {
+    titles: ['fetch of 100, ms: 1,000 stored → many'],
+    cells: async (store) => {
+      const { few, many, stored } = await fetchTimes(store);
+      return [`${few.toFixed(1)} → ${many.toFixed(1)} (${stored})`];
+    },
+  },
+  saved: {
+    titles: ['saved/s', 'plain insert/s', 'ratio'],
+    cells: async (store, plain) => {
+      const { ours, plain: theirs } = await savings(store, plain);
+      return rates(ours, theirs);
+    },
+  },
+  topics: {
+    titles: ['saved/s to 100,000 topics', 'to 100', 'ratio'],
+    cells: async (store) => {
+      const { many, few } = await topics(store);
+      return rates(many, few);
+    },
+  },
+  removed: {
+    titles: ['removed/s', 'plain delete/s', 'ratio'],
+    cells: async (store, plain) => {
+      const { ours, plain: theirs } = await removals(store, plain);
+      return rates(ours, theirs);
+    },
+  },
+  purged: {
+    titles: ['purged/s', 'saved/s before', 'ratio'],
+    cells: async (store) => {
+      const { purged, saved } = await purgeRates(store);
+      return rates(purged, saved);
+    },
+  },
+  whole: {
+    titles: ['whole way, stored/s', 'plain insert/s', 'ratio'],
+    cells: async (_store, plain, url) => {
+      const inserted = await compare({ plain: { prepare: () => batch(FEW_TOPICS), work: (messages) => plain.insert(messages) } });
+      return rates(await wholeWay(url), inserted.plain);
+    },
+  },
+};
 
-async function fetchRatio(store: Store): Promise<{ few: number; many: number; stored: number }> {
-  for (let i = 0; i < 4; i++)
-    await store.saveMessages(Array.from({ length: 250 }, () => message({ topic: 'fetched', payload: PAYLOAD, expiresAt: 9e12 })));
-  const few = await fetchTime(store);
-  let stored = 1_000;
-  for (; stored < MANY; stored += BATCH) await store.saveMessages(batch());
-  return { few, many: await fetchTime(store), stored };
-}
-
-async function main(): Promise<void> {
-  console.log(
-    '| store | saved/s | plain insert/s | ratio | fetch of 100, ms: 1,000 stored | many stored | ratio |\n| --- | --- | --- | --- | --- | --- | --- |',
-  );
-  const wanted = process.argv.slice(2);
-  for (const [name, makePlain] of Object.entries(PLAIN)) {
-    if (wanted.length > 0 && !wanted.includes(name)) continue;
-    const isThere = await withEmptyStore(name as StoreName, async (store, url) => {
-      const { few, many, stored } = await fetchRatio(store);
+async function main(wanted: readonly string[]): Promise<void> {
+  const parts = (process.env['PARTS'] ?? Object.keys(MEASURES).join()).split(',');
+  const measures = parts.map((part) => {
+    const measure = MEASURES[part];
+    if (measure === undefined) throw new Error(`PARTS: ${part} is none of ${Object.keys(MEASURES).join(', ')}`);
+    return measure;
+  });
+  const titles = ['store', ...measures.flatMap((measure) => measure.titles)];
+  console.log(`| ${titles.join(' | ')} |\n|${titles.map(() => ' --- |').join('')}`);
+  for (const name of BENCH_STORES) {
+    const makePlain = PLAIN[name];
+    if (makePlain === undefined || (wanted.length > 0 && !wanted.includes(name))) continue;
+    const isThere = await withEmptyStore(name, async (store, url) => {
       const plain = await makePlain(url);
-      const rates = await insertRates(store, plain);
-      await plain.close();
-      const cells = [
-        name,
-        rates.ours.toFixed(0),
-        rates.plain.toFixed(0),
-        (rates.ours / rates.plain).toFixed(2),
-        few.toFixed(1),
-        `${many.toFixed(1)} (${stored})`,
-        (many / few).toFixed(2),
-      ];
+      const cells: string[] = [name];
+      for (const measure of measures) cells.push(...(await measure.cells(store, plain, url)));
       console.log(`| ${cells.join(' | ')} |`);
+      await plain.close();
     });
-    if (!isThere) console.log(`| ${name} | not there: npm run services -- ${name} | | | | | |`);
+    if (!isThere) console.log(`| ${name} | not there: npm run services -- ${name} |${' |'.repeat(titles.length - 2)}`);
   }
 }
 
-void main();
+void main(process.argv.slice(2));

@@ -25,7 +25,7 @@ function event(clientid: string, name: string, fields: object): BrokerEvent {
   return { clientid, name, body: JSON.stringify({ event: name, clientid, username: 'undefined', timestamp: Date.now(), ...fields }) };
 }
 
-/** A rule that names its columns writes this where an event has none (facts.md). */
+/** A rule that names its columns writes this where an event has none. */
 const NO_PAYLOAD = { payload_base64: 'undefined', correlation_data_base64: 'undefined' };
 
 /** A new id, and the event of its publish. */

@@ -2,7 +2,9 @@
 -- ours are added and may be null.
 --
 -- MySQL commits each change of a table by itself, so every step (up to the next empty line) can be repeated. Comments guide who runs it:
---   "unless column TABLE.COLUMN" or "unless index TABLE.INDEX": the step is for where that is missing;
+--   "unless column TABLE.COLUMN", "unless index TABLE.INDEX", "unless foreign key to TABLE.COLUMN": the step is for where that is missing;
+--   "only with ...": the step is for where that is there;
+--   "only for a new mqtt_msg": the step is left out where that table was there before the migration;
 --   "drop indexes TABLE (COLUMN, ...)": before the step, EMQX's keys over these columns go: what MQTT allows is too long for them.
 
 CREATE TABLE IF NOT EXISTS mqtt_msg (
@@ -35,6 +37,10 @@ ALTER TABLE mqtt_msg
   ADD COLUMN topic_key    varbinary(700) GENERATED ALWAYS AS (LEFT(CAST(topic AS BINARY), 700)) VIRTUAL,
   ADD KEY mqtt_msg_same (msgid),
   ADD KEY topic_index (topic(180));
+
+-- The server's own statements don't use topic_index. It is for those who read the tables that EMQX made.
+-- only for a new mqtt_msg
+ALTER TABLE mqtt_msg DROP KEY topic_index;
 
 -- msgid was not unique. The same message stored more than once becomes one, the oldest. Another row with the msgid of an older one, a
 -- row without a msgid and one whose msgid could not come back in an acknowledgement gets a new one, by which it sorts where it belongs:

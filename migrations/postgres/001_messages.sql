@@ -26,6 +26,11 @@ BEGIN
     SELECT 1, format('%s is %s, not a table', t.name, CASE c.relkind WHEN 'v' THEN 'a view' WHEN 'm' THEN 'a materialized view' ELSE 'something else' END)
       FROM tables t JOIN pg_class c ON c.oid = t.oid WHERE c.relkind NOT IN ('r', 'p')
     UNION ALL
+    -- CREATE TABLE IF NOT EXISTS looks only into the first schema, so an empty table would hide EMQX's.
+    SELECT 1, format('%s is in the schema %s, and new tables would be in %s: leave one of the two out of search_path (?options=)',
+                     t.name, c.relnamespace::regnamespace, coalesce(current_schema(), 'none'))
+      FROM tables t JOIN pg_class c ON c.oid = t.oid WHERE c.relnamespace::regnamespace::text IS DISTINCT FROM quote_ident(current_schema())
+    UNION ALL
     SELECT 2, format('%s has no column %s', w.name, w.column) FROM wanted w LEFT JOIN found f USING (name, "column") WHERE f.type IS NULL
     UNION ALL
     SELECT 3, format('%s.%s is %s, expected %s', w.name, w.column, f.type,

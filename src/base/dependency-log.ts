@@ -34,16 +34,16 @@ export interface DependencyOptions {
   /** Whether the server can work with it. Never throws. */
   readonly check: () => Promise<Checked>;
   /**
-   * It is checked while a request has no answer for so long: drivers wait up to 15 s for a database that is silent. Absent: requests may wait, as
-   * those for the next job do.
+   * It is checked while a request has no answer for so long: drivers wait up to 15 s for a database that is silent.
+   * Absent: requests may wait, as those for the next job do.
    */
   readonly slowAfterMs?: number;
   readonly log: Logger;
 }
 
 /**
- * One dependency in the log: one line when it goes and one when it is back, whoever notices it and however many requests fail meanwhile.
- * Failures come from everywhere (`failed`); only the check decides whether the dependency is away or back.
+ * One dependency in the log: one line when it goes and one when it is back, however many requests fail meanwhile. Any
+ * part of the server may report a failure (`failed`), but only the check decides whether the dependency is away or back.
  */
 export class Dependency implements Source {
   readonly name: string;
@@ -54,9 +54,11 @@ export class Dependency implements Source {
   /** The outage began with a lost connection. */
   private wasLost = false;
   private failures = 0;
-  /** performance.now() of the last check after a failure that was well, of the outage's begin and of the last line about it. */
+  /** When a check after a failed request last found the dependency well (performance.now()). */
   private excusedAt = -Infinity;
+  /** When the outage began (performance.now()). */
   private awaySince = 0;
+  /** When the log last had a line about the outage (performance.now()). */
   private saidAt = 0;
   private outages: number[] = [];
   private timer: NodeJS.Timeout | null = null;

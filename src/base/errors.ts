@@ -39,6 +39,12 @@ export class ClosedError extends Error {
   override readonly name = 'ClosedError';
 }
 
+/**
+ * Node.js 24 adds this advice to errors about certificates. It is left out, because each caller says which setting names the certificate
+ * authority.
+ */
+const ADVICE = '; if the root CA is installed locally, try running Node.js with --use-system-ca';
+
 export function errorText(error: unknown): string {
-  return error instanceof Error ? error.message || error.name : String(error);
+  return (error instanceof Error ? error.message || error.name : String(error)).replace(ADVICE, '');
 }

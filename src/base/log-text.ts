@@ -1,12 +1,15 @@
 const LEVEL_WIDTH = 5;
-/** Control characters, invisible line breaks, and marks that change the direction of text: a terminal must not act on what a client sent. */
+/**
+ * Control characters, invisible line breaks, and marks that change the direction of text: a terminal must not act on
+ * what a client sent.
+ */
 const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 /** These need no quotes. */
 const PLAIN = /^[\p{L}\p{N}_.:/@%+,~*$#()[\]-]+$/u;
 
 /**
- * The JSON line of a record as `2026-11-27T11:00:00.000Z WARN  message key=value ...`. Values with spaces, quotes or control characters are JSON
- * strings. What an object has inside is written as `err.message=...`.
+ * The JSON line of a record as `2026-11-27T11:00:00.000Z WARN  message key=value ...`. Values with spaces, quotes or
+ * control characters are JSON strings. What an object has inside is written as `err.message=...`.
  */
 export function textLine(json: string): string {
   let record: Record<string, unknown>;

@@ -54,8 +54,8 @@ interface ErrorView {
 }
 
 /**
- * These and nothing else of an error: drivers hang what they were about to do on it: ioredis the arguments of AUTH, mysql2 the statement
- * with the payloads, and so on. Only an unexpected error, which is a bug, has its stack.
+ * What the log shows of an error. It leaves out all other properties, because drivers put secrets and payloads there:
+ * ioredis the arguments of AUTH, mysql2 the statement. Only an unexpected error, which is a bug, is shown with its stack.
  */
 function errorView(error: unknown): ErrorView | string {
   return error instanceof Error ? viewOf(error, MAX_CAUSES, !isExpected(error)) : String(error);
@@ -73,8 +73,8 @@ function viewOf(error: Error, causes: number, hasStack: boolean): ErrorView {
 }
 
 /**
- * Wraps a log call so that it runs at most once per `ms` for each kind. The call is told in its fields how many lines of the kind were left out
- * since the last one: `suppressed`, absent when there were none.
+ * Wraps a log call so that it runs at most once per `ms` for each kind. The call is told in its fields how many lines
+ * of the kind were left out since the last one: `suppressed`, absent when there were none.
  */
 export function atMostEvery<T extends object>(ms: number, call: (fields: T) => void): (fields: T, kind?: string) => void {
   const kinds = new Map<string, { last: number; suppressed: number }>();

@@ -11,7 +11,7 @@ const TEXTS: Readonly<Record<Refusal, (id: string, command: string, state: strin
 };
 
 /** An error like BullMQ's own, which BullMQ does not export: it has the same text and code. */
-export function refusalError(code: Refusal, id: string, command: string, state = ''): Error {
+function refusalError(code: Refusal, id: string, command: string, state = ''): Error {
   return Object.assign(new Error(TEXTS[code](id, command, state)), { code });
 }
 

@@ -19,7 +19,7 @@ export interface Head {
 }
 
 const NUMBERS = ['queue', 'counter', 'takes', 'waiting', 'moved', 'active', 'delayed', 'completed', 'failed'] as const;
-const NUMBER_BYTES = 8;
+const FIELD_BYTES = 8;
 
 export function newHead(queue: number): Head {
   return {
@@ -38,17 +38,17 @@ export function newHead(queue: number): Head {
 }
 
 export function encodeHead(head: Head): Buffer {
-  const bytes = Buffer.allocUnsafe((NUMBERS.length + 1) * NUMBER_BYTES + 1);
-  for (let i = 0; i < NUMBERS.length; i++) bytes.writeDoubleBE(head[NUMBERS[i] as (typeof NUMBERS)[number]], i * NUMBER_BYTES);
-  bytes.writeDoubleBE(head.concurrency ?? -1, NUMBERS.length * NUMBER_BYTES);
+  const bytes = Buffer.allocUnsafe((NUMBERS.length + 1) * FIELD_BYTES + 1);
+  for (let i = 0; i < NUMBERS.length; i++) bytes.writeDoubleBE(head[NUMBERS[i] as (typeof NUMBERS)[number]], i * FIELD_BYTES);
+  bytes.writeDoubleBE(head.concurrency ?? -1, NUMBERS.length * FIELD_BYTES);
   bytes[bytes.length - 1] = head.paused ? 1 : 0;
   return bytes;
 }
 
 export function decodeHead(bytes: Buffer): Head {
   const head = newHead(0);
-  for (let i = 0; i < NUMBERS.length; i++) head[NUMBERS[i] as (typeof NUMBERS)[number]] = bytes.readDoubleBE(i * NUMBER_BYTES);
-  const concurrency = bytes.readDoubleBE(NUMBERS.length * NUMBER_BYTES);
+  for (let i = 0; i < NUMBERS.length; i++) head[NUMBERS[i] as (typeof NUMBERS)[number]] = bytes.readDoubleBE(i * FIELD_BYTES);
+  const concurrency = bytes.readDoubleBE(NUMBERS.length * FIELD_BYTES);
   head.concurrency = concurrency < 0 ? null : concurrency;
   head.paused = bytes[bytes.length - 1] === 1;
   return head;

@@ -8,7 +8,7 @@ import type { Head } from './head';
  * The kinds of places. A key consists of the queue's number, the kind, and a part that is unique among the places of
  * that kind.
  */
-export const PLACE = { waiting: 1, active: 2, delayed: 3, completed: 4, failed: 5, moved: 6 } as const;
+const PLACE = { waiting: 1, active: 2, delayed: 3, completed: 4, failed: 5, moved: 6 } as const;
 export type State = Exclude<keyof typeof PLACE, 'moved'>;
 
 const QUEUE_BYTES = 4;

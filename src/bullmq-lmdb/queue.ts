@@ -1,4 +1,4 @@
-import { keyOf, numberKey, readNumber } from '../embedded/keys';
+import { keyOf, NUMBER_BYTES, numberKey, readNumber } from '../embedded/keys';
 import type { SortedMap } from '../embedded/table';
 import type { Course } from './course';
 import type { Database } from './database';
@@ -157,9 +157,9 @@ export function isCounter(id: string): boolean {
 }
 
 function jobKey({ queue }: Head, number: number): Buffer {
-  const key = Buffer.allocUnsafe(QUEUE_BYTES + 6);
+  const key = Buffer.allocUnsafe(QUEUE_BYTES + NUMBER_BYTES);
   key.writeUInt32BE(queue, 0);
-  key.writeUIntBE(number, QUEUE_BYTES, 6);
+  key.writeUIntBE(number, QUEUE_BYTES, NUMBER_BYTES);
   return key;
 }
 

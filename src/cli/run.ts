@@ -19,7 +19,7 @@ export async function runCommandLine(args: readonly string[], shell: Shell): Pro
 }
 
 /** The exit code of a process that ends with this error. */
-export function exitCodeOf(error: unknown): number {
+function exitCodeOf(error: unknown): number {
   if (error instanceof UsageError) return EXIT.usage;
   return error instanceof ConfigError || error instanceof SettingError ? EXIT.settings : EXIT.failed;
 }

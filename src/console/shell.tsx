@@ -33,7 +33,7 @@ const COMPONENTS: Readonly<Record<PageId, (props: { place: Place }) => preact.JS
 export function Shell() {
   const { noticeProblem } = useSession();
   const place = usePlace();
-  const history = useSampling(true, noticeProblem);
+  const history = useSampling(noticeProblem);
   const [notices, setNotices] = useState<readonly Notice[]>([]);
   const [isHelpOpen, setHelpOpen] = useState(false);
   useShortcuts(() => setHelpOpen(true));

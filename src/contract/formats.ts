@@ -17,8 +17,7 @@ const ONE_BYTE_LEFT = /[AQgw]==$/;
 const TWO_BYTES_LEFT = /[AEIMQUYcgkosw048]=$/;
 
 /**
- * Whether the text is what Node would encode. Node itself decodes any text without an error, even "undefined"
- * (facts.md).
+ * Whether the text is what Node would encode. Node itself decodes any text without an error, even "undefined".
  */
 export function isBase64(text: string): boolean {
   if (text.length % 4 !== 0 || !BASE64.test(text)) return false;

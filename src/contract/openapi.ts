@@ -115,7 +115,7 @@ export interface paths {
             header?: never;
             path: {
                 /**
-                 * @description The id of the stored message
+                 * @description The id of the stored message. It has 1 to 64 characters of `0-9A-Za-z_-`. No message has any other id (404).
                  * @example 000660C033B654DCF49A0000049C0002
                  */
                 id: components["parameters"]["MessageId"];
@@ -788,7 +788,10 @@ export interface components {
          * @enum {unknown}
          */
         Undefined: "undefined" | null;
-        /** @description EMQX writes 32 hexadecimal digits. Their order is publish order, except for last wills (they have the id of the CONNECT) and delayed messages. */
+        /**
+         * @description EMQX writes 32 hexadecimal digits. Their order is publish order, except for last wills (they have the id of the CONNECT) and
+         *     delayed messages. Every store takes ids of up to 64 characters.
+         */
         MessageId: string;
         /** Format: mqtt-string */
         ClientId: string;
@@ -876,7 +879,7 @@ export interface components {
             topic: components["schemas"]["Topic"];
             /** @description How many messages are stored; expired ones count until they are purged. Some databases stop counting at 10,000; the number then means 10,000 or more. */
             messages: number;
-            /** @description When the oldest of them that has not expired was published, in milliseconds since 1970; null when there is none */
+            /** @description When the oldest of them that has not expired was published, in milliseconds since 1970; null when there is none, or when the table was taken over from EMQX without that time */
             oldest_at: number | null;
         };
         DeliveryRequest: {
@@ -1400,7 +1403,7 @@ export interface components {
          */
         ClientId: components["schemas"]["ClientId"];
         /**
-         * @description The id of the stored message
+         * @description The id of the stored message. It has 1 to 64 characters of `0-9A-Za-z_-`. No message has any other id (404).
          * @example 000660C033B654DCF49A0000049C0002
          */
         MessageId: string;
@@ -1665,7 +1668,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The id of the stored message
+                 * @description The id of the stored message. It has 1 to 64 characters of `0-9A-Za-z_-`. No message has any other id (404).
                  * @example 000660C033B654DCF49A0000049C0002
                  */
                 id: components["parameters"]["MessageId"];
@@ -1721,7 +1724,7 @@ export interface operations {
             header?: never;
             path: {
                 /**
-                 * @description The id of the stored message
+                 * @description The id of the stored message. It has 1 to 64 characters of `0-9A-Za-z_-`. No message has any other id (404).
                  * @example 000660C033B654DCF49A0000049C0002
                  */
                 id: components["parameters"]["MessageId"];

@@ -70,7 +70,7 @@ export class LetterBox {
   private async trim(): Promise<number> {
     const excess = (await this.count()) - this.limits.count;
     let removed = 0;
-    if (excess > 0) for (const id of await this.idsFrom(0, excess)) if (await this.remove(id)) removed++;
+    if (excess > 0) for (const id of await this.oldest(excess)) if (await this.remove(id)) removed++;
     return removed;
   }
 
@@ -104,7 +104,7 @@ export class LetterBox {
 
   /** The ids of all letters, oldest first. */
   async ids(): Promise<string[]> {
-    return this.idsFrom(0, await this.count());
+    return this.oldest(await this.count());
   }
 
   /**
@@ -149,7 +149,7 @@ export class LetterBox {
   async purge(now: number): Promise<number> {
     let removed = 0;
     for (;;) {
-      const letters = await this.all(await this.idsFrom(0, PAGE));
+      const letters = await this.all(await this.oldest(PAGE));
       const old = letters.filter(({ at }) => at < now - this.limits.ageMs);
       for (const { id } of old) if (await this.remove(id)) removed++;
       if (old.length < PAGE) return removed;
@@ -166,16 +166,15 @@ export class LetterBox {
   }
 
   /**
-   * Ids of letters, oldest first. BullMQ counts from the newest in either order, at least on PostgreSQL, where `asc`
-   * only reverses the range that was cut out. So the range is counted from the other end here, and read again if
-   * letters came or went meanwhile.
+   * The ids of the oldest letters, the oldest first. BullMQ counts from the newest in either order, at least on
+   * PostgreSQL, where `asc` only reverses the range that was cut out. So the range is counted from the other end here,
+   * and read again if letters came or went meanwhile.
    */
-  private async idsFrom(start: number, size: number): Promise<string[]> {
+  private async oldest(most: number): Promise<string[]> {
     let ids: string[] = [];
     for (let count = await this.count(), tries = 0; tries < ID_TRIES; tries++) {
-      const last = count - 1 - start;
-      if (last < 0) return [];
-      ids = await this.queue.getRanges(['waiting'], Math.max(0, last - size + 1), last, false);
+      if (count === 0) return [];
+      ids = await this.queue.getRanges(['waiting'], Math.max(0, count - most), count - 1, false);
       const now = await this.count();
       if (now === count) break;
       count = now;

@@ -154,8 +154,9 @@ export class Letters {
     return count;
   }
 
-  private async put(reason: string, event: unknown, source: string | null, key?: string): Promise<void> {
+  private async put(why: string, event: unknown, source: string | null, key?: string): Promise<void> {
     const { box, metrics, now } = this.deps;
+    const reason = wellFormed(why);
     const { id, discarded } = await box.put({ reason, event, source, at: now() }, key);
     this.warn({ dead_letter_id: id, reason, source: source ?? undefined, ...fieldsOf(event) }, source?.split(' ')[0] ?? 'message');
     metrics.deadLetters.inc();
@@ -173,7 +174,7 @@ function fieldsOf(event: unknown): object {
 
 /** Whether the server set the event aside for this client. An event that a client posted and the door rejected does not count. */
 function isAbout(clientid: string, event: unknown, reason: string): boolean {
-  if (reason.startsWith(`EMQX refused it for the inbox of client ${clientid.slice(0, 100)}:`)) return true;
+  if (reason.startsWith(wellFormed(`EMQX refused it for the inbox of client ${clientid.slice(0, 100)}:`))) return true;
   if (typeof event !== 'object' || event === null) return false;
   const { subscription, change, data } = event as { subscription?: Named; change?: Named; data?: { events?: unknown } };
   const mail = (Array.isArray(data?.events) ? data.events : []) as { to?: unknown }[];
@@ -182,4 +183,9 @@ function isAbout(clientid: string, event: unknown, reason: string): boolean {
 
 interface Named {
   readonly clientid?: unknown;
+}
+
+/** A reason may quote what was refused, and be cut in the middle of a character. PostgreSQL rejects half a character and U+0000 in JSON. */
+function wellFormed(reason: string): string {
+  return Buffer.from(reason).toString().replaceAll('\0', '\ufffd');
 }

@@ -1,7 +1,7 @@
 import { access, constants } from 'node:fs/promises';
 import { openBackends, type Backends } from '../server/backends';
 import type { Config } from '../config/config';
-import { oldFormat } from '../embedded/environment';
+import { oldFormat } from '../embedded/old-format';
 import { openEmqx } from '../emqx/open';
 import { errorText, SettingError } from '../base/errors';
 import type { Logger } from '../base/log';

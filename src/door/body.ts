@@ -29,7 +29,7 @@ export class BodyProblem extends Problem {
 }
 
 /** @throws Problem 415 if the Content-Type is not JSON in UTF-8 */
-export function requireJson({ headers }: IncomingMessage): void {
+function requireJson({ headers }: IncomingMessage): void {
   const type = headers['content-type'] ?? '';
   if (type !== 'application/json' && !JSON_TYPE.test(type.trim())) {
     throw new Problem('unsupported-media-type', 'Send Content-Type: application/json (UTF-8).');
@@ -90,9 +90,12 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
     // The connection is closed, because the rest of the body is not read.
     const tooLarge = (detail: string) => reject(new BodyProblem('too-large', detail, head(), { headers: { Connection: 'close' } }));
     const head = () => Buffer.concat(chunks);
+    const brokenOff = () => reject(new BodyProblem('malformed', 'The body ended early.', null));
     const flood = () => tooLarge('The body is much larger than the limit.');
     const chunks: Buffer[] = [];
     let [received, kept] = [0, 0];
+    // The client has gone while the request waited for its turn. Node would emit nothing more for the request.
+    if (req.destroyed) return brokenOff();
     if (Number(req.headers['content-length'] ?? 0) > limit * FLOOD) return flood();
     source.on('data', (chunk: Buffer) => {
       received += chunk.length;
@@ -113,10 +116,10 @@ function collect(source: Readable, req: IncomingMessage, limit: number): Promise
       req.unpipe().resume();
       reject(new BodyProblem('malformed', 'The body cannot be unpacked.', head()));
     };
-    const brokenOff = () => reject(new BodyProblem('malformed', 'The body ended early.', null));
     source.once('error', source === req ? brokenOff : broken);
     if (source !== req) req.once('error', brokenOff);
-    req.once('close', () => req.complete || brokenOff());
+    // A body that has arrived as a whole is dropped, too, if the client goes before it is read.
+    req.once('close', () => req.readableEnded || brokenOff());
   });
 }
 

@@ -42,7 +42,7 @@ export class Door {
 
   constructor(private readonly deps: DoorDeps) {
     this.refusals = new Refusals(deps.deadLetters, deps.log);
-    // An unexpected error must not be answered 500 here, because EMQX would lose the event (facts.md).
+    // An unexpected error must not be answered 500 here, because EMQX would lose the event.
     this.fail = failureAnswer('unavailable', deps.log, (kind) => deps.metrics.eventsRejected.inc({ reason: kind }));
   }
 

@@ -29,7 +29,7 @@ export interface ListenerLimits {
   readonly connections: number;
 }
 
-export const LISTENER_LIMITS: ListenerLimits = {
+const LISTENER_LIMITS: ListenerLimits = {
   ...{ headerBytes: 16 * 1024, headersMs: 15_000, requestMs: 60_000, checkMs: 1_000 },
   ...{ idleMs: 65_000, handshakeMs: 15_000, connections: 4_096 },
 };
@@ -88,7 +88,7 @@ function problemOf(code: string): Problem {
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return new Problem('too-large', 'The chunk extensions are larger than the limit.');
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      // The answer is not 408, because EMQX would lose the event (facts.md).
+      // The answer is not 408, because EMQX would lose the event.
       return new Problem('unavailable', 'The request took too long to arrive. Send it again.');
     default:
       return new Problem('malformed', 'The request is not valid HTTP/1.1.');

@@ -58,7 +58,7 @@ export function validationProblem(flaws: readonly Flaw[]): Problem {
 /**
  * Turns an error into the answer for the caller.
  * @param unexpected the kind for errors without a class of their own. For events it is `unavailable`, because EMQX
- *   loses an event that is answered 500 and sends it again after a 503 (facts.md).
+ *   loses an event that is answered 500 and sends it again after a 503.
  */
 export function toProblem(error: unknown, unexpected: 'internal' | 'unavailable'): Problem {
   if (error instanceof Problem) return error;

@@ -12,7 +12,7 @@ const ADVICE =
 
 /**
  * Counts and reports events that were answered 401 or 403. A rule sends no token or a wrong one, and EMQX does not send
- * such an event again (facts.md).
+ * such an event again.
  */
 export class RefusedTokens {
   private count = 0;

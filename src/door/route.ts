@@ -90,7 +90,7 @@ function routeAck({ id: brokerId, topic, clientid, mark }: AckedEvent, policies:
   if (policy === null) return [];
   const own = clientKey(clientid);
   const id = verified?.id ?? brokerId;
-  // Acks of durable sessions have an empty topic and a new id (facts.md), so the message is not known.
+  // Acks of durable sessions have an empty topic and a new id, so the message is not known.
   if (id === null || topic === '') return [];
   const acked = { kind: 'acked', clientid, id, topic: original } as const;
   if (policy.mode === 'pubsub') {

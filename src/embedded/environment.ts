@@ -1,16 +1,16 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { open, type RootDatabase } from 'lmdb';
 import { ClosedError, errorText, RetryableError, SettingError } from '../base/errors';
+import { Commits } from './commits';
 import { prepareDataFile } from './data-file';
 import { DirectoryLock } from './lock';
 import { LongTable } from './long-table';
+import { refuseOldFormat } from './old-format';
 import { pagesOf, Table, type TreeStats } from './table';
 
 export const FILE = 'data.mdb';
-/** A file of PostgreSQL's data directory. Earlier versions of this server ran a PostgreSQL inside. */
-const OLD_FORMAT = 'PG_VERSION';
-const OLD_FORMAT_REMEDY = 'choose another directory, or keep using that version until its messages are delivered';
 const MOST_TABLES = 48;
 /** The two pages that say which transaction was the last. */
 const META_PAGES = 2;
@@ -32,6 +32,11 @@ const GROUPING = { eventTurnBatching: false, separateFlushed: true, commitDelay:
  */
 const START = { safeRestore: true } as const;
 
+/** How long a failed transaction waits for its cause, which lmdb sometimes never tells. */
+const CAUSE_MS = 500;
+
+const COMMITS = 'commits';
+
 interface Transaction {
   readonly committed: Promise<unknown>;
   /** Resolves when the transaction is on the disk; never rejects. */
@@ -47,13 +52,18 @@ export class Environment {
   private readonly tables = new Map<string, Table>();
   private readonly works: (() => void)[] = [];
   private waiting: Transaction | null = null;
+  /** Settles when the last transaction has ended. */
+  private ended: Promise<unknown> = Promise.resolve();
+  private readonly commits: Commits;
   private isClosed = false;
 
   private constructor(
     readonly directory: string,
     private readonly root: RootDatabase<Buffer, Buffer>,
     private readonly lock: DirectoryLock,
-  ) {}
+  ) {
+    this.commits = new Commits(this.table(COMMITS));
+  }
 
   /**
    * Opens the environment, and creates the directory if it does not exist.
@@ -137,16 +147,25 @@ export class Environment {
   }
 
   private begin(): Transaction {
+    let number = 0;
     const committed = this.root
       .transaction(() => {
         this.waiting = null;
+        number = this.commits.begin();
         for (const work of this.works.splice(0)) work();
       })
-      .catch(async (error: unknown) => {
-        throw await this.explained(error);
-      });
+      .then(
+        () => {
+          if (!this.commits.end(number)) throw new RetryableError(`DATA_DIR: ${this.directory} cannot be written: a commit is lost`);
+        },
+        async (error: unknown) => {
+          this.commits.end(number);
+          throw await this.explained(error);
+        },
+      );
     // lmdb's `flushed` belongs to this transaction only if it is read right now.
     const flushed = new Promise<void>((resolve) => void this.root.flushed.then(() => resolve()));
+    this.ended = committed.catch(() => undefined);
     return { committed, flushed };
   }
 
@@ -173,13 +192,19 @@ export class Environment {
   private async explained(error: unknown): Promise<unknown> {
     const { commitError } = error as { commitError?: Promise<unknown> };
     if (commitError === undefined) return error;
-    const cause = await commitError.catch((reason: unknown) => reason);
+    const cause = await Promise.race([commitError.catch((reason: unknown) => reason), sleep(CAUSE_MS, error, { ref: false })]);
     return new RetryableError(`DATA_DIR: ${this.directory} cannot be written: ${errorText(cause)}`, { cause });
   }
 
   async close(): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
+    await this.ended;
+    // lmdb's close waits for the sync of the last transaction. If that transaction has failed, there is no sync. An empty
+    // transaction succeeds even on a full disk.
+    await this.root.transaction(() => undefined).catch(() => undefined);
+    // After a read lmdb sets a timer of 0 ms, which throws if the environment is closed when it fires.
+    await sleep(0);
     await this.root.close();
     this.lock.release();
   }
@@ -203,31 +228,6 @@ export function fileSize(directory: string): number | null {
 const isForbidden = (error: unknown): boolean =>
   ['EACCES', 'EPERM', 'EROFS'].includes((error as NodeJS.ErrnoException).code ?? '') ||
   /permission denied|read-only/i.test(errorText(error));
-
-/**
- * Tells what to do about a database of an earlier version in the directory; null if there is none.
- * @throws SettingError if the directory can't be read.
- */
-export function oldFormat(directory: string): { readonly text: string; readonly remedy: string } | null {
-  if (!existsSync(directory)) return null;
-  if (!namesIn(directory).some((name) => name === OLD_FORMAT || existsSync(join(directory, name, OLD_FORMAT)))) return null;
-  return { text: `${directory} has a database of an earlier version of this server, which used PostgreSQL`, remedy: OLD_FORMAT_REMEDY };
-}
-
-function namesIn(directory: string): string[] {
-  try {
-    return readdirSync(directory);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR')
-      throw new SettingError('DATA_DIR', `${directory} is a file: set DATA_DIR to a directory`);
-    throw new SettingError('DATA_DIR', `${directory} cannot be read (${errorText(error)}): make it readable for the user of this program`);
-  }
-}
-
-function refuseOldFormat(directory: string): void {
-  const old = oldFormat(directory);
-  if (old !== null) throw new SettingError('DATA_DIR', `${old.text}: ${old.remedy}`);
-}
 
 /**
  * For callers that only read, because open() would create a database.

@@ -29,9 +29,9 @@ export function keyOf(...parts: readonly (string | number | Buffer)[]): Buffer {
   );
 }
 
-/** The texts of a key, from `offset` on. */
-export function textsOf(key: Buffer, offset = 0): string[] {
-  return key.toString('utf8', offset, key.length - 1).split('\0');
+/** The texts of a key that has nothing else. */
+export function textsOf(key: Buffer): string[] {
+  return key.toString('utf8', 0, key.length - 1).split('\0');
 }
 
 /** The first key after all keys that begin with the prefix; null if there is none. */

@@ -1,4 +1,4 @@
-import type { Database, RangeOptions } from 'lmdb';
+import type { Database, PutOptions, RangeOptions } from 'lmdb';
 import { afterPrefix } from './keys';
 
 export interface Entry {
@@ -29,6 +29,8 @@ export interface SortedMap {
   entries(range?: Range): Iterable<Entry>;
 }
 
+const APPEND: PutOptions = { append: true };
+
 /** A table of the environment. LMDB allows keys of 1 to 1,978 bytes. */
 export class Table implements SortedMap {
   constructor(private readonly database: Database<Buffer, Buffer>) {}
@@ -37,8 +39,24 @@ export class Table implements SortedMap {
     return this.database.get(key);
   }
 
+  /** Like get(), but without a copy: the next read of any table overwrites the bytes, so they must be read at once. */
+  peek(key: Buffer): Buffer | undefined {
+    return this.database.getBinaryFast(key) as Buffer | undefined;
+  }
+
   has(key: Buffer): boolean {
     return this.database.doesExist(key);
+  }
+
+  /** The greatest key; undefined if the table is empty. */
+  last(): Buffer | undefined {
+    for (const key of this.keys({ reverse: true, limit: 1 })) return key;
+    return undefined;
+  }
+
+  /** Puts a key that is greater than all others. LMDB then does not search for its place, and fills its pages completely. */
+  append(key: Buffer, value: Buffer): void {
+    this.database.putSync(key, value, APPEND);
   }
 
   put(key: Buffer, value: Buffer): void {
@@ -49,20 +67,13 @@ export class Table implements SortedMap {
     void this.database.remove(key);
   }
 
-  *entries({ from, to, limit, reverse = false }: Range = {}): Iterable<Entry> {
-    if (limit === 0) return;
-    // Without a snapshot no reader keeps old pages from being used again.
-    const options: RangeOptions = { reverse, snapshot: false };
-    if (limit !== undefined) options.limit = limit;
-    if (reverse) {
-      options.inclusiveEnd = true;
-      if (to !== undefined) [options.start, options.exclusiveStart] = [to, true];
-      if (from !== undefined) options.end = from;
-    } else {
-      if (from !== undefined) options.start = from;
-      if (to !== undefined) options.end = to;
-    }
-    yield* this.database.getRange(options) as Iterable<Entry>;
+  *entries(range: Range = {}): Iterable<Entry> {
+    if (range.limit !== 0) yield* this.database.getRange(optionsOf(range)) as Iterable<Entry>;
+  }
+
+  /** Like entries(), but no value is read. */
+  *keys(range: Range = {}): Iterable<Buffer> {
+    if (range.limit !== 0) yield* this.database.getKeys(optionsOf(range));
   }
 
   get count(): number {
@@ -89,4 +100,25 @@ export function pagesOf({ treeBranchPageCount, treeLeafPageCount, overflowPages 
 export function prefixed(map: SortedMap, prefix: Buffer, range: Omit<Range, 'to'> = {}): Iterable<Entry> {
   const to = afterPrefix(prefix);
   return map.entries({ from: prefix, ...range, ...(to !== null && { to }) });
+}
+
+/** The keys that begin with the prefix, without their values. */
+export function prefixedKeys(table: Table, prefix: Buffer, limit: number): Iterable<Buffer> {
+  const to = afterPrefix(prefix);
+  return table.keys({ from: prefix, limit, ...(to !== null && { to }) });
+}
+
+function optionsOf({ from, to, limit, reverse = false }: Range): RangeOptions {
+  // Without a snapshot no reader keeps old pages from being used again.
+  const options: RangeOptions = { reverse, snapshot: false };
+  if (limit !== undefined) options.limit = limit;
+  if (reverse) {
+    options.inclusiveEnd = true;
+    if (to !== undefined) [options.start, options.exclusiveStart] = [to, true];
+    if (from !== undefined) options.end = from;
+  } else {
+    if (from !== undefined) options.start = from;
+    if (to !== undefined) options.end = to;
+  }
+  return options;
 }

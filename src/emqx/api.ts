@@ -46,7 +46,7 @@ export interface EmqxApi {
    * Whether EMQX 6's message queues run. If so, `$queue/{name}` names a queue and is not a shared subscription. Absent
    * if the broker has no queues. The answer may be a minute old.
    */
-  messageQueues?(signal?: AbortSignal): Promise<boolean>;
+  messageQueues?(): Promise<boolean>;
   /**
    * Makes any number of subscriptions for one client, in bulks of limited size; otherwise like `subscribe`.
    * Subscriptions that EMQX will never make are listed in `refused`, and all others are made. Making them twice is

@@ -1,6 +1,7 @@
-import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import { Agent as HttpAgent, request as httpRequest, type ClientRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { errorText, RetryableError } from '../base/errors';
+import { responseTo } from '../base/http-response';
 import { certificateProblem } from './certificate';
 import { operationOf } from './operation';
 
@@ -152,12 +153,7 @@ export class HttpConnection {
 }
 
 async function answerOf(request: ClientRequest, body: string | undefined): Promise<HttpAnswer> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request.once('response', resolve);
-    // The listener stays, because a request that is destroyed after its answer began emits another error.
-    request.on('error', reject);
-    request.end(body);
-  });
+  const response = await responseTo(request, body);
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
   const { date } = response.headers;

@@ -1,6 +1,6 @@
 /**
- * The name of a request, for messages and metrics: `POST /clients/{clientid}/subscribe`. Client ids and topics are nobody else's business, they may be
- * long, and without them there are few names.
+ * The name of a request, for messages and metrics: `POST /clients/{clientid}/subscribe`. Client ids and topics are
+ * nobody else's business, they may be long, and without them there are few names.
  */
 export function operationOf(method: string, path: string): string {
   const [plain = ''] = path.split('?');

@@ -1,7 +1,7 @@
 import type { Delivery } from './api';
 
 /** The limits of one bulk. EMQX accepts bodies of up to 8 MB and answers 500 to a larger one; 4 MB is safely below. */
-export const MAX_BULK_MESSAGES = 500;
+const MAX_BULK_MESSAGES = 500;
 export const MAX_BULK_BYTES = 4 * 1024 * 1024;
 
 /** One message as the JSON object that /publish takes, and of which /publish/bulk takes an array. */
@@ -10,7 +10,7 @@ export interface EncodedMessage {
   readonly bytes: number;
 }
 
-export function encodeMessage({ topic, qos, retain, payload, properties }: Delivery): EncodedMessage {
+function encodeMessage({ topic, qos, retain, payload, properties }: Delivery): EncodedMessage {
   return encodedAs({
     topic,
     qos,

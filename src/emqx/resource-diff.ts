@@ -17,11 +17,6 @@ export function differences(present: Json | null, wanted: Json, paths: Paths): F
   });
 }
 
-/** Every path of the object that leads to a value. */
-export function pathsOf(json: Json, above = ''): string[] {
-  return Object.entries(json).flatMap(([key, value]) => (isObject(value) ? pathsOf(value, `${above}${key}.`) : [`${above}${key}`]));
-}
-
 /** `over` merged into `under`, level by level. */
 export function merged(under: Json, over: Json): Json {
   const result: Json = { ...under };

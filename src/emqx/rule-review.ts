@@ -127,7 +127,7 @@ function reviewSql({ columns, sources, where }: Sql, { inboxes }: ReviewContext)
     ...flawIf(
       publishes && !/offline-msgid|http_api/.test(where),
       false,
-      'no guard against our own deliveries: each comes back as an event that is thrown away',
+      "no guard against the server's own deliveries: each comes back as an event that is thrown away",
       IMPORT_AGAIN,
     ),
     ...flawIf(acks && star, false, 'selects the payload of acknowledgements, too: each carries it a second time', IMPORT_AGAIN),

@@ -56,7 +56,7 @@ const resourceIds = (name: string): string[] => [connectorName(name), `${connect
 const MOST_URLS = 2;
 const POOL_SIZE = 8;
 
-export const ruleV4Defaults: RuleV4Options = { urls: [ruleDefaults.url], topics: ruleDefaults.topics };
+const ruleV4Defaults: RuleV4Options = { urls: [ruleDefaults.url], topics: ruleDefaults.topics };
 
 /**
  * The content of `rules/emqx4/{name}.json`, with the operator's addresses, topics and token. The SQL is the same as for

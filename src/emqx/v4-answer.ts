@@ -73,7 +73,7 @@ export function readNodesAnswerV4(answer: HttpAnswer, url: string): Health {
 }
 
 /** The error for an answer that decides nothing. */
-export function rejectedV4(answer: HttpAnswer, url: string): RetryableError {
+function rejectedV4(answer: HttpAnswer, url: string): RetryableError {
   const { status } = answer;
   if (status === 401 || status === 403) {
     return new AuthError(

@@ -1,4 +1,5 @@
 import { RetryableError } from '../base/errors';
+import { split } from '../base/split';
 import type { ApiSubscription, SubscribeResult } from './api';
 import { withRetries, type Backoff } from './backoff';
 import type { HttpAnswer } from './http';
@@ -77,17 +78,7 @@ export class BulkSubscriber {
   }
 }
 
-export function* pagesOf<T extends object>(entries: readonly T[]): Generator<T[]> {
-  let page: T[] = [];
-  let bytes = 0;
-  for (const entry of entries) {
-    const size = Buffer.byteLength(JSON.stringify(entry)) + 1;
-    if (page.length === PAGE || (page.length > 0 && bytes + size > PAGE_BYTES)) {
-      yield page;
-      [page, bytes] = [[], 0];
-    }
-    page.push(entry);
-    bytes += size;
-  }
-  if (page.length > 0) yield page;
+/** Splits the entries into parts that one request can take. */
+export function pagesOf<T extends object>(entries: readonly T[]): T[][] {
+  return split(entries, PAGE, PAGE_BYTES, (entry) => Buffer.byteLength(JSON.stringify(entry)) + 1);
 }

@@ -115,9 +115,9 @@ export class EmqxV5 implements EmqxApi {
    * EMQX 6 answers 200 if queues run and 503 if they are not enabled. Older versions don't have the path. If the key
    * may not read it, no queues are assumed.
    */
-  async messageQueues(signal?: AbortSignal): Promise<boolean> {
+  async messageQueues(): Promise<boolean> {
     if (Date.now() - this.queues.at < QUEUES_AGE_MS) return this.queues.run;
-    const run = await this.scope.run(signal, async (running) => {
+    const run = await this.scope.run(undefined, async (running) => {
       const answer = await this.ask('GET', '/message_queues/queues?limit=1', this.options.timeoutMs ?? TIMEOUT_MS, running);
       if (![200, 400, 403, 404, 503].includes(answer.status)) throw rejected(answer, this.http.shownUrl);
       return answer.status === 200;

@@ -55,8 +55,12 @@ export const PARSERS: { readonly [Name in HandledName]: (body: Schemas[(typeof H
   }),
 };
 
-/** Accepts any JSON, like sessionNews, because EMQX can be asked for the value. */
+/**
+ * Accepts any JSON, like sessionNews, because EMQX can be asked for the value. A text that not every database stores
+ * counts as absent: it may have a client's user name in it.
+ */
 function mountpointOf(mountpoint: unknown): { mountpoint?: string | null } {
+  if (typeof mountpoint === 'string' && !isStorable(mountpoint)) return {};
   if (typeof mountpoint === 'string') return { mountpoint: mountpoint === '' || mountpoint === 'undefined' ? null : mountpoint };
   return mountpoint === null ? { mountpoint } : {};
 }

@@ -1,5 +1,5 @@
 import type { components } from '../contract/openapi';
-import type { MessageProperties, UserProperty } from '../mqtt/message';
+import { isStorableId, type MessageProperties, type UserProperty } from '../mqtt/message';
 import type { Mark } from './event';
 import { invalid } from './invalid';
 
@@ -79,14 +79,12 @@ function toText(value: unknown): string {
   return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 }
 
-/** The form of a stored id. A value of another form is not a mark (promise 18). */
-const ID = /^[0-9A-Za-z_-]{1,64}$/;
-
 /** EMQX writes "undefined" if there is no id. */
 export function isMessageId(id: unknown): id is string {
-  return typeof id === 'string' && id !== 'undefined' && ID.test(id);
+  return typeof id === 'string' && id !== 'undefined' && isStorableId(id);
 }
 
+/** @returns null also for a value that no stored message can have as its id (promise 18). */
 export function markOf(properties: readonly UserProperty[]): Mark | null {
   const last = (name: string): string | undefined => properties.findLast(({ key }) => key === name)?.value;
   const id = last('offline-msgid');

@@ -1,3 +1,4 @@
+import { isStorableId } from '../mqtt/message';
 import { stringProblem, topicProblem } from '../mqtt/validity';
 import { validationProblem } from '../door/problem';
 import type { LetterPosition } from '../dead-letters/box';
@@ -15,7 +16,7 @@ export function encodeCursor({ topic, id }: Cursor): string {
 /** @throws Problem 400 */
 export function decodeCursor(text: string, belongs: (topic: string) => boolean): Cursor {
   const { topic, id } = parse(text);
-  const isId = id === null || (typeof id === 'string' && /^[0-9A-Za-z_-]{1,64}$/.test(id));
+  const isId = id === null || (typeof id === 'string' && isStorableId(id));
   if (typeof topic !== 'string' || topicProblem(topic) !== null || !isId || !belongs(topic)) {
     throw validationProblem([{ path: 'after', message: 'must be the value of next in the previous page, with the same topic or filter' }]);
   }

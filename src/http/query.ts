@@ -21,9 +21,14 @@ export function queryReader<Id extends keyof operations>(path: string, method: s
   return queryReaderOf(path, method) as (req: Request) => QueryOf<Id>;
 }
 
+/** The JSON pointer to the operation in openapi.yaml. */
+export function operationPointer(path: string, method: string): string {
+  return `/paths/${path.replaceAll('/', '~1')}/${method}`;
+}
+
 /** Does the same as queryReader where the type of the query is not known. */
 export function queryReaderOf(path: string, method: string): (req: Request) => Record<string, unknown> {
-  const listed = contract.find(`/paths/${path.replaceAll('/', '~1')}/${method}/parameters`) as (Parameter | { $ref: string })[] | undefined;
+  const listed = contract.find(`${operationPointer(path, method)}/parameters`) as (Parameter | { $ref: string })[] | undefined;
   const parameters = (listed ?? [])
     .map((entry) => ('$ref' in entry ? (contract.find(entry.$ref.slice(1)) as Parameter) : entry))
     .filter((parameter) => parameter.in === 'query');

@@ -2,7 +2,7 @@ import type { Express, Request, Response } from 'express';
 import { contract } from '../contract/contract';
 import { hasBody } from '../door/body';
 import { Problem, validationProblem } from '../door/problem';
-import { queryReaderOf } from './query';
+import { operationPointer, queryReaderOf } from './query';
 
 /** One operation of openapi.yaml. `path` is written as express wants it. */
 export interface Route {
@@ -47,16 +47,11 @@ export function methodNotAllowed(method: string, allow: string): Problem {
 function checkOf({ method, path }: Route): (req: Request) => void {
   const documented = path.replace(/[:*](\w+)/g, '{$1}');
   const readQuery = queryReaderOf(documented, method);
-  const takesBody = method === 'get' || contract.find(`${pointerOf(documented)}/${method}/requestBody`) !== undefined;
+  const takesBody = method === 'get' || contract.find(`${operationPointer(documented, method)}/requestBody`) !== undefined;
   return (req) => {
     readQuery(req);
     if (!takesBody && hasBody(req)) throw validationProblem([{ path: '', message: 'must be absent: this request takes no body' }]);
   };
-}
-
-/** The JSON pointer to the path in openapi.yaml. */
-export function pointerOf(path: string): string {
-  return `/paths/${path.replaceAll('/', '~1')}`;
 }
 
 /** A decoded parameter of the path. A parameter that is written `*name` may have slashes. */

@@ -26,7 +26,7 @@ export interface HttpServices {
   readonly deadLetters: DeadLetters;
   /** Does not reject if the store or the queue is away. Their numbers are null then. */
   stats(): Promise<Stats>;
-  setup(wanted: SetupRequest): SetupView;
+  setup(request: SetupRequest): SetupView;
   /** One check for each dependency. `detail` has no secret, because /readyz needs no token. */
   readiness(): Promise<readonly ReadinessCheck[]>;
   readonly metrics: Metrics;
@@ -72,6 +72,7 @@ export interface SetupView {
   /** When the newest event was accepted (ms); null if there was none since the start. */
   readonly lastEventAt: number | null;
   readonly eventsAccepted: number;
+  /** A text about events that were rejected because of their token; null if there were none lately. */
   readonly refused: string | null;
 }
 

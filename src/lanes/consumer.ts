@@ -41,10 +41,9 @@ export class Consumer<J extends LaneJob> {
     private readonly source: JobSource,
     work: LaneWork<J>,
     private readonly options: ConsumerOptions,
-    startedAt = Date.now(),
   ) {
     const onRetry = (error: unknown, attempt: number) => options.onRetry(source.name, asError(error), attempt);
-    this.attempts = new Attempts(work, { onRetry, startedAt, stopping: this.stopping.signal });
+    this.attempts = new Attempts(work, { onRetry, startedAt: Date.now(), stopping: this.stopping.signal });
   }
 
   open(): Promise<void> {
@@ -68,7 +67,10 @@ export class Consumer<J extends LaneJob> {
     await this.source.close();
   }
 
-  /** When the work on the oldest batch in hand began (ms); null when there is none. A batch stays in hand while something that it needs is away. */
+  /**
+   * When the work on the oldest batch in hand began (ms); null when there is none. A batch stays in hand while
+   * something that it needs is away.
+   */
   get workingSince(): number | null {
     const [oldest] = this.begun;
     return oldest?.at ?? null;
@@ -147,13 +149,16 @@ export class Consumer<J extends LaneJob> {
       const room = Math.min((maxEvents - events) / (events / taken.length), (maxBytes - bytes) / (bytes / taken.length || 1));
       const wanted = Math.min(PREFETCH, Math.ceil(room), asked);
       asked *= 2;
-      const more = (await Promise.all(Array.from({ length: wanted }, () => this.source.next(false)))).filter((each) => each !== null);
+      const answers = await Promise.allSettled(Array.from({ length: wanted }, () => this.source.next(false)));
+      const more = answers.flatMap((answer) => (answer.status === 'fulfilled' && answer.value !== null ? [answer.value] : []));
       for (const each of more) {
         taken.push(each);
         count(each);
       }
       // Several connections to the queue may answer in any order.
       taken.sort((a, b) => Number(a.job.id) - Number(b.job.id));
+      // The jobs that did come are handled now. Otherwise they would stay locked, and come after younger ones.
+      for (const answer of answers) if (answer.status === 'rejected') throw answer.reason;
       if (more.length < wanted) break;
     }
     this.tookBefore = taken.length;

@@ -40,9 +40,11 @@ export class EmbeddedQueue implements QueueBackend {
   }
 
   source(name: string): JobSource {
-    const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: {} }, this.factory);
-    worker.on('error', this.onError);
-    return new JobSource(worker);
+    return new JobSource(() => {
+      const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: {} }, this.factory);
+      worker.on('error', this.onError);
+      return worker;
+    });
   }
 
   async migrationPlan(): Promise<MigrationPlan> {

@@ -1,21 +1,18 @@
 import { within } from '../base/deadline';
 import { errorText, UnavailableError } from '../base/errors';
-import { toWire, type Message } from '../mqtt/message';
+import type { Message } from '../mqtt/message';
 import { groupBy } from '../base/parallel';
 import { mailboxKey } from '../mqtt/consumer';
 import type { JobQueue, QueueBackend } from './backend';
 import { Batcher, type Budget } from './batcher';
-import type { Item, LaneJob, Late, MailEvent, MailJob, MessageEvent, RestoreStep, RetainedJob } from './jobs';
-import { clientLane, historyLane, laneOf, messageLane, type LaneCounts } from './names';
+import type { Item, LaneJob, Late, MailEvent, MessageEvent, RestoreStep, RetainedJob } from './jobs';
+import { clientLane, historyLane, messageLane, type LaneCounts } from './names';
+import { historyJobs, mailJobs, toBullmq, writeJobs, type NewJob } from './new-jobs';
+import { sizedMail, sizedWrite, sizeOf, type Sized } from './sizes';
 
 /** The limits of one add, which collects what arrives during the add before it. */
 const MAX_ADD_ITEMS = 4_096;
 const MAX_ADD_BYTES = 8 * 1024 * 1024;
-/** The limit of one job. A lane's consumer handles several small jobs at once. */
-export const MAX_JOB_EVENTS = 256;
-/** This limit is higher, because events of mailboxes are small. */
-export const MAX_MAIL_EVENTS = 512;
-export const MAX_JOB_BYTES = 4 * 1024 * 1024;
 /**
  * An add that takes longer than this (ms) counts as failed. EMQX sends the event again, and an event that is handled twice has the effect
  * of once.
@@ -26,8 +23,6 @@ const PATIENCE_MS = 8_500;
 const tooLate = () => new UnavailableError("the queue's database has not stored the events in time");
 /** All restore jobs use one lane, so that two never run at the same time. */
 const RETAINED_LANE = clientLane(0);
-/** The size of a message's fields besides its payload, as JSON. */
-const OVERHEAD_BYTES = 500;
 
 /**
  * Puts events and jobs into the queue. Every method resolves when the queue has stored them durably (promise 1).
@@ -39,7 +34,7 @@ export class Lanes {
   private readonly histories: JobQueue[];
   private readonly queues: ReadonlyMap<string, JobQueue>;
   private readonly laneCounts: LaneCounts;
-  private readonly incoming: Batcher<Item>;
+  private readonly incoming: Batcher<Sized<LaneEvent>>;
 
   /** @param sinks the names of the histories. */
   constructor(backend: QueueBackend, budget: Budget, sinks: readonly string[] = []) {
@@ -48,9 +43,8 @@ export class Lanes {
     this.clients = Array.from({ length: this.laneCounts.clients }, (_, lane) => backend.queue(clientLane(lane)));
     this.histories = sinks.map((sink) => backend.queue(historyLane(sink)));
     this.queues = new Map(this.all().map((queue) => [queue.name, queue]));
-    const flush = (items: Item[]) => this.flush(items);
     this.incoming = new Batcher({
-      flush,
+      flush: (events) => this.flush(events),
       maxItems: MAX_ADD_ITEMS,
       maxBytes: MAX_ADD_BYTES,
       budget,
@@ -75,16 +69,13 @@ export class Lanes {
    * the store (promise 4).
    */
   async put(items: readonly Item[]): Promise<void> {
-    if (items.length > 0)
-      await this.incoming.add(
-        items,
-        items.reduce((sum, item) => sum + sizeOf(item), 0),
-      );
+    const events = items.map(sized);
+    if (events.length > 0) await this.incoming.add(events, sizeOf(events));
   }
 
   /** Puts events that mailboxes send each other into the queue. */
   mail(events: readonly MailEvent[]): Promise<void> {
-    return this.add(mailJobs(events, this.laneCounts));
+    return this.add(mailJobs(events.map(sizedMail), this.laneCounts));
   }
 
   /** Puts messages into the queue that were stored after a consumer's read position had passed them (promise 17). */
@@ -96,7 +87,7 @@ export class Lanes {
   wake(due: readonly Due[], now: number): Promise<void> {
     const byDelay = groupBy(due, ({ at }) => String(roundedDelay(at - now)));
     const jobs = [...byDelay].flatMap(([delay, own]) => {
-      const wakes = own.map(({ to }): MailEvent => ({ to, kind: 'wake' }));
+      const wakes = own.map(({ to }) => sizedMail({ to, kind: 'wake' }));
       return mailJobs(wakes, this.laneCounts).map((job) => ({ ...job, delayMs: Number(delay) }));
     });
     return this.add(jobs);
@@ -123,7 +114,7 @@ export class Lanes {
 
   /** Adds the messages to every history. */
   async history(messages: readonly Message[]): Promise<void> {
-    if (this.histories.length > 0 && messages.length > 0) await this.add(this.histories.map(({ name }) => historyJob(name, messages)));
+    if (this.histories.length > 0 && messages.length > 0) await this.add(this.histories.flatMap(({ name }) => historyJobs(name, messages)));
   }
 
   /**
@@ -133,7 +124,7 @@ export class Lanes {
   async historyOf(sink: string, messages: readonly Message[]): Promise<boolean> {
     const name = historyLane(sink);
     if (!this.histories.some((queue) => queue.name === name)) return false;
-    await this.add([historyJob(name, messages)]);
+    await this.add(historyJobs(name, messages));
     return true;
   }
 
@@ -142,14 +133,9 @@ export class Lanes {
   }
 
   /** The writes are added first, because a delivery must come after the writes of the same request. */
-  private async flush(items: readonly Item[]): Promise<void> {
-    await this.add(
-      writeJobs(
-        items.flatMap((item) => ('write' in item ? [item.write] : [])),
-        this.laneCounts,
-      ),
-    );
-    await this.mail(items.flatMap((item) => ('mail' in item ? [item.mail] : [])));
+  private async flush(events: readonly Sized<LaneEvent>[]): Promise<void> {
+    await this.add(writeJobs(events.filter(isWrite), this.laneCounts));
+    await this.add(mailJobs(events.filter(isMail), this.laneCounts));
   }
 
   /** Each lane takes one round trip; all are made in parallel. */
@@ -179,6 +165,12 @@ export class Lanes {
   }
 }
 
+type LaneEvent = MessageEvent | MailEvent;
+
+const sized = (item: Item): Sized<LaneEvent> => ('write' in item ? sizedWrite(item.write) : sizedMail(item.mail));
+const isMail = (each: Sized<LaneEvent>): each is Sized<MailEvent> => 'to' in each.event;
+const isWrite = (each: Sized<LaneEvent>): each is Sized<MessageEvent> => !isMail(each);
+
 /** A mailbox, and when it is to be woken (ms, the server's clock). */
 export interface Due {
   readonly to: string;
@@ -191,77 +183,9 @@ function roundedDelay(delayMs: number): number {
   return Math.max(0, Math.ceil(delayMs / step) * step);
 }
 
-/** Makes one job for each lane, or several if one would be too large. */
-function writeJobs(events: readonly MessageEvent[], counts: LaneCounts): NewJob[] {
-  const jobs: NewJob[] = [];
-  const fillings = new Map<number, Filling>();
-  for (const event of events) fill(jobs, fillings, laneOf(topicOf(event), counts.messages), event, sizeOf({ write: event }));
-  for (const [lane, filling] of fillings) jobs.push(writeJob(lane, filling));
-  return jobs;
-}
-
-function mailJobs(events: readonly MailEvent[], counts: LaneCounts): NewJob[] {
-  const byLane = groupBy(events, ({ to }) => clientLane(laneOf(to, counts.clients)));
-  return [...byLane].flatMap(([lane, own]) => {
-    const parts = Array.from({ length: Math.ceil(own.length / MAX_MAIL_EVENTS) }, (_, i) =>
-      own.slice(i * MAX_MAIL_EVENTS, (i + 1) * MAX_MAIL_EVENTS),
-    );
-    return parts.map((part) => ({ lane, name: 'mail' satisfies MailJob['name'], data: { events: part } satisfies MailJob['data'] }));
-  });
-}
-
-/** If `delayMs` is 0 or absent, the job may run at once. */
-interface NewJob {
-  readonly lane: string;
-  readonly name: string;
-  readonly data: object;
-  readonly delayMs?: number;
-}
-
-interface Filling {
-  events: MessageEvent[];
-  bytes: number;
-}
-
-/** Adds the event to its lane's next job. A full job goes to `jobs`. */
-function fill(jobs: NewJob[], fillings: Map<number, Filling>, lane: number, event: MessageEvent, bytes: number): void {
-  let filling = fillings.get(lane);
-  if (filling !== undefined && (filling.events.length >= MAX_JOB_EVENTS || filling.bytes + bytes > MAX_JOB_BYTES)) {
-    jobs.push(writeJob(lane, filling));
-    filling = undefined;
-  }
-  if (filling === undefined) fillings.set(lane, (filling = { events: [], bytes: 0 }));
-  filling.events.push(event);
-  filling.bytes += bytes;
-}
-
-const writeJob = (lane: number, filling: Filling): NewJob => ({ lane: messageLane(lane), name: 'events', data: filling });
-const historyJob = (lane: string, messages: readonly Message[]): NewJob => ({
-  lane,
-  name: 'history',
-  data: { events: messages.map(toWire) },
-});
-
-function topicOf(event: MessageEvent): string {
-  return event.kind === 'publish' ? event.message.topic : event.topic;
-}
-
-/** About how much memory an item takes, also in its job. */
-function sizeOf(item: Item): number {
-  if ('write' in item && item.write.kind === 'publish') return OVERHEAD_BYTES + item.write.message.payload.length;
-  // An operator may assign thousands of subscriptions.
-  if ('mail' in item && item.mail.kind === 'change' && item.mail.change.kind === 'assigned')
-    return OVERHEAD_BYTES * (1 + item.mail.change.subscriptions.length);
-  return OVERHEAD_BYTES;
-}
-
 /** A single job is added without a pipeline, because ioredis takes long to make one. */
 async function addTo(queue: JobQueue | undefined, jobs: readonly NewJob[]): Promise<unknown> {
   const [first, ...others] = jobs.map(toBullmq);
   if (queue === undefined || first === undefined) throw new TypeError('there is no such lane');
   return others.length === 0 ? queue.add(first.name, first.data, first.opts) : queue.addBulk([first, ...others]);
-}
-
-function toBullmq({ name, data, delayMs = 0 }: NewJob): Parameters<JobQueue['addBulk']>[0][number] {
-  return { name, data, opts: { removeOnComplete: true, ...(delayMs > 0 && { delay: delayMs }) } };
 }

@@ -3,7 +3,7 @@ import type { SharedState } from './state';
 
 /** How far a request of an operator is: JSON text in the shared state, so that every server process can tell. */
 
-/** An outcome is kept for so long after its last change. ms. */
+/** How long an outcome is kept after its last change (ms). */
 export const OUTCOME_TTL_MS = 3_600_000;
 
 export type RequestState = 'accepted' | 'running' | 'done' | 'failed';
@@ -30,7 +30,7 @@ export interface RestoreOutcome {
 
 export const newRequestId = (): string => randomUUID();
 
-/** Anything else is not looked for. */
+/** Whether the text has the form of newRequestId(). An operator may ask for any text. */
 export function isRequestId(text: string): boolean {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(text);
 }
@@ -45,13 +45,13 @@ type Values = Pick<SharedState, 'getAll' | 'setAll'>;
 export class Outcomes {
   constructor(private readonly state: Values) {}
 
-  /** By the ids of parts. */
+  /** @param outcomes the outcomes by the ids of their parts (partId). */
   async noteDeliveries(outcomes: ReadonlyMap<string, DeliveryOutcome>): Promise<void> {
     const entries = [...outcomes].map(([id, outcome]) => ({ key: deliveryKey(id), value: JSON.stringify(outcome) }));
     if (entries.length > 0) await this.state.setAll(entries, OUTCOME_TTL_MS);
   }
 
-  /** Those of the parts that have an outcome. */
+  /** @returns the outcomes by the ids of their parts. Parts without an outcome are left out. */
   async deliveries(parts: readonly string[]): Promise<ReadonlyMap<string, DeliveryOutcome>> {
     const found = await this.state.getAll(parts.map(deliveryKey));
     return new Map(
@@ -62,7 +62,7 @@ export class Outcomes {
     );
   }
 
-  /** Of all parts together; null: nobody knows. */
+  /** The outcome of all parts together; null if the request is unknown, or its outcome is no longer kept. */
   async delivery(id: string): Promise<DeliveryOutcome | null> {
     const found = await this.deliveries(Array.from({ length: MOST_PARTS }, (_, part) => partId(id, part)));
     return merged([...found.values()]);
@@ -78,7 +78,7 @@ export class Outcomes {
   }
 }
 
-/** The parts are done when all are; one that failed, or goes on, is told first. */
+/** The request is done when all parts are. Until then the state of a part that failed, or else goes on, is shown. */
 function merged(parts: readonly DeliveryOutcome[]): DeliveryOutcome | null {
   const [first] = parts;
   if (first === undefined) return null;

@@ -20,7 +20,7 @@ import type { SharedState } from './state';
  * "bullmq").
  */
 const SCHEMA = 'offline_queue';
-/** Our own, beside BullMQ's. `table`: one that the migration creates. */
+/** The server's own migrations, beside BullMQ's. `table` is one that the migration creates. */
 const MIGRATIONS = [
   { name: '001_order_and_shared_state', table: 'shared_state' },
   { name: '002_records', table: 'record' },
@@ -33,6 +33,12 @@ const CONNECTIONS = 6;
 const STATE_CONNECTIONS = 4;
 /** An arbitrary number. It keeps two starting servers from creating the trigger at the same time. */
 const MIGRATION_LOCK = 7_261_844;
+
+/**
+ * The settings of the queue's connections, whatever an operator has set for the server's user. BullMQ's functions need
+ * this isolation level.
+ */
+const SETTINGS = ` -c search_path=${SCHEMA} -c default_transaction_isolation=read\\ committed`;
 
 /** The time limit of a statement (ms), which takes one job or several at once. */
 const QUERY_TIMEOUT_MS = 15_000;
@@ -64,14 +70,15 @@ export class PostgresQueue implements QueueBackend {
     this.sequence = new PostgresSequence(this.pool);
   }
 
-  private connection(): ClientConfig {
+  /** @param more settings of PostgreSQL for this connection. */
+  private connection(more = ''): ClientConfig {
     const { options = '', ...connection } = this.options.connection;
     return {
       query_timeout: QUERY_TIMEOUT_MS,
       connectionTimeoutMillis: 5_000,
       ...connection,
       // The operator's options come first, because PostgreSQL uses the last one of two.
-      options: `${options} -c search_path=${SCHEMA}`.trimStart(),
+      options: `${options}${SETTINGS}${more}`.trimStart(),
       keepAlive: true,
     };
   }
@@ -97,9 +104,11 @@ export class PostgresQueue implements QueueBackend {
   }
 
   source(name: string): JobSource {
-    const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: {} }, () => this.listening(this.siblingOfRoot(name)));
-    worker.on('error', this.options.onError);
-    return new JobSource(worker);
+    return new JobSource(() => {
+      const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: {} }, () => this.listening(this.siblingOfRoot(name)));
+      worker.on('error', this.options.onError);
+      return worker;
+    });
   }
 
   /**
@@ -137,7 +146,8 @@ export class PostgresQueue implements QueueBackend {
 
   async prepare(): Promise<void> {
     try {
-      const client = new Client({ ...this.connection(), query_timeout: MIGRATION_TIMEOUT_MS });
+      // A statement_timeout of the server's user is meant for short statements.
+      const client = new Client({ ...this.connection(' -c statement_timeout=0'), query_timeout: MIGRATION_TIMEOUT_MS });
       // Without a listener an error would end the process. The caller gets the error from its query.
       client.on('error', () => undefined);
       try {

@@ -5,7 +5,7 @@ import type { MigrationPlan } from '../base/migration';
 import { healthWithin, type Health, type Weakness } from '../base/health';
 import { checkRedisUrl, connected, connectRedis, type RedisClientOptions, type RedisConnection } from '../redis/connect';
 import { weaknessesOf } from '../redis/durability';
-import { infoField } from '../redis/info';
+import { infoField, replicaProblem } from '../redis/info';
 import { LANES, type JobQueue, type QueueBackend } from './backend';
 import { RedisSequence } from './redis-sequence';
 import { RedisState } from './redis-state';
@@ -22,6 +22,9 @@ const PREFIX = '{offline}';
 const SILENCE_MS = { producers: 5_000, /** BullMQ makes blocking calls of up to 10 s on copies of this connection. */ consumers: 15_000 };
 /** Less than a health check may take (ms). */
 const CONNECT_TIMEOUT_MS = 2_500;
+
+/** A wait for a job lasts a second, and BullMQ's watchdog ends a late one after another second (ms). */
+const STUCK_MS = 6_000;
 
 export interface RedisQueueOptions {
   readonly url: ServiceUrl;
@@ -62,9 +65,15 @@ export class RedisQueue implements QueueBackend {
   }
 
   source(name: string): JobSource {
-    const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: this.consumers, prefix: PREFIX });
-    worker.on('error', this.options.onError);
-    return new JobSource(worker);
+    const isCluster = this.options.url.scheme === 'redis+cluster';
+    return new JobSource(
+      () => {
+        const worker = new Worker(name, null, { ...WORKER_OPTIONS, connection: this.consumers, prefix: PREFIX });
+        worker.on('error', this.options.onError);
+        return worker;
+      },
+      isCluster ? { stuckMs: STUCK_MS } : {},
+    );
   }
 
   async migrationPlan(): Promise<MigrationPlan> {
@@ -83,7 +92,11 @@ export class RedisQueue implements QueueBackend {
   health(): Promise<Health> {
     return healthWithin('QUEUE_URL', async () => {
       await connected(this.producers, CONNECT_TIMEOUT_MS);
-      return `Redis ${infoField(await this.producers.info('server'), 'redis_version')}`;
+      const info = await this.producers.info();
+      const field = (name: string): string => infoField(info, name);
+      const replica = this.options.url.scheme === 'redis+cluster' ? null : replicaProblem(field);
+      if (replica !== null) throw new RetryableError(replica);
+      return `Redis ${field('redis_version')}`;
     });
   }
 

@@ -31,10 +31,23 @@ export const WORKER_OPTIONS = {
   removeOnComplete: { count: 0 },
 } as const;
 
+/** The longest time that a wait for a job may last before its worker is replaced (ms). */
+const MOST_PATIENCE_MS = 60_000;
+/** How long a stop waits for BullMQ to end its wait for a job, and to close its worker (ms). */
+const STOP_MS = 2_000;
+
 /** A job that this process is handling. */
 export interface Taken {
   readonly job: Job;
   readonly token: string;
+}
+
+export interface JobSourceOptions {
+  /**
+   * A wait for a job that lasts this long (ms) never ends; absent where all waits end. On a Redis Cluster whose node
+   * dies, ioredis may lose a blocking command, and BullMQ's watchdog may wait for ever for the new connection.
+   */
+  readonly stuckMs?: number;
 }
 
 /**
@@ -43,8 +56,20 @@ export interface Taken {
  */
 export class JobSource {
   private taken = 0;
+  private worker: TakingWorker;
+  /** Workers whose wait did not end. Another worker has taken their place. */
+  private readonly retired: TakingWorker[] = [];
+  private patienceMs: number;
+  private stop: () => void = () => undefined;
+  private readonly stopped = new Promise<null>((resolve) => (this.stop = () => resolve(null)));
 
-  constructor(private readonly worker: TakingWorker) {}
+  constructor(
+    private readonly makeWorker: () => TakingWorker,
+    private readonly options: JobSourceOptions = {},
+  ) {
+    this.worker = makeWorker();
+    this.patienceMs = options.stuckMs ?? Infinity;
+  }
 
   get name(): string {
     return this.worker.name;
@@ -62,8 +87,25 @@ export class JobSource {
    */
   async next(waits: boolean): Promise<Taken | null> {
     const token = `${this.worker.id}:${this.taken++}`;
-    const job = await this.worker.getNextJob(token, { block: waits });
-    return job === undefined ? null : { job, token };
+    const asked = this.worker.getNextJob(token, { block: waits });
+    if (!waits) return takenOf(await asked, token);
+    const limit = patience(this.patienceMs);
+    const first = await Promise.race([asked.then((job) => ({ job })), this.stopped, limit.over]).finally(limit.clear);
+    if (first !== null && first !== 'over') {
+      this.patienceMs = this.options.stuckMs ?? Infinity;
+      return takenOf(first.job, token);
+    }
+    // A job that comes after all goes back to its lane. If that fails, its lock expires.
+    asked.then((job) => job?.moveToWait(token)).catch(() => undefined);
+    if (first === 'over') this.replace();
+    return null;
+  }
+
+  /** During an outage the new worker gets no job either, so it may wait longer before it is replaced. */
+  private replace(): void {
+    this.retired.push(this.worker);
+    this.worker = this.makeWorker();
+    this.patienceMs = Math.min(2 * this.patienceMs, MOST_PATIENCE_MS);
   }
 
   async complete(taken: readonly Taken[]): Promise<void> {
@@ -90,11 +132,26 @@ export class JobSource {
 
   /** Takes no more jobs; a waiting `next` returns null. Jobs in hand can still be completed or given back. */
   async stopTaking(): Promise<void> {
+    setTimeout(this.stop, STOP_MS).unref();
     await this.worker.pause(true);
     await this.worker.getBackend().disconnectBlocking();
   }
 
-  close(): Promise<void> {
-    return this.worker.close();
+  /** A worker that cannot close, because its connection is lost, is left alone: the process ends. */
+  async close(): Promise<void> {
+    const closing = [this.worker, ...this.retired].map((worker) => worker.close());
+    const limit = patience(STOP_MS);
+    await Promise.race([Promise.all(closing), limit.over]).finally(limit.clear);
   }
+}
+
+const takenOf = (job: Job | undefined, token: string): Taken | null => (job === undefined ? null : { job, token });
+
+/** Ends after the time (ms; Infinity: never). */
+function patience(ms: number): { readonly over: Promise<'over'>; readonly clear: () => void } {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<'over'>((resolve) => {
+    if (ms !== Infinity) timer = setTimeout(() => resolve('over'), ms);
+  });
+  return { over, clear: () => clearTimeout(timer) };
 }

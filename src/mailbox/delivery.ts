@@ -3,8 +3,8 @@ import type { Message, QoS, UserProperty } from '../mqtt/message';
 import { MSGID_PROPERTY, SIGNATURE_PROPERTY, type Address, type Signer } from './signature';
 
 /** User properties for what EMQX's REST API can't carry (promise 11). */
-export const USER_PROPERTIES_PROPERTY = 'offline-user-properties';
-export const CORRELATION_DATA_PROPERTY = 'offline-correlation-data';
+const USER_PROPERTIES_PROPERTY = 'offline-user-properties';
+const CORRELATION_DATA_PROPERTY = 'offline-correlation-data';
 const OURS = new Set([MSGID_PROPERTY, SIGNATURE_PROPERTY, USER_PROPERTIES_PROPERTY, CORRELATION_DATA_PROPERTY]);
 
 interface Way {

@@ -24,7 +24,10 @@ export interface UserProperty {
 }
 
 export interface Message {
-  /** EMQX's message id: 32 upper-case hex digits whose string order is publish order (1 to 64 of [0-9A-Za-z_-]). */
+  /**
+   * EMQX's message id: 32 upper-case hex digits whose string order is publish order. Every store takes each id
+   * that isStorableId() accepts.
+   */
   readonly id: string;
   readonly topic: string;
   /** The publisher's clientid. */
@@ -41,6 +44,13 @@ export interface Message {
    */
   readonly expiresAt: number | null;
   readonly properties: MessageProperties;
+}
+
+const ID = /^[0-9A-Za-z_-]{1,64}$/;
+
+/** Whether a stored message can have this id. A takeover gives messages with other ids new ones. */
+export function isStorableId(id: string): boolean {
+  return ID.test(id);
 }
 
 /**

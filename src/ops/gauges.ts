@@ -84,16 +84,24 @@ export function registerGauges(registry: Registry, sources: GaugeSources, now: (
 }
 
 /**
- * Registers gauges of the stored messages. The store is asked at most every 15 s, and less often if it answers slowly.
+ * The time of the oldest stored message (ms), which several readers share: the gauge, and the statistics that each open
+ * console reads every 2 s. The store is asked at most every 15 s, and less often if it answers slowly; DynamoDB reads
+ * many entries for one answer. The answer that nothing is stored is not kept, so that the first message shows at once.
+ */
+export const keptOldest = (store: Pick<Store, 'oldestMessageAt'>, now: () => number = Date.now): (() => Promise<number | null>) =>
+  cached(() => store.oldestMessageAt(now()), { ageMs: BACKLOG_AGE_MS, now, isKept: (at) => at !== null });
+
+/**
+ * Registers gauges of the stored messages. The messages are counted at most every 15 s, and less often if the store
+ * answers slowly.
+ * @param backlog `oldestMessageAt` is that of keptOldest().
  */
 export function registerBacklogGauges(
   registry: Registry,
-  store: Pick<Store, 'countMessages' | 'oldestMessageAt'>,
+  backlog: { readonly countMessages: () => Promise<number>; readonly oldestMessageAt: () => Promise<number | null> },
   now: () => number = Date.now,
 ): void {
-  const options = { ageMs: BACKLOG_AGE_MS, now };
-  const count = cached(() => store.countMessages(), options);
-  const oldestAt = cached(() => store.oldestMessageAt(now()), options);
+  const count = cached(() => backlog.countMessages(), { ageMs: BACKLOG_AGE_MS, now });
   registerGauge(
     registry,
     { name: 'stored_messages', help: 'Messages in the store; an estimate where the store cannot count cheaply' },
@@ -101,7 +109,7 @@ export function registerBacklogGauges(
   );
   const help = 'Age of the oldest message in the store; 0 when nothing is stored. An estimate: see docs/metrics.md';
   registerGauge(registry, { name: 'oldest_message_age_seconds', help }, async (own) => {
-    const at = await oldestAt();
+    const at = await backlog.oldestMessageAt();
     own.set(at === null ? 0 : Math.max(0, now() - at) / 1_000);
   });
 }

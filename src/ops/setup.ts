@@ -1,17 +1,9 @@
 import type { Config } from '../config/config';
-import { DEFAULT_NAME, ruleTemplate, type RuleName } from '../emqx/rules';
+import { DEFAULT_NAME, ruleTemplate } from '../emqx/rules';
 import { ruleV4Template } from '../emqx/rules-v4';
+import type { SetupRequest } from '../http/services';
 import { ruleTopics } from './rule-topics';
 import { installCommand, setupUrl } from './rules-text';
-
-export interface SetupWish {
-  readonly set: RuleName;
-  /** The topic filters of the rule. If empty, those of the policies are used. */
-  readonly topics: readonly string[];
-  /** null for the generation of EMQX_URL. */
-  readonly emqx: 4 | 5 | null;
-  readonly showsToken: boolean;
-}
 
 const HIDDEN = '***';
 
@@ -19,7 +11,7 @@ const HIDDEN = '***';
  * The two ways to have EMQX send its events: the command that installs the rules, and the rules as JSON text for an
  * import.
  */
-export function setupOf(config: Config, { set, topics, emqx, showsToken }: SetupWish): { command: string; rules: string } {
+export function setupOf(config: Config, { set, topics, emqx, showsToken }: SetupRequest): { command: string; rules: string } {
   const version = emqx ?? config.emqx.version;
   const url = setupUrl(config);
   const { ingestToken } = config;

@@ -38,6 +38,13 @@ export function checkRedisUrl(url: ServiceUrl, setting: string, more: readonly s
 }
 
 /**
+ * After a failover the old primary is a replica, and a connection to it stays open where one name leads to whichever
+ * server is the primary. A new connection leads to the new one. The command fails, and its caller repeats it. In a
+ * cluster the old primary names the new one.
+ */
+const reconnectOnError = (error: Error): boolean => /\bREADONLY\b/.test(error.message);
+
+/**
  * A client for `redis://`, `rediss://`, `redis+cluster://h1,h2` or `redis+sentinel://h1,h2/master`. `?ca=FILE` verifies
  * TLS with your own CA. `?tls=true` turns TLS on for cluster and sentinel. The path of redis:// is the database number.
  * @param setting the setting that errors name.
@@ -55,9 +62,12 @@ export function connectRedis(url: ServiceUrl, setting: string, options: RedisCli
     case 'redis+cluster':
       return cluster(hosts(DEFAULT_PORT), common);
     case 'redis+sentinel':
-      return new Redis({ ...common, ...sentinelOptions(url, tls, options), sentinels: hosts(DEFAULT_SENTINEL_PORT), name: url.path });
+      return new Redis({
+        ...{ ...common, reconnectOnError, ...sentinelOptions(url, tls, options) },
+        ...{ sentinels: hosts(DEFAULT_SENTINEL_PORT), name: url.path },
+      });
     default:
-      return new Redis({ ...common, ...hosts(DEFAULT_PORT)[0], db: url.path === '' ? 0 : Number(url.path) });
+      return new Redis({ ...common, reconnectOnError, ...hosts(DEFAULT_PORT)[0], db: url.path === '' ? 0 : Number(url.path) });
   }
 }
 

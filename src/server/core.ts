@@ -26,7 +26,8 @@ import type { LaneWork } from '../lanes/attempts';
 import { Consumer, type ConsumerOptions } from '../lanes/consumer';
 import type { LaneJob } from '../lanes/jobs';
 import { Ownership } from '../lanes/ownership';
-import { Lanes, MAX_JOB_BYTES, MAX_JOB_EVENTS, MAX_MAIL_EVENTS } from '../lanes/lanes';
+import { Lanes } from '../lanes/lanes';
+import { MAX_JOB_BYTES, MAX_JOB_EVENTS, MAX_MAIL_EVENTS } from '../lanes/new-jobs';
 import { clientLane, historyLane, messageLane } from '../lanes/names';
 import { newRequestId, Outcomes, partId } from '../lanes/outcomes';
 import { hasPassed, tailsOf } from '../lanes/sequence';
@@ -109,11 +110,8 @@ export class Core {
     await queue.prepare();
     const key = deps.config.signingKey ?? (await queue.state.getOrSet('signing-key', newSigningKey()));
     const budget = new Budget(MAX_WAITING);
-    const lanes = new Lanes(
-      queue,
-      budget,
-      deps.backends.history.map(({ name }) => name),
-    );
+    const sinks = deps.backends.history.map(({ name }) => name);
+    const lanes = new Lanes(queue, budget, sinks);
     await lanes.prepare();
     for (const { text, remedy } of await queue.weaknesses()) deps.log.warn({ setting: 'QUEUE_URL' }, `QUEUE_URL: ${text}; ${remedy}`);
     const box = new LetterBox(queue, DEAD_LETTERS);

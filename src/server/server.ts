@@ -6,6 +6,7 @@ import { emqxAnswers, emqxDependency, reportingEmqx } from './dependencies';
 import type { Config } from '../config/config';
 import { Core } from './core';
 import { listenError } from './listen-error';
+import { servicesOf } from './services';
 import type { EmqxApi } from '../emqx/api';
 import { openEmqx } from '../emqx/open';
 import { isExpected, isRetryable, type Source } from '../base/dependency';
@@ -15,18 +16,12 @@ import { createApp } from '../http/app';
 import { Arrivals } from '../door/arrivals';
 import { createListener } from '../door/listener';
 import { RefusedTokens } from '../door/refused-tokens';
-import type { HttpServices } from '../http/services';
 import { TOMBSTONE_MS } from '../mailbox/times';
 import { atMostEvery, type Logger } from '../base/log';
 import { createMetrics } from '../base/metrics';
-import { VERSION } from '../base/version';
 import { observeEmqx } from '../ops/emqx-requests';
-import { registerBacklogGauges, registerDependencyGauge } from '../ops/gauges';
-import { Rates } from '../ops/rates';
+import { keptOldest, registerBacklogGauges, registerDependencyGauge } from '../ops/gauges';
 import { Secrets } from '../ops/secrets';
-import { setupOf } from '../ops/setup';
-import { readiness, stats } from '../ops/status';
-import { retainOf } from '../policies/policy';
 
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const FIRST_RETRY_MS = 200;
@@ -78,10 +73,15 @@ export class Server {
     this.emqx = client === null || this.emqxDependency === null ? null : reportingEmqx(client, this.emqxDependency);
     this.refusedTokens = new RefusedTokens(log, now);
     this.arrivals = new Arrivals(now);
-    const { refusedTokens } = this;
-    const services = this.services();
+    const { arrivals, refusedTokens, secrets } = this;
+    const oldestMessageAt = keptOldest(backends.store, now);
+    const services = servicesOf({
+      ...{ config, backends, emqx: this.emqx, metrics: this.metrics, now, arrivals, refusedTokens, secrets, oldestMessageAt },
+      core: () => this.opened(),
+      waitingFor: () => this.waitingFor,
+    });
     registerDependencyGauge(this.metrics.registry, () => services.readiness(), now);
-    registerBacklogGauges(this.metrics.registry, this.backends.store, now);
+    registerBacklogGauges(this.metrics.registry, { countMessages: () => backends.store.countMessages(), oldestMessageAt }, now);
     const app = createApp(services, {
       ingestToken,
       previousIngestToken,
@@ -89,7 +89,7 @@ export class Server {
       readToken,
       log,
       refusedTokens,
-      arrivals: this.arrivals,
+      arrivals,
       bodyLimit: MAX_BODY_BYTES,
       tombstoneMs: TOMBSTONE_MS,
       now,
@@ -183,65 +183,6 @@ export class Server {
     if (health?.ok === true) log.info({ url: config.emqx.url }, emqxAnswers(health.detail, config.emqx.url));
   }
 
-  private services(): HttpServices {
-    const { store, history, queue } = this.backends;
-    const { emqx, metrics, now } = this;
-    const rates = new Rates(metrics, now);
-    const startedAt = now();
-    return {
-      store,
-      metrics,
-      ingest: opened(() => this.opened().ingest),
-      deliveries: {
-        request: async (clientid, filter) => this.opened().requestDelivery(clientid, filter),
-        outcome: async (id) => {
-          const found = await this.opened().outcomes.delivery(id);
-          return found === null
-            ? null
-            : { id, clientid: found.clientid, topic: found.filter, state: found.state, sent: found.sent, detail: found.detail };
-        },
-      },
-      retained: {
-        restore: async (filter) => this.opened().requestRestore(filter),
-        outcome: async (id) => {
-          const found = await this.opened().outcomes.restore(id);
-          return found === null ? null : { id, ...found };
-        },
-        isKept: (topic) => retainOf(this.config.policies, topic) !== 'off',
-      },
-      clients: opened(() => this.opened().clients),
-      deadLetters: opened(() => this.opened().letters),
-      stats: () =>
-        stats({
-          store,
-          rates,
-          lanes: () => this.opened().lanes,
-          letters: () => this.opened().box,
-          version: VERSION,
-          startedAt,
-          now: now(),
-          hide: (text) => this.secrets.hide(text),
-        }),
-      setup: (wish) => ({
-        ...setupOf(this.config, wish),
-        lastEventAt: this.arrivals.lastAt,
-        eventsAccepted: this.arrivals.count,
-        refused: this.refusedTokens.detail(),
-      }),
-      readiness: async () => {
-        const checks = await readiness({
-          store,
-          history,
-          queue,
-          emqx,
-          refusedTokens: this.refusedTokens.detail(),
-          waitingFor: this.waitingFor,
-        });
-        return checks.map((check) => ({ ...check, detail: this.secrets.hide(check.detail) }));
-      },
-    };
-  }
-
   private opened(): Core {
     if (this.stopping.signal.aborted) throw new ClosedError('the server stops');
     if (this.core === null) throw new UnavailableError(this.waitingFor ?? 'starting');
@@ -269,18 +210,4 @@ export class Server {
     clearInterval(sweep);
     clearTimeout(late);
   }
-}
-
-/**
- * An object that forwards its methods to the object that `get` returns. While `get` throws, the methods reject with its
- * error.
- */
-function opened<T extends object>(get: () => T): T {
-  const call =
-    (name: string | symbol) =>
-    async (...args: unknown[]) => {
-      const target = get() as Record<string | symbol, (...args: unknown[]) => unknown>;
-      return target[name]?.(...args);
-    };
-  return new Proxy({} as T, { get: (_, name) => call(name) });
 }

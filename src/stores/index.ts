@@ -20,7 +20,7 @@ export async function openStore(url: ServiceUrl, environment: Environment | null
     case 'timescale': {
       const { PostgresStore } = await import('./postgres/index.js');
       return operated(
-        new PostgresStore(connectionOf(url, 'STORE_URL'), url.scheme === 'timescale' ? { product: 'TimescaleDB' } : {}),
+        new PostgresStore(connectionOf(url, 'STORE_URL'), url.scheme === 'timescale' ? 'TimescaleDB' : 'PostgreSQL'),
         statements,
       );
     }

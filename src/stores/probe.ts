@@ -22,6 +22,6 @@ export async function probeStore(store: Pick<Store, 'saveMessages' | 'getMessage
   };
   const [refusal] = await store.saveMessages([message]);
   if (refusal !== undefined) throw new Error(refusal.reason);
-  if ((await store.getMessage(id)) === null) throw new Error('the test message was written, but reading it found nothing');
+  if ((await store.getMessage(id, PROBE_TOPIC)) === null) throw new Error('the test message was written, but reading it found nothing');
   await store.removeMessages([message], now + LIFE_MS);
 }

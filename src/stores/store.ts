@@ -1,6 +1,22 @@
 import type { Health } from '../base/health';
 import type { MigrationPlan, OnMigration } from '../base/migration';
-import type { Message, MessageRef, QoS } from '../mqtt/message';
+import type { Message, MessageRef } from '../mqtt/message';
+import type {
+  ClientState,
+  MessageQuery,
+  Position,
+  Purged,
+  Refusal,
+  RetainedRef,
+  StateTimes,
+  StoredRef,
+  Subscription,
+  SubscriptionRef,
+  TopicCount,
+  TopicQuery,
+} from './values';
+
+export * from './values';
 
 /**
  * The contract of every database driver. `test/stores/conformance.ts` specifies it in code.
@@ -28,7 +44,10 @@ export interface Store extends MessageStore, PositionStore, ClientStore, Retaine
   close(): Promise<void>;
 }
 
-/** Stored messages, and the tombstones of removed ones. */
+/**
+ * Stored messages, and the tombstones of removed ones. Methods that remove messages count them: a message that two
+ * processes remove at the same moment may be counted by both.
+ */
 export interface MessageStore {
   /**
    * Stores messages in a constant number of round trips. Idempotent by id: a message that is stored already, or whose
@@ -38,14 +57,15 @@ export interface MessageStore {
   saveMessages(messages: readonly Message[]): Promise<Refusal[]>;
 
   /**
-   * Removes messages and leaves a tombstone for each id until `tombstoneUntil` (ms), whether it was stored or not. A
-   * publish that arrives after its acknowledgement (promise 3) or a second time (promise 2) must not come back.
+   * Removes messages and leaves a tombstone for each id at least until `tombstoneUntil` (ms), whether it was stored or
+   * not. A publish that arrives after its acknowledgement (promise 3) or a second time (promise 2) must not come back.
    * Idempotent.
-   * @returns how many of the messages were stored.
+   * @returns how many of the messages were stored, for metrics and for the answer of a purge.
    */
   removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number>;
 
-  getMessage(id: string): Promise<Message | null>;
+  /** @param topic of the message, if the caller knows it. Databases that keep messages by topic answer faster then. */
+  getMessage(id: string, topic?: string): Promise<Message | null>;
 
   /**
    * Topics that match the filter and have at least one stored message, in ascending order, only those greater than
@@ -86,8 +106,9 @@ export interface MessageStore {
   topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>>;
 
   /**
-   * publishReceivedAt (ms) of the oldest stored message that has not expired; null when nothing is stored. The work is bounded, so the
-   * answer is an estimate: each driver says what its estimate is made of. For EMQX's ids, which ascend with time, most drivers answer exactly.
+   * publishReceivedAt (ms) of the oldest stored message that has not expired; null when nothing is stored. The work is
+   * bounded, so the answer is an estimate: each driver says what its estimate is made of. For EMQX's ids, which ascend
+   * with time, most drivers answer exactly.
    */
   oldestMessageAt(now: number): Promise<number | null>;
 }
@@ -154,114 +175,9 @@ export interface RetainedStore {
   listRetained(query: TopicQuery): Promise<Message[]>;
 }
 
-/** What decides which retained message of a topic is newer. */
-export interface RetainedRef extends MessageRef {
-  /** In ms. */
-  readonly publishReceivedAt: number;
-}
-
 export interface Capabilities {
   /** True if the next read on any connection sees the effect of removeMessages and putPositions. */
   readonly readYourWrites: boolean;
   /** True if saveMessages can keep a removed message from coming back. */
   readonly tombstones: boolean;
-}
-
-export interface Refusal {
-  readonly id: string;
-  readonly reason: string;
-}
-
-/** The result of a purge. */
-export interface Purged {
-  readonly removed: number;
-  /** True if the purge stopped at its limit. The caller then calls it again at once. */
-  readonly more: boolean;
-}
-
-/** States up to these times are purged (ms). */
-export interface StateTimes {
-  readonly disconnected: number;
-  readonly connected: number;
-}
-
-export interface TopicQuery {
-  /** An MQTT topic filter without `$share/...`. */
-  readonly filter: string;
-  /** Only topics after this one; '' starts at the beginning. */
-  readonly after: string;
-  readonly limit: number;
-}
-
-/** topicCounts() counts at most this many messages of a topic where the database has to read an entry for each: the number then means "this many or more". */
-export const MOST_COUNTED = 10_000;
-
-/** oldestMessageAt() compares the times of this many messages with the smallest ids: a delayed message or a last will may be older than its neighbours. */
-export const OLDEST_COMPARED = 100;
-
-/** The backlog of one topic. */
-export interface TopicCount {
-  /** Stored messages. Expired ones count until they are purged. */
-  readonly messages: number;
-  /** publishReceivedAt (ms) of the message with the smallest id that has not expired; null when there is none. */
-  readonly oldestAt: number | null;
-}
-
-/** The id of a stored message, and when it was published. */
-export interface StoredRef {
-  readonly id: string;
-  /** In ms. */
-  readonly publishReceivedAt: number;
-}
-
-export interface MessageQuery {
-  readonly topic: string;
-  /** Only ids after this one; '' starts at the beginning. */
-  readonly after: string;
-  readonly limit: number;
-  /** Messages that have expired at this time (ms) are left out. */
-  readonly now: number;
-}
-
-/** How far a consumer (a clientid, or `$share/{group}`) has read a topic in pubsub mode. */
-export interface Position {
-  readonly consumer: string;
-  readonly topic: string;
-  /** Everything up to this id is acknowledged; '' if only receipts are known. */
-  readonly id: string;
-  /**
-   * Ids above `id` that are acknowledged already, so that a late write between them is still delivered (promise 17),
-   * and the other entries of src/mailbox/positions/read-set.ts. Stores interpret only one entry: `@TIME`, when the
-   * consumer was last seen (ms). A position without it counts as seen when it was written. For a row of EMQX's plugin
-   * that is the time of the takeover.
-   */
-  readonly receipts: readonly string[];
-  /** Increases with each write. Absent means 0, as in a row of EMQX's plugin. */
-  readonly version?: number;
-}
-
-export interface ClientState {
-  readonly clientid: string;
-  readonly connected: boolean;
-  readonly node: string | null;
-  /** In ms; null if unknown. */
-  readonly connectedAt: number | null;
-  readonly disconnectedAt: number | null;
-  /** When the event happened that reported this state (ms). */
-  readonly at: number;
-}
-
-export interface SubscriptionRef {
-  readonly clientid: string;
-  /** The topic filter, including `$share/...`. */
-  readonly topic: string;
-}
-
-export interface Subscription extends SubscriptionRef {
-  readonly qos: QoS;
-  /**
-   * Only for storing: when an event reported the subscription (ms). Without it the subscription is an assigned one,
-   * which stays until it is deleted.
-   */
-  readonly seenAt?: number;
 }

@@ -51,12 +51,12 @@ export class Writer {
 
   /**
    * Stores batches in the order of their lane. If a run found a later message but not the one before it, it would send
-   * them in the wrong order (promise 6).
+   * them in the wrong order (promise 6). A batch that fails early does not let the next one pass those before it.
    */
   private turn(): { readonly before: Promise<void>; readonly done: () => void } {
     const before = this.saving;
     let done = (): void => undefined;
-    this.saving = new Promise((resolve) => (done = resolve));
+    this.saving = new Promise<void>((resolve) => (done = resolve)).then(() => before);
     return { before, done };
   }
 
@@ -66,7 +66,6 @@ export class Writer {
     );
     if (published.length > 0) await this.deps.retained.note(published.map(({ message }) => message));
     await this.deps.keeper.apply(published.flatMap(({ message, retained }) => (retained === undefined ? [] : [message])));
-    await before;
     await before;
     await this.save(
       published.flatMap(({ message, retained }) => (retained === 'only' ? [] : [message])),

@@ -25,9 +25,12 @@ export function clientPages(stage: ConsoleStage): void {
     await tab.getByText('2 messages sent and not acknowledged').waitFor();
     await tab.getByText('connected', { exact: true }).waitFor();
     await tab.locator('.subscriptions').getByText('clients/#').waitFor();
-    const told = await tab.locator('.explanation .breakable').allInnerTexts();
-    expect(told.length).toBeGreaterThan(0);
-    expect(told.map(shape)).toEqual((await client('pump/21')).explanation.map(({ text }) => shape(text)));
+    // The explanation changes with time, and the page asks for it every 3 s.
+    await waitFor('the explanation of the server', async () => {
+      const told = await tab.locator('.explanation .breakable').allInnerTexts();
+      const expected = (await client('pump/21')).explanation.map(({ text }) => shape(text));
+      return expected.length > 0 && JSON.stringify(told.map(shape)) === JSON.stringify(expected);
+    });
 
     acknowledge();
     // The page follows by itself.

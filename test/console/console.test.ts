@@ -13,7 +13,7 @@ withProgram(
   () => {
     describe('the console', () => {
       const stage = new ConsoleStage();
-      beforeAll(() => stage.start(), 60_000);
+      beforeAll(() => stage.start(), 120_000);
       afterAll(() => stage.stop(), 30_000);
       // No request leaves for another host, no script fails, nothing violates the Content-Security-Policy.
       afterEach(async () => expect(await stage.browser.closeTabs()).toEqual([]));

@@ -62,24 +62,52 @@ export function handling(stage: ConsoleStage): void {
     await remove.focus();
     await tab.keyboard.press('Enter');
     await tab.getByRole('dialog', { name: 'Delete this message?' }).waitFor();
+    // What has the focus at the moment when the dialog goes: the user's next key may follow at once.
+    await tab.evaluate(`new MutationObserver(() => {
+      if (document.querySelector('dialog') === null) window.focusedAtOnce ??= document.activeElement.textContent;
+    }).observe(document.body, { childList: true, subtree: true })`);
     await tab.keyboard.press('Escape');
     await tab.getByRole('dialog').waitFor({ state: 'detached' });
+    expect(await tab.evaluate('window.focusedAtOnce')).toBe('Delete ...');
     expect(await focused()).toBe('Delete ...');
     expect(await stage.texts('handling/keys')).toEqual(['keys']);
   });
 
-  it('the colours follow the system, or the switch', async () => {
+  /** A page in light colours on a system with dark ones. */
+  const lightOnDark = async () => {
     const tab = await stage.open('overview', { colorScheme: 'dark' });
     const background = () => tab.evaluate('getComputedStyle(document.body).backgroundColor');
     await tab.getByLabel('Colours').waitFor();
     const dark = await background();
     await tab.getByLabel('Colours').selectOption('light');
     const light = await waitFor('the light colours', async () => [await background()].find((colour) => colour !== dark));
+    return { tab, background, dark, light };
+  };
+
+  it('the colours follow the system, or the switch', async () => {
+    const { tab, background, dark, light } = await lightOnDark();
     await tab.reload();
     await tab.getByLabel('Colours').waitFor();
     expect(await background()).toBe(light);
     await tab.getByLabel('Colours').selectOption('system');
     await waitFor('the dark colours again', async () => (await background()) === dark);
+  });
+
+  // The guards are the layout effects of useTheme, useShortcuts and usePlace. Other effects run when the page has been painted.
+  it('the chosen colours are there when the page appears, and the first key and the first link are followed', async () => {
+    const { tab, light } = await lightOnDark();
+    await tab.addInitScript(`new MutationObserver((_, observer) => {
+      if (document.querySelector('h1') === null) return;
+      observer.disconnect();
+      window.coloursAtOnce = getComputedStyle(document.body).backgroundColor;
+      dispatchEvent(new KeyboardEvent('keydown', { key: '?' }));
+      location.hash = '#/topics';
+    }).observe(document, { childList: true, subtree: true })`);
+    await tab.reload();
+    await tab.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
+    await tab.keyboard.press('Escape');
+    await tab.getByRole('heading', { name: 'Topics', level: 1 }).waitFor();
+    expect(await tab.evaluate('window.coloursAtOnce')).toBe(light);
   });
 
   it('a window of 360 px shows every page without a horizontal scroll bar', async () => {

@@ -4,7 +4,7 @@ import { ConsoleStage } from './stage';
 /** Without ADMIN_TOKEN nobody is asked for a token. */
 export function openServer(): void {
   const stage = new ConsoleStage();
-  beforeAll(() => stage.start({}), 60_000);
+  beforeAll(() => stage.start({}), 120_000);
   afterAll(() => stage.stop(), 30_000);
   afterEach(async () => expect(await stage.browser.closeTabs()).toEqual([]));
 

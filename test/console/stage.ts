@@ -60,8 +60,9 @@ export class ConsoleStage {
     const { world } = this;
     const isQuiet = async (): Promise<boolean> => {
       if (world.emqx.pending > 0 || (await world.isSoon())) return false;
-      const { lanes } = await this.api<{ lanes: { waiting: number; active: number }[] }>('GET', '/v1/stats');
-      return lanes.every(({ waiting, active }) => waiting + active === 0);
+      const { lanes } = await this.api<{ lanes: { waiting: number; active: number }[] | null }>('GET', '/v1/stats');
+      // null: the queue did not answer within 3 s.
+      return lanes !== null && lanes.every(({ waiting, active }) => waiting + active === 0);
     };
     let looks = 0;
     await waitFor('the lanes to be empty', async () => (looks = (await isQuiet()) ? looks + 1 : 0) === 2);

@@ -114,7 +114,8 @@ describe('the lock of DATA_DIR', () => {
     for (let round = 0; round < 3; round++) {
       const holders = await Promise.all(Array.from({ length: 4 }, () => Holder.run(directory.path)));
       expect(holders.filter(({ output }) => output === 'held\n')).toHaveLength(1);
-      expect(holders.filter(({ output }) => output.includes('is in use by process'))).toHaveLength(3);
+      // A holder that a busy machine keeps from answering is another process, too.
+      expect(holders.filter(({ output }) => /is in use by (another )?process/.test(output))).toHaveLength(3);
       await Promise.all(holders.map((holder) => holder.end()));
     }
   }, 120_000);

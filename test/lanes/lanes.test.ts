@@ -5,7 +5,7 @@ import { putting } from './queue/putting';
 import { takeover } from './queue/takeover';
 
 describe('the lanes', () => {
-  onEachQueue('offline_lanes', 14, (kind) => {
+  onEachQueue('offline_lanes', 'lanes/lanes', (kind) => {
     describe('jobs that are added', () => putting(kind));
     describe('their consumers', () => consuming(kind));
     describe('jobs of a process that ends', () => takeover(kind));

@@ -81,7 +81,10 @@ describe('an acknowledgement in pubsub mode', () => {
     expect((await member.apply([ack('A')])).mail).toMatchObject([{ group: { sure: false } }]);
     const group = { consumer: GROUP, sure: false, filters: ['t/+'] };
     const news = ack('A', { isRead: false, group });
-    expect(await subject([], ['A']).apply([news], { consumer: GROUP })).toMatchObject({ read: ['A'], out: [] });
+    // EMQX still has the group's own copy for one of the members.
+    expect(await subject([], ['A']).apply([news], { consumer: GROUP })).toMatchObject({ read: ['A'], out: ['A'] });
+    const ofGroup = ack('A', { isRead: false, isOfGroup: true, group });
+    expect(await subject([], ['A']).apply([ofGroup], { consumer: GROUP })).toMatchObject({ read: ['A'], out: [] });
     expect(await subject([], ['B']).apply([news], { consumer: GROUP })).toMatchObject({ read: [], out: ['B'] });
     expect(await subject([]).apply([ack('A', { isRead: false, group: { ...group, sure: true } })], { consumer: GROUP })).toMatchObject({
       read: ['A'],

@@ -50,7 +50,7 @@ describe('the pace of deliveries (promise 10)', () => {
     expect(again.texts).toEqual(texts.slice(13));
   });
 
-  // The guard is SentFor: EMQX gives what is sent for one member to another, and that one's acknowledgements say nothing of the window.
+  // EMQX gives what is sent for one member to another, and that one's acknowledgements say nothing of the window.
   describe('to a shared subscription', () => {
     const members = async (world: Simulation) => {
       for (const clientid of ['a', 'b', 'c']) await world.arrive(world.subscribed(clientid, '$share/g/t'));
@@ -83,7 +83,7 @@ describe('the pace of deliveries (promise 10)', () => {
   });
 
   describe('at QoS 0, where nothing is acknowledged', () => {
-    // The guard is Pace in Sender.sendRun: without it all 1,000 go at once.
+    // Without the pauses all 1,000 would go at once.
     it('is limited by batches with pauses', async () => {
       const world = new Simulation({ window: 50 });
       const texts = await world.fill('t', 1_000);
@@ -243,7 +243,7 @@ describe('a message that EMQX drops (delivery.dropped)', () => {
     expect(world.store.messages.size).toBe(0);
   });
 
-  // The guard is MAX_ROUNDS in drops.ts.
+  // Otherwise a message that EMQX drops each time would be sent for ever.
   it('is given up after several attempts until the client subscribes again', async () => {
     const world = new Simulation({ window: 10 });
     await world.fill('t', 5);

@@ -37,7 +37,7 @@ describe('a QoS 0 subscriber', () => {
     expect(world.store.messages.size).toBe(0);
   });
 
-  // The guard is KeptMarks: the look after 10 s sent all of it again.
+  // The look after 10 s must not send all of it again.
   it('with qos0 keep is sent each message once per subscription, and all stay stored', async () => {
     const { world, texts, client } = await subscribed('keep');
     const late = { ...world.published('t', 'late') };

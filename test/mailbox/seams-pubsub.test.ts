@@ -243,6 +243,7 @@ describe('messages that are deleted during their delivery', () => {
     await world.pass(MINUTE);
     await takeAll(world, client);
     const texts = await world.fill('t', 150, {}, 'n');
+    await world.trim();
     await world.arrive(late);
     await world.arrive(world.subscribed('c', 't'));
     await world.pass(2_500);

@@ -15,7 +15,7 @@ async function takeAll(world: Simulation, clientid: string): Promise<void> {
 }
 
 describe('the pauses of a QoS 0 delivery', () => {
-  // The guard is `until` in Deliverer.resume: each subscription that came when a pause was over, and its job not yet there, began another chain of jobs.
+  // A subscription that comes when a pause is over, and its job is not yet there, must not begin another chain of jobs.
   it.each(['queue', 'pubsub'] as const)('have one job at a time while more subscriptions arrive (%s)', async (mode) => {
     const world = new Simulation({ window: 10, mode, deliverTo: 'inbox' });
     await world.fill('t', 2_000);
@@ -68,7 +68,7 @@ describe('a delivery that a full window postponed', () => {
 });
 
 describe('a job that fails or dies', () => {
-  // The guard is `stopped` in Deliverer: the run ended at the message that it had sent itself, and nobody looked again.
+  // The repeated job meets its own messages. The run must not end there.
   it.each(['queue', 'pubsub'] as const)('between publishing and saving is repeated, and all messages arrive (%s)', async (mode) => {
     for (let step = 0; step < 30; step++) {
       for (const kind of ['died', 'failed'] as const) {
@@ -96,7 +96,7 @@ describe('a job that fails or dies', () => {
     }
   });
 
-  // The guard is `stopped` in Sender.sendDropped: the whole list of what was dropped was given up.
+  // The repeated job meets its own messages. The rest of what was dropped must not be given up.
   it.each(['queue', 'pubsub'] as const)('while it resends dropped messages is repeated, and all arrive (%s)', async (mode) => {
     for (let step = 0; step < 30; step++) {
       for (const kind of ['died', 'failed'] as const) {
@@ -130,7 +130,7 @@ describe('a job that fails or dies', () => {
     }
   });
 
-  // Promise 9. The guard is takenOver in Deliverer.handle: the second subscription of a storm must not count what the first was sent as lost.
+  // Promise 9: the second subscription of a storm must not count what the first was sent as lost.
   it.each(['queue', 'pubsub'] as const)('during repeated subscriptions is repeated, and no message is sent twice (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox' });
     const texts = await world.fill('t', 5);
@@ -153,7 +153,7 @@ describe('a job that fails or dies', () => {
 
 // Found by seams.property.test.ts.
 describe("in pubsub mode, an acknowledgement of EMQX's own copy", () => {
-  // Promise 10. The guard is `ours` in Deliverer.progress.
+  // Promise 10: the window counts what the server has sent.
   it("does not free the place of the server's copy, but cancels a resend", async () => {
     const world = new Simulation({ ...PUBSUB, window: 2 });
     await world.fill('t', 4);
@@ -200,7 +200,7 @@ describe('shared groups in pubsub mode', () => {
     }
   });
 
-  // The guard is the client's own window in Reading.ofClient: the group never had it, and would have lost it.
+  // The copy was in the client's own window. The group never had it, and would lose it.
   it("do not count an acknowledgement of a copy for a member's former subscription", async () => {
     const world = new Simulation(PUBSUB);
     await world.fill('t', 3);
@@ -214,7 +214,7 @@ describe('shared groups in pubsub mode', () => {
     expect(world.broker.session('n').texts).toEqual(['m0', 'm1', 'm2']);
   });
 
-  // The guard is `counts` in Deliverer.progress: what did not count as read was forgotten all the same.
+  // What does not count as read must not be forgotten either.
   it('get a dropped message again although the member acknowledged its own copy', async () => {
     const world = new Simulation({ ...PUBSUB, window: 10 });
     await world.fill('t', 3);

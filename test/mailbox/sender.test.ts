@@ -81,6 +81,40 @@ describe('a message that is sent', () => {
     expect([...((await world.mailbox('c'))?.out.values() ?? [])].map(({ sentAt }) => sentAt)).toEqual([20_000]);
   });
 
+  /** A process stands still for so long after it has loaded the mailbox, while `meanwhile` happens. */
+  const standing = async (ms: number, meanwhile: (world: PassWorld) => Promise<unknown>): Promise<PassWorld> => {
+    let isFirst = true;
+    const world: PassWorld = new PassWorld({}, ({ sequence }) => ({
+      sequence: {
+        progress: async (lanes) => {
+          if (isFirst) {
+            isFirst = false;
+            await meanwhile(world);
+            world.now += ms;
+          }
+          return sequence.progress(lanes);
+        },
+      },
+    }));
+    await world.stored('t', 'M');
+    return world;
+  };
+
+  // Its successor's claims have ended, and nobody has acknowledged. The guard is Fresh.check.
+  it('is not sent by a process that stood still until its successor had sent it', async () => {
+    const world = await standing(11_000, (other) => other.handle([deliver('c', 't')], true));
+    const failures = await world.handle([deliver('c', 't')]);
+    expect(failures).toMatchObject([{ error: { message: expect.stringContaining('another process has worked on the mailbox') } }]);
+    expect(await world.handle([deliver('c', 't')], true)).toEqual([]);
+    expect([world.published, await world.out('c')]).toEqual([['t M'], ['M']]);
+  });
+
+  it('is sent by a process that was slow, if no other one has worked on the mailbox', async () => {
+    const world = await standing(11_000, async () => undefined);
+    expect(await world.handle([deliver('c', 't')])).toEqual([]);
+    expect(world.published).toEqual(['t M']);
+  });
+
   // A process that stood still must not send what others have sent, and got acknowledged, meanwhile. The guard is FRESH_MS in Sender.
   it('is read again when it was read from the store too long ago', async () => {
     const world = await subject();

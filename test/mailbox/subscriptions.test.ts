@@ -9,7 +9,7 @@ async function takeAll(world: Simulation, client: Session): Promise<void> {
 }
 
 describe('a late publish (promise 5)', () => {
-  // The guard is recheckLater(GRACE_MS) in Deliverer.subscribed.
+  // A run is looked at again after GRACE_MS, because EMQX's events may arrive late and in another order.
   it.each([0, 1, 5_000, 9_999])('is delivered when its event arrives %i ms after the subscription', async (late) => {
     const world = new Simulation();
     const event = world.published('t', 'late');
@@ -64,7 +64,7 @@ describe('several subscriptions in quick succession (promise 9)', () => {
     ['the same filter over 1.9 s', ['t', 't', 't'], 950],
     ['overlapping filters over 1.9 s', ['t', '#', '+'], 950],
   ];
-  // The guards: the window's inFlight, STORM_MS, the lease. `copies` of a message are EMQX's, one for each subscription that overlaps.
+  // `copies` of a message are EMQX's, one for each subscription that overlaps.
   it.each(storms)('send each message once: %s', async (_, filters, gap) => {
     const world = new Simulation();
     const texts = await world.fill('t', 30);
@@ -144,7 +144,7 @@ describe('a persistent session that resumes', () => {
     expect(client.texts).toEqual(texts);
   });
 
-  // A client subscribes as soon as it is connected, before it acknowledges. The guards: Infinity in Deliverer.subscribed (all ten came twice), isHeld.
+  // A client subscribes as soon as it is connected, before it acknowledges. What its session still holds must not be sent again.
   it('gets each message once when it subscribes before its acknowledgements', async () => {
     const { world, texts, client } = await resumed();
     await world.arrive(world.subscribed('c', 't'));
@@ -154,7 +154,7 @@ describe('a persistent session that resumes', () => {
     expect(client.texts).toEqual(texts);
   });
 
-  // The guard is isMoving in Deliverer.recheck.
+  // A client that acknowledges slowly has lost nothing.
   it('gets each message once when it acknowledges one every 2 s', async () => {
     const { world, texts, client } = await resumed();
     await world.arrive(world.subscribed('c', 't'));
@@ -197,7 +197,7 @@ describe('a policy with fetch', () => {
     return client.texts;
   };
 
-  // The guard is fetchedBefore in window.ts: every look for late publishes would send as many again.
+  // Without a count over the whole run, every look for late publishes would send as many again.
   it('applies limit to a subscription including its later checks', async () => {
     const world = new Simulation({ fetch: { limit: 10, maxAgeMs: null } });
     const texts = await world.fill('t', 40);
@@ -212,7 +212,7 @@ describe('a policy with fetch', () => {
     expect(await subscribe(world)).toEqual(texts.slice(0, 10));
   });
 
-  // The guard is `unclocked` in the count of Sender.sendRun.
+  // The guard is the count of `unclocked` in Rounds.note().
   it('applies limit at QoS 0', async () => {
     const world = new Simulation({ window: 4, fetch: { limit: 10, maxAgeMs: null } });
     await world.fill('t', 40);

@@ -84,13 +84,13 @@ describe('a sentinel with a password', () => {
   };
   const ready: Answers = ([name]) => (name?.toLowerCase() === 'info' ? bulk('role:master\r\nloading:0\r\n') : '');
 
-  async function connect(url: (port: number) => string): Promise<{ outcome: string; asked: string[] }> {
+  async function connect(url: (port: number) => string, limitMs = 20_000): Promise<{ outcome: string; asked: string[] }> {
     const asked: string[] = [];
     const master = await start(ready);
     const sentinel = await start(sentinelWith('s3', () => master, asked));
     const client = connectRedis(urlOf(url(sentinel.port)), 'TEST', { maxRetriesPerRequest: 0 });
     client.on('error', () => undefined);
-    const outcome = await connected(client, 1_000).then(
+    const outcome = await connected(client, limitMs).then(
       () => 'connected',
       (error: Error) => error.message,
     );
@@ -112,7 +112,7 @@ describe('a sentinel with a password', () => {
   });
 
   it.each(['', ':wrong@', 'u:wrong@'])('is reported when its password is missing or wrong (%s)', async (login) => {
-    const { outcome } = await connect((port) => `redis+sentinel://${login}127.0.0.1:${port}/mymaster`);
+    const { outcome } = await connect((port) => `redis+sentinel://${login}127.0.0.1:${port}/mymaster`, 2_000);
     expect(outcome).toMatch(/^the sentinel requires a password \((NOAUTH|WRONGPASS) .*\): set sentinelPassword=/);
     expect(outcome).not.toContain('Retrying');
   });
@@ -125,7 +125,7 @@ describe('a sentinel with a password', () => {
       return masterIs(() => master)(command, socket);
     });
     const client = connectRedis(urlOf(`redis+sentinel://u:data@127.0.0.1:${sentinel.port}/mymaster`), 'TEST', {});
-    await connected(client, 2_000);
+    await connected(client, 20_000);
     client.disconnect();
     expect(heard.filter((each) => each.includes('data'))).toEqual([]);
   });

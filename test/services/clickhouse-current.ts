@@ -3,7 +3,8 @@ import { serviceDirectory } from './files';
 import { expectOk } from './http';
 import { startProcess } from './processes';
 import { npm } from './registries';
-import { HOST, PORTS, type Service } from './service';
+import { HOST, PORTS, SETUP_MS, type Service } from './service';
+import { eventually } from './wait';
 
 const NAME = 'clickhouse-current';
 const PORT = PORTS + 126;
@@ -24,7 +25,7 @@ export const clickhouseCurrent: Service = {
     const data = join(serviceDirectory(NAME), 'data');
     const server = [join(__dirname, 'chdb-server.ts'), await chdb(), String(PORT), data, USER, PASSWORD];
     await startProcess({ service: NAME, command: process.execPath, args: ['--import', require.resolve('tsx'), ...server], port: PORT });
-    await query(`CREATE DATABASE IF NOT EXISTS ${DATABASE}`);
+    await eventually(SETUP_MS, () => query(`CREATE DATABASE IF NOT EXISTS ${DATABASE}`));
   },
   check: () => query('SELECT 1'),
 };

@@ -4,7 +4,8 @@ import { apt } from './debian';
 import { serviceDirectory } from './files';
 import { expectOk } from './http';
 import { startProcess } from './processes';
-import { HOST, PORTS, type Service } from './service';
+import { HOST, PORTS, SETUP_MS, type Service } from './service';
+import { eventually } from './wait';
 
 const NAME = 'clickhouse';
 const PORT = PORTS + 123;
@@ -24,7 +25,7 @@ export const clickhouse: Service = {
     writeFileSync(file, configuration(directory));
     writeFileSync(join(directory, 'users.xml'), USERS);
     await startProcess({ service: NAME, command: 'clickhouse-server', args: [`--config-file=${file}`], port: PORT });
-    await query(`CREATE DATABASE IF NOT EXISTS ${DATABASE}`);
+    await eventually(SETUP_MS, () => query(`CREATE DATABASE IF NOT EXISTS ${DATABASE}`));
   },
   check: () => query('SELECT 1'),
 };

@@ -4,7 +4,8 @@ import { apt } from './debian';
 import { serviceDirectory } from './files';
 import { expectOk } from './http';
 import { startProcess } from './processes';
-import { HOST, PORTS, type Service } from './service';
+import { HOST, PORTS, SETUP_MS, type Service } from './service';
+import { eventually } from './wait';
 
 const NAME = 'influxdb';
 const PORT = PORTS + 86;
@@ -35,7 +36,7 @@ store-enabled = false
 `,
     );
     await startProcess({ service: NAME, command: 'influxd', args: ['-config', file], port: PORT });
-    await expectOk(`http://${HOST}:${PORT}/query?q=CREATE+DATABASE+${DATABASE}`, { method: 'POST' });
+    await eventually(SETUP_MS, () => expectOk(`http://${HOST}:${PORT}/query?q=CREATE+DATABASE+${DATABASE}`, { method: 'POST' }));
   },
   check: () => expectOk(`http://${HOST}:${PORT}/ping`),
 };

@@ -6,11 +6,9 @@ import { mkdirSync } from 'node:fs';
 import { SERVICES } from './index';
 import { locked } from './lock';
 import { isRunning, stopService } from './processes';
-import { DIRECTORY, type Service } from './service';
+import { DIRECTORY, SETUP_MS, type Service } from './service';
 import { environment, writeEnvironment } from './environment';
 import { eventually } from './wait';
-
-const ANSWER_TIMEOUT_MS = 60_000;
 
 const say = (line: string): boolean => process.stderr.write(`${line}\n`);
 
@@ -34,7 +32,7 @@ async function start(chosen: readonly Service[]): Promise<void> {
     await all(chosen, 'ready', async (service) => {
       await service.install();
       await service.start();
-      await eventually(ANSWER_TIMEOUT_MS, () => service.check());
+      await eventually(SETUP_MS, () => service.check());
     });
   } finally {
     writeEnvironment();

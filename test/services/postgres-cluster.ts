@@ -5,7 +5,7 @@ import { certificatesFor } from './certificates';
 import { as, give, ownDirectory, serviceDirectory, type Identity } from './files';
 import { startProcess } from './processes';
 import { run } from './run';
-import { HOST } from './service';
+import { HOST, SETUP_MS } from './service';
 import { eventually } from './wait';
 
 export interface Cluster {
@@ -30,6 +30,7 @@ const TLS_ROLE = 'tls';
 const HBA = `hostssl all ${TLS_ROLE} 127.0.0.1/32 scram-sha-256
 host all ${TLS_ROLE} 127.0.0.1/32 reject
 host all all 127.0.0.1/32 scram-sha-256
+host replication all 127.0.0.1/32 scram-sha-256
 `;
 
 export const postgresUrl = (cluster: Pick<Cluster, 'port' | 'database'>, scheme = 'postgres'): string =>
@@ -57,7 +58,7 @@ export async function startCluster(cluster: Cluster): Promise<void> {
   const args = ['-D', `${inside}/data`, '-p', String(port), ...options.flatMap((option) => ['-c', option])];
   // SIGINT: a fast shutdown. SIGTERM would wait for the clients to leave.
   await startProcess({ service, name, command: join(bin, 'postgres'), args, port, identity, stopSignal: 'SIGINT' });
-  await eventually(20_000, () => setUp(cluster));
+  await eventually(SETUP_MS, () => setUp(cluster));
 }
 
 export async function checkPostgres(url: string): Promise<void> {

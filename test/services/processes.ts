@@ -12,6 +12,8 @@ export interface ProcessOptions {
   readonly name?: string;
   readonly command: string;
   readonly args: readonly string[];
+  /** 127.0.0.1 when absent. */
+  readonly host?: string;
   readonly port: number;
   readonly identity?: Identity;
   readonly env?: Readonly<Record<string, string>>;
@@ -32,12 +34,12 @@ const STOP_TIMEOUT_MS = 20_000;
 
 /** Starts a process that outlives us, with a pid file and a log, and waits for its port. A running one is kept. */
 export async function startProcess(options: ProcessOptions): Promise<void> {
-  const { service, port, name = service } = options;
+  const { service, host = HOST, port, name = service } = options;
   const directory = serviceDirectory(service);
   const pidFile = join(directory, `${name}.pid`);
   const log = join(directory, `${name}.log`);
   if (running(pidFile) === null) {
-    if (await portOpen(port)) throw new Error(`port ${port} is taken by a process that was not started here`);
+    if (await portOpen(host, port)) throw new Error(`port ${port} is taken by a process that was not started here`);
     const [command, args] = as(options.identity, options.command, options.args);
     const output = openSync(log, 'a');
     const child = spawn(command, args, {
@@ -57,7 +59,7 @@ export async function startProcess(options: ProcessOptions): Promise<void> {
   }
   await until(`${name} on port ${port} (see ${log})`, START_TIMEOUT_MS, async () => {
     if (running(pidFile) === null) return { failed: 'has exited' };
-    return (await portOpen(port)) ? 'done' : 'again';
+    return (await portOpen(host, port)) ? 'done' : 'again';
   });
 }
 
@@ -113,9 +115,9 @@ function startTime(pid: number): string | null {
   }
 }
 
-function portOpen(port: number): Promise<boolean> {
+function portOpen(host: string, port: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(port, HOST);
+    const socket = connect(port, host);
     socket
       .once('error', () => resolve(false))
       .once('connect', () => {

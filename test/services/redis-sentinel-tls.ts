@@ -4,7 +4,7 @@ import { CA_FILE, certificatesFor, installCertificates } from './certificates';
 import { serviceDirectory } from './files';
 import { startProcess } from './processes';
 import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
-import { HOST, PORTS, type Service } from './service';
+import { HOST, PORTS, SETUP_MS, type Service } from './service';
 import { eventually } from './wait';
 
 const NAME = 'redis-sentinel-tls';
@@ -46,7 +46,7 @@ export const redisSentinelTls: Service = {
       `${[...lines, `sentinel monitor ${GROUP} ${HOST} ${MASTER} 1`, `sentinel auth-pass ${GROUP} ${PASSWORD}`].join('\n')}\n`,
     );
     await startProcess({ service: NAME, name: 'sentinel', command: 'redis-server', args: [file, '--sentinel'], port: SENTINEL });
-    await eventually(20_000, isReady);
+    await eventually(SETUP_MS, isReady);
   },
   check: isReady,
 };

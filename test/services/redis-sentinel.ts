@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { serviceDirectory } from './files';
 import { isRunning, startProcess } from './processes';
 import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
-import { HOST, PORTS, type Service } from './service';
+import { HOST, PORTS, SETUP_MS, type Service } from './service';
 import { eventually } from './wait';
 
 const NAME = 'redis-sentinel';
@@ -24,7 +24,7 @@ export const redisSentinel: Service = {
     await startRedis({ service: NAME, name: 'replica', port: REPLICA, args: ['--replicaof', `${HOST} ${MASTER}`] });
     if (fresh) {
       // Sentinels ask for replicas at once and then every 10 s only: the replica must be there first.
-      await eventually(20_000, () => expectAnswer(redisCli(MASTER, 'INFO', 'replication'), /state=online/));
+      await eventually(SETUP_MS, () => expectAnswer(redisCli(MASTER, 'INFO', 'replication'), /state=online/));
       SENTINELS.forEach(writeConfiguration);
     }
     await Promise.all(
@@ -32,7 +32,7 @@ export const redisSentinel: Service = {
         startProcess({ service: NAME, name: `sentinel-${port}`, command: 'redis-server', args: [configuration(port), '--sentinel'], port }),
       ),
     );
-    await eventually(20_000, agree);
+    await eventually(SETUP_MS, agree);
   },
   check: agree,
 };

@@ -29,3 +29,6 @@ export const DIRECTORY = join(tmpdir(), `emqx-offline-store-services${IS_DEFAULT
 export const SOFTWARE = join(tmpdir(), 'emqx-offline-store-software');
 
 export const HOST = '127.0.0.1';
+
+/** A server that takes connections may need so long for its first answers, while a busy machine starts all the others (ms). */
+export const SETUP_MS = 60_000;

@@ -279,8 +279,8 @@ describe('cassandra takeover', () => {
     it('waits for another process that migrates, and continues when that has died', async () => {
       const { client, store } = await prepare();
       await client.execute('CREATE TABLE mqtt_offline_migration (version int PRIMARY KEY, name text, applied_at timestamp)');
-      await client.execute(`INSERT INTO mqtt_offline_migration (version, name) VALUES (0, 'another') IF NOT EXISTS USING TTL 3`);
       const started = Date.now();
+      await client.execute(`INSERT INTO mqtt_offline_migration (version, name) VALUES (0, 'another') IF NOT EXISTS USING TTL 3`);
       await store.migrate();
       expect(Date.now() - started).toBeGreaterThan(1_500);
       expect(await store.health()).toMatchObject({ ok: true });

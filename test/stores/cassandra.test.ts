@@ -5,10 +5,11 @@ import { CassandraStore } from '../../src/stores/cassandra';
 import { Database } from '../../src/stores/cassandra/database';
 import type { Store } from '../../src/stores/store';
 import { caFile, withBackends } from '../support/backends';
+import { healthInTime, reasonInTime } from '../support/health';
 import { cassandraClient, dropKeyspace, emptyKeyspace, settingsOf } from '../support/keyspace';
 import { message, newId } from '../support/messages';
 import { conformance } from './conformance';
-import { SilentProxy } from './silent-proxy';
+import { SILENCE_MS, SilentProxy } from './silent-proxy';
 
 const KEYSPACE = 'offline_conformance';
 
@@ -101,30 +102,14 @@ describe('cassandra', () => {
         const ahead = message({ topic: 'skew' });
         await store.saveMessages([ahead]);
         const client = cassandraClient(server, KEYSPACE);
-        const timestamp = (Date.now() + 5_000) * 1_000;
-        for (const cql of [
+        const timestamp = (Date.now() + 3_600_000) * 1_000;
+        await client.execute(
           `UPDATE mqtt_msg USING TIMESTAMP ${timestamp} SET published_at = 1, payload = 'x' WHERE topic = 'skew' AND msgid = '${ahead.id}'`,
-          `INSERT INTO mqtt_msg_id (msgid, topic) VALUES ('${ahead.id}', 'skew') USING TIMESTAMP ${timestamp}`,
-        ]) {
-          await client.execute(cql);
-        }
+        );
         await client.shutdown();
         expect(await store.removeMessages([ahead], Date.now() + 60_000)).toBe(1);
         expect(await store.listMessages({ topic: 'skew', after: '', limit: 1, now: 0 })).toEqual([]);
         expect(await store.getMessage(ahead.id)).toBeNull();
-      });
-
-      it('stores again what an attempt that broke off stored in part', async () => {
-        const half = message({ topic: 'half' });
-        await store.saveMessages([half]);
-        const client = cassandraClient(server, KEYSPACE);
-        await client.execute(`DELETE FROM mqtt_msg_id WHERE msgid = '${half.id}'`);
-        expect(await store.saveMessages([half])).toEqual([]);
-        expect(await store.getMessage(half.id)).toEqual(half);
-        await client.execute(`DELETE FROM mqtt_msg_id WHERE msgid = '${half.id}'`);
-        await client.shutdown();
-        expect(await store.removeMessages([half], Date.now() + 60_000)).toBe(0);
-        expect(await store.listMessages({ topic: 'half', after: '', limit: 1, now: 0 })).toEqual([]);
       });
     });
 
@@ -132,7 +117,7 @@ describe('cassandra', () => {
     it('works again at once after a silent outage of the server', async () => {
       await open().then(async (store) => (await store.migrate(), store.close()));
       const proxy = await SilentProxy.to(new URL(await keyspace()));
-      const store = new CassandraStore({ ...settingsOf(proxy.url), readTimeoutMs: 300 });
+      const store = new CassandraStore({ ...settingsOf(proxy.url), readTimeoutMs: SILENCE_MS });
       try {
         await Promise.all(Array.from({ length: 5 }, () => store.getMessage('absent')));
         proxy.silent = true;
@@ -194,9 +179,7 @@ describe('cassandra', () => {
       wrong.password = 's3cret';
       change(wrong);
       const store = new CassandraStore(settingsOf(wrong.href));
-      const started = Date.now();
-      const { ok, detail } = await store.health();
-      expect(Date.now() - started).toBeLessThan(3_500);
+      const { ok, detail } = await reasonInTime(store);
       expect(ok).toBe(false);
       expect(detail).toMatch(expected);
       expect(detail).not.toMatch(/s3cret|\n/);
@@ -207,9 +190,7 @@ describe('cassandra', () => {
       const proxy = await SilentProxy.to(new URL(server));
       proxy.silent = true;
       const store = new CassandraStore({ ...settingsOf(proxy.url), readTimeoutMs: 4_000 });
-      const started = Date.now();
-      expect(await store.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: /) as string });
-      expect(Date.now() - started).toBeLessThan(3_500);
+      expect(await healthInTime(store)).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: /) as string });
       await Promise.all([store.close(), proxy.close()]);
     });
   });

@@ -1,5 +1,7 @@
 import { RetryableError } from '../../src/base/errors';
+import type { Message } from '../../src/mqtt/message';
 import type { DynamoStore } from '../../src/stores/dynamodb';
+import { Client } from '../../src/stores/dynamodb/client';
 import { withBackends } from '../support/backends';
 import { message } from '../support/messages';
 import { Front } from './dynamodb-front';
@@ -60,8 +62,8 @@ describe('dynamodb cost', () => {
         // 4 of each of 16 buckets, and their times.
         ['the time of the oldest message', 16 * 4 * 2, 17, (of) => of.oldestMessageAt(NOW - 1)],
         ['a number of messages', 6_000, 2, (of) => of.countMessages()],
-        // Tombstones read and written, deletions, entries, the topic's others.
-        ['50 to remove', 1, 1 + 2 + 50 + 2 + 1, (of) => of.removeMessages(refs, NOW)],
+        // The messages looked up, tombstones, messages, entries, the topic's entry, its others.
+        ['50 to remove', 50 + 1 + 1, 1 + 2 + 2 + 2 + 1 + 1, (of) => of.removeMessages(refs, NOW)],
       ])('%s: reads %i items, in %i requests', async (_, read, requests, call) => {
         await call(store);
         expect(front.read).toBeLessThanOrEqual(read);
@@ -69,15 +71,90 @@ describe('dynamodb cost', () => {
       });
     });
 
+    const batch = (count: number, topics: number, fields: Partial<Message> = {}) =>
+      Array.from({ length: count }, (_, i) => message({ topic: `saved/${topics}/${i % topics}`, ...fields }));
+
     it.each([
-      // Tombstones and messages looked up, entries, messages, the topic, tombstones again.
-      [16, { BatchGetItem: 1 + 1 + 1, BatchWriteItem: 1 + 1 + 1 }],
-      [256, { BatchGetItem: 3 + 3 + 3, BatchWriteItem: 11 + 11 + 1 }],
-    ])('saves %i messages in 5 round trips, of as many requests as it takes 100 to read and 25 to write', async (count, requests) => {
-      await store.saveMessages(Array.from({ length: count }, () => message({ topic: 'saved' })));
-      expect(front.counts).toEqual(requests);
-      expect(front.roundTrips).toBe(5);
+      // Tombstones and messages looked up, tombstones again; entries, messages, topics.
+      [16, 1, { BatchGetItem: 1 + 1 + 1, BatchWriteItem: 1 + 1 + 1 }],
+      [256, 2, { BatchGetItem: 3 + 3 + 3, BatchWriteItem: 11 + 11 + 1 }],
+      [256, 256, { BatchGetItem: 3 + 3 + 3, BatchWriteItem: 11 + 11 + 11 }],
+    ])(
+      'saves %i messages of %i new topics in 4 round trips, of as many requests as it takes 100 to read and 25 to write',
+      async (count, topics, requests) => {
+        expect(await roundTrips(() => store.saveMessages(batch(count, topics)))).toBe(4);
+        expect(front.counts).toEqual(requests);
+      },
+    );
+
+    it('reads a message of each known topic in place of writing the topic', async () => {
+      await store.saveMessages(batch(256, 200));
+      front.reset();
+      expect(await roundTrips(() => store.saveMessages(batch(256, 200)))).toBe(4);
+      expect(front.counts).toEqual({ BatchGetItem: 3 + 3 + 2 + 3, BatchWriteItem: 11 + 11 });
     });
+
+    it('removes a batch from topics that have other messages with as many requests as it takes to read 100 and to write 25', async () => {
+      const [kept, removed] = [batch(150, 150), batch(150, 150)];
+      for (const saved of [kept, removed]) await store.saveMessages(saved);
+      front.reset();
+      expect(await store.removeMessages(removed, Date.now() + 60_000)).toBe(150);
+      // Messages and a kept message of each topic looked up; tombstones, messages, entries.
+      expect(front.counts).toEqual({ BatchGetItem: 2 + 2, BatchWriteItem: 6 + 6 + 6 });
+      front.reset();
+      expect(await store.removeMessages(kept, Date.now() + 60_000)).toBe(150);
+      // The topics' entries are looked up, and each topic is searched for messages and deleted.
+      expect(front.counts).toEqual({ BatchGetItem: 2 + 2, BatchWriteItem: 6 + 6 + 6, Query: 150, DeleteItem: 150 });
+    });
+
+    it('purges expired messages in batches from all buckets', async () => {
+      const now = Date.now();
+      await store.saveMessages(batch(256, 8, { expiresAt: now + 9_000_000 }));
+      await store.saveMessages(batch(256, 8, { expiresAt: now - 1 }));
+      front.reset();
+      let removed = 0;
+      for (let more = true; more;) {
+        const step = await store.purgeExpired(now, 1_000);
+        [removed, more] = [removed + step.removed, step.more];
+      }
+      expect(removed).toBe(256);
+      // Each bucket is read once. Messages and a kept one of each topic are looked up; messages and entries are deleted.
+      expect(front.counts).toEqual({ Query: 16, BatchGetItem: 3 + 1, BatchWriteItem: 11 + 11 });
+    });
+
+    it('lets no payload leave the database for removing, purging, trimming and counting', async () => {
+      const payload = Buffer.from('a payload that nobody asked for');
+      const now = Date.now();
+      await store.saveMessages(batch(30, 3, { payload, expiresAt: now - 1 }));
+      const saved = batch(30, 3, { payload });
+      await store.saveMessages(saved);
+      front.reset();
+      await store.removeMessages(saved.slice(0, 10), now + 60_000);
+      await store.purgeExpired(now, 1_000);
+      await store.topicCounts(['saved/3/0'], now);
+      await store.listRefs({ topic: 'saved/3/0', after: '', limit: 100, now });
+      for (const topic of ['saved/3/0', 'saved/3/1', 'saved/3/2']) await store.trimTopic(topic, 1);
+      expect(front.exchanges.length).toBeGreaterThan(10);
+      expect(JSON.stringify(front.exchanges)).not.toContain(payload.toString());
+    });
+
+    it('sends a batch of large messages in requests of at most 6 MB', async () => {
+      const payload = Buffer.alloc(1_048_576, 255);
+      const sizes: number[] = [];
+      front.answer = (_, input, forward) => {
+        sizes.push(JSON.stringify(input).length);
+        return forward(input);
+      };
+      const saved = [...batch(8, 1, { payload }), ...batch(16, 1, { payload: payload.subarray(0, 390_000) })];
+      expect(await store.saveMessages(saved)).toEqual([]);
+      expect(Math.max(...sizes)).toBeLessThan(6 * 1_048_576);
+      expect(sizes.length).toBeGreaterThan(6);
+      const found = await store.listMessages({ topic: 'saved/1/0', after: saved[0]!.id.slice(0, -1), limit: 100, now: 0 });
+      expect(found.map(({ id }) => id)).toEqual(saved.map(({ id }) => id));
+      expect(found.every((each, i) => each.payload.equals(saved[i]!.payload))).toBe(true);
+      expect(await store.removeMessages(saved, Date.now() + 60_000)).toBe(24);
+      expect((await tables.items('mqtt_msg_part')).length).toBe(0);
+    }, 60_000);
 
     it('sends again what DynamoDB leaves over', async () => {
       front.answer = async (operation, input, forward) => {
@@ -104,6 +181,21 @@ describe('dynamodb cost', () => {
     });
   });
 });
+
+/**
+ * How often the work sends a request while it waits for no other answer. The requests are counted where the store makes them: they reach a
+ * server at different times when their connections are new.
+ */
+async function roundTrips(work: () => Promise<unknown>): Promise<number> {
+  let [trips, underWay] = [0, 0];
+  const call = Client.prototype.call;
+  const spy = jest.spyOn(Client.prototype, 'call').mockImplementation(async function (this: Client, request) {
+    if (underWay++ === 0) trips++;
+    return call.call(this, request).finally(() => underWay--);
+  });
+  await work().finally(() => spy.mockRestore());
+  return trips;
+}
 
 type Requests = Record<string, unknown> | undefined;
 type Batch = unknown[] | { readonly Keys: unknown[] };

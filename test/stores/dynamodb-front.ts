@@ -25,10 +25,7 @@ type Forward = (input: Body) => Promise<Body>;
 /** An HTTP server before DynamoDB's that sees all requests, and may answer some itself. An error of `answer` is an HTTP status 500. */
 export class Front {
   exchanges: Exchange[] = [];
-  /** How often there was a request when none was under way: the round trips of a call that sends its requests together. */
-  roundTrips = 0;
   answer: (operation: string, input: Body, forward: Forward) => Promise<Body> = (_, input, forward) => forward(input);
-  private underWay = 0;
 
   private constructor(
     private readonly server: Server,
@@ -36,7 +33,6 @@ export class Front {
   ) {
     server.on('request', (request: IncomingMessage, response) => {
       void this.exchange(request).then(({ status, body }) => {
-        this.underWay--;
         response.writeHead(status, { 'content-type': 'application/x-amz-json-1.0' }).end(body);
       });
     });
@@ -54,7 +50,6 @@ export class Front {
 
   reset(): void {
     this.exchanges = [];
-    this.roundTrips = 0;
   }
 
   /** Items that were read, in whatever way. */
@@ -73,7 +68,6 @@ export class Front {
   }
 
   private async exchange(request: IncomingMessage): Promise<{ status: number; body: string }> {
-    if (this.underWay++ === 0) this.roundTrips++;
     const input = JSON.parse(await readText(request)) as Body;
     const headers = ['x-amz-target', 'content-type', 'authorization'].map((name): [string, string] => [
       name,

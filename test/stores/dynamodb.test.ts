@@ -1,7 +1,6 @@
 import { withBackends } from '../support/backends';
 import { message, newId } from '../support/messages';
 import { conformance } from './conformance';
-import { Front } from './dynamodb-front';
 import { TestTables } from './dynamodb-tables';
 
 const MEGABYTE = Buffer.from(Array.from({ length: 1_048_576 }, (_, i) => (i * 31) & 0xff));
@@ -80,29 +79,6 @@ describe('dynamodb', () => {
         await replaced;
         await other.close();
       });
-
-      // The guard is the token of TopicIndex: without it the topic is forgotten while it has a message.
-      it.each(['GetItem', 'DeleteItem'])(
-        'lists a topic whose last message goes when the next one comes just before the %s of its entry',
-        async (moment) => {
-          const front = await Front.to(tables.endpoint);
-          const other = tables.open({ endpoint: front.url });
-          const [old, next] = [message({ topic: `swap/${moment}` }), message({ topic: `swap/${moment}` })];
-          await store.saveMessages([old]);
-          let saves = 0;
-          front.answer = async (operation, input, forward) => {
-            if (operation === moment && input.TableName === `${tables.prefix}mqtt_topic` && saves++ === 0) await store.saveMessages([next]);
-            return forward(input);
-          };
-          await other.removeMessages([old], soon());
-          expect(saves).toBe(1);
-          expect(await store.listTopics({ filter: next.topic, after: '', limit: 1 })).toEqual([next.topic]);
-          await other.removeMessages([next], soon());
-          expect(await store.listTopics({ filter: next.topic, after: '', limit: 1 })).toEqual([]);
-          await other.close();
-          await front.close();
-        },
-      );
 
       it('repairs an interrupted save or removal', async () => {
         const [saved, removed] = [message({ topic: 'interrupted' }), message({ topic: 'interrupted/removed' })];

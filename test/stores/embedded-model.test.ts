@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { Environment } from '../../src/embedded/environment';
+import { readNumber } from '../../src/embedded/keys';
 import type { Message } from '../../src/mqtt/message';
 import { EmbeddedStore } from '../../src/stores/embedded';
 import { compareText } from '../../src/stores/shared/order';
@@ -22,6 +23,7 @@ const command = fc.oneof(
   fc.record({ do: fc.constant('remove' as const), ids: fc.array(id, { maxLength: 3 }), until: fc.constantFrom(0, ...LATER) }),
   fc.record({ do: fc.constant('trim' as const), topic, keep: fc.nat(3) }),
   fc.record({ do: fc.constant('purge' as const), now: fc.constantFrom(499, 500, ...LATER) }),
+  fc.record({ do: fc.constant('reopen' as const) }),
 );
 type Command = typeof command extends fc.Arbitrary<infer T> ? T : never;
 
@@ -36,7 +38,7 @@ class Model {
     else if (each.do === 'trim') {
       const ids = this.of(each.topic);
       ids.slice(0, Math.max(0, ids.length - each.keep)).forEach((one) => this.messages.delete(one));
-    } else {
+    } else if (each.do === 'purge') {
       for (const [one, { expiresAt }] of this.messages) if (expiresAt !== null && expiresAt <= each.now) this.messages.delete(one);
       for (const [one, until] of this.tombstones) if (until <= each.now) this.tombstones.delete(one);
     }
@@ -71,9 +73,11 @@ describe('the embedded store after any changes', () => {
   const directory = temporaryDirectory();
   let environment: Environment;
   let store: EmbeddedStore;
+  /** Some of few messages are in the index by topic, the others are recent. */
+  const reopen = () => (store = new EmbeddedStore(environment, { atOnce: 2, kept: 1 }));
   beforeAll(async () => {
     environment = await Environment.open(directory.path);
-    store = new EmbeddedStore(environment);
+    reopen();
     await store.migrate();
   });
   afterAll(async () => {
@@ -89,7 +93,8 @@ describe('the embedded store after any changes', () => {
         each.until,
       );
     if (each.do === 'trim') return store.trimTopic(each.topic, each.keep);
-    return store.purgeExpired(each.now, 100);
+    if (each.do === 'purge') return store.purgeExpired(each.now, 100);
+    return reopen();
   };
   const count = (name: string) => environment.table(`store-${name}`).count;
   const everything = async () => {
@@ -98,25 +103,37 @@ describe('the embedded store after any changes', () => {
     return { topics, ids: lists.map((list) => list.map((ref) => ref.id)) };
   };
 
+  /** Removes everything. @returns the tables that have nothing now. */
+  const emptied = async () => {
+    await store.purgeExpired(LATER[1]!, 1_000);
+    for (const one of (await everything()).topics) await store.trimTopic(one, 0);
+    return ['log', 'by-topic', 'tombstone-ids', 'bodies', 'expiry', 'expiry-groups', 'tombstones', 'topic-names', 'topic-counts'];
+  };
+
   it('equals a simple model, with consistent indexes and counts', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(command, { minLength: 1, maxLength: 25 }), async (commands) => {
         const model = new Model();
-        // What the run before has left.
-        await store.purgeExpired(LATER[1]!, 100);
-        for (const one of (await everything()).topics) await store.trimTopic(one, 0);
         for (const each of commands) {
           await run(each);
           model.run(each);
         }
         expect(await everything()).toEqual({ topics: model.topics, ids: model.topics.map((one) => model.of(one)) });
-        const tables = ['messages', 'ids', 'bodies', 'expiry', 'topic-names', 'topic-counts'].map(count);
-        const [messages, tombstones] = [model.messages.size, model.tombstones.size];
-        const [great, expiring] = [
+        expect(['log', 'tombstone-ids', 'bodies', 'topic-names'].map(count)).toEqual([
+          model.messages.size,
+          model.tombstones.size,
           model.count(({ payload }) => payload.length > 1_000),
-          model.count(({ expiresAt }) => expiresAt !== null),
-        ];
-        expect(tables).toEqual([messages, messages + tombstones, great, expiring + tombstones, model.topics.length, model.topics.length]);
+          model.topics.length,
+        ]);
+        const counted = await store.topicCounts(model.topics, 0);
+        expect(model.topics.map((one) => counted.get(one)?.messages)).toEqual(model.topics.map((one) => model.of(one).length));
+        const indexed = [...environment.table('store-topic-counts').entries()].reduce((sum, { value }) => sum + readNumber(value), 0);
+        expect(count('by-topic')).toBe(indexed);
+        expect(model.messages.size - indexed).toBeLessThan(3);
+        const groups = [...environment.table('store-expiry-groups').entries()];
+        const grouped = groups.reduce((sum, { value }) => sum + readNumber(value), 0);
+        expect(count('expiry') + grouped).toBe(model.count(({ expiresAt }) => expiresAt !== null));
+        for (const name of await emptied()) expect(`${name}: ${count(name)}`).toBe(`${name}: 0`);
       }),
       { numRuns: 300 },
     );

@@ -1,6 +1,8 @@
 import { MongoClient } from 'mongodb';
 import { RetryableError } from '../../src/base/errors';
+import { PositionCollection } from '../../src/stores/mongodb/positions';
 import { caFile, withBackends } from '../support/backends';
+import { reasonInTime } from '../support/health';
 import { message, newId } from '../support/messages';
 import { emptyMongo, mongoStore } from '../support/mongo';
 import { conformance } from './conformance';
@@ -32,6 +34,38 @@ describe('mongodb', () => {
       await store.close();
     });
 
+    it('saves messages of 1 MB in several commands, and lists and removes them', async () => {
+      const store = mongoStore(await emptyMongo(server, 'offline_large'));
+      await store.migrate();
+      const batch = Array.from({ length: 12 }, (_, i) => message({ topic: 'large', payload: Buffer.alloc(1_000_000, `${i % 10}`) }));
+      expect(await store.saveMessages(batch)).toEqual([]);
+      const listed = await store.listMessages({ topic: 'large', after: '', limit: 100, now: Date.now() });
+      expect(listed.map(({ id, payload }) => [id, payload.equals(batch.find((each) => each.id === id)!.payload)])).toEqual(
+        batch.map(({ id }) => [id, true]),
+      );
+      expect(await store.removeMessages(batch, Date.now() + 60_000)).toBe(12);
+      await store.close();
+    });
+
+    // Callers take a short page for the last one. The purge of read messages would not know the readers behind it.
+    it('fills a page of positions although one of them is deleted after its topic was listed', async () => {
+      const store = mongoStore(await emptyMongo(server, 'offline_pages'));
+      await store.migrate();
+      const positions = ['a', 'b', 'c', 'd'].map((topic) => ({ consumer: 'x', topic, id: newId(), receipts: [] }));
+      await store.putPositions(positions);
+      const read = PositionCollection.prototype.getPositions;
+      const spy = jest.spyOn(PositionCollection.prototype, 'getPositions').mockImplementationOnce(async function (
+        this: PositionCollection,
+        ...args
+      ) {
+        await store.putPositions([{ ...positions[0]!, id: '' }]);
+        return read.apply(this, args);
+      });
+      expect((await store.listPositions('x', '', 2)).map(({ topic }) => topic)).toEqual(['b', 'c']);
+      spy.mockRestore();
+      await store.close();
+    });
+
     it('reports a missing schema and what to do', async () => {
       const store = mongoStore(await emptyMongo(server, 'offline_empty'));
       expect(await store.health()).toEqual({
@@ -50,9 +84,7 @@ describe('mongodb', () => {
       const wrong = new URL(server);
       change(wrong);
       const store = mongoStore(wrong.href);
-      const start = Date.now();
-      const { ok, detail } = await store.health();
-      expect(Date.now() - start).toBeLessThan(3_500);
+      const { ok, detail } = await reasonInTime(store);
       expect(ok).toBe(false);
       expect(detail).toMatch(expected);
       expect(detail).not.toMatch(/hunter2|\n/);

@@ -136,6 +136,14 @@ describe.each(['mysql', 'mariadb'] as const)('%s takeover', (name) => {
         expect(await position('early')).toBeUndefined();
       });
 
+      it("has an index for EMQX's readers, which new tables do without", async () => {
+        const indexes = (of: string) => inMysql(of, `SHOW INDEX FROM mqtt_msg WHERE Key_name = 'topic_index'`);
+        expect(await indexes(url)).toHaveLength(1);
+        const empty = await prepare('offline_refused');
+        await empty.open().migrate();
+        expect(await indexes(empty.url)).toEqual([]);
+      });
+
       it("keeps the columns that EMQX's readers select", async () => {
         const binary = message({ topic: 't/new', payload: Buffer.from([0xff, 0]), qos: 2, retain: true });
         await store.saveMessages([binary]);

@@ -6,7 +6,7 @@ import { connectionOf } from '../../src/stores/postgres/connection';
 import { caFile, withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';
-import { SilentProxy } from './silent-proxy';
+import { SILENCE_MS, SilentProxy } from './silent-proxy';
 import { conformance } from './conformance';
 
 describe('postgres', () => {
@@ -42,7 +42,7 @@ describe('postgres', () => {
     it('works again at once after a silent outage of the server', async () => {
       await open().then(async (store) => (await store.migrate(), store.close()));
       const proxy = await SilentProxy.to(new URL((await url)!));
-      const store = new PostgresStore({ connectionString: proxy.url, query_timeout: 300 });
+      const store = new PostgresStore({ connectionString: proxy.url, query_timeout: SILENCE_MS });
       try {
         await Promise.all(Array.from({ length: 5 }, () => store.getMessage('absent')));
         proxy.silent = true;

@@ -23,7 +23,7 @@ describe('timescale', () => {
       const store = await open();
       expect(await store.health()).toEqual({ ok: true, detail: expect.stringMatching(/^TimescaleDB \d/) as string });
       await store.close();
-      const away = new PostgresStore({ connectionString: 'postgres://127.0.0.1:1/x' }, { product: 'TimescaleDB' });
+      const away = new PostgresStore({ connectionString: 'postgres://127.0.0.1:1/x' }, 'TimescaleDB');
       expect((await away.health()).detail).toMatch(/^STORE_URL: cannot connect to TimescaleDB/);
       await away.close();
     });

@@ -77,6 +77,28 @@ describe('the writer', () => {
     ]);
   });
 
+  // The guard is that a turn ends after the turn before it. Without it `c` is stored while the save of `a` is under way.
+  it('lets no batch pass an earlier one because a batch between them failed', async () => {
+    const { writer, calls } = subject();
+    const { store, retained } = (writer as unknown as { deps: { store: { saveMessages: unknown }; retained: { note: unknown } } }).deps;
+    let save = (): void => undefined;
+    const { saveMessages } = store as { saveMessages: (messages: readonly { id: string }[]) => Promise<unknown> };
+    store.saveMessages = async (messages: readonly { id: string }[]) => {
+      if (messages[0]?.id === 'a') await new Promise<void>((resolve) => (save = resolve));
+      return saveMessages(messages);
+    };
+    retained.note = async ([first]: readonly { id: string }[]) => {
+      if (first?.id === 'b') throw new RetryableError('the queue is away');
+    };
+    const first = writer.apply([publish('a')]);
+    await expect(writer.apply([publish('b')])).rejects.toThrow('the queue is away');
+    const last = writer.apply([publish('c')]);
+    await new Promise(setImmediate);
+    save();
+    await Promise.all([first, last]);
+    expect(calls).toEqual(['save a', 'save c']);
+  });
+
   it('writes a batch with one save and one remove, and then settles acknowledgements', async () => {
     const { writer, calls } = subject();
     await writer.apply([publish('a'), ack('a'), publish('b'), ack('x')]);

@@ -40,7 +40,7 @@ export function Clients({ place }: { place: Place }) {
 }
 
 function LastClients() {
-  const [clients] = useLastClients(null);
+  const clients = useLastClients(null);
   if (clients.length === 0) return <p class="empty">Enter a client id to see what the server knows about the client.</p>;
   return (
     <section class="card">

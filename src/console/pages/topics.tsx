@@ -31,7 +31,7 @@ export function Topics({ place }: { place: Place }) {
       ),
     },
     { name: 'Messages', cell: ({ messages }) => countText(messages), isNumber: true },
-    { name: 'Oldest', cell: ({ oldest_at }) => <Ago at={oldest_at} none="none" />, isNumber: true },
+    { name: 'Oldest', cell: ({ oldest_at }) => <Ago at={oldest_at} none="not known" />, isNumber: true },
   ];
   const withButtons: Column<Topic>[] = [
     ...columns,

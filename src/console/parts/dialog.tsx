@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact';
-import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { toProblem, type Problem } from '../api/problem';
 import { useSession } from '../state/session';
 import { ProblemBox } from './problem';
@@ -15,7 +15,8 @@ interface DialogProps {
 export function Dialog({ title, onClose, children, isWide = false }: DialogProps) {
   const ref = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  // A layout effect shows the dialog, and gives the focus back, before the next key can arrive.
+  useLayoutEffect(() => {
     const opener = document.activeElement;
     const dialog = ref.current;
     dialog?.showModal();

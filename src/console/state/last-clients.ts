@@ -13,7 +13,7 @@ function stored(): readonly string[] {
 }
 
 /** The clients that the user looked at in this tab, newest first. `seen` is the client that is shown now. */
-export function useLastClients(seen: string | null): [readonly string[]] {
+export function useLastClients(seen: string | null): readonly string[] {
   const [clients, setClients] = useState(stored);
   useEffect(() => {
     if (seen === null) return;
@@ -21,5 +21,5 @@ export function useLastClients(seen: string | null): [readonly string[]] {
     sessionStorage.setItem(KEY, JSON.stringify(next));
     setClients(next);
   }, [seen]);
-  return [clients];
+  return clients;
 }

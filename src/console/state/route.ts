@@ -1,4 +1,4 @@
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 
 /**
  * The page and its parameters are in the URL behind #, so that a page can be bookmarked and the server has one HTML
@@ -26,7 +26,8 @@ export function go(page: string, query: Readonly<Record<string, string>> = {}): 
 
 export function usePlace(): Place {
   const [hash, setHash] = useState(location.hash);
-  useEffect(() => {
+  // A layout effect listens before the next event can arrive. A later one would miss a link that is followed at once.
+  useLayoutEffect(() => {
     const follow = (): void => setHash(location.hash);
     addEventListener('hashchange', follow);
     return () => removeEventListener('hashchange', follow);

@@ -3,7 +3,7 @@ import { useContext, useEffect, useState } from 'preact/hooks';
 import { call, readiness, type Answer } from '../api/client';
 import { toProblem, type Problem } from '../api/problem';
 
-export const SAMPLE_MS = 2_000;
+const SAMPLE_MS = 2_000;
 /** The most samples that are kept: those of five minutes. */
 export const SAMPLES = 150;
 
@@ -31,11 +31,10 @@ export const useHistory = (): History => useContext(HistoryContext);
  * Asks the server for its numbers as long as the console is open, on every page: the charts have no gap when the user
  * comes back to them.
  */
-export function useSampling(isOn: boolean, noticeProblem: (error: unknown) => void): History {
+export function useSampling(noticeProblem: (error: unknown) => void): History {
   const [history, setHistory] = useState<History>({ samples: [], problem: null });
 
   useEffect(() => {
-    if (!isOn) return;
     const end = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const sample = async (): Promise<void> => {
@@ -58,7 +57,7 @@ export function useSampling(isOn: boolean, noticeProblem: (error: unknown) => vo
       end.abort();
       clearTimeout(timer);
     };
-  }, [isOn]);
+  }, []);
 
   return history;
 }

@@ -10,20 +10,16 @@ export interface Loaded<T> {
   readonly reload: () => void;
 }
 
-/**
- * Loads when `key` changes, and then every `everyMs` (0: never). While a later load fails, the last data stay.
- * @param key if it is null, nothing is loaded.
- */
-export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Promise<T>, everyMs = 0): Loaded<T> {
+/** Loads when `key` changes, and then every `everyMs` (0: never). While a later load fails, the last data stay. */
+export function useLoad<T>(key: string, load: (signal: AbortSignal) => Promise<T>, everyMs = 0): Loaded<T> {
   const session = useSession();
   const [round, setRound] = useState(0);
-  const [state, setState] = useState<{ key: string | null; data: T | null; problem: Problem | null }>({ key, data: null, problem: null });
-  const [isLoading, setLoading] = useState(key !== null);
+  const [state, setState] = useState<{ key: string; data: T | null; problem: Problem | null }>({ key, data: null, problem: null });
+  const [isLoading, setLoading] = useState(true);
   const latest = useRef(load);
   latest.current = load;
 
   useEffect(() => {
-    if (key === null) return;
     const end = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
     const once = async (): Promise<void> => {
@@ -49,5 +45,5 @@ export function useLoad<T>(key: string | null, load: (signal: AbortSignal) => Pr
 
   const reload = useCallback(() => setRound((old) => old + 1), []);
   const isCurrent = state.key === key;
-  return { data: isCurrent ? state.data : null, problem: isCurrent ? state.problem : null, isLoading: key !== null && isLoading, reload };
+  return { data: isCurrent ? state.data : null, problem: isCurrent ? state.problem : null, isLoading, reload };
 }

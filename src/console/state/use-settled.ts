@@ -1,14 +1,16 @@
 import { useEffect, useState } from 'preact/hooks';
 
+const SETTLED_MS = 300;
+
 /**
- * The value after it has not changed for `afterMs`, so that the server is not asked for every key that the user
+ * The value after it has not changed for SETTLED_MS, so that the server is not asked for every key that the user
  * presses.
  */
-export function useSettled<T>(value: T, afterMs = 300): T {
+export function useSettled<T>(value: T): T {
   const [settled, setSettled] = useState(value);
   useEffect(() => {
-    const timer = setTimeout(() => setSettled(() => value), afterMs);
+    const timer = setTimeout(() => setSettled(() => value), SETTLED_MS);
     return () => clearTimeout(timer);
-  }, [value, afterMs]);
+  }, [value]);
   return settled;
 }

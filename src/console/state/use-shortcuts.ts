@@ -1,4 +1,4 @@
-import { useEffect } from 'preact/hooks';
+import { useLayoutEffect } from 'preact/hooks';
 import { PAGES } from '../pages/pages';
 import { go } from './route';
 
@@ -10,7 +10,8 @@ const SECOND_KEY_MS = 1_500;
  * are.
  */
 export function useShortcuts(showHelp: () => void): void {
-  useEffect(() => {
+  // A layout effect listens before the next key can arrive.
+  useLayoutEffect(() => {
     let goAt = -Infinity;
     const onKey = (event: KeyboardEvent): void => {
       if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector('dialog[open]') !== null)

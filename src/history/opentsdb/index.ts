@@ -2,6 +2,7 @@ import type { ServiceUrl } from '../../config/url';
 import { ClosedError, RefusedError, RetryableError, SettingError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
 import type { MigrationPlan } from '../../base/migration';
+import { split } from '../../base/split';
 import { healthWithin, type Health } from '../../base/health';
 import type { Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
@@ -105,19 +106,9 @@ function* jsonOf(...args: Parameters<typeof openTsdbPoints>): Generator<string> 
 }
 
 /** Request bodies of limited length. A point that is longer gets a body of its own. */
-export function* requestsOf(points: readonly string[]): Generator<string> {
-  let request: string[] = [];
-  let bytes = 0;
-  for (const point of points) {
-    const length = Buffer.byteLength(point) + 1;
-    if (request.length === MAX_POINTS || (request.length > 0 && bytes + length > MAX_BYTES)) {
-      yield `[${request.join(',')}]`;
-      [request, bytes] = [[], 0];
-    }
-    request.push(point);
-    bytes += length;
-  }
-  if (request.length > 0) yield `[${request.join(',')}]`;
+export function requestsOf(points: readonly string[]): string[] {
+  const requests = split(points, MAX_POINTS, MAX_BYTES, (point) => Buffer.byteLength(point) + 1);
+  return requests.map((own) => `[${own.join(',')}]`);
 }
 
 /** The reasons of {"errors": [{"datapoint": ..., "error": reason}]} or {"error": {"message": reason}}. */

@@ -3,6 +3,7 @@ import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { tlsOf, type TlsOptions } from '../../config/tls';
 import { authorityOf, type ServiceUrl } from '../../config/url';
 import { RetryableError } from '../../base/errors';
+import { responseTo } from '../../base/http-response';
 import { clip, explainConnection } from './explain';
 import { onlyHost, SETTING } from './settings';
 
@@ -94,12 +95,7 @@ export class HttpServer {
 }
 
 async function answerOf(request: ClientRequest, body: string | undefined): Promise<HttpAnswer> {
-  const response = await new Promise<IncomingMessage>((resolve, reject) => {
-    request.once('response', resolve);
-    // The listener stays, because a request that is destroyed after its answer began emits another error.
-    request.on('error', reject);
-    request.end(body);
-  });
+  const response = await responseTo(request, body);
   const chunks: Buffer[] = [];
   let bytes = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {

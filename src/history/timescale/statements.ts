@@ -1,7 +1,7 @@
 import { DatabaseError, Pool, type ClientConfig, type PoolClient } from 'pg';
 import { ClosedError, errorText, RetryableError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
-import { mapError } from '../../stores/postgres/errors';
+import { isReadOnly, mapError } from '../../stores/postgres/errors';
 import type { Refusal } from '../../stores/store';
 import { appendPoints, renderMessage } from '../append';
 import type { Value } from '../points';
@@ -84,7 +84,7 @@ export class Statements {
       client.release();
       return result;
     } catch (error) {
-      if (client !== null) await giveBack(client);
+      if (client !== null) await giveBack(client, error);
       throw mapError(error, this.product);
     }
   }
@@ -98,12 +98,13 @@ interface Work {
   readonly executions: readonly Execution[];
 }
 
-async function giveBack(client: PoolClient): Promise<void> {
-  const broken = await client.query('ROLLBACK').then(
+/** A connection that failed, or that leads to a server without writes, is closed. */
+async function giveBack(client: PoolClient, error: unknown): Promise<void> {
+  const isBroken = await client.query('ROLLBACK').then(
     () => false,
     () => true,
   );
-  client.release(broken);
+  client.release(isBroken || isReadOnly(error));
 }
 
 /** In one transaction, notes which messages are new to each statement, and runs the statement for these. */

@@ -17,7 +17,8 @@ export class HistoryTable {
 
   /**
    * One array per column, so that a page is one statement with a fixed number of bindings. The rows are in order, so
-   * that two batches with the same ids can't block each other.
+   * that two batches with the same ids can't block each other. Only a message that is stored already is left out: what
+   * an operator's own unique key rejects is an error.
    */
   private async insert(messages: readonly Message[]): Promise<void> {
     await this.db.rows(
@@ -27,7 +28,7 @@ export class HistoryTable {
                    :binaries::bytea[], :properties::json[], :arrived::bigint[])
          AS m(msgid, sender, username, topic, qos, retain, payload, payload_bin, properties, arrived)
        ORDER BY msgid COLLATE "C"
-       ON CONFLICT DO NOTHING`,
+       ON CONFLICT (msgid, arrived) DO NOTHING`,
       {
         msgids: messages.map(({ id }) => id),
         senders: messages.map(({ clientid }) => clientid),

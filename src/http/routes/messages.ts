@@ -1,6 +1,6 @@
 import { pacedFromNow } from '../../base/pace';
 import { matches } from '../../mqtt/topic';
-import type { Message } from '../../mqtt/message';
+import { isStorableId, type Message } from '../../mqtt/message';
 import type { AppOptions } from '../options';
 import { browseFilter, browseTopic, purge } from '../browse';
 import { decodeCursor, encodeCursor } from '../cursor';
@@ -19,8 +19,8 @@ const purgeQuery = queryReader('/v1/messages', 'delete', 'purgeMessages');
 export function messageRoutes({ store, metrics }: HttpServices, { tombstoneMs, log, now = Date.now }: AppOptions): Route[] {
   /** Answers 404 for an expired message, even if the store has not deleted it yet. */
   const find = async (id: string): Promise<Message> => {
-    // Stored ids look like this. Some databases answer other ids with an error.
-    const message = /^[0-9A-Za-z_-]{1,64}$/.test(id) ? await store.getMessage(id) : null;
+    // Some databases answer other ids with an error.
+    const message = isStorableId(id) ? await store.getMessage(id) : null;
     if (message === null || (message.expiresAt !== null && message.expiresAt <= now())) {
       throw new Problem('not-found', 'No message with this id is stored.');
     }

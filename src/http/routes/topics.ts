@@ -22,7 +22,9 @@ export function topicRoutes({ store }: HttpServices, { now = Date.now }: AppOpti
         const topics = page.flatMap((topic) => {
           const { messages, oldestAt } = counts.get(topic) ?? { messages: 0, oldestAt: null };
           // The store lists a topic whose messages have all expired until they are deleted.
-          return messages === 0 ? [] : [{ topic, messages, oldest_at: oldestAt }];
+          if (messages === 0) return [];
+          // 0 stands for a time that the row of a taken over table does not have.
+          return [{ topic, messages, oldest_at: oldestAt === 0 ? null : oldestAt }];
         });
         const last = page.at(-1);
         res.json({ topics, next: found.length > limit && last !== undefined ? encodeCursor({ topic: last, id: null }) : null });

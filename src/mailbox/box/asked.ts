@@ -1,16 +1,11 @@
 import type { HeldView, SessionView } from '../../emqx/api';
 import { splitShare, stripInbox } from '../../mqtt/topic';
 import { GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
-import type { Fact, Stepped } from './fact';
-import { filtersSince, hasOverlap } from './freshness';
+import type { Of, Stepped } from './fact';
+import { filtersSince, hasOverlap, SAME_MOMENT_MS } from './freshness';
 import { isAtStart, marked, voided } from './losses';
 import { MOST_DOUBLINGS, type Copy, type Mailbox, type Run, type Session } from './mailbox';
 
-/**
- * Times that differ by less than this (ms) count as the same moment, because the clocks of EMQX's nodes and of the
- * server differ a little. The server's clock is used when an operator asks for a delivery.
- */
-const SAME_MOMENT_MS = 1_000;
 /** When a connection begins a session, EMQX notes the session at most this long (ms) before it notes the connection. */
 const BIRTH_MS = 50;
 /** While EMQX holds more messages of its own than this for the client, the server asks again after a pause. */
@@ -23,13 +18,14 @@ const MOST_STALE = 3;
 const REST_PUBLISHER = 'http_api';
 
 /** Applies EMQX's answer to what it holds for the client. */
-export function asked(mailbox: Mailbox, { session: view, held }: Extract<Fact, { kind: 'asked' }>, now: number): Stepped {
+export function asked(mailbox: Mailbox, { at, session: view, held }: Of<'asked'>, now: number): Stepped {
   const asks = mailbox.asks + 1;
+  if (isStale(view, at, mailbox) || isTooEarly(view, at, mailbox))
+    return askedInVain({ ...mailbox, asks, askedAt: Math.max(mailbox.askedAt, now) }, now);
   if (view === null) {
     const session = mailbox.session === null ? null : { ...mailbox.session, connected: false };
     return voided({ ...mailbox, session, asks, askedAt: now }, Infinity);
   }
-  if (isStale(view, mailbox)) return askedInVain({ ...mailbox, asks, askedAt: now }, now);
   const session = sessionOf(mailbox, view);
   const before: Mailbox = { ...mailbox, session, asks, askedAt: now, askAt: null };
   // A new session has neither the copies nor the subscriptions of the session before it.
@@ -64,12 +60,23 @@ function isYounger({ createdAt, connectedAt }: SessionView, { session, runs }: M
 }
 
 /**
- * Whether EMQX's answer is about an older connection than the mailbox knows. This process may have stood still while it
- * had the answer, or EMQX may not have noted the new connection yet. Only MOST_STALE answers are ignored, because
- * EMQX's clock may have been set back.
+ * Whether EMQX's answer is older than what the mailbox knows: something was sent or acknowledged after the question, or
+ * EMQX was asked again, or the answer is about an older connection. This process may have stood still while it had the
+ * answer, or EMQX may not have noted the new connection yet. Only MOST_STALE answers are ignored, because a clock may
+ * have been set back.
  */
-function isStale({ connectedAt }: SessionView, { session, asks }: Mailbox): boolean {
-  return session !== null && connectedAt < session.connectedAt - SAME_MOMENT_MS && asks < MOST_STALE;
+function isStale(view: SessionView | null, at: number, { session, asks, movedAt, askedAt }: Mailbox): boolean {
+  const isOfBefore = view !== null && session !== null && view.connectedAt < session.connectedAt - SAME_MOMENT_MS;
+  return (isOfBefore || movedAt > at || askedAt > at) && asks < MOST_STALE;
+}
+
+/**
+ * Whether EMQX may not have noted the connection yet that its event told of. Its REST API may then show the client's
+ * last connection, or none.
+ */
+function isTooEarly(view: SessionView | null, at: number, { session, asks }: Mailbox): boolean {
+  if (session === null || !session.isTold || !session.connected || asks >= MOST_STALE) return false;
+  return view === null ? at < session.connectedAt + SAME_MOMENT_MS : !view.connected && view.connectedAt < session.connectedAt;
 }
 
 function askedInVain(mailbox: Mailbox, now: number): Stepped {

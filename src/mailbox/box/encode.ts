@@ -10,9 +10,11 @@ interface Group {
   readonly qos: QoS;
   readonly clientid: string;
   readonly filter: string;
-  /** The stored id, EMQX's id, the time of sending (ms), and 1 if EMQX did not have the copy. */
-  readonly copies: [string, string | null, number, 0 | 1][];
+  /** The stored id, EMQX's id, the time of sending (ms), and the sum of MISSING and READ. */
+  readonly copies: [string, string | null, number, number][];
 }
+
+const [MISSING, READ] = [1, 2];
 
 type Stored = Partial<Omit<Mailbox, 'out' | 'held'>> & { readonly out?: readonly Group[]; readonly held?: readonly string[] };
 
@@ -34,7 +36,10 @@ export function encode(mailbox: Mailbox): string {
 export function decode(text: string): Mailbox {
   const { out = [], held = [], ...rest } = JSON.parse(text) as Stored;
   const copies = out.flatMap(({ copies: own, ...shared }) =>
-    own.map(([id, emqxId, sentAt, isMissing]): [string, Copy] => [id, { ...shared, emqxId, sentAt, isMissing: isMissing === 1 }]),
+    own.map(([id, emqxId, sentAt, marks]): [string, Copy] => [
+      id,
+      { ...shared, emqxId, sentAt, isMissing: (marks & MISSING) > 0, ...((marks & READ) > 0 && { isRead: true }) },
+    ]),
   );
   return { ...emptyMailbox(rest.consumer ?? ''), ...rest, out: new Map(copies), held: new Set(held) };
 }
@@ -42,12 +47,12 @@ export function decode(text: string): Mailbox {
 /** Groups only copies that are neighbours, so that the order of sending is kept. */
 function groupsOf(out: Mailbox['out']): Group[] {
   const groups: Group[] = [];
-  for (const [id, { topic, qos, clientid, filter, emqxId, sentAt, isMissing }] of out) {
+  for (const [id, { topic, qos, clientid, filter, emqxId, sentAt, isMissing, isRead }] of out) {
     let group = groups.at(-1);
     if (group === undefined || group.topic !== topic || group.qos !== qos || group.clientid !== clientid || group.filter !== filter) {
       groups.push((group = { topic, qos, clientid, filter, copies: [] }));
     }
-    group.copies.push([id, emqxId, sentAt, isMissing ? 1 : 0]);
+    group.copies.push([id, emqxId, sentAt, (isMissing ? MISSING : 0) + (isRead === true ? READ : 0)]);
   }
   return groups;
 }

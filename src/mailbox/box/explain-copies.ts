@@ -7,7 +7,7 @@ import { at, counted, lasting } from './wording';
 
 export type Explanation = components['schemas']['Explanation'];
 
-/** A client that is connected and has acknowledged nothing for so long needs somebody who looks at it. ms. */
+/** An operator should look at a connected client that has acknowledged nothing for this long (ms). */
 const SILENT_MS = 5 * 60_000;
 
 /** What was sent and not acknowledged, and what EMQX holds. */

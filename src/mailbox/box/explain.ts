@@ -3,7 +3,7 @@ import { splitShare } from '../../mqtt/topic';
 import { canReach } from '../../policies/overlap';
 import type { ClientState, Subscription } from '../../stores/store';
 import { MAILBOX_TTL_MS } from '../times';
-import type { Mailbox, Run } from './mailbox';
+import { hasLeft, type Mailbox, type Run } from './mailbox';
 import { taken } from './plan';
 import { info, ok, problem, repeats, unacknowledged, waiting, waits, type Explanation } from './explain-copies';
 import { at, counted, lasting, listed } from './wording';
@@ -32,7 +32,10 @@ export interface Known {
 const MOST_RUNS = 10;
 const MOST_LETTERS = 3;
 
-/** Why stored messages have or have not been delivered to the client, in sentences. Pure; `now` is our clock (ms). */
+/**
+ * Why stored messages have or have not been delivered to the client, in sentences. Pure; `now` is the server's clock
+ * (ms).
+ */
 export function explain(known: Known, now: number): Explanation[] {
   const { mailbox } = known;
   return [
@@ -50,13 +53,12 @@ export function explain(known: Known, now: number): Explanation[] {
 /** The topic filters that the client has subscribed to, as far as the server knows. */
 export function filtersOf(mailbox: Mailbox | null, subscriptions: Known['subscriptions']): string[] {
   const seen = mailbox === null ? [] : [...(mailbox.session?.filters ?? []), ...mailbox.runs.map(({ filter }) => filter)];
-  const left = new Set((mailbox?.left ?? []).filter((each) => !isSince(mailbox, each)).map(({ filter }) => filter));
+  const left = new Set(leftBy(mailbox));
   return [...new Set([...seen.filter((filter) => !left.has(filter)), ...subscriptions.map(({ topic }) => topic)])];
 }
 
-/** A run shows that the client subscribed again after it had unsubscribed. */
-function isSince(mailbox: Mailbox | null, left: Mailbox['left'][number]): boolean {
-  return mailbox?.runs.some((run) => run.filter === left.filter && run.requestedAt > left.at) === true;
+function leftBy(mailbox: Mailbox | null): string[] {
+  return mailbox === null ? [] : mailbox.left.flatMap(({ clientid, filter }) => (hasLeft(mailbox, clientid, filter) ? [filter] : []));
 }
 
 function withoutEmqx({ delivers, isEmqxAway }: Known): Explanation[] {
@@ -98,8 +100,8 @@ function connection({ mailbox, state }: Known, now: number): Explanation[] {
 function subscribed({ mailbox, state, subscriptions, policies }: Known, now: number): Explanation[] {
   const isConnected = mailbox?.session?.connected ?? state?.connected ?? null;
   const filters = filtersOf(mailbox, []);
-  const left = (mailbox?.left ?? []).filter((each) => !isSince(mailbox, each));
-  const ended = left.length === 0 ? [] : [info(`The client has unsubscribed from ${listed(left.map(({ filter }) => filter))}.`)];
+  const left = leftBy(mailbox);
+  const ended = left.length === 0 ? [] : [info(`The client has unsubscribed from ${listed(left)}.`)];
   const made =
     subscriptions.length === 0
       ? []

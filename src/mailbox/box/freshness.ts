@@ -4,6 +4,11 @@ import { intersection } from '../../policies/overlap';
 import { isGroup, type Mailbox } from './mailbox';
 
 const MOST_FILTERS = 64;
+/**
+ * Times that differ by less than this (ms) count as the same moment, because the clocks of EMQX's nodes and of the
+ * server differ a little. The server's clock is used when an operator asks for a delivery.
+ */
+export const SAME_MOMENT_MS = 1_000;
 
 /**
  * Whether EMQX must be asked first, because it may hold messages of its own for the client that the filter matches
@@ -23,13 +28,24 @@ export function mayBeDurable({ session }: Mailbox): boolean {
   return session !== null && (session.isDurable ?? null) === null && session.expiryMs !== null && session.expiryMs > 0;
 }
 
-/** Whether two subscriptions of this connection can both match one message. */
-export function hasOverlap({ session }: Mailbox): boolean {
-  return doMeet(session?.filters ?? []);
+/** Whether two subscriptions of this connection can both match one message, also if one of them has ended. */
+export function hasOverlap(mailbox: Mailbox): boolean {
+  const { session } = mailbox;
+  return session !== null && (doMeet(session.filters) || hadBefore(mailbox, session.connectedAt));
+}
+
+/** The same, of the connection that began at `connectedAt`, before the mailbox has learnt of it. */
+export function hadOverlap(mailbox: Mailbox, connectedAt: number): boolean {
+  return doMeet(filtersSince(mailbox, connectedAt)) || hadBefore(mailbox, connectedAt);
+}
+
+/** Whether a run's subscription is not the first of its filter in that connection. */
+function hadBefore({ runs }: Mailbox, connectedAt: number): boolean {
+  return runs.some(({ hadAt }) => hadAt !== undefined && hadAt >= connectedAt - SAME_MOMENT_MS);
 }
 
 /** Whether two of the filters can match the same topic. */
-export function doMeet(filters: readonly string[]): boolean {
+function doMeet(filters: readonly string[]): boolean {
   return filters.length >= MOST_FILTERS || filters.some((filter, i) => filters.slice(i + 1).some((other) => meet(filter, other)));
 }
 

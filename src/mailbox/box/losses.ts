@@ -1,7 +1,7 @@
 import { matches, splitShare } from '../../mqtt/topic';
 import { GRACE_MS } from '../times';
 import { isRun, type Fact, type Stepped } from './fact';
-import { isGroup, MOST_DOUBLINGS, START, UNTOLD, type Again, type Copy, type Mailbox, type Run } from './mailbox';
+import { hasLeft, isGroup, MOST_DOUBLINGS, START, UNTOLD, type Again, type Copy, type Mailbox, type Run } from './mailbox';
 
 /**
  * Reasons for which EMQX would drop the same copy again: it has expired, or this client can't receive it. Other clients
@@ -56,7 +56,8 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   if (gone.length === 0) return { mailbox, freed: [] };
   const out = new Map([...mailbox.out].filter(([, { isMissing }]) => !isMissing));
   // The run of any member reads for its group.
-  const isReader = (run: Run, copy: Copy): boolean => (isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy));
+  const isReader = (run: Run, copy: Copy): boolean =>
+    isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy) || (isOfLast(mailbox, copy) && reads(run, copy));
   const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isReader(run, copy) && isAtStart(run));
   const again = withAgain(
     mailbox,
@@ -73,11 +74,26 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
 }
 
 /**
+ * Whether the copy was sent for a subscription of the client's last session. Every run of the new session is younger
+ * than the message. Example: the server sends m5 after the client has come back, and before it learns of that; EMQX
+ * loses m5. The run of the new session sends m4 and m5, in this order.
+ */
+function isOfLast({ session, runs }: Mailbox, copy: Copy): boolean {
+  return session?.isNew === true && !session.filters.includes(copy.filter) && !runs.some((run) => isRun(run, copy));
+}
+
+function reads(run: Run, { topic }: Copy): boolean {
+  return matches(splitShare(run.filter).filter, topic);
+}
+
+/**
  * The client's session is over. Copies that were sent before `before`, and runs that were last requested before it,
  * ended with the session. `before` is in ms: EMQX's clock for the runs, the server's clock for the copies.
  * Copies that were sent later may belong to the next session; EMQX is asked about them in time. Copies of a shared
  * subscription are not freed, because another member may hold them. A run that began before `since` and was requested
- * again after it starts over with its last request.
+ * again after it starts over with its last request, which may not be the first of the new session. A run whose last
+ * request is between `before` and `since` starts over if it began before `before`: that request may be the new
+ * session's, and what the run had read was sent to the last one.
  */
 export function voided(mailbox: Mailbox, before: number, since = before): Stepped {
   const gone = [...mailbox.out].filter(([, { sentAt }]) => sentAt < before);
@@ -86,10 +102,9 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
   // The inbox subscription ended with the session.
   const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before).map((run): Run => ({ ...run, hasInbox: false }));
   const counted = gone.map(([, copy]) => copy);
+  const isContinued = ({ at, requestedAt }: Run): boolean => at >= (requestedAt < since ? before : since);
   const runs = current.map((run): Run =>
-    run.at >= since || run.requestedAt < since
-      ? withoutCounted(run, counted)
-      : { ...run, at: run.requestedAt, cursor: START, behind: 'note', sent: 0 },
+    isContinued(run) ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, hadAt: since, cursor: START, behind: 'note', sent: 0 },
   );
   return {
     mailbox: {
@@ -138,10 +153,10 @@ function withoutRoom(mailbox: Mailbox, now: number): Mailbox {
  * The copy with a subscription by which the client still wants it; null if the client has unsubscribed from all known
  * filters that match.
  */
-export function wanted<T extends Again | Copy>({ left, session }: Mailbox, copy: T): T | null {
-  const hasLeft = (filter: string): boolean => left.some((each) => isRun(each, { clientid: copy.clientid, filter }));
-  if (!hasLeft(copy.filter)) return copy;
-  const other = session?.filters.find((filter) => matches(splitShare(filter).filter, copy.topic) && !hasLeft(filter));
+export function wanted<T extends Again | Copy>(mailbox: Mailbox, copy: T): T | null {
+  const isLeft = (filter: string): boolean => hasLeft(mailbox, copy.clientid, filter);
+  if (!isLeft(copy.filter)) return copy;
+  const other = mailbox.session?.filters.find((filter) => matches(splitShare(filter).filter, copy.topic) && !isLeft(filter));
   return other === undefined ? null : { ...copy, filter: other };
 }
 
@@ -163,7 +178,7 @@ export function isAtStart({ cursor }: Run): boolean {
 function withAgain(mailbox: Mailbox, copies: readonly [string, Copy][]): Again[] {
   const known = new Set(mailbox.again.map(({ id }) => id));
   const more = copies.flatMap(([id, copy]): Again[] => {
-    const one = copy.qos === 0 || known.has(id) ? null : wanted(mailbox, copy);
+    const one = copy.qos === 0 || copy.isRead === true || known.has(id) ? null : wanted(mailbox, copy);
     return one === null ? [] : [{ id, topic: one.topic, qos: one.qos, clientid: one.clientid, filter: one.filter }];
   });
   return [...mailbox.again, ...more].sort((a, b) => (a.id < b.id ? -1 : 1));

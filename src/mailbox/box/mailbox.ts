@@ -46,11 +46,17 @@ export interface Mailbox {
    * moves `doubtUntil`.
    */
   readonly doubtsBySilence: boolean;
-  /** Nothing is sent before this time (ms, the server's clock): a pause paces messages that nobody acknowledges, or waits for claims to end. */
+  /**
+   * Nothing is sent before this time (ms, the server's clock): a pause paces messages that nobody acknowledges, or
+   * waits for claims to end.
+   */
   readonly pausedUntil: number | null;
   /** When the client last acknowledged something or was last sent something (ms, the server's clock). */
   readonly movedAt: number;
-  /** The newest unsubscribe of each filter. A subscription that is older than its unsubscribe is void. */
+  /**
+   * The newest unsubscribe of each filter. A subscription that is older than its unsubscribe is void. Filters that the
+   * client has subscribed to again come first.
+   */
   readonly left: readonly Left[];
   /** When the queue wakes the mailbox, and when it does so once more after that (ms, the server's clock). */
   readonly wakeAt: number | null;
@@ -94,6 +100,11 @@ export interface Copy {
   readonly emqxId: string | null;
   /** True if EMQX did not have the copy when it was last asked. */
   readonly isMissing: boolean;
+  /**
+   * True if the consumer has read the message in another way. EMQX still has the copy, so it takes its place in the
+   * window, but if it is lost it is not sent again.
+   */
+  readonly isRead?: boolean;
 }
 
 export interface Again {
@@ -108,6 +119,8 @@ export interface Again {
 export interface Cursor {
   readonly topic: string;
   readonly id: string;
+  /** The client that published all messages of the topic up to the id; absent if there are several, or if it is unknown. */
+  readonly publisher?: string;
 }
 
 /** What one subscription still has to be sent. */
@@ -119,6 +132,11 @@ export interface Run {
   readonly at: number;
   /** When the client last subscribed: in a storm some ms after `at`. */
   readonly requestedAt: number;
+  /**
+   * When the client had, or may have had, the same subscription last before `at` (ms, EMQX's clock). EMQX may have
+   * delivered messages for it that were published before `at`. Absent: never in this connection.
+   */
+  readonly hadAt?: number;
   /** null if the run has read everything. */
   readonly cursor: Cursor | null;
   /**
@@ -133,6 +151,8 @@ export interface Run {
   readonly gathers: number;
   /** How many messages the run has sent (policy fetch.limit). */
   readonly sent: number;
+  /** Ids of messages that were stored behind the cursor and that the run has sent, the newest last; absent: none. */
+  readonly late?: readonly string[];
   /** The window of the policy that the run reads under; null before its first read. */
   readonly window: number | null;
   /**
@@ -165,6 +185,8 @@ export interface Left {
   readonly clientid: string;
   readonly filter: string;
   readonly at: number;
+  /** When the client subscribed again (ms, EMQX's clock). Events come late, or twice, so it may be earlier than `at`. */
+  readonly backAt?: number;
 }
 
 /** The pause after a vain try or question doubles at most this many times: from seconds to hours. */
@@ -193,6 +215,11 @@ export function emptyMailbox(consumer: string): Mailbox {
 /** Whether nothing is on its way and nothing has still to be sent. */
 export function isIdle({ runs, out, again }: Mailbox): boolean {
   return runs.length === 0 && out.size === 0 && again.length === 0;
+}
+
+/** Whether the client has unsubscribed from the filter, and has not subscribed to it again. */
+export function hasLeft({ left }: Pick<Mailbox, 'left'>, clientid: string, filter: string): boolean {
+  return left.some((each) => each.clientid === clientid && each.filter === filter && each.at >= (each.backAt ?? -Infinity));
 }
 
 /** Whether the consumer is a shared group in pubsub mode (mqtt/consumer.ts). */

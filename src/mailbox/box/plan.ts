@@ -70,11 +70,12 @@ function stalledAt(mailbox: Mailbox): number | null {
 }
 
 /**
- * Whether only EMQX's own messages keep a run waiting. EMQX may have lost them, and the server may receive no event of
- * their acknowledgement.
+ * Whether only EMQX's own messages keep a run waiting, or would do so as soon as it knows its window. EMQX may have lost
+ * them, and the server may receive no event of their acknowledgement.
  */
 function isHeldBack(mailbox: Mailbox): boolean {
-  return mailbox.held.size > 0 && mailbox.runs.some((run) => run.cursor !== null && run.behind === null && !hasRoom(mailbox, run));
+  const isWaiting = (run: Run): boolean => run.cursor !== null && (run.window === null || !hasRoom(mailbox, run));
+  return mailbox.held.size > 0 && mailbox.runs.some(isWaiting);
 }
 
 function wakeAt(mailbox: Mailbox, now: number, isHere: boolean): number | null {

@@ -1,9 +1,9 @@
 import { GRACE_MS, GROUP_LOST_MS, ON_ITS_WAY_MS, SILENCE_MS } from '../times';
 import { asked, MOST_LAG_MS } from './asked';
 import { connected, disconnected } from './connections';
-import { isRun, kept, type Fact, type Of, type RunRef, type Sent, type Stepped } from './fact';
+import { isRun, isStill, kept, type Fact, type Of, type RunRef, type Sent, type Stepped } from './fact';
 import { dropped, lost, marked, retried, withoutTries } from './losses';
-import { isGroup, START, type Mailbox, type Run } from './mailbox';
+import { isGroup, START, type Cursor, type Mailbox, type Run } from './mailbox';
 import { subscribed, unsubscribed } from './subscriptions';
 
 /**
@@ -23,6 +23,8 @@ const HELD_LOOK_DOUBLINGS = 4;
  */
 const FIRST_GATE_MS = 10;
 const LAST_GATE_MS = 500;
+/** How many late messages a run remembers, so that it does not send those again that EMQX dropped for good. */
+const MOST_LATE = 128;
 
 /**
  * Returns the next mailbox after one fact. All decisions of delivery are made here and in the functions of this folder.
@@ -47,7 +49,7 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'due':
       return due(outlasting(mailbox, fact.lagMs ?? 0, now), now);
     case 'gated':
-      return kept(ofRun(mailbox, fact, (run) => gated(run, fact.tails, now)));
+      return kept(ofRun(mailbox, fact, (run) => (isStill(run, fact) ? gated(run, fact.tails, now) : run)));
     case 'sent':
       return kept(sent(mailbox, fact, now));
     case 'resent':
@@ -62,13 +64,20 @@ function acked(mailbox: Mailbox, id: string, isCopy: boolean, now: number): Mail
   const isHeld = mailbox.held.has(id);
   const again = mailbox.again.some((each) => each.id === id) ? mailbox.again.filter((each) => each.id !== id) : mailbox.again;
   if (!isOut && !isHeld) {
-    const next = again === mailbox.again ? mailbox : withoutTries({ ...mailbox, again });
+    const out = withRead(mailbox.out, id);
+    const next = again === mailbox.again && out === mailbox.out ? mailbox : withoutTries({ ...mailbox, again, out });
     return isOfBefore(mailbox, id) ? waiting(next, now) : next;
   }
   const held = isHeld ? new Set([...mailbox.held].filter((each) => each !== id)) : mailbox.held;
-  const out = isOut ? new Map([...mailbox.out].filter(([each]) => each !== id)) : mailbox.out;
+  const out = isOut ? new Map([...mailbox.out].filter(([each]) => each !== id)) : withRead(mailbox.out, id);
   const budget = again.length === 0 ? 0 : mailbox.budget + AGAIN_PER_ACK;
   return waiting({ ...mailbox, out, again, held, budget, rounds: 0, asks: 0, retryAt: null, movedAt: now }, now);
+}
+
+/** The consumer has acknowledged the message, but not the copy that was sent from this mailbox. */
+function withRead(out: Mailbox['out'], id: string): Mailbox['out'] {
+  const copy = out.get(id);
+  return copy === undefined || copy.isRead === true ? out : new Map([...out, [id, { ...copy, isRead: true }]]);
 }
 
 /**
@@ -137,7 +146,7 @@ function gated(run: Run, tails: Of<'gated'>['tails'], now: number): Run {
 }
 
 function sent(mailbox: Mailbox, fact: Sent, now: number): Mailbox {
-  const { copies, cursor, window, unclocked, pauseUntil, isBlocked, isOver, hasInbox } = fact;
+  const { copies, cursor, window, late = [], unclocked, pauseUntil, isBlocked, isOver, hasInbox } = fact;
   const out = copies.length === 0 ? mailbox.out : new Map([...mailbox.out, ...copies]);
   const next: Mailbox = {
     ...mailbox,
@@ -145,12 +154,19 @@ function sent(mailbox: Mailbox, fact: Sent, now: number): Mailbox {
     ...(copies.length > 0 && { movedAt: now }),
     ...(pauseUntil !== null && { pausedUntil: pauseUntil }),
   };
+  // Another process was quicker, or the client has subscribed again meanwhile: the run reads from where it is.
+  if (!next.runs.some((run) => isStill(run, fact) && isSame(run.cursor, fact.from))) return next;
   if (isOver) return { ...next, runs: next.runs.filter((run) => !isRun(run, fact)) };
   const read = ofRun(next, fact, (run) => ({
     ...{ ...run, cursor, window: window ?? run.window, hasInbox: run.hasInbox || hasInbox },
     ...{ sent: run.sent + copies.length + unclocked, isBlocked: run.isBlocked || isBlocked },
+    ...(late.length > 0 && { late: [...(run.late ?? []), ...late].slice(-MOST_LATE) }),
   }));
   return cursor === null ? { ...read, runs: read.runs.flatMap((run) => (isRun(run, fact) ? finished(read, run, now) : [run])) } : read;
+}
+
+function isSame(a: Cursor | null, b: Cursor | null): boolean {
+  return a?.topic === b?.topic && a?.id === b?.id;
 }
 
 /** The run has read everything. It is removed, unless it has to look again. */

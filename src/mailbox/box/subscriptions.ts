@@ -24,6 +24,8 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const isStorm = before !== undefined && isOfThisConnection && at < before.at + STORM_MS;
   if (isStorm && (before.qos === qos || at < before.requestedAt)) return kept(repeatedly(mailbox, before, request, now));
   const isShared = splitShare(filter).group !== null;
+  const known = mailbox.left.find((left) => isRun(left, request));
+  const hadAt = isStorm ? before.hadAt : latest(before?.requestedAt, known?.at);
   const run: Run = {
     ...{
       clientid,
@@ -44,6 +46,7 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
       isBlocked: false,
       hasInbox: false,
     },
+    ...(hadAt !== undefined && { hadAt }),
     ...requestsOf(isStorm ? before : undefined, request),
   };
   const others = mailbox.runs.filter((each) => !isOwn(each));
@@ -53,7 +56,10 @@ export function subscribed(mailbox: Mailbox, request: Of<'subscribed'>['request'
   const again = mailbox.again.filter(({ topic }) => !matches(splitShare(filter).filter, topic));
   const isInDoubt = needsAnswer(mailbox, request);
   const isAsked = isInDoubt || (!isGroup(mailbox) && mayBeDurable(mailbox));
-  const left = mailbox.left.filter((each) => !isRun(each, request));
+  const left =
+    known === undefined
+      ? mailbox.left
+      : [{ ...known, backAt: latest(at, known.backAt) ?? at }, ...mailbox.left.filter((each) => each !== known)];
   const next: Mailbox = {
     ...mailbox,
     session: askedFor(presentAgain(mailbox.session), isInDoubt, isAsked),
@@ -100,20 +106,29 @@ function repeatedly(mailbox: Mailbox, run: Run, request: Of<'subscribed'>['reque
   // was published after it.
   const isEarlier = at < run.at && at >= (session?.connectedAt ?? -Infinity);
   const began = isEarlier && at > run.at - STORM_MS ? at : run.at;
-  const noted = runs.map((each) =>
-    each === run ? { ...run, at: began, requestedAt: Math.max(at, run.requestedAt), ...requestsOf(run, request) } : each,
+  // Members' acknowledgements that were accepted before this request may still wait in the lanes. Example: m2's run has
+  // waited for the lanes when m1 acknowledges a message and m2 subscribes again; without another wait m2 is sent it.
+  const waits = isGroup(mailbox) ? ({ behind: 'note', gathers: 1 } as const) : {};
+  const noted = runs.map((each): Run =>
+    each === run ? { ...run, ...waits, at: began, requestedAt: Math.max(at, run.requestedAt), ...requestsOf(run, request) } : each,
   );
   const isBack = session?.connected === false && at > run.requestedAt;
   const isInDoubt = isBack || ((!isTold || isEarlier) && !isGroup(mailbox));
   return { ...mailbox, runs: noted, ...(isBack && { session: presentAgain(session) }), ...(isInDoubt && { askAt: now, asks: 0 }) };
 }
 
+function latest(a: number | undefined, b: number | undefined): number | undefined {
+  return a === undefined || b === undefined ? (a ?? b) : Math.max(a, b);
+}
+
 export function unsubscribed(mailbox: Mailbox, fact: Of<'unsubscribed'>, now: number): Stepped {
   const { clientid, filter, at } = fact;
-  const newest: Left = { clientid, filter, at: Math.max(at, ...mailbox.left.filter((left) => isRun(left, fact)).map((left) => left.at)) };
   const own = mailbox.runs.find((run) => isRun(run, fact));
+  const known = mailbox.left.find((each) => isRun(each, fact));
+  const backAt = latest(own?.requestedAt, known?.backAt);
+  const newest: Left = { clientid, filter, at: Math.max(at, known?.at ?? at), ...(backAt !== undefined && { backAt }) };
   const isOver = own === undefined || own.requestedAt <= at;
-  const left = [...mailbox.left.filter((each) => !isRun(each, fact)), newest].slice(-MOST_LEFT);
+  const left = [...mailbox.left.filter((each) => each !== known), newest].slice(-MOST_LEFT);
   if (own !== undefined && !isOver && own.at > at) return kept({ ...mailbox, left });
   const runs = mailbox.runs.filter((run) => run !== own);
   // The unsubscribe event arrived late: what looked like one storm were two subscriptions.

@@ -68,7 +68,10 @@ export class ClientDesk {
     };
   }
 
-  /** Why stored messages have or have not been delivered to the client, in sentences. `state` and `subscriptions` are what the store has of it. */
+  /**
+   * Why stored messages have or have not been delivered to the client, in sentences. `state` and `subscriptions` are
+   * what the store has of it.
+   */
   async explanation(clientid: string, state: ClientState | null, subscriptions: readonly Subscription[]): Promise<Explanation[]> {
     const { letters, policies, emqx, now } = this.deps;
     const mailbox = await loadMailbox(this.deps.state, clientKey(clientid));
@@ -80,7 +83,7 @@ export class ClientDesk {
     return explain({ mailbox, state, subscriptions, stored, setAside, policies, delivers: emqx !== null, isEmqxAway }, now());
   }
 
-  /** Who asks does not wait for an EMQX that does not answer. */
+  /** An EMQX that does not answer delays the operator's request by at most EMQX_MS. */
   private async isEmqxAway(): Promise<boolean> {
     const { emqx } = this.deps;
     if (emqx === null) return false;

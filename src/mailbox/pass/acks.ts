@@ -62,7 +62,7 @@ export class Acks {
       const isOwn = ack.ours && seat.mailbox.out.has(ack.id);
       if (client || isOwn)
         read.push({ topic: ack.topic, id: ack.id, filters: wildcardsOf(subscriptions, clientConsumer(clientid), ack.topic) });
-      seat.learn({ kind: 'acked', id: ack.id, isCopy: ack.ours }, now());
+      seat.learn({ kind: 'acked', id: ack.id, isCopy: ack.ours && ack.isOfGroup !== true }, now());
       // The acknowledgement counts for a group only if no subscription of the client's own can have brought the
       // message. The client may have unsubscribed that one meanwhile. A repeated job can't tell by `out`, because its
       // first run has changed the mailbox.
@@ -82,10 +82,13 @@ export class Acks {
    */
   private async readByGroup(seat: Seat, events: readonly Acknowledged[]): Promise<void> {
     const read: ReadRef[] = [];
-    for (const { id, topic, group } of events) {
+    for (const { id, topic, group, ours, isOfGroup } of events) {
       const isOut = seat.mailbox.out.has(id);
       if (group?.sure === true || isOut) read.push({ topic, id, filters: group?.filters ?? [] });
-      if (group?.sure === true || isOut) seat.learn({ kind: 'acked', id, isCopy: true }, this.deps.now());
+      if (group?.sure === true || isOut) {
+        // EMQX's own copy, or one for the member itself, leaves the group's copy with the member that got it.
+        seat.learn({ kind: 'acked', id, isCopy: ours && isOfGroup === true }, this.deps.now());
+      }
     }
     await seat.read(read);
   }

@@ -1,10 +1,10 @@
 import { ForbiddenError, type EmqxApi, type SessionView } from '../../emqx/api';
 import { RefusedError } from '../../base/errors';
-import type { Fact } from '../box/fact';
+import type { Of } from '../box/fact';
 import { beganSession } from '../box/asked';
 import { clientidOf } from '../../mqtt/consumer';
 import { eachOf } from '../../base/parallel';
-import { doMeet } from '../box/freshness';
+import { hadOverlap } from '../box/freshness';
 import { GRACE_MS } from '../times';
 import type { Seat } from './seat';
 
@@ -24,7 +24,9 @@ export class Asker {
   async ask(seats: readonly Seat[]): Promise<void> {
     await eachOf(seats, PARALLEL, async (seat) => {
       try {
-        seat.learn({ kind: 'asked', ...(await this.answerFor(seat)) }, this.now());
+        const at = this.now();
+        const answer = await this.answerFor(seat);
+        seat.learn({ kind: 'asked', at, ...answer }, this.now());
       } catch (error) {
         seat.error = error;
       }
@@ -50,7 +52,7 @@ export class Asker {
   }
 }
 
-type Answer = Omit<Extract<Fact, { kind: 'asked' }>, 'kind'>;
+type Answer = Omit<Of<'asked'>, 'kind' | 'at'>;
 
 function unknownSession({ mailbox: { session, out } }: Seat): SessionView {
   const connectedAt = session?.connectedAt ?? 0;
@@ -63,5 +65,5 @@ function isFirst({ mailbox }: Seat, connectedAt: number): boolean {
   // EMQX is then asked only for the kind of the session.
   if (session?.isNew === true) return session.isDurable === null;
   if (out.size > 0 || held.size > 0) return false;
-  return runs.every(({ requestedAt }) => requestedAt < connectedAt + GRACE_MS / 2) && !doMeet(runs.map(({ filter }) => filter));
+  return runs.every(({ requestedAt }) => requestedAt < connectedAt + GRACE_MS / 2) && !hadOverlap(mailbox, connectedAt);
 }

@@ -1,5 +1,6 @@
 import { clientLane, laneOf, messageLane, type LaneCounts } from '../../lanes/names';
 import { hasPassed, tailsOf, type LaneProgress, type Sequence } from '../../lanes/sequence';
+import { runThen } from '../box/fact';
 import { isGroup, type Run } from '../box/mailbox';
 import { isWildcard, splitShare } from '../../mqtt/topic';
 import type { Seat } from './seat';
@@ -23,8 +24,7 @@ export class Gates {
       const own = clientLane(laneOf(seat.key, this.counts.clients));
       const progress = new Map(lanes.flatMap((lane) => progressOf(all, lane, lane === own)));
       const tails = run.behind === 'note' || run.behind === null ? tailsOf(progress) : run.behind.tails;
-      const { clientid, filter } = run;
-      seat.learn({ kind: 'gated', clientid, filter, tails: hasPassed(progress, tails) ? null : tails }, now);
+      seat.learn({ kind: 'gated', ...runThen(run), tails: hasPassed(progress, tails) ? null : tails }, now);
     }
   }
 

@@ -9,6 +9,8 @@ export interface Parcel {
   readonly run: Run;
   readonly policy: Policy;
   readonly messages: readonly Message[];
+  /** True if the messages were stored behind the run's cursor. */
+  readonly isLate?: boolean;
   readonly readAt: number;
 }
 

@@ -14,6 +14,7 @@ import { Boxes } from './boxes';
 import type { PassDeps } from './deps';
 import { Drops } from './drops';
 import { applyEvents, consumerIn, leavings } from './events';
+import { Fresh } from './fresh';
 import { Gates } from './gates';
 import { requestOutcomes } from './request-outcomes';
 import { Rounds } from './rounds';
@@ -59,7 +60,11 @@ export class MailPass {
     this.rounds =
       emqx === null
         ? null
-        : new Rounds({ ...deps, retained }, new Sender({ ...deps, emqx: emqx satisfies EmqxApi }, this.claims, retained));
+        : new Rounds(
+            { ...deps, retained },
+            new Sender({ ...deps, emqx: emqx satisfies EmqxApi }, this.claims, retained),
+            new Fresh(this.boxes, deps.now),
+          );
   }
 
   /**
@@ -93,11 +98,13 @@ export class MailPass {
     const names = new Map(
       [...byKey].map(([key, own]) => [key, own.reduce<string | null>((name, event) => name ?? consumerIn(event), null)]),
     );
+    const loadedAt = this.deps.now();
     const loaded = await this.boxes.load(names);
     return [...byKey].flatMap(([key, own]) => {
       const found = loaded.get(key);
       if (found === undefined) return [];
       const seat = new Seat(key, own, found, this.book);
+      seat.freshAt = loadedAt;
       const failure = own.find((event) => event.kind === 'change' && failed.has(event.change.clientid));
       if (failure?.kind === 'change') seat.error = failed.get(failure.change.clientid);
       return [seat];
@@ -169,16 +176,18 @@ export class MailPass {
       for (const seat of unsaved) if (!refused.has(seat.key)) await this.release(seat);
       unsaved = unsaved.filter(({ key }) => refused.has(key));
       const loaded = await this.boxes.load(new Map(unsaved.map(({ key, consumer }) => [key, consumer])));
-      await eachOf(unsaved, PARALLEL, (seat) =>
-        guarded(seat, async () => {
-          const found = loaded.get(seat.key);
-          if (found !== undefined) await seat.restart(found);
-        }),
-      );
+      // A seat with an error may have published something, too, which must be noted.
+      await eachOf(unsaved, PARALLEL, async (seat) => {
+        const found = loaded.get(seat.key);
+        if (found !== undefined) await seat.restart(found).catch((error: unknown) => void (seat.error ??= error));
+      });
     }
   }
 
-  /** Tells operators what became of the deliveries that they asked for. The next pass notes what can't be noted now: repeating this pass would cost more. */
+  /**
+   * Tells operators what became of the deliveries that they asked for. The next pass notes what can't be noted now:
+   * repeating this pass would cost more.
+   */
   private async noteRequests(seats: readonly Seat[]): Promise<void> {
     const outcomes = new Map(
       seats.flatMap((seat) => [...requestOutcomes({ ...resultOf(seat), before: seat.loaded, after: seat.mailbox })]),

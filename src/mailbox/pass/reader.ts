@@ -3,11 +3,12 @@ import type { Message } from '../../mqtt/message';
 import { isWildcard, splitShare } from '../../mqtt/topic';
 import { timeOf } from '../../mqtt/message-id';
 import { policyFor } from '../../policies/policy';
-import type { Store } from '../../stores/store';
+import type { Store, StoredRef } from '../../stores/store';
 import { isGroup, START, type Cursor, type Run } from '../box/mailbox';
 import { serves } from '../positions/readers';
 import type { ReadSet } from '../positions/read-set';
 import type { RetainedIds } from '../retained/retained-ids';
+import { LookBack, type LookBackDeps } from './look-back';
 import type { Seat } from './seat';
 
 /** How many topics are listed ahead. */
@@ -28,6 +29,8 @@ export interface Page {
   readonly messages: readonly Message[];
   /** Where the run continues after this page. */
   readonly cursor: Cursor;
+  /** True if the messages were stored behind the run's cursor, which they do not move. */
+  readonly isLate?: boolean;
   /** When the messages were read from the store, and so not acknowledged (ms, the server's clock). */
   readonly readAt: number;
 }
@@ -35,7 +38,7 @@ export interface Page {
 /** `full`: the window has no room. `tired`: the run has read enough for one pass. `end`: nothing is left to read. */
 export type Reading = Page | { readonly stop: 'full' | 'tired'; readonly cursor: Cursor } | { readonly stop: 'end' };
 
-export interface ReaderDeps {
+export interface ReaderDeps extends LookBackDeps {
   readonly store: Pick<Store, 'listTopics' | 'listMessages' | 'listRefs'>;
   readonly policies: readonly Policy[];
   readonly retained: Pick<RetainedIds, 'idOf'>;
@@ -64,6 +67,7 @@ export class PageSize {
 export class RunReader {
   private ahead: string[] = [];
   private readonly sets = new Map<string, ReadSet>();
+  private readonly back: LookBack;
   private reads = 0;
 
   constructor(
@@ -71,7 +75,9 @@ export class RunReader {
     private readonly size: PageSize,
     private readonly seat: Seat,
     private readonly run: Run,
-  ) {}
+  ) {
+    this.back = new LookBack(deps, seat, run, (topic, messages) => this.withoutRetained(topic, messages));
+  }
 
   /** A shared subscription has two runs: one in the client's mailbox and one in the group's. */
   private get served(): { filter: string; consumer?: string } {
@@ -106,22 +112,34 @@ export class RunReader {
     const most = Math.min(policy.fetch.limit === null ? room : Math.min(room, policy.fetch.limit - sent), this.size.limit);
     const oldest = Math.max(policy.fetch.maxAgeMs === null ? -Infinity : run.at - policy.fetch.maxAgeMs, read?.startsAt ?? -Infinity);
     const { out, held } = seat.mailbox;
+    const isDue = (ref: StoredRef): boolean =>
+      ref.publishReceivedAt <= run.at &&
+      ref.publishReceivedAt >= oldest &&
+      !out.has(ref.id) &&
+      !held.has(ref.id) &&
+      read?.has(ref) !== true;
+    const start = read?.skip('') ?? '';
+    let publisher = from.id === '' ? undefined : (from.publisher ?? null);
     for (let after = from.id; most > 0;) {
       if (read !== null) after = read.skip(after);
-      if (this.reads++ >= READS) return { stop: 'tired', cursor: { topic: from.topic, id: after } };
+      if (this.reads++ >= READS) return { stop: 'tired', cursor: cursorAt(from.topic, after, publisher) };
       const messages = await this.deps.store.listMessages({ topic: from.topic, after, limit: most, now });
       this.size.learn(messages);
+      publisher = commonPublisher(publisher, messages);
       const last = messages.at(-1);
       const atEnd = messages.length < most || last === undefined || isBehind(last, run.at);
-      const isDue = (message: Message): boolean =>
-        message.publishReceivedAt <= run.at &&
-        message.publishReceivedAt >= oldest &&
-        !out.has(message.id) &&
-        !held.has(message.id) &&
-        read?.has(message) !== true;
-      const due = messages.filter(isDue);
-      const own = run.leavesRetained ? await this.withoutRetained(from.topic, due) : due;
-      if (own.length > 0) return { policy, messages: own, cursor: { topic: from.topic, id: last?.id ?? after }, readAt: now };
+      const own = await this.withoutRetained(from.topic, messages.filter(isDue));
+      if (own.length > 0) {
+        // The messages of one publisher are stored in their order. If the run has met no other publisher, it has missed
+        // none of them.
+        const isOrdered = publisher !== null || run.isBlocked || isGroup(seat.mailbox);
+        const stretch = { topic: from.topic, after: start, end: after, policy, most, limit: this.size.limit, now };
+        const missed = isOrdered ? [] : await this.back.missed(stretch, isDue);
+        this.back.saw(missed.length > 0 ? missed : own);
+        return missed.length > 0
+          ? { policy, messages: missed, cursor: from, isLate: true, readAt: now }
+          : { policy, messages: own, cursor: cursorAt(from.topic, last?.id ?? after, publisher), readAt: now };
+      }
       if (atEnd) break;
       after = last.publishReceivedAt < oldest ? await this.skipOlder(from.topic, last.id, oldest, now) : last.id;
     }
@@ -155,7 +173,7 @@ export class RunReader {
   }
 
   private async withoutRetained(topic: string, messages: Message[]): Promise<Message[]> {
-    if (!messages.some(({ retain }) => retain)) return messages;
+    if (!this.run.leavesRetained || !messages.some(({ retain }) => retain)) return messages;
     const retained = await this.deps.retained.idOf(topic);
     return messages.filter(({ id }) => id !== retained);
   }
@@ -176,4 +194,16 @@ export class RunReader {
  */
 function isBehind({ id, publishReceivedAt }: Message, at: number): boolean {
   return publishReceivedAt > at && (timeOf(id) ?? Infinity) > at;
+}
+
+/** Longer client ids of publishers are not kept in the record. A client id may have 65,535 bytes. */
+const LONG = 64;
+
+/** The publisher of these messages and of those before them: undefined if there are none, null if there are several. */
+function commonPublisher(before: string | null | undefined, messages: readonly Message[]): string | null | undefined {
+  return messages.reduce((publisher, { clientid }) => (publisher === undefined || publisher === clientid ? clientid : null), before);
+}
+
+function cursorAt(topic: string, id: string, publisher: string | null | undefined): Cursor {
+  return { topic, id, ...(typeof publisher === 'string' && publisher.length <= LONG && { publisher }) };
 }

@@ -2,7 +2,7 @@ import { errorText } from '../../base/errors';
 import type { MailEvent } from '../../lanes/jobs';
 import type { DeliveryOutcome } from '../../lanes/outcomes';
 import { isRun } from '../box/fact';
-import type { Mailbox, Run } from '../box/mailbox';
+import { hasLeft, type Mailbox, type Run } from '../box/mailbox';
 
 /** What a pass did for one mailbox, as far as requests of operators are concerned. */
 export interface PassResult {
@@ -66,7 +66,7 @@ function ended(id: string, asked: Asked, { after, unheard }: PassResult, sent: n
       sent,
       detail: 'EMQX has no subscriber for the messages: the client is not connected, or not subscribed to their topic. They stay stored.',
     };
-  if (after.left.some((left) => isRun(left, asked)))
+  if (hasLeft(after, asked.clientid, asked.filter))
     return { state: 'failed', sent, detail: 'The client has unsubscribed. Messages that were not sent stay stored.' };
   if (after.runs.some((run) => isRun(run, asked)))
     return { state: 'done', sent, detail: 'The client subscribed again. The delivery goes on for the newer subscription.' };

@@ -1,34 +1,43 @@
 import { eachOf } from '../../base/parallel';
 import type { Message } from '../../mqtt/message';
 import { policyFor } from '../../policies/policy';
-import type { Store } from '../../stores/store';
 import type { Policy } from '../../config/policies';
-import { START, type Again, type Run } from '../box/mailbox';
+import { runThen } from '../box/fact';
+import { START, type Run } from '../box/mailbox';
 import { taken } from '../box/plan';
 import { GRACE_MS } from '../times';
+import type { Fresh } from './fresh';
 import { PageSize, RunReader, type Reading, type ReaderDeps } from './reader';
+import { Resender, type ResenderDeps } from './resender';
 import type { Seat } from './seat';
 import { isAcked, type Delivered, type Parcel } from './parcel';
 import type { Sender } from './sender';
 
-/** How many runs are read in parallel; a page has at most about a megabyte. */
-const PARALLEL = 64;
+/**
+ * How many runs are read in parallel. A page has about a megabyte if its messages are as large as those before them.
+ * Nobody knows that of the first pages of a pass, so these are few: 64 clients may come back, each with 100 messages of
+ * a megabyte.
+ */
+const [FIRST_PARALLEL, MOST_PARALLEL] = [4, 64];
 /** The messages read so far are published when they reach one of these limits. */
 const FLUSH_MESSAGES = 500;
 const FLUSH_BYTES = 8 * 1024 * 1024;
-/** A pass sends for at most this long (ms). What is left is sent in the next pass, after the events that have arrived meanwhile. */
+/**
+ * A pass sends for at most this long (ms). What is left is sent in the next pass, after the events that have arrived
+ * meanwhile.
+ */
 const PASS_MS = 1_000;
 /**
- * Messages whose acknowledgement nobody waits for (QoS 0, or policy `settle: delivered`): at most this many, or this many bytes, go out at
- * once. The next ones follow after a pause. That gives about 1,000 messages a second, far less than fills EMQX's session queue.
+ * Messages whose acknowledgement nobody waits for (QoS 0, or policy `settle: delivered`): at most this many, or this
+ * many bytes, go out at once. The next ones follow after a pause. That gives about 1,000 messages a second, far less
+ * than fills EMQX's session queue.
  */
 const UNCLOCKED = 100;
 const UNCLOCKED_BYTES = 1024 * 1024;
 export const PAUSE_MS = 100;
 
-export interface RoundsDeps extends ReaderDeps {
-  readonly store: Pick<Store, 'listTopics' | 'listMessages' | 'listRefs' | 'getMessage'>;
-  readonly now: () => number;
+export interface RoundsDeps extends ReaderDeps, ResenderDeps {
+  readonly store: ReaderDeps['store'] & ResenderDeps['store'];
 }
 
 /** What a seat has done in this pass. */
@@ -50,22 +59,32 @@ interface Read {
 /** Reads and sends what the mailboxes of a pass ask for, in rounds, until they ask for nothing or the time is up. */
 export class Rounds {
   private readonly size = new PageSize();
+  private readonly resender: Resender;
 
   constructor(
     private readonly deps: RoundsDeps,
     private readonly sender: Pick<Sender, 'send'>,
-  ) {}
+    private readonly fresh: Pick<Fresh, 'check'>,
+  ) {
+    this.resender = new Resender(deps, sender);
+  }
 
   async send(seats: readonly Seat[]): Promise<void> {
     const { now } = this.deps;
     const works = new Map<Seat, Work>(seats.map((seat) => [seat, { reader: null, messages: 0, bytes: 0, isTired: false }]));
     const end = performance.now() + PASS_MS;
+    let parallel = FIRST_PARALLEL;
     for (;;) {
-      const wanting = seats.filter((seat) => seat.error === null && works.get(seat)?.isTired === false && wants(seat, now()));
+      const isWanting = (seat: Seat): boolean => seat.error === null && works.get(seat)?.isTired === false && wants(seat, now());
+      await this.fresh.check(seats.filter(isWanting));
+      const wanting = seats.filter(isWanting);
       if (wanting.length === 0) return;
       let read: Read[] = [];
-      for (let i = 0; i < wanting.length; i += PARALLEL) {
-        await eachOf(wanting.slice(i, i + PARALLEL), PARALLEL, async (seat) => {
+      for (let i = 0; i < wanting.length;) {
+        const some = wanting.slice(i, i + parallel);
+        i += some.length;
+        parallel = Math.min(2 * parallel, MOST_PARALLEL);
+        await eachOf(some, some.length, async (seat) => {
           try {
             const found = await this.readFor(seat, works.get(seat) as Work);
             if (found !== null) read.push(found);
@@ -87,7 +106,7 @@ export class Rounds {
   private async readFor(seat: Seat, work: Work): Promise<Read | null> {
     const plan = seat.plan(this.deps.now());
     if (plan.again > 0) {
-      await this.resend(seat, plan.again);
+      await this.resender.send(seat, plan.again);
       return null;
     }
     const { run } = plan;
@@ -108,16 +127,8 @@ export class Rounds {
     const isPaced = policy !== null && roomAtQos0(work, policy) <= 0;
     seat.learn(
       {
-        ...{
-          kind: 'sent',
-          clientid: run.clientid,
-          filter: run.filter,
-          copies: [],
-          unclocked: 0,
-          isBlocked: false,
-          isOver: false,
-          hasInbox: run.hasInbox,
-        },
+        ...{ ...runThen(run), kind: 'sent', from: run.cursor, copies: [], unclocked: 0 },
+        ...{ isBlocked: false, isOver: false, hasInbox: run.hasInbox },
         ...{
           cursor: reading.stop === 'end' ? null : reading.cursor,
           window: policy?.window ?? null,
@@ -137,7 +148,7 @@ export class Rounds {
     }
   }
 
-  private note({ seat, run, policy }: Parcel, cursor: Run['cursor'], result: Delivered, work: Work): void {
+  private note({ seat, run, policy, messages, isLate }: Parcel, cursor: Run['cursor'], result: Delivered, work: Work): void {
     const now = this.deps.now();
     work.messages += result.unclocked.length;
     work.bytes += result.unclocked.reduce((sum, { payload }) => sum + payload.length, 0);
@@ -147,15 +158,16 @@ export class Rounds {
     seat.learn(
       {
         ...{
+          ...runThen(run),
           kind: 'sent',
-          clientid: run.clientid,
-          filter: run.filter,
+          from: run.cursor,
           cursor: isUnsure ? run.cursor : cursor,
           window: policy.window,
           pauseUntil,
         },
         ...{
           copies: result.copies,
+          ...(isLate === true && !isUnsure && { late: messages.map(({ id }) => id) }),
           unclocked: result.unclocked.length,
           isBlocked: result.isBlocked,
           isOver: result.isOver,
@@ -164,35 +176,6 @@ export class Rounds {
       },
       now,
     );
-  }
-
-  /**
-   * Sends messages again that EMQX dropped or lost, one after the other in their order. Neither the time of the subscription nor
-   * fetch.limit matters for them.
-   */
-  private async resend(seat: Seat, count: number): Promise<void> {
-    const { now, store, policies } = this.deps;
-    const parcels: Parcel[] = [];
-    const done: string[] = [];
-    for (const ref of seat.mailbox.again.slice(0, count)) {
-      const policy = policyFor(policies, ref.topic);
-      if (policy !== null && taken(seat.mailbox) + parcels.length >= policy.window) break;
-      const readAt = now();
-      const message = policy === null ? null : await store.getMessage(ref.id);
-      // Another client acknowledged the message, or it was trimmed, or it expired meanwhile (promise 12).
-      if (policy === null || message === null || (message.expiresAt ?? Infinity) <= now()) done.push(ref.id);
-      else parcels.push({ seat, run: runOf(ref), policy, messages: [message], readAt });
-    }
-    const results = parcels.length === 0 ? new Map<Parcel, Delivered>() : await this.sender.send(parcels);
-    const all = [...results.values()];
-    const sentIds = new Set(all.flatMap(({ copies }) => copies.map(([id]) => id)));
-    const passed = parcels
-      .filter((parcel) => results.get(parcel)?.isStopped === false)
-      .flatMap(({ messages }) => messages.map(({ id }) => id));
-    const isOver = all.some((result) => result.isOver);
-    const gone = isOver ? seat.mailbox.again.map(({ id }) => id) : passed.filter((id) => !sentIds.has(id));
-    const copies = all.flatMap((result) => result.copies);
-    seat.learn({ kind: 'resent', copies, done: [...done, ...gone], stopped: all.some(({ isStopped }) => isStopped) }, now());
   }
 }
 
@@ -215,7 +198,8 @@ function paced(parcel: Parcel, cursor: Run['cursor'], work: Work): Read {
   });
   const last = parcel.messages[count - 1];
   if (count < 1 || last === undefined) return { parcel, cursor };
-  return { parcel: { ...parcel, messages: parcel.messages.slice(0, count) }, cursor: { topic: last.topic, id: last.id } };
+  const end = parcel.isLate === true ? cursor : { ...cursor, topic: last.topic, id: last.id };
+  return { parcel: { ...parcel, messages: parcel.messages.slice(0, count) }, cursor: end };
 }
 
 /** How full a request to EMQX is: 1 is enough to publish. */
@@ -223,12 +207,4 @@ function sizeOf(read: readonly Read[]): number {
   const messages: Message[] = read.flatMap(({ parcel }) => parcel.messages);
   const bytes = messages.reduce((sum, { payload }) => sum + payload.length, 0);
   return Math.max(messages.length / FLUSH_MESSAGES, bytes / FLUSH_BYTES);
-}
-
-/** A run like the one that sent the message before. */
-function runOf({ clientid, filter, qos }: Again): Run {
-  return {
-    ...{ clientid, filter, qos, at: 0, requestedAt: 0, cursor: START, behind: null, gathers: 0, sent: 0, window: 1 },
-    ...{ leavesRetained: false, lookAt: null, looks: 0, isBlocked: false, hasInbox: true },
-  };
 }

@@ -17,6 +17,8 @@ type PositionWork = (positions: ConsumerPositions) => Promise<void>;
 export class Seat {
   /** Why the rest of the pass leaves this seat out; null: no error. */
   error: unknown = null;
+  /** When the mailbox was known to be as it was loaded (ms, the server's clock). */
+  freshAt = Infinity;
   /** Ids of messages that the mailbox gave up: any consumer may be sent them. */
   readonly freed = new Set<string>();
   /** How many messages were sent in this pass, by the operators' requests that they were sent for. */

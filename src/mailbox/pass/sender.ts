@@ -15,8 +15,9 @@ import type { Seat } from './seat';
 import { Settling } from './settling';
 
 /**
- * Messages that were read longer ago than this (ms) are not sent. This process stood still or a database was slow, so
- * its claims may have ended, and another consumer may have the messages or have acknowledged them.
+ * Messages are not sent if they were read, or their mailbox was loaded, longer ago than this (ms). This process stood
+ * still or a database was slow, so its claims may have ended, and another consumer may have the messages or have
+ * acknowledged them.
  */
 const FRESH_MS = GRACE_MS / 2;
 
@@ -65,12 +66,14 @@ export class Sender {
     const sentAt = now();
     // If one parcel of a mailbox is too old, none of its parcels is sent: newer messages must not overtake older ones
     // that are read again (promise 6).
-    const late = new Set(loads.filter(({ parcel }) => sentAt - parcel.readAt > FRESH_MS).map(({ parcel }) => parcel.seat));
+    const late = new Set(
+      loads.filter(({ parcel }) => sentAt - Math.min(parcel.readAt, parcel.seat.freshAt) > FRESH_MS).map(({ parcel }) => parcel.seat),
+    );
     const ready = loads.filter(({ parcel }) => !late.has(parcel.seat));
     for (const { parcel, due, once } of loads.filter((load) => !ready.includes(load))) {
       await this.claiming.free(parcel, due, once);
       results.delete(parcel);
-      parcel.seat.error = new RetryableError(`the messages were read more than ${FRESH_MS} ms ago; they are read again`);
+      parcel.seat.error = new RetryableError(`the messages or their mailbox were read more than ${FRESH_MS} ms ago; they are read again`);
     }
     if (ready.length === 0) return;
     const items = ready.flatMap(({ parcel, due }) => due.map((message) => this.deliveryOf(message, parcel, sentAt)));

@@ -1,3 +1,5 @@
+import { groupBy } from '../../base/parallel';
+import { split } from '../../base/split';
 import { isTimed } from '../../mqtt/message-id';
 
 /**
@@ -23,14 +25,7 @@ const FEW = 3;
 export function writeIds(ids: readonly string[]): string[] {
   const sorted = [...ids].sort();
   const others = sorted.filter((id) => !isTimed(id));
-  const byPublisher = new Map<string, string[]>();
-  for (const id of sorted) {
-    if (!isTimed(id)) continue;
-    const own = byPublisher.get(publisherOf(id));
-    if (own === undefined) byPublisher.set(publisherOf(id), [id]);
-    else own.push(id);
-  }
-  const groups = [...byPublisher.values()];
+  const groups = [...groupBy(sorted.filter(isTimed), publisherOf).values()];
   const few = groups
     .filter(({ length }) => length < FEW)
     .flat()
@@ -38,8 +33,8 @@ export function writeIds(ids: readonly string[]): string[] {
   const many = groups.filter(({ length }) => length >= FEW);
   return [
     ...others,
-    ...chunks(few).map((own) => write(own, ',', same)),
-    ...many.flatMap((own) => chunks(own).map((part) => write(part, '/', withoutPublisher))),
+    ...split(few, MOST).map((own) => write(own, ',', same)),
+    ...many.flatMap((own) => split(own, MOST).map((part) => write(part, '/', withoutPublisher))),
   ];
 }
 
@@ -70,10 +65,6 @@ function sharedLength(a: string, b: string): number {
   let length = 0;
   while (length < a.length && a[length] === b[length]) length++;
   return length;
-}
-
-function chunks(ids: readonly string[]): string[][] {
-  return Array.from({ length: Math.ceil(ids.length / MOST) }, (_, i) => ids.slice(i * MOST, (i + 1) * MOST));
 }
 
 const publisherOf = (id: string): string => id.slice(16, 28);

@@ -81,8 +81,8 @@ export class LateWrites {
   private async repeated(messages: readonly Message[]): Promise<ReadonlySet<string>> {
     const repeated = new Set<string>();
     const behind = (await this.behindMark(messages)).filter(({ id }) => !this.inDoubt.has(id));
-    await eachOf(behind, WIDTH, async ({ id }) => {
-      if ((await this.deps.store.getMessage(id)) !== null) repeated.add(id);
+    await eachOf(behind, WIDTH, async ({ id, topic }) => {
+      if ((await this.deps.store.getMessage(id, topic)) !== null) repeated.add(id);
     });
     return repeated;
   }

@@ -6,8 +6,8 @@ import { ReadSet } from './read-set';
 export type PositionView = components['schemas']['ReadPosition'];
 
 /**
- * A consumer's position of a topic as the API shows it, without the marks that `receipts` has for the server itself (read-set.ts). null: the row is
- * of a wildcard filter, which has nothing but times.
+ * A consumer's position of a topic as the API shows it, without the marks that `receipts` has for the server itself
+ * (read-set.ts). null: the row is of a wildcard filter, which has nothing but times.
  */
 export function positionView(position: Position): PositionView | null {
   if (isWildcard(position.topic)) return null;

@@ -1,3 +1,4 @@
+import { groupBy } from '../../base/parallel';
 import type { Policy } from '../../config/policies';
 import type { Store } from '../../stores/store';
 import { matches } from '../../mqtt/topic';
@@ -38,10 +39,9 @@ export class TopicReaders {
     const starting = (
       await Promise.all(this.filters.filter((filter) => matches(filter, topic)).map((filter) => this.ofFilter(filter)))
     ).flat();
-    const rows = new Map<string, ReadSet[]>();
-    for (const row of starting) rows.set(row.consumer, [...(rows.get(row.consumer) ?? []), row]);
     const known = new Map(own.map((set) => [set.consumer, set]));
-    for (const [consumer, ofConsumer] of rows) if (!known.has(consumer)) known.set(consumer, startOf(consumer, topic, policy, ofConsumer));
+    for (const [consumer, ofConsumer] of groupBy(starting, (row) => row.consumer))
+      if (!known.has(consumer)) known.set(consumer, startOf(consumer, topic, policy, ofConsumer));
     // A position of EMQX's own plugin has no time, so its consumer counts as seen.
     const isAlive = ({ seenAt }: ReadSet) => seenAt === null || seenAt >= this.now - policy.ttlMs;
     const alive = new Set([...own, ...starting].filter(isAlive).map(({ consumer }) => consumer));

@@ -9,7 +9,10 @@ interface Progress {
   readonly tell: () => void;
 }
 
-/** Counts what the restores that are under way have published. A restore that another process began is counted from where this process goes on with it. */
+/**
+ * Counts what the restores that are under way have published. A restore that another process began is counted from
+ * where this process goes on with it.
+ */
 export class RestoreProgress {
   private readonly restores = new Map<string, Progress>();
 

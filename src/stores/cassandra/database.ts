@@ -1,5 +1,5 @@
 import { policies, types, type Client, type DseClientOptions, type QueryOptions } from 'cassandra-driver';
-import { ClosedError, RefusedError } from '../../base/errors';
+import { ClosedError, errorText, RefusedError } from '../../base/errors';
 import { mapError } from './errors';
 import { Limiter } from './limiter';
 import { Session } from './session';
@@ -10,6 +10,8 @@ const IN_FLIGHT = 512;
 const CONNECT_TIMEOUT_MS = 2_500;
 const READ_TIMEOUT_MS = 12_000;
 const DEFINE_TIMEOUT_MS = 60_000;
+/** What the driver throws if it has no connection to the host on which it would prepare a statement. */
+const NO_CONNECTION = 'No connection available';
 
 const CONSISTENCY: Record<Consistency, types.consistencies> = {
   ...{ one: types.consistencies.one, two: types.consistencies.two, three: types.consistencies.three, all: types.consistencies.all },
@@ -56,6 +58,17 @@ export class Database {
   /** @param timestamp in microseconds; by default the newest. */
   async write(cql: string, params: unknown[], timestamp = this.timestamp()): Promise<void> {
     await this.execute(cql, params, { timestamp });
+  }
+
+  /**
+   * Writes to one partition, possibly of several tables with the same partition key, which each replica applies as a
+   * whole. The statements contain their timestamps.
+   */
+  async writeTogether(statements: readonly Bound[]): Promise<void> {
+    const [only, ...others] = statements;
+    if (only === undefined) return;
+    if (others.length === 0) await this.execute(only.query, only.params, {});
+    else await this.send((client) => client.batch([...statements], { prepare: true, logged: false }));
   }
 
   /**
@@ -124,7 +137,7 @@ export class Database {
     if (this.closed) throw new ClosedError('the store is closed');
     return this.limiter.run(async () => {
       try {
-        return await request(await this.session.connected());
+        return await onSomeHost(await this.session.connected(), request);
       } catch (error) {
         throw mapError(error);
       }
@@ -135,6 +148,20 @@ export class Database {
     if (this.closed) return;
     this.closed = true;
     await this.session.close();
+  }
+}
+
+/**
+ * A statement is prepared at its first use, on the host whose turn it is. If the driver has no connection to this host, it
+ * gives up before it sends anything, and does not try the other hosts. At the next attempt it is the turn of the next host.
+ */
+async function onSomeHost<T>(client: Client, request: (client: Client) => Promise<T>): Promise<T> {
+  for (let left = client.hosts.length; ; left--) {
+    try {
+      return await request(client);
+    } catch (error) {
+      if (left <= 1 || errorText(error) !== NO_CONNECTION) throw error;
+    }
   }
 }
 

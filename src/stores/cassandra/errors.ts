@@ -30,6 +30,17 @@ export function isMissingTable(error: unknown): boolean {
   );
 }
 
+/** Checks an error that mapError() has made. */
+export const isForbidden = (error: unknown): boolean => hasCode(error, CODES.unauthorized);
+
+/** Checks an error that mapError() has made. An index that is not built yet makes the read fail on the nodes. */
+export const isReadFailure = (error: unknown): boolean => hasCode(error, CODES.readFailure);
+
+function hasCode(error: unknown, code: number): boolean {
+  const cause = error instanceof RetryableError ? error.cause : null;
+  return cause instanceof errors.ResponseError && cause.code === code;
+}
+
 function explain(error: unknown): string {
   const text = firstLine(error);
   const code = (error as { code?: unknown }).code;

@@ -32,6 +32,9 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
   mqtt_topic: { partition: { shard: 'int' }, clustering: { topic: 'text' }, regular: { saved_at: 'timestamp' } },
   mqtt_msg_expiry: { partition: { bucket: 'bigint' }, clustering: { expires_at: 'bigint', msgid: 'text' }, regular: { topic: 'text' } },
   mqtt_msg_expiry_bucket: { partition: { shard: 'int' }, clustering: { bucket: 'bigint' }, regular: {} },
+  mqtt_removed: { partition: { topic: 'text' }, clustering: { msgid: 'text' }, regular: { expires_at: 'bigint' } },
+  mqtt_expiry: { partition: { bucket: 'bigint' }, clustering: { due_at: 'bigint', part: 'uuid' }, regular: { messages: 'text' } },
+  mqtt_expiry_bucket: { partition: { shard: 'int' }, clustering: { bucket: 'bigint' }, regular: {} },
   client: {
     partition: { clientid: 'text' },
     regular: { node: 'text', state: 'int', connected: 'timestamp', disconnected: 'timestamp' },

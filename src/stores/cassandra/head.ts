@@ -1,19 +1,15 @@
 import type { Database } from './database';
+import { GUARD_MS } from './timestamps';
 
 /** How many deletion markers a reader may have to read over before they are combined. */
 const STEP = 1_000;
 /** How many topics are counted in memory. */
 const TOPICS = 10_000;
 /**
- * Only rows that were written earlier than this (ms) are covered, because a message with a smaller id may arrive late,
- * or from a server whose clock is behind.
- */
-export const GUARD_MS = 60_000;
-
-/**
  * Cassandra keeps a deletion marker for every removed message, and a reader of the topic's start reads over all of them
  * (it gives up at 100,000). So everything before the first remaining message is deleted once more as one range. That
- * one marker hides all others.
+ * one marker hides all others. It covers only what was written more than GUARD_MS ago, because a message with a smaller
+ * id may arrive late, or from a server whose clock is behind.
  */
 export class Heads {
   private readonly removed = new Map<string, number>();
@@ -26,7 +22,8 @@ export class Heads {
 
   async note(topics: readonly string[]): Promise<void> {
     for (const topic of topics) this.removed.set(topic, (this.removed.get(topic) ?? 0) + 1);
-    for (const topic of new Set(topics)) if ((this.removed.get(topic) ?? 0) >= this.step) await this.sumUp(topic);
+    const due = [...new Set(topics)].filter((topic) => (this.removed.get(topic) ?? 0) >= this.step);
+    await this.db.wave(due, (topic) => this.sumUp(topic));
     for (const topic of this.removed.keys()) {
       if (this.removed.size <= TOPICS) break;
       this.removed.delete(topic);

@@ -26,10 +26,7 @@ export class CassandraStore extends StoreOfParts implements Store {
   private readonly db: Database;
   private readonly migrations: Migrations;
 
-  constructor(
-    settings: CassandraSettings,
-    private readonly setting = 'STORE_URL',
-  ) {
+  constructor(settings: CassandraSettings) {
     const db = new Database(settings);
     super({
       messages: new MessageTable(db),
@@ -51,7 +48,7 @@ export class CassandraStore extends StoreOfParts implements Store {
   }
 
   health(): Promise<Health> {
-    return healthWithin(this.setting, async () => {
+    return healthWithin('STORE_URL', async () => {
       const [row] = await this.db.rows<{ release_version: string; now: types.TimeUuid }>(
         'SELECT release_version, now() AS now FROM system.local',
       );

@@ -1,24 +1,14 @@
-import type { types } from 'cassandra-driver';
-import { RetryableError } from '../../base/errors';
 import type { Message, MessageRef } from '../../mqtt/message';
 import { OldestTopic } from '../shared/oldest-topic';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
-import { countRows, countTopics } from './count';
+import { countTopics, RowCount } from './count';
 import type { Database } from './database';
-import { ExpiryIndex, ttlOf, type Due } from './expiry';
-import { GUARD_MS, Heads } from './head';
-import {
-  COLUMNS,
-  contentOf,
-  fitsKey,
-  LISTED,
-  publishedAt,
-  toMessage,
-  toNumber,
-  type ListedRow,
-  type MessageRow,
-  type Stored,
-} from './rows';
+import { ExpiryIndex } from './expiry';
+import { Heads } from './head';
+import { NotedTopics, STALE_MS } from './noted-topics';
+import { MessageRemover } from './removing';
+import { COLUMNS, fitsKey, LISTED, publishedAt, toMessage, toNumber, type ListedRow, type MessageRow } from './rows';
+import { MessageSaver } from './saving';
 import { Tombstones } from './tombstones';
 import { TopicIndex } from './topic-index';
 import { trimTopic } from './trim';
@@ -27,125 +17,42 @@ import { trimTopic } from './trim';
 const PAGE = 100;
 /** Topics whose first message one call of oldestMessageAt() reads. */
 const TOPICS_PER_LOOK = 200;
-/**
- * A message must become visible (ms) well before Heads treats its timestamp as old, with a margin for clocks that
- * differ. A save that took longer, because the server stood still, is repeated with a new timestamp.
- */
-const SEEN_WITHIN_MS = GUARD_MS / 2;
 
-/** mqtt_msg, with the tables that find its rows by id, by topic and by expiry. */
+/** mqtt_msg, with the tables that find its rows by topic and by expiry. */
 export class MessageTable implements MessageStore {
-  private readonly tombstones: Tombstones;
+  private readonly saver: MessageSaver;
+  private readonly remover: MessageRemover;
   private readonly expiry: ExpiryIndex;
-  private readonly heads: Heads;
   private readonly topicIndex: TopicIndex<string>;
+  private readonly count: RowCount;
   private readonly oldest: OldestTopic;
 
   constructor(private readonly db: Database) {
-    this.tombstones = new Tombstones(db);
+    const tombstones = new Tombstones(db);
     this.expiry = new ExpiryIndex(db);
-    this.heads = new Heads(db);
-    this.topicIndex = new TopicIndex(db, 'mqtt_topic', (topics) => this.withMessages(topics));
+    this.topicIndex = new TopicIndex(db, 'mqtt_topic', (topics) => this.withMessages(topics), STALE_MS);
+    this.saver = new MessageSaver(db, { tombstones, expiry: this.expiry, topics: new NotedTopics(this.topicIndex) });
+    this.remover = new MessageRemover(db, { tombstones, heads: new Heads(db) });
+    this.count = new RowCount(db);
     this.oldest = new OldestTopic(this, (topics, now) => this.db.wave(topics, (topic) => this.firstOf(topic, now)), TOPICS_PER_LOOK);
   }
 
-  /**
-   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
-   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
-   * Whichever looks last sees what the other has written. mqtt_msg_id is written last, so that an interrupted attempt
-   * is repeated from the start.
-   */
-  async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
-    const batch = [...new Map([...messages].reverse().map((message) => [message.id, message])).values()].reverse();
-    const known = await this.db.wave(batch, (message) => this.state(message, now));
-    const timestamp = this.db.timestamp();
-    const fresh = batch.filter((_, i) => known[i] === 'new');
-    const outcomes = await this.db.writeWave(fresh, (message) => this.insert(message, now, timestamp));
-    if (Date.now() - timestamp / 1_000 > SEEN_WITHIN_MS) throw new RetryableError('Cassandra took too long to store messages');
-    const stored = fresh.filter((_, i) => outcomes[i] === null);
-    await this.db.wave([...new Set(stored.map(({ topic }) => topic))], (topic) => this.topicIndex.note(topic, timestamp));
-    await this.expiry.note(stored, now, timestamp);
-    await this.db.wave(stored, ({ id, topic, expiresAt }) =>
-      this.db.write('INSERT INTO mqtt_msg_id (msgid, topic) VALUES (?, ?) USING TTL ?', [id, topic, ttlOf(expiresAt, now)], timestamp),
-    );
-    const removed = await this.db.wave(stored, ({ id }) => this.tombstones.has(id, now));
-    // An interrupted attempt may have stored parts of messages that are removed by now.
-    await this.erase(
-      [...stored.filter((_, i) => removed[i]), ...batch.filter((_, i) => known[i] === 'removed')].map((message) => ({
-        ...message,
-        at: timestamp,
-      })),
-    );
-    return fresh.flatMap(({ id }, i) => (outcomes[i] ? [{ id, reason: outcomes[i].message }] : []));
+  saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
+    return this.saver.save(messages, now);
   }
 
-  private async state({ id }: Message, now: number): Promise<'new' | 'stored' | 'removed'> {
-    const [removed, rows] = await Promise.all([
-      this.tombstones.has(id, now),
-      this.db.rows('SELECT msgid FROM mqtt_msg_id WHERE msgid = ?', [id]),
-    ]);
-    if (removed) return 'removed';
-    return rows.length > 0 ? 'stored' : 'new';
+  removeMessages(refs: readonly MessageRef[], tombstoneUntil: number, now = Date.now()): Promise<number> {
+    return this.remover.remove(refs, tombstoneUntil, now);
   }
 
-  /** Absent values are left out, because a null would be stored as a deletion marker. */
-  private insert(message: Message, now: number, timestamp: number): Promise<void> {
-    return this.db.write(
-      `INSERT INTO mqtt_msg (topic, msgid, retain, sender, username, qos, payload, payload_bin, properties, arrived, published_at, expires_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?`,
-      [message.topic, message.id, message.retain ? 1 : 0, ...contentOf(message, undefined), ttlOf(message.expiresAt, now)],
-      timestamp,
-    );
-  }
-
-  /**
-   * If two calls remove the same message at once, only one of them may count it, and only a lightweight transaction can
-   * tell which. The transaction is on mqtt_msg_id, because its rows are small.
-   */
-  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number, now = Date.now()): Promise<number> {
-    const unique = [...new Map(refs.map(({ topic, id }) => [JSON.stringify([topic, id]), { topic, id }])).values()];
-    await this.tombstones.put([...new Set(unique.map(({ id }) => id))], tombstoneUntil, now);
-    const stored = await this.stored(unique.filter(({ topic }) => fitsKey(topic)));
-    const first = await this.db.wave(stored, async ({ id }) => {
-      return (await this.db.conditionally('DELETE FROM mqtt_msg_id WHERE msgid = ? IF EXISTS', [id])) === null;
-    });
-    await this.erase(stored);
-    await this.heads.note(stored.map(({ topic }) => topic));
-    return first.filter(Boolean).length;
-  }
-
-  private async stored(refs: readonly MessageRef[]): Promise<Stored[]> {
-    const found = await this.db.wave(refs, async ({ topic, id }) => {
-      const [row] = await this.db.rows<{ at: types.Long | null }>(
-        'SELECT msgid, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid = ?',
-        [topic, id],
-      );
-      return row === undefined ? [] : [{ topic, id, at: toNumber(row.at) }];
-    });
-    return found.flat();
-  }
-
-  /**
-   * The deletion has the timestamp of the write that it undoes. So it works even if the writer's clock was ahead, and
-   * it spares a message that is saved again later.
-   */
-  private async erase(stored: readonly Stored[]): Promise<void> {
-    await this.db.wave(stored, async ({ topic, id, at }) => {
-      const timestamp = at ?? this.db.timestamp();
-      await Promise.all([
-        this.db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid = ?', [topic, id], timestamp),
-        this.db.write('DELETE FROM mqtt_msg_id WHERE msgid = ?', [id], timestamp),
-      ]);
-    });
-  }
-
-  async getMessage(id: string): Promise<Message | null> {
-    const [known] = await this.db.rows<{ topic: string }>('SELECT topic FROM mqtt_msg_id WHERE msgid = ?', [id]);
-    if (known === undefined) return null;
-    const [row] = await this.db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [
-      known.topic,
-      id,
-    ]);
+  /** Without the topic Cassandra asks the index mqtt_msg_by_id, of which each node has a part. */
+  async getMessage(id: string, topic?: string): Promise<Message | null> {
+    const columns = `${COLUMNS}, retain`;
+    if (topic !== undefined && !fitsKey(topic)) return null;
+    const [row] =
+      topic === undefined
+        ? await this.db.rows<MessageRow>(`SELECT ${columns} FROM mqtt_msg WHERE msgid = ? LIMIT 1`, [id])
+        : await this.db.rows<MessageRow>(`SELECT ${columns} FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [topic, id]);
     return row === undefined ? null : toMessage(row, row.retain === 1);
   }
 
@@ -191,27 +98,13 @@ export class MessageTable implements MessageStore {
 
   /** Cassandra itself removes expired tombstones. Topics without messages are removed here, a few at a time. */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
-    await this.topicIndex.sweep(limit);
-    const removed = await this.expiry.purge(now, limit, (due) => this.expire(due));
-    return { removed, more: removed >= limit };
-  }
-
-  /** The entry of a message that was removed, and perhaps saved again with another expiry, is outdated. */
-  private async expire(due: readonly Due[]): Promise<number> {
-    const found = await this.db.wave(due, async ({ topic, id, expiresAt }) => {
-      const [row] = await this.db.rows<{ at: types.Long | null; expires_at: types.Long | null }>(
-        'SELECT expires_at, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid = ?',
-        [topic, id],
-      );
-      return row !== undefined && toNumber(row.expires_at) === expiresAt ? [{ topic, id, at: toNumber(row.at) }] : [];
-    });
-    await this.erase(found.flat());
-    await this.heads.note(found.flat().map(({ topic }) => topic));
-    return found.flat().length;
+    const purged = await this.expiry.purge(now, limit, (refs, at, most) => this.remover.expire(refs, at, most));
+    if (!purged.more) await this.topicIndex.sweep(limit);
+    return purged;
   }
 
   countMessages(): Promise<number> {
-    return countRows(this.db);
+    return this.count.find();
   }
 
   async topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {

@@ -39,7 +39,7 @@ export class Migrations {
       const current = await this.version();
       if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
       const progress = new TakeoverProgress(current === 0 && onProgress !== undefined ? await takeoverCounts(this.db) : [], onProgress);
-      for (const file of this.files.all.slice(current)) await this.step(file, progress);
+      for (const file of this.files.all.slice(current)) await this.step(file, progress, current);
     } finally {
       await this.db.conditionally(`DELETE FROM ${TABLE} WHERE version = ? IF name = ?`, [LOCK, this.owner]);
     }
@@ -56,16 +56,17 @@ export class Migrations {
     return { pending: this.files.pending(version), takeover: version === 0 ? await takeoverCounts(this.db) : [] };
   }
 
-  private async step({ version, name, text }: MigrationFile, progress: TakeoverProgress): Promise<void> {
+  private async step({ version, name, text }: MigrationFile, progress: TakeoverProgress, from: number): Promise<void> {
     progress.begin(name);
     for (const statement of statementsOf(text)) {
       await this.holdOn();
       await this.db.define(statement);
     }
-    await TAKEOVERS[version]?.(this.db, async (rows) => {
+    const holdOn = async (rows: number): Promise<void> => {
       progress.add(rows);
       await this.holdOn();
-    });
+    };
+    await TAKEOVERS[version]?.(this.db, holdOn, from);
     await this.db.write(`INSERT INTO ${TABLE} (version, name, applied_at) VALUES (?, ?, ?)`, [version, name, new Date()]);
   }
 

@@ -1,5 +1,7 @@
 import type { types } from 'cassandra-driver';
 import { RetryableError } from '../../base/errors';
+import { groupBy } from '../../base/parallel';
+import { split } from '../../base/split';
 import { versionOf } from '../shared/versions';
 import type { Position } from '../store';
 import type { Bound, Database } from './database';
@@ -29,14 +31,9 @@ const ATTEMPTS = 10;
  * again with a smaller version.
  */
 export async function writePositions(db: Database, positions: readonly Position[]): Promise<void> {
-  const byConsumer = new Map<string, Position[]>();
-  for (const position of positions) {
-    const own = byConsumer.get(position.consumer);
-    if (own === undefined) byConsumer.set(position.consumer, [position]);
-    else own.push(position);
-  }
+  const byConsumer = groupBy(positions, ({ consumer }) => consumer);
   await db.wave([...byConsumer.values()], async (own) => {
-    for (const part of parts(own)) await writePartition(db, part);
+    for (const part of split(own, AT_ONCE, BYTES_AT_ONCE, sizeOf)) await writePartition(db, part);
   });
 }
 
@@ -74,17 +71,7 @@ function statementOf({ position, expected }: Pending): Bound {
   };
 }
 
-function parts(positions: readonly Position[]): Position[][] {
-  const all: Position[][] = [];
-  let bytes = 0;
-  for (const position of positions) {
-    const length = position.topic.length + position.receipts.reduce((sum, each) => sum + each.length + 3, 0);
-    const last = all.at(-1);
-    bytes += length;
-    if (last === undefined || last.length >= AT_ONCE || bytes > BYTES_AT_ONCE) {
-      all.push([position]);
-      bytes = length;
-    } else last.push(position);
-  }
-  return all;
+/** About the bytes of a position in its statement. */
+function sizeOf({ topic, receipts }: Position): number {
+  return topic.length + receipts.reduce((sum, each) => sum + each.length + 3, 0);
 }

@@ -19,8 +19,10 @@ export interface MessageRow {
   readonly expires_at: types.Long | null;
 }
 
-/** A stored row, with the time at which it was written; null if EMQX's plugin wrote it. */
+/** A stored row. */
 export interface Stored extends MessageRef {
+  readonly expiresAt: number | null;
+  /** The timestamp of its write (microseconds); null if EMQX's plugin wrote it. */
   readonly at: number | null;
 }
 

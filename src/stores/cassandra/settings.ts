@@ -8,6 +8,7 @@ export type Consistency = (typeof CONSISTENCIES)[number];
 
 const PARAMS = ['dc', 'consistency', 'tls', 'ca'];
 const DEFAULT_PORT = 9042;
+const SETTING = 'STORE_URL';
 
 export interface CassandraSettings {
   /** host:port */
@@ -25,32 +26,32 @@ export interface CassandraSettings {
  * cassandra://user:password@h1:9042,h2/keyspace?dc=datacenter1&consistency=local_quorum&tls=true&ca=FILE
  * @throws SettingError
  */
-export function cassandraSettings(url: ServiceUrl, setting = 'STORE_URL'): CassandraSettings {
+export function cassandraSettings(url: ServiceUrl): CassandraSettings {
   const { hosts, user, password, path: keyspace, params } = url;
   const unknown = Object.keys(params).find((name) => !PARAMS.includes(name));
-  if (unknown !== undefined) throw new SettingError(setting, `cassandra:// knows no ?${unknown}=; known are ${PARAMS.join(', ')}`);
+  if (unknown !== undefined) throw new SettingError(SETTING, `cassandra:// knows no ?${unknown}=; known are ${PARAMS.join(', ')}`);
   if (!/^\w{1,48}$/.test(keyspace)) {
     throw new SettingError(
-      setting,
+      SETTING,
       'name the keyspace after the hosts (letters, digits and _, at most 48): cassandra://host:9042/keyspace?dc=datacenter1',
     );
   }
   const datacenter = params['dc'] ?? '';
   if (datacenter === '')
-    throw new SettingError(setting, 'add ?dc= with the name of the data center to talk to ("nodetool status" shows it, often datacenter1)');
+    throw new SettingError(SETTING, 'add ?dc= with the name of the data center to talk to ("nodetool status" shows it, often datacenter1)');
   return {
     contactPoints: hosts.map(({ host, port }) => authorityOf({ host, port: port ?? DEFAULT_PORT })),
     keyspace,
     datacenter,
-    consistency: consistencyOf(params['consistency'] ?? 'local_quorum', setting),
+    consistency: consistencyOf(params['consistency'] ?? 'local_quorum'),
     credentials: user === null ? null : { username: user, password: password ?? '' },
-    tls: tlsOf(url, setting),
+    tls: tlsOf(url, SETTING),
   };
 }
 
-function consistencyOf(text: string, setting: string): Consistency {
+function consistencyOf(text: string): Consistency {
   const found = CONSISTENCIES.find((name) => name === text);
-  if (found === undefined) throw new SettingError(setting, `consistency=${text} is unknown; write one of ${CONSISTENCIES.join(', ')}`);
+  if (found === undefined) throw new SettingError(SETTING, `consistency=${text} is unknown; write one of ${CONSISTENCIES.join(', ')}`);
   return found;
 }
 

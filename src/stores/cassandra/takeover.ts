@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { TakeoverCount } from '../../base/migration';
+import { isStorableId } from '../../mqtt/message';
 import type { Database } from './database';
+import { moveToFewerWrites } from './fewer-writes';
 import { enterConsumer } from './positions';
 import { COLUMNS, toNumber, type MessageRow } from './rows';
 import { shardOf } from './topic-index';
 
 const PAGE = 200;
-/** The form of an id that can come back in an acknowledgement. */
-const VALID_ID = /^[0-9A-Za-z_-]{1,64}$/;
 
 interface MsgKey {
   readonly topic: string;
@@ -16,13 +16,14 @@ interface MsgKey {
 }
 
 /** Called for each page, with the number of its rows, so that the lock does not end meanwhile. */
-type HoldOn = (rows: number) => Promise<void>;
-type Takeover = (db: Database, holdOn: HoldOn) => Promise<void>;
+export type HoldOn = (rows: number) => Promise<void>;
+/** @param from the version of the schema before the migration; 0 if it had none. */
+type Takeover = (db: Database, holdOn: HoldOn, from: number) => Promise<void>;
 
 /** What each migration, by its number, does with present rows. Each may be repeated. */
-export const TAKEOVERS: Readonly<Record<number, Takeover>> = { 1: takeMessages, 2: takeClients };
+export const TAKEOVERS: Readonly<Record<number, Takeover>> = { 1: takeMessages, 2: takeClients, 5: moveToFewerWrites };
 
-/** EMQX's own tables whose rows get entries in ours. */
+/** EMQX's own tables. Their rows get entries in the server's tables. */
 const TAKEN = ['mqtt_msg', 'retain', 'acked'];
 const COUNTED_AT_ONCE = 5_000;
 
@@ -50,11 +51,11 @@ async function takeMessages(db: Database, holdOn: HoldOn): Promise<void> {
     await holdOn(rows.length);
     const topicOf = new Map<string, string>();
     await db.wave(rows, async ({ msgid }) => {
-      if (!VALID_ID.test(msgid)) return;
+      if (!isStorableId(msgid)) return;
       const [known] = await db.rows<{ topic: string }>('SELECT topic FROM mqtt_msg_id WHERE msgid = ?', [msgid]);
       if (known !== undefined) topicOf.set(msgid, known.topic);
     });
-    for (const { topic, msgid } of rows) if (VALID_ID.test(msgid) && !topicOf.has(msgid)) topicOf.set(msgid, topic);
+    for (const { topic, msgid } of rows) if (isStorableId(msgid) && !topicOf.has(msgid)) topicOf.set(msgid, topic);
     await db.wave([...new Set(rows.map(({ topic }) => topic))], (topic) => enter(db, 'mqtt_topic', topic));
     await db.wave(rows, async (row) => {
       if (topicOf.get(row.msgid) === row.topic) await enterId(db, row.msgid, row.topic);

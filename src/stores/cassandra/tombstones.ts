@@ -1,27 +1,35 @@
 import type { types } from 'cassandra-driver';
-import type { Database } from './database';
+import type { MessageRef } from '../../mqtt/message';
+import type { Bound, Database } from './database';
 import { ttlOf } from './expiry';
 import { toNumber } from './rows';
 
-/** mqtt_tombstone. Cassandra itself removes tombstones a little after their end. */
+interface TombstoneRow {
+  readonly msgid: string;
+  readonly expires_at: types.Long | null;
+}
+
+/**
+ * mqtt_removed. It has the partition key of mqtt_msg, so that a tombstone and the deletion of its message are one write.
+ * Cassandra itself removes tombstones a little after their end.
+ */
 export class Tombstones {
   constructor(private readonly db: Database) {}
 
   /** The end of a tombstone is its timestamp, so that the longest one wins. */
-  async put(ids: readonly string[], until: number, now: number): Promise<void> {
-    if (until <= now) return;
-    const ttl = ttlOf(until, now, 1);
-    await this.db.wave(ids, (id) =>
-      this.db.write(
-        'INSERT INTO mqtt_tombstone (msgid, expires_at) VALUES (?, ?) USING TTL ?',
-        [id, until, ttl],
-        Math.floor(until) * 1_000,
-      ),
-    );
+  statement({ topic, id }: MessageRef, until: number, now: number): Bound {
+    return {
+      query: 'INSERT INTO mqtt_removed (topic, msgid, expires_at) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?',
+      params: [topic, id, until, Math.floor(until) * 1_000, ttlOf(until, now, 1)],
+    };
   }
 
-  async has(id: string, now: number): Promise<boolean> {
-    const [row] = await this.db.rows<{ expires_at: types.Long | null }>('SELECT expires_at FROM mqtt_tombstone WHERE msgid = ?', [id]);
-    return (toNumber(row?.expires_at) ?? 0) > now;
+  /** @returns those of a topic's ids that have a tombstone. */
+  async among(topic: string, ids: readonly string[], now: number): Promise<string[]> {
+    const rows = await this.db.rows<TombstoneRow>('SELECT msgid, expires_at FROM mqtt_removed WHERE topic = ? AND msgid IN ?', [
+      topic,
+      ids,
+    ]);
+    return rows.filter(({ expires_at: at }) => (toNumber(at) ?? 0) > now).map(({ msgid }) => msgid);
   }
 }

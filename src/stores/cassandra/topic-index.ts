@@ -3,8 +3,11 @@ import type { types } from 'cassandra-driver';
 import { isInbox, matches } from '../../mqtt/topic';
 import { compareText } from '../shared/order';
 import { topicRange } from '../shared/topic-range';
+import { groupBy } from '../../base/parallel';
 import type { TopicQuery } from '../store';
 import type { Database } from './database';
+import { split } from '../../base/split';
+import { BYTES_TOGETHER } from './groups';
 import { toNumber } from './rows';
 
 const SHARDS = Array.from({ length: 16 }, (_, shard) => shard);
@@ -33,9 +36,9 @@ export type Lookup<T> = (topics: readonly string[]) => Promise<(T | null)[]>;
 
 /**
  * The topics of a table in order. Each topic has an entry in one of several shards, so that no partition grows without
- * limit. The shards are merged when they are read. An entry is written whenever something is stored, and not deleted
- * when something is removed, because that would race with the next save. It only tells where to look. A reader that
- * finds nothing there deletes the entry, with the timestamp of its write, so that a newer entry stays.
+ * limit. The shards are merged when they are read. An entry is not deleted when something is removed, because that
+ * would race with the next save. It only tells where to look. A reader that finds nothing there deletes an old entry,
+ * with the timestamp of its write, so that a newer entry stays.
  */
 export class TopicIndex<T> {
   private swept = { shard: 0, topic: '' };
@@ -44,11 +47,24 @@ export class TopicIndex<T> {
     private readonly db: Database,
     private readonly table: 'mqtt_topic' | 'mqtt_retain_topic',
     private readonly lookup: Lookup<T>,
+    private readonly guardMs = GUARD_MS,
   ) {}
 
   async note(topic: string, timestamp: number): Promise<void> {
     const values = [shardOf(topic), topic, new Date(Math.floor(timestamp / 1_000))];
     await this.db.write(`INSERT INTO ${this.table} (shard, topic, saved_at) VALUES (?, ?, ?)`, values, timestamp);
+  }
+
+  /** One write for each shard. The topics are all short enough. */
+  async noteAll(topics: readonly string[], timestamp: number): Promise<void> {
+    const savedAt = new Date(Math.floor(timestamp / 1_000));
+    const query = `INSERT INTO ${this.table} (shard, topic, saved_at) VALUES (?, ?, ?) USING TIMESTAMP ?`;
+    const entries = topics.map((topic) => ({ topic, shard: shardOf(topic) }));
+    const shards = [...groupBy(entries, ({ shard }) => `${shard}`).values()];
+    const parts = shards.flatMap((shard) => split(shard, PAGE, BYTES_TOGETHER, ({ topic }) => topic.length));
+    await this.db.wave(parts, (part) =>
+      this.db.writeTogether(part.map(({ topic, shard }) => ({ query, params: [shard, topic, savedAt, timestamp] }))),
+    );
   }
 
   async list({ filter, after, limit }: TopicQuery): Promise<T[]> {
@@ -82,8 +98,8 @@ export class TopicIndex<T> {
   }
 
   private async look(entries: readonly Entry[]): Promise<T[]> {
+    const removable = (Date.now() - this.guardMs) * 1_000;
     const found = await this.lookup(entries.map(({ topic }) => topic));
-    const removable = (Date.now() - GUARD_MS) * 1_000;
     const stale = entries.filter(({ at }, i) => found[i] === null && (toNumber(at) ?? 0) < removable);
     await this.db.wave(stale, ({ topic, at }) =>
       this.db.write(`DELETE FROM ${this.table} WHERE shard = ? AND topic = ?`, [shardOf(topic), topic], toNumber(at) ?? removable),

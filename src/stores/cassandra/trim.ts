@@ -1,25 +1,24 @@
 import type { types } from 'cassandra-driver';
 import type { Database } from './database';
-import { fitsKey, toNumber, type Stored } from './rows';
+import { fitsKey, toNumber } from './rows';
 
 const IDS_PER_PAGE = 5_000;
-const IDS_PER_STEP = 500;
 const INT_MAX = 2 ** 31 - 1;
 
 /**
  * Reads the ids of the `keep` newest messages to find the first one to remove, and then deletes whole ranges, with one
- * deletion marker each.
+ * deletion marker each. A message that arrives at the same time with an id in such a range is one of the oldest, too,
+ * and goes with them.
  */
 export async function trimTopic(db: Database, topic: string, keep: number): Promise<number> {
   const newest = await firstTooMany(db, topic, keep);
   if (newest === null) return 0;
   let removed = 0;
   for (let rows = await oldest(db, topic, newest); rows.length > 0; rows = await oldest(db, topic, newest)) {
-    await db.wave(rows, ({ id, at }) => db.write('DELETE FROM mqtt_msg_id WHERE msgid = ?', [id], at ?? db.timestamp()));
     // The timestamp is later than all of the rows', whatever the writers' clocks said. Otherwise rows that stay would
     // be found again and again.
-    const timestamp = Math.max(db.timestamp(), ...rows.map(({ at }) => at ?? 0));
-    await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid <= ?', [topic, rows.at(-1)!.id], timestamp);
+    const timestamp = rows.reduce((latest, { at }) => Math.max(latest, toNumber(at) ?? 0), db.timestamp());
+    await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid <= ?', [topic, rows.at(-1)!.msgid], timestamp);
     removed += rows.length;
   }
   return removed;
@@ -36,10 +35,10 @@ async function firstTooMany(db: Database, topic: string, keep: number): Promise<
   return null;
 }
 
-async function oldest(db: Database, topic: string, newest: string): Promise<Stored[]> {
-  const rows = await db.rows<{ msgid: string; at: types.Long | null }>(
-    'SELECT msgid, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid <= ? ORDER BY msgid ASC LIMIT ?',
-    [topic, newest, IDS_PER_STEP],
-  );
-  return rows.map(({ msgid, at }) => ({ topic, id: msgid, at: toNumber(at) }));
+function oldest(db: Database, topic: string, newest: string): Promise<{ msgid: string; at: types.Long | null }[]> {
+  return db.rows('SELECT msgid, writetime(published_at) AS at FROM mqtt_msg WHERE topic = ? AND msgid <= ? ORDER BY msgid ASC LIMIT ?', [
+    topic,
+    newest,
+    IDS_PER_PAGE,
+  ]);
 }

@@ -1,24 +1,20 @@
 import { MOST_COUNTED, type MessageStore, type TopicCount } from '../store';
 import type { Client } from './client';
-import { chunks, COVERED } from './keys';
+import { chunks, COVERED, NEVER, NEVER_MS } from './keys';
 import { list, number } from './literal';
 
 /** oldest() reads at most this many rows of one or two small columns. */
 const MOST_ROWS_READ = 5_000_000;
 /** In a table of at most this many rows, oldest() leaves out messages that are removed and not yet purged. */
 const EXACT = 50_000;
-
-const PUBLISHED_AT = 'ifNull(published_at, arrived)';
-const NEVER_MS = Number.MAX_SAFE_INTEGER;
-/** Old servers have no type for both an Int64 and a plain number. */
-const NEVER = `toInt64(${NEVER_MS})`;
+const lives = (now: number): string => `(expires_ms = 0 OR expires_ms > ${number(now)})`;
 
 /**
- * For each topic how many messages are stored, and the least time of those that have not expired, of the one with the smallest id.
- * `where` is about topic and msgid.
+ * Reads `result` from the stored messages, removed ones left out. Each has its topic, its msgid and `at`, which is the
+ * time of its publish (ms), or NEVER_MS if it has expired. `where` uses only topic and msgid.
  */
-const living = (where: string, now: number, result: string): string => {
-  const time = `if(ifNull(expires_at, ${NEVER}) > ${number(now)}, toInt64(${PUBLISHED_AT}), ${NEVER})`;
+const fromStored = (where: string, now: number, result: string): string => {
+  const time = `if(${lives(now)}, published_ms, ${NEVER})`;
   return `SELECT ${result} FROM (
       SELECT topic, msgid, max(s) AS stored, max(c) AS covered, max(t) AS at FROM (
         SELECT topic, msgid, stored_at AS s, toUInt64(0) AS c, ${time} AS t FROM mqtt_msg WHERE ${where}
@@ -57,21 +53,21 @@ export class Counts {
     // Ids of expired messages sort behind all others here.
     const result = `topic, count() AS n, argMin(at, if(at = ${NEVER}, concat('~', msgid), concat(' ', msgid))) AS oldest`;
     const rows = await this.db.rows<{ topic: string; n: number; oldest: number }>(
-      `${living(`topic IN ${list(topics)}`, now, result)} GROUP BY topic`,
+      `${fromStored(`topic IN ${list(topics)}`, now, result)} GROUP BY topic`,
     );
     return rows.map(({ topic, n, oldest }) => [topic, { messages: n, oldestAt: oldest === NEVER_MS ? null : oldest }]);
   }
 
   /**
-   * The least time of all messages; of more than 50,000 rows that of the first 5,000,000 that the server reads, some of which may be removed
-   * and not yet purged.
+   * The least time of all messages; of more than 50,000 rows that of the first 5,000,000 that the server reads, some of
+   * which may be removed and not yet purged.
    */
   async oldest(now: number): Promise<number | null> {
     const rows = await this.db.count('SELECT count() AS n FROM mqtt_msg');
     const query =
       rows <= EXACT
-        ? living('1', now, 'minIf(at, at > 0) AS at, count() AS n')
-        : `SELECT minIf(toInt64(${PUBLISHED_AT}), ${PUBLISHED_AT} > 0) AS at, count() AS n FROM mqtt_msg WHERE ifNull(expires_at, ${NEVER}) > ${number(now)}`;
+        ? fromStored('1', now, 'minIf(at, at > 0) AS at, count() AS n')
+        : `SELECT minIf(published_ms, published_ms > 0) AS at, count() AS n FROM mqtt_msg WHERE ${lives(now)}`;
     const [found] = await this.db.rows<{ at: number; n: number }>(query, { max_rows_to_read: MOST_ROWS_READ, read_overflow_mode: 'break' });
     // 0: no row has a time. A taken over row may lack it.
     return found === undefined || found.n === 0 || found.at === NEVER_MS || found.at === 0 ? null : found.at;

@@ -1,5 +1,7 @@
+import { groupBy } from '../../base/parallel';
+import { split } from '../../base/split';
 import type { MessageRef } from '../../mqtt/message';
-import type { Client, Settings } from './client';
+import type { Settings } from './client';
 import { list, number, text } from './literal';
 
 /** The limits of keys in one statement, so that it is not too long for the parser. */
@@ -8,22 +10,14 @@ const BYTES_PER_STATEMENT = 1_048_576;
 /** Up to this many topics are listed with their ids, so that each topic is in the statement only once. */
 const FEW_TOPICS = 8;
 
-/** The state of one topic and msgid. */
-export interface KeyState extends MessageRef {
-  /** stored_at of the rows that are not removed. There are several only if they were saved at the same time. */
-  readonly stored: readonly number[];
-  /** Everything that was stored up to this time (microseconds) is removed. */
-  readonly covered: number;
-  /** The id must not come back before this time (ms). */
-  readonly until: number;
-  /**
-   * stored_at of removed rows that no removal names. They were written after the removal, and purging does not know
-   * them yet.
-   */
-  readonly orphans: readonly number[];
-}
-
-/** Everything that was stored before this time (microseconds) is removed. */
+/** A time behind all others (ms). It stands for no time. */
+export const NEVER_MS = Number.MAX_SAFE_INTEGER;
+/** The same as an expression. Old servers have no type for both an Int64 and a plain number. */
+export const NEVER = `toInt64(${NEVER_MS})`;
+/**
+ * A removal removes every row of its message that was stored up to this time (microseconds), whichever of the two is
+ * written first.
+ */
 export const COVERED = 'greatest(removed_at, until * 1000)';
 /**
  * The time of a row of mqtt_retain (ms since 1970). A deletion that an older version wrote has no time except that of
@@ -48,14 +42,9 @@ export function distinct<R extends MessageRef>(refs: readonly R[]): R[] {
 
 /** A condition for exactly these messages. Both forms use the order of the tables, (topic, msgid). */
 export function isOneOf(refs: readonly MessageRef[]): string {
-  const byTopic = new Map<string, string[]>();
-  for (const { topic, id } of refs) {
-    const ids = byTopic.get(topic);
-    if (ids === undefined) byTopic.set(topic, [id]);
-    else ids.push(id);
-  }
+  const byTopic = groupBy(refs, ({ topic }) => topic);
   if (byTopic.size > FEW_TOPICS) return `(topic, msgid) IN (${refs.map(({ topic, id }) => `(${text(topic)}, ${text(id)})`).join(', ')})`;
-  const parts = [...byTopic].map(([topic, ids]) => `(topic = ${text(topic)} AND msgid IN ${list(ids)})`);
+  const parts = [...byTopic].map(([topic, own]) => `(topic = ${text(topic)} AND msgid IN ${list(own.map(({ id }) => id))})`);
   return `(${parts.join(' OR ')})`;
 }
 
@@ -64,49 +53,16 @@ export function isOneOf(refs: readonly MessageRef[]): string {
  * @param lengthOf the bytes of an item in the statement.
  */
 export function chunks<T>(items: readonly T[], lengthOf: (item: T) => number): T[][] {
-  const parts: T[][] = [];
-  let bytes = 0;
-  for (const item of items) {
-    const last = parts.at(-1);
-    bytes += lengthOf(item);
-    if (last === undefined || last.length >= KEYS_PER_STATEMENT || bytes > BYTES_PER_STATEMENT) {
-      parts.push([item]);
-      bytes = lengthOf(item);
-    } else last.push(item);
-  }
-  return parts;
+  return split(items, KEYS_PER_STATEMENT, BYTES_PER_STATEMENT, lengthOf);
 }
 
-/**
- * The rows of mqtt_msg, by topic and msgid, that are not removed. `where` uses only topic and msgid, `also` only other
- * columns.
- */
-export function visible(columns: 'msgid' | 'topic, msgid', where: string, also = '1'): string {
+/** The messages that have a row in mqtt_msg that is not removed, expired or not. `where` uses only topic and msgid. */
+export function visible(columns: 'msgid' | 'topic, msgid', where: string): string {
   return `SELECT ${columns}, max(s) AS stored, max(c) AS covered FROM (
-      SELECT ${columns}, stored_at AS s, toUInt64(0) AS c FROM mqtt_msg WHERE ${where} AND ${also}
+      SELECT ${columns}, stored_at AS s, toUInt64(0) AS c FROM mqtt_msg WHERE ${where}
       UNION ALL SELECT ${columns}, toUInt64(0) AS s, ${COVERED} AS c FROM mqtt_removed
         WHERE ${where} AND (topic, msgid) IN (SELECT topic, msgid FROM mqtt_msg WHERE ${where})
     ) GROUP BY ${columns} HAVING stored > covered`;
-}
-
-/** What is stored and what is removed under these keys. Unknown keys are left out. */
-export async function states(db: Client, refs: readonly MessageRef[]): Promise<Map<string, KeyState>> {
-  const found = new Map<string, KeyState>();
-  for (const chunk of chunks(refs, ({ topic, id }) => 2 * (topic.length + id.length))) {
-    const where = isOneOf(chunk);
-    const rows = await db.rows<{ topic: string; msgid: string; stored: number[]; covered: number; ended: number; named: number[] }>(
-      `SELECT topic, msgid, groupUniqArray(s) AS stored, max(c) AS covered, max(u) AS ended, groupUniqArray(r) AS named FROM (
-         SELECT topic, msgid, stored_at AS s, toUInt64(0) AS c, toUInt64(0) AS u, toUInt64(0) AS r FROM mqtt_msg WHERE ${where}
-         UNION ALL SELECT topic, msgid, toUInt64(0) AS s, ${COVERED} AS c, until AS u, stored_at AS r FROM mqtt_removed WHERE ${where}
-       ) GROUP BY topic, msgid`,
-    );
-    for (const { topic, msgid: id, stored, covered, ended, named } of rows) {
-      const living = stored.filter((at) => at > covered).sort((a, b) => a - b);
-      const orphans = stored.filter((at) => at <= covered && !named.includes(at));
-      found.set(keyOf({ topic, id }), { topic, id, stored: living, covered, until: ended, orphans });
-    }
-  }
-  return found;
 }
 
 /** Counts the stored messages, if all keys fit into memory. */

@@ -7,7 +7,7 @@ const TABLE = 'mqtt_offline_lock';
 const TABLE_EXISTS = 57;
 const UNKNOWN_TABLE = 60;
 
-const BEAT_MS = 5_000;
+export const BEAT_MS = 5_000;
 /** A process without a sign of life for this long (s) counts as dead. */
 const DEAD_AFTER_S = 60;
 const POLL_MS = 200;
@@ -15,11 +15,18 @@ const POLL_MS = 200;
 /**
  * Lets one process at a time work. ClickHouse has no locks, but if several processes create the same table, only one
  * succeeds. `isOurs` is called before each step, and throws if another process has taken this one for dead.
+ *
+ * A column of the table has the owner's name. So a process that stood still can't write a sign of life into the table of its successor, and
+ * leaves that table where it is.
  */
 export async function underLock(db: Client, work: (isOurs: () => Promise<void>) => Promise<void>): Promise<void> {
-  const owner = randomBytes(8).toString('hex');
-  const beat = () => db.insert(TABLE, [{ owner }]);
-  while (!(await create(db))) {
+  const owner = `owner_${randomBytes(8).toString('hex')}`;
+  const beat = () => db.insert(TABLE, [{ [owner]: 1 }]);
+  const isHeld = async () =>
+    (await db.count(
+      `SELECT count() AS n FROM system.columns WHERE database = currentDatabase() AND table = '${TABLE}' AND name = '${owner}'`,
+    )) > 0;
+  while (!(await create(db, owner))) {
     await endIfDead(db);
     await sleep(POLL_MS);
   }
@@ -28,18 +35,17 @@ export async function underLock(db: Client, work: (isOurs: () => Promise<void>) 
   const timer = setInterval(() => void beat().catch(() => undefined), BEAT_MS);
   try {
     await work(async () => {
-      if ((await db.count(`SELECT count() AS n FROM ${TABLE} WHERE owner = '${owner}'`)) === 0)
-        throw new RetryableError('another process migrates the schema');
+      if (!(await isHeld())) throw new RetryableError('another process migrates the schema');
     });
   } finally {
     clearInterval(timer);
-    await db.command(`DROP TABLE IF EXISTS ${TABLE}`);
+    if (await isHeld()) await db.command(`DROP TABLE IF EXISTS ${TABLE}`);
   }
 }
 
-async function create(db: Client): Promise<boolean> {
+async function create(db: Client, owner: string): Promise<boolean> {
   try {
-    await db.command(`CREATE TABLE ${TABLE} (owner String, at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY at`);
+    await db.command(`CREATE TABLE ${TABLE} (${owner} UInt8, at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY at`);
     return true;
   } catch (error) {
     if (codeOf(error) === TABLE_EXISTS) return false;

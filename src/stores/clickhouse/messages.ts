@@ -1,16 +1,18 @@
 import type { Message, MessageRef } from '../../mqtt/message';
-import { saveOrBisect } from '../shared/bisect';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
+import { fillPage } from '../shared/fill-page';
 import type { Client } from './client';
-import { tick } from './clock';
 import { Counts } from './counts';
-import { distinct, isOneOf, keyOf, ON_DISK, states, tooMany, visible, visibleCount } from './keys';
+import { Expiry } from './expiry';
+import { COVERED, isOneOf, keyOf, ON_DISK, tooMany, visibleCount } from './keys';
 import { number, text } from './literal';
+import { living, type LivingRow } from './living';
 import { between, endOfPage, type Range } from './pages';
 import type { Removals } from './removals';
-import { COLUMNS, toMessage, toRow, type MessageRow } from './rows';
+import { MESSAGE_COLUMNS, toMessage, type MessageRow } from './rows';
+import { save } from './saving';
 import { Sweeper } from './sweeper';
-import { TopicTable } from './topics';
+import { MessageTopics } from './topics';
 
 /** Up to this number messages are counted exactly. */
 const EXACT_COUNT = 50_000;
@@ -22,156 +24,109 @@ const SPARE = 20;
 
 const ofTopic = (topic: string): Range => ({ table: 'mqtt_msg', where: `topic = ${text(topic)}`, column: 'msgid' });
 
-/**
- * mqtt_msg. A row is never changed; it counts as removed once mqtt_removed says so
- * (migrations/clickhouse/001_messages.sql).
- */
+/** mqtt_msg. A row is never changed; it counts as removed once mqtt_removed says so (migrations/clickhouse/001_messages.sql). */
 export class MessageTable implements MessageStore {
-  private readonly topicTable: TopicTable;
-  private readonly sweeper: Sweeper;
+  private readonly topics: MessageTopics;
+  private readonly expiry: Expiry;
   private readonly counts: Counts;
 
   constructor(
     private readonly db: Client,
     private readonly removals: Removals,
   ) {
-    this.topicTable = new TopicTable(db, this);
-    this.sweeper = new Sweeper(db, removals);
+    this.topics = new MessageTopics(db, this);
+    this.expiry = new Expiry(db, removals, new Sweeper(db));
     this.counts = new Counts(db, this);
   }
 
-  removeMessages(refs: readonly MessageRef[], tombstoneUntil: number, now = Date.now()): Promise<number> {
-    return this.removals.remove(refs, tombstoneUntil, now);
+  saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
+    return save(this.db, messages);
+  }
+
+  removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+    return this.removals.remove(refs, tombstoneUntil);
   }
 
   listTopics(query: TopicQuery): Promise<string[]> {
-    return this.topicTable.list(query);
-  }
-
-  /**
-   * Topics are written before their messages, so that an interrupted save leaves no message that can't be found. An
-   * acknowledgement at the same time does no harm: stored_at is before the end of its tombstone, whichever of the two
-   * rows is written first.
-   */
-  saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
-    return saveOrBisect(distinct(messages), async (batch) => {
-      const known = await states(this.db, batch);
-      const missing = batch.filter((message) => {
-        const state = known.get(keyOf(message));
-        return state === undefined || (state.stored.length === 0 && state.until <= now);
-      });
-      const at = tick();
-      await this.db.insert(
-        'mqtt_topic',
-        [...newestIds(missing)].map(([topic, last_id]) => ({ topic, last_id, seen_at: at })),
-      );
-      await this.db.insert(
-        'mqtt_msg',
-        missing.map((message) => ({
-          ...toRow(message),
-          retain: message.retain ? 1 : 0,
-          stored_at: Math.max(at, (known.get(keyOf(message))?.covered ?? 0) + 1),
-        })),
-      );
-    });
+    return this.topics.list(query);
   }
 
   async getMessage(id: string): Promise<Message | null> {
     const topics = await this.db.rows<{ topic: string }>(`SELECT DISTINCT topic FROM mqtt_msg WHERE msgid = ${text(id)} LIMIT 10`);
     if (topics.length === 0) return null;
-    const known = await states(
-      this.db,
-      topics.map(({ topic }) => ({ topic, id })),
-    );
-    const stored = [...known.values()].find((state) => state.stored.length > 0);
+    const where = isOneOf(topics.map(({ topic }) => ({ topic, id })));
+    const [stored] = await this.db.rows<LivingRow>(`${living(where, 0)} LIMIT 1`);
     return stored === undefined ? null : ((await this.read([stored]))[0] ?? null);
   }
 
-  async listMessages({ topic, after, limit, now }: MessageQuery): Promise<Message[]> {
-    const ids = await this.ids({ topic, after, limit, now });
-    return ids.length === 0 ? [] : this.read(ids.map((id) => ({ topic, id })));
-  }
-
-  async listRefs(query: MessageQuery): Promise<StoredRef[]> {
-    const refs = (await this.ids(query)).map((id) => ({ topic: query.topic, id }));
-    if (refs.length === 0) return [];
-    return this.db.rows<StoredRef>(
-      `SELECT msgid AS id, ifNull(published_at, arrived) AS publishReceivedAt FROM (
-         SELECT topic, msgid, published_at, arrived FROM mqtt_msg WHERE ${isOneOf(refs)} ORDER BY topic, msgid, stored_at DESC LIMIT 1 BY topic, msgid)
-       ORDER BY id`,
+  listMessages(query: MessageQuery): Promise<Message[]> {
+    return fillPage(
+      query,
+      (after, limit) => this.rows({ ...query, after, limit }),
+      (rows) => this.read(rows),
     );
   }
 
+  async listRefs(query: MessageQuery): Promise<StoredRef[]> {
+    return (await this.rows(query)).map(({ id, publishReceivedAt }) => ({ id, publishReceivedAt }));
+  }
+
   /** Ids are read first, so that payloads of removed or superfluous messages are never read. */
-  private async ids({ topic, after, limit, now }: MessageQuery, last: string | null = null): Promise<string[]> {
+  private async rows({ topic, after, limit, now }: MessageQuery, last: string | null = null, spare = SPARE): Promise<LivingRow[]> {
     const range = ofTopic(topic);
-    const found: string[] = [];
-    for (let size = limit + SPARE, from = after; found.length < limit; size = Math.min(4 * size, MOST_ROWS)) {
+    const found: LivingRow[] = [];
+    for (let size = limit + spare, from = after; found.length < limit; size = Math.min(4 * size, MOST_ROWS)) {
       const end = await endOfPage(this.db, range, from, size, last);
-      const rows = await this.db.rows<{ msgid: string }>(
-        `${visible('msgid', between(range, from, end), `(expires_at IS NULL OR expires_at > ${number(now)})`)}
-         ORDER BY msgid LIMIT ${number(limit - found.length)}`,
-      );
-      found.push(...rows.map(({ msgid }) => msgid));
+      const page = living(between(range, from, end), now);
+      found.push(...(await this.db.rows<LivingRow>(`${page} ORDER BY id LIMIT ${number(limit - found.length)}`)));
       if (end === last) break;
       from = end ?? '';
     }
     return found;
   }
 
-  /** Sorted by ids. If several rows have the same key, the newest is returned. */
-  private async read(refs: readonly MessageRef[]): Promise<Message[]> {
-    const rows = await this.db.rows<MessageRow>(
-      `SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE ${isOneOf(refs)} ORDER BY topic, msgid, stored_at DESC LIMIT 1 BY topic, msgid`,
-    );
-    return rows.map((row) => toMessage(row, row.retain === 1));
+  /**
+   * Sorted by ids. Removals are looked for once more: the server may have read the list of the IN in living() a moment
+   * before a message, and so not its removal, although that came first.
+   */
+  private async read(found: readonly LivingRow[]): Promise<Message[]> {
+    if (found.length === 0) return [];
+    const where = isOneOf(found);
+    const [rows, removals] = await Promise.all([
+      this.db.rows<MessageRow>(
+        `SELECT ${MESSAGE_COLUMNS} FROM mqtt_msg WHERE ${where} ORDER BY topic, msgid LIMIT 1 BY topic, msgid, stored_at`,
+      ),
+      this.db.rows<MessageRef & { covered: number }>(
+        `SELECT topic, msgid AS id, max(${COVERED}) AS covered FROM mqtt_removed WHERE ${where} GROUP BY topic, msgid`,
+      ),
+    ]);
+    const covered = new Map(removals.map((row) => [keyOf(row), row.covered]));
+    const living = found.filter((row) => row.storedAt > (covered.get(keyOf(row)) ?? 0));
+    const counts = new Map(living.map((row) => [keyOf(row), row.storedAt]));
+    return rows.filter(({ topic, msgid, stored_at }) => counts.get(keyOf({ topic, id: msgid })) === stored_at).map(toMessage);
   }
 
-  /** Whether the topic has a message, expired or not. */
+  /** Whether the topic has a message, expired or not. A page is so large that few removed messages take no second page. */
   async has(topic: string): Promise<boolean> {
-    return (await this.ids({ topic, after: '', limit: 1, now: 0 })).length > 0;
+    return (await this.rows({ topic, after: '', limit: 1, now: 0 }, null, KEYS_PER_PAGE)).length > 0;
   }
 
-  async trimTopic(topic: string, keep: number, now = Date.now()): Promise<number> {
+  async trimTopic(topic: string, keep: number): Promise<number> {
     if ((await this.db.count(`SELECT count() AS n FROM mqtt_msg WHERE topic = ${text(topic)}`)) <= keep) return 0;
     const [last] = await this.db.rows<{ msgid: string }>(tooMany(topic, keep), ON_DISK);
     if (last === undefined) return 0;
     let removed = 0;
     for (let after = ''; ;) {
-      const ids = await this.ids({ topic, after, limit: KEYS_PER_PAGE, now: 0 }, last.msgid);
-      removed += await this.removals.remove(
-        ids.map((id) => ({ topic, id })),
-        0,
-        now,
-      );
-      if (ids.length < KEYS_PER_PAGE) return removed;
-      after = ids.at(-1) ?? '';
+      const rows = await this.rows({ topic, after, limit: KEYS_PER_PAGE, now: 0 }, last.msgid);
+      await this.removals.end(rows);
+      removed += rows.length;
+      if (rows.length < KEYS_PER_PAGE) return removed;
+      after = rows.at(-1)?.id ?? '';
     }
   }
 
-  async purgeExpired(now: number, limit: number): Promise<Purged> {
-    const expired: MessageRef[] = [];
-    for await (const state of this.expired(now)) if (state.stored.length > 0 && expired.push(state) >= limit) break;
-    const removed = expired.length === 0 ? 0 : await this.removals.remove(expired, 0, now);
-    // This is the last step of a run. It frees the disk space of everything that was removed, by this call or by
-    // others.
-    if (removed < limit) await this.sweeper.run();
-    return { removed, more: removed >= limit };
-  }
-
-  /** All expired messages, including removed ones until they are purged. Each page reads one column of all rows. */
-  private async *expired(now: number) {
-    for (let last: MessageRef = { topic: '', id: '' }; ;) {
-      const rows = await this.db.rows<{ topic: string; id: string }>(
-        `SELECT topic, msgid AS id FROM mqtt_msg
-         WHERE expires_at <= ${number(now)} AND (topic > ${text(last.topic)} OR (topic = ${text(last.topic)} AND msgid > ${text(last.id)}))
-         ORDER BY topic, msgid LIMIT 1 BY topic, msgid LIMIT ${KEYS_PER_PAGE}`,
-      );
-      const next = rows.at(-1);
-      if (next === undefined) return;
-      yield* (await states(this.db, rows)).values();
-      last = next;
-    }
+  purgeExpired(now: number, limit: number): Promise<Purged> {
+    return this.expiry.purge(now, limit);
   }
 
   /** An estimate includes messages that are removed and not yet purged. */
@@ -187,10 +142,4 @@ export class MessageTable implements MessageStore {
   oldestMessageAt(now: number): Promise<number | null> {
     return this.counts.oldest(now);
   }
-}
-
-function newestIds(messages: readonly Message[]): Map<string, string> {
-  const newest = new Map<string, string>();
-  for (const { topic, id } of messages) if ((newest.get(topic) ?? '') < id) newest.set(topic, id);
-  return newest;
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { RefusedError } from '../../base/errors';
 import { MigrationFiles, type MigrationFile } from '../shared/migration-files';
 import { TakeoverProgress } from '../shared/takeover-progress';
@@ -7,10 +8,14 @@ import { underLock } from './lock';
 import { refuseReplicas } from './replicated';
 import { refuseStrangers } from './takeover';
 
+const POLL_MS = 200;
+
 interface Statement {
   /** A query; the statement runs only if the query counts something. null: it always runs. */
   readonly when: string | null;
   readonly sql: string;
+  /** A query; the statement has ended when the query counts nothing any more. null: it ends when it is answered. */
+  readonly during: string | null;
 }
 
 /** Runs plain SQL files. The table mqtt_offline_migration notes which were run. */
@@ -41,9 +46,11 @@ export class Migrations {
   }
 
   private async step({ version, name, text }: MigrationFile, isOurs: () => Promise<void>): Promise<void> {
-    for (const { when, sql } of statementsOf(text)) {
+    for (const { when, sql, during } of statementsOf(text)) {
       await isOurs();
       if (when === null || (await this.db.count(when)) > 0) await this.db.command(sql);
+      // The statement of an interrupted run may be under way, so this waits for a statement that is left out, too.
+      for (; during !== null && (await this.db.count(during)) > 0; await sleep(POLL_MS)) await isOurs();
     }
     await this.db.command(
       'CREATE TABLE IF NOT EXISTS mqtt_offline_migration (version UInt32, name String, applied_at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY version',
@@ -93,5 +100,9 @@ export function statementsOf(file: string): Statement[] {
   return file
     .split(/;[ \t]*(?:\n|$)/)
     .filter((sql) => sql.replace(/--.*/g, '').trim() !== '')
-    .map((sql) => ({ when: /^-- when: (.*)$/m.exec(sql)?.[1] ?? null, sql: sql.replace(/^\s*--.*$/gm, '').trim() }));
+    .map((sql) => ({
+      when: /^-- when: (.*)$/m.exec(sql)?.[1] ?? null,
+      sql: sql.replace(/^\s*--.*$/gm, '').trim(),
+      during: /^-- while: (.*)$/m.exec(sql)?.[1] ?? null,
+    }));
 }

@@ -3,7 +3,7 @@ import { number, text } from './literal';
 
 /** Rows that are sorted by one column if the conditions of `where` are met. */
 export interface Range {
-  readonly table: 'mqtt_msg' | 'mqtt_topic' | 'mqtt_retain' | 'mqtt_acked';
+  readonly table: 'mqtt_msg' | 'mqtt_retain' | 'mqtt_acked';
   readonly where: string;
   readonly column: 'msgid' | 'topic';
 }

@@ -8,9 +8,8 @@ import type { Client } from './client';
 const SEVERAL = /^(Shared|Replicated)/;
 
 /**
- * Rejects ClickHouse Cloud and replicated databases before anything is changed. With `select_sequential_consistency` a
- * read would see the last write there. But it would still be unknown which of two removals came first, because that is
- * read from the numbers of MergeTree's parts, which follow the order of commits only on a single server.
+ * Rejects ClickHouse Cloud and replicated databases before anything is changed. A read there may not see the last write, so an acknowledged
+ * message could be sent again.
  * @throws RefusedError
  */
 export async function refuseReplicas(db: Client): Promise<void> {

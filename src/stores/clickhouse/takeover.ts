@@ -10,7 +10,7 @@ const COLUMNS: Readonly<Record<string, RegExp>> = {
   ...{ qos: NUMBER, retain: NUMBER, arrived: NUMBER },
 };
 
-const OURS = ['mqtt_removed', 'mqtt_swept', 'mqtt_topic', 'mqtt_client', 'mqtt_sub', 'mqtt_retain', 'mqtt_acked'];
+const OURS = ['mqtt_removed', 'mqtt_swept', 'mqtt_hidden', 'mqtt_topic', 'mqtt_client', 'mqtt_sub', 'mqtt_retain', 'mqtt_acked'];
 
 /**
  * Rejects tables that only have the names of the server's, or that contain more than EMQX writes, which would be lost.

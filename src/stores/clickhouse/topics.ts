@@ -3,62 +3,57 @@ import { compareText } from '../shared/order';
 import { topicRange } from '../shared/topic-range';
 import type { TopicQuery } from '../store';
 import type { Client } from './client';
-import { chunks, keyOf, states, visible } from './keys';
+import { chunks, visible } from './keys';
 import { list, text } from './literal';
 import { between, endOfPage, type Range } from './pages';
 
-const TOPICS_PER_PAGE = 256;
+/** A page of rows. The next pages of a call are larger, because there may be many rows of each topic. */
+const ROWS_PER_PAGE = 256;
+const MOST_ROWS_PER_PAGE = 65_536;
 /** Topics with more rows than this are checked one by one, each only for its first message. */
 const FEW_ROWS = 1_000;
 
-interface Candidate {
-  readonly topic: string;
-  readonly last: string;
-}
-
-/** The source of a page of topics: the candidates of a table, and the check which of them count. */
-interface TopicSource<C extends { readonly topic: string }> {
+/** Where the topics of a table come from. */
+interface TopicSource {
   readonly table: Range['table'];
-  /** Columns besides `topic` that `living` needs. There is one row per topic. */
-  readonly columns: string;
-  /** The topics that count, in the order of the candidates. */
-  living(candidates: readonly C[]): Promise<string[]>;
+  /** The topics of these rows that match the filter and count, in ascending order. The condition concerns only the topic. */
+  page(condition: string, filter: string): Promise<string[]>;
+  has(topic: string): Promise<boolean>;
 }
 
 /** Topics that match a filter, in ascending order, page by page. */
-export async function matchingTopics<C extends { readonly topic: string }>(
-  db: Client,
-  source: TopicSource<C>,
-  { filter, after, limit }: TopicQuery,
-): Promise<string[]> {
+export async function matchingTopics(db: Client, source: TopicSource, { filter, after, limit }: TopicQuery): Promise<string[]> {
   const { exact, prefix } = topicRange(filter);
   const found: string[] = [];
-  const page = async (condition: string): Promise<void> => {
-    const rows = await db.rows<C>(`SELECT topic, ${source.columns} FROM ${source.table} WHERE ${condition} GROUP BY topic ORDER BY topic`);
-    found.push(...(await source.living(rows.filter(({ topic }) => matches(filter, topic)))));
-  };
-  if (limit > 0 && exact !== null && compareText(exact, after) > 0) await page(`topic = ${text(exact)}`);
+  if (limit > 0 && exact !== null && compareText(exact, after) > 0 && (await source.has(exact))) found.push(exact);
   if (prefix === null) return found;
   // Everything that begins with `a/` sorts before `a0`, because `0` follows the slash.
   const where = prefix === '' ? '1' : `topic >= ${text(prefix)} AND topic < ${text(`${prefix.slice(0, -1)}0`)}`;
   const range: Range = { table: source.table, where, column: 'topic' };
-  for (let from = after; found.length < limit;) {
-    const end = await endOfPage(db, range, from, TOPICS_PER_PAGE);
-    await page(between(range, from, end));
+  for (let from = after, size = Math.max(ROWS_PER_PAGE, limit); found.length < limit; size = Math.min(4 * size, MOST_ROWS_PER_PAGE)) {
+    const end = await endOfPage(db, range, from, size);
+    found.push(...(await source.page(between(range, from, end), filter)));
     if (end === null) break;
     from = end;
   }
   return found.slice(0, limit);
 }
 
-/** mqtt_topic contains every topic that ever had messages, until it is purged. */
-export class TopicTable implements TopicSource<Candidate> {
-  readonly table = 'mqtt_topic';
-  readonly columns = 'argMax(last_id, seen_at) AS last';
+interface Counted {
+  readonly topic: string;
+  /** Rows of mqtt_msg. */
+  readonly n: number;
+  /** Rows of mqtt_removed. */
+  readonly removed: number;
+}
+
+/** The topics of mqtt_msg, which is in the order of its topics. No table of topics has to be written with the messages. */
+export class MessageTopics implements TopicSource {
+  readonly table = 'mqtt_msg';
 
   constructor(
     private readonly db: Client,
-    /** Tells whether the topic still has a stored message. */
+    /** Tells whether the topic has a stored message. */
     private readonly messages: { has(topic: string): Promise<boolean> },
   ) {}
 
@@ -66,37 +61,33 @@ export class TopicTable implements TopicSource<Candidate> {
     return matchingTopics(this.db, this, query);
   }
 
-  /** In most topics with messages the newest message is still stored, so reading one row per topic is enough. */
-  async living(candidates: readonly Candidate[]): Promise<string[]> {
-    if (candidates.length === 0) return [];
-    const known = await states(
-      this.db,
-      candidates.map(({ topic, last }) => ({ topic, id: last })),
-    );
-    const sure = ({ topic, last }: Candidate) => (known.get(keyOf({ topic, id: last }))?.stored.length ?? 0) > 0;
-    const others = await this.withOthers(candidates.filter((each) => !sure(each)).map(({ topic }) => topic));
-    return candidates.filter((each) => sure(each) || others.has(each.topic)).map(({ topic }) => topic);
+  has(topic: string): Promise<boolean> {
+    return this.messages.has(topic);
   }
 
-  /** The topics whose newest message is removed but that have other messages. */
-  private async withOthers(topics: readonly string[]): Promise<Set<string>> {
+  async page(condition: string, filter: string): Promise<string[]> {
+    const rows = await this.db.rows<Counted>(
+      `SELECT topic, sum(m) AS n, sum(r) AS removed FROM (
+         SELECT topic, 1 AS m, 0 AS r FROM mqtt_msg WHERE ${condition}
+         UNION ALL SELECT topic, 0 AS m, 1 AS r FROM mqtt_removed WHERE ${condition}
+       ) GROUP BY topic HAVING n > 0 ORDER BY topic`,
+    );
+    const topics = rows.filter(({ topic }) => matches(filter, topic));
+    const living = await this.living(topics.filter(({ removed }) => removed > 0));
+    return topics.filter(({ topic, removed }) => removed === 0 || living.has(topic)).map(({ topic }) => topic);
+  }
+
+  /** Those of the topics that have a message that is not removed. */
+  private async living(topics: readonly Counted[]): Promise<Set<string>> {
     const found = new Set<string>();
-    for (const chunk of chunks(topics, (topic) => 2 * topic.length)) {
-      const counts = await this.db.rows<{ topic: string; n: number }>(
-        `SELECT topic, count() AS n FROM mqtt_msg WHERE topic IN ${list(chunk)} GROUP BY topic`,
+    const few = topics.filter(({ n }) => n <= FEW_ROWS).map(({ topic }) => topic);
+    for (const chunk of chunks(few, (topic) => 2 * topic.length)) {
+      const rows = await this.db.rows<{ topic: string }>(
+        `SELECT DISTINCT topic FROM (${visible('topic, msgid', `topic IN ${list(chunk)}`)})`,
       );
-      const small = counts.filter(({ n }) => n <= FEW_ROWS).map(({ topic }) => topic);
-      for (const topic of await this.withAny(small)) found.add(topic);
-      for (const { topic, n } of counts) if (n > FEW_ROWS && (await this.messages.has(topic))) found.add(topic);
+      for (const { topic } of rows) found.add(topic);
     }
+    for (const { topic, n } of topics) if (n > FEW_ROWS && (await this.has(topic))) found.add(topic);
     return found;
-  }
-
-  private async withAny(topics: readonly string[]): Promise<string[]> {
-    if (topics.length === 0) return [];
-    const rows = await this.db.rows<{ topic: string }>(
-      `SELECT DISTINCT topic FROM (${visible('topic, msgid', `topic IN ${list(topics)}`)})`,
-    );
-    return rows.map(({ topic }) => topic);
   }
 }

@@ -1,8 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BatchWriteItemCommandInput, WriteRequest } from '@aws-sdk/client-dynamodb';
 import { RetryableError } from '../../base/errors';
+import { split } from '../../base/split';
 import { projection, type Client } from './client';
-import { inChunks, pooled } from './pool';
+import { pooled } from './pool';
 import { sizeOf, type Item } from './values';
 
 /**
@@ -23,7 +24,7 @@ export type Write = { readonly table: string; readonly put: Item } | { readonly 
 
 /** Puts and deletes all these items, in any order. No two writes may concern the same item. */
 export async function writeAll(client: Client, writes: readonly Write[]): Promise<void> {
-  await pooled(chunksOf(writes), async (chunk) => {
+  await pooled(split(writes, WRITES, WRITE_BYTES, writeSize), async (chunk) => {
     let left: BatchWriteItemCommandInput['RequestItems'] = requestsOf(client, chunk);
     await repeat('write', async () => {
       const before = countOf(left);
@@ -38,7 +39,7 @@ export async function writeAll(client: Client, writes: readonly Write[]): Promis
 export async function readAll(client: Client, table: string, keys: readonly Item[], attributes?: readonly string[]): Promise<Item[]> {
   const name = client.table(table);
   const pages = await pooled(
-    inChunks(keys, READS),
+    split(keys, READS),
     async (chunk) => {
       const found: Item[] = [];
       let left: Item[] = chunk;
@@ -71,20 +72,9 @@ async function repeat(what: string, request: () => Promise<{ left: number; befor
   throw new RetryableError(`DynamoDB is too busy: it left a ${what} undone ${ATTEMPTS} times`);
 }
 
-function chunksOf(writes: readonly Write[]): Write[][] {
-  const chunks: Write[][] = [];
-  let bytes = Infinity;
-  for (const write of writes) {
-    const size = 'put' in write ? sizeOf(write.put) : 0;
-    const last = chunks.at(-1);
-    bytes += size;
-    if (last !== undefined && last.length < WRITES && bytes <= WRITE_BYTES) last.push(write);
-    else {
-      chunks.push([write]);
-      bytes = size;
-    }
-  }
-  return chunks;
+/** A deletion sends only its key, which is small. */
+function writeSize(write: Write): number {
+  return 'put' in write ? sizeOf(write.put) : 0;
 }
 
 function requestsOf(client: Client, writes: readonly Write[]): Record<string, WriteRequest[]> {

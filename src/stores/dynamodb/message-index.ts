@@ -1,5 +1,5 @@
 import type { Message } from '../../mqtt/message';
-import type { Write } from './batches';
+import { readAll, type Write } from './batches';
 import type { Client } from './client';
 import { bucketOf, keyText } from './keys';
 import { MOST_COUNTED } from '../store';
@@ -50,6 +50,12 @@ export class MessageIndex {
     };
     const { items, next } = await this.client.page(TABLE, query, null);
     return { ids: items.map((item) => textOf(item['msgid']) ?? ''), next: textOf(next?.['msgid']) };
+  }
+
+  /** The topic keys of those entries that exist. No entry may occur twice. */
+  async keysOfStored(entries: readonly Entry[]): Promise<ReadonlySet<string>> {
+    const keys = entries.map(({ topicKey, id }) => ({ topic_key: text(topicKey), msgid: text(id) }));
+    return new Set((await readAll(this.client, TABLE, keys, ['topic_key'])).map((item) => textOf(item['topic_key']) ?? ''));
   }
 
   async isEmpty(topic: string): Promise<boolean> {

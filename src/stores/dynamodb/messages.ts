@@ -1,19 +1,19 @@
 import type { Message, MessageRef } from '../../mqtt/message';
-import { RefusedError } from '../../base/errors';
+import { timeOf } from '../../mqtt/message-id';
 import { saveOrBisect } from '../shared/bisect';
 import { OldestTopic } from '../shared/oldest-topic';
 import { leastKnown } from '../shared/known-times';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
-import { readAll, writeAll } from './batches';
+import { readAll, writeAll, type Write } from './batches';
 import type { Client } from './client';
 import { BUCKETS, keyText } from './keys';
 import { MessageIndex, type Entry } from './message-index';
-import { incomplete, partsOf, partWrites, readParts } from './parts';
+import { MessageTopics } from './message-topics';
+import { incomplete, partRemovals, partsOf, partWrites, readParts } from './parts';
 import { pooled } from './pool';
-import { Removals } from './removals';
-import { partsIn, publishedAt, toMessage, toRow, type Row } from './rows';
+import { Removals, type Stored } from './removals';
+import { partsIn, publishedAt, rowsOf, toMessage, type Row } from './rows';
 import { Tombstones } from './tombstones';
-import { TopicList } from './topic-list';
 import { text, textOf, type Item } from './values';
 
 const TABLE = 'mqtt_msg';
@@ -22,20 +22,22 @@ const PAYLOAD_CONCURRENCY = 4;
 const TOPICS_PER_LOOK = 16;
 /** An entry without a message may belong to a message that is just being saved. No save takes this long (ms). */
 const ORPHAN_AGE_MS = 3_600_000;
+/** A message that has expired longer ago than this (ms) is not saved. */
+const LATE_MS = ORPHAN_AGE_MS / 2;
 
 const keyOf = (id: string): Item => ({ msgid: text(id) });
 
 /** mqtt_msg with mqtt_msg_part, mqtt_topic_msg, mqtt_topic and mqtt_tombstone. */
 export class Messages implements MessageStore {
   private readonly index: MessageIndex;
-  private readonly topicList: TopicList;
+  private readonly topics: MessageTopics;
   private readonly tombstones: Tombstones;
   private readonly removals: Removals;
   private readonly oldest: OldestTopic;
 
   constructor(private readonly client: Client) {
     this.index = new MessageIndex(client);
-    this.topicList = new TopicList(client, 'mqtt_topic');
+    this.topics = new MessageTopics(client, this.index);
     this.tombstones = new Tombstones(client);
     this.removals = new Removals(client, this.index);
     this.oldest = new OldestTopic(this, (topics, now) => pooled(topics, (topic) => this.firstOf(topic, now)), TOPICS_PER_LOOK);
@@ -43,11 +45,16 @@ export class Messages implements MessageStore {
 
   /**
    * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
-   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
-   * Whichever looks last sees what the other has written.
+   * tombstones and then deletes the messages; save() first writes the messages and then looks for tombstones.
+   * Whichever comes last sees what the other has written. The look for tombstones before the messages are written keeps
+   * an acknowledged message from being visible for a moment when its publish event comes once more.
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
-    const { rows, refusals } = rowsOf(messages);
+    // A message that expired long ago would be seen by nobody, and a purge would take its entry for one without a message.
+    const { rows, refusals } = rowsOf(
+      messages.filter(({ expiresAt }) => (expiresAt ?? now) > now - LATE_MS),
+      partsOf,
+    );
     const refused = await saveOrBisect([...rows.keys()], (batch) =>
       this.saveRows(new Map(batch.map((each) => [each, rows.get(each)!])), now),
     );
@@ -61,47 +68,59 @@ export class Messages implements MessageStore {
   private async saveRows(rows: ReadonlyMap<Message, Row>, now: number): Promise<void> {
     const messages = [...rows.keys()];
     const ids = messages.map(({ id }) => id);
-    const [buried, stored] = await Promise.all([this.tombstones.living(ids, now), this.topicsOf(ids)]);
+    const [buried, stored] = await Promise.all([this.tombstones.living(ids, now), this.removals.stored(ids)]);
     const alive = messages.filter(({ id }) => !buried.has(id));
+    await this.clear(new Map([...rows].filter(([{ id }]) => buried.has(id))));
     if (alive.length === 0) return;
     const fresh = alive.filter(({ id }) => !stored.has(id));
     const parts = fresh.flatMap((message) => partWrites(message.id, rows.get(message)?.outside ?? null));
     await writeAll(this.client, [...parts, ...fresh.map((message) => this.index.addition(message))]);
-    await writeAll(
-      this.client,
-      fresh.map((message) => ({ table: TABLE, put: rows.get(message)?.item ?? {} })),
-    );
-    await this.topicList.add(alive.map(({ id, topic }) => stored.get(id) || topic));
+    const puts = fresh.map((message): Write => ({ table: TABLE, put: rows.get(message)?.item ?? {} }));
+    const refs = alive.map(({ id, topic }) => ({ id, topic: stored.get(id)?.topic || topic }));
+    await pooled([() => writeAll(this.client, puts), () => this.topics.add(refs)], (work) => work());
     const meanwhile = await this.tombstones.living(
       alive.map(({ id }) => id),
       now,
     );
     const gone = alive.filter(({ id }) => meanwhile.has(id));
-    await this.take(
-      gone.map(entryOf),
-      gone.map(({ topic }) => topic),
+    if (gone.length > 0) await this.remove(gone);
+  }
+
+  /** An earlier save of a removed message may have failed before its second look for tombstones. What it has written goes. */
+  private async clear(removed: ReadonlyMap<Message, Row>): Promise<void> {
+    if (removed.size === 0) return;
+    await this.remove([...removed.keys()]);
+    await writeAll(
+      this.client,
+      [...removed].flatMap(([{ id }, { outside }]) => (outside === null ? [] : partRemovals(id, partsOf(outside)))),
     );
   }
 
-  private async topicsOf(ids: readonly string[]): Promise<Map<string, string>> {
-    const items = await readAll(this.client, TABLE, ids.map(keyOf), ['msgid', 'topic']);
-    return new Map(items.map((item) => [textOf(item['msgid']) ?? '', textOf(item['topic']) ?? '']));
+  /**
+   * A message that is not stored yet is looked up again after its tombstone is written (Removals.take), because save()
+   * may have written it meanwhile.
+   */
+  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+    const ids = [...new Set(refs.map(({ id }) => id))];
+    const stored = await this.removals.stored(ids);
+    await this.tombstones.leave(ids, tombstoneUntil, stored);
+    return this.remove(refs, stored);
   }
 
-  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
-    await this.tombstones.leave([...new Set(refs.map(({ id }) => id))], tombstoneUntil);
-    const entries = new Map(refs.map((ref) => [JSON.stringify([ref.topic, ref.id]), entryOf(ref)]));
-    return this.take(
-      [...entries.values()],
+  /** The topics are checked even if no message was found, in order to finish an interrupted removal. */
+  private async remove(refs: readonly MessageRef[], known?: ReadonlyMap<string, Stored>): Promise<number> {
+    const found = await this.removals.take(refs.map(entryOf), known);
+    return this.leaveTopics(
+      found,
       refs.map(({ topic }) => topic),
     );
   }
 
-  /** `topics` are checked even if nothing was found, in order to finish an interrupted removal. */
-  private async take(entries: readonly Entry[], topics: readonly string[], isStale?: (entry: Entry) => boolean): Promise<number> {
-    const found = await this.removals.take(entries, isStale);
-    await this.topicList.leave([...topics, ...found], (topic) => this.index.isEmpty(topic));
-    return found.length;
+  /** @returns how many messages were removed. */
+  private async leaveTopics(removed: ReadonlyMap<string, Stored>, topics: readonly string[] = []): Promise<number> {
+    const all = [...topics, ...[...removed.values()].map(({ topic }) => topic)];
+    await this.topics.leave([...new Set(all)], new Set(removed.keys()));
+    return removed.size;
   }
 
   async getMessage(id: string): Promise<Message | null> {
@@ -156,43 +175,51 @@ export class Messages implements MessageStore {
   }
 
   listTopics(query: TopicQuery): Promise<string[]> {
-    return this.topicList.list(query);
+    return this.topics.list(query);
   }
 
+  /** The entry of a missing message goes if its id is old. A newer message may just be saved. */
   async trimTopic(topic: string, keep: number): Promise<number> {
     const kept = await this.index.oldestKept(topic, keep);
     if (kept === null && keep > 0) return 0;
+    const isOld = ({ id }: Entry) => (timeOf(id) ?? Infinity) < Date.now() - ORPHAN_AGE_MS;
     let removed = 0;
-    for await (const entries of this.index.before(topic, kept)) if (entries.length > 0) removed += await this.take(entries, [topic]);
+    for await (const entries of this.index.before(topic, kept))
+      if (entries.length > 0) removed += await this.leaveTopics(await this.removals.take(entries, undefined, isOld), [topic]);
     return removed;
   }
 
   /**
-   * The buckets are purged in random order, so that servers that purge at the same time rarely work on the same bucket.
+   * Reads a part of all buckets at once, and goes on until half of `limit` is removed. Entries that stay, because their
+   * message may just be saved, are passed over.
    */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
-    const first = Math.floor(Math.random() * BUCKETS);
+    const isStale = ({ expiresAt }: Entry) => (expiresAt ?? now) < now - ORPHAN_AGE_MS;
     let removed = 0;
-    for (let i = 0; i < BUCKETS && removed < limit; i++) removed += await this.purgeBucket((first + i) % BUCKETS, now, limit - removed);
-    return { removed, more: removed >= limit };
-  }
-
-  private async purgeBucket(bucket: number, now: number, limit: number): Promise<number> {
-    let removed = 0;
-    for (let start: Item | null = null; removed < limit;) {
-      const { entries, next }: { entries: Entry[]; next: Item | null } = await this.index.expired(bucket, now, limit - removed, start);
-      removed += await this.take(entries, [], ({ expiresAt }) => (expiresAt ?? now) < now - ORPHAN_AGE_MS);
-      if (next === null) break;
-      start = next;
+    let places: { bucket: number; start: Item | null }[] = Array.from({ length: BUCKETS }, (_, bucket) => ({ bucket, start: null }));
+    while (places.length > 0 && removed < limit / 2) {
+      const [asked, later] = [places.slice(0, limit - removed), places.slice(limit - removed)];
+      const size = Math.floor((limit - removed) / asked.length);
+      const pages = await pooled(asked, ({ bucket, start }) => this.index.expired(bucket, now, size, start));
+      const taken = await this.removals.take(
+        pages.flatMap(({ entries }) => entries),
+        undefined,
+        isStale,
+      );
+      removed += await this.leaveTopics(taken);
+      places = [
+        ...later,
+        ...asked.map(({ bucket }, i) => ({ bucket, start: pages[i]?.next ?? null })).filter(({ start }) => start !== null),
+      ];
     }
-    return removed;
+    return { removed, more: places.length > 0 };
   }
 
   countMessages(): Promise<number> {
     return this.index.count();
   }
 
-  /** DynamoDB counts by reading: at most MOST_COUNTED small entries of a topic, in one or two requests, and two more for its first message. */
+  /** Counting reads up to MOST_COUNTED small entries of a topic: 2 requests, and 2 more for its first message. */
   async topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
     const counts = await pooled([...new Set(topics)], async (topic): Promise<[string, TopicCount]> => {
       const messages = await this.index.countOf(topic);
@@ -219,21 +246,3 @@ export class Messages implements MessageStore {
 }
 
 const entryOf = ({ topic, id }: MessageRef): Entry => ({ topicKey: keyText(topic), id });
-
-/** Keeps the first message of each id. */
-function rowsOf(messages: readonly Message[]): { rows: Map<Message, Row>; refusals: Refusal[] } {
-  const rows = new Map<Message, Row>();
-  const refusals: Refusal[] = [];
-  const seen = new Set<string>();
-  for (const message of messages) {
-    if (seen.has(message.id)) continue;
-    seen.add(message.id);
-    try {
-      rows.set(message, toRow(message, partsOf));
-    } catch (error) {
-      if (!(error instanceof RefusedError)) throw error;
-      refusals.push({ id: message.id, reason: error.message });
-    }
-  }
-  return { rows, refusals };
-}

@@ -1,5 +1,5 @@
 import { RetryableError } from '../../base/errors';
-import { writeAll, type Write } from './batches';
+import type { Write } from './batches';
 import type { Client } from './client';
 import { bytes, bytesOf, number, text, type Item } from './values';
 
@@ -19,11 +19,8 @@ export function partWrites(owner: string, payload: Buffer | null): Write[] {
   }));
 }
 
-export async function removeParts(client: Client, parts: readonly { readonly owner: string; readonly count: number }[]): Promise<void> {
-  await writeAll(
-    client,
-    parts.flatMap(({ owner, count }) => Array.from({ length: count }, (_, n) => ({ table: TABLE, remove: keyOf(owner, n) }))),
-  );
+export function partRemovals(owner: string, count: number): Write[] {
+  return Array.from({ length: count }, (_, n) => ({ table: TABLE, remove: keyOf(owner, n) }));
 }
 
 /**

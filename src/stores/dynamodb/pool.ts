@@ -25,7 +25,3 @@ export async function pooled<T, R>(items: readonly T[], work: (item: T) => Promi
   if (failure !== undefined) throw failure.reason;
   return results;
 }
-
-export function inChunks<T>(items: readonly T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size));
-}

@@ -1,3 +1,4 @@
+import { fillPage } from '../shared/fill-page';
 import { lastPositions } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { seenDay, Sweep } from '../shared/unseen';
@@ -29,19 +30,12 @@ export class Positions implements PositionStore {
     return (await readAll(this.client, TABLE, keys)).flatMap(toPosition);
   }
 
-  /** An entry whose position was deleted meanwhile is skipped. */
-  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
-    const found: Position[] = [];
-    for (let from = after; found.length < limit;) {
-      const wanted = limit - found.length;
-      const topics = await this.index.list([keyText(consumer)], { prefix: '', after: from, limit: wanted, accepts: () => true });
-      const positions = await this.getPositions(consumer, topics);
-      found.push(...positions.sort((a, b) => compareText(a.topic, b.topic)));
-      const last = topics.at(-1);
-      if (last === undefined || topics.length < wanted) break;
-      from = last;
-    }
-    return found;
+  listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
+    return fillPage(
+      { after, limit },
+      (from, most) => this.index.list([keyText(consumer)], { prefix: '', after: from, limit: most, accepts: () => true }),
+      async (topics) => (await this.getPositions(consumer, topics)).sort((a, b) => compareText(a.topic, b.topic)),
+    );
   }
 
   async positionsOfTopic(topic: string): Promise<Position[]> {
@@ -58,7 +52,10 @@ export class Positions implements PositionStore {
     const stored = kept.filter((_, i) => written[i]);
     const deleted = gone.filter((_, i) => written[kept.length + i]);
     await this.index.add(stored.map(({ consumer, topic }) => ({ partition: keyText(consumer), topic })));
-    await pooled(deleted, ({ consumer, topic }) => this.index.leave(keyText(consumer), topic, () => this.isAbsent(consumer, topic)));
+    await this.index.leave(
+      deleted.map(({ consumer, topic }) => ({ partition: keyText(consumer), topic })),
+      ({ partition, topic }) => this.isAbsent(partition, topic),
+    );
   }
 
   /** @returns false if the stored version is greater. An item without a version, as in EMQX's plugin, has version 0. */
@@ -91,10 +88,8 @@ export class Positions implements PositionStore {
       const removed = await pooled(due, async ({ topic, clientid, topic_full }) => {
         const on = { condition: 'seen_at <= :before', values: { ':before': number(before) } };
         if ((await this.client.delete(TABLE, { topic: topic!, clientid: clientid! }, on)) === false) return 0;
-        await this.index.leave(
-          textOf(clientid) ?? '',
-          textOf(topic_full ?? topic) ?? '',
-          async () => (await this.client.get(TABLE, { topic: topic!, clientid: clientid! }, ['topic'])) === null,
+        await this.index.leave([{ partition: textOf(clientid) ?? '', topic: textOf(topic_full ?? topic) ?? '' }], (place) =>
+          this.isAbsent(place.partition, place.topic),
         );
         return 1;
       });
@@ -102,8 +97,8 @@ export class Positions implements PositionStore {
     });
   }
 
-  private async isAbsent(consumer: string, topic: string): Promise<boolean> {
-    return (await this.client.get(TABLE, keyOf(consumer, topic), ['topic'])) === null;
+  private async isAbsent(consumerKey: string, topic: string): Promise<boolean> {
+    return (await this.client.get(TABLE, { topic: text(keyText(topic)), clientid: text(consumerKey) }, ['topic'])) === null;
   }
 }
 

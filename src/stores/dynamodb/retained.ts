@@ -1,11 +1,12 @@
 import { RefusedError } from '../../base/errors';
 import type { Message } from '../../mqtt/message';
+import { fillTopics } from '../shared/fill-page';
 import { newestMessages } from '../shared/newest';
 import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import { readAll, writeAll } from './batches';
 import type { Client } from './client';
 import { isPlainKey, keyText } from './keys';
-import { incomplete, partsOf, partWrites, readParts, removeParts, retainedOwner } from './parts';
+import { incomplete, partsOf, partRemovals, partWrites, readParts, retainedOwner } from './parts';
 import { pooled } from './pool';
 import { partsIn, toMessage, toRow } from './rows';
 import { TopicList } from './topic-list';
@@ -44,7 +45,7 @@ export class Retained implements RetainedStore {
       const full: Item = isPlainKey(message.topic) ? {} : { topic_full: text(message.topic) };
       const old = await this.client.put(TABLE, { ...item, ...keyOf(message.topic), ...full }, notNewerThan(message));
       // The parts of a message that was not stored, or that another message has replaced, are deleted.
-      if (old === false) await removeParts(this.client, [{ owner, count: partsIn(item) }]);
+      if (old === false) await writeAll(this.client, partRemovals(owner, partsIn(item)));
       else if (old !== null && textOf(old['msgid']) !== message.id) await this.removePartsOf(old);
       return null;
     } catch (error) {
@@ -64,18 +65,8 @@ export class Retained implements RetainedStore {
     );
   }
 
-  /** A topic whose message was deleted meanwhile is skipped. */
-  async listRetained({ filter, after, limit }: TopicQuery): Promise<Message[]> {
-    const found: Message[] = [];
-    for (let from = after; found.length < limit;) {
-      const wanted = limit - found.length;
-      const topics = await this.topicList.list({ filter, after: from, limit: wanted });
-      found.push(...(await this.read(topics)));
-      const last = topics.at(-1);
-      if (last === undefined || topics.length < wanted) break;
-      from = last;
-    }
-    return found;
+  listRetained(query: TopicQuery): Promise<Message[]> {
+    return fillTopics(query, this.topicList, (topics) => this.read(topics));
   }
 
   private async read(topics: readonly string[]): Promise<Message[]> {
@@ -109,6 +100,6 @@ export class Retained implements RetainedStore {
   }
 
   private async removePartsOf(item: Item): Promise<void> {
-    await removeParts(this.client, [{ owner: retainedOwner(textOf(item['msgid']) ?? ''), count: partsIn(item) }]);
+    await writeAll(this.client, partRemovals(retainedOwner(textOf(item['msgid']) ?? ''), partsIn(item)));
   }
 }

@@ -2,6 +2,8 @@ import { isUtf8 } from 'node:buffer';
 import { RefusedError } from '../../base/errors';
 import type { Message, MessageProperties } from '../../mqtt/message';
 import { clampQos } from '../../mqtt/qos';
+import { firstOfEachId } from '../shared/first-of-each';
+import type { Refusal } from '../store';
 import { KEY_BYTES } from './keys';
 import { bytes, bytesOf, number, numberOf, sizeOf, text, textOf, type Item } from './values';
 
@@ -40,6 +42,24 @@ export function toRow(message: Message, partsOf: (payload: Buffer) => number): R
   if (room < 0) throw new RefusedError('topic, client id and properties together exceed what a DynamoDB item holds (400 KB)');
   if (payload.length > room) return { item: { ...rest, parts: number(partsOf(payload)) }, outside: payload };
   return { item: { ...rest, payload: isReadable(payload) ? text(payload.toString()) : bytes(payload) }, outside: null };
+}
+
+/** The rows of a batch: the first message of each id, without those that no item can hold. */
+export function rowsOf(
+  messages: readonly Message[],
+  partsOf: (payload: Buffer) => number,
+): { rows: Map<Message, Row>; refusals: Refusal[] } {
+  const rows = new Map<Message, Row>();
+  const refusals: Refusal[] = [];
+  for (const message of firstOfEachId(messages)) {
+    try {
+      rows.set(message, toRow(message, partsOf));
+    } catch (error) {
+      if (!(error instanceof RefusedError)) throw error;
+      refusals.push({ id: message.id, reason: error.message });
+    }
+  }
+  return { rows, refusals };
 }
 
 /** EMQX's own items have no published_at. Their `arrived` is in seconds. */

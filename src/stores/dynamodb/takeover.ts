@@ -1,11 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 import type { TakeoverCount } from '../../base/migration';
+import { split } from '../../base/split';
+import { isStorableId } from '../../mqtt/message';
 import { readAll, writeAll } from './batches';
 import { projection, type Client } from './client';
 import { keyText } from './keys';
 import { MessageIndex } from './message-index';
-import { inChunks, pooled } from './pool';
+import { pooled } from './pool';
 import { secondsToMs } from './rows';
 import { checkFits, type Tables } from './tables';
 import { TopicIndex } from './topic-index';
@@ -18,8 +20,6 @@ const MAP: CreateTableCommandInput = {
   AttributeDefinitions: [{ AttributeName: 'topic', AttributeType: 'S' }],
 };
 const PROGRESS = 'mqtt_offline_migration';
-/** The form of an id that can come back in an acknowledgement. */
-const USABLE_ID = /^[0-9A-Za-z_-]{1,64}$/;
 const PAGE = 1_000;
 
 /** One table to read, and what to do with each page of it. */
@@ -136,7 +136,7 @@ export class Takeover {
 
   private async map(items: readonly Item[]): Promise<void> {
     for (const item of items) {
-      for (const ids of inChunks(item['MsgId']?.SS ?? [], PAGE)) {
+      for (const ids of split(item['MsgId']?.SS ?? [], PAGE)) {
         const keys = ids.filter((id) => id !== '').map((id) => ({ msgid: text(id) }));
         const without = (await readAll(this.client, 'mqtt_msg', keys, ['msgid', 'topic'])).filter(({ topic }) => textOf(topic) === null);
         await pooled(without, ({ msgid }) =>
@@ -155,7 +155,7 @@ export class Takeover {
     const known = items.filter(({ topic }) => (textOf(topic) ?? '') !== '');
     const changed = await pooled(known, async (item) => {
       const id = textOf(item['msgid']) ?? '';
-      return { topic: textOf(item['topic']) ?? '', expiresAt: null, old: id, id: USABLE_ID.test(id) ? id : newId(item, id) };
+      return { topic: textOf(item['topic']) ?? '', expiresAt: null, old: id, id: isStorableId(id) ? id : newId(item, id) };
     });
     await writeAll(
       this.client,

@@ -14,9 +14,16 @@ export class Tombstones {
   /**
    * If two servers write the tombstone of one id at once, one overwrites the other; their times differ only by a
    * moment. An earlier tombstone that lasts longer is kept.
+   * @param stored the ids of stored messages. They have no earlier tombstone, except that of a removal which was
+   * interrupted or runs at this moment, and all removals leave tombstones for the same time. So these ids are not looked up.
    */
-  async leave(ids: readonly string[], until: number): Promise<void> {
-    const longer = await this.living(ids, until);
+  async leave(ids: readonly string[], until: number, stored: ReadonlyMap<string, unknown>): Promise<void> {
+    // A tombstone that has expired already protects nothing.
+    if (until <= Date.now()) return;
+    const longer = await this.living(
+      ids.filter((id) => !stored.has(id)),
+      until,
+    );
     await writeAll(
       this.client,
       ids

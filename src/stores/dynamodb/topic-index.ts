@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { compareText } from '../shared/order';
-import { writeAll, type Write } from './batches';
+import { readAll, writeAll, type Write } from './batches';
 import type { Client } from './client';
 import { commonPart, topicSort, topicSortRange } from './keys';
+import { pooled } from './pool';
 import { bytes, bytesOf, text, textOf, type Item } from './values';
 
 const LARGEST_PAGE = 1_000;
@@ -11,6 +12,12 @@ const PAGE_MARGIN = 2;
 
 interface Row {
   readonly key: Buffer;
+  readonly topic: string;
+}
+
+/** Where the entry of a topic is. */
+export interface Place {
+  readonly partition: string;
   readonly topic: string;
 }
 
@@ -38,27 +45,34 @@ export class TopicIndex {
   ) {}
 
   /** Must be called after the items were written. */
-  async add(entries: readonly { readonly partition: string; readonly topic: string }[]): Promise<void> {
+  async add(entries: readonly Place[]): Promise<void> {
     const put = new Map<string, Write>();
-    for (const { partition, topic } of entries) {
-      const item = { ...this.key(partition, topic), topic: text(topic), token: text(randomUUID()) };
-      put.set(JSON.stringify([partition, topic]), { table: this.table, put: item });
+    for (const entry of entries) {
+      const item = { ...this.key(entry), topic: text(entry.topic), token: text(randomUUID()) };
+      put.set(JSON.stringify([entry.partition, entry.topic]), { table: this.table, put: item });
     }
     await writeAll(this.client, [...put.values()]);
   }
 
-  /** Must be called after items were deleted. Deletes the entry unless there are other items. */
-  async leave(partition: string, topic: string, isEmpty: () => Promise<boolean>): Promise<void> {
-    // In the usual case there are other items, which costs one request.
-    if (!(await isEmpty())) return;
-    const entry = await this.client.get(this.table, this.key(partition, topic), ['token']);
-    if (entry === null || !(await isEmpty())) return;
-    const on = { condition: '#t = :token', names: { '#t': 'token' }, values: { ':token': entry['token'] ?? text('') } };
-    await this.client.delete(this.table, this.key(partition, topic), on);
+  /** Must be called after items were deleted. Deletes the entries of those topics that have no other items. */
+  async leave(entries: readonly Place[], isEmpty: (entry: Place) => Promise<boolean>): Promise<void> {
+    const places = new Map(entries.map((entry) => [nameOf(this.key(entry), this.partitionKey), entry]));
+    const found = await readAll(
+      this.client,
+      this.table,
+      [...places.values()].map((entry) => this.key(entry)),
+      [this.partitionKey, 'topic_sort', 'token'],
+    );
+    await pooled(found, async (item) => {
+      const entry = places.get(nameOf(item, this.partitionKey));
+      if (entry === undefined || !(await isEmpty(entry))) return;
+      const on = { condition: '#t = :token', names: { '#t': 'token' }, values: { ':token': item['token'] ?? text('') } };
+      await this.client.delete(this.table, this.key(entry), on);
+    });
   }
 
-  async has(partition: string, topic: string): Promise<boolean> {
-    return (await this.client.get(this.table, this.key(partition, topic), ['topic_sort'])) !== null;
+  async has(entry: Place): Promise<boolean> {
+    return (await this.client.get(this.table, this.key(entry), ['topic_sort'])) !== null;
   }
 
   /** The topics of several partitions, in order. */
@@ -105,10 +119,14 @@ export class TopicIndex {
     return this.client.page(this.table, query, start);
   }
 
-  private key(partition: string, topic: string): Item {
+  private key({ partition, topic }: Place): Item {
     return { [this.partitionKey]: text(partition), topic_sort: bytes(topicSort(topic)) };
   }
 }
+
+/** A text that stands for an item's key. */
+const nameOf = (item: Item, partitionKey: string): string =>
+  `${bytesOf(item['topic_sort'])?.toString('base64')} ${textOf(item[partitionKey])}`;
 
 const toRow = (item: Item): Row => ({ key: bytesOf(item['topic_sort']) ?? Buffer.alloc(0), topic: textOf(item['topic']) ?? '' });
 

@@ -37,7 +37,7 @@ export class Export {
 
   /** Topics with a stored message. */
   topics(after: Cursor, limit: number): Promise<Page<string>> {
-    return this.page(this.parts.messages.topics.index.table, after, limit, (key) => [key.toString()]);
+    return this.page(this.parts.messages.tables.topics.index.table, after, limit, (key) => [key.toString()]);
   }
 
   /** Messages of a topic by ascending id, without those that have expired at `now` (ms). */

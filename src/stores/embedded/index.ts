@@ -7,10 +7,13 @@ import type { Capabilities, Store } from '../store';
 import { Clients } from './clients';
 import { Database } from './database';
 import { Export } from './export';
+import { INDEXING, type IndexingSizes } from './indexing';
+import { MessageTables } from './message-tables';
 import { Messages } from './messages';
 import { Meta } from './meta';
 import { Positions } from './positions';
 import { Retained } from './retained';
+import { Upgrade } from './upgrade';
 
 const SETTING = 'DATA_DIR';
 
@@ -19,25 +22,28 @@ export class EmbeddedStore extends StoreOfParts implements Store {
   readonly capabilities: Capabilities = { readYourWrites: true, tombstones: true };
   private readonly db: Database;
   private readonly meta: Meta;
+  private readonly upgrade: Upgrade;
   private readonly everything: Export;
 
-  constructor(environment: Environment) {
+  constructor(environment: Environment, indexing: IndexingSizes = INDEXING) {
     const db = new Database(environment);
     const meta = new Meta(db);
-    const messages = new Messages(db, meta);
+    const tables = new MessageTables(db, meta);
+    const messages = new Messages(db, tables, indexing);
     const [clients, positions, retained] = [new Clients(db), new Positions(db), new Retained(db, meta)];
     super({ messages, clients, positions, retained });
     this.db = db;
     this.meta = meta;
+    this.upgrade = new Upgrade(db, meta, tables);
     this.everything = new Export(db, { messages, clients, positions, retained });
   }
 
   migrate(): Promise<void> {
-    return this.db.write(() => this.meta.migrate());
+    return this.upgrade.run();
   }
 
   migrationPlan(): Promise<MigrationPlan> {
-    return this.db.read(() => ({ pending: this.meta.problem() === null ? [] : ['create the tables'], takeover: [] }));
+    return this.db.read(() => ({ pending: this.upgrade.pending(), takeover: [] }));
   }
 
   /** For moving everything to another database. */

@@ -1,56 +1,44 @@
 import type { Message, MessageRef } from '../../mqtt/message';
-import { prefixed, type Entry, type Table } from '../../embedded/table';
 import { numberKey } from '../../embedded/keys';
+import { prefixedKeys } from '../../embedded/table';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
+import { Changes, type Row } from './changes';
 import { CHANGED_AT_ONCE, timeOf, type Database } from './database';
-import { idBytes, idOf, Ids, keyBehind, messageKey } from './ids';
-import type { Meta } from './meta';
-import { Oldest } from './oldest';
-import { bodyOf, expiresAt, publishReceivedAt, split, toBytes, toMessage } from './rows';
-import { TimeIndex } from './time-index';
-import { Tally, Topics } from './topics';
+import { bytesOf, idOf, idOfBytes, messageKey, toId, type Id } from './ids';
+import { Indexing, type IndexingSizes } from './indexing';
+import { PREFIX_BYTES, topicOf } from './log';
+import type { MessageTables } from './message-tables';
+import { idsBehind, type Listed } from './listing';
+import { hasBodyInside, toBytes, toMessage } from './rows';
 
 /** Payloads above this total are written in several transactions, because everything else waits while one runs. */
 const BYTES_AT_ONCE = 4_194_304;
 
-type Row = readonly [message: Message, id: Buffer, bytes: Buffer];
-
 /** Messages in order, with their ids, topics, expiry and tombstones. */
 export class Messages implements MessageStore {
-  private readonly rows: Table;
-  private readonly bodies: Table;
-  private readonly ids: Ids;
-  readonly topics: Topics;
-  private readonly expiry: TimeIndex;
-  private readonly tombstones: TimeIndex;
-  private readonly oldest: Oldest;
+  private readonly indexing: Indexing;
 
   constructor(
     private readonly db: Database,
-    meta: Meta,
+    readonly tables: MessageTables,
+    sizes: IndexingSizes,
   ) {
-    this.rows = db.table('messages');
-    this.bodies = db.table('bodies');
-    this.ids = new Ids(db);
-    this.topics = new Topics(db, meta);
-    const times = db.table('expiry');
-    this.expiry = new TimeIndex(times, 'message');
-    this.tombstones = new TimeIndex(times, 'tombstone');
-    this.oldest = new Oldest(db, this.ids, this.rows);
+    this.indexing = new Indexing(db, tables, sizes);
   }
 
   async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
     const refused: Refusal[] = [];
     let [rows, size]: [Row[], number] = [[], 0];
     for (const message of messages) {
-      const id = idBytes(message.id);
+      const id = toId(message.id);
       if (id === null) {
         refused.push({ id: message.id, reason: 'the message id is empty or too long' });
         continue;
       }
-      const bytes = toBytes(message);
-      rows.push([message, id, bytes]);
-      size += bytes.length;
+      const content = toBytes(message, PREFIX_BYTES);
+      const expires = message.expiresAt === null ? null : timeOf(message.expiresAt);
+      rows.push({ bytes: id.bytes, text: id.text, topic: message.topic, expires, content });
+      size += content.length;
       if (size < BYTES_AT_ONCE) continue;
       await this.saveRows(rows);
       [rows, size] = [[], 0];
@@ -59,146 +47,117 @@ export class Messages implements MessageStore {
     return refused;
   }
 
-  private saveRows(rows: readonly Row[]): Promise<void> {
-    return this.db.write(() => {
-      const tally = new Tally(this.topics);
-      const now = Date.now();
-      for (const row of rows) this.save(row, tally, now);
-      tally.write();
-    });
+  private async saveRows(rows: readonly Row[]): Promise<void> {
+    await this.change((changes) => changes.save(rows, Date.now()));
+    await this.indexing.keepFew();
   }
 
-  private save([message, id, bytes]: Row, tally: Tally, now: number): void {
-    const known = this.ids.get(id);
-    if (known !== null) {
-      if (known.topic !== null || known.until > now) return;
-      this.tombstones.remove(known.until, id);
-    }
-    const topic = tally.numberOf(message.topic);
-    const key = messageKey(topic, id);
-    const { row, body } = split(bytes);
-    const expires = message.expiresAt === null ? null : timeOf(message.expiresAt);
-    this.rows.put(key, row);
-    if (body !== null) this.bodies.put(key, body);
-    if (expires !== null) this.expiry.add(expires, key);
-    this.oldest.note(id);
-    this.ids.putStored(id, { topic, expires, hasBody: body !== null });
-    tally.add(topic, 1);
+  private change<T>(work: (changes: Changes) => T): Promise<T> {
+    const transaction = this.db.write(() => {
+      const changes = new Changes(this.tables);
+      const result = work(changes);
+      changes.write();
+      return result;
+    });
+    return this.tables.recent.watch(transaction);
   }
 
   removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
-    const ids = refs.flatMap(({ id }) => idBytes(id) ?? []);
-    return this.db.write(() => {
-      const until = timeOf(tombstoneUntil);
-      const tally = new Tally(this.topics);
-      // A tombstone that has expired already would have no effect.
-      const removed = ids.filter((id) => this.removeStored(id, tally, until > Date.now() ? until : null)).length;
-      tally.write();
-      return removed;
-    });
-  }
-
-  /**
-   * @param until when the tombstone expires; null if none is left.
-   * @returns whether the message was stored
-   */
-  private removeStored(id: Buffer, tally: Tally, until: number | null): boolean {
-    const known = this.ids.get(id);
-    const isStored = known !== null && known.topic !== null;
-    if (isStored) {
-      const key = messageKey(known.topic, id);
-      this.rows.remove(key);
-      if (known.hasBody) this.bodies.remove(key);
-      if (known.expires !== null) this.expiry.remove(known.expires, key);
-      tally.add(known.topic, -1);
-      if (until === null) this.ids.remove(id);
-    }
-    if (until !== null) {
-      const before = known === null || known.topic !== null ? null : known.until;
-      if (before !== null && before >= until) return false;
-      this.tombstones.move(before, until, id);
-      this.ids.putTombstone(id, until);
-    }
-    return isStored;
+    const ids = refs.flatMap(({ id }) => toId(id) ?? []);
+    const until = timeOf(tombstoneUntil);
+    // A tombstone that has expired already would have no effect.
+    return this.change((changes) => changes.remove(ids, until > Date.now() ? until : null));
   }
 
   getMessage(id: string): Promise<Message | null> {
     return this.db.read(() => {
-      const bytes = idBytes(id);
-      const known = bytes === null ? null : this.ids.get(bytes);
-      if (bytes === null || known === null || known.topic === null) return null;
-      const key = messageKey(known.topic, bytes);
-      const row = this.rows.get(key);
-      return row === undefined ? null : this.toMessage(this.topics.nameOf(known.topic), { key, value: row });
+      const bytes = toId(id)?.bytes;
+      return bytes === undefined ? null : this.read(bytes);
     });
   }
 
-  private toMessage(topic: string, { key, value: row }: Entry): Message {
-    return toMessage(idOf(key).toString(), topic, row, bodyOf(row) ?? (this.bodies.get(key) as Buffer));
+  /** @param topic the name of the message's topic, if it is known. */
+  private read(id: Buffer, topic?: string): Message | null {
+    const { log, topics, bodies } = this.tables;
+    const value = log.peek(id);
+    if (value === null) return null;
+    const number = topicOf(value);
+    if (topic !== undefined && hasBodyInside(value, PREFIX_BYTES)) return toMessage(id.toString(), topic, value, PREFIX_BYTES, null);
+    // Further reads follow.
+    const row = Buffer.from(value.subarray(0, value.length));
+    const body = hasBodyInside(row, PREFIX_BYTES) ? null : (bodies.get(messageKey(number, id)) as Buffer);
+    return toMessage(id.toString(), topic ?? topics.nameOf(number), row, PREFIX_BYTES, body);
   }
 
   listMessages(query: MessageQuery): Promise<Message[]> {
-    return this.db.read(() => this.living(query).map((entry) => this.toMessage(query.topic, entry)));
+    return this.db.read(() => this.living(query, ({ id }) => this.read(id, query.topic)));
   }
 
   listRefs(query: MessageQuery): Promise<StoredRef[]> {
-    return this.db.read(() =>
-      this.living(query).map(({ key, value }) => ({ id: idOf(key).toString(), publishReceivedAt: publishReceivedAt(value) })),
+    return this.db.read(() => this.refs(query));
+  }
+
+  private refs(query: MessageQuery): StoredRef[] {
+    return this.living(query, ({ id, publishReceivedAt, isRecent }) =>
+      isRecent && !this.tables.log.has(id) ? null : { id: id.toString(), publishReceivedAt },
     );
   }
 
-  private living({ topic, after, limit, now }: MessageQuery): Entry[] {
-    const found: Entry[] = [];
-    const number = this.topics.find(topic);
+  /** @param read returns null if the message is not stored. */
+  private living<T>({ topic, after, limit, now }: MessageQuery, read: (listed: Listed) => T | null): T[] {
+    const found: T[] = [];
+    const number = this.tables.topics.find(topic);
     if (number === null || limit <= 0) return found;
-    for (const entry of prefixed(this.rows, numberKey(number), { from: keyBehind(number, after) })) {
-      if (expiresAt(entry.value) > now && found.push(entry) >= limit) break;
+    for (const listed of idsBehind(this.tables, number, after)) {
+      const item = listed.expiresAt > now ? read(listed) : null;
+      if (item !== null && found.push(item) >= limit) break;
     }
     return found;
   }
 
   listTopics(query: TopicQuery): Promise<string[]> {
-    return this.db.read(() => this.topics.list(query));
+    return this.db.read(() => this.tables.topics.list(query));
   }
 
   async trimTopic(topic: string, keep: number): Promise<number> {
     let removed = 0;
-    for (let step = CHANGED_AT_ONCE; step === CHANGED_AT_ONCE; removed += step) step = await this.db.write(() => this.trim(topic, keep));
+    for (let step = CHANGED_AT_ONCE; step === CHANGED_AT_ONCE; removed += step) step = await this.trim(topic, keep);
     return removed;
   }
 
-  private trim(topic: string, keep: number): number {
-    const number = this.topics.find(topic);
-    const surplus = number === null ? 0 : this.topics.countOf(number) - keep;
-    if (number === null || surplus <= 0) return 0;
-    const oldest = Array.from(prefixed(this.rows, numberKey(number), { limit: Math.min(surplus, CHANGED_AT_ONCE) }), ({ key }) =>
-      idOf(key),
-    );
-    return this.removeAll(oldest);
-  }
-
-  /** Removes messages without leaving tombstones. */
-  private removeAll(ids: readonly Buffer[]): number {
-    const tally = new Tally(this.topics);
-    for (const id of ids) this.removeStored(id, tally, null);
-    tally.write();
-    return ids.length;
-  }
-
-  purgeExpired(now: number, limit: number): Promise<Purged> {
-    return this.db.purge(limit, (step) => {
-      const over = this.tombstones.due(now, step);
-      for (const { key: id, time } of over) {
-        this.tombstones.remove(time, id);
-        this.ids.remove(id);
-      }
-      const removed = this.removeAll(this.expiry.due(now, step).map(({ key }) => idOf(key)));
-      return { removed, more: removed >= step || over.length >= step };
+  private trim(topic: string, keep: number): Promise<number> {
+    return this.change((changes) => {
+      const { topics, recent } = this.tables;
+      const number = topics.find(topic);
+      if (number === null) return 0;
+      const surplus = topics.indexedOf(number) + recent.countNotIndexed(number) - keep;
+      return surplus <= 0 ? 0 : changes.remove(this.oldest(number, Math.min(surplus, CHANGED_AT_ONCE)), null);
     });
   }
 
+  /** The ids of the topic's oldest messages. Must be called in a transaction. */
+  private oldest(topic: number, limit: number): Id[] {
+    const ids = Array.from(prefixedKeys(this.tables.byTopic, numberKey(topic), limit), (key) => idOfBytes(idOf(key)));
+    for (const { text, isIndexed } of this.tables.recent.of(topic, '')) {
+      if (ids.length >= limit) break;
+      if (!isIndexed) ids.push({ bytes: bytesOf(text), text });
+    }
+    return ids;
+  }
+
+  purgeExpired(now: number, limit: number): Promise<Purged> {
+    const transactions = this.db.purge(limit, (step) => {
+      const changes = new Changes(this.tables);
+      const moreTombstones = this.tables.tombstones.purge(now, step);
+      const removed = changes.remove(this.tables.expiry.due(now, step).map(idOfBytes), null);
+      changes.write();
+      return { removed, more: removed >= step || moreTombstones };
+    });
+    return this.tables.recent.watch(transactions);
+  }
+
   countMessages(): Promise<number> {
-    return this.db.read(() => this.rows.count);
+    return this.db.read(() => this.tables.log.count);
   }
 
   /** Reads the counts that it keeps, and the first message of each topic. */
@@ -207,16 +166,16 @@ export class Messages implements MessageStore {
       () =>
         new Map(
           topics.map((topic) => {
-            const number = this.topics.find(topic);
-            const [oldest] = this.living({ topic, after: '', limit: 1, now });
-            const messages = number === null ? 0 : this.topics.countOf(number);
-            return [topic, { messages, oldestAt: oldest === undefined ? null : publishReceivedAt(oldest.value) }];
+            const number = this.tables.topics.find(topic);
+            const [oldest] = this.refs({ topic, after: '', limit: 1, now });
+            const messages = number === null ? 0 : this.tables.topics.indexedOf(number) + this.tables.recent.countOf(number);
+            return [topic, { messages, oldestAt: oldest?.publishReceivedAt ?? null }];
           }),
         ),
     );
   }
 
   oldestMessageAt(now: number): Promise<number | null> {
-    return this.oldest.find(now);
+    return this.tables.oldest.find(now);
   }
 }

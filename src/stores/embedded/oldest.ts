@@ -1,58 +1,48 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Table } from '../../embedded/table';
 import { timeOf } from '../../mqtt/message-id';
 import { OLDEST_COMPARED } from '../store';
 import { behind, type Database } from './database';
-import { messageKey, type Ids } from './ids';
-import { publishReceivedAt } from './rows';
+import type { Log } from './log';
 
-/** Entries that are read before others get their turn, and for one answer. */
-const ENTRIES_AT_ONCE = 5_000;
-const MOST_ENTRIES = 100_000;
+/** Messages that are read before others get their turn, and for one answer. */
+const READ_AT_ONCE = 5_000;
+const MOST_READ = 100_000;
 const START = Buffer.from([0]);
 
-/**
- * Finds the oldest stored message through the ids of all topics, which ascend with time. Tombstones of removed messages lie before it:
- * `from` remembers how many of them the last search has passed, so that each tombstone is read once.
- */
+/** Finds the oldest message that has not expired through the ids of all topics, which ascend with time. */
 export class Oldest {
-  private from: Buffer = START;
-
   constructor(
     private readonly db: Database,
-    private readonly ids: Ids,
-    private readonly rows: Table,
+    private readonly log: Log,
   ) {}
 
-  /** The store saves a message with this id. */
-  note(id: Buffer): void {
-    if (id.compare(this.from) < 0) this.from = id;
-  }
-
-  /** The least time of the first OLDEST_COMPARED messages. If 100,000 tombstones lie before them, the answer is the time of the id that the search has reached. */
+  /**
+   * The least time of the first OLDEST_COMPARED messages. If 100,000 expired messages lie before them, the answer is the
+   * time of the id that the search has reached.
+   */
   async find(now: number): Promise<number | null> {
-    for (let read = 0; ; read += ENTRIES_AT_ONCE) {
-      const { at, isEnd } = await this.db.read(() => (this.rows.count === 0 ? { at: null, isEnd: true } : this.look(now)));
-      if (isEnd || at !== null) return at;
-      if (read >= MOST_ENTRIES) return timeOf(this.from.toString());
+    let from: Buffer = START;
+    for (let read = 0; ; read += READ_AT_ONCE) {
+      const { at, next } = await this.db.read(() => this.look(from, now));
+      if (next === null || at !== null) return at;
+      if (read >= MOST_READ) return timeOf(next.toString());
+      from = next;
       await turn();
     }
   }
 
-  private look(now: number): { at: number | null; isEnd: boolean } {
+  /** `next` is null behind the last message. */
+  private look(from: Buffer, now: number): { readonly at: number | null; readonly next: Buffer | null } {
     let oldest = Infinity;
-    let [read, stored] = [0, 0];
-    for (const { id, entry } of this.ids.entries(this.from, ENTRIES_AT_ONCE)) {
+    let [read, living] = [0, 0];
+    let next: Buffer | null = null;
+    for (const { id, stored } of this.log.entries({ from, limit: READ_AT_ONCE })) {
       read++;
-      if (entry.topic === null) {
-        if (stored === 0) this.from = behind(id);
-        continue;
-      }
-      stored++;
-      const row = (entry.expires ?? Infinity) > now ? this.rows.get(messageKey(entry.topic, id)) : undefined;
-      if (row !== undefined) oldest = Math.min(oldest, publishReceivedAt(row));
-      if (stored >= OLDEST_COMPARED && oldest < Infinity) break;
+      next = behind(id);
+      if (stored.expiresAt <= now) continue;
+      oldest = Math.min(oldest, stored.publishReceivedAt);
+      if (++living >= OLDEST_COMPARED) break;
     }
-    return { at: oldest === Infinity ? null : oldest, isEnd: read < ENTRIES_AT_ONCE || stored > 0 };
+    return { at: oldest === Infinity ? null : oldest, next: read < READ_AT_ONCE ? null : next };
   }
 }

@@ -5,7 +5,7 @@ import { isNewer, newestMessages } from '../shared/newest';
 import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import type { Meta } from './meta';
-import { bodyOf, publishReceivedAt, toBytes, toMessage } from './rows';
+import { hasBodyInside, publishReceivedAt, toBytes, toMessage } from './rows';
 import { TopicIndex } from './topic-index';
 
 /**
@@ -69,8 +69,7 @@ export class Retained implements RetainedStore {
   /** @param value the topic's value in the index. */
   read(topic: string, value: Buffer): Message[] {
     const bytes = this.table.get(value.subarray(0, NUMBER_BYTES));
-    const body = bytes === undefined ? undefined : bodyOf(bytes);
-    if (bytes === undefined || body === undefined) return [];
-    return [{ ...toMessage(value.toString('utf8', NUMBER_BYTES), topic, bytes, body), retain: true }];
+    if (bytes === undefined || !hasBodyInside(bytes)) return [];
+    return [{ ...toMessage(value.toString('utf8', NUMBER_BYTES), topic, bytes, 0, null), retain: true }];
   }
 }

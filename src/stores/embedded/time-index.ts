@@ -2,7 +2,7 @@ import { afterPrefix, NUMBER_BYTES, readNumber } from '../../embedded/keys';
 import type { SortedMap } from '../../embedded/table';
 import { timeOf } from './database';
 
-/** Several indexes share one table. */
+/** Several indexes share one table. In format 1 tombstones had an index of their own ids, too. */
 export type Kind = 'message' | 'tombstone' | 'position' | 'client' | 'subscription';
 const KINDS: readonly Kind[] = ['message', 'tombstone', 'position', 'client', 'subscription'];
 const HEADER_BYTES = 1 + NUMBER_BYTES;

@@ -5,7 +5,10 @@ import type { Database } from './database';
 import type { Meta } from './meta';
 import { TopicIndex } from './topic-index';
 
-/** Topics with a stored message. Each has a number, which stands for it in keys, and the count of its messages. */
+/**
+ * Topics with a stored message. Each has a number, which stands for it in keys, and the count of its messages in the index
+ * by topic.
+ */
 export class Topics {
   readonly index: TopicIndex;
   private readonly names: Table;
@@ -29,8 +32,9 @@ export class Topics {
     return this.names.get(numberKey(topic))?.toString() ?? '';
   }
 
-  countOf(topic: number): number {
-    const value = this.counts.get(numberKey(topic));
+  /** How many messages of the topic the index by topic has. */
+  indexedOf(topic: number): number {
+    const value = this.counts.peek(numberKey(topic));
     return value === undefined ? 0 : readNumber(value);
   }
 
@@ -46,39 +50,16 @@ export class Topics {
     return number;
   }
 
-  /** A topic without messages is deleted. */
-  setCount(topic: number, count: number): void {
+  setIndexed(topic: number, count: number): void {
+    if (count > 0) this.counts.put(numberKey(topic), numberKey(count));
+    else this.counts.remove(numberKey(topic));
+  }
+
+  /** Deletes a topic that has no message any more. */
+  remove(topic: number): void {
     const key = numberKey(topic);
-    if (count > 0) {
-      this.counts.put(key, numberKey(count));
-      return;
-    }
     const name = this.names.get(key);
     if (name !== undefined) this.index.table.remove(name);
     this.names.remove(key);
-    this.counts.remove(key);
-  }
-}
-
-/** Collects a transaction's changes of counts, so that each topic is written once. */
-export class Tally {
-  private readonly numbers = new Map<string, number>();
-  private readonly changes = new Map<number, number>();
-
-  constructor(private readonly topics: Topics) {}
-
-  /** The number of a topic that gets a message. The topic is created if necessary. */
-  numberOf(topic: string): number {
-    let number = this.numbers.get(topic);
-    if (number === undefined) this.numbers.set(topic, (number = this.topics.find(topic) ?? this.topics.create(topic)));
-    return number;
-  }
-
-  add(topic: number, change: 1 | -1): void {
-    this.changes.set(topic, (this.changes.get(topic) ?? 0) + change);
-  }
-
-  write(): void {
-    for (const [topic, change] of this.changes) this.topics.setCount(topic, this.topics.countOf(topic) + change);
   }
 }

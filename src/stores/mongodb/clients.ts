@@ -133,7 +133,7 @@ export class ClientCollections implements ClientStore {
 
 const key = (clientid: string, topic: string) => ({ client_key: keyOf(clientid), topic_key: keyOf(topic) });
 
-/** updateMany is used for the reason given at tombstone() in messages.ts. */
+/** updateMany is used for the reason given at Write in database.ts. */
 const put = (clientid: string, topic: string, update: Document): Write => ({
   updateMany: { filter: key(clientid, topic), update, upsert: true },
 });

@@ -24,6 +24,11 @@ interface Stored extends Document {
   readonly _id?: Id;
 }
 export type Query = Filter<Stored>;
+/**
+ * One operation of a bulk write. Updates are written as updateMany although there is only one document: for each updateOne
+ * that finds its document, FerretDB 1.24 keeps a connection until the whole command has ended, and hangs for ever when it
+ * has none left.
+ */
 export type Write = AnyBulkWriteOperation<Stored>;
 
 /** An operation of a bulk write that the database rejected because of its content. */
@@ -35,9 +40,10 @@ export interface Refused {
 export interface BulkOutcome {
   readonly refused: readonly Refused[];
   /**
-   * True if a document existed already under its key. FerretDB then skips the operations after it; MongoDB does not.
+   * The operations that found another document under their key. After an update among them, FerretDB skips the operations
+   * that follow; MongoDB does not.
    */
-  readonly duplicates: boolean;
+  readonly duplicates: readonly number[];
 }
 
 /**
@@ -110,6 +116,11 @@ export class Database {
     }
   }
 
+  /** @returns how many documents matched. */
+  update(collection: string, filter: Query, update: Document): Promise<number> {
+    return this.run(async () => (await this.db.collection<Stored>(collection).updateMany(filter, update)).matchedCount);
+  }
+
   delete(collection: string, filter: Query, options: DeleteOptions = {}): Promise<number> {
     return this.run(async () => (await this.db.collection<Stored>(collection).deleteMany(filter, options)).deletedCount);
   }
@@ -124,7 +135,7 @@ export class Database {
     return this.run(async () => {
       try {
         await this.db.collection<Stored>(collection).bulkWrite(operations, { ordered: false });
-        return { refused: [], duplicates: false };
+        return { refused: [], duplicates: [] };
       } catch (error) {
         return bulkOutcome(error);
       }
@@ -139,7 +150,7 @@ export class Database {
     for (let attempt = 0; operations.length > 0 && attempt < 10; attempt++) {
       const { refused, duplicates } = await this.bulk(collection, operations);
       if (refused[0] !== undefined) throw new RefusedError(refused[0].reason);
-      if (!duplicates) return;
+      if (duplicates.length === 0) return;
     }
     if (operations.length > 0) throw new RetryableError(`too many writers of the same documents in ${collection}`);
   }
@@ -181,8 +192,9 @@ function bulkOutcome(error: unknown): BulkOutcome {
   const failed = writeErrors.find((each) => outcomeOf(each) === 'failed');
   if (writeErrors.length === 0 || failed !== undefined) throw error;
   const refused = writeErrors.filter((each) => outcomeOf(each) === 'refused');
+  const duplicates = writeErrors.filter((each) => outcomeOf(each) === 'duplicate');
   return {
     refused: refused.map((each) => ({ index: each.index, reason: refusalText(each) })),
-    duplicates: refused.length < writeErrors.length,
+    duplicates: duplicates.map(({ index }) => index),
   };
 }

@@ -17,6 +17,8 @@ const lock = (more: Document): Query => ({ _id: LOCK, ...more });
 export class Lease {
   private readonly holder = randomUUID();
   private failure: unknown = null;
+  /** By this machine's clock (ms), which goes on while the process stands still. */
+  private endsAt = 0;
 
   constructor(private readonly db: Database) {}
 
@@ -33,27 +35,32 @@ export class Lease {
 
   /** Called before steps that change documents, because another server may have the lease by now. */
   check(): void {
-    if (this.failure !== null) throw new RetryableError('another server migrates the database', { cause: this.failure });
+    if (this.failure !== null || Date.now() >= this.endsAt)
+      throw new RetryableError('another server migrates the database', { cause: this.failure });
   }
 
   private async take(): Promise<boolean> {
+    const endsAt = Date.now() + LEASE_MS;
     const now = await this.now();
     const until = new Date(now + LEASE_MS);
     const update = { $set: { holder: this.holder, until } };
     const { duplicates } = await this.db.bulk(COLLECTION, [
       { updateMany: { filter: lock({ until: { $lte: new Date(now) } }), update, upsert: true } },
     ]);
-    if (duplicates) return false;
+    if (duplicates.length > 0) return false;
     const [held] = await this.db.find(COLLECTION, lock({ holder: this.holder }), { limit: 1 });
+    if (held !== undefined) this.endsAt = endsAt;
     return held !== undefined;
   }
 
   private async renew(): Promise<void> {
     try {
+      const endsAt = Date.now() + LEASE_MS;
       const until = new Date((await this.now()) + LEASE_MS);
       await this.db.bulk(COLLECTION, [{ updateMany: { filter: lock({ holder: this.holder }), update: { $set: { until } } } }]);
       const [held] = await this.db.find(COLLECTION, lock({ holder: this.holder }), { limit: 1 });
       if (held === undefined) throw new Error('the lease has run out');
+      this.endsAt = endsAt;
     } catch (error) {
       this.failure = error;
     }

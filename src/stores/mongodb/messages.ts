@@ -3,10 +3,13 @@ import type { Message, MessageRef } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import { MOST_COUNTED, OLDEST_COMPARED, type MessageQuery, type MessageStore, type Purged, type Refusal, type StoredRef } from '../store';
 import type { TopicCount, TopicQuery } from '../store';
-import type { Database, Query, Write } from './database';
+import { inCommands } from './commands';
+import type { Database, Query } from './database';
 import { keyOf } from './keys';
 import { timeOf, toDocument, toMessage, type MessageDocument } from './rows';
 import { leastKnown } from '../shared/known-times';
+import { firstOfEachId } from '../shared/first-of-each';
+import { Tombstones } from './tombstones';
 import { TopicIndex } from './topic-index';
 
 /**
@@ -27,8 +30,10 @@ const FIELDS = Object.fromEntries(
 /** mqtt_msg and mqtt_tombstone. */
 export class MessageCollection implements MessageStore {
   private readonly topicIndex: TopicIndex;
+  private readonly tombstones: Tombstones;
 
   constructor(private readonly db: Database) {
+    this.tombstones = new Tombstones(db);
     this.topicIndex = new TopicIndex(db, 'mqtt_msg', { hint: BY_TOPIC });
   }
 
@@ -36,16 +41,22 @@ export class MessageCollection implements MessageStore {
    * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
    * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
    * Whichever looks last sees what the other has written.
+   *
+   * save() also looks before it writes, so that a message whose acknowledgement came earlier is not visible even for a
+   * moment. It deletes what that look finds: an earlier save of the same message may have failed between its write and
+   * its second look, and remove() may have looked before that write.
    */
   async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
-    const gone = new Set(await this.removedEarlier(messages, now));
-    const left = firstOfEach(messages.filter(({ id }) => !gone.has(id)));
-    if (left.length === 0) return [];
+    const first = firstOfEachId(messages);
+    const gone = new Set(await this.removedOf(first, now));
+    const left = first.filter(({ id }) => !gone.has(id));
     const refusals: Refusal[] = [];
-    const refusedAlone = await saveOrBisect(left, async (batch) => void refusals.push(...(await this.insert(batch))));
-    const late = await this.removedEarlier(left, now);
-    if (late.length > 0) await this.db.delete('mqtt_msg', { msgid: { $in: late } });
-    return [...refusals, ...refusedAlone];
+    await inCommands(left, bytesOf, async (part) => {
+      const refusedAlone = await saveOrBisect(part, async (batch) => void refusals.push(...(await this.insert(batch))));
+      refusals.push(...refusedAlone);
+    });
+    if (left.length > 0) await this.removedOf(left, now);
+    return refusals;
   }
 
   /** A message that is stored already stays unchanged, because of the unique index on msgid. */
@@ -57,21 +68,17 @@ export class MessageCollection implements MessageStore {
     return refused.map(({ index, reason }) => ({ id: messages[index]?.id ?? '', reason }));
   }
 
-  private async removedEarlier(messages: readonly Message[], now: number): Promise<string[]> {
-    const tombstones = await this.db.find<Document & { _id: string }>(
-      'mqtt_tombstone',
-      { _id: { $in: messages.map(({ id }) => id) }, expires_at: { $gt: new Date(now) } },
-      { projection: { _id: 1 } },
-    );
-    return tombstones.map(({ _id }) => _id);
+  /** Deletes those of the messages that have a tombstone. @returns their ids. */
+  private async removedOf(messages: readonly Message[], now: number): Promise<string[]> {
+    const ids = messages.map(({ id }) => id);
+    const removed = await this.tombstones.among(ids, now);
+    if (removed.length > 0) await this.db.delete('mqtt_msg', { msgid: { $in: removed } });
+    return removed;
   }
 
   async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = [...new Set(refs.map(({ id }) => id))];
-    await this.db.upsert(
-      'mqtt_tombstone',
-      ids.map((id) => tombstone(id, tombstoneUntil)),
-    );
+    await this.tombstones.put(ids, tombstoneUntil);
     return this.db.delete('mqtt_msg', { msgid: { $in: ids } });
   }
 
@@ -113,8 +120,7 @@ export class MessageCollection implements MessageStore {
   }
 
   async purgeExpired(now: number, limit: number): Promise<Purged> {
-    const tombstones = await this.purgeFrom('mqtt_tombstone', now, limit);
-    const removed = await this.purgeFrom('mqtt_msg', now, limit);
+    const [tombstones, removed] = await Promise.all([this.purgeFrom('mqtt_tombstone', now, limit), this.purgeFrom('mqtt_msg', now, limit)]);
     return { removed, more: removed >= limit || tombstones >= limit };
   }
 
@@ -147,7 +153,10 @@ export class MessageCollection implements MessageStore {
     return [topic, { messages: Number(n), oldestAt: oldest?.publishReceivedAt ?? null }];
   }
 
-  /** If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older. */
+  /**
+   * If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No
+   * message is older.
+   */
   async oldestMessageAt(now: number): Promise<number | null> {
     const options = { sort: { msgid: 1 }, limit: OLDEST_COMPARED, projection: { _id: 0, arrived: 1, expires_at: 1 }, hint: BY_ID } as const;
     const first = await this.db.find<Pick<MessageDocument, 'arrived' | 'expires_at'>>('mqtt_msg', {}, options);
@@ -161,17 +170,5 @@ const living = (topic: string, after: string, now: number): Query => ({
   ...{ topic_key: keyOf(topic), msgid: { $gt: after }, expires_at: { $not: { $lte: new Date(now) } } },
 });
 
-function firstOfEach(messages: readonly Message[]): Message[] {
-  const first = new Map<string, Message>();
-  for (const message of messages) if (!first.has(message.id)) first.set(message.id, message);
-  return [...first.values()];
-}
-
-/**
- * The longest time counts. updateMany is used although there is only one document: for each updateOne that finds its
- * document, FerretDB 1.24 keeps a connection until the whole command has ended, and hangs for ever when it has none
- * left.
- */
-function tombstone(id: string, until: number): Write {
-  return { updateMany: { filter: { _id: id }, update: { $max: { expires_at: new Date(until) } }, upsert: true } };
-}
+/** About the size of the message's document. */
+const bytesOf = ({ topic, payload }: Message): number => topic.length + payload.length;

@@ -32,13 +32,13 @@ export async function putNewest(db: Database, names: VersionNames, versions: rea
       left.map((each) => toOperation(names, each)),
     );
     if (refused[0] !== undefined) throw new RefusedError(refused[0].reason);
-    if (!duplicates) return;
+    if (duplicates.length === 0) return;
     left = await withoutOlder(db, names, left);
   }
   if (left.length > 0) throw new RetryableError(`too many writers of the same documents in ${names.collection}`);
 }
 
-/** updateMany is used for the reason given at tombstone() in messages.ts. */
+/** updateMany is used for the reason given at Write in database.ts. */
 function toOperation(names: VersionNames, { key, notNewer, fields }: Version): Write {
   return { updateMany: { filter: { [names.key]: key, ...notNewer }, update: { $set: fields }, upsert: true } };
 }

@@ -1,5 +1,6 @@
 import type { Document } from 'mongodb';
 import { RefusedError, RetryableError } from '../../base/errors';
+import { fillPage } from '../shared/fill-page';
 import { lastPositions } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { seenDay } from '../shared/unseen';
@@ -43,11 +44,16 @@ export class PositionCollection implements PositionStore {
     return (await this.db.find<PositionDocument>(COLLECTION, filter)).map(toPosition);
   }
 
-  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
+  listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
     const index = new TopicIndex(this.db, COLLECTION, { hint: BY_CLIENT_AND_TOPIC }, { client_key: keyOf(consumer), ...KNOWN });
-    const topics: string[] = [];
-    if (limit > 0) for await (const topic of index.behind(after)) if (topics.push(topic) >= limit) break;
-    return (await this.getPositions(consumer, topics)).sort((a, b) => compareText(a.topic, b.topic));
+    const topicsAfter = async (from: string, most: number): Promise<string[]> => {
+      const topics: string[] = [];
+      for await (const topic of index.behind(from)) if (topics.push(topic) >= most) break;
+      return topics;
+    };
+    return fillPage({ after, limit }, topicsAfter, async (topics) =>
+      (await this.getPositions(consumer, topics)).sort((a, b) => compareText(a.topic, b.topic)),
+    );
   }
 
   async positionsOfTopic(topic: string): Promise<Position[]> {
@@ -73,7 +79,7 @@ export class PositionCollection implements PositionStore {
         left.map((position) => toOperation(position, numbers)),
       );
       if (refused[0] !== undefined) throw new RefusedError(refused[0].reason);
-      if (!duplicates) return;
+      if (duplicates.length === 0) return;
       left = await this.withoutOlder(left);
     }
     if (left.length > 0) throw new RetryableError(`too many writers of the same documents in ${COLLECTION}`);
@@ -109,7 +115,7 @@ const pairOf = ({ client_key, topic_key }: KeyDocument): string => JSON.stringif
 /** Finds the position's document unless its version is greater. A missing version means 0. */
 const notNewer = (position: Position): Query => ({ ...keysOf(position), version: { $not: { $gt: versionOf(position) } } });
 
-/** updateMany is used for the reason given at tombstone() in messages.ts. */
+/** updateMany is used for the reason given at Write in database.ts. */
 function toOperation(position: Position, numbers: Numbers): Write {
   const { consumer, topic, id, receipts } = position;
   const [version, number] = [versionOf(position), numbers.get(id)];

@@ -1,6 +1,7 @@
 import type { Document } from 'mongodb';
 import type { Message } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
+import { fillTopics } from '../shared/fill-page';
 import { isNewer, newestMessages } from '../shared/newest';
 import { compareText } from '../shared/order';
 import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
@@ -40,8 +41,11 @@ export class RetainedCollection implements RetainedStore {
   }
 
   /** Reads the topics first, so that payloads of messages that don't match are never read into memory. */
-  async listRetained(query: TopicQuery): Promise<Message[]> {
-    const topics = await this.topicIndex.list(query);
+  listRetained(query: TopicQuery): Promise<Message[]> {
+    return fillTopics(query, this.topicIndex, (topics) => this.read(topics));
+  }
+
+  private async read(topics: readonly string[]): Promise<Message[]> {
     if (topics.length === 0) return [];
     const found = await this.db.find<MessageDocument>('mqtt_retain', { topic_key: { $in: topics.map(keyOf) } });
     return found.map((each) => toMessage(each, true)).sort((a, b) => compareText(a.topic, b.topic));

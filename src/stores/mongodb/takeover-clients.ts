@@ -97,7 +97,7 @@ async function keepOne({ db, lease, onPage }: Takeover, collection: string, rule
 
 const remove = ({ _id }: Old): Write => ({ deleteOne: { filter: { _id } } });
 
-/** updateMany is used for the reason given at tombstone() in messages.ts. */
+/** updateMany is used for the reason given at Write in database.ts. */
 async function fill(old: Old, rules: Rules): Promise<Write> {
   return { updateMany: { filter: { _id: old._id }, update: { $set: await rules.fields(old) } } };
 }

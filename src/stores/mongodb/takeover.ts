@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { ObjectId, type Document } from 'mongodb';
+import { isStorableId } from '../../mqtt/message';
 import type { Database, Id, Write } from './database';
 import { keyOf } from './keys';
 import type { Lease } from './lease';
@@ -20,8 +21,6 @@ export const takeOver: Readonly<Record<TakenOver, (db: Database, lease: Lease, o
   mqtt_acked: takeOverAcked,
 };
 
-/** The form of an id that can come back in an acknowledgement. */
-const MSGID = /^[0-9A-Za-z_-]{1,64}$/;
 const PROJECTION = { msgid: 1, topic: 1, topic_key: 1, arrived: 1 };
 
 interface OldMessage extends Document {
@@ -81,7 +80,7 @@ class SameMessages {
   }
 }
 
-const isUsable = ({ msgid }: OldMessage): boolean => MSGID.test(msgid ?? '');
+const isUsable = ({ msgid }: OldMessage): boolean => isStorableId(msgid ?? '');
 
 function change(old: OldMessage, needsId: boolean): Write[] {
   const { topic, topic_key, msgid } = old;
@@ -92,7 +91,7 @@ function change(old: OldMessage, needsId: boolean): Write[] {
   return set(old, fields);
 }
 
-/** updateMany is used for the reason given at tombstone() in messages.ts. */
+/** updateMany is used for the reason given at Write in database.ts. */
 const set = ({ _id }: OldMessage, fields: Document): Write[] =>
   Object.keys(fields).length === 0 ? [] : [{ updateMany: { filter: { _id: _id }, update: { $set: fields } } }];
 

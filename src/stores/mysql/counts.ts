@@ -42,11 +42,15 @@ function bindingsOf(topic: string, place: number, now: number): Binding[] {
   return [place, ...bindings, ...bindings, now];
 }
 
-/** If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older. */
+/**
+ * If all of the first messages have expired and are not purged yet, the answer is the time of the oldest of these. No message is older.
+ * Where `id` is the primary key, MariaDB reads the first ids from their index only if they are all that it is asked for.
+ */
 export async function oldestOf(db: Database, now: number): Promise<number | null> {
   const [row] = await db.rows<{ living: number | string | null; expired: number | string | null }>(
     `SELECT MIN(CASE WHEN expires_at IS NULL OR expires_at > ? THEN NULLIF(published_at, 0) END) AS living, MIN(NULLIF(published_at, 0)) AS expired
-     FROM (SELECT ${PUBLISHED_AT}, expires_at FROM mqtt_msg FORCE INDEX (mqtt_msg_msgid) ORDER BY msgid LIMIT ${OLDEST_COMPARED}) AS first_ones`,
+     FROM (SELECT ${PUBLISHED_AT}, expires_at FROM (SELECT msgid FROM mqtt_msg ORDER BY msgid LIMIT ${OLDEST_COMPARED}) AS first_ids
+           STRAIGHT_JOIN mqtt_msg ON mqtt_msg.msgid = first_ids.msgid) AS first_ones`,
     [now],
   );
   const at = row?.living ?? row?.expired ?? null;

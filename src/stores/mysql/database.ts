@@ -4,7 +4,7 @@ import { ClosedError } from '../../base/errors';
 import { POOL, PooledConnections, QUIET, type Pooled } from '../shared/knex';
 import type { BoundStatement, StatementResult, StatementRunner } from '../shared/operator';
 import type { Value } from '../../config/statements';
-import { isDeadlock, isSilence, mapError, statementRefusal } from './errors';
+import { isDeadlock, isReadOnly, isSilence, mapError, statementRefusal } from './errors';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** The time limit of a statement (ms), which is about one batch or page. */
@@ -52,11 +52,12 @@ export class Database implements StatementRunner {
           charset: 'utf8mb4_bin',
           connectTimeout: CONNECT_TIMEOUT_MS,
           enableKeepAlive: true,
+          multipleStatements: true,
           ...connection,
         }) as object as Knex.MySql2ConnectionConfig,
       pool: { ...POOL, afterCreate: (raw: PooledConnection, done: Done) => this.prepare(raw, done) },
     });
-    this.connections = new PooledConnections(this.knex, isSilence, (connection) => connection.destroy());
+    this.connections = new PooledConnections(this.knex, isSilence, (connection) => connection.destroy(), isReadOnly);
   }
 
   async rows<R>(sql: string, bindings: readonly Binding[] = []): Promise<R[]> {
@@ -124,6 +125,37 @@ export class Database implements StatementRunner {
     return Math.min(this.maxPacket, MAX_STATEMENT_BYTES) - STATEMENT_OVERHEAD_BYTES;
   }
 
+  /**
+   * Runs statements without bindings in one round trip. If one fails, those after it don't run, and a transaction that they opened is
+   * rolled back. Retried as a whole after a deadlock.
+   * @returns how many rows each statement changed.
+   */
+  async together(statements: readonly string[]): Promise<number[]> {
+    this.checkOpen();
+    const outcome = await this.againAfterDeadlock(() => this.request(statements.join(';\n')));
+    return (statements.length === 1 ? [outcome as Outcome] : (outcome as Outcome[])).map(({ affectedRows }) => affectedRows ?? 0);
+  }
+
+  /** Runs the text on a connection of the pool, past knex, which would look through a long text for bindings. */
+  private async request(text: string): Promise<unknown> {
+    const connection = (await this.knex.client.acquireConnection()) as PooledConnection;
+    const run = (sql: string) =>
+      new Promise((resolve, reject) =>
+        connection.query({ sql, timeout: this.queryTimeoutMs }, NO_BINDINGS, (error, result) =>
+          error === null ? resolve(result) : reject(error),
+        ),
+      );
+    try {
+      return await run(text);
+    } catch (error) {
+      this.connections.failed(error as Error, connection.__knexUid);
+      if (!isSilence(error)) await run('ROLLBACK').catch((refused: unknown) => (connection.__knex__disposed ??= refused as Error));
+      throw error;
+    } finally {
+      await this.knex.client.releaseConnection(connection);
+    }
+  }
+
   private async run(sql: string, bindings: readonly Binding[]): Promise<unknown> {
     this.checkOpen();
     const [outcome] = await this.againAfterDeadlock(
@@ -151,8 +183,8 @@ export class Database implements StatementRunner {
   private prepare(raw: PooledConnection, done: Done): void {
     this.connections.remember(raw);
     const timeout = CONNECT_TIMEOUT_MS;
-    raw.query({ sql: ISOLATION, timeout }, (refused) =>
-      refused === null ? raw.query({ sql: SESSION, timeout }, (error) => done(error, raw)) : done(refused, raw),
+    raw.query({ sql: ISOLATION, timeout }, NO_BINDINGS, (refused) =>
+      refused === null ? raw.query({ sql: SESSION, timeout }, NO_BINDINGS, (error) => done(error, raw)) : done(refused, raw),
     );
   }
 
@@ -176,10 +208,13 @@ const SESSION = `SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTIO
 /** At this isolation level gaps between rows are not locked. */
 const ISOLATION = 'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED';
 
+/** With null instead of an empty list mysql2 does not look through the text for bindings. */
+const NO_BINDINGS = null;
+
 type Done = (error: Error | null, connection: PooledConnection) => void;
 
 /** Members that the types of knex and mysql2 leave out. */
 interface PooledConnection extends Pooled {
-  query(options: { sql: string; timeout: number }, done: (error: Error | null) => void): unknown;
+  query(options: { sql: string; timeout: number }, bindings: null, done: (error: Error | null, result: unknown) => void): unknown;
   destroy(): void;
 }

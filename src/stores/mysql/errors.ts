@@ -30,6 +30,27 @@ const STATE_NUMBERS = new Set([
 /** The user lacks a right on a table, a column or a routine. */
 const NO_RIGHT = new Set([1142, 1143, 1370]);
 
+/** A server that takes no writes: read_only or innodb_read_only is on, or a transaction may only read. */
+const READ_ONLY = new Set([1290, 1836, 1792]);
+/** A subquery has more than one row. */
+const NO_VALUE = 1242;
+
+/**
+ * The connection leads to a server that takes no writes, for example to a replica after a failover. It would stay of no use for as long as
+ * it is open.
+ */
+export const isReadOnly = (error: unknown): boolean => READ_ONLY.has((error as ServerError).errno ?? 0);
+
+/**
+ * The refusal of a row that a unique key other than that of msgid rejected (STORED_BEFORE of messages.ts); other errors
+ * stay as they are.
+ */
+export function toOtherKey(error: unknown): unknown {
+  const { cause } = error as { cause?: ServerError };
+  if (cause?.errno !== NO_VALUE) return error;
+  return new RefusedError('mqtt_msg has another message with the same values under a unique key that the server did not make');
+}
+
 export const isDeadlock = (error: unknown): boolean => (error as ServerError).errno === DEADLOCK;
 export const isSilence = (error: unknown): boolean => (error as ServerError).code === SILENCE;
 

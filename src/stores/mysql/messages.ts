@@ -4,7 +4,9 @@ import type { Value } from '../../config/statements';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
 import { countsOf, oldestOf } from './counts';
 import type { Database } from './database';
-import { COLUMNS, FILLED, insertInStatements, PLACES, PUBLISHED_AT, toBindings, toMessage, type MessageRow } from './rows';
+import { toOtherKey } from './errors';
+import { COLUMNS, FILLED, insertInStatements, listed, PUBLISHED_AT, toMessage, type MessageRow } from './rows';
+import { burial, deletionOfBuried } from './tombstones';
 import { ofTopic, TopicIndex } from './topic-index';
 
 /** Up to this number counting is cheap. */
@@ -12,6 +14,12 @@ const EXACT_COUNT = 100_000;
 const DELETED_AT_ONCE = 10_000;
 /** Without it the planner may read another topic's messages in the index of ids. */
 const BY_TOPIC = 'FORCE INDEX (mqtt_msg_topic_key_msgid)';
+
+/**
+ * The first part keeps a message that is stored already. If a key of the operator's rejects a row, the second part fails, because a
+ * subquery with two rows is no value. Without it the server would report a message as stored that is not.
+ */
+const STORED_BEFORE = 'msgid = IF(mqtt_msg.msgid = VALUES(msgid), mqtt_msg.msgid, (SELECT 1 UNION SELECT 2))';
 
 /** mqtt_msg and mqtt_tombstone. */
 export class MessageTable implements MessageStore {
@@ -22,28 +30,33 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
-   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
-   * Whichever looks last sees what the other has written. Ids are written in order, so that two batches with the same
-   * ids rarely deadlock.
+   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() commits its tombstones and then
+   * deletes the messages. save() inserts the messages and then deletes those that have a tombstone, in one transaction, so that nobody
+   * reads a message that was acknowledged. If a tombstone is committed before save() looks for it, save() deletes the message. If not,
+   * remove() begins to delete after that look, so the message is in the table already, and the DELETE waits until save() has committed:
+   * a DELETE reads rows that are not committed yet. Ids are written in order, so that two batches with the same ids rarely deadlock.
    */
-  async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
-    const gone = await this.buried(
-      messages.map(({ id }) => id),
-      now,
-    );
-    const ordered = messages.filter(({ id }) => !gone.has(id)).sort((a, b) => (a.id < b.id ? -1 : 1));
-    const refusals = await insertInStatements(this.db, ordered, (batch) => this.insert(batch));
-    await this.removeBuried(
-      ordered.map(({ id }) => id),
-      now,
-    );
-    return refusals;
+  saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
+    const ordered = [...messages].sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0));
+    return insertInStatements(this.db, ordered, async (batch) => {
+      const statements = [
+        'BEGIN',
+        `INSERT INTO mqtt_msg (${FILLED}, retain) VALUES ${batch.map(({ values, retain }) => `(${values},${retain})`).join(',')}
+         ON DUPLICATE KEY UPDATE ${STORED_BEFORE}`,
+        deletionOfBuried(
+          batch.map(({ id }) => id),
+          now,
+        ),
+        'COMMIT',
+      ];
+      await this.db.together(statements).catch((error: unknown) => {
+        throw toOtherKey(error);
+      });
+    });
   }
 
   async removeBuried(ids: readonly string[], now: number): Promise<void> {
-    const buried = await this.buried(ids, now);
-    if (buried.size > 0) await this.db.rows('DELETE FROM mqtt_msg WHERE msgid IN (?)', [[...buried]]);
+    if (ids.length > 0) await this.db.together([deletionOfBuried(ids, now)]);
   }
 
   async known(ids: readonly string[], now: number): Promise<ReadonlySet<string>> {
@@ -51,30 +64,15 @@ export class MessageTable implements MessageStore {
     return new Set([...(await this.buried(ids, now)), ...stored.map(({ msgid }) => msgid)]);
   }
 
-  async complete(messages: readonly Message[]): Promise<void> {
-    if (messages.length === 0) return;
-    await this.db.rows(
-      `UPDATE mqtt_msg JOIN (${messages.map(() => 'SELECT ? AS id, ? AS name, ? AS more, ? AS published, ? AS expires').join(' UNION ALL ')}) AS m ON mqtt_msg.msgid = m.id
-       SET username = m.name, properties = m.more, published_at = m.published, expires_at = m.expires WHERE published_at IS NULL`,
-      messages.flatMap(({ id, username, properties, publishReceivedAt, expiresAt }) => [
-        id,
-        username,
-        JSON.stringify(properties),
-        publishReceivedAt,
-        expiresAt,
-      ]),
-    );
+  completion({ id, username, properties, publishReceivedAt, expiresAt }: Message): BoundStatement {
+    return {
+      sql: 'UPDATE mqtt_msg SET username = ?, properties = ?, published_at = ?, expires_at = ? WHERE msgid = ? AND published_at IS NULL',
+      values: [username, JSON.stringify(properties), publishReceivedAt, expiresAt, id],
+    };
   }
 
   payloadOf({ payload }: Message): Value {
     return payload;
-  }
-
-  private async insert(batch: readonly Message[]): Promise<void> {
-    await this.db.rows(
-      `INSERT INTO mqtt_msg (${FILLED}, retain) VALUES ${batch.map(() => `(${PLACES}, ?)`).join(', ')} ON DUPLICATE KEY UPDATE msgid = mqtt_msg.msgid`,
-      batch.flatMap((message) => [...toBindings(message), message.retain ? 1 : 0]),
-    );
   }
 
   /** Which of the ids have a tombstone. */
@@ -87,18 +85,15 @@ export class MessageTable implements MessageStore {
     return new Set(rows.map(({ msgid }) => msgid));
   }
 
+  /** One round trip. The tombstones are committed before the messages are deleted (see saveMessages). */
   async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
     const ids = [...new Set(refs.map(({ id }) => id))].sort();
-    await this.bury(ids, tombstoneUntil);
-    return this.db.delete('DELETE FROM mqtt_msg WHERE msgid IN (?)', [ids]);
+    const [, removed] = await this.db.together([burial(ids, tombstoneUntil), `DELETE FROM mqtt_msg WHERE msgid IN (${listed(ids)})`]);
+    return removed ?? 0;
   }
 
   async bury(ids: readonly string[], tombstoneUntil: number): Promise<void> {
-    await this.db.rows(
-      `INSERT INTO mqtt_tombstone (msgid, expires_at) VALUES ${ids.map(() => '(?, ?)').join(', ')}
-       ON DUPLICATE KEY UPDATE expires_at = GREATEST(expires_at, VALUES(expires_at))`,
-      ids.flatMap((id) => [id, tombstoneUntil]),
-    );
+    await this.db.together([burial(ids, tombstoneUntil)]);
   }
 
   async getMessage(id: string): Promise<Message | null> {

@@ -39,10 +39,11 @@ export class Migrations {
     );
     const current = Number((await run<{ version: number }>(VERSION))[0]?.version ?? 0);
     if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
+    const isNew = !(await isThere(run, 'mqtt_msg'));
     const progress = new TakeoverProgress(current === 0 && onProgress !== undefined ? await takeoverCounts(run) : [], onProgress);
     for (const { version, name, text } of this.files.all.slice(current)) {
       progress.begin(name);
-      await applyFile(run, name, text);
+      await applyFile(run, { name, text, isNew });
       progress.finish(version);
       await run('INSERT INTO mqtt_offline_migration (version, name) VALUES (?, ?)', [version, name]);
     }
@@ -79,20 +80,29 @@ export class Migrations {
 async function takeoverCounts(run: Run): Promise<TakeoverCount[]> {
   const counts: TakeoverCount[] = [];
   for (const table of EMQX_TABLES) {
-    const [there] = await run('SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?', [table]);
-    if (there === undefined) continue;
+    if (!(await isThere(run, table))) continue;
     const [counted] = await run<{ n: number }>(`SELECT COUNT(*) AS n FROM ${table}`);
     counts.push({ table, rows: Number(counted?.n ?? 0) });
   }
   return counts;
 }
 
+async function isThere(run: Run, table: string): Promise<boolean> {
+  return (await run('SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = ?', [table])).length > 0;
+}
+
+interface MigrationFile {
+  readonly name: string;
+  readonly text: string;
+  /** True if the database had no mqtt_msg before this migration. */
+  readonly isNew: boolean;
+}
+
 /** Steps are separated by empty lines. migrations/mysql/001_messages.sql explains the comments that control them. */
-async function applyFile(run: Run, name: string, text: string): Promise<void> {
+async function applyFile(run: Run, { name, text, isNew }: MigrationFile): Promise<void> {
   for (const step of text.split(/\n\s*\n/)) {
-    const unless = /^-- unless (column|index) (\w+)\.(\w+)/m.exec(step);
-    if (unless !== null && (await exists(run, unless[1] === 'column' ? 'columns' : 'statistics', unless[2] ?? '', unless[3] ?? '')))
-      continue;
+    if (!isNew && /^-- only for a new mqtt_msg/m.test(step)) continue;
+    if (!(await isNeeded(run, step))) continue;
     const dropped = /^-- drop indexes (\w+) \(([\w, ]+)\)/m.exec(step);
     if (dropped !== null) await dropIndexes(run, dropped[1] ?? '', (dropped[2] ?? '').split(/,\s*/));
     for (const statement of statements(step)) {
@@ -115,13 +125,25 @@ function statements(step: string): string[] {
     .filter((statement) => statement !== '');
 }
 
-async function exists(run: Run, view: 'columns' | 'statistics', table: string, name: string): Promise<boolean> {
-  const column = view === 'columns' ? 'column_name' : 'index_name';
-  const rows = await run(
-    `SELECT 1 FROM information_schema.${view} WHERE table_schema = DATABASE() AND table_name = ? AND ${column} = ? LIMIT 1`,
-    [table, name],
-  );
-  return rows.length > 0;
+/** What the comments of a step name: where it is listed, and in which columns its table and its own name are. */
+const LISTS = {
+  column: ['columns', 'table_schema', 'table_name', 'column_name'],
+  index: ['statistics', 'table_schema', 'table_name', 'index_name'],
+  'foreign key to': ['key_column_usage', 'referenced_table_schema', 'referenced_table_name', 'referenced_column_name'],
+} as const;
+const CONDITION = new RegExp(`^-- (unless|only with) (${Object.keys(LISTS).join('|')}) (\\w+)\\.(\\w+)`, 'gm');
+
+/** Whether all conditions of the step hold. */
+async function isNeeded(run: Run, step: string): Promise<boolean> {
+  for (const [, word, kind, table, name] of step.matchAll(CONDITION)) {
+    const [view, schemaColumn, tableColumn, nameColumn] = LISTS[kind as keyof typeof LISTS];
+    const found = await run(
+      `SELECT 1 FROM information_schema.${view} WHERE ${schemaColumn} = DATABASE() AND ${tableColumn} = ? AND ${nameColumn} = ? LIMIT 1`,
+      [table ?? '', name ?? ''],
+    );
+    if (found.length > 0 === (word === 'unless')) return false;
+  }
+  return true;
 }
 
 async function dropIndexes(run: Run, table: string, columns: readonly string[]): Promise<void> {

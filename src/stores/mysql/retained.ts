@@ -4,7 +4,7 @@ import { compareText } from '../shared/order';
 import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import { hashOf } from './keys';
-import { COLUMNS, FILLED, insertInStatements, PLACES, toBindings, toMessage, type MessageRow } from './rows';
+import { COLUMNS, FILLED, insertInStatements, toMessage, type MessageRow } from './rows';
 import { TopicIndex } from './topic-index';
 
 /**
@@ -27,11 +27,10 @@ export class RetainedTable implements RetainedStore {
   putRetained(messages: readonly Message[]): Promise<Refusal[]> {
     const newest = newestMessages(messages).sort((a, b) => compareText(a.topic, b.topic));
     return insertInStatements(this.db, newest, async (batch) => {
-      await this.db.rows(
-        `INSERT INTO mqtt_retain (${FILLED}) VALUES ${batch.map(() => `(${PLACES})`).join(', ')}
+      await this.db.together([
+        `INSERT INTO mqtt_retain (${FILLED}) VALUES ${batch.map(({ values }) => `(${values})`).join(',')}
          ON DUPLICATE KEY UPDATE ${REPLACED.map((column) => `${column} = IF(${NEWER}, VALUES(${column}), mqtt_retain.${column})`).join(', ')}`,
-        batch.flatMap(toBindings),
-      );
+      ]);
     });
   }
 

@@ -1,9 +1,10 @@
+import { isUtf8 } from 'node:buffer';
 import { RefusedError } from '../../base/errors';
 import type { Message, MessageProperties } from '../../mqtt/message';
 import { saveOrBisect } from '../shared/bisect';
 import { clampQos } from '../../mqtt/qos';
 import type { Refusal } from '../store';
-import type { Binding, Database } from './database';
+import type { Database } from './database';
 
 /** A row of mqtt_msg or mqtt_retain as COLUMNS selects it. */
 export interface MessageRow {
@@ -39,36 +40,67 @@ export function toMessage(row: MessageRow, retain: boolean): Message {
   };
 }
 
-/** The columns that a message fills in both tables, in the order of toBindings(). */
+/** The columns that a message fills in both tables, in the order of filled(). */
 export const FILLED = 'msgid, topic, sender, username, qos, payload, properties, published_at, expires_at, arrived';
-export const PLACES = '?, ?, ?, ?, ?, ?, ?, ?, ?, FROM_UNIXTIME(? / 1000)';
 
-export function toBindings({ id, topic, clientid, username, qos, payload, properties, publishReceivedAt, expiresAt }: Message): Binding[] {
-  return [id, topic, clientid, username, qos, payload, JSON.stringify(properties), publishReceivedAt, expiresAt, publishReceivedAt];
+/** The values of FILLED as SQL. */
+function filled({ id, topic, clientid, username, qos, payload, properties, publishReceivedAt, expiresAt }: Message): string {
+  const more = JSON.stringify(properties);
+  return `${text(id)},${text(topic)},${text(clientid)},${username === null ? 'NULL' : text(username)},${qos},${binary(payload)},${
+    more === '{}' ? 'NULL' : text(more)
+  },${publishReceivedAt},${expiresAt ?? 'NULL'},FROM_UNIXTIME(${publishReceivedAt / 1_000})`;
 }
 
-/** An upper limit, because quoting may turn a byte into two. */
-function statementBytes({ topic, clientid, username, payload, properties }: Message): number {
-  const texts = topic.length + clientid.length + (username?.length ?? 0) + JSON.stringify(properties).length;
-  // A UTF-16 unit takes up to three bytes.
-  return 2 * (payload.length + 3 * texts) + 1_000;
+/**
+ * A text as SQL. MySQL reads every other character inside quotes as it is, also 0 and the end of a line: the session has
+ * backslash escapes, and the connection's character set is UTF-8.
+ */
+const text = (value: string): string => `'${value.replace(/['\\]/g, '\\$&')}'`;
+
+/**
+ * Bytes as SQL. Most payloads are text, which is half as long as its hexadecimal digits. `_binary` keeps the server from
+ * reading it in a character set.
+ */
+const binary = (value: Buffer): string => (isUtf8(value) ? `_binary${text(value.toString())}` : `X'${value.toString('hex')}'`);
+
+/** A list of texts, for `IN (...)`. */
+export const listed = (texts: readonly string[]): string => texts.map(text).join(',');
+
+/** A message as the text of a row. */
+export interface RowText {
+  readonly id: string;
+  /** The values of FILLED, without parentheses. */
+  readonly values: string;
+  readonly retain: 0 | 1;
+  /** What the row takes in a statement and the one after it, which repeats the id. */
+  readonly bytes: number;
+}
+
+function toText(message: Message): RowText {
+  const values = filled(message);
+  return {
+    id: message.id,
+    values,
+    retain: message.retain ? 1 : 0,
+    bytes: Buffer.byteLength(values) + 2 * Buffer.byteLength(message.id) + 16,
+  };
 }
 
 /** Inserts the messages with as few statements as the server's limit allows: one if payloads are small. */
 export async function insertInStatements(
   db: Database,
   messages: readonly Message[],
-  insert: (batch: readonly Message[]) => Promise<void>,
+  insert: (batch: readonly RowText[]) => Promise<void>,
 ): Promise<Refusal[]> {
   const limit = await db.maxStatementBytes();
   const refusals: Refusal[] = [];
   for (const chunk of chunks(messages, limit)) {
-    const [only] = chunk;
-    const bytes = chunk.length === 1 && only !== undefined ? statementBytes(only) : 0;
     refusals.push(
       ...(await saveOrBisect(chunk, async (batch) => {
-        if (bytes > limit)
-          throw new RefusedError(`the message needs a statement of ${bytes} bytes: raise max_allowed_packet of the server`);
+        const [first] = batch;
+        // Only a row that is a chunk of its own can be larger than the limit.
+        if (first !== undefined && first.bytes > limit)
+          throw new RefusedError(`the message needs a statement of ${first.bytes} bytes: raise max_allowed_packet of the server`);
         await insert(batch);
       })),
     );
@@ -76,19 +108,19 @@ export async function insertInStatements(
   return refusals;
 }
 
-/** Splits the messages, in order, into chunks that fit into one statement. */
-function* chunks(messages: readonly Message[], limit: number): Generator<Message[]> {
-  let chunk: Message[] = [];
+/** Splits the messages, in order, into chunks that fit into one statement. Only one chunk is text at a time. */
+function* chunks(messages: readonly Message[], limit: number): Generator<RowText[]> {
+  let chunk: RowText[] = [];
   let bytes = 0;
   for (const message of messages) {
-    const size = statementBytes(message);
-    if (chunk.length > 0 && bytes + size > limit) {
+    const row = toText(message);
+    if (chunk.length > 0 && bytes + row.bytes > limit) {
       yield chunk;
       chunk = [];
       bytes = 0;
     }
-    chunk.push(message);
-    bytes += size;
+    chunk.push(row);
+    bytes += row.bytes;
   }
   if (chunk.length > 0) yield chunk;
 }

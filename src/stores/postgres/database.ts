@@ -4,7 +4,7 @@ import { ClosedError } from '../../base/errors';
 import { POOL, PooledConnections, QUIET, type Pooled } from '../shared/knex';
 import type { BoundStatement, StatementResult, StatementRunner } from '../shared/operator';
 import type { Value } from '../../config/statements';
-import { mapError, statementRefusal } from './errors';
+import { isReadOnly, mapError, statementRefusal } from './errors';
 
 /** The time limit of a statement (ms), which is about one batch or page. */
 const QUERY_TIMEOUT_MS = 15_000;
@@ -33,7 +33,7 @@ export class Database implements StatementRunner {
       pool: { ...POOL, afterCreate: (client: PooledClient, done: () => void) => this.remember(client, done) },
     });
     const isSilence = (error: Error) => error.message.endsWith('Query read timeout');
-    this.connections = new PooledConnections(this.knex, isSilence, ({ connection: { stream } }) => stream.destroy());
+    this.connections = new PooledConnections(this.knex, isSilence, ({ connection: { stream } }) => stream.destroy(), isReadOnly);
   }
 
   async rows<R>(sql: string, bindings: Record<string, unknown> = {}): Promise<R[]> {

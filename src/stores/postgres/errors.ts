@@ -8,7 +8,10 @@ import { errorText as textOf, RefusedError, RetryableError } from '../../base/er
  */
 const REFUSALS = /^(22|23|44|54000|P0)/;
 /** A sequence at its end (2200H) concerns the table, not the message. */
-const NOT_THE_CONTENT = '2200H';
+const SEQUENCE_ENDED = '2200H';
+const UNIQUE_VIOLATION = '23505';
+/** In PostgreSQL's text, in any language, the first parentheses have the columns of the key. */
+const KEY_OVER_ID = /^[^(]*\(id\)=/;
 
 /**
  * SQLSTATEs of a server that is away, busy, full or read-only, or that denies a right: 08 connection, 25 read-only
@@ -40,7 +43,23 @@ export function statementRefusal(error: unknown): string | null {
 }
 
 function isRefusal(error: unknown): error is DatabaseError {
-  return error instanceof DatabaseError && REFUSALS.test(error.code ?? '') && error.code !== NOT_THE_CONTENT;
+  return error instanceof DatabaseError && REFUSALS.test(error.code ?? '') && !isAboutNumbers(error);
+}
+
+/**
+ * The database numbers the rows. If it runs out of numbers, or gives one that another row has, that concerns the table,
+ * not the message.
+ */
+function isAboutNumbers({ code, detail }: DatabaseError): boolean {
+  return code === SEQUENCE_ENDED || (code === UNIQUE_VIOLATION && KEY_OVER_ID.test(detail ?? ''));
+}
+
+/**
+ * The connection leads to a server that takes no writes, for example to a standby after a failover. It would stay of no use for as long as
+ * it is open.
+ */
+export function isReadOnly(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === '25006';
 }
 
 /** One line that tells an operator what to do. */
@@ -89,5 +108,5 @@ function firstOf(error: unknown): unknown {
 
 /** knex puts the statement and " - " before the database's text. No statement of the server contains " - ". */
 function errorText(error: unknown): string {
-  return textOf(error).replace(/^\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|CREATE|EXPLAIN|--)[\s\S]*? - /i, '');
+  return textOf(error).replace(/^\s*(?:SELECT|INSERT|UPDATE|DELETE|CALL|WITH|CREATE|EXPLAIN|--)[\s\S]*? - /i, '');
 }

@@ -12,15 +12,7 @@ import { Migrations } from './migrations';
 import { PositionTable } from './positions';
 import { RetainedTable } from './retained';
 
-/** Options for a database that speaks PostgreSQL under another name. */
-export interface PostgresStoreOptions {
-  /** The product's name in errors and in health(). */
-  readonly product?: string;
-  /** The setting that health() names if something is wrong. */
-  readonly setting?: string;
-  /** The folder in migrations/. */
-  readonly migrations?: string;
-}
+const SETTING = 'STORE_URL';
 
 /** PostgreSQL and TimescaleDB. */
 export class PostgresStore extends StoreOfParts implements Store {
@@ -28,20 +20,17 @@ export class PostgresStore extends StoreOfParts implements Store {
   readonly sql: SqlParts;
   private readonly db: Database;
   private readonly migrations: Migrations;
-  private readonly product: string;
-  private readonly setting: string;
 
+  /** @param product the name in errors and in health(). */
   constructor(
     connection: ClientConfig,
-    { product = 'PostgreSQL', setting = 'STORE_URL', migrations = 'postgres' }: PostgresStoreOptions = {},
+    private readonly product: 'PostgreSQL' | 'TimescaleDB' = 'PostgreSQL',
   ) {
     const db = new Database(connection, product);
     const messages = new MessageTable(db);
     super({ messages, clients: new ClientTables(db), positions: new PositionTable(db), retained: new RetainedTable(db) });
-    this.product = product;
-    this.setting = setting;
     this.db = db;
-    this.migrations = new Migrations(db, migrations);
+    this.migrations = new Migrations(db, 'postgres');
     this.sql = { runner: db, messages };
   }
 
@@ -54,7 +43,7 @@ export class PostgresStore extends StoreOfParts implements Store {
   }
 
   health(): Promise<Health> {
-    return healthWithin(this.setting, async () => {
+    return healthWithin(SETTING, async () => {
       const [row] = await this.db.rows<{ version: string }>(`SELECT current_setting('server_version') AS version`);
       const schema = await this.migrations.version();
       const problem = this.migrations.problem(schema);

@@ -4,9 +4,10 @@ import type { BoundStatement } from '../shared/operator';
 import type { Value } from '../../config/statements';
 import { fitsText } from '../shared/text';
 import type { MessageQuery, MessageStore, Purged, Refusal, StoredRef, TopicCount, TopicQuery } from '../store';
+import { batchesOf } from './batches';
 import { countsOf, oldestOf } from './counts';
 import type { Database } from './database';
-import { COLUMNS, PUBLISHED_AT, toColumns, toMessage, UNNEST, type MessageRow } from './rows';
+import { ARRAYS, COLUMNS, propertiesText, PUBLISHED_AT, toColumns, toMessage, type MessageRow } from './rows';
 import { PageReader } from './page-reader';
 import { besideKey, ID, KEY, keyOf, TopicIndex } from './topic-index';
 
@@ -20,6 +21,9 @@ const EXACT_COUNT = 100_000;
  * may read another topic's million messages in the index of ids, or sort the whole topic, to return a hundred rows.
  */
 const ofTopic = (topic: string): string => `(${KEY}, ${ID}) > (:key, :after) AND ${KEY} <= :key ${besideKey(topic)}`;
+
+const SAVE = `CALL mqtt_save_messages(${ARRAYS}, :now::bigint)`;
+const REMOVE = 'CALL mqtt_remove_messages(:ids::text[], :until::bigint, 0)';
 
 interface Count {
   readonly n: string;
@@ -36,28 +40,24 @@ export class MessageTable implements MessageStore {
   }
 
   /**
-   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. remove() first writes its
-   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
-   * Whichever looks last sees what the other has written. Ids are written in order, so that two batches with the same
-   * ids wait for each other instead of deadlocking.
+   * Keeps promises 2 and 3 when another process handles an acknowledgement at the same time. mqtt_remove_messages writes
+   * its tombstones, commits, and then deletes the messages. mqtt_save_messages writes the messages, commits, and then
+   * deletes those that have a tombstone. Each statement sees all that was committed before it begins. So if the messages
+   * are committed before the removal's delete begins, that delete finds them. Otherwise the tombstones, which were
+   * committed earlier still, are found by the save's delete. The save also looks for tombstones before it writes, so
+   * that a message that was acknowledged long ago is not visible for a moment.
+   *
+   * A removal's first commit does not wait for the disk. If the database crashes before the second commit, tombstones
+   * may be lost that a save has obeyed. Nothing comes back by that: removeMessages() has not returned, so its caller
+   * repeats it, and the message was acknowledged.
    */
-  saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
-    return saveOrBisect(messages, async (batch) => {
-      await this.db.rows(
-        `INSERT INTO mqtt_msg (msgid, sender, topic, qos, retain, payload, arrived, payload_bin, username, properties, published_at, expires_at)
-         SELECT msgid, sender, topic, qos, retain, payload, to_timestamp(published_at / 1000.0)::timestamp, payload_bin, username, properties,
-                published_at, expires_at
-         FROM ${UNNEST}
-         WHERE NOT EXISTS (SELECT 1 FROM mqtt_tombstone t WHERE t.msgid = m.msgid AND t.expires_at > :now)
-         ORDER BY ${ID}
-         ON CONFLICT DO NOTHING`,
-        { ...toColumns(batch), now },
-      );
-      await this.removeBuried(
-        batch.map(({ id }) => id),
-        now,
-      );
-    });
+  async saveMessages(messages: readonly Message[], now = Date.now()): Promise<Refusal[]> {
+    const refusals: Refusal[] = [];
+    for (const batch of batchesOf(messages)) {
+      const refused = await saveOrBisect(batch, async (some) => void (await this.db.rows(SAVE, { ...toColumns(some), now })));
+      refusals.push(...refused);
+    }
+    return refusals;
   }
 
   async removeBuried(ids: readonly string[], now: number): Promise<void> {
@@ -77,12 +77,12 @@ export class MessageTable implements MessageStore {
     return new Set(rows.map(({ msgid }) => msgid));
   }
 
-  async complete(messages: readonly Message[]): Promise<void> {
-    await this.db.rows(
-      `UPDATE mqtt_msg SET payload_bin = m.payload_bin, username = m.username, properties = m.properties, published_at = m.published_at, expires_at = m.expires_at
-       FROM ${UNNEST} WHERE mqtt_msg.msgid COLLATE "C" = m.msgid AND mqtt_msg.published_at IS NULL`,
-      toColumns(messages),
-    );
+  completion({ id, payload, username, properties, publishReceivedAt, expiresAt }: Message): BoundStatement {
+    return {
+      sql: `UPDATE mqtt_msg SET payload_bin = ?::bytea, username = ?, properties = ?::json, published_at = ?::bigint, expires_at = ?::bigint
+        WHERE ${ID} = ? AND published_at IS NULL`,
+      values: [fitsText(payload) ? null : payload, username, propertiesText(properties), publishReceivedAt, expiresAt, id],
+    };
   }
 
   payloadOf({ payload }: Message): Value {
@@ -90,18 +90,16 @@ export class MessageTable implements MessageStore {
   }
 
   async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
-    const ids = refs.map(({ id }) => id);
-    await this.bury(ids, tombstoneUntil);
-    return this.deleted(':ids::text[]', { ids });
+    if (refs.length === 0) return 0;
+    const [row] = await this.db.rows<{ removed: string }>(REMOVE, { ids: refs.map(({ id }) => id), until: tombstoneUntil });
+    return Number(row?.removed ?? 0);
   }
 
   async bury(ids: readonly string[], tombstoneUntil: number): Promise<void> {
-    await this.db.rows(
-      `INSERT INTO mqtt_tombstone AS t (msgid, expires_at)
-       SELECT DISTINCT id COLLATE "C", :until::bigint FROM unnest(:ids::text[]) AS id ORDER BY 1
-       ON CONFLICT (msgid) DO UPDATE SET expires_at = excluded.expires_at WHERE t.expires_at < excluded.expires_at`,
-      { ids, until: tombstoneUntil },
-    );
+    await this.db.rows('INSERT INTO mqtt_tombstone (msgid, expires_at) SELECT id, :until::bigint FROM unnest(:ids::text[]) AS id', {
+      ids,
+      until: tombstoneUntil,
+    });
   }
 
   async getMessage(id: string): Promise<Message | null> {
@@ -153,12 +151,12 @@ export class MessageTable implements MessageStore {
 
   /**
    * Sorted like the indexes on expires_at. Without it the planner may read the whole table to find that nothing has
-   * expired.
+   * expired. Tombstones are found by their place, because another one of the same id may live longer.
    */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
     const [tombstones] = await this.db.rows<Count>(
-      `WITH gone AS (DELETE FROM mqtt_tombstone WHERE msgid = ANY(ARRAY(
-         SELECT msgid FROM mqtt_tombstone WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)) RETURNING 1) SELECT count(*) AS n FROM gone`,
+      `WITH gone AS (DELETE FROM mqtt_tombstone WHERE ctid = ANY(ARRAY(
+         SELECT ctid FROM mqtt_tombstone WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)) RETURNING 1) SELECT count(*) AS n FROM gone`,
       { now, limit },
     );
     const removed = await this.deleted('ARRAY(SELECT msgid FROM mqtt_msg WHERE expires_at <= :now ORDER BY expires_at LIMIT :limit)', {

@@ -9,6 +9,13 @@ const STORE_TABLE = 'mqtt_offline_migration';
 /** An arbitrary number. Two servers that start at once take turns. */
 const LOCK = 7_261_845;
 
+/**
+ * An operator's settings for the server's user are meant for short statements. A migration takes as long as the tables are large, or as
+ * another server migrates them. After that wait it must see what the other server has done, which only this isolation level does.
+ */
+const OWN_SETTINGS = `SET TRANSACTION ISOLATION LEVEL READ COMMITTED;
+  SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN ('statement_timeout', 'transaction_timeout')`;
+
 /** Runs plain SQL files. A table notes which were run. */
 export class Migrations {
   private readonly files: MigrationFiles;
@@ -34,10 +41,14 @@ export class Migrations {
         run(sql).catch((error: unknown) => {
           throw mapMigrationError(error, name);
         });
+      await run(OWN_SETTINGS);
       await run(`SELECT pg_advisory_xact_lock(${LOCK})`);
-      await run(
-        `CREATE TABLE IF NOT EXISTS ${this.table} (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz DEFAULT now())`,
-      );
+      // The table may be in any schema of search_path. IF NOT EXISTS looks only into the first one, but it does not overlook a table that
+      // another server has made just now.
+      if (!(await isThere(run, this.table)))
+        await run(
+          `CREATE TABLE IF NOT EXISTS ${this.table} (version integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz DEFAULT now())`,
+        );
       const { rows } = await run(`SELECT coalesce(max(version), 0) AS version FROM ${this.table}`);
       const current = Number(rows[0]?.['version'] ?? 0);
       if (current > this.files.newest) throw new RefusedError(this.problem(current) ?? '');
@@ -64,8 +75,7 @@ export class Migrations {
   private async takeover(run: Run): Promise<TakeoverCount[]> {
     const counts: TakeoverCount[] = [];
     for (const table of this.takesOver ? EMQX_TABLES : []) {
-      const { rows } = await run(`SELECT to_regclass('${table}') IS NOT NULL AS there`);
-      if (rows[0]?.['there'] !== true) continue;
+      if (!(await isThere(run, table))) continue;
       const counted = await run(`SELECT count(*) AS n FROM ${table}`);
       counts.push({ table, rows: Number(counted.rows[0]?.['n'] ?? 0) });
     }
@@ -87,4 +97,9 @@ export class Migrations {
   problem(version: number): string | null {
     return this.files.problem(version);
   }
+}
+
+async function isThere(run: Run, table: string): Promise<boolean> {
+  const { rows } = await run(`SELECT to_regclass('${table}') IS NOT NULL AS there`);
+  return rows[0]?.['there'] === true;
 }

@@ -52,13 +52,20 @@ export function toColumns(messages: readonly Message[]) {
     payloads: messages.map(({ payload }) => (fitsText(payload) ? payload.toString() : null)),
     binaries: messages.map(({ payload }) => (fitsText(payload) ? null : payload)),
     usernames: messages.map(({ username }) => username),
-    properties: messages.map(({ properties }) => JSON.stringify(properties)),
+    properties: messages.map(({ properties }) => propertiesText(properties)),
     published: messages.map(({ publishReceivedAt }) => publishReceivedAt),
     expires: messages.map(({ expiresAt }) => expiresAt),
   };
 }
 
-/** The same arrays as a table m(...) in SQL. */
-export const UNNEST = `unnest(:msgids::text[], :senders::text[], :topics::text[], :qoss::int[], :retains::int[], :payloads::text[],
-    :binaries::bytea[], :usernames::text[], :properties::json[], :published::bigint[], :expires::bigint[])
+export function propertiesText(properties: MessageProperties): string | null {
+  return Object.keys(properties).length === 0 ? null : JSON.stringify(properties);
+}
+
+/** The same arrays in SQL. */
+export const ARRAYS = `:msgids::text[], :senders::text[], :topics::text[], :qoss::int[], :retains::int[], :payloads::text[],
+    :binaries::bytea[], :usernames::text[], :properties::json[], :published::bigint[], :expires::bigint[]`;
+
+/** The arrays as a table m(...). */
+export const UNNEST = `unnest(${ARRAYS})
   AS m(msgid, sender, topic, qos, retain, payload, payload_bin, username, properties, published_at, expires_at)`;

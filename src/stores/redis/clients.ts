@@ -5,10 +5,13 @@ import { isOver, isThere } from '../shared/unseen';
 import type { ClientState, ClientStore, Purged, StateTimes, Subscription, SubscriptionRef } from '../store';
 import type { Command, Database } from './database';
 import type { Keys } from './keys';
-import { CHANGE, FORGET_CLIENT, FORGET_FIELD, FORGET_MEMBER, REFRESH } from './scripts';
+import { pairsOf } from './rows';
+import { CHANGE, FORGET_CLIENT, FORGET_FIELD, FORGET_MEMBER, REPORT, TAKE_FIELD } from './scripts';
 
 /** Times below this are in seconds. As ms they would be before 1973. */
 const SECONDS_BELOW = 100_000_000_000;
+/** In place of a subscription's time. As a number it is NaN, so that it is never due. */
+const ASSIGNED = 'assigned';
 
 /** Client state and subscriptions. */
 export class Clients implements ClientStore {
@@ -63,25 +66,36 @@ export class Clients implements ClientStore {
     };
   }
 
+  /**
+   * The index of times is written first, so that every time can be found, and each time before its subscription: one
+   * that is there without a time is an assigned one.
+   */
   async putSubscriptions(subscriptions: readonly Subscription[]): Promise<void> {
     const last = lastSubscriptions(subscriptions);
-    const assigned = last.filter(({ seenAt }) => seenAt === undefined);
-    await this.db.all(assigned.map(({ clientid, topic }) => ['HDEL', this.keys.subscriptionsSeenOf(clientid), topic]));
-    const isNew = await this.db.all<number>(
-      last.map(({ clientid, topic, qos }) => ['HSET', this.keys.subscriptions(clientid), topic, qos]),
-    );
-    const seen = last.flatMap(({ clientid, topic, seenAt }, i) =>
-      seenAt === undefined ? [] : [{ clientid, topic, seenAt, isNew: isNew[i] === 1 }],
-    );
-    // A subscription that existed without a time is an assigned one. The index of times is written first, so that every
-    // time can be found.
-    await this.db.all(seen.map(({ clientid, seenAt }) => ['ZADD', this.keys.subscriptionsSeen, seenAt, clientid]));
+    const isTimeless = await this.timeless(last.filter(({ seenAt }) => seenAt !== undefined));
     await this.db.all(
-      seen.map(({ clientid, topic, seenAt, isNew }): Command => {
+      last.map(({ clientid, topic, seenAt }): Command => {
         const key = this.keys.subscriptionsSeenOf(clientid);
-        return isNew ? ['HSET', key, topic, seenAt] : ['EVAL', REFRESH, 1, key, topic, seenAt];
+        return seenAt === undefined
+          ? ['HSET', key, topic, ASSIGNED]
+          : ['EVAL', REPORT, 1, key, topic, seenAt, isTimeless({ clientid, topic }) ? 1 : 0];
       }),
     );
+    await this.db.all(last.map(({ clientid, topic, qos }) => ['HSET', this.keys.subscriptions(clientid), topic, qos]));
+  }
+
+  /** Enters the clients of reported subscriptions in the index. @returns whether one of them is stored without a time. */
+  private async timeless(reported: readonly Subscription[]): Promise<(ref: SubscriptionRef) => boolean> {
+    const answers = await this.db.all<number>(
+      reported.flatMap(({ clientid, topic, seenAt }): Command[] => [
+        ['ZADD', this.keys.subscriptionsSeen, seenAt ?? 0, clientid],
+        ['HEXISTS', this.keys.subscriptionsSeenOf(clientid), topic],
+        ['HEXISTS', this.keys.subscriptions(clientid), topic],
+      ]),
+    );
+    const timeless = reported.filter((_, i) => answers[3 * i + 1] === 0 && answers[3 * i + 2] === 1);
+    const names = new Set(timeless.map(({ clientid, topic }) => JSON.stringify([clientid, topic])));
+    return ({ clientid, topic }) => names.has(JSON.stringify([clientid, topic]));
   }
 
   async deleteSubscriptions(refs: readonly SubscriptionRef[]): Promise<void> {
@@ -90,7 +104,7 @@ export class Clients implements ClientStore {
   }
 
   async listSubscriptions(clientid: string): Promise<Subscription[]> {
-    const fields = fieldsOf(await this.db.one<string[]>('HGETALL', this.keys.subscriptions(clientid)));
+    const fields = pairsOf(await this.db.one<string[]>('HGETALL', this.keys.subscriptions(clientid)));
     return fields.map(([topic, qos]) => ({ clientid, topic, qos: clampQos(Number(qos)) })).sort((a, b) => compareText(a.topic, b.topic));
   }
 
@@ -108,15 +122,32 @@ export class Clients implements ClientStore {
     const gone = clients.filter((_, i) => !isThere(states[i] ?? null, before));
     const times = await this.db.all<string[]>(gone.map((clientid) => ['HGETALL', this.keys.subscriptionsSeenOf(clientid)]));
     const due = gone
-      .flatMap((clientid, i) => fieldsOf(times[i] ?? []).map(([topic, at]) => ({ clientid, topic, at })))
+      .flatMap((clientid, i) => pairsOf(times[i] ?? []).map(([topic, at]) => ({ clientid, topic, at })))
       .filter(({ at }) => Number(at) <= before);
+    const removed = await this.removeUnlessReported(due);
+    await this.db.all(gone.map((clientid) => this.forget(this.keys.subscriptionsSeen, clientid, before)));
+    return { removed, more: clients.length >= limit };
+  }
+
+  /**
+   * The subscription goes before its time: without a time, one that is reported at this moment would become an assigned one. If the time has
+   * changed meanwhile, an event has reported the subscription, so it is put back.
+   * @returns how many were removed.
+   */
+  private async removeUnlessReported(due: readonly (SubscriptionRef & { readonly at: string })[]): Promise<number> {
+    const taken = await this.db.all<string | null>(
+      due.map(({ clientid, topic }) => ['EVAL', TAKE_FIELD, 1, this.keys.subscriptions(clientid), topic]),
+    );
     const deleted = await this.db.all<number>(
       due.map(({ clientid, topic, at }) => ['EVAL', FORGET_FIELD, 1, this.keys.subscriptionsSeenOf(clientid), topic, at]),
     );
-    const removed = due.filter((_, i) => deleted[i] === 1);
-    await this.db.all(removed.map(({ clientid, topic }) => ['HDEL', this.keys.subscriptions(clientid), topic]));
-    await this.db.all(gone.map((clientid) => this.forget(this.keys.subscriptionsSeen, clientid, before)));
-    return { removed: removed.length, more: clients.length >= limit };
+    const changed = due.flatMap((ref, i) => (deleted[i] === 1 || taken[i] == null ? [] : [{ ...ref, qos: taken[i] }]));
+    const times = await this.db.all<number>(
+      changed.map(({ clientid, topic }) => ['HEXISTS', this.keys.subscriptionsSeenOf(clientid), topic]),
+    );
+    const reported = changed.filter((_, i) => times[i] === 1);
+    await this.db.all(reported.map(({ clientid, topic, qos }) => ['HSETNX', this.keys.subscriptions(clientid), topic, qos]));
+    return deleted.filter((each) => each === 1).length;
   }
 
   async purgeClientStates(before: StateTimes, limit: number): Promise<Purged> {
@@ -151,11 +182,12 @@ export class Clients implements ClientStore {
   }
 
   private async hasAssigned(clientid: string): Promise<boolean> {
-    const [all, seen] = await this.db.all<number>([
-      ['HLEN', this.keys.subscriptions(clientid)],
-      ['HLEN', this.keys.subscriptionsSeenOf(clientid)],
+    const [topics = [], times = []] = await this.db.all<string[]>([
+      ['HKEYS', this.keys.subscriptions(clientid)],
+      ['HGETALL', this.keys.subscriptionsSeenOf(clientid)],
     ]);
-    return (all ?? 0) > (seen ?? 0);
+    const timeOf = new Map(pairsOf(times));
+    return topics.some((topic) => (timeOf.get(topic) ?? ASSIGNED) === ASSIGNED);
   }
 
   /** The members that were not seen for the longest time. */
@@ -166,9 +198,4 @@ export class Clients implements ClientStore {
   private forget(key: string, member: string, before: number): Command {
     return ['EVAL', FORGET_MEMBER, 1, key, member, before];
   }
-}
-
-/** Redis answers with a list: field, value, field, value, ... */
-function fieldsOf(pairs: readonly string[]): [string, string][] {
-  return pairs.flatMap((field, i): [string, string][] => (i % 2 === 0 ? [[field, pairs[i + 1] ?? '']] : []));
 }

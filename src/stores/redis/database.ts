@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { Cluster, type ChainableCommander, type Redis } from 'ioredis';
 import type { ServiceUrl } from '../../config/url';
 import { ClosedError } from '../../base/errors';
@@ -25,8 +26,8 @@ type Outcome = readonly [error: unknown, answer: unknown];
 export type Command = readonly [name: string, ...args: Argument[]];
 
 /**
- * Runs commands on a single Redis, Sentinel or Cluster. Errors are the server's own kinds. Every command concerns one
- * key, so that it works on a cluster. Commands that are given together are sent together (one round trip to each node).
+ * Runs commands on a single Redis, Sentinel or Cluster. Errors are the server's own kinds. On a cluster every command must concern one
+ * key. Commands that are given together are sent together (one round trip to each node).
  */
 export class Database {
   private readonly redis: RedisConnection;
@@ -42,17 +43,27 @@ export class Database {
     this.redis.on('ready', () => (this.trouble = isWrongDatabase(this.trouble) ? this.trouble : null));
   }
 
+  /** Scripts are sent by their hash, and with their text only if the server does not know them yet. */
   async all<R>(commands: readonly Command[]): Promise<R[]> {
     if (this.closed) throw new ClosedError('the store is closed');
     if (commands.length === 0) return [];
     this.checkDatabase();
-    const outcomes = await (this.redis instanceof Cluster || commands.length === 1
-      ? this.sendEach(this.redis, commands)
-      : this.pipeline(this.redis, commands));
+    const outcomes = [...(await this.send(commands.map(byHash)))];
+    const unknown = commands.flatMap((_, i) => (isUnknownScript(outcomes[i]?.[0]) ? [i] : []));
+    if (unknown.length > 0) {
+      const again = await this.send(unknown.map((i) => commands[i]!));
+      unknown.forEach((i, k) => (outcomes[i] = again[k]!));
+    }
     this.checkDatabase();
     const failed = outcomes.find(([error]) => error !== null);
     if (failed !== undefined) throw mapError(failed[0], this.trouble);
     return outcomes.map(([, answer]) => answer as R);
+  }
+
+  private send(commands: readonly Command[]): Promise<Outcome[]> {
+    return this.redis instanceof Cluster || commands.length === 1
+      ? this.sendEach(this.redis, commands)
+      : this.pipeline(this.redis, commands);
   }
 
   /** All commands are awaited, so that none of a failed batch is still running when it is retried. */
@@ -74,6 +85,10 @@ export class Database {
 
   private checkDatabase(): void {
     if (isWrongDatabase(this.trouble)) throw mapError(this.trouble, this.trouble);
+  }
+
+  get isCluster(): boolean {
+    return this.redis instanceof Cluster;
   }
 
   async one<R>(...command: Command): Promise<R> {
@@ -112,6 +127,21 @@ export class Database {
     this.closed = true;
     this.redis.disconnect();
   }
+}
+
+const hashes = new Map<string, string>();
+
+function byHash(command: Command): Command {
+  const [name, script, ...rest] = command;
+  if (name !== 'EVAL' || typeof script !== 'string') return command;
+  const hash = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
+  hashes.set(script, hash);
+  return ['EVALSHA', hash, ...rest];
+}
+
+/** Also true for a user who may use EVAL but not EVALSHA. Nothing was changed then. */
+function isUnknownScript(error: unknown): boolean {
+  return error instanceof Error && /^NOSCRIPT|^NOPERM.*evalsha/i.test(error.message);
 }
 
 /** Answers that may hold any bytes are returned as Buffers. */

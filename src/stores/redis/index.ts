@@ -1,6 +1,6 @@
 import type { ServiceUrl } from '../../config/url';
 import { RefusedError, RetryableError } from '../../base/errors';
-import { evictionPolicy } from '../../redis/info';
+import { evictionPolicy, replicaProblem } from '../../redis/info';
 import type { MigrationPlan, OnMigration } from '../../base/migration';
 import { healthWithin, type Health } from '../../base/health';
 import { MigrationFiles } from '../shared/migration-files';
@@ -9,7 +9,9 @@ import { StoreOfParts } from '../shared/parts';
 import type { Capabilities, Store } from '../store';
 import { Clients } from './clients';
 import { Database, type RedisTimeouts } from './database';
+import { EarlierLayout } from './earlier-layout';
 import { Keys } from './keys';
+import { MessageIndex } from './message-index';
 import { Messages } from './messages';
 import { Positions } from './positions';
 import { Retained } from './retained';
@@ -23,13 +25,15 @@ export class RedisStore extends StoreOfParts implements Store {
   private readonly db: Database;
   private readonly keys: Keys;
   private readonly takeover: Takeover;
+  private readonly earlier: EarlierLayout;
   private readonly migrations = new MigrationFiles('redis');
 
   constructor(url: ServiceUrl, timeouts?: RedisTimeouts) {
     const db = new Database(url, SETTING, timeouts);
     const keys = new Keys(url.params['prefix'] ?? 'mqtt');
+    const index = new MessageIndex(db, keys);
     const parts = {
-      messages: new Messages(db, keys),
+      messages: new Messages(db, keys, index),
       clients: new Clients(db, keys),
       positions: new Positions(db, keys),
       retained: new Retained(db, keys),
@@ -37,7 +41,8 @@ export class RedisStore extends StoreOfParts implements Store {
     super(parts);
     this.db = db;
     this.keys = keys;
-    this.takeover = new Takeover(db, keys, parts);
+    this.takeover = new Takeover(db, keys, { ...parts, index });
+    this.earlier = new EarlierLayout(db, keys, index);
   }
 
   /** Every step can be repeated, even by two servers at once. */
@@ -51,6 +56,7 @@ export class RedisStore extends StoreOfParts implements Store {
       await this.takeover.run((keys) => progress.add(keys));
     }
     if (version < 2) await this.takeover.noteSeen();
+    if (version < 4) await this.earlier.bringAlong();
     await this.db.one('HSET', this.keys.migrations, this.migrations.newest, new Date().toISOString());
   }
 
@@ -69,6 +75,8 @@ export class RedisStore extends StoreOfParts implements Store {
       const problem = this.migrations.problem(await this.version());
       if (problem !== null) throw new RetryableError(problem);
       const info = await this.db.info();
+      const replica = this.db.isCluster ? null : replicaProblem(info);
+      if (replica !== null) throw new RetryableError(replica);
       return `Redis ${info('redis_version')}${lossOf(info)}`;
     };
     return healthWithin(SETTING, check, () => this.db.troubleText);

@@ -12,14 +12,9 @@ export class Keys {
     return isEmqxId(id) ? `${this.prefix}:msg:${id}` : `${this.prefix}:msg-id:${id}`;
   }
 
-  /** EMQX's sorted set of a topic's message ids, scored by the message's time (ms). */
+  /** EMQX's sorted set of a topic's message ids, scored by the time in the id (ms; see id-score.ts), so that it is sorted by id. */
   topic(topic: string): string {
     return isEmqxId(topic) ? `${this.prefix}:msg-topic:${topic}` : `${this.prefix}:msg:${topic}`;
-  }
-
-  /** Sorted set with all scores 0: a topic's message ids, sorted by id. */
-  ids(topic: string): string {
-    return `${this.prefix}:msg-ids:${topic}`;
   }
 
   /** Sorted set with all scores 0: the topics that have messages. */
@@ -27,14 +22,17 @@ export class Keys {
     return `${this.prefix}:msg-topics`;
   }
 
-  /** Sorted set of all messages as `{id}:{topic}`, scored by the time at which they expire (ms; +inf: never). */
-  get expiry(): string {
-    return `${this.prefix}:msg-expiry`;
+  /**
+   * Sorted set of message ids. The score of a stored message is the time at which it expires (ms; +inf: never). The
+   * score of a removed message is negative: the time until which its tombstone is valid.
+   */
+  get lives(): string {
+    return `${this.prefix}:msg-lives`;
   }
 
-  /** String: until when the tombstone is valid (ms). The key expires at that time. */
-  tombstone(id: string): string {
-    return `${this.prefix}:msg-gone:${id}`;
+  /** Earlier releases: sorted set of all messages as `{id}:{topic}`, scored by the time at which they expire. */
+  get expiry(): string {
+    return `${this.prefix}:msg-expiry`;
   }
 
   /** Hash, like that of a message. */
@@ -102,7 +100,10 @@ export class Keys {
     return `${this.prefix}:sub-seen`;
   }
 
-  /** Hash: topic filter -> when an event reported the subscription (ms). It does not contain assigned subscriptions. */
+  /**
+   * Hash: topic filter -> when an event reported the subscription (ms), or 'assigned'. It does not contain those that EMQX or an earlier
+   * release has assigned.
+   */
   subscriptionsSeenOf(clientid: string): string {
     return `${this.prefix}:sub-seen:${clientid}`;
   }
@@ -112,21 +113,24 @@ export class Keys {
     return `${this.prefix}:offline-migration`;
   }
 
-  /** The key as EMQX names it, whatever its content is. */
-  emqx(kind: 'msg', rest: string): string {
-    return `${this.prefix}:${kind}:${rest}`;
+  /** EMQX's key for a message and for the ids of a topic. It has one name for both. */
+  emqxMsg(idOrTopic: string): string {
+    return `${this.prefix}:msg:${idOrTopic}`;
   }
 
-  /** A pattern for all of EMQX's keys of this kind, for SCAN ... MATCH. */
-  all(kind: 'msg' | 'retain' | 'acked' | 'acked-by' | 'client'): string {
+  /** A pattern for all keys of this kind, for SCAN ... MATCH. */
+  all(kind: Kind): string {
     return `${escapeGlob(this.prefix)}:${kind}:*`;
   }
 
   /** The part of the key after `mqtt:{kind}:`. */
-  rest(kind: 'msg' | 'retain' | 'acked' | 'acked-by' | 'client', key: string): string {
+  rest(kind: Kind, key: string): string {
     return key.slice(`${this.prefix}:${kind}:`.length);
   }
 }
+
+/** Kinds of keys that are looked for. Earlier releases wrote msg-ids and msg-gone: the ids of a topic, and a tombstone. */
+type Kind = 'msg' | 'msg-topic' | 'msg-ids' | 'msg-gone' | 'retain' | 'acked' | 'acked-by' | 'client';
 
 /**
  * Whether the text looks like an id of EMQX 4 and 5 (32 hex digits), or of the plugin for 5 (base62 of the same 16
@@ -134,14 +138,6 @@ export class Keys {
  */
 export function isEmqxId(text: string): boolean {
   return /^(?:[0-9A-F]{32}|[0-9A-Za-z]{16,27})$/.test(text);
-}
-
-/** `{id}:{topic}`. An id contains no colon. */
-export const expiryMember = (id: string, topic: string): string => `${id}:${topic}`;
-
-export function parseExpiryMember(member: string): { id: string; topic: string } {
-  const colon = member.indexOf(':');
-  return { id: member.slice(0, colon), topic: member.slice(colon + 1) };
 }
 
 const escapeGlob = (text: string): string => text.replace(/[*?[\]\\^]/g, '\\$&');

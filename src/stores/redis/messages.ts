@@ -1,101 +1,52 @@
 import type { Message, MessageRef } from '../../mqtt/message';
 import { OLDEST_COMPARED, type MessageQuery, type MessageStore, type Purged, type Refusal, type StoredRef } from '../store';
 import type { TopicCount, TopicQuery } from '../store';
-import type { Command, Database } from './database';
-import { expiryMember, parseExpiryMember, type Keys } from './keys';
-import { toFields, toMessage } from './rows';
-import { BURY, CREATE } from './scripts';
-import { TopicIndex } from './topic-index';
 import { leastKnown } from '../shared/known-times';
+import { compareText } from '../shared/order';
+import type { Command, Database } from './database';
+import { inRequests, MESSAGES_AT_ONCE, slices } from './groups';
+import { idScore } from './id-score';
+import type { Keys } from './keys';
+import { ManyNodes } from './many-nodes';
+import type { MessageIndex } from './message-index';
+import { IDS_AFTER } from './message-scripts';
+import type { MessageWriter } from './message-writer';
+import { OneNode } from './one-node';
+import { fromPairs, toMessage } from './rows';
 
-/** Redis itself deletes an expired message this long (ms) after its expiry, in case no purge does. */
-const GRACE_MS = 60 * 60 * 1_000;
 /** How many messages are read into memory at once. A message may have 1 MB. */
 const MESSAGES_PER_READ = 100;
 const REFS_PER_READ = 1_000;
-const REMOVED_AT_ONCE = 1_000;
 
 type Expiring = Pick<Message, 'expiresAt'>;
 
 /** Messages, with their order, topics, expiry and tombstones. */
 export class Messages implements MessageStore {
-  private readonly topicIndex: TopicIndex;
+  private readonly writer: MessageWriter;
 
   constructor(
     private readonly db: Database,
     private readonly keys: Keys,
+    private readonly index: MessageIndex,
   ) {
-    this.topicIndex = new TopicIndex(db, keys.topics, (topic) => keys.ids(topic));
+    this.writer = db.isCluster ? new ManyNodes(db, keys, index) : new OneNode(db, keys);
   }
 
-  /**
-   * The hash is written before the entries that find it, so that a reader never finds an id without a message. Promises
-   * 2 and 3 also hold when another process handles an acknowledgement at the same time. remove() first writes its
-   * tombstones and then looks for the messages; save() first writes the messages and then looks for tombstones.
-   * Whichever looks last sees what the other has written.
-   */
+  /** Redis accepts any bytes, so nothing is rejected. */
   async saveMessages(messages: readonly Message[]): Promise<Refusal[]> {
-    const gone = await this.buried(messages);
-    const kept = messages.filter(({ id }) => !gone.has(id));
-    if (kept.length === 0) return [];
-    await this.db.all(kept.map((message) => this.create(message)));
-    await this.index(kept);
-    const [, late] = await Promise.all([this.topicIndex.add(kept.map(({ topic }) => topic)), this.buried(kept)]);
-    if (late.size > 0) await this.removeStored(kept.filter(({ id }) => late.has(id)));
-    // Redis accepts any bytes, so nothing is rejected.
+    for (const request of inRequests(messages)) await this.writer.save(request, Date.now());
     return [];
   }
 
-  private create(message: Message): Command {
-    const forgotten = message.expiresAt === null ? 0 : Math.max(message.expiresAt, Date.now()) + GRACE_MS;
-    return ['EVAL', CREATE, 1, this.keys.message(message.id), forgotten, ...toFields(message)];
+  removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
+    const now = Date.now();
+    return this.remove(refs, now, tombstoneUntil > now ? tombstoneUntil : null);
   }
 
-  /** Idempotent. */
-  async index(messages: readonly Pick<Message, 'id' | 'topic' | 'publishReceivedAt' | 'expiresAt'>[]): Promise<void> {
-    const byTopic = groupByTopic(messages);
-    await this.db.all([
-      ...[...byTopic].map(([topic, each]): Command => ['ZADD', this.keys.ids(topic), ...each.flatMap(({ id }) => [0, id])]),
-      ...[...byTopic].map(([topic, each]): Command => [
-        'ZADD',
-        this.keys.topic(topic),
-        ...each.flatMap(({ id, publishReceivedAt }) => [publishReceivedAt, id]),
-      ]),
-      ['ZADD', this.keys.expiry, ...messages.flatMap(({ id, topic, expiresAt }) => [expiresAt ?? '+inf', expiryMember(id, topic)])],
-    ]);
-  }
-
-  /** Must be called after index() for messages of these topics. */
-  async indexTopics(topics: readonly string[]): Promise<void> {
-    await this.topicIndex.add(topics);
-  }
-
-  private async buried(refs: readonly MessageRef[]): Promise<Set<string>> {
-    const found = await this.db.all<number>(refs.map(({ id }) => ['EXISTS', this.keys.tombstone(id)]));
-    return new Set(refs.filter((_, i) => found[i] === 1).map(({ id }) => id));
-  }
-
-  async removeMessages(refs: readonly MessageRef[], tombstoneUntil: number): Promise<number> {
-    const ttl = tombstoneUntil - Date.now();
-    if (ttl > 0) await this.db.all(refs.map(({ id }) => ['EVAL', BURY, 1, this.keys.tombstone(id), tombstoneUntil, ttl]));
-    return this.removeStored(refs);
-  }
-
-  /**
-   * Removes the entries that find a message before the message, in the opposite order to save().
-   * @returns how many were stored.
-   */
-  private async removeStored(refs: readonly MessageRef[]): Promise<number> {
-    const byTopic = groupByTopic(refs);
-    await this.db.all([
-      ...[...byTopic].flatMap(([topic, each]) =>
-        [this.keys.ids(topic), this.keys.topic(topic)].map((key): Command => ['ZREM', key, ...each.map(({ id }) => id)]),
-      ),
-      ['ZREM', this.keys.expiry, ...refs.map(({ id, topic }) => expiryMember(id, topic))],
-    ]);
-    const deleted = await this.db.all<number>(refs.map(({ id }) => ['DEL', this.keys.message(id)]));
-    await this.topicIndex.removeEmpty([...byTopic.keys()]);
-    return deleted.reduce((sum, n) => sum + n, 0);
+  private async remove(refs: readonly MessageRef[], now: number, tombstoneUntil: number | null): Promise<number> {
+    let removed = 0;
+    for (const some of slices(refs)) removed += await this.writer.remove(some, now, tombstoneUntil);
+    return removed;
   }
 
   async getMessage(id: string): Promise<Message | null> {
@@ -125,7 +76,8 @@ export class Messages implements MessageStore {
     });
   }
 
-  private async list<T extends Expiring>(
+  /** An empty topic and an id without a message are what a process may leave that died while it saved or removed: they are removed. */
+  private async list<T extends StoredRef & Expiring>(
     { topic, after, limit, now }: MessageQuery,
     atOnce: number,
     read: (ids: readonly string[]) => Promise<T[]>,
@@ -133,8 +85,11 @@ export class Messages implements MessageStore {
     const found: T[] = [];
     for (let from = after; found.length < limit;) {
       const count = Math.min(limit - found.length, atOnce);
-      const ids = await this.db.one<string[]>('ZRANGEBYLEX', this.keys.ids(topic), from === '' ? '-' : `(${from}`, '+', 'LIMIT', 0, count);
-      for (const each of await read(ids)) if (each.expiresAt === null || each.expiresAt > now) found.push(each);
+      const ids = await this.idsAfter(topic, from, count);
+      const there = await read(ids);
+      for (const each of there) if (each.expiresAt === null || each.expiresAt > now) found.push(each);
+      if (there.length < ids.length) await this.index.removeAbsent(topic, without(ids, there));
+      if (from === '' && ids.length === 0) await this.index.removeTopics([{ topic }]);
       const last = ids.at(-1);
       if (last === undefined || ids.length < count) break;
       from = last;
@@ -142,39 +97,61 @@ export class Messages implements MessageStore {
     return found;
   }
 
-  listTopics(query: TopicQuery): Promise<string[]> {
-    return this.topicIndex.list(query);
+  private idsAfter(topic: string, after: string, count: number): Promise<string[]> {
+    const set = this.keys.topic(topic);
+    if (after === '') return this.db.one('ZRANGE', set, 0, count - 1);
+    return this.db.one('EVAL', IDS_AFTER, 1, set, after, idScore(after), count);
   }
 
+  listTopics(query: TopicQuery): Promise<string[]> {
+    return this.index.listTopics(query);
+  }
+
+  /**
+   * The newest id that is too many tells what goes. A number of ids would not: between two steps others acknowledge or trim the oldest
+   * messages, and newer ones would take their places.
+   */
   async trimTopic(topic: string, keep: number): Promise<number> {
-    const surplus = (await this.db.one<number>('ZCARD', this.keys.ids(topic))) - keep;
+    const set = this.keys.topic(topic);
+    const place = -Math.min(keep, Number.MAX_SAFE_INTEGER - 1) - 1;
+    const [last] = await this.db.one<string[]>('ZRANGE', set, place, place);
     let removed = 0;
-    while (removed < surplus) {
-      const ids = await this.db.one<string[]>('ZRANGE', this.keys.ids(topic), 0, Math.min(surplus - removed, REMOVED_AT_ONCE) - 1);
-      if (ids.length === 0) break;
-      await this.removeStored(ids.map((id) => ({ topic, id })));
-      removed += ids.length;
+    while (last !== undefined) {
+      const ids = await this.db.one<string[]>('ZRANGE', set, 0, MESSAGES_AT_ONCE - 1);
+      const refs = ids.filter((id) => compareText(id, last) <= 0).map((id) => ({ topic, id }));
+      if (refs.length === 0) break;
+      removed += await this.remove(refs, Date.now(), null);
     }
     return removed;
   }
 
-  /** Redis itself deletes expired tombstones. */
+  /**
+   * The scores of expired messages and of expired tombstones are a single range. Meanwhile another process may save a message again whose
+   * entry was read: it stays, and gets its entry again.
+   */
   async purgeExpired(now: number, limit: number): Promise<Purged> {
-    const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.expiry, '-inf', now, 'LIMIT', 0, limit);
-    if (members.length > 0) await this.removeStored(members.map(parseExpiryMember));
-    return { removed: members.length, more: members.length >= limit };
+    const ids = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.lives, -now, now, 'LIMIT', 0, limit);
+    let removed = 0;
+    for (const some of slices(ids)) {
+      const topics = await this.writer.dueTopicsOf(some, now);
+      const due = some.flatMap((id, i) => (topics[i] == null ? [] : [{ id, topic: topics[i] }]));
+      if (due.length > 0) removed += await this.writer.remove(due, now, null);
+      const others = some.filter((_, i) => topics[i] == null);
+      if (others.length > 0) await this.index.end(others, now);
+    }
+    return { removed, more: ids.length >= limit };
   }
 
   countMessages(): Promise<number> {
-    return this.db.one<number>('ZCARD', this.keys.expiry);
+    return this.db.one<number>('ZCOUNT', this.keys.lives, 0, '+inf');
   }
 
   /** Two round trips for all topics, and some more for those whose first message has expired or is just being removed. */
   async topicCounts(topics: readonly string[], now: number): Promise<ReadonlyMap<string, TopicCount>> {
     const answers = await this.db.all<number | string[]>(
       topics.flatMap((topic): Command[] => [
-        ['ZCARD', this.keys.ids(topic)],
-        ['ZRANGE', this.keys.ids(topic), 0, 0],
+        ['ZCARD', this.keys.topic(topic)],
+        ['ZRANGE', this.keys.topic(topic), 0, 0],
       ]),
     );
     const firsts = topics.map((_, i) => (answers[2 * i + 1] as string[])[0]);
@@ -194,27 +171,15 @@ export class Messages implements MessageStore {
    */
   async oldestMessageAt(now: number): Promise<number | null> {
     const pages = await this.db.all<string[]>([
-      ['ZRANGEBYSCORE', this.keys.expiry, `(${now}`, '(+inf', 'LIMIT', 0, OLDEST_COMPARED],
-      ['ZRANGEBYSCORE', this.keys.expiry, '+inf', '+inf', 'LIMIT', 0, OLDEST_COMPARED],
+      ['ZRANGEBYSCORE', this.keys.lives, `(${now}`, '(+inf', 'LIMIT', 0, OLDEST_COMPARED],
+      ['ZRANGEBYSCORE', this.keys.lives, '+inf', '+inf', 'LIMIT', 0, OLDEST_COMPARED],
     ]);
-    const found = await this.readRefs(pages.flat().map((member) => parseExpiryMember(member).id));
+    const found = await this.readRefs(pages.flat());
     return leastKnown(found.map(({ publishReceivedAt }) => publishReceivedAt));
   }
 }
 
-function groupByTopic<T extends MessageRef>(refs: readonly T[]): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const ref of refs) {
-    const group = groups.get(ref.topic);
-    if (group === undefined) groups.set(ref.topic, [ref]);
-    else group.push(ref);
-  }
-  return groups;
-}
-
-/** Redis answers with a list: field, value, field, value, ... */
-export function fromPairs(pairs: readonly Buffer[]): Record<string, Buffer> {
-  const fields: [string, Buffer][] = [];
-  for (let i = 0; i + 1 < pairs.length; i += 2) fields.push([pairs[i]!.toString(), pairs[i + 1]!]);
-  return Object.fromEntries(fields);
+function without(ids: readonly string[], found: readonly Pick<StoredRef, 'id'>[]): string[] {
+  const there = new Set(found.map(({ id }) => id));
+  return ids.filter((id) => !there.has(id));
 }

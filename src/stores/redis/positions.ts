@@ -1,3 +1,4 @@
+import { fillPage } from '../shared/fill-page';
 import { lastPositions } from '../shared/newest';
 import { compareText } from '../shared/order';
 import { seenDay } from '../shared/unseen';
@@ -23,17 +24,13 @@ export class Positions implements PositionStore {
     return topics.flatMap((topic, i) => toPosition(consumer, topic, values[i] ?? null));
   }
 
-  async listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
-    const topics = await this.db.one<string[]>(
-      'ZRANGEBYLEX',
-      this.keys.positionTopics(consumer),
-      after === '' ? '-' : `(${after}`,
-      '+',
-      'LIMIT',
-      0,
-      limit,
+  listPositions(consumer: string, after: string, limit: number): Promise<Position[]> {
+    const key = this.keys.positionTopics(consumer);
+    return fillPage(
+      { after, limit },
+      (from, most) => this.db.one<string[]>('ZRANGEBYLEX', key, from === '' ? '-' : `(${from}`, '+', 'LIMIT', 0, most),
+      (topics) => this.getPositions(consumer, topics),
     );
-    return this.getPositions(consumer, topics);
   }
 
   async positionsOfTopic(topic: string): Promise<Position[]> {
@@ -64,12 +61,12 @@ export class Positions implements PositionStore {
   }
 
   /**
-   * Restores the entries of positions that another process has written after they were deleted. Without this nothing
-   * would find them.
+   * Writes the entries of those positions that are there. Another process may have written a position after it was deleted here. Without this
+   * nothing would find it.
    */
-  private async indexAgain(deleted: readonly PositionRef[]): Promise<void> {
-    const values = await this.db.all<string | null>(deleted.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
-    const there = deleted.flatMap(({ consumer, topic }, i) => toPosition(consumer, topic, values[i] ?? null));
+  private async indexAgain(refs: readonly PositionRef[]): Promise<void> {
+    const values = await this.db.all<string | null>(refs.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
+    const there = refs.flatMap(({ consumer, topic }, i) => toPosition(consumer, topic, values[i] ?? null));
     await this.db.all(there.flatMap((position) => this.index(position)));
   }
 
@@ -93,19 +90,27 @@ export class Positions implements PositionStore {
     ];
   }
 
-  /** A position that changes meanwhile stays. */
+  /**
+   * A position that changes meanwhile stays. The value itself tells when its consumer was seen, because it may be newer than its entry in the
+   * index: another process writes the value first, and may have died before it wrote the entry.
+   */
   async purgePositions(before: number, limit: number): Promise<Purged> {
     const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.positionsSeen, '-inf', before, 'LIMIT', 0, limit);
-    const due = members.map((member) => {
+    const found = members.map((member) => {
       const [consumer = '', topic = ''] = JSON.parse(member) as string[];
       return { consumer, topic };
     });
-    const values = await this.db.all<string | null>(due.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
+    const values = await this.db.all<string | null>(found.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
+    const read = found.map((ref, i) => ({ ...ref, value: values[i] ?? null }));
+    const isSeen = ({ consumer, topic, value }: (typeof read)[number]) =>
+      toPosition(consumer, topic, value).some((position) => seenDay(position, 0) > before);
+    await this.indexAgain(read.filter(isSeen));
+    const due = read.filter((each) => !isSeen(each));
     const deleted = await this.db.all<number>(
-      due.map(({ consumer, topic }, i) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, values[i] ?? '']),
+      due.map(({ consumer, topic, value }) => ['EVAL', FORGET_FIELD, 1, this.keys.positions(consumer), topic, value ?? '']),
     );
     // If there is no value, a process died before it had removed the entries that find it.
-    const gone = due.filter((_, i) => deleted[i] === 1 || values[i] == null);
+    const gone = due.filter(({ value }, i) => deleted[i] === 1 || value === null);
     await this.db.all(gone.flatMap((position) => this.unindex(position)));
     await this.indexAgain(gone);
     return { removed: deleted.filter((each) => each === 1).length, more: members.length >= limit };

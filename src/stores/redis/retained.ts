@@ -1,10 +1,10 @@
 import type { Message } from '../../mqtt/message';
+import { fillTopics } from '../shared/fill-page';
 import { newestMessages } from '../shared/newest';
 import type { Refusal, RetainedRef, RetainedStore, TopicQuery } from '../store';
 import type { Database } from './database';
 import type { Keys } from './keys';
-import { fromPairs } from './messages';
-import { toFields, toMessage } from './rows';
+import { fromPairs, toFields, toMessage } from './rows';
 import { FORGET, RETAIN } from './scripts';
 import { TopicIndex } from './topic-index';
 
@@ -43,8 +43,11 @@ export class Retained implements RetainedStore {
     await this.topicIndex.removeEmpty(refs.map(({ topic }) => topic));
   }
 
-  async listRetained(query: TopicQuery): Promise<Message[]> {
-    const topics = await this.topicIndex.list(query);
+  listRetained(query: TopicQuery): Promise<Message[]> {
+    return fillTopics(query, this.topicIndex, (topics) => this.read(topics));
+  }
+
+  private async read(topics: readonly string[]): Promise<Message[]> {
     const hashes = await this.db.all<Buffer[]>(topics.map((topic) => ['HGETALLBuffer', this.keys.retained(topic)]));
     return hashes.flatMap((pairs) => {
       const fields = fromPairs(pairs);

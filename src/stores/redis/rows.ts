@@ -1,14 +1,28 @@
 import type { Message, MessageProperties } from '../../mqtt/message';
 import { clampQos } from '../../mqtt/qos';
 
-/** The hash of a message as a list: field, value, field, value, ... */
+/** The fields that the hash of every message has: those of EMQX. */
+export const FIELDS = ['id', 'from', 'qos', 'topic', 'payload', 'ts', 'retain'] as const;
+
+/** The values of FIELDS. */
+export function valuesOf({ id, clientid, qos, topic, payload, publishReceivedAt, retain }: Message): (string | number | Buffer)[] {
+  return [id, clientid, qos, topic, payload, publishReceivedAt, retain ? 1 : 0];
+}
+
+/** The server's own fields as a list: field, value, field, value, ... An absent field stands for no value. */
+export function ownFields({ username, expiresAt, properties }: Message): (string | number)[] {
+  const fields: (string | number)[] = [];
+  if (expiresAt !== null) fields.push('expires_at', expiresAt);
+  if (username !== null) fields.push('username', username);
+  const text = JSON.stringify(properties);
+  if (text !== '{}') fields.push('properties', text);
+  return fields;
+}
+
+/** The whole hash of a message as a list. */
 export function toFields(message: Message): (string | number | Buffer)[] {
-  return [
-    ...['id', message.id, 'from', message.clientid, 'qos', message.qos, 'topic', message.topic, 'payload', message.payload],
-    ...['ts', message.publishReceivedAt, 'retain', message.retain ? 1 : 0, 'properties', JSON.stringify(message.properties)],
-    ...(message.username === null ? [] : ['username', message.username]),
-    ...(message.expiresAt === null ? [] : ['expires_at', message.expiresAt]),
-  ];
+  const values = valuesOf(message);
+  return [...FIELDS.flatMap((name, i) => [name, values[i] ?? '']), ...ownFields(message)];
 }
 
 /**
@@ -32,4 +46,16 @@ export function toMessage(id: string, fields: Readonly<Record<string, Buffer>>):
     expiresAt: expires === null ? null : Number(expires),
     properties: properties === null ? {} : (JSON.parse(properties) as MessageProperties),
   };
+}
+
+/** Redis answers with a list: field, value, field, value, ... */
+export function pairsOf<T extends string | Buffer>(list: readonly T[]): [string, T][] {
+  const pairs: [string, T][] = [];
+  for (let i = 0; i + 1 < list.length; i += 2) pairs.push([String(list[i]), list[i + 1] as T]);
+  return pairs;
+}
+
+/** A hash as Redis answers with it. */
+export function fromPairs(list: readonly Buffer[]): Record<string, Buffer> {
+  return Object.fromEntries(pairsOf(list));
 }

@@ -1,16 +1,27 @@
 /** Lua scripts that read one key and then write it atomically. */
 
-/**
- * KEYS[1]: a message's hash. ARGV: when Redis may delete it by itself (ms; 0: never), then fields. Returns 1 if the
- * message is new.
- */
+/** KEYS[1]: a message's hash. ARGV: fields. A hash that is there stays. */
 export const CREATE = `if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
-redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-if ARGV[1] ~= '0' then redis.call('PEXPIREAT', KEYS[1], ARGV[1]) end
+redis.call('HSET', KEYS[1], unpack(ARGV))
 return 1`;
 
-/** KEYS[1]: a tombstone. ARGV: until when it is valid, and how long that is (ms). */
-export const BURY = `if tonumber(redis.call('GET', KEYS[1]) or '0') < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end return 1`;
+/**
+ * KEYS[1]: the hash of a message of EMQX's. ARGV: when it expires (ms), or ''. It has no time to live afterwards. Returns 0 if Redis has
+ * expired it meanwhile.
+ */
+export const ADOPT = `if redis.call('HEXISTS', KEYS[1], 'topic') == 0 then return 0 end
+if ARGV[1] ~= '' then redis.call('HSET', KEYS[1], 'expires_at', ARGV[1]) end
+redis.call('PERSIST', KEYS[1])
+return 1`;
+
+/**
+ * KEYS[1]: the hash of a retained message of EMQX's. ARGV: the topic and the id that it gets if it has none. Returns 0
+ * if it has expired.
+ */
+export const ADOPT_RETAINED = `if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('HSETNX', KEYS[1], 'topic', ARGV[1])
+redis.call('HSETNX', KEYS[1], 'id', ARGV[2])
+return 1`;
 
 /**
  * KEYS[1]: a retained message's hash. ARGV: time and id of another message. Ends the script if the stored message is
@@ -42,14 +53,24 @@ if version and tonumber(version) > tonumber(ARGV[2]) then return 0 end
 if ARGV[3] == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], ARGV[3]) end
 return 1`;
 
-/** KEYS[1]: a hash. ARGV: a field and its new value. Written only if the field exists. */
-export const REFRESH = `if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+/**
+ * KEYS[1]: the times of a client's subscriptions. ARGV: a topic filter, when an event reported it (ms), and 1 if the
+ * subscription is there without a time. An assigned subscription has 'assigned' in place of a time. One that EMQX or an
+ * earlier release has assigned gets it here.
+ */
+export const REPORT = `local time = redis.call('HGET', KEYS[1], ARGV[1])
+if time == 'assigned' then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], (time or ARGV[3] ~= '1') and ARGV[2] or 'assigned')
 return 1`;
 
 /** KEYS[1]: a hash. ARGV: a field, and the value that it must have. Returns 1 if the field was deleted. */
 export const FORGET_FIELD = `if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
 return redis.call('HDEL', KEYS[1], ARGV[1])`;
+
+/** KEYS[1]: a hash. ARGV: a field. Deletes the field, and returns the value that it had. */
+export const TAKE_FIELD = `local value = redis.call('HGET', KEYS[1], ARGV[1])
+redis.call('HDEL', KEYS[1], ARGV[1])
+return value`;
 
 /** KEYS[1]: a client's hash. ARGV: the time of its state, as it was read. Returns 1 if the hash was deleted. */
 export const FORGET_CLIENT = `if (redis.call('HGET', KEYS[1], 'changed_at') or '') ~= ARGV[1] then return 0 end

@@ -3,9 +3,11 @@ import { RefusedError } from '../../base/errors';
 import type { TakeoverCount } from '../../base/migration';
 import type { Command, Database } from './database';
 import { isEmqxId, type Keys } from './keys';
-import { fromPairs, type Messages } from './messages';
+import type { MessageIndex } from './message-index';
+import { fromPairs } from './rows';
 import type { Positions } from './positions';
 import type { Retained } from './retained';
+import { ADOPT, ADOPT_RETAINED } from './scripts';
 
 /** The fields of EMQX's message that are needed to index it. */
 interface Found {
@@ -28,7 +30,7 @@ export class Takeover {
   constructor(
     private readonly db: Database,
     private readonly keys: Keys,
-    private readonly parts: { readonly messages: Messages; readonly retained: Retained; readonly positions: Positions },
+    private readonly parts: { readonly index: MessageIndex; readonly retained: Retained; readonly positions: Positions },
   ) {}
 
   /** Takes over every key. `onKeys` hears after each page how many it had. */
@@ -74,16 +76,18 @@ export class Takeover {
   }
 
   private async check(): Promise<void> {
-    const { topics, expiry, retainedTopics } = this.keys;
-    const own = [topics, expiry, retainedTopics];
+    const { topics, lives, expiry, retainedTopics } = this.keys;
+    const own = [topics, lives, expiry, retainedTopics];
     this.refuse(own, await this.types(own), ['none', 'zset']);
     for await (const page of this.db.scan(this.keys.all('msg'))) {
       const types = await this.types(page);
       this.refuse(page, types, ['none', 'zset', 'hash']);
       const hashes = page.filter((_, i) => types[i] === 'hash');
       const named = await this.db.all<number>(hashes.map((key) => ['HEXISTS', key, 'topic']));
-      const nameless = hashes.find((_, i) => named[i] === 0);
-      if (nameless !== undefined) throw refusal(`${nameless} has no field topic`);
+      const nameless = hashes.filter((_, i) => named[i] === 0);
+      // A message that Redis has just expired is not there any more.
+      const [stranger] = await this.ofType(nameless, 'hash');
+      if (stranger !== undefined) throw refusal(`${stranger} has no field topic`);
     }
     for await (const page of this.db.scan(this.keys.all('retain'))) this.refuse(page, await this.types(page), ['none', 'hash']);
   }
@@ -105,14 +109,12 @@ export class Takeover {
   private async messages(page: readonly string[]): Promise<void> {
     const found = await this.describe((await this.ofType(page, 'hash')).map((key) => this.keys.rest('msg', key)));
     for (const message of found.filter(({ id, oldId }) => id !== oldId)) await this.rename(message);
-    if (found.length > 0) {
-      await this.db.all(
-        found.flatMap(({ id, expiresAt }): Command[] =>
-          expiresAt === null ? [] : [['HSET', this.keys.message(id), 'expires_at', expiresAt]],
-        ),
-      );
-      await this.parts.messages.index(found);
-      await this.parts.messages.indexTopics(found.map(({ topic }) => topic));
+    const adopted = await this.db.all<number>(found.map(({ id, expiresAt }) => ['EVAL', ADOPT, 1, this.keys.message(id), expiresAt ?? '']));
+    const there = found.filter((_, i) => adopted[i] === 1);
+    if (there.length > 0) {
+      await this.parts.index.begin(there, Date.now());
+      await this.parts.index.add(there);
+      await this.parts.index.addTopics(there);
     }
     await this.db.all(found.flatMap((message) => (message.id === message.oldId ? [] : this.forgetOld(message))));
     // The ids in these sets are indexed under another key, or gone.
@@ -121,8 +123,8 @@ export class Takeover {
   }
 
   private async describe(ids: readonly string[]): Promise<Found[]> {
-    const fields = await this.db.all<(string | null)[]>(ids.map((id) => ['HMGET', this.keys.emqx('msg', id), 'topic', 'ts', 'expires_at']));
-    const left = await this.db.all<number>(ids.map((id) => ['PTTL', this.keys.emqx('msg', id)]));
+    const fields = await this.db.all<(string | null)[]>(ids.map((id) => ['HMGET', this.keys.emqxMsg(id), 'topic', 'ts', 'expires_at']));
+    const left = await this.db.all<number>(ids.map((id) => ['PTTL', this.keys.emqxMsg(id)]));
     return ids.flatMap((oldId, i) => {
       const [topic, ts, expires] = fields[i] ?? [];
       if (topic == null) return [];
@@ -132,29 +134,26 @@ export class Takeover {
     });
   }
 
-  /** Makes a copy, because on a cluster the new key may be on another node. */
+  /** Makes a copy, because on a cluster the new key may be on another node. Redis may have expired the message meanwhile. */
   private async rename({ oldId, id }: Found): Promise<void> {
-    const fields = fromPairs(await this.db.one<Buffer[]>('HGETALLBuffer', this.keys.emqx('msg', oldId)));
+    const fields = fromPairs(await this.db.one<Buffer[]>('HGETALLBuffer', this.keys.emqxMsg(oldId)));
+    if (fields['topic'] === undefined) return;
     await this.db.one('HSET', this.keys.message(id), ...Object.entries({ ...fields, id, msgid_before: oldId }).flat());
   }
 
   private forgetOld({ oldId, topic }: Found): Command[] {
     return [
       ['ZREM', this.keys.topic(topic), oldId],
-      ['DEL', this.keys.emqx('msg', oldId)],
+      ['DEL', this.keys.emqxMsg(oldId)],
     ];
   }
 
   private async retained(page: readonly string[]): Promise<void> {
     const topics = page.map((key) => this.keys.rest('retain', key));
     const times = await this.db.all<string | null>(page.map((key) => ['HGET', key, 'ts']));
-    await this.db.all(
-      page.flatMap((key, i): Command[] => [
-        ['HSETNX', key, 'topic', topics[i] ?? ''],
-        ['HSETNX', key, 'id', `${hex16(Number(times[i] ?? 0) * 1_000)}${'0'.repeat(16)}`],
-      ]),
-    );
-    await this.parts.retained.topicIndex.add(topics);
+    const idOf = (time: string | null | undefined): string => `${hex16(Number(time ?? 0) * 1_000)}${'0'.repeat(16)}`;
+    const adopted = await this.db.all<number>(page.map((key, i) => ['EVAL', ADOPT_RETAINED, 1, key, topics[i] ?? '', idOf(times[i])]));
+    await this.parts.retained.topicIndex.add(topics.filter((_, i) => adopted[i] === 1));
   }
 
   private async positions(page: readonly string[]): Promise<void> {
@@ -170,7 +169,7 @@ export class Takeover {
   /** Splits `{clientid}:{topic}`, where both may contain colons. The topic that has messages decides. */
   private async split(text: string): Promise<{ consumer: string; topic: string } | null> {
     const pairs = [...text.matchAll(/:/g)].map(({ index }) => ({ consumer: text.slice(0, index), topic: text.slice(index + 1) }));
-    const exists = await this.db.all<number>(pairs.map(({ topic }) => ['EXISTS', this.keys.emqx('msg', topic)]));
+    const exists = await this.db.all<number>(pairs.map(({ topic }) => ['EXISTS', this.keys.emqxMsg(topic)]));
     return pairs.find((_, i) => exists[i] === 1) ?? pairs[0] ?? null;
   }
 }

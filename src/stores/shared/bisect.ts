@@ -1,12 +1,14 @@
 import { RefusedError } from '../../base/errors';
-import type { Message } from '../../mqtt/message';
 import type { Refusal } from '../store';
 
 /**
  * Saves a batch at once. If the database rejects it because of its content, the batch is halved until the rejected
  * message is alone, so that the others are stored (promise 13). `save` must be atomic or idempotent.
  */
-export async function saveOrBisect(messages: readonly Message[], save: (batch: readonly Message[]) => Promise<void>): Promise<Refusal[]> {
+export async function saveOrBisect<M extends { readonly id: string }>(
+  messages: readonly M[],
+  save: (batch: readonly M[]) => Promise<void>,
+): Promise<Refusal[]> {
   try {
     await save(messages);
     return [];

@@ -35,8 +35,11 @@ export interface SqlParts {
   readonly messages: {
     /** The ids that are stored or have a tombstone. */
     known(ids: readonly string[], now: number): Promise<ReadonlySet<string>>;
-    /** Fills the server's own columns in rows that the operator's statement wrote. */
-    complete(messages: readonly Message[]): Promise<void>;
+    /**
+     * Fills the server's own columns in the row that the operator's statement wrote, unless they are filled. It runs in
+     * the transaction of that statement: otherwise a reader could see a row that is not complete.
+     */
+    completion(message: Message): BoundStatement;
     removeBuried(ids: readonly string[], now: number): Promise<void>;
     bury(ids: readonly string[], tombstoneUntil: number): Promise<void>;
     /** @param condition a condition on mqtt_msg. */
@@ -78,12 +81,16 @@ export class OperatorStatements {
     }
   }
 
-  /** @param payloadOf gives the value for the column `payload`. */
-  insertMessages(messages: readonly Message[], payloadOf: (message: Message) => Value): Promise<Refusal[]> {
+  insertMessages(messages: readonly Message[], table: Pick<SqlParts['messages'], 'payloadOf' | 'completion'>): Promise<Refusal[]> {
     const { sql, bind } = this.get('INSERT_MESSAGE');
+    const insertion = (message: Message): BoundStatement => ({ sql, values: bind(messageValues(message, table.payloadOf(message))) });
     return saveOrBisect(messages, (batch) =>
-      this.db.atomically(batch.map((message) => ({ sql, values: bind(messageValues(message, payloadOf(message))) }))),
+      this.db.atomically(batch.flatMap((message) => [insertion(message), table.completion(message)])),
     );
+  }
+
+  async complete(messages: readonly Message[], table: Pick<SqlParts['messages'], 'completion'>): Promise<void> {
+    if (messages.length > 0) await this.db.atomically(messages.map((message) => table.completion(message)));
   }
 
   /** @returns how many rows the statements changed. */
@@ -170,7 +177,7 @@ async function saveMessages(operator: OperatorStatements, table: SqlParts['messa
   const fresh = [...new Map(messages.filter(({ id }) => !known.has(id)).map((message) => [message.id, message])).values()].sort((a, b) =>
     compareText(a.id, b.id),
   );
-  const refused = await operator.insertMessages(fresh, table.payloadOf);
+  const refused = await operator.insertMessages(fresh, table);
   // A unique key rejects messages that another process has stored at the same time. These are not refusals.
   const stored =
     refused.length === 0
@@ -180,8 +187,9 @@ async function saveMessages(operator: OperatorStatements, table: SqlParts['messa
           now,
         );
   const refusals = refused.filter(({ id }) => !stored.has(id));
-  // Also for messages that were stored before, because a process may have died between the two steps.
-  await table.complete(messages.filter(({ id }) => !refusals.some((refusal) => refusal.id === id)));
+  // EMQX, or an earlier release that died between two steps, may have stored a message that is not complete.
+  const before = messages.filter(({ id }) => known.has(id) || stored.has(id));
+  await operator.complete(before, table);
   await table.removeBuried(
     messages.map(({ id }) => id),
     now,

@@ -48,10 +48,12 @@ export function consuming(kind: Kind): void {
   it('measure the lag of a delayed job from its due time', async () => {
     const { world } = test;
     const [[to = ''] = []] = world.mailboxes(1);
-    await world.lanes.wake([{ to, at: Date.now() + 2_000 }], Date.now());
+    const at = Date.now() + 2_000;
+    await world.lanes.wake([{ to, at }], Date.now());
     await world.clients(() => ({ handle: done(() => undefined) }));
     await waitFor('the wake', () => world.lags.length === 1);
-    expect(world.lags[0]).toBeLessThan(1_500);
+    // From the time at which it was added it would be 2 s longer.
+    expect(world.lags[0]).toBeLessThanOrEqual(Date.now() - at);
     expect(world.lags[0]).toBeGreaterThan(-500);
   });
 
@@ -139,7 +141,7 @@ export function consuming(kind: Kind): void {
     await waitFor('the later one', () => seen.includes('later'));
     expect(seen).not.toContain('poison');
     isPoisoned = false;
-    await waitFor('the poisoned one', () => seen.includes('poison'), 8_000);
+    await waitFor('the poisoned one', () => seen.includes('poison'));
   });
 
   // The guard is `tries`, which the part carries: it would be tried for ever.
@@ -157,10 +159,10 @@ export function consuming(kind: Kind): void {
       },
       setAside: async (part, reason) => void aside.push(`${idsOf([part]).join()}: ${reason}`),
     });
-    await waitFor('it to be set aside', () => aside.length > 0, 25_000);
+    await waitFor('it to be set aside', () => aside.length > 0, 50_000);
     expect(aside).toEqual(['poison: a deadlock, it says']);
     expect(postponed).toEqual([2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 128_000]);
-  }, 30_000);
+  });
 
   describe('with an error of one mailbox only (promise 20)', () => {
     const failing = (jobs: readonly ClientJob[], to: string, error: Error): Failed<ClientJob>[] => {
@@ -175,6 +177,8 @@ export function consuming(kind: Kind): void {
       const seen: string[] = [];
       const postponed: { ids: string[]; tries: number | undefined; delay: number }[] = [];
       let isBad = true;
+      // The test itself puts it back: after a pause it might come before the neighbours.
+      let putBack = async (): Promise<void> => undefined;
       await world.lanes.mail([mail(bad, 'b1'), mail(good, 'g1'), mail(bad, 'b2')]);
       await world.clients((lane) => ({
         handle: async (jobs) => {
@@ -184,7 +188,7 @@ export function consuming(kind: Kind): void {
         },
         postpone: async (part, delay) => {
           postponed.push({ ids: mailIdsOf([part]), tries: part.data.tries, delay });
-          await world.lanes.again(lane, part, 300);
+          putBack = () => world.lanes.again(lane, part, 0);
         },
       }));
       await world.lanes.mail([mail(good, 'g2')]);
@@ -192,7 +196,8 @@ export function consuming(kind: Kind): void {
       expect(seen).toEqual(['g1', 'g2']);
       expect(postponed).toEqual([{ ids: ['b1', 'b2'], tries: 1, delay: 2_000 }]);
       isBad = false;
-      await waitFor('the postponed ones', () => seen.length === 4, 10_000);
+      await putBack();
+      await waitFor('the postponed ones', () => seen.length === 4);
       expect(seen).toEqual(['g1', 'g2', 'b1', 'b2']);
     });
 
@@ -262,7 +267,7 @@ export function consuming(kind: Kind): void {
         },
         setAside: async (part) => void aside.push(...mailIdsOf([part])),
       }));
-      await waitFor('it to be set aside', () => aside.length > 0, 20_000);
+      await waitFor('it to be set aside', () => aside.length > 0, 50_000);
       expect(tries).toEqual([1, 2, 3, 4, 5, 6, 7]);
       expect(aside).toEqual(['b']);
     });

@@ -5,15 +5,18 @@ import { PostgresQueue } from '../../../src/lanes/postgres';
 import { RedisQueue } from '../../../src/lanes/redis';
 import { withBackends } from '../../support/backends';
 import { emptyDatabase } from '../../support/database';
-import { emptyRedis, redisUrl } from '../../support/redis';
+import { emptyRedis, redisOf, redisUrl, type RedisOwner } from '../../support/redis';
 import { temporaryDirectory } from '../../support/temp';
 import type { Kind } from './world';
 
 /** Its hooks end before those of the database that it is on. */
 const inside = (kind: Kind, tests: (kind: Kind) => void): void => describe('the queue', () => tests(kind));
 
-/** Runs the tests on every database that a queue can be on; `name` is that of the PostgreSQL database, `redisDatabase` the number of the one on Redis. */
-export function onEachQueue(name: string, redisDatabase: number, tests: (kind: Kind) => void): void {
+/**
+ * Runs the tests on every database that a queue can be on; `name` is that of the PostgreSQL database. Without an owner they use the database of
+ * Redis that all test files share. It is never empty, so the tests' names are their own.
+ */
+export function onEachQueue(name: string, owner: RedisOwner | null, tests: (kind: Kind) => void): void {
   describe('on the embedded database', () => {
     const directory = temporaryDirectory();
     let environment: Environment;
@@ -34,11 +37,10 @@ export function onEachQueue(name: string, redisDatabase: number, tests: (kind: K
 
   describe('on Redis', () => {
     withBackends(['redis'], ({ redis }) => {
-      const url = `${redis}/${redisDatabase}`;
-      inside(
-        { name: 'redis', isShared: true, empty: () => emptyRedis(url), open: (onError) => new RedisQueue({ url: redisUrl(url), onError }) },
-        tests,
-      );
+      const url = owner === null ? redis : redisOf(owner, redis);
+      const empty = async (): Promise<void> => (owner === null ? undefined : emptyRedis(url));
+      const open = (onError: (error: Error) => void): RedisQueue => new RedisQueue({ url: redisUrl(url), onError });
+      inside({ name: 'redis', isShared: true, empty, open }, tests);
     });
   });
 

@@ -1,5 +1,5 @@
 import type { Item, MailEvent, MailJob } from '../../../src/lanes/jobs';
-import { MAX_JOB_EVENTS, MAX_MAIL_EVENTS } from '../../../src/lanes/lanes';
+import { MAX_JOB_EVENTS, MAX_MAIL_EVENTS } from '../../../src/lanes/new-jobs';
 import { waitFor } from '../../support/wait';
 import { ack, done, idsOf, mail, mailIdsOf, mailOf, eachTest, type Kind } from './world';
 
@@ -106,7 +106,8 @@ export function putting(kind: Kind): void {
     const { world } = test;
     const [[first = '', second = ''] = []] = world.mailboxes(2);
     const woken = new Map<string, number>();
-    await world.clients(() => ({ handle: done((jobs) => mailOf(jobs).forEach(({ to }) => woken.set(to, Date.now()))) }));
+    const note = (to: string) => void (woken.has(to) || woken.set(to, Date.now()));
+    await world.clients(() => ({ handle: done((jobs) => mailOf(jobs).forEach(({ to }) => note(to))) }));
     const now = Date.now();
     await world.lanes.wake(
       [
@@ -116,7 +117,6 @@ export function putting(kind: Kind): void {
       now,
     );
     await waitFor('the first', () => woken.has(first), 5_000);
-    expect(woken.has(second)).toBe(false);
     await waitFor('the second', () => woken.has(second), 10_000);
     expect(woken.get(second)).toBeGreaterThanOrEqual(now + 700);
   });

@@ -1,4 +1,5 @@
 import { RetryableError } from '../../../src/base/errors';
+import type { Taken } from '../../../src/lanes/source';
 import { waitFor } from '../../support/wait';
 import { ack, deferred, done, eachTest, idsOf, mail, mailIdsOf, QueueWorld, type Kind } from './world';
 
@@ -52,6 +53,29 @@ export function takeover(kind: Kind): void {
     await world.messages({ handle: done((jobs) => seen.push(...idsOf(jobs))) });
     await waitFor('all', () => seen.length === 3);
     expect(seen).toEqual(['returned', 'too', 'later']);
+  });
+
+  // Promises 6 and 21. The guards are the order in JobSource.giveBack, and a token for each wait in JobSource.next.
+  it('come again in their order after they were given back, and their earlier holder cannot complete them', async () => {
+    const { world } = test;
+    const source = world.backend.source(world.messageLane);
+    await source.open();
+    const take = async (count: number) => {
+      const taken: Taken[] = [];
+      for (let i = 0; i < 10 && taken.length < count; i++) taken.push(...[await source.next(true)].filter((each) => each !== null));
+      return taken;
+    };
+    for (const id of ['a', 'b']) await world.lanes.put([ack('t/1', id)]);
+    const before = await take(2);
+    await world.lanes.put([ack('t/1', 'c')]);
+    await source.giveBack(before);
+    const again = await take(3);
+    const ids = again.map(({ job }) => Number(job.id));
+    expect(ids).toEqual([...ids].sort((a, b) => a - b));
+    for (const taken of before) await expect(source.complete([taken])).rejects.toThrow();
+    await source.complete(again);
+    await source.close();
+    await world.empty();
   });
 
   if (!kind.isShared) return;

@@ -1,4 +1,4 @@
-import type { Fact } from '../../../src/mailbox/box/fact';
+import { isRun, type Fact, type Of } from '../../../src/mailbox/box/fact';
 import { emptyMailbox, START, type Again, type Copy, type Mailbox, type Run, type Session } from '../../../src/mailbox/box/mailbox';
 import { planOf, type Plan } from '../../../src/mailbox/box/plan';
 import { step } from '../../../src/mailbox/box/step';
@@ -11,6 +11,19 @@ export const NOW = 1_800_000_000_000;
 /** A stored message's id as EMQX makes them: the time of its publish in microseconds, and a number. */
 export function idAt(at: number, number = 0): string {
   return (BigInt(at) * 1000n).toString(16).toUpperCase().padStart(16, '0') + number.toString(16).toUpperCase().padStart(16, '0');
+}
+
+/** A fact that does not say how its run was, or when EMQX was asked: it is as it is when the fact is learnt. */
+export type Loose =
+  Fact | Omit<Of<'sent'>, 'requestedAt' | 'looks' | 'from'> | Omit<Of<'gated'>, 'requestedAt' | 'looks'> | Omit<Of<'asked'>, 'at'>;
+
+/** The fact of a pass that works for the run as it is, and asks EMQX now. */
+export function factNow({ runs }: Mailbox, fact: Loose, now: number): Fact {
+  if (fact.kind === 'asked') return { at: now, ...fact };
+  if ((fact.kind !== 'sent' && fact.kind !== 'gated') || 'looks' in fact) return fact;
+  const own = runs.find((each) => isRun(each, fact));
+  const then = { requestedAt: own?.requestedAt ?? NOW, looks: own?.looks ?? 0 };
+  return fact.kind === 'gated' ? { ...fact, ...then } : { ...fact, ...then, from: own?.cursor ?? null };
 }
 
 export const request = (fields: Partial<DeliveryRequest> = {}): DeliveryRequest => ({
@@ -32,9 +45,9 @@ export const disconnected = (at = NOW, connectedAt: number | null = null): Fact 
 export const acked = (id: string, isCopy = true): Fact => ({ kind: 'acked', id, isCopy });
 export const dropped = (id: string, reason = 'queue_full'): Fact => ({ kind: 'dropped', id, reason });
 export const due: Fact = { kind: 'due' };
-export const gated = (filter = 't/a', clientid = 'c'): Fact => ({ kind: 'gated', clientid, filter, tails: null });
+export const gated = (filter = 't/a', clientid = 'c'): Loose => ({ kind: 'gated', clientid, filter, tails: null });
 
-export function sent(ids: readonly string[], fields: Partial<Extract<Fact, { kind: 'sent' }>> & { at?: number } = {}): Fact {
+export function sent(ids: readonly string[], fields: Partial<Of<'sent'>> & { at?: number } = {}): Loose {
   const { at = NOW, ...others } = fields;
   const { clientid = 'c', filter = 't/a' } = others;
   return {
@@ -70,13 +83,13 @@ export const held = (messages: readonly (string | HeldMessage)[], complete = tru
   messages: messages.map((each) => (typeof each === 'string' ? { id: each, topic: 't/a', from: 'publisher' } : each)),
 });
 /** EMQX answers with its list. */
-export const told = (ids: readonly (string | HeldMessage)[], session: Partial<SessionView> = {}): Fact => ({
+export const told = (ids: readonly (string | HeldMessage)[], session: Partial<SessionView> = {}): Loose => ({
   kind: 'asked',
   session: view(session),
   held: held(ids),
 });
 /** EMQX can't list what it holds. */
-export const counted = (queued: number, session: Partial<SessionView> = {}): Fact => ({
+export const counted = (queued: number, session: Partial<SessionView> = {}): Loose => ({
   kind: 'asked',
   session: view({ ...session, queued }),
   held: { kind: 'unknown' },
@@ -133,8 +146,9 @@ export class Box {
     return [...this.mailbox.out.keys()];
   }
 
-  learn(...facts: readonly Fact[]): this {
-    for (const fact of facts) {
+  learn(...facts: readonly Loose[]): this {
+    for (const loose of facts) {
+      const fact = factNow(this.mailbox, loose, this.now);
       const next = step(deepFreeze(this.mailbox), deepFreeze(fact), this.now);
       this.mailbox = next.mailbox;
       this.freed.push(...next.freed);

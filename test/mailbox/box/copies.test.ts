@@ -1,4 +1,5 @@
 import { GRACE_MS, ON_ITS_WAY_MS } from '../../../src/mailbox/times';
+import { decode, encode } from '../../../src/mailbox/box/encode';
 import { UNTOLD } from '../../../src/mailbox/box/mailbox';
 import {
   Box,
@@ -24,6 +25,17 @@ import {
 } from './build';
 
 const done = { cursor: null } as const;
+
+describe('a copy of a message that the client got in another way, too', () => {
+  it('keeps its place until EMQX has it no longer, and is not sent again then', () => {
+    const box = new Box(mailbox({ out: outOf('1', '2') })).learn(acked('1', false));
+    expect(box.ids).toEqual(['1', '2']);
+    expect(decode(encode(box.mailbox))).toEqual(box.mailbox);
+    box.mailbox = { ...box.mailbox, askAt: box.now };
+    box.learn(told([])).pass(ON_ITS_WAY_MS);
+    expect([box.ids, box.mailbox.again.map(({ id }) => id)]).toEqual([[], ['2']]);
+  });
+});
 
 describe('a copy that is acknowledged', () => {
   it('frees its place; the next messages are read when half of the window is free', () => {
@@ -265,6 +277,17 @@ describe('a copy that EMQX no longer has', () => {
     expect(box.freed).toEqual(['1', '2']);
   });
 
+  it('is read again by a delivery of a new session, if it was sent for another filter of the last one', () => {
+    const known = session({ isNew: true, connectedAt: NOW - 5, filters: ['t/a'] });
+    const lost = (own: typeof known) =>
+      new Box(mailbox({ session: own, out: new Map([['5', copy('5', { filter: 't/+' })]]), runs: [run()] }))
+        .learn(told([], { createdAt: NOW - 5, connectedAt: NOW - 5 }))
+        .pass(ON_ITS_WAY_MS);
+    // Sent at once, message 5 would overtake message 4, which the delivery reads.
+    expect([lost(known).mailbox.again, lost(known).freed]).toEqual([[], ['5']]);
+    expect(lost({ ...known, filters: ['t/a', 't/+'] }).mailbox.again).toMatchObject([{ id: '5' }]);
+  });
+
   it("with an unknown id is found by its topic and sender in EMQX's list", () => {
     const lost = () => new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: null })]]) }));
     const unknown = { id: 'x', topic: 't/a', from: 'http_api' };
@@ -402,6 +425,20 @@ describe('a connection', () => {
     }
     expect(box.learn({ kind: 'asked', session: view(old), held: null }).mailbox.session?.connected).toBe(false);
     expect(box.ids).toEqual(['1']);
+  });
+
+  it.each([
+    ['does not know it yet', null],
+    ['shows the connection before it', view({ connected: false, connectedAt: NOW - 700, createdAt: NOW - 60_000 })],
+  ])('that an event has told of is asked for again when EMQX %s', (_, session) => {
+    const box = new Box(mailbox({ session: null })).learn(connected(NOW, false, 3_600_000), subscribed(), gated());
+    box.now += 20;
+    box.learn({ kind: 'asked', session, held: null });
+    expect(box.mailbox).toMatchObject({ session: { connected: true }, runs: [{ filter: 't/a' }] });
+    expect(box.plan).toMatchObject({ asks: false, wakeAt: NOW + 1_020 });
+    expect(box.pass(1_000).plan.asks).toBe(true);
+    box.learn(told([])).pass(2 * ON_ITS_WAY_MS + 20);
+    expect(box.plan.run).not.toBeNull();
   });
 
   it('that EMQX does not know ends all deliveries', () => {

@@ -2,7 +2,7 @@ import { decode, encode } from '../../../src/mailbox/box/encode';
 import { Box, connected, mailbox, NOW, outOf, run, sent, session, subscribed, told, view } from './build';
 import { emptyMailbox } from '../../../src/mailbox/box/mailbox';
 
-/** EMQX's durable sessions tell of no acknowledgement (facts.md): the mailbox must know of them before it sends. */
+/** EMQX's durable sessions tell of no acknowledgement: the mailbox must know of them before it sends. */
 describe('a session that may be durable', () => {
   const durable = { kind: 'asked', session: view({ durable: true, createdAt: NOW, connectedAt: NOW }), held: null } as const;
   const fresh = (expiryMs: number | null) => new Box(emptyMailbox('c')).learn(connected(NOW, true, expiryMs));

@@ -2,17 +2,16 @@ import { explain, filtersOf, type Known } from '../../../src/mailbox/box/explain
 import { emptyMailbox, START, type Mailbox } from '../../../src/mailbox/box/mailbox';
 import { step } from '../../../src/mailbox/box/step';
 import { at, counted, lasting, listed } from '../../../src/mailbox/box/wording';
-import type { Fact } from '../../../src/mailbox/box/fact';
 import { policy } from '../../support/policies';
-import { connected, copy, disconnected, dropped, gated, NOW, sent, subscribed, told, unsubscribed } from './build';
+import { connected, copy, disconnected, dropped, factNow, gated, NOW, sent, subscribed, told, unsubscribed, type Loose } from './build';
 
 /** 2027-01-15 08:00:00 UTC. */
 const after = (ms: number): number => NOW + ms;
 
-function played(...facts: readonly (Fact | [number, Fact])[]): Mailbox {
+function played(...facts: readonly (Loose | [number, Loose])[]): Mailbox {
   return facts.reduce<Mailbox>((mailbox, each) => {
     const [ms, fact] = Array.isArray(each) ? each : [0, each];
-    return step(mailbox, fact, after(ms)).mailbox;
+    return step(mailbox, factNow(mailbox, fact, after(ms)), after(ms)).mailbox;
   }, emptyMailbox('c'));
 }
 
@@ -103,7 +102,7 @@ test('the explanation of a delivery that waits for writes', () => {
   expect(explained(played(connected(NOW, true, 0), subscribed()))).toContain(
     'waiting: The delivery for t/a waits until events that arrived before the subscription are stored.',
   );
-  const tails: Fact = { kind: 'gated', clientid: 'c', filter: 't/a', tails: { 'messages-0': 7 } };
+  const tails: Loose = { kind: 'gated', clientid: 'c', filter: 't/a', tails: { 'messages-0': 7 } };
   expect(explained(played(connected(NOW, true, 0), subscribed(), tails))).toContain(
     'waiting: The delivery for t/a waits until events that arrived before the subscription are stored (messages-0).',
   );

@@ -1,7 +1,6 @@
 import fc from 'fast-check';
-import type { Fact } from '../../../src/mailbox/box/fact';
 import type { Copy } from '../../../src/mailbox/box/mailbox';
-import { idAt, NOW } from './build';
+import { idAt, NOW, type Loose } from './build';
 
 /** Names as clients choose them. */
 const hostile = [
@@ -61,7 +60,7 @@ const list = fc.record({
 });
 
 /** Anything that a mailbox can learn, in no order that makes sense. */
-export const anyFact: fc.Arbitrary<Fact> = fc.oneof(
+export const anyFact: fc.Arbitrary<Loose> = fc.oneof(
   fc.record({ kind: is('connected'), at, cleanStart: orNull(fc.boolean()), expiryMs: orNull(fc.constantFrom(0, 60_000)) }),
   fc.record({ kind: is('disconnected'), at, connectedAt: orNull(at) }),
   { weight: 3, arbitrary: fc.record({ kind: is('subscribed'), request: fc.record({ clientid, filter, qos, at }) }) },
@@ -80,6 +79,13 @@ export const anyFact: fc.Arbitrary<Fact> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ kind: is('due') }) },
+  // Of a process that stood still: the run has changed since.
+  fc.record({ kind: is('asked'), at, session: orNull(session), held: orNull(list) }),
+  fc.record({ kind: is('gated'), clientid, filter, requestedAt: at, looks: fc.nat(2), tails: fc.constant(null) }),
+  fc.record({
+    ...{ kind: is('sent'), clientid, filter, requestedAt: at, looks: fc.nat(2), from: cursor, copies, cursor, window: fc.constant(10) },
+    ...{ unclocked: fc.nat(3), pauseUntil: orNull(at), isBlocked: fc.boolean(), isOver: fc.boolean(), hasInbox: fc.boolean() },
+  }),
   {
     weight: 2,
     arbitrary: fc.record({

@@ -42,6 +42,14 @@ describe('a shared group in pubsub mode', () => {
     ]);
   });
 
+  it('waits for the lanes once more when a member subscribes again, because acknowledgements from before that may be in them', () => {
+    const box = group().learn(member('m1'), gated('m1'), gated('m1'));
+    expect(box.plan.run).not.toBeNull();
+    box.learn(member('m1', NOW + 500));
+    expect(box.plan).toMatchObject({ run: null, gates: [{ clientid: 'm1', gathers: 1 }] });
+    expect(box.learn(gated('m1'), gated('m1')).plan.run).toMatchObject({ at: NOW, cursor: START });
+  });
+
   it('sends a new member messages that others have held for more than 10 s', () => {
     const out = new Map([
       ['1', copy('1', { clientid: 'm1', filter, sentAt: NOW - GRACE_MS - 1 })],

@@ -12,8 +12,8 @@ const asked = () => {
   const facts = [
     { kind: 'connected', at: T - 5, cleanStart: false, expiryMs: 300_000 },
     { kind: 'subscribed', request },
-    { kind: 'asked', session, held: { kind: 'list', messages: [], complete: true } },
-    { kind: 'gated', clientid: 'c', filter: 't', tails: null },
+    { kind: 'asked', at: T, session, held: { kind: 'list', messages: [], complete: true } },
+    { kind: 'gated', clientid: 'c', filter: 't', requestedAt: T, looks: 0, tails: null },
   ] as const;
   return facts.reduce((mailbox, fact) => step(mailbox, fact, T).mailbox, emptyMailbox('c'));
 };

@@ -1,5 +1,5 @@
 import type { Fact } from '../../../src/mailbox/box/fact';
-import { emptyMailbox, type Copy, type Mailbox } from '../../../src/mailbox/box/mailbox';
+import { emptyMailbox, START, type Copy, type Mailbox } from '../../../src/mailbox/box/mailbox';
 import { planOf } from '../../../src/mailbox/box/plan';
 import { step } from '../../../src/mailbox/box/step';
 
@@ -9,13 +9,15 @@ const T = 1_800_000_000_000;
 const sent = (emqxId: string | null): Mailbox => {
   const copy: Copy = { topic: 't', qos: 1, clientid: 'c', filter: 't', sentAt: T, emqxId, isMissing: false };
   const run = { clientid: 'c', filter: 't' };
+  const then = { ...run, requestedAt: T, looks: 0 };
   const facts: Fact[] = [
     { kind: 'connected', at: T - 5, cleanStart: true, expiryMs: 0 },
     { kind: 'subscribed', request: { ...run, qos: 1, at: T } },
-    { kind: 'gated', ...run, tails: null },
+    { kind: 'gated', ...then, tails: null },
     {
       kind: 'sent',
-      ...run,
+      ...then,
+      from: START,
       ...{
         copies: [
           ['M1', copy],

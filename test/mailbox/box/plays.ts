@@ -1,5 +1,7 @@
 import fc from 'fast-check';
-import type { World } from './world';
+import { World, type Options } from './world';
+
+const MOST_PASSES = 500;
 
 export type Command =
   | { readonly do: 'publish'; readonly topic: string; readonly count: number }
@@ -69,7 +71,9 @@ const begin: fc.Arbitrary<Command[]> = fc.oneof(
   },
 );
 
-export const scenario = fc.record({
+export type Scenario = Options & { readonly commands: readonly Command[] };
+
+export const scenario: fc.Arbitrary<Scenario> = fc.record({
   window: fc.constantFrom(1, 3, 10, 100),
   lists: fc.boolean(),
   tellsConnections: fc.boolean(),
@@ -77,7 +81,23 @@ export const scenario = fc.record({
   commands: fc.tuple(begin, fc.array(command, { maxLength: 60, size: 'max' })).map(([first, rest]) => [...first, ...rest]),
 });
 
-export function play(world: World, command: Command): void {
+/** @returns the faults, until the first command after which there are any, or once everything is quiet. */
+export function faultsOf({ commands, ...options }: Scenario): readonly string[] {
+  const world = new World(options);
+  for (const each of commands) {
+    play(world, each);
+    if (world.faults.length > 0) return world.faults;
+  }
+  const passes = settle(world);
+  const lost = [...world.owed].filter((id) => world.broker.isConnected && !world.isAcknowledged(id));
+  return [
+    ...world.faults,
+    ...lost.map((id) => `${id} never came`),
+    ...(passes < MOST_PASSES ? [] : [`it took ${passes} passes until nothing happened`]),
+  ];
+}
+
+function play(world: World, command: Command): void {
   switch (command.do) {
     case 'publish':
       return world.publishes(command.topic, command.count);
@@ -109,7 +129,7 @@ export function play(world: World, command: Command): void {
 }
 
 /** The client is there and acknowledges; nothing is dropped any more, and every event arrives: how many passes it takes until nothing happens. */
-export function settle(world: World): number {
+function settle(world: World): number {
   world.goOn();
   world.losesAnswers = false;
   if (!world.broker.isConnected && world.broker.session !== null) world.connect(false, 86_400_000);

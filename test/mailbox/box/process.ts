@@ -1,5 +1,5 @@
 import { decode, encode } from '../../../src/mailbox/box/encode';
-import type { Fact } from '../../../src/mailbox/box/fact';
+import { runThen, type Fact } from '../../../src/mailbox/box/fact';
 import { emptyMailbox, START, type Copy, type Cursor, type Mailbox, type Run } from '../../../src/mailbox/box/mailbox';
 import { planOf, taken } from '../../../src/mailbox/box/plan';
 import { step } from '../../../src/mailbox/box/step';
@@ -22,6 +22,7 @@ export class Pass {
   private freed = new Set<string>();
   private mailbox: Mailbox = emptyMailbox('c');
   private version = 0;
+  private freshAt = 0;
   /** The messages that the process has published. */
   readonly published: string[] = [];
 
@@ -40,16 +41,16 @@ export class Pass {
     this.learn({ kind: 'due' });
     if (planOf(this.mailbox, this.world.now).asks) {
       this.world.questions++;
-      const answer = this.world.broker.answer();
+      const answer = { at: this.world.now, ...this.world.broker.answer() };
       yield 'asked';
       this.learn({ kind: 'asked', ...answer });
     }
     this.release();
-    for (const { clientid, filter } of planOf(this.mailbox, this.world.now).gates)
-      this.learn({ kind: 'gated', clientid, filter, tails: null });
+    for (const run of planOf(this.mailbox, this.world.now).gates) this.learn({ kind: 'gated', ...runThen(run), tails: null });
     for (let round = 0; ; round++) {
       if (round === MOST_ROUNDS) throw new Error('a pass goes round and round');
       const { again, run } = planOf(this.mailbox, this.world.now);
+      if (!this.isFresh()) break;
       if (again > 0) yield* this.resend(again);
       else if (run !== null) yield* this.read(run);
       else break;
@@ -57,7 +58,16 @@ export class Pass {
     yield* this.save();
   }
 
+  /** As Fresh.check. */
+  private isFresh(): boolean {
+    const { now, record } = this.world;
+    if (now - this.freshAt <= GRACE_MS / 4) return true;
+    if (record.version === this.version) this.freshAt = now;
+    return record.version === this.version;
+  }
+
   private load(): void {
+    this.freshAt = this.world.now;
     const { text, version } = this.world.record;
     this.mailbox = text === null ? emptyMailbox('c') : decode(text);
     this.version = version;
@@ -82,7 +92,7 @@ export class Pass {
     const { world } = this;
     const room = world.window - taken(this.mailbox);
     const cursor = run.cursor ?? START;
-    const sent = { kind: 'sent', clientid: run.clientid, filter: run.filter, unclocked: 0, hasInbox: false, window: world.window } as const;
+    const sent = { kind: 'sent', ...runThen(run), from: run.cursor, unclocked: 0, hasInbox: false, window: world.window } as const;
     const nothing = { ...sent, copies: [], pauseUntil: null, isBlocked: false, isOver: false };
     const readAt = world.now;
     const { out, held } = this.mailbox;
@@ -145,7 +155,7 @@ export class Pass {
       isOver: false,
       isStopped: stop >= 0,
       isBlocked: false,
-      isStale: world.now - readAt > GRACE_MS / 2,
+      isStale: world.now - Math.min(readAt, this.freshAt) > GRACE_MS / 2,
     };
     const unacked = due.filter(({ id }) => !world.isAcknowledged(id));
     if (result.isStale) for (const { id } of due) world.release(id, this.version + 1);

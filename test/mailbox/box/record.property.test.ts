@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { decode, encode } from '../../../src/mailbox/box/encode';
-import type { Fact } from '../../../src/mailbox/box/fact';
+import { runThen } from '../../../src/mailbox/box/fact';
 import { emptyMailbox, isIdle, type Mailbox } from '../../../src/mailbox/box/mailbox';
 import { planOf } from '../../../src/mailbox/box/plan';
 import {
@@ -20,6 +20,7 @@ import {
   subscribed,
   told,
   unsubscribed,
+  type Loose,
 } from './build';
 import { history } from './facts';
 
@@ -27,7 +28,7 @@ const RUNS = Number(process.env['BOX_RUNS'] ?? 1_000);
 const consumer = fc.constantFrom('c', '$share/g', '__proto__', '\uD800', '');
 
 /** A group has neither a connection nor a session. */
-function concerns(name: string, { kind }: Fact): boolean {
+function concerns(name: string, { kind }: Loose): boolean {
   return !name.startsWith('$share/') || !['connected', 'disconnected', 'asked'].includes(kind);
 }
 
@@ -37,7 +38,7 @@ function serve(box: Box): boolean {
     box.learn(due);
     const { asks, gates, again: count, run, wakeAt } = box.plan;
     if (asks) box.learn(told([], { createdAt: 0, connectedAt: box.mailbox.session?.connectedAt ?? NOW }));
-    else if (gates.length > 0) for (const { clientid, filter } of gates) box.learn({ kind: 'gated', clientid, filter, tails: null });
+    else if (gates.length > 0) for (const each of gates) box.learn({ kind: 'gated', ...runThen(each), tails: null });
     else if (count > 0) box.learn(resent([], { done: box.mailbox.again.slice(0, count).map(({ id }) => id) }));
     else if (run !== null) box.learn(sent([], { clientid: run.clientid, filter: run.filter }));
     else return wakeAt === null || wakeAt > box.now;

@@ -284,6 +284,16 @@ describe('the same subscription again within two seconds', () => {
     expect(box.mailbox.runs).toMatchObject([{ at: NOW + 900, cursor: START, sent: 0 }]);
   });
 
+  it('is read from the start when EMQX reports a new connection that began after the last request but more than a second after the first', () => {
+    const known = session({ isTold: false, isNew: true, connectedAt: NOW - 1 });
+    const cursor = { topic: 't/a', id: '1' };
+    const box = new Box(mailbox({ session: known, runs: [run({ cursor, sent: 1 })], out: outOf('1') }));
+    box.now += 1_010;
+    box.learn(subscribed({ at: NOW + 1_003 }), told([], { createdAt: NOW + 1_005, connectedAt: NOW + 1_005 }));
+    // Otherwise the new session would be sent newer messages before the first one.
+    expect([box.ids, box.mailbox.runs]).toMatchObject([[], [{ at: NOW + 1_003, cursor: START, sent: 0 }]]);
+  });
+
   it('marks a client as connected that was taken for disconnected', () => {
     const box = new Box(mailbox({ session: session({ connected: false }), runs: [run()] })).learn(subscribed({ at: NOW + 100 }), due);
     expect(box.plan).toMatchObject({ asks: true });

@@ -53,13 +53,17 @@ export class World {
   private isRepeated = false;
   private readonly acknowledged = new Map<string, number>();
   private readonly claims = new Map<string, { readonly version: number; readonly until: number }>();
-  /** Published by a process that died before it saved: it may come once more. */
+  /** Published by a process that died, or stood still, before it saved: it may come once more. */
   private readonly orphans = new Map<string, number>();
   private standing: { readonly pass: Pass; readonly work: Generator<Effect> } | null = null;
   private serial = 0;
   private hasStood = false;
-  /** By filter: when a storm of subscriptions began, and when their session did. */
-  private readonly begun = new Map<string, readonly [number, number]>();
+  /** By filter: when a storm of subscriptions began, when their session did, and the times of all of them. */
+  private readonly begun = new Map<string, { readonly since: number; readonly createdAt: number; readonly times: readonly number[] }>();
+  /** What the client was sent in its session, and the newest of each topic. */
+  private sent = { createdAt: 0, ids: new Set<string>(), newest: new Map<string, string>() };
+  /** By id: when EMQX or the mailbox gave it up for good. */
+  private readonly givenUp = new Map<string, number>();
 
   constructor({ window, lists, tellsConnections, isOrdered }: Options) {
     this.isOrdered = isOrdered;
@@ -100,11 +104,23 @@ export class World {
     if (!this.broker.isConnected) return;
     this.now++;
     this.broker.subscribe(filter);
-    // What was published between the requests of a storm EMQX delivers.
-    const [since, createdAt] = this.begun.get(filter) ?? [-Infinity, 0];
-    if (this.now < since + STORM_MS && createdAt === this.broker.session?.createdAt) return;
-    this.begun.set(filter, [this.now, this.broker.session?.createdAt ?? 0]);
-    for (const { id, topic } of this.messages) if (matches(filter, topic)) this.owed.add(id);
+    const createdAt = this.broker.session?.createdAt ?? 0;
+    const known = this.begun.get(filter);
+    const before = known?.createdAt === createdAt ? known : { since: -Infinity, times: this.isOrdered ? [] : (known?.times ?? []) };
+    const isStorm = this.now < before.since + STORM_MS;
+    this.begun.set(filter, { since: isStorm ? before.since : this.now, createdAt, times: [...before.times, this.now] });
+    if (isStorm) return;
+    // What was published between the requests of a storm EMQX delivers. If a connection began between two requests, the later one may begin a
+    // storm of its own for the mailbox. If events come in any order, two sessions within a second can't be told apart (SAME_MOMENT_MS).
+    const first = before.times.find((at) => this.now < at + STORM_MS) ?? this.now;
+    const isGivenUp = (id: string): boolean => (this.givenUp.get(id) ?? -Infinity) >= first;
+    for (const { id, topic, at } of this.messages) if (matches(filter, topic) && at <= first && !isGivenUp(id)) this.owed.add(id);
+  }
+
+  /** Nobody need send it without another subscription. */
+  private giveUp(id: string): void {
+    this.owed.delete(id);
+    this.givenUp.set(id, this.now);
   }
 
   subscribeAgain(): void {
@@ -142,7 +158,7 @@ export class World {
   drop(index: number, reason: string, isTold: boolean): void {
     const taken = this.broker.drop(index, reason, isTold);
     // What EMQX loses of its own behind our back is not ours to find; nor is what can't be delivered.
-    if (taken !== null && (!taken.isOurs || reason !== 'queue_full')) this.owed.delete(taken.id);
+    if (taken !== null && (!taken.isOurs || reason !== 'queue_full')) this.giveUp(taken.id);
   }
 
   /** Events arrive; `pick` chooses which comes next. A `repeat` arrives a second time. */
@@ -188,8 +204,9 @@ export class World {
       if (done === true) break;
       if (effects < left) continue;
       this.isRepeated = true;
+      // Its successor knows as little of a process that stands still as of one that died.
+      for (const id of pass.published) this.orphans.set(id, this.now);
       if (then === 'stands' && this.standing === null) this.stands({ pass, work });
-      else for (const id of pass.published) this.orphans.set(id, this.now);
       return;
     }
     this.lane = [];
@@ -228,7 +245,7 @@ export class World {
     traced(this.now, fact, after);
     const isGivenUp =
       (fact.kind === 'dropped' || fact.kind === 'resent') && before.rounds >= 5 && after.rounds === 0 && after.runs.length === 0;
-    if (isGivenUp) this.owed.clear();
+    if (isGivenUp) for (const id of this.owed) this.giveUp(id);
   }
 
   /** @param version of the record that the pass will save. */
@@ -260,8 +277,22 @@ export class World {
     const isOfSession = (this.acknowledged.get(id) ?? 0) >= (this.broker.session?.createdAt ?? Infinity);
     if (isSure && isOfSession && !isExcused)
       this.faults.push(`${id} was acknowledged ${this.now - (this.acknowledged.get(id) ?? 0)} ms ago, and is sent`);
+    // A mailbox that does not know of a new session continues what it sent to the last one.
+    const isKnown = this.tellsConnections && !this.wire.some(({ told }) => told.what === 'connected');
+    this.noteOrder(id, topic, isSure && isKnown && !this.hasStood && this.orphans.size === 0);
     const emqxId = this.broker.publish(id, topic);
     return emqxId === null ? 'nobody' : this.losesAnswers ? null : emqxId;
+  }
+
+  /** Promise 6. What was sent before, or lost, or EMQX had and lost, comes when it can. */
+  private noteOrder(id: string, topic: string, isChecked: boolean): void {
+    const createdAt = this.broker.session?.createdAt ?? 0;
+    if (this.sent.createdAt !== createdAt) this.sent = { createdAt, ids: new Set(), newest: new Map() };
+    const { ids, newest } = this.sent;
+    const last = newest.get(topic) ?? '';
+    if (isChecked && id < last && !ids.has(id) && !this.givenUp.has(id)) this.faults.push(`${id} is sent after ${last}`);
+    ids.add(id);
+    if (isChecked && id > last) newest.set(topic, id);
   }
 
   save(text: string, version: number): boolean {

@@ -32,7 +32,10 @@ export class Ledger {
   readonly lostByEmqx = new Set<string>();
   private readonly late = new Set<string>();
   private readonly seen = new Map<Session, Set<string>>();
+  /** By topic and publisher. */
   private readonly greatest = new Map<string, string>();
+  /** By message id. */
+  private readonly publishers = new Map<string, string>();
   private accepted = 0;
   /** Everything accepted up to here has been worked on. */
   private settled = 0;
@@ -67,9 +70,11 @@ export class Ledger {
       }
     }
     if (event.type === 'publish') {
-      const { topic, id } = event.message;
-      if (id < (this.greatest.get(topic) ?? '')) this.late.add(id);
-      else this.greatest.set(topic, id);
+      const { topic, id, clientid } = event.message;
+      const stream = `${clientid} ${topic}`;
+      this.publishers.set(id, clientid);
+      if (id < (this.greatest.get(stream) ?? '')) this.late.add(id);
+      else this.greatest.set(stream, id);
     }
   }
 
@@ -93,7 +98,7 @@ export class Ledger {
     const seen = of(this.seen, session, Set<string>);
     if (copy.id === null) {
       const consumer = this.isQueue || !isMember(session.clientid) ? clientConsumer(session.clientid) : '$share/g';
-      this.checkAcked(consumer, id);
+      this.checkAcked(consumer, id, session);
       this.checkTwice(consumer, id, session, copy);
       if (!this.isQueue && !isMember(session.clientid)) this.checkOrder(session, copy, seen);
       of(this.sent, consumer, Map<string, Sent>).set(id, {
@@ -107,15 +112,18 @@ export class Ledger {
   }
 
   /** Nothing that was acknowledged before the subscription, or before all lanes were empty. */
-  private checkAcked(consumer: string, id: string): void {
+  private checkAcked(consumer: string, id: string, { clientid }: Session): void {
     const at = this.acked.get(this.isQueue ? 'everybody' : consumer)?.get(id);
-    if (at !== undefined && at <= Math.max(this.settled, this.since()))
+    if (at !== undefined && at <= Math.max(this.settled, this.since(clientid)))
       this.failures.push(`${consumer} was sent ${short(id)}, which was acknowledged`);
   }
 
-  private since(): number {
+  /** When the request was accepted that this job begins to serve for the client. Another member's run has waited for its own request. */
+  private since(clientid: string): number {
     if (this.job === null || !('mail' in this.job)) return 0;
-    const requests = this.job.mail.flatMap((event) => (event.kind === 'deliver' ? [event.request] : []));
+    const requests = this.job.mail.flatMap((event) =>
+      event.kind === 'deliver' && event.request.clientid === clientid ? [event.request] : [],
+    );
     return requests.length === 0 ? 0 : Math.min(...requests.map((request) => this.subscriptions.get(keyOf(request)) ?? 0));
   }
 
@@ -141,13 +149,18 @@ export class Ledger {
     if (before?.session === session && world.now < ackedAt + ON_ITS_WAY_MS) this.failures.push(`${consumer} was sent ${short(id)} twice`);
   }
 
-  /** Promise 6: what a connection gets from us comes in order. */
+  /** Promise 6: what a connection gets from us comes in the order of its publisher. */
   private checkOrder(session: Session, copy: Copy, seen: Set<string>): void {
     const id = storedId(copy);
     if (seen.has(id) || this.late.has(id) || this.dropped.has(id)) return;
     const { topic } = copy.delivery;
     const overtaken = session.delivered.find(
-      (each) => each !== copy && each.id === null && each.delivery.topic === topic && storedId(each) > id,
+      (each) =>
+        each !== copy &&
+        each.id === null &&
+        each.delivery.topic === topic &&
+        this.publishers.get(storedId(each)) === this.publishers.get(id) &&
+        storedId(each) > id,
     );
     if (overtaken !== undefined) this.failures.push(`${session.clientid} was sent ${short(id)} after ${short(storedId(overtaken))}`);
   }

@@ -164,7 +164,10 @@ export function messages(subject: Subject): void {
         subject.store.removeMessages(all.slice(0, 120), soon()),
         others[0]!.removeMessages(backwards.slice(0, 120), soon()),
       ]);
-      expect(removed[0]! + removed[1]!).toBe(200);
+      // A message that both remove at the same time may be counted twice.
+      expect(removed[0]! + removed[1]!).toBeGreaterThanOrEqual(200);
+      expect(removed[0]! + removed[1]!).toBeLessThanOrEqual(240);
+      expect(await idsOf(topic)).toEqual([]);
       await Promise.all(others.map((store) => store.close()));
     });
 

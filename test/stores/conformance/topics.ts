@@ -1,3 +1,4 @@
+import type { Message } from '../../../src/mqtt/message';
 import { matches } from '../../../src/mqtt/topic';
 import { message } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';
@@ -58,6 +59,21 @@ export function topics(subject: Subject): void {
       const rest = base.slice(base.indexOf('/'));
       expect(await subject.store.listTopics({ filter: `+${rest}/a`, after: '', limit: 10 })).toEqual([`${base}/a`]);
       expect(await subject.store.listTopics({ filter: `$conformance${rest}/#`, after: '', limit: 10 })).toEqual([`$${base}/a`]);
+    });
+
+    // A subscription with a wildcard would not find the messages that are left.
+    it('are listed as long as one of their messages is stored, whichever others are removed or trimmed', async () => {
+      const { store } = subject;
+      const topic = uniqueTopic();
+      const [first, second, third, last] = [1, 2, 3, 4].map(() => message({ topic })) as [Message, Message, Message, Message];
+      const remove = (each: Message) => () => store.removeMessages([each], Date.now() + 60_000);
+      await store.saveMessages([first, second, third, last]);
+      for (const work of [remove(second), remove(last), () => store.trimTopic(topic, 1), remove(last)]) {
+        await work();
+        expect(await store.listTopics({ filter: `${topic}/#`, after: '', limit: 10 })).toEqual([topic]);
+      }
+      await remove(third)();
+      expect(await store.listTopics({ filter: `${topic}/#`, after: '', limit: 10 })).toEqual([]);
     });
 
     it('are not listed after their last message was removed', async () => {
