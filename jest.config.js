@@ -6,6 +6,8 @@ module.exports = {
   globalTeardown: '<rootDir>/test/support/totals.ts',
   testSequencer: '<rootDir>/sequencer.config.js',
   testMatch: ['<rootDir>/test/**/*.test.ts'],
+  // Clusters of several database nodes take minutes and much memory: `npm run test:clusters` runs them.
+  testPathIgnorePatterns: ['/node_modules/', '<rootDir>/test/clusters/'],
   transform: {
     '^.+\\.(ts|js|mjs)$': ['@swc/jest', { jsc: { target: 'es2022', parser: { syntax: 'typescript' } }, module: { type: 'commonjs' } }],
   },

@@ -125,7 +125,6 @@ const operations = fc.array(
 
 describe('BullMQ on LMDB behaves as on Redis', () => {
   withBackends(['redis'], ({ redis }) => {
-    const url = `${redis}/13`;
     const directory = temporaryDirectory();
     let environment: Environment;
     let connection: Redis;
@@ -133,8 +132,8 @@ describe('BullMQ on LMDB behaves as on Redis', () => {
     let run = 0;
 
     beforeAll(async () => {
-      await removeKeys(url, PREFIX);
-      connection = new Redis(url, { maxRetriesPerRequest: null });
+      await removeKeys(redis, PREFIX);
+      connection = new Redis(redis, { maxRetriesPerRequest: null });
       environment = await Environment.open(directory.path);
       jest.spyOn(Date, 'now').mockImplementation(() => now);
     });
@@ -142,7 +141,7 @@ describe('BullMQ on LMDB behaves as on Redis', () => {
       jest.restoreAllMocks();
       await environment.close();
       connection.disconnect();
-      await removeKeys(url, PREFIX);
+      await removeKeys(redis, PREFIX);
       directory.remove();
     });
 

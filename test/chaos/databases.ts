@@ -13,6 +13,8 @@ import { DIRECTORY, HOST } from '../services/service';
 import { eventually } from '../services/wait';
 
 const START_MS = 60_000;
+/** The nodes of a Redis Cluster talk to each other on a second port, this far from the first. */
+const CLUSTER_BUS = 10;
 /** Processes are killed here, not the machine: what a disk has synced is no question, and memory is as good and much quicker. */
 const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
@@ -57,7 +59,8 @@ export async function ownRedis(
 export async function ownRedisCluster(): Promise<OwnDatabase> {
   const services = [0, 1, 2].map((node) => `chaos-cluster-${process.pid}-${node}`);
   const ports: number[] = [];
-  for (let from = 16_600; ports.length < services.length; from = (ports.at(-1) ?? from) - 20) ports.push(await portBelow(from));
+  for (let from = 16_600; ports.length < services.length; from = (ports.at(-1) ?? from) - 20)
+    ports.push(await portBelow(from, CLUSTER_BUS));
   const start = (node: number) => {
     const port = ports[node] ?? 0;
     const args = [
@@ -68,7 +71,7 @@ export async function ownRedisCluster(): Promise<OwnDatabase> {
       '--cluster-enabled',
       'yes',
       '--cluster-port',
-      String(port + 10),
+      String(port + CLUSTER_BUS),
       '--cluster-node-timeout',
       '2000',
     ];
@@ -140,20 +143,28 @@ function forget(service: string): () => Promise<void> {
   };
 }
 
-/** Another run may look at the same time: a little apart. */
-async function portBelow(first: number): Promise<number> {
+/**
+ * A port that nothing uses. Another run may look at the same time, so runs look a little apart.
+ * @param beside offsets of other ports that must be free as well.
+ */
+async function portBelow(first: number, ...beside: number[]): Promise<number> {
   for (let port = first - (process.pid % 100); ; port--) {
-    const server = createServer().listen(port, HOST);
-    // Rejects at 'error'.
-    const isFree = await once(server, 'listening').then(
-      () => true,
-      () => false,
-    );
-    if (!isFree) continue;
-    server.close();
-    await once(server, 'close');
-    return port;
+    const found = await Promise.all([0, ...beside].map((offset) => isFree(port + offset)));
+    if (found.every(Boolean)) return port;
   }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer().listen(port, HOST);
+  // Rejects at 'error'.
+  const listens = await once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
+  if (!listens) return false;
+  server.close();
+  await once(server, 'close');
+  return true;
 }
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

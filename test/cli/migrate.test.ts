@@ -48,7 +48,7 @@ describe('migrate --dry-run', () => {
         expect(dry.stdout).toMatch(
           /^queue postgres:.*: 3 migrations would run:\n {2}BullMQ's tables\n {2}001_order_and_shared_state\.sql\n {2}002_records\.sql$/m,
         );
-        expect(dry.stdout).toMatch(/^store postgres:.*: 5 migrations would run:\n {2}001_messages\.sql$/m);
+        expect(dry.stdout).toMatch(/^store postgres:.*: 6 migrations would run:\n {2}001_messages\.sql$/m);
         expect(dry.stdout).toMatch(/^ {2}taken over from EMQX's own tables: 26 rows\n {4}mqtt_msg: 13 rows$/m);
         expect(dry.stdout).toMatch(/^history timescale:.*: 2 migrations would run:\n {2}001_history\.sql$/m);
         expect(dry).toMatchObject({ code: 0, stderr: '' });

@@ -13,7 +13,7 @@ import { withBackends } from '../support/backends';
 import { embeddedQueue } from '../support/embedded-queue';
 import { publishEvent } from '../support/events';
 import { message } from '../support/messages';
-import { removeKeys } from '../support/redis';
+import { redisOf, removeKeys } from '../support/redis';
 import { waitFor } from '../support/wait';
 
 const fail = (error: unknown): never => {
@@ -25,7 +25,7 @@ describe('on the embedded queue', () => deadLetters(embeddedQueue()));
 
 describe('on Redis', () => {
   withBackends(['redis'], ({ redis }) => {
-    const url = `${redis}/13`;
+    const url = redisOf('dead-letters/letters', redis);
     beforeAll(() => removeKeys(url, '{offline}'));
     deadLetters(() => new RedisQueue({ url: parseServiceUrl(url, ['redis']), onError: fail }));
   });

@@ -3,7 +3,14 @@ import { publishEvent } from '../support/events';
 import type { Stage, Suite } from './stage';
 
 /** The way of a message from a publisher to a subscriber that was not there. */
-export const mainFlow: Suite = { name: 'a message for an absent subscriber', policies: [{ filter: 't/6', window: 25 }], tests };
+export const mainFlow: Suite = {
+  name: 'a message for an absent subscriber',
+  policies: [
+    { filter: 't/6', window: 25 },
+    { filter: 't/late/6', window: 4 },
+  ],
+  tests,
+};
 
 function tests(stage: Stage): void {
   it('is stored, delivered when a client subscribes, and removed when acknowledged', async () => {
@@ -58,6 +65,34 @@ function tests(stage: Stage): void {
     expect(await subscriber.receives(80)).toEqual(texts);
     await world.storedCount(0);
     expect(subscriber.received).toHaveLength(80);
+  });
+
+  // The guard is LookBack: the next page would begin behind the first of the late messages.
+  it('promise 6: arrives in publish order when its event is later than the subscription', async () => {
+    const { world } = stage;
+    const ids = Array.from({ length: 8 }, () => newGuid());
+    const publishReceivedAt = Date.now();
+    const post = (clientid: string, ...numbers: number[]) =>
+      world.post(
+        numbers.map((i) =>
+          publishEvent({ topic: 't/late/6', clientid, id: ids[i] ?? '', payload: Buffer.from(`${clientid}${i}`), publishReceivedAt }),
+        ),
+      );
+    await post('b', 0, 2, 3, 4, 5, 6);
+    await world.storedCount(6);
+    const subscriber = await world.subscriber('late6');
+    const acknowledge = subscriber.holdAcks();
+    await subscriber.subscribe('t/late/6');
+    expect(await subscriber.receives(1)).toEqual(['b0']);
+    await world.quiet();
+    await post('a', 1, 7);
+    await world.storedCount(8);
+    acknowledge();
+    const texts = await subscriber.receives(8);
+    expect(texts.filter((text) => text.startsWith('a'))).toEqual(['a1', 'a7']);
+    expect(texts.filter((text) => text.startsWith('b'))).toEqual(['b0', 'b2', 'b3', 'b4', 'b5', 'b6']);
+    await world.storedCount(0);
+    expect(subscriber.received).toHaveLength(8);
   });
 
   it('is sent again to a client that reconnects without having acknowledged it', async () => {
@@ -130,7 +165,7 @@ function tests(stage: Stage): void {
     expect(again.texts).toEqual(['one copy']);
   });
 
-  // Two guards, either of which is enough here: the window's inFlight and the lease (both in Sender.sendPage).
+  // Two guards, either of which is enough here: the client's mailbox knows what is on its way, and each message is claimed before it is sent.
   it('promise 9: arrives once when the client subscribes four times in quick succession', async () => {
     const { world } = stage;
     await world.publish('t/9/1', 'hello');
@@ -146,7 +181,7 @@ function tests(stage: Stage): void {
     expect(world.delivered).toEqual(['hello', 'again']);
   });
 
-  // Ten workers of an application start at once. The guard is the lease (Sender.sendPage).
+  // Ten workers of an application start at once. The guard is the claim of each message (Claiming).
   it('promise 9: arrives once in a shared group whose members subscribe together', async () => {
     const { world } = stage;
     const texts = Array.from({ length: 20 }, (_, i) => `m${i}`);

@@ -1,16 +1,13 @@
 import { withBackends } from '../support/backends';
 import { EMPTY_STORES, type EmptyStore, type StoreName } from '../support/empty-store';
-import { emptyRedis } from '../support/redis';
+import { emptyRedis, redisOf } from '../support/redis';
 import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
 /** One of SQL, one of another kind; on the embedded default it is whole, too. The others have each promise, and what each theme is about. */
 const WHOLE = new Set<StoreName>(['postgres', 'redis']);
 
-/** The database of the Redis server that each test file has its queue in: the files run at the same time. */
-const QUEUE_DATABASES = { 'stores-sql': 1, 'stores-mysql': 2, 'stores-redis': 5, 'stores-documents': 10, 'stores-clickhouse': 14 } as const;
-
-type TestFile = keyof typeof QUEUE_DATABASES;
+type TestFile = 'stores-sql' | 'stores-mysql' | 'stores-redis' | 'stores-documents' | 'stores-clickhouse';
 
 /** Which test file has which store. */
 const FILES = {
@@ -40,7 +37,7 @@ export function onStoresOf(file: TestFile): void {
   const stores = (Object.keys(EMPTY_STORES) as StoreName[]).filter((name) => FILES[name] === file);
   describe.each(stores)('store %s', (name) => {
     withBackends([name, 'redis'], (urls) => {
-      const queue = `${urls.redis}/${QUEUE_DATABASES[file]}`;
+      const queue = redisOf(`e2e/${file}`, urls.redis);
       let store: EmptyStore;
       beforeAll(async () => {
         // It remembers windows, and what is due later: of another store's clients.

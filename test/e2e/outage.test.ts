@@ -1,6 +1,7 @@
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { Proxy } from '../support/proxy';
+import { emptyRedis, redisOf } from '../support/redis';
 import { waitFor } from '../support/wait';
 import { World } from './world';
 
@@ -11,6 +12,8 @@ describe('outages', () => {
     let store: Proxy;
     let queue: Proxy;
     const texts = Array.from({ length: 60 }, (_, i) => `m${i}`);
+    const onRedis = redisOf('e2e/outage', redis);
+    beforeEach(() => emptyRedis(onRedis));
 
     const start = async (queueUrl: string, name: string) => {
       store = await Proxy.to(await emptyDatabase(postgres, `offline_outage_${name}`));
@@ -37,7 +40,7 @@ describe('outages', () => {
     });
 
     it('promise 14: events are accepted while the store is down, and stored in order afterwards', async () => {
-      await start(`${redis}/3`, 'store');
+      await start(onRedis, 'store');
       await publishAll(0, 20);
       await world.storedCount(20);
       store.cut();
@@ -50,7 +53,7 @@ describe('outages', () => {
     });
 
     it.each([
-      ['redis', `${redis}/4`],
+      ['redis', onRedis],
       ['postgres', postgres],
     ])('promise 14: EMQX gets 503 and keeps the events while the queue (%s) is down', async (name, url) => {
       await start(name === 'postgres' ? await emptyDatabase(url, 'offline_outage_queue') : url, name);

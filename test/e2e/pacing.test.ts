@@ -1,11 +1,11 @@
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
-import { emptyRedis } from '../support/redis';
+import { emptyRedis, redisOf } from '../support/redis';
 import { pacing } from './pacing';
 
 /** These tests use real time and many messages, so they run on one store and queue. promises.ts and limits.ts test windows and QoS 0 on every store. */
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-  const queue = `${redis}/8`;
+  const queue = redisOf('e2e/pacing', redis);
   let store = '';
   beforeAll(async () => {
     await emptyRedis(queue);

@@ -50,7 +50,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
     afterEach(() => world.stop());
     afterAll(() => directory.remove());
 
-    // The guard is the window in Sender.sendRun; sent at once, EMQX's queue of 1,000 drops the oldest.
+    // The guard is the window: if all were sent at once, EMQX's queue of 1,000 would drop the oldest.
     it(
       `promise 10: ${many} messages reach a slow client once and in order, over two connections`,
       async () => {
@@ -89,7 +89,7 @@ export function pacing(name: string, env: () => Record<string, string>, many: nu
       expect(await world.metric('deliveries_dropped_total{reason="queue_full"')).toBe(world.emqx.dropped().length);
     });
 
-    // The guard is Pace in Sender.sendRun.
+    // The guard is the pause between two batches.
     it('promise 10: a QoS 0 subscriber is sent messages at a limited rate', async () => {
       await start();
       const texts = await store('t/burst', 2_000);

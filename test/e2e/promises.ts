@@ -86,7 +86,7 @@ function tests(stage: Stage): void {
     expect(world.delivered).toEqual(texts(20));
   });
 
-  // The guard is recheckLater(GRACE_MS) in Deliverer.subscribed.
+  // A run is looked at again after GRACE_MS, because EMQX's events may arrive late and in another order.
   it('promise 5: a message whose event arrives after the subscription is delivered to it', async () => {
     const { world } = stage;
     const held = world.emqx.action.hold(({ event }) => event === 'message.publish');
@@ -155,7 +155,7 @@ function tests(stage: Stage): void {
     expect(world.delivered).toEqual(['round']);
   });
 
-  // The guard is the window in Sender.sendRun: sent at once, the session's queue of 10 drops the oldest.
+  // The guard is the window: if all were sent at once, the session's queue of 10 would drop the oldest.
   it('promise 10: EMQX holds at most one window of messages for a client', async () => {
     const { world } = stage;
     world.emqx.renew({ inflight: 4, queue: 6 });

@@ -1,11 +1,11 @@
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
-import { emptyRedis } from '../support/redis';
+import { emptyRedis, redisOf } from '../support/redis';
 import { restoring } from './restore';
 
 /** These tests wait in real time, so they run on one store and queue only. retained.ts has the others, which run on every store. */
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
-  const queue = `${redis}/9`;
+  const queue = redisOf('e2e/restore', redis);
   let store = '';
   beforeAll(async () => {
     await emptyRedis(queue);

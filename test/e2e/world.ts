@@ -40,6 +40,13 @@ export interface Stored {
   readonly properties: Record<string, unknown>;
 }
 
+/** The number of jobs of a lane that wait, and that are being processed. */
+interface Lane {
+  readonly name: string;
+  readonly waiting: number;
+  readonly active: number;
+}
+
 /** EMQX's stand-in, our server with the rule imported, and MQTT clients. */
 export class World {
   private readonly clients: MqttClient[] = [];
@@ -257,8 +264,13 @@ export class World {
   }
 
   async stored(topicFilter = '#'): Promise<Stored[]> {
-    const answer = await fetch(`${this.server.url}/v1/messages?limit=1000&filter=${encodeURIComponent(topicFilter)}`);
-    return ((await answer.json()) as { messages: Stored[] }).messages;
+    return waitFor('the store to answer', async () => {
+      const answer = await fetch(`${this.server.url}/v1/messages?limit=1000&filter=${encodeURIComponent(topicFilter)}`);
+      // A store that has just come back, or that is slow, is reported as 503.
+      if (answer.status === 503) return null;
+      if (!answer.ok) throw new Error(`GET /v1/messages answered ${answer.status}`);
+      return ((await answer.json()) as { messages: Stored[] }).messages;
+    });
   }
 
   /** Waits until exactly so many messages are stored. */
@@ -281,8 +293,13 @@ export class World {
 
   private async isQuiet(): Promise<boolean> {
     if (this.emqx.pending > 0 || (await this.isSoon())) return false;
-    const { lanes } = (await (await fetch(`${this.server.url}/v1/stats`)).json()) as { lanes: { waiting: number; active: number }[] };
-    return lanes.every(({ waiting, active }) => waiting === 0 && active === 0) && !(await this.isSoon());
+    const lanes = await this.lanes();
+    return lanes !== null && lanes.every(({ waiting, active }) => waiting === 0 && active === 0) && !(await this.isSoon());
+  }
+
+  /** null: the queue did not answer within 3 s, as on a busy machine. */
+  async lanes(): Promise<readonly Lane[] | null> {
+    return ((await (await fetch(`${this.server.url}/v1/stats`)).json()) as { lanes: Lane[] | null }).lanes;
   }
 
   async stop(): Promise<void> {

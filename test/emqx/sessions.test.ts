@@ -198,7 +198,7 @@ describe('listing the messages that EMQX holds for a client', () => {
 
   test('retries transient errors and lost or late answers', async () => {
     await start({ status: 502 }, 'reset', 'hang', EMPTY);
-    const { emqx, pauses } = clientOf(on.stub.url, { sessionTimeoutMs: 50 });
+    const { emqx, pauses } = clientOf(on.stub.url, { sessionTimeoutMs: 1_000 });
     expect(await emqx.held('c')).toMatchObject({ kind: 'list' });
     expect(pauses).toEqual([200, 400, 800]);
     await emqx.close();

@@ -1,10 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import type { Change, Wanted } from '../../src/emqx/installer';
 import { ruleTemplate } from '../../src/emqx/rules';
 import { InstallerV5 } from '../../src/emqx/v5-installer';
 import { EmqxStandIn } from '../standin';
+import { freePort } from '../support/process';
 
 const TOKEN = 'ingest-token-of-this-test';
 
@@ -35,8 +35,10 @@ describe('the installer for EMQX 5', () => {
         response.writeHead(status).end('{}');
       });
     });
-    await once(server.listen(0, '127.0.0.1'), 'listening');
-    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    // A test closes this port and opens it again: no other connection may take it meanwhile.
+    const port = await freePort();
+    await once(server.listen(port, '127.0.0.1'), 'listening');
+    url = `http://127.0.0.1:${port}`;
   });
   afterEach(async () => {
     installer.close();

@@ -94,6 +94,18 @@ describe('a history on TimescaleDB', () => {
         expect(await ask(url, 'SELECT count(*)::int AS n FROM mqtt_history')).toEqual([{ n: 3 }]);
       });
 
+      // The guard is that ON CONFLICT names the key. Without it such a message is neither stored nor rejected.
+      it("rejects only the messages that an operator's own unique key rejects", async () => {
+        await ask(url, 'CREATE UNIQUE INDEX own ON mqtt_history (payload, arrived)');
+        const at = { topic: 't', publishReceivedAt: 1_700_000_000_123 };
+        const [first, same, other] = ['x', 'x', 'y'].map((text) => message({ ...at, payload: Buffer.from(text) }));
+        expect(await appended([first!, same!, other!])).toEqual([
+          { id: same!.id, reason: expect.stringContaining('unique constraint') as string },
+        ]);
+        expect(await ask(url, 'SELECT msgid FROM mqtt_history ORDER BY msgid')).toEqual([{ msgid: first!.id }, { msgid: other!.id }]);
+        await ask(url, 'DROP INDEX own');
+      });
+
       it('rejects only the messages that a trigger of the operator rejects', async () => {
         await ask(
           url,

@@ -81,6 +81,11 @@ describe('GET /v1/topics', () => {
     expect((await topics('?filter=b')).topics.map(({ topic }) => topic)).toEqual(['b']);
   });
 
+  test('does not show 1970 for a row of a taken over table that has no time', async () => {
+    fakes.messages = [storedMessage({ id: 'A', topic: 'a', publishReceivedAt: 0 })];
+    expect((await topics()).topics).toEqual([{ topic: 'a', messages: 1, oldest_at: null }]);
+  });
+
   test('lists topics in pages', async () => {
     fakes.messages = ['a', 'b', 'c', 'd', 'e'].map((topic) => storedMessage({ id: topic.toUpperCase(), topic }));
     const found: string[] = [];

@@ -16,6 +16,7 @@ import { EmqxStandIn } from '../standin';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { ServerProcess } from '../support/process';
+import { redisOf } from '../support/redis';
 import { temporaryDirectory } from '../support/temp';
 
 type Json = Record<string, unknown>;
@@ -327,7 +328,7 @@ describe('emqx-offline-store doctor', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     it('checks the rights that the server needs', async () => {
       const url = new URL(await emptyDatabase(postgres, 'offline_doctor'));
-      const environment = { ...key, STORE_URL: url.href, QUEUE_URL: `${redis}/5` };
+      const environment = { ...key, STORE_URL: url.href, QUEUE_URL: redisOf('ops/doctor', redis) };
       expect(await (await ServerProcess.run(environment, 'migrate')).exitCode).toBe(0);
       const fine = await run(environment);
       expect(fine.lines).toContainEqual(expect.stringMatching(/^ok {7}store: PostgreSQL .* a message was written, read and removed$/));

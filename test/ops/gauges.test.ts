@@ -1,5 +1,5 @@
 import { Registry } from 'prom-client';
-import { registerBacklogGauges, registerDependencyGauge, registerGauges, type GaugeSources } from '../../src/ops/gauges';
+import { keptOldest, registerBacklogGauges, registerDependencyGauge, registerGauges, type GaugeSources } from '../../src/ops/gauges';
 
 const lane = { name: 'messages-0', waiting: 7, active: 1, delayed: 2 };
 
@@ -61,9 +61,10 @@ const sample = async (registry: Registry, name: string): Promise<string[]> =>
 
 describe('the backlog of the store', () => {
   const names = 'emqx_offline_';
-  const scraping = (store: Parameters<typeof registerBacklogGauges>[1], now: () => number): (() => Promise<string[]>) => {
+  type Backlog = Parameters<typeof registerBacklogGauges>[1];
+  const scraping = (store: Backlog, now: () => number): (() => Promise<string[]>) => {
     const registry = new Registry();
-    registerBacklogGauges(registry, store, now);
+    registerBacklogGauges(registry, { ...store, oldestMessageAt: keptOldest(store, now) }, now);
     return () => sample(registry, names);
   };
 
@@ -82,6 +83,16 @@ describe('the backlog of the store', () => {
     oldestMessageAt.mockResolvedValue(null);
     expect(await scrape()).toEqual(['emqx_offline_stored_messages 42', 'emqx_offline_oldest_message_age_seconds 0']);
     expect(countMessages.mock.calls).toHaveLength(2);
+  });
+
+  test('has an oldest message that all readers share, and that is read at once where nothing was stored', async () => {
+    const oldestMessageAt = jest.fn(async (): Promise<number | null> => null);
+    const shared = keptOldest({ oldestMessageAt }, () => NOW);
+    expect(await shared()).toBeNull();
+    oldestMessageAt.mockResolvedValue(NOW - 1);
+    expect(await Promise.all([shared(), shared()])).toEqual([NOW - 1, NOW - 1]);
+    expect(await shared()).toBe(NOW - 1);
+    expect(oldestMessageAt.mock.calls).toHaveLength(2);
   });
 
   test('is read less often when the answer takes long', async () => {

@@ -106,6 +106,46 @@ describe('maintenance', () => {
     expect(left.messages).toBeGreaterThan(0);
   });
 
+  // The guard is READ_MS: on a store with more to remove than a minute allows, nothing else would ever be purged.
+  it('leaves what everybody has read for the next run when removing it takes long', async () => {
+    const { deps, left } = subject({ read: 1e9, positions: 10 });
+    const now = performance.now.bind(performance);
+    let passed = 0;
+    const spy = jest.spyOn(performance, 'now').mockImplementation(() => now() + passed);
+    const run = async () => {
+      passed += 10_000;
+      if (passed > 600_000) throw new Error('the run goes on for ever');
+      return deps.readPurger.run();
+    };
+    try {
+      await new Maintenance({ ...deps, readPurger: { run } }).run();
+    } finally {
+      spy.mockRestore();
+    }
+    expect([left.positions, passed]).toEqual([0, 40_000]);
+  });
+
+  // The guard is `running` in start(): runs that take longer than a minute would pile up.
+  it('begins no run before the last one has ended', async () => {
+    jest.useFakeTimers();
+    try {
+      const { deps } = subject({});
+      const ends: (() => void)[] = [];
+      const sweep = () => new Promise<void>((resolve) => ends.push(resolve));
+      const maintenance = new Maintenance({ ...deps, trimmer: { sweep } });
+      maintenance.start();
+      await jest.advanceTimersByTimeAsync(200_000);
+      expect(ends).toHaveLength(1);
+      ends[0]?.();
+      await jest.advanceTimersByTimeAsync(60_000);
+      expect(ends).toHaveLength(2);
+      ends[1]?.();
+      await maintenance.stop();
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   it('continues with the other purges when one fails', async () => {
     const { deps, left } = subject({ positions: 10, leases: 10 });
     const store = { ...deps.store, purgeExpired: () => Promise.reject(new Error('away')) };

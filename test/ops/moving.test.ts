@@ -10,7 +10,7 @@ import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';
-import { emptyRedis } from '../support/redis';
+import { removeKeys } from '../support/redis';
 import { temporaryDirectory } from '../support/temp';
 import { contentsOf, EXPIRED, fill, MESSAGES } from './moving-contents';
 
@@ -113,9 +113,11 @@ describe('a store that `migrate --from --to` moves', () => {
 
   withBackends(['redis'], ({ redis }) => {
     describe('to Redis', () => {
+      const prefix = `moving-${process.pid}`;
+      afterAll(() => removeKeys(redis, prefix));
       moves(async () => {
-        await emptyRedis(`${redis}/13`);
-        return openStore(parseStoreUrl('TEST', `${redis}/13`), null);
+        await removeKeys(redis, prefix);
+        return openStore(parseStoreUrl('TEST', `${redis}?prefix=${prefix}`), null);
       });
     });
   });

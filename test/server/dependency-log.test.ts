@@ -8,7 +8,7 @@ import { EmqxStandIn } from '../standin';
 import { withBackends } from '../support/backends';
 import { publishEvent } from '../support/events';
 import { Proxy } from '../support/proxy';
-import { withRedis } from '../support/redis';
+import { emptyRedis, redisOf } from '../support/redis';
 import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 
@@ -138,9 +138,10 @@ describe('the log of a server', () => {
   });
 
   withBackends(['redis'], ({ redis }) => {
-    const proxied = async (database: number) => {
-      await withRedis(`${redis}/${database}`, (client) => client.flushdb().then(() => undefined));
-      const proxy = await Proxy.to(`${redis}/${database}`);
+    const proxied = async () => {
+      const url = redisOf('server/dependency-log', redis);
+      await emptyRedis(url);
+      const proxy = await Proxy.to(url);
       stops.unshift(() => proxy.close());
       return proxy;
     };
@@ -148,7 +149,7 @@ describe('the log of a server', () => {
     it.each(['STORE_URL', 'QUEUE_URL'])(
       'has one line at the start and one at the end of an outage of %s',
       async (setting) => {
-        const proxy = await proxied(setting === 'STORE_URL' ? 12 : 11);
+        const proxy = await proxied();
         const emqx = await standIn();
         await start({ ...emqxSettings(emqx), [setting]: proxy.url });
         await server.ready();

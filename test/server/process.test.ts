@@ -2,6 +2,7 @@ import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { ackEvent, publishEvent } from '../support/events';
 import { ServerProcess } from '../support/process';
+import { redisOf } from '../support/redis';
 import { temporaryDirectory } from '../support/temp';
 import { waitFor } from '../support/wait';
 
@@ -38,7 +39,7 @@ describe('the server process with the embedded store and queue', () => {
     });
   });
 
-  it('promise 1: still has every accepted event after kill -9', () => killAndCount(environment));
+  it('promise 1: still has every accepted event after kill -9', () => killAndCount(environment), 120_000);
 
   it('keeps everything on SIGTERM, and rejects a second process in DATA_DIR', async () => {
     const server = await serve();
@@ -122,8 +123,8 @@ describe('the server process with the embedded store and queue', () => {
 describe('the server process with PostgreSQL and Redis', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     it('promise 1: still has every accepted event after kill -9', async () => {
-      await killAndCount({ STORE_URL: await emptyDatabase(postgres, 'offline_kill'), QUEUE_URL: `${redis}/7` });
-    }, 60_000);
+      await killAndCount({ STORE_URL: await emptyDatabase(postgres, 'offline_kill'), QUEUE_URL: redisOf('server/process', redis) });
+    }, 120_000);
   });
 });
 

@@ -212,7 +212,7 @@ export class Broker extends EventEmitter<{ event: [BrokerEvent] }> {
     });
   }
 
-  /** message.acked of a durable session: a new id, and nothing that says of what (facts.md). */
+  /** message.acked of a durable session: a new id, and nothing that says of what. */
   emitNameless(session: Session, qos: number): void {
     const nothing = {
       id: newGuid(),

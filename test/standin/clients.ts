@@ -6,7 +6,7 @@ type Answer = { status: number; body?: unknown };
 
 const NOT_FOUND: Answer = { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
 
-/** GET /clients/{clientid} and the lists under it, after facts.md and EMQX's source (5.8); null for other routes. */
+/** GET /clients/{clientid} and the lists under it, as EMQX answers and as EMQX's source says (5.8); null for other routes. */
 export function answerClients(broker: Broker, route: string, query: URLSearchParams, listsSessions: boolean): Answer | null {
   if (route === 'GET /clients') {
     const limit = Number(query.get('limit') ?? 100);

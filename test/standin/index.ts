@@ -24,8 +24,9 @@ interface Config {
 }
 
 /**
- * Stands in for EMQX 5.8.9 (or, with the differences of facts.md, 4.4.19), which can't be had where these tests run: a broker for real MQTT clients (3.1.1 and 5), its REST API, and rules
- * that post to an HTTP action, as facts.md measured them. aedes was no basis: it has no MQTT 5 and neither EMQX's queue nor its events.
+ * Stands in for EMQX 5.8.9 (or 4.4.19, with the differences that were measured), which can't be had where these tests
+ * run: a broker for real MQTT clients (3.1.1 and 5), its REST API, and rules that post to an HTTP action, as EMQX does.
+ * aedes was no basis: it has no MQTT 5 and neither EMQX's queue nor its events.
  */
 export class EmqxStandIn {
   readonly apiKey = 'key';

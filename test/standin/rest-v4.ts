@@ -6,7 +6,7 @@ type Json = Record<string, unknown>;
 
 export type KindV4 = 'resources' | 'rules';
 
-/** EMQX 4.4's REST API, with the answers of facts.md: HTTP 200 for nearly everything, and a code. */
+/** EMQX 4.4's REST API, with the answers that EMQX gives: HTTP 200 for nearly everything, and a code. */
 export interface RestV4Deps {
   readonly broker: Broker;
   /** Hears of each message that is published. */

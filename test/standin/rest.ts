@@ -41,7 +41,7 @@ const NOT_DISPATCHED = 131;
 type Json = Record<string, unknown>;
 type Answer = { status: number; body?: unknown };
 
-/** EMQX's REST API, with the answers of facts.md. */
+/** EMQX's REST API, with the answers that were measured on EMQX. */
 export class Rest {
   readonly server: Server;
   /** Each request that was answered: path and entries. */
@@ -73,6 +73,8 @@ export class Rest {
   before: (route: string) => void = () => undefined;
   /** Requests whose URL it matches wait for it. */
   hold: { url: RegExp; until: Promise<void> } | null = null;
+  /** How many requests wait. */
+  held = 0;
   /** Hears of each message that was published: its entry, and whether somebody was there. */
   published: (entry: Json, delivered: boolean) => void = () => undefined;
   /** Requests that met an outage, without the server's checks whether EMQX works (GET /nodes), which come at any time. */
@@ -101,7 +103,11 @@ export class Rest {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
     if (this.outageOf(request) !== null && request.url?.endsWith('/nodes') !== true) this.refused++;
-    if (this.hold?.url.test(request.url ?? '')) await this.hold.until;
+    if (this.hold?.url.test(request.url ?? '') === true) {
+      this.held++;
+      await this.hold.until;
+      this.held--;
+    }
     const outage = this.outageOf(request);
     if (outage === 'hang') return;
     if (outage === 'lose-request') return void response.destroy();
@@ -254,7 +260,7 @@ export class Rest {
   }
 }
 
-/** What EMQX could not hand over makes the answer a 503, although it has published the others (facts.md). */
+/** What EMQX could not hand over makes the answer a 503, although it has published the others. */
 function statusOf(results: readonly Json[]): number {
   if (results.some((result) => result['reason_code'] === NOT_DISPATCHED)) return 503;
   return results.every((result) => 'id' in result) ? 200 : 202;

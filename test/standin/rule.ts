@@ -31,7 +31,7 @@ function isOf(source: string, event: BrokerEvent): boolean {
   return event.event === 'message.publish' && matches(source, String(event['topic']));
 }
 
-/** An absent column is the STRING "undefined"; bytes that are not UTF-8 are destroyed (facts.md). */
+/** An absent column is the STRING "undefined"; bytes that are not UTF-8 are destroyed. */
 function toJson(event: BrokerEvent): BrokerEvent {
   return convert(event) as BrokerEvent;
 }

@@ -3,7 +3,7 @@ import type { BrokerMessage } from './message';
 export interface Limits {
   /** QoS 1 and 2 messages sent and not acknowledged: EMQX's max_inflight; a client's Receive Maximum may be lower. */
   readonly inflight: number;
-  /** What waits behind them; beyond it the OLDEST is dropped (facts.md). */
+  /** What waits behind them; beyond it the OLDEST is dropped. */
   readonly queue: number;
   /** What EMQX drops is gone without its delivery.dropped. */
   readonly silent?: boolean;

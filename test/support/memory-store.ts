@@ -2,7 +2,7 @@ import type { Message, MessageRef } from '../../src/mqtt/message';
 import { matches } from '../../src/mqtt/topic';
 import type { ClientState, Position, Store, Subscription, SubscriptionRef } from '../../src/stores/store';
 
-type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'listRefs' | 'trimTopic';
+type Messages = 'saveMessages' | 'removeMessages' | 'getMessage' | 'listTopics' | 'listMessages' | 'listRefs' | 'topicCounts' | 'trimTopic';
 type Clients =
   | 'getPositions'
   | 'listPositions'
@@ -58,6 +58,11 @@ export class MemoryStore implements Pick<Store, Messages | Clients> {
 
   async listRefs(query: Parameters<Store['listRefs']>[0]) {
     return (await this.listMessages(query)).map(({ id, publishReceivedAt }) => ({ id, publishReceivedAt }));
+  }
+
+  async topicCounts(topics: readonly string[]) {
+    const own = (topic: string) => [...this.messages.values()].filter((message) => message.topic === topic);
+    return new Map(topics.map((topic) => [topic, { messages: own(topic).length, oldestAt: own(topic)[0]?.publishReceivedAt ?? null }]));
   }
 
   async trimTopic(topic: string, keep: number) {

@@ -2,7 +2,8 @@ import { connect } from 'node:net';
 import { parseServiceUrl, type Host } from '../../src/config/url';
 import { BACKENDS, backendUrl, DOWN_VARIABLE, type BackendName } from './backends';
 
-const TIMEOUT_MS = 2_000;
+/** A server that is down refuses at once. */
+const TIMEOUT_MS = 10_000;
 
 /** Before all tests: which of the backends that are configured answer. Says so in one line for each that does not. */
 export default async function probe(): Promise<void> {

@@ -39,7 +39,8 @@ export class ServerProcess {
     readonly url: string,
   ) {
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (this.output += chunk.toString()));
-    this.exit = once(child, 'exit').then(([code]) => code as number | null);
+    // Not 'exit': what the process wrote at its end may not have been read then.
+    this.exit = once(child, 'close').then(([code]) => code as number | null);
   }
 
   static async run(environment: Record<string, string>, ...args: string[]): Promise<ServerProcess> {

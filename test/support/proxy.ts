@@ -9,7 +9,7 @@ export class Proxy {
 
   private constructor(
     private readonly server: Server,
-    private readonly target: URL,
+    private target: URL,
   ) {
     server.on('connection', (socket) => this.accept(socket));
   }
@@ -32,6 +32,11 @@ export class Proxy {
   cut(): void {
     this.up = false;
     for (const socket of this.sockets) socket.destroy();
+  }
+
+  /** New connections lead to another server. */
+  pointTo(url: string): void {
+    this.target = new URL(url);
   }
 
   restore(): void {
