@@ -275,6 +275,18 @@ describe('dynamodb takeover', () => {
       await expectPlannedTakeover(store, rows);
     });
 
+    it('reads a message twice that another server is just renaming', async () => {
+      const renamed = await prepare([table('mqtt_msg', 'msgid')], { mqtt_msg: [msg('with:colon', 1_562_308_554)] });
+      await open(renamed).migrate();
+      // The other server has written the item with the new id and has not yet deleted the old one.
+      await renamed.put('mqtt_msg', msg('with:colon', 1_562_308_554));
+      const tables = await prepare([table('mqtt_msg', 'msgid')], { mqtt_msg: await renamed.items('mqtt_msg') });
+      const store = open(tables);
+      await store.migrate();
+      expect((await list(store, 't/old')).map(({ payload }) => payload.toString())).toEqual(['with:colon']);
+      expect(await tables.items('mqtt_msg')).toHaveLength(1);
+    });
+
     it('continues after an interruption', async () => {
       const tables = await prepare([table('mqtt_msg', 'msgid')]);
       const ids = Array.from({ length: 2_500 }, (_, i) => `id${String(i).padStart(5, '0')}`);

@@ -3,6 +3,7 @@ import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 import type { TakeoverCount } from '../../base/migration';
 import { split } from '../../base/split';
 import { isStorableId } from '../../mqtt/message';
+import { firstOfEachId } from '../shared/first-of-each';
 import { readAll, writeAll } from './batches';
 import { projection, type Client } from './client';
 import { keyText } from './keys';
@@ -150,7 +151,11 @@ export class Takeover {
     }
   }
 
-  /** A message without a topic can't be delivered. It stays, but is not listed. */
+  /**
+   * A message without a topic can't be delivered. It stays, but is not listed.
+   *
+   * A page has a message twice, under its old and its new id, if another server that starts at the same time is just renaming it.
+   */
   private async messages(items: readonly Item[]): Promise<void> {
     const known = items.filter(({ topic }) => (textOf(topic) ?? '') !== '');
     const changed = await pooled(known, async (item) => {
@@ -159,7 +164,7 @@ export class Takeover {
     });
     await writeAll(
       this.client,
-      changed.map((each) => this.index.addition(each)),
+      firstOfEachId(changed).map((each) => this.index.addition(each)),
     );
     await pooled(
       changed.filter(({ old, id }) => old !== id),
