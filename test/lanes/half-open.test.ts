@@ -94,8 +94,8 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
 
     // The guards: socketTimeout of the producers; Connections.pooled.
     it('takes jobs and keeps its state again after one timeout', async () => {
-      await expectRecovery(proxy, () => add('job'), 2 * TIMEOUT_MS);
-      await expectRecovery(proxy, () => again(() => backend.state.get('absent')), 2 * TIMEOUT_MS);
+      await expectRecovery(proxy, () => add('job'), TIMEOUT_MS);
+      await expectRecovery(proxy, () => again(() => backend.state.get('absent')), TIMEOUT_MS);
     });
 
     // Redis cannot do this: it gives the next job to the dead connection, and the other workers look only after 5 s.
