@@ -39,14 +39,17 @@ export class Resender {
     }
     const results = parcels.length === 0 ? new Map<Parcel, Delivered>() : await this.sendAnew(parcels);
     const all = [...results.values()];
-    const sentIds = new Set(all.flatMap(({ copies }) => copies.map(([id]) => id)));
-    const passed = parcels
-      .filter((parcel) => results.get(parcel)?.isStopped === false)
-      .flatMap(({ messages }) => messages.map(({ id }) => id));
-    const isOver = all.some((result) => result.isOver);
-    const gone = isOver ? seat.mailbox.again.map(({ id }) => id) : passed.filter((id) => !sentIds.has(id));
     const copies = all.flatMap((result) => result.copies);
-    seat.learn({ kind: 'resent', copies, done: [...done, ...gone], stopped: all.some(({ isStopped }) => isStopped) }, now());
+    const sentIds = new Set(copies.map(([id]) => id));
+    // If the seat has an error, EMQX may not have taken some of them. They are tried again with the seat's events.
+    const isKnown = (parcel: Parcel): boolean => seat.error === null && results.get(parcel)?.isStopped === false;
+    const passed = [...parcels.filter(isKnown).flatMap(({ messages }) => messages), ...all.flatMap(({ unclocked }) => unclocked)];
+    const isOver = all.some((result) => result.isOver);
+    const gone = isOver ? seat.mailbox.again : passed.filter(({ id }) => !sentIds.has(id));
+    done.push(...gone.map(({ id }) => id));
+    const stopped = all.some(({ isStopped }) => isStopped);
+    if (seat.error !== null && copies.length === 0 && done.length === 0 && !stopped) return;
+    seat.learn({ kind: 'resent', copies, done, stopped }, now());
   }
 
   /**
