@@ -76,10 +76,12 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
 /**
  * Whether the copy was sent for a subscription of the client's last session. Every run of the new session is younger
  * than the message. Example: the server sends m5 after the client has come back, and before it learns of that; EMQX
- * loses m5. The run of the new session sends m4 and m5, in this order.
+ * loses m5. The run of the new session sends m4 and m5, in this order. A second connection may have resumed the new
+ * session by then, so that `isNew` is false; the copy's mark tells.
  */
 function isOfLast({ session, runs }: Mailbox, copy: Copy): boolean {
-  return session?.isNew === true && !session.filters.includes(copy.filter) && !runs.some((run) => isRun(run, copy));
+  const isOver = session?.isNew === true || copy.isOfLast === true;
+  return isOver && session?.filters.includes(copy.filter) !== true && !runs.some((run) => isRun(run, copy));
 }
 
 function reads(run: Run, { topic }: Copy): boolean {
@@ -89,16 +91,15 @@ function reads(run: Run, { topic }: Copy): boolean {
 /**
  * The client's session is over. Copies that were sent before `before`, and runs that were last requested before it,
  * ended with the session. `before` is in ms: EMQX's clock for the runs, the server's clock for the copies.
- * Copies that were sent later may belong to the next session; EMQX is asked about them in time. Copies of a shared
- * subscription are not freed, because another member may hold them. A run that began before `since` and was requested
- * again after it starts over with its last request, which may not be the first of the new session. A run whose last
- * request is between `before` and `since` starts over if it began before `before`: that request may be the new
- * session's, and what the run had read was sent to the last one.
+ * Copies that were sent later may belong to the next session; EMQX is asked about them in time. Those whose run has
+ * ended get the mark `isOfLast`. Copies of a shared subscription are not freed, because another member may hold them. A
+ * run that began before `since` and was requested again after it starts over with its last request, which may not be
+ * the first of the new session. A run whose last request is between `before` and `since` starts over if it began before
+ * `before`: that request may be the new session's, and what the run had read was sent to the last one.
  */
 export function voided(mailbox: Mailbox, before: number, since = before): Stepped {
   const gone = [...mailbox.out].filter(([, { sentAt }]) => sentAt < before);
   const freed = gone.filter(([, { filter }]) => splitShare(filter).group === null).map(([id]) => id);
-  const out = gone.length === mailbox.out.size ? new Map() : new Map([...mailbox.out].filter(([, { sentAt }]) => sentAt >= before));
   // The inbox subscription ended with the session.
   const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before).map((run): Run => ({ ...run, hasInbox: false }));
   const counted = gone.map(([, copy]) => copy);
@@ -106,11 +107,13 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
   const runs = current.map((run): Run =>
     isContinued(run) ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, hadAt: since, cursor: START, behind: 'note', sent: 0 },
   );
+  const isOfLast = (copy: Copy): boolean => copy.isOfLast === true || !runs.some((run) => isRun(run, copy));
+  const out = [...mailbox.out].filter(([, { sentAt }]) => sentAt >= before);
   return {
     mailbox: {
       ...mailbox,
       runs,
-      out,
+      out: new Map(out.map(([id, copy]) => [id, isOfLast(copy) ? { ...copy, isOfLast: true } : copy])),
       again: [],
       held: new Set(),
       budget: 0,

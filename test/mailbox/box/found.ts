@@ -174,4 +174,15 @@ export const FOUND: readonly (readonly [string, Scenario])[] = [
       ],
     },
   ],
+  [
+    'the same happens, and the new session is resumed before the server knows of it',
+    {
+      ...{ ...options, window: 3, tellsConnections: true },
+      commands: [
+        ...[connect(), publish('t/a', 4), publish('u', 4), subscribe('t/+'), arrive(10), work, time(1_100), work],
+        ...[ack(2), arrive(2), { do: 'connect', clean: false, expiryMs: 86_400_000 } as const, work, subscribe('t/a'), drop(false)],
+        ...[time(100), { do: 'connect', clean: false, expiryMs: 86_400_000 } as const],
+      ],
+    },
+  ],
 ];
