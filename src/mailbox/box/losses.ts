@@ -64,11 +64,15 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
     gone.filter(([, copy]) => !isReread(copy)),
   );
   const copies = gone.map(([, copy]) => copy);
-  // Acknowledgements that were accepted meanwhile must be in the store before the run reads these messages again.
+  // Acknowledgements that were accepted meanwhile must be in the store before the run reads these messages again, and in
+  // a group also before entries of `again` are sent (plan.ts).
   // The copies may be lost with their connection, and the inbox subscription with them, so the inbox is subscribed
   // again.
-  const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0, hasInbox: false } as const;
-  const runs = mailbox.runs.map((run): Run => (isAtStart(run) ? { ...withoutCounted(run, copies), ...waits } : run));
+  const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 } as const;
+  const runs = mailbox.runs.map((run): Run => {
+    if (isAtStart(run)) return { ...withoutCounted(run, copies), ...waits, hasInbox: false };
+    return isGroup(mailbox) ? { ...run, ...waits } : run;
+  });
   const budget = again.length === 0 ? 0 : Math.max(mailbox.budget, LOST_AT_ONCE);
   return { mailbox: { ...mailbox, out, again, runs, budget, retryAt: null, movedAt: now }, freed: gone.map(([id]) => id) };
 }
