@@ -30,7 +30,8 @@ export function dropped(mailbox: Mailbox, { id, reason, copyId }: Extract<Fact, 
   if (copy === undefined || isAnother(copy, copyId)) return { mailbox, freed: [] };
   const out = new Map(mailbox.out);
   out.delete(id);
-  const again = FOR_GOOD.has(reason) ? mailbox.again : withAgain(mailbox, [[id, copy]]);
+  const isForRun = mailbox.runs.some((run) => isAtStart(run) && readsOfLast(mailbox, run, copy));
+  const again = FOR_GOOD.has(reason) || isForRun ? mailbox.again : withAgain(mailbox, [[id, copy]]);
   return { mailbox: nextTry({ ...mailbox, out, again }, now), freed: [id] };
 }
 
@@ -57,7 +58,7 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   const out = new Map([...mailbox.out].filter(([, { isMissing }]) => !isMissing));
   // The run of any member reads for its group.
   const isReader = (run: Run, copy: Copy): boolean =>
-    isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy) || (isOfLast(mailbox, copy) && reads(run, copy));
+    isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy) || readsOfLast(mailbox, run, copy);
   const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isReader(run, copy) && isAtStart(run));
   const again = withAgain(
     mailbox,
@@ -78,18 +79,15 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
 }
 
 /**
- * Whether the copy was sent for a subscription of the client's last session. Every run of the new session is younger
- * than the message. Example: the server sends m5 after the client has come back, and before it learns of that; EMQX
- * loses m5. The run of the new session sends m4 and m5, in this order. A second connection may have resumed the new
- * session by then, so that `isNew` is false; the copy's mark tells.
+ * Whether the copy was sent for a subscription of the client's last session, and the run reads its message. Every run of
+ * the new session is younger than the message. Example: the server sends m5 after the client has come back, and before
+ * it learns of that; EMQX loses m5. The run of the new session sends m4 and m5, in this order. A second connection may
+ * have resumed the new session by then, so that `isNew` is false; the copy's mark tells.
  */
-function isOfLast({ session, runs }: Mailbox, copy: Copy): boolean {
+function readsOfLast({ session, runs }: Mailbox, run: Run, copy: Copy): boolean {
   const isOver = session?.isNew === true || copy.isOfLast === true;
-  return isOver && session?.filters.includes(copy.filter) !== true && !runs.some((run) => isRun(run, copy));
-}
-
-function reads(run: Run, { topic }: Copy): boolean {
-  return matches(splitShare(run.filter).filter, topic);
+  const isOfLast = isOver && session?.filters.includes(copy.filter) !== true && !runs.some((each) => isRun(each, copy));
+  return isOfLast && matches(splitShare(run.filter).filter, copy.topic);
 }
 
 /**

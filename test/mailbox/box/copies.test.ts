@@ -305,6 +305,19 @@ describe('a copy that EMQX no longer has', () => {
     expect(box.mailbox.runs).toMatchObject([{ filter: 't/a', behind: 'note' }]);
   });
 
+  it('is left to that delivery also if EMQX tells that it dropped the copy', () => {
+    const of = (isOfLast: boolean) =>
+      new Box(
+        mailbox({
+          session: session({ isNew: false, filters: [] }),
+          out: new Map([['5', copy('5', { filter: 't/+', ...(isOfLast && { isOfLast }) })]]),
+          runs: [run()],
+        }),
+      ).learn(dropped('5'));
+    expect([of(true).mailbox.again, of(true).freed, of(true).ids]).toEqual([[], ['5'], []]);
+    expect(of(false).mailbox.again).toMatchObject([{ id: '5' }]);
+  });
+
   it('is sent again at once if its subscription belongs to the session that goes on', () => {
     const box = new Box(
       mailbox({ session: session({ isNew: false, filters: [] }), out: new Map([['5', copy('5', { filter: 't/+' })]]), runs: [run()] }),
