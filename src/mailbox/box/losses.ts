@@ -81,13 +81,12 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
 /**
  * Whether the copy was sent for a subscription of the client's last session, and the run reads its message. Every run of
  * the new session is younger than the message. Example: the server sends m5 after the client has come back, and before
- * it learns of that; EMQX loses m5. The run of the new session sends m4 and m5, in this order. A second connection may
- * have resumed the new session by then, so that `isNew` is false; the copy's mark tells.
+ * it learns of that; EMQX loses m5. The run of the new session sends m4 and m5, in this order. A process that stood still
+ * may add such a copy without its mark.
  */
 function readsOfLast({ session, runs }: Mailbox, run: Run, copy: Copy): boolean {
-  const isOver = session?.isNew === true || copy.isOfLast === true;
-  const isOfLast = isOver && session?.filters.includes(copy.filter) !== true && !runs.some((each) => isRun(each, copy));
-  return isOfLast && matches(splitShare(run.filter).filter, copy.topic);
+  const isUnmarked = session?.isNew === true && !session.filters.includes(copy.filter) && !runs.some((each) => isRun(each, copy));
+  return (copy.isOfLast === true || isUnmarked) && matches(splitShare(run.filter).filter, copy.topic);
 }
 
 /**
