@@ -194,6 +194,23 @@ describe('the answer of EMQX to a publish', () => {
     expect(await world.out('d')).toEqual(['M']);
   });
 
+  // No rule has to tell that a client unsubscribed. The guard is Resender.send: nothing was sent again for its other filters.
+  it('is "no subscribers" to a message that is sent again: those for other filters are sent', async () => {
+    const world = await subject();
+    await world.stored('t', 'N');
+    await world.stored('u', 'U');
+    await world.handle([deliver('c', 't'), deliver('c', 'u')]);
+    // No run reads the messages again, because its later look is over.
+    await world.until(31_000);
+    const drop = { to: clientKey('c'), kind: 'dropped', clientid: 'c', copyId: null, reason: 'queue_full' } as const;
+    await world.handle([...['M', 'N'].map((id) => ({ ...drop, id, topic: 't' })), { ...drop, id: 'U', topic: 'u' }]);
+    world.outcome = ({ topic }) => (topic === 't' ? { result: 'no-subscribers' } : { result: 'delivered', id: 'X' });
+    await world.until(42_000);
+    expect(world.published.slice(3)).toEqual(['t M', 'u U']);
+    expect((await world.mailbox('c'))?.again).toEqual([]);
+    expect(await world.out('c')).toEqual(['U']);
+  });
+
   // Promise 20. The guard is note in Sender: all that was published was tried again.
   it('is missing for some messages: only those are retried', async () => {
     const world = await subject();

@@ -1,6 +1,7 @@
 import type { Policy } from '../../config/policies';
 import { policyFor } from '../../policies/policy';
 import type { Store } from '../../stores/store';
+import { isRun } from '../box/fact';
 import { START, type Again, type Run } from '../box/mailbox';
 import { taken } from '../box/plan';
 import type { Delivered, Parcel } from './parcel';
@@ -44,9 +45,10 @@ export class Resender {
     // If the seat has an error, EMQX may not have taken some of them. They are tried again with the seat's events.
     const isKnown = (parcel: Parcel): boolean => seat.error === null && results.get(parcel)?.isStopped === false;
     const passed = [...parcels.filter(isKnown).flatMap(({ messages }) => messages), ...all.flatMap(({ unclocked }) => unclocked)];
-    const isOver = all.some((result) => result.isOver);
-    const gone = isOver ? seat.mailbox.again : passed.filter(({ id }) => !sentIds.has(id));
-    done.push(...gone.map(({ id }) => id));
+    // Nobody is there for these subscriptions any more. The client may still have others.
+    const ended = parcels.flatMap((parcel) => (results.get(parcel)?.isOver === true ? [parcel.run] : []));
+    const unwanted = seat.mailbox.again.filter((ref) => ended.some((run) => isRun(run, ref)));
+    done.push(...[...passed, ...unwanted].map(({ id }) => id).filter((id) => !sentIds.has(id)));
     const stopped = all.some(({ isStopped }) => isStopped);
     if (seat.error !== null && copies.length === 0 && done.length === 0 && !stopped) return;
     seat.learn({ kind: 'resent', copies, done, stopped }, now());
