@@ -1,5 +1,6 @@
 import { ReadPurger } from '../../src/mailbox/positions/read-purger';
-import { clientConsumer } from '../../src/mqtt/consumer';
+import { RetryableError } from '../../src/base/errors';
+import { clientConsumer, groupConsumer, mailboxKey } from '../../src/mqtt/consumer';
 import { Simulation } from './simulation';
 import type { Session } from './simulation/broker';
 
@@ -318,6 +319,60 @@ describe('late publishes in pubsub mode', () => {
     await takeAll(world, client);
     expect(client.texts.filter((text) => text === 'late')).toHaveLength(1);
     expect(client.texts).toHaveLength(61);
+  });
+});
+
+// The members' lanes are behind, and the group's is not: an acknowledgement that was accepted is not known in the group's mailbox yet.
+describe('what a member of a shared group has acknowledged', () => {
+  const key = mailboxKey(groupConsumer('g'));
+  const subject = async (count: number) => {
+    const world = new Simulation({ ...PUBSUB, window: 2 });
+    const texts = await world.fill('t', count);
+    return { world, texts, member: world.broker.session('m1') };
+  };
+
+  it('is not sent again when the group takes its copy for lost', async () => {
+    const { world, texts, member } = await subject(5);
+    await world.arrive(world.subscribed('m1', '$share/g/t'));
+    // After the later look the run reads on from where it is, and not from its start.
+    await world.pass(11_000);
+    await world.acknowledge(member, 2);
+    expect(member.texts).toEqual(texts.slice(0, 4));
+    await world.pass(59_000);
+    world.broker.acknowledge(member, 1);
+    world.accept(...world.broker.events.splice(0));
+    world.now += 2_000;
+    expect(world.queue.due(world.now)).not.toBeNull();
+    await world.work(() => key);
+    expect(member.texts).toEqual(texts.slice(0, 4));
+    await world.settle();
+    await world.pass(1_000);
+    // The other copy was lost, and is sent again.
+    expect(member.texts).toEqual([...texts.slice(0, 4), 'm3', 'm4']);
+  });
+
+  it("is not sent again when the group's job is repeated, and its claims have ended", async () => {
+    const { world, texts, member } = await subject(6);
+    await world.arrive(world.subscribed('m1', '$share/g/t'));
+    await world.pass(11_000);
+    world.broker.acknowledge(member, 2);
+    world.accept(...world.broker.events.splice(0));
+    // The member's lane passes the acknowledgements on to the group's.
+    await world.work(() => mailboxKey(clientConsumer('m1')));
+    const save = world.state.save.bind(world.state);
+    world.state.save = async (records) => {
+      if (!records.some(({ key: name }) => name.endsWith(key)) || member.texts.length < 4) return save(records);
+      world.state.save = save;
+      world.broker.acknowledge(member, 1);
+      world.accept(...world.broker.events.splice(0));
+      world.now += 30_000;
+      throw new RetryableError('the process died before it saved');
+    };
+    await world.work(() => key);
+    expect(member.texts).toEqual(texts.slice(0, 4));
+    await world.settle();
+    await world.pass(1_000);
+    expect(member.texts).toEqual([...texts.slice(0, 4), 'm3', 'm4']);
   });
 });
 

@@ -194,6 +194,23 @@ describe('the answer of EMQX to a publish', () => {
     expect(await world.out('d')).toEqual(['M']);
   });
 
+  // No rule has to tell that a client unsubscribed. The guard is Resender.send: nothing was sent again for its other filters.
+  it('is "no subscribers" to a message that is sent again: those for other filters are sent', async () => {
+    const world = await subject();
+    await world.stored('t', 'N');
+    await world.stored('u', 'U');
+    await world.handle([deliver('c', 't'), deliver('c', 'u')]);
+    // No run reads the messages again, because its later look is over.
+    await world.until(31_000);
+    const drop = { to: clientKey('c'), kind: 'dropped', clientid: 'c', copyId: null, reason: 'queue_full' } as const;
+    await world.handle([...['M', 'N'].map((id) => ({ ...drop, id, topic: 't' })), { ...drop, id: 'U', topic: 'u' }]);
+    world.outcome = ({ topic }) => (topic === 't' ? { result: 'no-subscribers' } : { result: 'delivered', id: 'X' });
+    await world.until(42_000);
+    expect(world.published.slice(3)).toEqual(['t M', 'u U']);
+    expect((await world.mailbox('c'))?.again).toEqual([]);
+    expect(await world.out('c')).toEqual(['U']);
+  });
+
   // Promise 20. The guard is note in Sender: all that was published was tried again.
   it('is missing for some messages: only those are retried', async () => {
     const world = await subject();
@@ -211,6 +228,31 @@ describe('the answer of EMQX to a publish', () => {
       ),
     ).toEqual([]);
     expect(world.published).toEqual(['t M', 'u U', 'u U']);
+  });
+
+  // The guard is Resender.send: a message that EMQX dropped, and that was then not sent because EMQX was overloaded, was forgotten.
+  it('is missing for messages that are sent again: they are retried', async () => {
+    const world = await subject();
+    await world.stored('t', 'N');
+    await world.handle([deliver('c', 't')]);
+    // No run reads the messages again, because its later look is over.
+    await world.until(31_000);
+    expect((await world.mailbox('c'))?.runs).toEqual([]);
+    const drop = { to: clientKey('c'), kind: 'dropped', clientid: 'c', topic: 't', copyId: null, reason: 'queue_full' } as const;
+    await world.handle([
+      { ...drop, id: 'M' },
+      { ...drop, id: 'N' },
+    ]);
+    world.outcome = () => ({ result: 'unsent', error: new RetryableError('EMQX answered 503: failed_to_dispatch') });
+    const wake = { to: clientKey('c'), kind: 'wake' } as const;
+    world.now += 11_000;
+    expect(await world.handle([wake])).toMatchObject([{ error: { message: 'EMQX answered 503: failed_to_dispatch' } }]);
+    world.outcome = () => ({ result: 'delivered', id: 'X' });
+    expect(await world.handle([wake], true)).toEqual([]);
+    expect(world.published).toEqual(['t M', 't N', 't M', 't M']);
+    expect(await world.out('c')).toEqual(['M']);
+    await world.handle([acked('c', 'M')]);
+    expect(world.published.slice(4)).toEqual(['t N']);
   });
 
   it('is a rejection: the message is set aside and removed', async () => {

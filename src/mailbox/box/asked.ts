@@ -86,15 +86,18 @@ function askedInVain(mailbox: Mailbox, now: number): Stepped {
 
 function sessionOf(mailbox: Mailbox, view: SessionView): Session {
   const { session: known } = mailbox;
-  const { connectedAt, connected, persistent } = view;
+  const { connectedAt, createdAt, connected, persistent } = view;
   const isSame = known !== null && known.connectedAt >= connectedAt;
+  const isNew = beganSession(view);
+  // A session that was resumed within BIRTH_MS counts as a new one, so that its first connection's filters belong to it.
+  const earlier = isSame && isNew ? filtersSince(mailbox, createdAt).filter((filter) => !known.filters.includes(filter)) : [];
   return {
     connectedAt: isSame ? known.connectedAt : connectedAt,
     connected,
-    isNew: beganSession(view),
+    isNew,
     expiryMs: isSame && known.expiryMs !== null ? known.expiryMs : persistent ? null : 0,
     isTold: isSame && known.isTold,
-    filters: isSame ? known.filters : filtersSince(mailbox, connectedAt - SAME_MOMENT_MS),
+    filters: isSame ? [...known.filters, ...earlier] : filtersSince(mailbox, connectedAt - SAME_MOMENT_MS),
     isDurable: view.durable,
   };
 }

@@ -10,11 +10,11 @@ interface Group {
   readonly qos: QoS;
   readonly clientid: string;
   readonly filter: string;
-  /** The stored id, EMQX's id, the time of sending (ms), and the sum of MISSING and READ. */
+  /** The stored id, EMQX's id, the time of sending (ms), and the sum of MISSING, READ and LAST. */
   readonly copies: [string, string | null, number, number][];
 }
 
-const [MISSING, READ] = [1, 2];
+const [MISSING, READ, LAST] = [1, 2, 4];
 
 type Stored = Partial<Omit<Mailbox, 'out' | 'held'>> & { readonly out?: readonly Group[]; readonly held?: readonly string[] };
 
@@ -38,7 +38,11 @@ export function decode(text: string): Mailbox {
   const copies = out.flatMap(({ copies: own, ...shared }) =>
     own.map(([id, emqxId, sentAt, marks]): [string, Copy] => [
       id,
-      { ...shared, emqxId, sentAt, isMissing: (marks & MISSING) > 0, ...((marks & READ) > 0 && { isRead: true }) },
+      {
+        ...{ ...shared, emqxId, sentAt, isMissing: (marks & MISSING) > 0 },
+        ...((marks & READ) > 0 && { isRead: true }),
+        ...((marks & LAST) > 0 && { isOfLast: true }),
+      },
     ]),
   );
   return { ...emptyMailbox(rest.consumer ?? ''), ...rest, out: new Map(copies), held: new Set(held) };
@@ -47,12 +51,12 @@ export function decode(text: string): Mailbox {
 /** Groups only copies that are neighbours, so that the order of sending is kept. */
 function groupsOf(out: Mailbox['out']): Group[] {
   const groups: Group[] = [];
-  for (const [id, { topic, qos, clientid, filter, emqxId, sentAt, isMissing, isRead }] of out) {
+  for (const [id, { topic, qos, clientid, filter, emqxId, sentAt, isMissing, isRead, isOfLast }] of out) {
     let group = groups.at(-1);
     if (group === undefined || group.topic !== topic || group.qos !== qos || group.clientid !== clientid || group.filter !== filter) {
       groups.push((group = { topic, qos, clientid, filter, copies: [] }));
     }
-    group.copies.push([id, emqxId, sentAt, (isMissing ? MISSING : 0) + (isRead === true ? READ : 0)]);
+    group.copies.push([id, emqxId, sentAt, (isMissing ? MISSING : 0) + (isRead === true ? READ : 0) + (isOfLast === true ? LAST : 0)]);
   }
   return groups;
 }

@@ -30,7 +30,8 @@ export function dropped(mailbox: Mailbox, { id, reason, copyId }: Extract<Fact, 
   if (copy === undefined || isAnother(copy, copyId)) return { mailbox, freed: [] };
   const out = new Map(mailbox.out);
   out.delete(id);
-  const again = FOR_GOOD.has(reason) ? mailbox.again : withAgain(mailbox, [[id, copy]]);
+  const isForRun = mailbox.runs.some((run) => isAtStart(run) && readsOfLast(mailbox, run, copy));
+  const again = FOR_GOOD.has(reason) || isForRun ? mailbox.again : withAgain(mailbox, [[id, copy]]);
   return { mailbox: nextTry({ ...mailbox, out, again }, now), freed: [id] };
 }
 
@@ -57,48 +58,49 @@ export function lost(mailbox: Mailbox, now: number): Stepped {
   const out = new Map([...mailbox.out].filter(([, { isMissing }]) => !isMissing));
   // The run of any member reads for its group.
   const isReader = (run: Run, copy: Copy): boolean =>
-    isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy) || (isOfLast(mailbox, copy) && reads(run, copy));
+    isGroup(mailbox) ? run.filter === copy.filter : isRun(run, copy) || readsOfLast(mailbox, run, copy);
   const isReread = (copy: Copy): boolean => mailbox.runs.some((run) => isReader(run, copy) && isAtStart(run));
   const again = withAgain(
     mailbox,
     gone.filter(([, copy]) => !isReread(copy)),
   );
   const copies = gone.map(([, copy]) => copy);
-  // Acknowledgements that were accepted meanwhile must be in the store before the run reads these messages again.
+  // Acknowledgements that were accepted meanwhile must be in the store before the run reads these messages again, and in
+  // a group also before entries of `again` are sent (plan.ts).
   // The copies may be lost with their connection, and the inbox subscription with them, so the inbox is subscribed
   // again.
-  const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0, hasInbox: false } as const;
-  const runs = mailbox.runs.map((run): Run => (isAtStart(run) ? { ...withoutCounted(run, copies), ...waits } : run));
+  const waits = { behind: 'note', gathers: isGroup(mailbox) ? 1 : 0 } as const;
+  const runs = mailbox.runs.map((run): Run => {
+    if (isAtStart(run)) return { ...withoutCounted(run, copies), ...waits, hasInbox: false };
+    return isGroup(mailbox) ? { ...run, ...waits } : run;
+  });
   const budget = again.length === 0 ? 0 : Math.max(mailbox.budget, LOST_AT_ONCE);
   return { mailbox: { ...mailbox, out, again, runs, budget, retryAt: null, movedAt: now }, freed: gone.map(([id]) => id) };
 }
 
 /**
- * Whether the copy was sent for a subscription of the client's last session. Every run of the new session is younger
- * than the message. Example: the server sends m5 after the client has come back, and before it learns of that; EMQX
- * loses m5. The run of the new session sends m4 and m5, in this order.
+ * Whether the copy was sent for a subscription of the client's last session, and the run reads its message. Every run of
+ * the new session is younger than the message. Example: the server sends m5 after the client has come back, and before
+ * it learns of that; EMQX loses m5. The run of the new session sends m4 and m5, in this order. A process that stood still
+ * may add such a copy without its mark.
  */
-function isOfLast({ session, runs }: Mailbox, copy: Copy): boolean {
-  return session?.isNew === true && !session.filters.includes(copy.filter) && !runs.some((run) => isRun(run, copy));
-}
-
-function reads(run: Run, { topic }: Copy): boolean {
-  return matches(splitShare(run.filter).filter, topic);
+function readsOfLast({ session, runs }: Mailbox, run: Run, copy: Copy): boolean {
+  const isUnmarked = session?.isNew === true && !session.filters.includes(copy.filter) && !runs.some((each) => isRun(each, copy));
+  return (copy.isOfLast === true || isUnmarked) && matches(splitShare(run.filter).filter, copy.topic);
 }
 
 /**
  * The client's session is over. Copies that were sent before `before`, and runs that were last requested before it,
  * ended with the session. `before` is in ms: EMQX's clock for the runs, the server's clock for the copies.
- * Copies that were sent later may belong to the next session; EMQX is asked about them in time. Copies of a shared
- * subscription are not freed, because another member may hold them. A run that began before `since` and was requested
- * again after it starts over with its last request, which may not be the first of the new session. A run whose last
- * request is between `before` and `since` starts over if it began before `before`: that request may be the new
- * session's, and what the run had read was sent to the last one.
+ * Copies that were sent later may belong to the next session; EMQX is asked about them in time. Those whose run has
+ * ended get the mark `isOfLast`. Copies of a shared subscription are not freed, because another member may hold them. A
+ * run that began before `since` and was requested again after it starts over with its last request, which may not be
+ * the first of the new session. A run whose last request is between `before` and `since` starts over if it began before
+ * `before`: that request may be the new session's, and what the run had read was sent to the last one.
  */
 export function voided(mailbox: Mailbox, before: number, since = before): Stepped {
   const gone = [...mailbox.out].filter(([, { sentAt }]) => sentAt < before);
   const freed = gone.filter(([, { filter }]) => splitShare(filter).group === null).map(([id]) => id);
-  const out = gone.length === mailbox.out.size ? new Map() : new Map([...mailbox.out].filter(([, { sentAt }]) => sentAt >= before));
   // The inbox subscription ended with the session.
   const current = mailbox.runs.filter(({ requestedAt }) => requestedAt >= before).map((run): Run => ({ ...run, hasInbox: false }));
   const counted = gone.map(([, copy]) => copy);
@@ -106,11 +108,13 @@ export function voided(mailbox: Mailbox, before: number, since = before): Steppe
   const runs = current.map((run): Run =>
     isContinued(run) ? withoutCounted(run, counted) : { ...run, at: run.requestedAt, hadAt: since, cursor: START, behind: 'note', sent: 0 },
   );
+  const isOfLast = (copy: Copy): boolean => copy.isOfLast === true || !runs.some((run) => isRun(run, copy));
+  const out = [...mailbox.out].filter(([, { sentAt }]) => sentAt >= before);
   return {
     mailbox: {
       ...mailbox,
       runs,
-      out,
+      out: new Map(out.map(([id, copy]) => [id, isOfLast(copy) ? { ...copy, isOfLast: true } : copy])),
       again: [],
       held: new Set(),
       budget: 0,

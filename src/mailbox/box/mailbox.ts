@@ -105,6 +105,8 @@ export interface Copy {
    * window, but if it is lost it is not sent again.
    */
   readonly isRead?: boolean;
+  /** True if the copy was sent for a subscription of a session that has ended. EMQX may have it in the next session. */
+  readonly isOfLast?: boolean;
 }
 
 export interface Again {

@@ -19,7 +19,7 @@ export function planOf(mailbox: Mailbox, now: number): Plan {
   const isHere = mailbox.session?.connected !== false;
   const asks = isHere && !isGroup(mailbox) && (isDue(mailbox.askAt, now) || isDue(stalledAt(mailbox), now));
   const isOpen = isHere && !asks && !isAhead(mailbox.doubtUntil, now) && !isAhead(mailbox.pausedUntil, now);
-  const again = isOpen ? Math.min(mailbox.budget, mailbox.again.length) : 0;
+  const again = isOpen && !isGathering(mailbox) ? Math.min(mailbox.budget, mailbox.again.length) : 0;
   const mayRead = isOpen && mailbox.again.length === 0 && !isUnsure(mailbox);
   const run =
     (mayRead ? mailbox.runs.find((each) => each.cursor !== null && each.behind === null && hasRoom(mailbox, each)) : null) ?? null;
@@ -45,6 +45,14 @@ export function taken({ out, held }: Mailbox): number {
  */
 function isUnsure(mailbox: Mailbox): boolean {
   return !isGroup(mailbox) && [...mailbox.out.values()].some(({ emqxId }) => emqxId === null);
+}
+
+/**
+ * Whether a group still waits for acknowledgements of its members that were accepted and are in their lanes. Nobody else
+ * knows whose acknowledgements count for the group (sender.ts), so its lost copies are not sent again before that.
+ */
+function isGathering(mailbox: Mailbox): boolean {
+  return isGroup(mailbox) && mailbox.runs.some(({ behind, cursor }) => behind !== null && cursor !== null);
 }
 
 /**

@@ -55,8 +55,14 @@ export function step(mailbox: Mailbox, fact: Fact, now: number): Stepped {
     case 'resent':
       return kept(retried(mailbox, fact, now));
     case 'repeated':
-      return kept({ ...mailbox, runs: mailbox.runs.map((run) => ({ ...run, behind: run.behind ?? 'note' })) });
+      return kept(repeated(mailbox));
   }
+}
+
+/** A group's runs wait for the lanes of its members, too, because the acknowledgements are there. */
+function repeated(mailbox: Mailbox): Mailbox {
+  const waiting = (run: Run): Run => (isGroup(mailbox) ? { ...run, behind: 'note', gathers: 1 } : { ...run, behind: run.behind ?? 'note' });
+  return { ...mailbox, runs: mailbox.runs.map(waiting) };
 }
 
 function acked(mailbox: Mailbox, id: string, isCopy: boolean, now: number): Mailbox {

@@ -1,6 +1,7 @@
 import type { Policy } from '../../config/policies';
 import { policyFor } from '../../policies/policy';
 import type { Store } from '../../stores/store';
+import { isRun } from '../box/fact';
 import { START, type Again, type Run } from '../box/mailbox';
 import { taken } from '../box/plan';
 import type { Delivered, Parcel } from './parcel';
@@ -39,14 +40,18 @@ export class Resender {
     }
     const results = parcels.length === 0 ? new Map<Parcel, Delivered>() : await this.sendAnew(parcels);
     const all = [...results.values()];
-    const sentIds = new Set(all.flatMap(({ copies }) => copies.map(([id]) => id)));
-    const passed = parcels
-      .filter((parcel) => results.get(parcel)?.isStopped === false)
-      .flatMap(({ messages }) => messages.map(({ id }) => id));
-    const isOver = all.some((result) => result.isOver);
-    const gone = isOver ? seat.mailbox.again.map(({ id }) => id) : passed.filter((id) => !sentIds.has(id));
     const copies = all.flatMap((result) => result.copies);
-    seat.learn({ kind: 'resent', copies, done: [...done, ...gone], stopped: all.some(({ isStopped }) => isStopped) }, now());
+    const sentIds = new Set(copies.map(([id]) => id));
+    // If the seat has an error, EMQX may not have taken some of them. They are tried again with the seat's events.
+    const isKnown = (parcel: Parcel): boolean => seat.error === null && results.get(parcel)?.isStopped === false;
+    const passed = [...parcels.filter(isKnown).flatMap(({ messages }) => messages), ...all.flatMap(({ unclocked }) => unclocked)];
+    // Nobody is there for these subscriptions any more. The client may still have others.
+    const ended = parcels.flatMap((parcel) => (results.get(parcel)?.isOver === true ? [parcel.run] : []));
+    const unwanted = seat.mailbox.again.filter((ref) => ended.some((run) => isRun(run, ref)));
+    done.push(...[...passed, ...unwanted].map(({ id }) => id).filter((id) => !sentIds.has(id)));
+    const stopped = all.some(({ isStopped }) => isStopped);
+    if (seat.error !== null && copies.length === 0 && done.length === 0 && !stopped) return;
+    seat.learn({ kind: 'resent', copies, done, stopped }, now());
   }
 
   /**

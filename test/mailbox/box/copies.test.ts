@@ -288,6 +288,44 @@ describe('a copy that EMQX no longer has', () => {
     expect(lost({ ...known, filters: ['t/a', 't/+'] }).mailbox.again).toMatchObject([{ id: '5' }]);
   });
 
+  it('is read again by a delivery of a new session that was resumed before the server knew of it', () => {
+    const lastAt = NOW - 60_000;
+    const last = mailbox({
+      session: session({ expiryMs: 0, filters: ['t/+'] }),
+      runs: [run({ filter: 't/+', at: lastAt, requestedAt: lastAt })],
+    });
+    const box = new Box({ ...last, out: new Map([['5', copy('5', { filter: 't/+', sentAt: NOW })]]) }, NOW + 300);
+    // The message was sent a moment after the new session had begun. A subscription to another filter is its first.
+    box.learn(disconnected(NOW - 1, NOW - 60_000), connected(NOW - 1, false, 60_000), subscribed({ at: NOW + 1 }));
+    box.learn(disconnected(NOW + 100, NOW - 1), connected(NOW + 101, false, 60_000));
+    box.learn(told([], { createdAt: NOW - 1, connectedAt: NOW + 101 })).pass(ON_ITS_WAY_MS + 300);
+    expect(box.mailbox.session).toMatchObject({ isNew: false });
+    // Sent at once, message 5 would overtake message 4, which the delivery reads.
+    expect([box.ids, box.mailbox.again, box.freed]).toEqual([[], [], ['5']]);
+    expect(box.mailbox.runs).toMatchObject([{ filter: 't/a', behind: 'note' }]);
+  });
+
+  it('is left to that delivery also if EMQX tells that it dropped the copy', () => {
+    const of = (isOfLast: boolean) =>
+      new Box(
+        mailbox({
+          session: session({ isNew: false, filters: [] }),
+          out: new Map([['5', copy('5', { filter: 't/+', ...(isOfLast && { isOfLast }) })]]),
+          runs: [run()],
+        }),
+      ).learn(dropped('5'));
+    expect([of(true).mailbox.again, of(true).freed, of(true).ids]).toEqual([[], ['5'], []]);
+    expect(of(false).mailbox.again).toMatchObject([{ id: '5' }]);
+  });
+
+  it('is sent again at once if its subscription belongs to the session that goes on', () => {
+    const box = new Box(
+      mailbox({ session: session({ isNew: false, filters: [] }), out: new Map([['5', copy('5', { filter: 't/+' })]]), runs: [run()] }),
+    );
+    box.learn(told([])).pass(ON_ITS_WAY_MS);
+    expect(box.mailbox.again).toMatchObject([{ id: '5', filter: 't/+' }]);
+  });
+
   it("with an unknown id is found by its topic and sender in EMQX's list", () => {
     const lost = () => new Box(mailbox({ out: new Map([['1', copy('1', { emqxId: null })]]) }));
     const unknown = { id: 'x', topic: 't/a', from: 'http_api' };

@@ -174,4 +174,47 @@ export const FOUND: readonly (readonly [string, Scenario])[] = [
       ],
     },
   ],
+  [
+    'the same happens, and the new session is resumed before the server knows of it',
+    {
+      ...{ ...options, window: 3, tellsConnections: true },
+      commands: [
+        ...[connect(), publish('t/a', 4), publish('u', 4), subscribe('t/+'), arrive(10), work, time(1_100), work],
+        ...[ack(2), arrive(2), { do: 'connect', clean: false, expiryMs: 86_400_000 } as const, work, subscribe('t/a'), drop(false)],
+        ...[time(100), { do: 'connect', clean: false, expiryMs: 86_400_000 } as const],
+      ],
+    },
+  ],
+  [
+    'the same happens, and EMQX tells that it dropped the message',
+    {
+      ...{ ...options, window: 3, tellsConnections: true },
+      commands: [
+        ...[connect(), publish('t/a', 4), publish('u', 4), subscribe('t/+'), arrive(10), work, time(1_100), work],
+        ...[ack(2), arrive(2), { do: 'connect', clean: false, expiryMs: 86_400_000 } as const, work, subscribe('t/a')],
+        ...[{ do: 'disconnect' } as const, time(2_500), drop(true)],
+      ],
+    },
+  ],
+  [
+    'the same happens, and the client has subscribed to the same filter again',
+    {
+      ...{ ...options, window: 3, tellsConnections: true },
+      commands: [
+        ...[connect(), publish('t/a', 4), publish('u', 4), subscribe('t/+'), arrive(10), work, time(1_100), work],
+        ...[ack(2), arrive(2), { do: 'connect', clean: false, expiryMs: 86_400_000 } as const, work, subscribe('t/+')],
+        ...[{ do: 'disconnect' } as const, time(2_500), drop(true)],
+      ],
+    },
+  ],
+  [
+    'a new session is resumed within 50 ms, and the client subscribes to the same filter in both connections',
+    {
+      ...{ ...options, tellsConnections: true },
+      commands: [
+        ...[...begin, { do: 'connect', clean: false, expiryMs: 86_400_000 } as const, subscribe('u'), connect(), arrive(5), work],
+        ...[ack(1), publish('u', 1), subscribe('u'), arrive(2), work],
+      ],
+    },
+  ],
 ];

@@ -132,7 +132,7 @@ export class Pass {
       const result = yield* this.send([message], ref, world.now);
       copies.push(...result.copies);
       isStopped ||= result.isStopped || result.isStale;
-      if (result.isOver) done.push(...this.mailbox.again.map(({ id }) => id));
+      if (result.isOver) done.push(...this.mailbox.again.filter((each) => each.filter === ref.filter).map(({ id }) => id));
       else if (!result.isStopped && !result.isStale && result.copies.length === 0) done.push(ref.id);
     }
     this.learn({ kind: 'resent', copies, done, stopped: isStopped });
