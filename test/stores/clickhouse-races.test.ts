@@ -98,12 +98,11 @@ describe.each(CLICKHOUSES)('%s with two processes', (backend) => {
       const messages = batch(of);
       const [a, b] = stores();
       await a.removeMessages(messages, until());
-      let publishing = true;
+      let [publishing, reads] = [true, 0];
       const publishes = (async () => {
-        for (let i = 0; i < 30; i++) await b.saveMessages(messages);
-        publishing = false;
-      })();
-      let reads = 0;
+        // A read may take as long as many publishes.
+        for (let i = 0; i < 30 || (i < 1_000 && reads < 4); i++) await b.saveMessages(messages);
+      })().finally(() => (publishing = false));
       for (; publishing; reads++) expect(await list(of)).toEqual([]);
       await publishes;
       expect(reads).toBeGreaterThan(3);

@@ -191,7 +191,7 @@ describe('the embedded store', () => {
       topic: 'payload',
       payload,
       properties: { userProperties: [{ key: 'a', value: 'ü' }] },
-      expiresAt: Date.now() + 10_000,
+      expiresAt: Date.now() + DAY_MS,
     });
     const expectIt = (found: Message | null | undefined, retain = false) => {
       expect(found?.payload.equals(payload)).toBe(true);

@@ -22,7 +22,7 @@ async function untilDone<T>(call: () => Promise<T>): Promise<T> {
     try {
       return await call();
     } catch (error) {
-      if (!(error instanceof RetryableError) || tries > 400) throw error;
+      if (!(error instanceof RetryableError) || tries > 2_000) throw error;
       failed++;
       await sleep(50);
     }

@@ -84,9 +84,9 @@ export function counts(subject: Subject): void {
         topic: uniqueTopic(),
         id: newId().replace(/^.{16}/, '0000000000000001'),
         publishReceivedAt: 1_000_000,
-        expiresAt: now + 30_000,
+        expiresAt: now + 3_600_000,
       });
-      await save(message({ topic: uniqueTopic(), expiresAt: now + 60_000 }), oldest);
+      await save(message({ topic: uniqueTopic(), expiresAt: now + 3_600_000 }), oldest);
       expect(await eventually((at) => at === 1_000_000)).toBe(1_000_000);
       await subject.store.removeMessages([oldest], now + 60_000);
       expect(await eventually((at) => at !== 1_000_000)).toBeGreaterThan(1_000_000);
