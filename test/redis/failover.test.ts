@@ -44,7 +44,7 @@ describe('redis:// after a failover', () => {
       await Promise.all(services.map((service, node) => startRedis({ service, port: ports[node] ?? 0 })));
       await redisCli(ports[1] ?? 0, 'REPLICAOF', HOST, String(ports[0]));
       proxy = await Proxy.to(`redis://${HOST}:${ports[0]}`);
-    }, 60_000);
+    });
     afterEach(async () => {
       await proxy.close();
       for (const service of services) {

@@ -392,7 +392,7 @@ describe('the embedded store', () => {
       clearInterval(timer);
       expect(turns).toBeGreaterThan(20);
       expect(counts()).toMatchObject({ log: 0, 'by-topic': 0, 'topic-names': 0, 'topic-counts': 0 });
-    }, 60_000);
+    });
   });
 
   it('keeps everything when the environment is opened again', async () => {

@@ -46,7 +46,7 @@ describe('PostgreSQL with a synchronous standby', () => {
       await store.close();
       await proxy.close();
       await pair.stop();
-    }, 60_000);
+    });
 
     /** The primary is gone, and whatever leads to it leads to the promoted standby: a virtual address, a proxy or a pooler. */
     const failOver = async (): Promise<void> => {
