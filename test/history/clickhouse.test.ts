@@ -1,6 +1,7 @@
 import { ClosedError, RetryableError } from '../../src/base/errors';
 import type { Message } from '../../src/mqtt/message';
 import { caFile, withBackends, type BackendName } from '../support/backends';
+import { answeredHealth } from '../support/health';
 import { message } from '../support/messages';
 import { TlsProxy } from '../support/tls-proxy';
 import { changed, openSink, withSink } from './sinks';
@@ -99,7 +100,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('a history on %
 
     it('is healthy', async () => {
       await withSink(url, async (sink) => {
-        expect(await sink.health()).toEqual({
+        expect(await answeredHealth(sink)).toEqual({
           ok: true,
           detail: expect.stringMatching(/^ClickHouse \d+\.\d+.*, database history_test$/) as string,
         });
@@ -113,7 +114,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('a history on %
       await ask(`CREATE DATABASE ${other}`);
       const to = changed(server, { path: other });
       await withSink(to, async (sink) => {
-        expect(await sink.health()).toEqual({
+        expect(await answeredHealth(sink)).toEqual({
           ok: false,
           detail: expect.stringMatching(/^HISTORY_URLS: .*version 0.*run "emqx-offline-store migrate"$/) as string,
         });
@@ -127,7 +128,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('a history on %
       await ask(`INSERT INTO ${other}.mqtt_history_migration (version, name) VALUES (99, 'later')`);
       await withSink(to, async (sink) => {
         await expect(sink.migrate()).rejects.toThrow(/version 99.*upgrade/);
-        expect((await sink.health()).ok).toBe(false);
+        expect((await answeredHealth(sink)).ok).toBe(false);
       });
       await ask(`DROP DATABASE ${other}`);
     });
@@ -142,7 +143,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('a history on %
       ['a database that is not there', { path: 'absent' }, /^HISTORY_URLS: .*create the database first$/],
     ])('names the setting for %s', async (_, changes, expected) => {
       await withSink(changed(url, changes), async (sink) => {
-        const { ok, detail } = await sink.health();
+        const { ok, detail } = await answeredHealth(sink);
         expect(ok).toBe(false);
         expect(detail).toMatch(expected);
         expect(detail.split('\n')).toHaveLength(1);
@@ -153,7 +154,7 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('a history on %
 
     it('names the setting when the server has no TLS', async () => {
       await withSink(changed(url, { params: { tls: 'true' } }), async (sink) => {
-        const { ok, detail } = await sink.health();
+        const { ok, detail } = await answeredHealth(sink);
         expect(ok).toBe(false);
         expect(detail).toMatch(/^HISTORY_URLS: ClickHouse at .*: check (host, port|port) and tls=$/);
       });
@@ -164,12 +165,12 @@ describe.each<BackendName>(['clickhouse', 'clickhouse-current'])('a history on %
       try {
         const one = message({ topic: 'tls' });
         await withSink(changed(url, { port: proxy.port, params: { ca: caFile() } }), async (sink) => {
-          expect(await sink.health()).toMatchObject({ ok: true });
+          expect(await answeredHealth(sink)).toMatchObject({ ok: true });
           expect(await sink.append([one])).toEqual([]);
         });
         expect((await stored()).map(({ msgid }) => msgid)).toEqual([one.id]);
         await withSink(changed(url, { port: proxy.port, params: { tls: 'true' } }), async (sink) => {
-          expect((await sink.health()).detail).toMatch(
+          expect((await answeredHealth(sink)).detail).toMatch(
             /^HISTORY_URLS: ClickHouse at .*: its certificate is not trusted \(\w+\): check ca= and the host name$/,
           );
         });

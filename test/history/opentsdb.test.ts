@@ -1,6 +1,7 @@
 import { ClosedError, RetryableError } from '../../src/base/errors';
 import type { Message } from '../../src/mqtt/message';
 import { caFile, withBackends } from '../support/backends';
+import { answeredHealth } from '../support/health';
 import { message, newId } from '../support/messages';
 import { TlsProxy } from '../support/tls-proxy';
 import { waitFor } from '../support/wait';
@@ -99,14 +100,14 @@ describe('a history on OpenTSDB', () => {
     it('is healthy', async () => {
       await withSink(opentsdb, async (sink) => {
         await sink.migrate();
-        expect(await sink.health()).toEqual({ ok: true, detail: 'OpenTSDB of unknown version' });
+        expect(await answeredHealth(sink)).toEqual({ ok: true, detail: 'OpenTSDB of unknown version' });
         expect(sink.name).toBe(opentsdb);
       });
     });
 
     it('names the setting for an absent host and for another kind of server', async () => {
       await withSink(changed(opentsdb, { port: 1 }), async (sink) => {
-        expect(await sink.health()).toEqual({
+        expect(await answeredHealth(sink)).toEqual({
           ok: false,
           detail: 'HISTORY_URLS: cannot connect to OpenTSDB at 127.0.0.1:1 (ECONNREFUSED): check host and port',
         });
@@ -114,7 +115,7 @@ describe('a history on OpenTSDB', () => {
       });
       const stub = await Stub.start(() => [404, 'no such page']);
       await withSink(`opentsdb://${stub.host}`, async (sink) => {
-        const { ok, detail } = await sink.health();
+        const { ok, detail } = await answeredHealth(sink);
         expect(ok).toBe(false);
         expect(detail).toMatch(/^HISTORY_URLS: OpenTSDB at .* answered 404 no such page: check host and port$/);
       });
@@ -126,11 +127,11 @@ describe('a history on OpenTSDB', () => {
       const proxy = await TlsProxy.to(hostname, Number(port));
       try {
         await withSink(changed(opentsdb, { port: proxy.port, params: { ca: caFile() } }), async (sink) => {
-          expect(await sink.health()).toMatchObject({ ok: true });
+          expect(await answeredHealth(sink)).toMatchObject({ ok: true });
           expect(await sink.append([number({ topic: 't' }, 1)])).toEqual([]);
         });
         await withSink(changed(opentsdb, { port: proxy.port, params: { tls: 'true' } }), async (sink) => {
-          expect((await sink.health()).detail).toMatch(/^HISTORY_URLS: OpenTSDB at .*: its certificate is not trusted/);
+          expect((await answeredHealth(sink)).detail).toMatch(/^HISTORY_URLS: OpenTSDB at .*: its certificate is not trusted/);
         });
       } finally {
         await proxy.close();
@@ -159,7 +160,7 @@ describe('a history on OpenTSDB', () => {
         expect(await sink.append(batch)).toEqual(
           [batch[7], batch[15]].map((each) => ({ id: each?.id, reason: 'OpenTSDB: Unknown metric' })),
         );
-        expect(await sink.health()).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' });
+        expect(await answeredHealth(sink)).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' });
       });
       expect(taken.size).toBe(18);
       await stub.close();
@@ -177,7 +178,7 @@ describe('a history on OpenTSDB', () => {
     it('about an empty request count as healthy', async () => {
       const stub = await put(() => [400, { error: { code: 400, message: 'No datapoints found in content' } }]);
       await withSink(`opentsdb://${stub.host}`, async (sink) =>
-        expect(await sink.health()).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' }),
+        expect(await answeredHealth(sink)).toEqual({ ok: true, detail: 'OpenTSDB 2.4.1' }),
       );
       await stub.close();
     });

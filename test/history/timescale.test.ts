@@ -3,6 +3,7 @@ import { ClosedError, RetryableError } from '../../src/base/errors';
 import type { Message } from '../../src/mqtt/message';
 import { caFile, withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
+import { answeredHealth } from '../support/health';
 import { message } from '../support/messages';
 import { Proxy } from '../support/proxy';
 import { changed, openSink, withSink, withTemplates } from './sinks';
@@ -123,7 +124,7 @@ describe('a history on TimescaleDB', () => {
 
       it('is healthy', async () => {
         await withSink(url, async (sink) => {
-          expect(await sink.health()).toEqual({
+          expect(await answeredHealth(sink)).toEqual({
             ok: true,
             detail: expect.stringMatching(/^PostgreSQL 1\d\.\d+.*, TimescaleDB 2\.\d+\.\d+$/) as string,
           });
@@ -140,19 +141,19 @@ describe('a history on TimescaleDB', () => {
       await withSink(url, async (sink) => {
         await sink.migrate();
         expect(await sink.append([message({ topic: 't' })])).toEqual([]);
-        expect((await sink.health()).detail).toContain('without TimescaleDB: a plain table');
+        expect((await answeredHealth(sink)).detail).toContain('without TimescaleDB: a plain table');
       });
       await ask(url, `INSERT INTO mqtt_history_migration VALUES (99, 'later')`);
       await withSink(url, async (sink) => {
         await expect(sink.migrate()).rejects.toThrow(/version 99.*upgrade/);
-        expect((await sink.health()).ok).toBe(false);
+        expect((await answeredHealth(sink)).ok).toBe(false);
       });
     });
 
     it('reports that its table is missing, and what to do', async () => {
       const url = await database('empty', false);
       await withSink(url, async (sink) => {
-        expect(await sink.health()).toEqual({
+        expect(await answeredHealth(sink)).toEqual({
           ok: false,
           detail: expect.stringMatching(/^HISTORY_URLS: .*version 0.*run "emqx-offline-store migrate"$/) as string,
         });
@@ -290,7 +291,7 @@ describe('a history on TimescaleDB', () => {
         await withTemplates({ '#': { ...sensor, ...changes } }, (file) =>
           withSink(changed(url, { params: { templates: file } }), async (sink) => {
             await expect(sink.migrate()).rejects.toThrow(expected);
-            const { ok, detail } = await sink.health();
+            const { ok, detail } = await answeredHealth(sink);
             expect(ok).toBe(false);
             expect(detail).toMatch(expected);
             expect(detail).toMatch(/^HISTORY_URLS: the statement/);
@@ -332,7 +333,7 @@ describe('a history on TimescaleDB', () => {
       ['TLS that the role needs', { user: 'tls:postgres' }, /^HISTORY_URLS: .*no encryption/],
     ])('names the setting for %s', async (_, changes, expected) => {
       await withSink(changed(server, changes), async (sink) => {
-        const { ok, detail } = await sink.health();
+        const { ok, detail } = await answeredHealth(sink);
         expect(ok).toBe(false);
         expect(detail).toMatch(expected);
         expect(detail).not.toContain('wrong');
@@ -347,7 +348,7 @@ describe('a history on TimescaleDB', () => {
       const one = message({ topic: 't' });
       await withSink(secure, async (sink) => {
         await sink.migrate();
-        expect(await sink.health()).toMatchObject({ ok: true });
+        expect(await answeredHealth(sink)).toMatchObject({ ok: true });
         expect(await sink.append([one])).toEqual([]);
       });
       await ask(url, 'CREATE TABLE told (id text)');

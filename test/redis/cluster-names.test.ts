@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { parseServiceUrl } from '../../src/config/url';
 import { RedisQueue } from '../../src/lanes/redis';
 import { RedisStore } from '../../src/stores/redis';
+import { answeredHealth } from '../support/health';
 import { bulk, FakeRedis, list, type Answers } from './fake-redis';
 
 const fixture = (name: string): string => join(__dirname, '../fixtures/tls', name);
@@ -32,7 +33,7 @@ async function healthOf(announced: string, port?: number): Promise<string[]> {
     'redis+cluster',
   ]);
   const users = [new RedisStore(url), new RedisQueue({ url, onError: () => undefined })];
-  const healths = await Promise.all(users.map((user) => user.health()));
+  const healths = await Promise.all(users.map(answeredHealth));
   await Promise.all(users.map((user) => user.close()));
   await node.stop();
   return healths.map(({ detail }) => detail);

@@ -4,6 +4,7 @@ import { parseServiceUrl } from '../../src/config/url';
 import { RedisQueue } from '../../src/lanes/redis';
 import { connected, connectRedis } from '../../src/redis/connect';
 import { RedisStore } from '../../src/stores/redis';
+import { answeredHealth } from '../support/health';
 import { waitFor } from '../support/wait';
 import { bulk, FakeRedis, list, type Answers } from './fake-redis';
 
@@ -57,7 +58,7 @@ describe.each(Object.entries(USERS))('%s=redis+sentinel:// with TLS', (_setting,
   it('reports that the certificate of a sentinel is not trusted', async () => {
     const sentinel = await start(() => '', TLS);
     const user = open(`redis+sentinel://127.0.0.1:${sentinel.port}/mymaster?tls=true`);
-    const { ok, detail } = await user.health();
+    const { ok, detail } = await answeredHealth(user);
     await user.close();
     expect(ok).toBe(false);
     expect(detail).toMatch(

@@ -20,7 +20,7 @@ describe('cassandra removal', () => {
       url = await emptyKeyspace(server, KEYSPACE);
       [first, second] = [new CassandraStore(settingsOf(url)), new CassandraStore(settingsOf(url))];
       await first.migrate();
-    }, 60_000);
+    });
     afterAll(async () => {
       await Promise.all([first.close(), second.close()]);
       await dropKeyspace(server, KEYSPACE);

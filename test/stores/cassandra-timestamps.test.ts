@@ -30,7 +30,7 @@ describe('cassandra timestamps', () => {
     beforeAll(async () => {
       url = await emptyKeyspace(server, KEYSPACE);
       await open().migrate();
-    }, 60_000);
+    });
     afterAll(() => dropKeyspace(server, KEYSPACE));
     beforeEach(() => {
       clock = 0;

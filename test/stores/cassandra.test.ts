@@ -5,7 +5,7 @@ import { CassandraStore } from '../../src/stores/cassandra';
 import { Database } from '../../src/stores/cassandra/database';
 import type { Store } from '../../src/stores/store';
 import { caFile, withBackends } from '../support/backends';
-import { healthInTime, reasonInTime } from '../support/health';
+import { healthInTime, answeredHealth } from '../support/health';
 import { cassandraClient, dropKeyspace, emptyKeyspace, settingsOf } from '../support/keyspace';
 import { message, newId } from '../support/messages';
 import { conformance } from './conformance';
@@ -135,7 +135,7 @@ describe('cassandra', () => {
 
     it('reports a missing schema and what to do', async () => {
       const store = new CassandraStore(settingsOf(await emptyKeyspace(server, 'offline_empty')));
-      expect(await store.health()).toEqual({
+      expect(await answeredHealth(store)).toEqual({
         ok: false,
         detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
       });
@@ -148,14 +148,17 @@ describe('cassandra', () => {
     it('reports a missing keyspace, and works when it exists', async () => {
       await dropKeyspace(server, 'offline_absent');
       const store = new CassandraStore(settingsOf(Object.assign(new URL(server), { pathname: '/offline_absent' }).href));
-      expect(await store.health()).toEqual({
+      expect(await answeredHealth(store)).toEqual({
         ok: false,
         detail: expect.stringMatching(/^STORE_URL: .*CREATE KEYSPACE offline_absent/) as string,
       });
       await expect(store.migrate()).rejects.toThrow(/CREATE KEYSPACE/);
       await emptyKeyspace(server, 'offline_absent');
       await store.migrate();
-      expect(await store.health()).toEqual({ ok: true, detail: expect.stringMatching(/^Cassandra \d+\.\d+\.\d+, schema \d+$/) as string });
+      expect(await answeredHealth(store)).toEqual({
+        ok: true,
+        detail: expect.stringMatching(/^Cassandra \d+\.\d+\.\d+, schema \d+$/) as string,
+      });
       await store.close();
       await dropKeyspace(server, 'offline_absent');
     });
@@ -179,7 +182,7 @@ describe('cassandra', () => {
       wrong.password = 's3cret';
       change(wrong);
       const store = new CassandraStore(settingsOf(wrong.href));
-      const { ok, detail } = await reasonInTime(store);
+      const { ok, detail } = await answeredHealth(store);
       expect(ok).toBe(false);
       expect(detail).toMatch(expected);
       expect(detail).not.toMatch(/s3cret|\n/);
@@ -210,7 +213,7 @@ describe('cassandra', () => {
 
     it('says that the certificate cannot be verified', async () => {
       const store = new CassandraStore(settingsOf(server));
-      expect(await store.health()).toEqual({
+      expect(await answeredHealth(store)).toEqual({
         ok: false,
         detail: expect.stringMatching(/^STORE_URL: the server's certificate can't be verified.*ca=/) as string,
       });

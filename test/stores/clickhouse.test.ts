@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { RetryableError, SettingError } from '../../src/base/errors';
 import { caFile, withBackends } from '../support/backends';
 import { CLICKHOUSES, clickHouseUrl, emptyClickHouse, openClickHouse, Sql } from '../support/clickhouse';
-import { reasonInTime } from '../support/health';
+import { answeredHealth } from '../support/health';
 import { message, newId } from '../support/messages';
 import { TlsProxy } from '../support/tls-proxy';
 import { conformance } from './conformance';
@@ -98,7 +98,7 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
 
     it('reports a missing schema and what to do', async () => {
       const store = openClickHouse(await emptyClickHouse(server, 'offline_empty'));
-      expect(await store.health()).toEqual({
+      expect(await answeredHealth(store)).toEqual({
         ok: false,
         detail: expect.stringMatching(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
       });
@@ -114,7 +114,7 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       ['TLS where there is none', (to) => to.searchParams.set('tls', 'true'), /^STORE_URL: .*check port and tls=$/],
     ])('names the setting for %s', async (_, change, expected) => {
       const store = openClickHouse(changed(change));
-      const { ok, detail } = await reasonInTime(store);
+      const { ok, detail } = await answeredHealth(store);
       expect(ok).toBe(false);
       expect(detail).toMatch(expected);
       expect(detail).not.toMatch(/wrong:|clickhouse:|\n/);
@@ -132,7 +132,7 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
     it.each(['1', '2'])('knows a user that is read-only (%s)', async (mode) => {
       const readOnly = await withSetting(new URL(await fresh()), `readonly=${mode}`);
       const store = openClickHouse(readOnly.url);
-      expect(await store.health()).toEqual({
+      expect(await answeredHealth(store)).toEqual({
         ok: false,
         detail: expect.stringMatching(/^STORE_URL: .*the user is read-only and needs to write$/) as string,
       });
@@ -153,13 +153,16 @@ describe.each(CLICKHOUSES)('%s', (backend, name) => {
       const saved = message({ topic: `tls/${newId()}` });
       expect(await store.saveMessages([saved])).toEqual([]);
       expect(await store.listMessages({ topic: saved.topic, after: '', limit: 10, now: Date.now() })).toEqual([saved]);
-      expect(await store.health()).toMatchObject({ ok: true });
+      expect(await answeredHealth(store)).toMatchObject({ ok: true });
       const [untrusting, plain] = [through({ tls: 'true' }), through({})];
-      expect(await untrusting.health()).toEqual({
+      expect(await answeredHealth(untrusting)).toEqual({
         ok: false,
         detail: expect.stringMatching(/^STORE_URL: the certificate .* is not trusted .*ca=$/) as string,
       });
-      expect(await plain.health()).toEqual({ ok: false, detail: expect.stringMatching(/^STORE_URL: .*check port and tls=$/) as string });
+      expect(await answeredHealth(plain)).toEqual({
+        ok: false,
+        detail: expect.stringMatching(/^STORE_URL: .*check port and tls=$/) as string,
+      });
       await Promise.all([store, untrusting, plain].map((each) => each.close()));
       await proxy.close();
     });

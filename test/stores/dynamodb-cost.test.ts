@@ -41,7 +41,7 @@ describe('dynamodb cost', () => {
         for (let i = 0; i < saved.length; i += 500) await store.saveMessages(saved.slice(i, i + 500));
         await store.putPositions(saved.slice(3_000, 4_000).map(({ topic }) => ({ consumer: 'consumer', topic, id: 'A', receipts: [] })));
         await store.putRetained(saved.slice(3_000, 4_000));
-      }, 60_000);
+      });
 
       const page = { after: '', limit: 100 };
       it.each<[string, number, number, (of: DynamoStore) => Promise<unknown>]>([
@@ -154,7 +154,7 @@ describe('dynamodb cost', () => {
       expect(found.every((each, i) => each.payload.equals(saved[i]!.payload))).toBe(true);
       expect(await store.removeMessages(saved, Date.now() + 60_000)).toBe(24);
       expect((await tables.items('mqtt_msg_part')).length).toBe(0);
-    }, 60_000);
+    });
 
     it('sends again what DynamoDB leaves over', async () => {
       front.answer = async (operation, input, forward) => {

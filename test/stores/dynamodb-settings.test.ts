@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { createServer, type Server } from 'node:tls';
 import { RetryableError } from '../../src/base/errors';
 import { caFile, withBackends } from '../support/backends';
-import { reasonInTime } from '../support/health';
+import { answeredHealth } from '../support/health';
 import { message } from '../support/messages';
 import { joinRealms } from '../support/one-realm';
 import { storeOf, TestTables } from './dynamodb-tables';
@@ -46,7 +46,7 @@ describe('dynamodb settings', () => {
     const { port } = new URL(tables.endpoint);
 
     const ailing = async (store: ReturnType<TestTables['open']>): Promise<string> => {
-      const { ok, detail } = await reasonInTime(store);
+      const { ok, detail } = await answeredHealth(store);
       await store.close();
       expect(ok).toBe(false);
       expect(detail).toMatch(/^STORE_URL: [^\n]+$/);
@@ -103,7 +103,7 @@ describe('dynamodb settings', () => {
       try {
         const store = tables.open({}, '');
         await store.migrate();
-        expect(await store.health()).toEqual({ ok: true, detail: 'DynamoDB us-east-1, schema 13' });
+        expect(await answeredHealth(store)).toEqual({ ok: true, detail: 'DynamoDB us-east-1, schema 13' });
         await store.close();
       } finally {
         process.env = before;
@@ -130,7 +130,7 @@ describe('dynamodb settings', () => {
       it('is verified with the authority of ca=', async () => {
         const store = tables.open({ endpoint, ca: caFile() });
         await store.migrate();
-        expect(await store.health()).toMatchObject({ ok: true });
+        expect(await answeredHealth(store)).toMatchObject({ ok: true });
         const saved = message({ topic: 'tls' });
         expect(await store.saveMessages([saved])).toEqual([]);
         expect(await store.listMessages({ topic: 'tls', after: '', limit: 1, now: 0 })).toEqual([saved]);
@@ -162,7 +162,7 @@ describe('dynamodb settings', () => {
           expect(outcome).toMatchObject({ status: 'rejected', reason: expect.any(RetryableError) as RetryableError });
         // The client tries three times, and a health check waits for 3 s.
         const hasty = storeOf(tables.url({ endpoint: proxy.url }), { requestTimeoutMs: 300 });
-        expect((await hasty.health()).detail).toMatch(/^STORE_URL: .*does not answer/);
+        expect((await answeredHealth(hasty)).detail).toMatch(/^STORE_URL: .*does not answer/);
         await hasty.close();
         proxy.silent = false;
         for (let i = 0; i < 5; i++) expect(await store.getMessage('absent')).toBeNull();

@@ -2,8 +2,11 @@ import type { Document } from 'mongodb';
 import { RetryableError } from '../../src/base/errors';
 import { CommandError } from '../standin/mongodb/collection';
 import { MongoStandin } from '../standin/mongodb/server';
+import { answeredHealth } from '../support/health';
 import { message } from '../support/messages';
 import { mongoStore } from '../support/mongo';
+import { Proxy } from '../support/proxy';
+import { waitFor } from '../support/wait';
 import { conformance } from './conformance';
 import { SILENCE_MS, SilentProxy } from './silent-proxy';
 
@@ -125,7 +128,7 @@ describe('mongodb, on a stand-in in memory', () => {
     const store = mongoStore(server.url('turns'));
     await store.migrate();
     expect(Date.now()).toBeGreaterThanOrEqual(lock.until.getTime());
-    expect(await store.health()).toMatchObject({ ok: true });
+    expect(await answeredHealth(store)).toMatchObject({ ok: true });
     await store.close();
   });
 
@@ -139,10 +142,34 @@ describe('mongodb, on a stand-in in memory', () => {
   it('names the setting for a wrong password without showing it', async () => {
     const url = (await start()).url('login').replace('//', '//user:hunter2@');
     const store = mongoStore(url);
-    const { ok, detail } = await store.health();
+    const { ok, detail } = await answeredHealth(store);
     expect(ok).toBe(false);
     expect(detail).toBe('STORE_URL: MongoDB rejected the login (Authentication failed.): check user, password and authSource');
     await store.close();
+  });
+
+  // Promise 14. The guard is connected(): the driver's client would fail for ever with "Topology is closed".
+  it('says why it cannot connect each time it is asked, and works when the server is there', async () => {
+    const { store: first } = await migrated('away');
+    await first.close();
+    const proxy = await Proxy.to((await start()).url('away'));
+    proxy.cut();
+    const store = mongoStore(`${proxy.url}?serverSelectionTimeoutMS=500`);
+    try {
+      for (let i = 0; i < 3; i++) {
+        expect(await store.health()).toEqual({
+          ok: false,
+          detail: expect.stringMatching(/^STORE_URL: MongoDB closed the connection/) as string,
+        });
+        await expect(store.getMessage('absent')).rejects.toThrow(RetryableError);
+      }
+      proxy.restore();
+      expect(await waitFor('the server', () => store.getMessage('absent').then(String, () => null))).toBe('null');
+      expect(await answeredHealth(store)).toMatchObject({ ok: true });
+    } finally {
+      await store.close();
+      await proxy.close();
+    }
   });
 
   // Promise 14.

@@ -2,7 +2,7 @@ import { MongoClient } from 'mongodb';
 import { RetryableError } from '../../src/base/errors';
 import { PositionCollection } from '../../src/stores/mongodb/positions';
 import { caFile, withBackends } from '../support/backends';
-import { reasonInTime } from '../support/health';
+import { answeredHealth } from '../support/health';
 import { message, newId } from '../support/messages';
 import { emptyMongo, mongoStore } from '../support/mongo';
 import { conformance } from './conformance';
@@ -68,7 +68,7 @@ describe('mongodb', () => {
 
     it('reports a missing schema and what to do', async () => {
       const store = mongoStore(await emptyMongo(server, 'offline_empty'));
-      expect(await store.health()).toEqual({
+      expect(await answeredHealth(store)).toEqual({
         ok: false,
         detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
       });
@@ -84,7 +84,7 @@ describe('mongodb', () => {
       const wrong = new URL(server);
       change(wrong);
       const store = mongoStore(wrong.href);
-      const { ok, detail } = await reasonInTime(store);
+      const { ok, detail } = await answeredHealth(store);
       expect(ok).toBe(false);
       expect(detail).toMatch(expected);
       expect(detail).not.toMatch(/hunter2|\n/);
@@ -132,7 +132,7 @@ describe('mongodb', () => {
       ['TLS is missing', server.replace('?tls=true', ''), /^STORE_URL: MongoDB closed the connection .*tls=true$/],
     ])('says that %s', async (_, url, expected) => {
       const store = mongoStore(url);
-      const { ok, detail } = await store.health();
+      const { ok, detail } = await answeredHealth(store);
       expect([ok, detail]).toEqual([false, expect.stringMatching(expected)]);
       await store.close();
     });

@@ -4,6 +4,7 @@ import { parseStatement } from '../../src/config/statements';
 import { MysqlStore } from '../../src/stores/mysql';
 import { operated } from '../../src/stores/shared/operator';
 import { caFile, withBackends } from '../support/backends';
+import { answeredHealth } from '../support/health';
 import { hashed, message, newId } from '../support/messages';
 import { emptyMysql, inMysql, mysqlUrl } from '../support/mysql';
 import { conformance } from './conformance';
@@ -99,7 +100,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       expect(await read(() => store.listTopics({ ...page, filter: 'plan/+', after: 'plan/99' }))).toBeLessThan(4_000);
       expect(await read(() => store.purgeExpired(1_000, 1_000))).toBeLessThan(400);
       await inMysql((await url)!.href(), `DELETE FROM mqtt_msg WHERE topic LIKE 'plan/%'`);
-    }, 60_000);
+    });
 
     it('looks for the tombstones of a batch in the times of its ids, and reads few others', async () => {
       const store = await openMigrated();
@@ -132,13 +133,13 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       expect(await store.saveMessages([saved])).toEqual([]);
       expect(await store.getMessage(saved.id)).toEqual(saved);
       const stranger = new MysqlStore(secure('tls=true'));
-      expect(await stranger.health()).toEqual({
+      expect(await answeredHealth(stranger)).toEqual({
         ok: false,
         detail: expect.stringMatching(/^STORE_URL: MySQL's certificate is not trusted .*check ca=/) as string,
       });
       await stranger.close();
       const plain = new MysqlStore(secure('tls=false'));
-      expect((await plain.health()).ok).toBe(false);
+      expect((await answeredHealth(plain)).ok).toBe(false);
       await plain.close();
     });
 
@@ -150,7 +151,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
       const wrong = new URL(server);
       change(wrong);
       const store = new MysqlStore(mysqlUrl(wrong.href));
-      const { ok, detail } = await store.health();
+      const { ok, detail } = await answeredHealth(store);
       expect(ok).toBe(false);
       expect(detail).toMatch(expected);
       expect(detail).not.toContain('wrong');
@@ -166,7 +167,7 @@ describe.each(['mysql', 'mariadb'] as const)('%s', (name) => {
         `GRANT SELECT ON offline_rights.* TO offline_reader`,
       );
       const store = new MysqlStore(empty);
-      expect((await store.health()).detail).toMatch(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"$/);
+      expect((await answeredHealth(store)).detail).toMatch(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"$/);
       await expect(store.getMessage('x')).rejects.toThrow(/run "emqx-offline-store migrate"/);
       await store.close();
       const reader = new URL(empty.href());

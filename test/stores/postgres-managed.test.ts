@@ -7,6 +7,7 @@ import { parseServiceUrl } from '../../src/config/url';
 import { PostgresQueue } from '../../src/lanes/postgres';
 import { PostgresStore } from '../../src/stores/postgres';
 import { connectionOf } from '../../src/stores/postgres/connection';
+import { answeredHealth } from '../support/health';
 
 const fixture = (name: string): string => join(__dirname, '../fixtures/tls', name);
 const refusal = 'SFATAL\0C28P01\0Mno such user\0\0';
@@ -50,7 +51,7 @@ describe.each(['STORE_URL', 'QUEUE_URL'])('%s', (setting) => {
   async function healthOf(host: string, query: string): Promise<string> {
     const connection = connectionOf(parseServiceUrl(`postgresql://u:hunter2@${host}:${port}/db?${query}`, ['postgres']), setting);
     const opened = setting === 'STORE_URL' ? new PostgresStore(connection) : new PostgresQueue({ connection, onError: () => undefined });
-    const { detail } = await opened.health();
+    const { detail } = await answeredHealth(opened);
     await opened.close();
     return detail;
   }

@@ -4,6 +4,7 @@ import { PostgresStore } from '../../src/stores/postgres';
 import { withBackends } from '../support/backends';
 import { changed, withSink, withTemplates } from '../history/sinks';
 import { emptyDatabase } from '../support/database';
+import { answeredHealth } from '../support/health';
 import { message } from '../support/messages';
 import { waitFor } from '../support/wait';
 import { ORIGINAL, ROWS } from './emqx-tables';
@@ -72,14 +73,20 @@ describe('a user with settings of its own', () => {
     });
 
     it('is not held to its statement_timeout while it migrates', async () => {
-      await set(`SET statement_timeout = '200ms'`);
+      // The statements before the migration's transaction have so much time, too.
+      const limitMs = 1_000;
+      await set(`SET statement_timeout = ${limitMs}`);
       const lock = 'pg_advisory_lock(7261845)';
       await admin!.query(`SELECT ${lock}`);
       const migrating = open().migrate();
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      const waiting = `SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+      await waitFor('the migration to wait for its turn', async () => (await admin!.query(waiting)).rows.length > 0);
+      await new Promise((resolve) => setTimeout(resolve, 1.5 * limitMs));
       await admin!.query(`SELECT ${lock.replace('lock(', 'unlock(')}`);
       await migrating;
-      expect(await open().health()).toMatchObject({ ok: true });
+      await set('RESET statement_timeout');
+      expect(await answeredHealth(open())).toMatchObject({ ok: true });
     });
 
     // The guard is the look with to_regclass: IF NOT EXISTS would make new, empty tables in the schema that comes first.
@@ -112,7 +119,7 @@ describe('a user with settings of its own', () => {
       await set(`SET default_transaction_isolation = '${level}'`);
       const both = [open(), open()];
       await Promise.all(both.map((store) => store.migrate()));
-      for (const store of both) expect(await store.health()).toMatchObject({ ok: true });
+      for (const store of both) expect(await answeredHealth(store)).toMatchObject({ ok: true });
     });
   });
 });

@@ -5,6 +5,7 @@ import { PostgresStore } from '../../src/stores/postgres';
 import { connectionOf } from '../../src/stores/postgres/connection';
 import { caFile, withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
+import { answeredHealth } from '../support/health';
 import { message } from '../support/messages';
 import { SILENCE_MS, SilentProxy } from './silent-proxy';
 import { conformance } from './conformance';
@@ -60,7 +61,7 @@ describe('postgres', () => {
 
     it('reports a missing schema and what to do', async () => {
       const store = new PostgresStore({ connectionString: await emptyDatabase(server, 'offline_empty') });
-      expect(await store.health()).toEqual({
+      expect(await answeredHealth(store)).toEqual({
         ok: false,
         detail: expect.stringMatching(/STORE_URL: .*version 0.*run "emqx-offline-store migrate"/) as string,
       });
@@ -76,7 +77,7 @@ describe('postgres', () => {
       const wrong = new URL(server);
       change(wrong);
       const store = new PostgresStore({ connectionString: wrong.href });
-      const { ok, detail } = await store.health();
+      const { ok, detail } = await answeredHealth(store);
       expect(ok).toBe(false);
       expect(detail).toMatch(expected);
       expect(detail).not.toContain('wrong');
@@ -107,7 +108,7 @@ describe('postgres through TLS', () => {
       ['', /^STORE_URL: PostgreSQL rejected the login/],
     ])('reports the error of %p', async (query, expected) => {
       const store = open(query);
-      expect((await store.health()).detail).toMatch(expected);
+      expect((await answeredHealth(store)).detail).toMatch(expected);
       await store.close();
     });
 

@@ -125,7 +125,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           expect(await keys()).toEqual([`${own}:offline-migration`]);
         },
       );
-    }, 60_000);
+    });
 
     it('a save after any step of a removal keeps the message away, and nothing of it stays (promises 2 and 3)', async () => {
       const saved = message({ topic });
@@ -141,7 +141,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           prepare,
         );
       }
-    }, 60_000);
+    });
 
     // The guard is bury(): the clocks of two servers differ, and the one that is behind may handle the acknowledgement last.
     it('a removal that is repeated with an earlier end leaves the tombstone that lasts longer (promise 3)', async () => {
@@ -165,7 +165,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
       };
       await eachStep(save, purge, check);
       await eachStep(purge, save, check, save);
-    }, 60_000);
+    });
 
     it('a purge that has read an expired tombstone leaves a newer one of the same id (promise 3)', async () => {
       const saved = message({ topic });
@@ -178,7 +178,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         },
         (store) => store.removeMessages([saved], Date.now() + 1_000),
       );
-    }, 60_000);
+    });
 
     const expectFound = async (store: RedisStore, saved: Message) => {
       expect(await store.listMessages({ topic, after: '', limit: 10, now: 0 })).toEqual([saved]);
@@ -193,7 +193,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         read,
         (store) => expectFound(store, saved),
       );
-    }, 60_000);
+    });
 
     // The guard is the second look in TopicIndex.removeEmpty.
     it('a message that is saved after any step of the removal of the only other one of its topic is found', async () => {
@@ -204,7 +204,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         (store) => expectFound(store, saved),
         (store) => store.saveMessages([removed]),
       );
-    }, 60_000);
+    });
 
     // The guard is the first look in ManyNodes.save.
     it('a removed message that is saved again is visible after no step of the save', async () => {
@@ -215,7 +215,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         async (store) => expect(await isVisible(store, removed.id)).toBe(false),
         (store) => store.removeMessages([removed], soon()),
       );
-    }, 60_000);
+    });
 
     // The guards are the look at the entry in dueTopicsOf, without which the message is deleted, and the second look in MessageIndex.end, without
     // which it is never purged.
@@ -235,7 +235,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           await new Promise((resolve) => setTimeout(resolve, 10));
         },
       );
-    }, 60_000);
+    });
 
     it('a process that dies after any step of a save has stored nothing that stays, and another can save the same', async () => {
       const saved = message({ topic, expiresAt: soon() });
@@ -251,7 +251,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           expect(await keys()).toEqual([`${own}:offline-migration`]);
         });
       }
-    }, 60_000);
+    });
 
     // The guard on a cluster is the removal in ManyNodes.save(): the repeated save finds the tombstone first.
     it('a message that is acknowledged during a save whose process dies stays away when the save is repeated (promise 3)', async () => {
@@ -267,7 +267,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           if (died) expect(await isVisible(other, saved.id)).toBe(false);
         }
       }
-    }, 60_000);
+    });
 
     it('a process that dies after any step of a removal has left nothing that stays', async () => {
       const saved = message({ topic });
@@ -286,7 +286,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         };
         await eachDeath(remove, check, save);
       }
-    }, 60_000);
+    });
 
     // The guard is the boundary that trimTopic() reads first. A number of surplus messages counts those that have just gone.
     it('a trim leaves the newest messages whatever other trims and acknowledgements do between its steps', async () => {
@@ -304,7 +304,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           (store) => store.saveMessages(batch),
         );
       }
-    }, 60_000);
+    });
 
     // The guard is the order of putSubscriptions(): a subscription without a time would count as an assigned one, which stays for ever.
     it('a reported subscription stays one when its process dies after any step and another handles the event again', async () => {
@@ -316,7 +316,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         expect(await other.purgeSubscriptions(2_000, 10)).toEqual({ removed: 1, more: false });
         expect(await keys()).toEqual([`${own}:offline-migration`]);
       });
-    }, 60_000);
+    });
 
     it('an assigned subscription stays one when an event reports it after any step of its assignment, and before any', async () => {
       const assigned = { clientid: 'c', topic: 't/#', qos: 1 as const };
@@ -328,7 +328,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
       };
       await eachStep(assign, report, check);
       await eachStep(report, assign, check);
-    }, 60_000);
+    });
 
     // The guards are the order of the two deletions in purgeSubscriptions(), and the subscription that it puts back.
     it('a subscription that an event reports after any step of its purge stays, as a reported one', async () => {
@@ -344,7 +344,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         },
         (store) => store.putSubscriptions([{ ...reported, seenAt: 1_000 }]),
       );
-    }, 60_000);
+    });
 
     it('a subscription that is purged after any step of its report stays, as a reported one', async () => {
       const reported = { clientid: 'c', topic: 't/#', qos: 1 as const };
@@ -358,7 +358,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         },
         (store) => store.putSubscriptions([{ ...reported, seenAt: 1_000 }]),
       );
-    }, 60_000);
+    });
 
     // The guard is the look at the time before purgeSubscriptions() puts a subscription back.
     it('a subscription that ends after any step of its purge stays away', async () => {
@@ -372,7 +372,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
         },
         (store) => store.putSubscriptions([{ ...ended, qos: 1, seenAt: 1_000 }]),
       );
-    }, 60_000);
+    });
 
     it('the state of a client that an event reports after any step of its purge stays, and is purged later', async () => {
       const state = (at: number) => ({ clientid: 'c', connected: false, node: 'emqx@a', connectedAt: 1, disconnectedAt: at, at });
@@ -386,7 +386,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
       };
       await eachStep(purgeUntil(2_000), save(3_000), check, save(1_000));
       await eachStep(save(3_000), purgeUntil(2_000), check, save(1_000));
-    }, 60_000);
+    });
 
     const LONG_AGO = 7 * 86_400_000;
     const position = (version: number, seenAt: number): Position => ({
@@ -413,7 +413,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           putOld,
         );
       }
-    }, 60_000);
+    });
 
     it('a position that is deleted after any step of its writing leaves nothing that is never purged', async () => {
       await eachStep(
@@ -424,7 +424,7 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           expect(await keys()).toEqual([`${own}:offline-migration`]);
         },
       );
-    }, 60_000);
+    });
 
     // The guard is the entry that purgePositions() writes again. Without it the position would be read again for as long as it is not purged.
     it('a position whose process died before it had noted that its consumer was seen is not purged, and not read again', async () => {
@@ -456,6 +456,6 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
           await withRedis(server, (redis) => redis.del(`${own}:msg:${saved.id}`));
         },
       );
-    }, 60_000);
+    });
   });
 });

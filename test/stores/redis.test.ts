@@ -9,7 +9,7 @@ import { stopService } from '../services/processes';
 import { startRedis } from '../services/redis-server';
 import { HOST } from '../services/service';
 import { withBackends } from '../support/backends';
-import { reasonInTime } from '../support/health';
+import { answeredHealth } from '../support/health';
 import { hashed, message, newId } from '../support/messages';
 import { freePort } from '../support/process';
 import { Proxy } from '../support/proxy';
@@ -22,7 +22,7 @@ describe.each(['redis', 'redis-tls', 'redis-cluster', 'redis-sentinel', 'redis-c
     withBackends([name], ({ [name]: server }) => {
       const prefix = `conformance-${process.pid}`;
       const open = () => Promise.resolve(new RedisStore(redisUrl(server, { prefix })));
-      afterAll(() => removeKeys(server, prefix), 60_000);
+      afterAll(() => removeKeys(server, prefix));
 
       conformance(`on ${name}`, { open, many: name === 'redis' ? 10_000 : 2_000 });
 
@@ -299,7 +299,7 @@ describe('redis', () => {
         ['a database number that is not there', `${server}/999`, /^STORE_URL: .*check the database number/],
       ])('names the setting for %s', async (_, url, expected) => {
         const wrong = new RedisStore(redisUrl(url));
-        const { ok, detail } = await reasonInTime(wrong);
+        const { ok, detail } = await answeredHealth(wrong);
         expect(detail).toMatch(expected);
         expect(detail).not.toContain('wrong');
         expect(ok).toBe(false);
@@ -309,7 +309,7 @@ describe('redis', () => {
       it('reports missing rights and a missing migration', async () => {
         await withRedis(server, (redis) => redis.call('ACL', 'SETUSER', 'reader', 'on', '>reader', '~*', '+@read', '+ping', '+info'));
         const restricted = new RedisStore(redisUrl(server.replace('://', '://reader:reader@'), { prefix: `${prefix}-empty` }));
-        expect((await restricted.health()).detail).toMatch(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"$/);
+        expect((await answeredHealth(restricted)).detail).toMatch(/^STORE_URL: .*version 0.*run "emqx-offline-store migrate"$/);
         await expect(restricted.migrate()).rejects.toThrow(/NOPERM.*the user needs more rights/);
         await restricted.close();
         await withRedis(server, (redis) => redis.call('ACL', 'DELUSER', 'reader'));

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 
 /** How long a store waits for the silent server: long enough for a server that answers on a busy machine. */
-export const SILENCE_MS = 1_000;
+export const SILENCE_MS = 2_500;
 
 /** A way to a server that can fall silent: what is open stays open and nothing comes through it any more, as when a host vanishes. */
 export class SilentProxy {

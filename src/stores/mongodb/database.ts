@@ -48,11 +48,12 @@ export interface BulkOutcome {
 
 /**
  * One MongoDB database. Errors are the server's own kinds. Collections are addressed by name, so that reading creates
- * none.
+ * none. Connects at the first use, and again after a failure.
  */
 export class Database {
   private readonly client: MongoClient;
   private readonly db: Db;
+  private connecting: Promise<unknown> | null = null;
   private lastFailure: Error | null = null;
   private closed = false;
 
@@ -163,11 +164,24 @@ export class Database {
   private async run<T>(work: () => Promise<T>): Promise<T> {
     this.checkOpen();
     try {
+      await this.connected();
       return await work();
     } catch (error) {
       this.checkOpen();
       throw mapError(error);
     }
+  }
+
+  /**
+   * A client that connects by itself does so only once: if MongoDB is away then, all of its later calls fail with "Topology is closed". A
+   * client that is connected needs no more calls, because the driver itself replaces lost connections.
+   */
+  private async connected(): Promise<void> {
+    this.connecting ??= this.client.connect().catch((error: unknown) => {
+      this.connecting = null;
+      throw error;
+    });
+    await this.connecting;
   }
 
   private checkOpen(): void {

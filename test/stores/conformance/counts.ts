@@ -67,7 +67,7 @@ export function counts(subject: Subject): void {
       );
       for (const text of HOSTILE)
         expect(Object.values(await countsOf([`${base}/absent/${asTopic(text)}`]))).toEqual([{ messages: 0, oldestAt: null }]);
-    }, 60_000);
+    });
 
     it('of 150 topics is counted in one call', async () => {
       const base = uniqueTopic();
@@ -75,7 +75,7 @@ export function counts(subject: Subject): void {
       await save(...topics.flatMap((topic) => [message({ topic }), message({ topic })]));
       const found = await subject.store.topicCounts(topics, Date.now());
       expect([...found.values()].map(({ messages }) => messages)).toEqual(topics.map(() => 2));
-    }, 60_000);
+    });
 
     it('has the age of the oldest stored message', async () => {
       const now = Date.now();
@@ -84,9 +84,9 @@ export function counts(subject: Subject): void {
         topic: uniqueTopic(),
         id: newId().replace(/^.{16}/, '0000000000000001'),
         publishReceivedAt: 1_000_000,
-        expiresAt: now + 30_000,
+        expiresAt: now + 3_600_000,
       });
-      await save(message({ topic: uniqueTopic(), expiresAt: now + 60_000 }), oldest);
+      await save(message({ topic: uniqueTopic(), expiresAt: now + 3_600_000 }), oldest);
       expect(await eventually((at) => at === 1_000_000)).toBe(1_000_000);
       await subject.store.removeMessages([oldest], now + 60_000);
       expect(await eventually((at) => at !== 1_000_000)).toBeGreaterThan(1_000_000);
@@ -108,5 +108,5 @@ export function counts(subject: Subject): void {
     expect((await countsOf([topic]))[topic]?.messages).toBe(count);
     await subject.store.trimTopic(topic, 0);
     expect((await countsOf([topic]))[topic]).toEqual({ messages: 0, oldestAt: null });
-  }, 60_000);
+  });
 }

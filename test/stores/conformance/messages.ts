@@ -1,6 +1,7 @@
 import { ClosedError } from '../../../src/base/errors';
 import type { Message } from '../../../src/mqtt/message';
 import type { Store } from '../../../src/stores/store';
+import { answeredHealth } from '../../support/health';
 import { message, newId } from '../../support/messages';
 import { uniqueTopic, type Subject } from '../conformance';
 
@@ -14,7 +15,7 @@ export function messages(subject: Subject): void {
     it('have a store that is healthy after repeated migrations', async () => {
       const other = await subject.harness.open();
       await Promise.all([subject.store.migrate(), other.migrate()]);
-      expect(await other.health()).toEqual({ ok: true, detail: expect.any(String) as string });
+      expect(await answeredHealth(other)).toEqual({ ok: true, detail: expect.any(String) as string });
       await other.close();
     });
 
@@ -92,7 +93,7 @@ export function messages(subject: Subject): void {
       }
       expect(await idsOf(topic)).toEqual([]);
       await other.close();
-    }, 60_000);
+    });
 
     it('can be stored again when their tombstone has expired', async () => {
       const again = message({ topic: uniqueTopic() });
@@ -183,7 +184,7 @@ export function messages(subject: Subject): void {
       const found = await subject.store.listMessages({ topic, after: '', limit: 10_000, now: Date.now() });
       expect(found).toHaveLength(3 * count);
       await other.close();
-    }, 60_000);
+    });
 
     it('are neither saved nor removed by empty lists', async () => {
       expect(await subject.store.saveMessages([])).toEqual([]);

@@ -65,7 +65,7 @@ export function purging(subject: Subject): void {
       expect(steps.reduce((sum, each) => sum + each, 0)).toBe(5);
       expect(Math.max(...steps)).toBeLessThanOrEqual(2);
       expect(await subject.store.listPositions(consumer, '', 10)).toEqual([]);
-    }, 60_000);
+    });
   });
 
   const describeUnlessTheyStay = (name: string, tests: () => void) =>

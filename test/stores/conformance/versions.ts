@@ -106,7 +106,7 @@ export function versions(subject: Subject): void {
     });
 
     const itUnlessInTwoSteps = (name: string, test: () => Promise<void>) =>
-      subject.harness.changesInTwoSteps ? undefined : it(name, test, 60_000);
+      subject.harness.changesInTwoSteps ? undefined : it(name, test);
     itUnlessInTwoSteps('have the greatest version after writes by several connections at once', async () => {
       const base = uniqueTopic();
       const topics = [0, 1, 2, 3, 4].map((n) => `${base}/${n}`);
