@@ -1,8 +1,9 @@
 import type { Client } from 'cassandra-driver';
 import type { MigrationProgress } from '../../src/base/migration';
-import { RefusedError } from '../../src/base/errors';
+import { RefusedError, RetryableError } from '../../src/base/errors';
 import type { Message } from '../../src/mqtt/message';
 import { CassandraStore } from '../../src/stores/cassandra';
+import type { Database } from '../../src/stores/cassandra/database';
 import type { Store } from '../../src/stores/store';
 import { withBackends } from '../support/backends';
 import { cassandraClient, dropKeyspace, emptyKeyspace, settingsOf } from '../support/keyspace';
@@ -284,6 +285,31 @@ describe('cassandra takeover', () => {
       await store.migrate();
       expect(Date.now() - started).toBeGreaterThan(1_500);
       expect(await store.health()).toMatchObject({ ok: true });
+    }, 120_000);
+
+    it('promise 21: a process that stood still does not bring back a message that its successor removed', async () => {
+      const { url, client, store: slow } = await prepare(...ORIGINAL, ...ROWS);
+      const serving = new CassandraStore(settingsOf(url));
+      stores.push(serving);
+      const db = Reflect.get(slow, 'db') as Database;
+      const rows = db.rows.bind(db);
+      let stoodStill = 0;
+      db.rows = async <R>(...args: Parameters<Database['rows']>): Promise<R[]> => {
+        const found = await rows<R>(...args);
+        const [cql, params = []] = args;
+        if (!cql.includes('FROM mqtt_msg WHERE topic = ? AND msgid = ?') || params[1] !== 'with:colon' || stoodStill++ > 0) return found;
+        // Its lock ends, and it goes on two minutes later.
+        await client.execute('DELETE FROM mqtt_offline_migration WHERE version = 0 IF EXISTS');
+        await serving.migrate();
+        const messages = await list(serving, 't/old');
+        expect(messages).toHaveLength(3);
+        await serving.removeMessages(messages, Date.now() + 60_000);
+        db.timestamp = () => (Date.now() + 120_000) * 1_000;
+        return found;
+      };
+      await expect(slow.migrate()).rejects.toThrow(RetryableError);
+      expect(stoodStill).toBeGreaterThan(0);
+      expect(await list(serving, 't/old')).toEqual([]);
     }, 120_000);
 
     // The proof that nothing of the old tables is in the way.

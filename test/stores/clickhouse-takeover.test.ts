@@ -139,6 +139,23 @@ describe.each(CLICKHOUSES)('%s takeover', (backend, server) => {
       expect(await sql.count('mqtt_msg_emqx')).toBe(10);
     });
 
+    it('is not refused while another server exchanges the names of the tables', async () => {
+      const { sql, store } = await prepare(ORIGINAL, ROWS);
+      const db = Reflect.get(Reflect.get(store, 'migrations') as object, 'db') as Client;
+      const rows = db.rows.bind(db);
+      let looks = 0;
+      db.rows = async <R>(query: string): Promise<R[]> => {
+        if (!query.startsWith('SELECT name, type FROM system.columns') || looks++ > 0) return rows<R>(query);
+        await sql.run('RENAME TABLE mqtt_msg TO mqtt_msg_emqx');
+        const answer = await rows<R>(query);
+        await sql.run('RENAME TABLE mqtt_msg_emqx TO mqtt_msg');
+        return answer;
+      };
+      await store.migrate();
+      expect(looks).toBeGreaterThan(1);
+      expect(await payloads(store, 't/other')).toEqual(['first']);
+    });
+
     it('waits for another process that migrates', async () => {
       const { sql, store } = await prepare(
         'CREATE TABLE mqtt_offline_lock (owner String, at DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY at',

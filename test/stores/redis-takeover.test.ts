@@ -9,6 +9,7 @@ import { purgeOld } from './purge-old';
 
 const HEX = '00054981D19EB000F44000000A1F0001';
 const [FIRST, SECOND] = ['6fHqZp3vT1kQyW0aBcDeFg', '1aBcDeFg6fHqZp3vT1kQyW'];
+const TRIMMED = '00054981D19EB000F44000000A1F0002';
 
 /** What EMQX's backend and its plugin for EMQX 5 leave in Redis. */
 async function fill(redis: RedisConnection, prefix: string): Promise<void> {
@@ -157,6 +158,61 @@ describe.each(['redis', 'redis-cluster'] as const)('%s takeover', (name) => {
         }
       },
       60_000,
+    );
+
+    // Two servers that start at once, one of which is slow, or dies. The times of expiry are those that Redis had.
+    it.each(['is slow', 'dies'])(
+      'is completed by another server, which removes messages, while this one %s between any two steps',
+      async (what) => {
+        for (let at = 0, reached = true; reached; at++) {
+          reached = false;
+          const own = `slow-${process.pid}-${what.slice(0, 1)}-${at}`;
+          await withRedis(server, async (redis) => {
+            for (const [i, id] of [HEX, FIRST, SECOND, TRIMMED].entries()) {
+              await redis.hset(`${own}:msg:${id}`, {
+                id,
+                from: 'old',
+                qos: '1',
+                topic: 't/1',
+                payload: id,
+                ts: String(1.5e12 + i),
+                retain: '0',
+              });
+              await redis.zadd(`${own}:msg:t/1`, 1.5e12 + i, id);
+            }
+            for (const id of [HEX, FIRST]) await redis.pexpire(`${own}:msg:${id}`, 3_600_000);
+            await redis.hset(`${own}:retain:r`, { from: 'old', qos: '1', payload: 'kept', ts: '1600000000000' });
+          });
+          const [slow, serving] = [open(own), open(own)];
+          const list = async () => serving.listMessages({ topic: 't/1', after: '', limit: 10, now: 0 });
+          afterEachStep(slow, async (step) => {
+            if (step !== at) return;
+            reached = true;
+            if (what === 'dies') throw new Error('the process died');
+            await serving.migrate();
+            const removed = (await list()).filter(({ payload }) => payload.toString() === SECOND);
+            expect(await serving.removeMessages(removed, Date.now() + 60_000)).toBe(1);
+            // Without a tombstone, as by the policy's maxStored.
+            expect(await serving.removeMessages([{ topic: 't/1', id: TRIMMED }], 0)).toBe(1);
+            await serving.deleteRetained([{ topic: 'r', id: HEX, publishReceivedAt: Date.now() }]);
+          });
+          await slow.migrate().catch((error: unknown) => {
+            if (what !== 'dies') throw error;
+          });
+          await serving.migrate();
+          const left = (await list()).map(({ payload }) => payload.toString());
+          const others = reached && what === 'is slow' ? [] : [SECOND, TRIMMED];
+          expect(left.sort()).toEqual([HEX, FIRST, ...others].sort());
+          expect(await serving.countMessages()).toBe(left.length);
+          expect((await serving.purgeExpired(Date.now() + 3_700_000, 100)).removed).toBe(2);
+          await serving.removeMessages(await list(), 0);
+          await serving.deleteRetained([{ topic: 'r', id: HEX, publishReceivedAt: Date.now() }]);
+          expect(await withRedis(server, (redis) => keysOf(redis, own))).toEqual([`${own}:offline-migration`]);
+          await Promise.all([slow.close(), serving.close()]);
+          await removeKeys(server, own);
+        }
+      },
+      120_000,
     );
 
     it('reads data of an earlier release, which counts as seen now', async () => {

@@ -48,6 +48,8 @@ export async function takeoverCounts(db: Database): Promise<TakeoverCount[]> {
  */
 async function takeMessages(db: Database, holdOn: HoldOn): Promise<void> {
   for await (const rows of db.pages<MsgKey>('SELECT topic, msgid, arrived FROM mqtt_msg', [], PAGE)) {
+    // What this process writes after it has stood still must be older than what its successor has removed.
+    const timestamp = db.timestamp();
     await holdOn(rows.length);
     const topicOf = new Map<string, string>();
     await db.wave(rows, async ({ msgid }) => {
@@ -59,12 +61,12 @@ async function takeMessages(db: Database, holdOn: HoldOn): Promise<void> {
     await db.wave([...new Set(rows.map(({ topic }) => topic))], (topic) => enter(db, 'mqtt_topic', topic));
     await db.wave(rows, async (row) => {
       if (topicOf.get(row.msgid) === row.topic) await enterId(db, row.msgid, row.topic);
-      else await rename(db, row);
+      else await rename(db, row, timestamp);
     });
   }
 }
 
-async function rename(db: Database, { topic, msgid, arrived }: MsgKey): Promise<void> {
+async function rename(db: Database, { topic, msgid, arrived }: MsgKey, timestamp: number): Promise<void> {
   const id = newId(topic, msgid, arrived);
   const [row] = await db.rows<MessageRow>(`SELECT ${COLUMNS}, retain FROM mqtt_msg WHERE topic = ? AND msgid = ?`, [topic, msgid]);
   if (row === undefined) return;
@@ -86,6 +88,7 @@ async function rename(db: Database, { topic, msgid, arrived }: MsgKey): Promise<
       row.published_at,
       row.expires_at,
     ],
+    timestamp,
   );
   await enterId(db, id, topic);
   await db.write('DELETE FROM mqtt_msg WHERE topic = ? AND msgid = ?', [topic, msgid]);

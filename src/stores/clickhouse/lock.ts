@@ -6,6 +6,8 @@ import { codeOf, type Client } from './client';
 const TABLE = 'mqtt_offline_lock';
 const TABLE_EXISTS = 57;
 const UNKNOWN_TABLE = 60;
+/** The table was dropped between the parsing of a query and its first read. */
+const TABLE_IS_DROPPED = 218;
 
 export const BEAT_MS = 5_000;
 /** A process without a sign of life for this long (s) counts as dead. */
@@ -63,6 +65,6 @@ async function endIfDead(db: Client): Promise<void> {
     );
     if (dead > 0) await db.command(`DROP TABLE IF EXISTS ${TABLE}`);
   } catch (error) {
-    if (codeOf(error) !== UNKNOWN_TABLE) throw error;
+    if (![UNKNOWN_TABLE, TABLE_IS_DROPPED].includes(codeOf(error) ?? 0)) throw error;
   }
 }

@@ -35,6 +35,11 @@ export async function writeAll(client: Client, writes: readonly Write[]): Promis
   });
 }
 
+/** Replaces an item by one with another key, both at once. Changes nothing if the old item is not there. */
+export function replaceItem(client: Client, table: string, key: Item, item: Item): Promise<void> {
+  return repeat('write', async () => ({ left: (await client.replace(table, key, item)) === null ? 1 : 0, before: 1 }));
+}
+
 /** The items with these keys, in any order. Missing items are left out. No key may occur twice. */
 export async function readAll(client: Client, table: string, keys: readonly Item[], attributes?: readonly string[]): Promise<Item[]> {
   const name = client.table(table);

@@ -1,5 +1,5 @@
 import { Agent } from 'node:https';
-import { DynamoDB, type DynamoDBClientConfig, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
+import { DynamoDB, TransactionCanceledException, type DynamoDBClientConfig, type QueryCommandInput } from '@aws-sdk/client-dynamodb';
 import { ClosedError } from '../../base/errors';
 import { isNamed, mapError } from './errors';
 import type { DynamoSettings } from './settings';
@@ -7,6 +7,8 @@ import type { Item } from './values';
 
 const CONNECTION_TIMEOUT_MS = 3_000;
 const REQUEST_TIMEOUT_MS = 15_000;
+/** Why DynamoDB cancels a transaction that may succeed a moment later. */
+const PASSING = ['TransactionConflict', 'ThrottlingError', 'ProvisionedThroughputExceeded'];
 /** The most sockets, for all calls together. */
 export const SOCKETS = 64;
 
@@ -85,6 +87,28 @@ export class Client {
     return this.conditional(async (db) => {
       const { Attributes } = await db.deleteItem({ TableName: this.table(table), Key: key, ReturnValues: 'ALL_OLD', ...inputOf(on) });
       return Attributes ?? null;
+    });
+  }
+
+  /**
+   * Replaces an item by one with another key, both at once.
+   * @returns false if the old item is not there; null if the call must be repeated, because another request writes one of the two, or because
+   * DynamoDB throttles.
+   */
+  async replace(table: string, key: Item, item: Item): Promise<boolean | null> {
+    const TableName = this.table(table);
+    const names = Object.fromEntries(Object.keys(key).map((name, i) => [`#k${i}`, name]));
+    const there = { ConditionExpression: 'attribute_exists(#k0)', ExpressionAttributeNames: names };
+    return this.call(async (db) => {
+      try {
+        await db.transactWriteItems({ TransactItems: [{ Delete: { TableName, Key: key, ...there } }, { Put: { TableName, Item: item } }] });
+        return true;
+      } catch (error) {
+        const reasons = error instanceof TransactionCanceledException ? (error.CancellationReasons ?? []) : [];
+        if (reasons.some(({ Code }) => Code === 'ConditionalCheckFailed')) return false;
+        if (reasons.some(({ Code = '' }) => PASSING.includes(Code))) return null;
+        throw error;
+      }
     });
   }
 

@@ -1,17 +1,17 @@
-import { createHash } from 'node:crypto';
 import type { CreateTableCommandInput } from '@aws-sdk/client-dynamodb';
 import type { TakeoverCount } from '../../base/migration';
 import { split } from '../../base/split';
-import { isStorableId } from '../../mqtt/message';
 import { firstOfEachId } from '../shared/first-of-each';
-import { readAll, writeAll } from './batches';
+import { readAll, replaceItem, writeAll } from './batches';
 import { projection, type Client } from './client';
 import { keyText } from './keys';
 import { MessageIndex } from './message-index';
 import { pooled } from './pool';
+import { Removals } from './removals';
 import { secondsToMs } from './rows';
 import { checkFits, type Tables } from './tables';
-import { TopicIndex } from './topic-index';
+import { changes, hexTime } from './takeover-ids';
+import { TopicIndex, type Place } from './topic-index';
 import { TopicList } from './topic-list';
 import { number, numberOf, text, textOf, type Item } from './values';
 
@@ -21,6 +21,7 @@ const MAP: CreateTableCommandInput = {
   AttributeDefinitions: [{ AttributeName: 'topic', AttributeType: 'S' }],
 };
 const PROGRESS = 'mqtt_offline_migration';
+const NOT_DONE = { condition: 'attribute_not_exists(#done)', names: { '#done': 'done' } };
 const PAGE = 1_000;
 
 /** One table to read, and what to do with each page of it. */
@@ -30,11 +31,14 @@ interface Pass {
   /** An attribute that the server's items have and EMQX's own items lack. */
   readonly without: string | null;
   readonly work: (items: Item[]) => Promise<void>;
+  /** Removes the entries of those items that are not there any more; null if the pass makes no entries. */
+  readonly tidy: ((items: Item[]) => Promise<void>) | null;
 }
 
 /**
  * Keeps the items of EMQX's own plugin and adds their entries to the server's tables. Every pass may be repeated, even
- * by two servers at once. The progress of each pass is noted, so that a large table is not read twice.
+ * by two servers at once. The progress of each pass is noted, so that a large table is not read twice. If another server
+ * has finished the pass meanwhile, it may work already, and have deleted items whose entries were just written.
  */
 export class Takeover {
   private readonly index: MessageIndex;
@@ -92,28 +96,33 @@ export class Takeover {
 
   private async passes(): Promise<Pass[]> {
     const passes: Pass[] = [
-      { table: 'mqtt_msg', attributes: ['msgid', 'topic', 'arrived'], without: 'published_at', work: (items) => this.messages(items) },
-      { table: 'mqtt_retain', attributes: ['topic', 'msgid', 'arrived'], without: 'published_at', work: (items) => this.retained(items) },
       {
-        table: 'mqtt_acked',
-        attributes: ['topic', 'clientid', 'topic_full', 'clientid_full'],
-        without: null,
-        work: (items) => this.positions(items),
+        ...{ table: 'mqtt_msg', attributes: ['msgid', 'topic', 'arrived'], without: 'published_at' },
+        ...{ work: (items) => this.messages(items), tidy: (items) => this.tidyMessages(items) },
       },
       {
-        table: 'mqtt_client',
-        attributes: ['clientid', 'online_at', 'offline_at'],
-        without: 'changed_at',
-        work: (items) => this.clients(items),
+        ...{ table: 'mqtt_retain', attributes: ['topic', 'msgid', 'arrived'], without: 'published_at' },
+        ...{ work: (items) => this.retained(items), tidy: (items) => this.tidyRetained(items) },
+      },
+      {
+        ...{ table: 'mqtt_acked', attributes: ['topic', 'clientid', 'topic_full', 'clientid_full'], without: null },
+        ...{ work: (items) => this.positions(items), tidy: (items) => this.tidyPositions(items) },
+      },
+      {
+        ...{ table: 'mqtt_client', attributes: ['clientid', 'online_at', 'offline_at'], without: 'changed_at' },
+        ...{ work: (items) => this.clients(items), tidy: null },
       },
     ];
     // The map comes first, because it may know the topic of a message that does not contain it.
-    const map: Pass = { table: 'mqtt_topic_msg_map', attributes: ['topic', 'MsgId'], without: null, work: (items) => this.map(items) };
+    const map: Pass = {
+      ...{ table: 'mqtt_topic_msg_map', attributes: ['topic', 'MsgId'], without: null },
+      ...{ work: (items) => this.map(items), tidy: null },
+    };
     if ((await this.tables.describe(map.table)) !== null) passes.unshift(map);
     return passes;
   }
 
-  private async pass({ table, attributes, without, work }: Pass, onItems: (items: number) => void): Promise<void> {
+  private async pass({ table, attributes, without, work, tidy }: Pass, onItems: (items: number) => void): Promise<void> {
     const key = { name: text(`take over ${table}`) };
     const progress = await this.client.get(PROGRESS, key);
     if (progress?.['done']?.BOOL === true) return;
@@ -130,7 +139,8 @@ export class Takeover {
       await work(Items);
       onItems(Items.length);
       start = LastEvaluatedKey;
-      await this.client.put(PROGRESS, { ...key, ...(start === undefined ? { done: { BOOL: true } } : { next: { M: start } }) });
+      const state: Item = start === undefined ? { done: { BOOL: true } } : { next: { M: start } };
+      if ((await this.client.put(PROGRESS, { ...key, ...state }, NOT_DONE)) === false) return tidy?.(Items);
       if (start === undefined) return;
     }
   }
@@ -157,11 +167,7 @@ export class Takeover {
    * A page has a message twice, under its old and its new id, if another server that starts at the same time is just renaming it.
    */
   private async messages(items: readonly Item[]): Promise<void> {
-    const known = items.filter(({ topic }) => (textOf(topic) ?? '') !== '');
-    const changed = await pooled(known, async (item) => {
-      const id = textOf(item['msgid']) ?? '';
-      return { topic: textOf(item['topic']) ?? '', expiresAt: null, old: id, id: isStorableId(id) ? id : newId(item, id) };
-    });
+    const changed = changes(items);
     await writeAll(
       this.client,
       firstOfEachId(changed).map((each) => this.index.addition(each)),
@@ -173,12 +179,27 @@ export class Takeover {
     await this.topics.add(changed.map(({ topic }) => topic));
   }
 
-  /** The id is the key, so a new id needs a new item. */
+  private async tidyMessages(items: readonly Item[]): Promise<void> {
+    const changed = firstOfEachId(changes(items));
+    const stored = await new Removals(this.client, this.index).stored(changed.map(({ id }) => id));
+    await writeAll(
+      this.client,
+      changed.filter(({ id }) => !stored.has(id)).map(({ topic, id }) => this.index.removal({ topicKey: keyText(topic), id })),
+    );
+    await this.topics.leave(
+      changed.map(({ topic }) => topic),
+      (topic) => this.index.isEmpty(topic),
+    );
+  }
+
+  /**
+   * The id is the key, so a new id needs a new item. The old item is deleted in the same moment. So only one server renames it, and no server
+   * writes the new item again after another one has delivered and removed it.
+   */
   private async rename(old: string, id: string): Promise<void> {
-    const item = await this.client.get('mqtt_msg', { msgid: text(old) });
-    if (item === null) return;
-    await this.client.put('mqtt_msg', { ...item, msgid: text(id), msgid_before: text(old) });
-    await this.client.delete('mqtt_msg', { msgid: text(old) });
+    const key = { msgid: text(old) };
+    const item = await this.client.get('mqtt_msg', key);
+    if (item !== null) await replaceItem(this.client, 'mqtt_msg', key, { ...item, msgid: text(id), msgid_before: text(old) });
   }
 
   /** The newest message of a topic is the one with the greatest id. A message without an id gets one from its time. */
@@ -198,13 +219,25 @@ export class Takeover {
     await this.retainedTopics.add(items.map(({ topic }) => textOf(topic) ?? ''));
   }
 
-  private async positions(items: readonly Item[]): Promise<void> {
-    await this.consumers.add(
-      items.map((item) => ({
-        partition: keyText(textOf(item['clientid_full'] ?? item['clientid']) ?? ''),
-        topic: textOf(item['topic_full'] ?? item['topic']) ?? '',
-      })),
+  private async tidyRetained(items: readonly Item[]): Promise<void> {
+    await this.retainedTopics.leave(
+      items.map(({ topic }) => textOf(topic) ?? ''),
+      (topic) => this.isMissing('mqtt_retain', { topic: text(topic) }),
     );
+  }
+
+  private positions(items: readonly Item[]): Promise<void> {
+    return this.consumers.add(items.map(placeOf));
+  }
+
+  private tidyPositions(items: readonly Item[]): Promise<void> {
+    return this.consumers.leave(items.map(placeOf), ({ partition, topic }) =>
+      this.isMissing('mqtt_acked', { topic: text(keyText(topic)), clientid: text(partition) }),
+    );
+  }
+
+  private async isMissing(table: string, key: Item): Promise<boolean> {
+    return (await this.client.get(table, key, Object.keys(key))) === null;
   }
 
   /** An event that is older than what EMQX wrote must not replace it. */
@@ -221,15 +254,7 @@ export class Takeover {
   }
 }
 
-/**
- * An id that sorts by the message's time: microseconds like EMQX's own ids, and a hash that distinguishes it from
- * others. It is always the same for one message.
- */
-function newId(item: Item, old: string): string {
-  return hexTime(item) + createHash('sha256').update(old).digest('hex').slice(0, 16).toUpperCase();
-}
-
-function hexTime(item: Item): string {
-  const ms = secondsToMs(numberOf(item['arrived'])) ?? Date.now();
-  return (BigInt(Math.max(0, Math.round(ms))) * 1_000n).toString(16).toUpperCase().padStart(16, '0');
-}
+const placeOf = (item: Item): Place => ({
+  partition: keyText(textOf(item['clientid_full'] ?? item['clientid']) ?? ''),
+  topic: textOf(item['topic_full'] ?? item['topic']) ?? '',
+});

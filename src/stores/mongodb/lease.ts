@@ -33,7 +33,7 @@ export class Lease {
     }
   }
 
-  /** Called before steps that change documents, because another server may have the lease by now. */
+  /** Called directly before each change of documents, because another server may have the lease by now. */
   check(): void {
     if (this.failure !== null || Date.now() >= this.endsAt)
       throw new RetryableError('another server migrates the database', { cause: this.failure });

@@ -77,7 +77,6 @@ interface Rules {
 async function keepOne({ db, lease, onPage }: Takeover, collection: string, rules: Rules): Promise<void> {
   let best: Old | null = null;
   for await (const page of db.pages<Old>(collection, {}, { sort: rules.sort })) {
-    lease.check();
     const operations: Write[] = [];
     for (const old of page) {
       if (typeof old.clientid !== 'string' || (typeof old.topic !== 'string' && collection !== 'mqtt_client')) continue;
@@ -89,10 +88,14 @@ async function keepOne({ db, lease, onPage }: Takeover, collection: string, rule
         best = old;
       } else operations.push(remove(old));
     }
+    lease.check();
     await db.upsert(collection, operations);
     onPage(page.length);
   }
-  if (best !== null) await db.upsert(collection, [await fill(best, rules)]);
+  if (best === null) return;
+  const last = await fill(best, rules);
+  lease.check();
+  await db.upsert(collection, [last]);
 }
 
 const remove = ({ _id }: Old): Write => ({ deleteOne: { filter: { _id } } });

@@ -36,12 +36,12 @@ async function takeOverMessages(db: Database, lease: Lease, onPage: OnPage): Pro
   const options = { sort: { msgid: 1, arrived: 1, _id: 1 }, projection: PROJECTION } as const;
   const same = new SameMessages(db);
   for await (const page of db.pages<OldMessage>('mqtt_msg', {}, options)) {
-    lease.check();
     const operations: Write[] = [];
     for (const old of page) {
       if (await same.hasSeen(old)) operations.push({ deleteOne: { filter: { _id: old._id } } });
       else operations.push(...change(old, same.isTaken(old)));
     }
+    lease.check();
     await db.upsert('mqtt_msg', operations);
     onPage(page.length);
   }
@@ -117,13 +117,13 @@ async function takeOverRetained(db: Database, lease: Lease, onPage: OnPage): Pro
   const options = { sort: { topic: 1, arrived: -1, msgid: -1 }, projection: PROJECTION } as const;
   let before: string | null = null;
   for await (const page of db.pages<OldMessage>('mqtt_retain', { topic: { $type: 'string' } }, options)) {
-    lease.check();
     const operations: Write[] = [];
     for (const old of page) {
       if (old.topic === before) operations.push({ deleteOne: { filter: { _id: old._id } } });
       else operations.push(...change(old, !isUsable(old)));
       before = old.topic ?? null;
     }
+    lease.check();
     await db.upsert('mqtt_retain', operations);
     onPage(page.length);
   }

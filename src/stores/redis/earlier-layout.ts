@@ -103,15 +103,7 @@ export class EarlierLayout {
     await this.db.all(messages.map(({ id }) => ['PERSIST', this.keys.message(id)]));
     await this.index.add(messages);
     await this.index.addTopics(messages);
-    const exists = await this.db.all<number>(refs.map(({ id }) => ['EXISTS', this.keys.message(id)]));
-    const absent = refs.filter((_, i) => exists[i] === 0);
-    if (absent.length === 0) return;
-    await this.index.remove(absent);
-    await this.index.removeTopics(absent);
-    await this.index.end(
-      absent.map(({ id }) => id),
-      now,
-    );
+    await this.index.removeMissing(refs, now);
   }
 }
 

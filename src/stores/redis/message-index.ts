@@ -83,6 +83,19 @@ export class MessageIndex {
     await this.removeTopics(refs);
   }
 
+  /** Removes all entries of those messages that are not there. Valid tombstones stay. */
+  async removeMissing(refs: readonly MessageRef[], now: number): Promise<void> {
+    const exists = await this.db.all<number>(refs.map(({ id }) => ['EXISTS', this.keys.message(id)]));
+    const missing = refs.filter((_, i) => exists[i] === 0);
+    if (missing.length === 0) return;
+    await this.remove(missing);
+    await this.removeTopics(missing);
+    await this.end(
+      missing.map(({ id }) => id),
+      now,
+    );
+  }
+
   listTopics(query: TopicQuery): Promise<string[]> {
     return this.topics.list(query);
   }

@@ -110,21 +110,32 @@ export class Takeover {
     const found = await this.describe((await this.ofType(page, 'hash')).map((key) => this.keys.rest('msg', key)));
     for (const message of found.filter(({ id, oldId }) => id !== oldId)) await this.rename(message);
     const adopted = await this.db.all<number>(found.map(({ id, expiresAt }) => ['EVAL', ADOPT, 1, this.keys.message(id), expiresAt ?? '']));
-    const there = found.filter((_, i) => adopted[i] === 1);
-    if (there.length > 0) {
-      await this.parts.index.begin(there, Date.now());
-      await this.parts.index.add(there);
-      await this.parts.index.addTopics(there);
-    }
+    await this.enter(found.filter((_, i) => adopted[i] === 1));
     await this.db.all(found.flatMap((message) => (message.id === message.oldId ? [] : this.forgetOld(message))));
     // The ids in these sets are indexed under another key, or gone.
     const misnamed = (await this.ofType(page, 'zset')).filter((key) => isEmqxId(this.keys.rest('msg', key)));
     await this.db.all(misnamed.map((key) => ['DEL', key]));
   }
 
+  /**
+   * Writes the entries of messages. Another server may have migrated already, and may remove messages meanwhile. A removed message has a
+   * tombstone, and rename() may have brought it back. One that was removed without a tombstone is found by the last look.
+   */
+  private async enter(messages: readonly Found[]): Promise<void> {
+    if (messages.length === 0) return;
+    const { index } = this.parts;
+    const now = Date.now();
+    const removed = await index.begin(messages, now);
+    await this.db.all([...removed].map((id) => ['DEL', this.keys.message(id)]));
+    await index.add(messages);
+    await index.addTopics(messages);
+    await index.removeMissing(messages, now);
+  }
+
+  /** The time to live is read first. Another server that takes it away has written it into the field expires_at. */
   private async describe(ids: readonly string[]): Promise<Found[]> {
-    const fields = await this.db.all<(string | null)[]>(ids.map((id) => ['HMGET', this.keys.emqxMsg(id), 'topic', 'ts', 'expires_at']));
     const left = await this.db.all<number>(ids.map((id) => ['PTTL', this.keys.emqxMsg(id)]));
+    const fields = await this.db.all<(string | null)[]>(ids.map((id) => ['HMGET', this.keys.emqxMsg(id), 'topic', 'ts', 'expires_at']));
     return ids.flatMap((oldId, i) => {
       const [topic, ts, expires] = fields[i] ?? [];
       if (topic == null) return [];
@@ -134,11 +145,15 @@ export class Takeover {
     });
   }
 
-  /** Makes a copy, because on a cluster the new key may be on another node. Redis may have expired the message meanwhile. */
-  private async rename({ oldId, id }: Found): Promise<void> {
+  /**
+   * Makes a copy, because on a cluster the new key may be on another node. Redis may have expired the message meanwhile. The copy has its time
+   * of expiry from the beginning, because another server may find it before this one goes on.
+   */
+  private async rename({ oldId, id, expiresAt }: Found): Promise<void> {
     const fields = fromPairs(await this.db.one<Buffer[]>('HGETALLBuffer', this.keys.emqxMsg(oldId)));
     if (fields['topic'] === undefined) return;
-    await this.db.one('HSET', this.keys.message(id), ...Object.entries({ ...fields, id, msgid_before: oldId }).flat());
+    const copy = { ...fields, id, msgid_before: oldId, ...(expiresAt !== null && { expires_at: expiresAt }) };
+    await this.db.one('HSET', this.keys.message(id), ...Object.entries(copy).flat());
   }
 
   private forgetOld({ oldId, topic }: Found): Command[] {
@@ -154,6 +169,8 @@ export class Takeover {
     const idOf = (time: string | null | undefined): string => `${hex16(Number(time ?? 0) * 1_000)}${'0'.repeat(16)}`;
     const adopted = await this.db.all<number>(page.map((key, i) => ['EVAL', ADOPT_RETAINED, 1, key, topics[i] ?? '', idOf(times[i])]));
     await this.parts.retained.topicIndex.add(topics.filter((_, i) => adopted[i] === 1));
+    // Another server that has migrated already may have deleted some of them meanwhile.
+    await this.parts.retained.topicIndex.removeEmpty(topics);
   }
 
   private async positions(page: readonly string[]): Promise<void> {
