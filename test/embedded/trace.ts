@@ -175,8 +175,8 @@ function callOf(name: string, text: string, called: number, returned: number): C
 }
 
 /**
- * What the call has written. A process that is killed while it writes has written the beginning, and nothing of the process comes later: the file tells
- * how much that is.
+ * What the call has written. A process that is killed while it writes has written the beginning, and nothing of the process comes later. The
+ * file tells how much that is.
  */
 function writtenBy({ args, result }: Call, offset: number, actual: Buffer): Buffer {
   const data = Buffer.concat(textsOf(args));
