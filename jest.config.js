@@ -14,7 +14,12 @@ module.exports = {
   // aedes ships as ES modules only; it and its own ESM packages are compiled for jest, nothing else is.
   transformIgnorePatterns: ['/node_modules/(?!(aedes|aedes-[a-z-]+|mqemitter|hyperid|fastparallel|fastfall)/)'],
   // A dynamic import names the compiled file; jest runs the source.
-  moduleNameMapper: { '^(\\.{1,2}/.+/index)\\.js$': '$1', '^(\\.\\./(?:lanes|server)/[a-z]+)\\.js$': '$1' },
+  moduleNameMapper: {
+    '^(\\.{1,2}/.+/index)\\.js$': '$1',
+    '^(\\.\\./(?:lanes|server)/[a-z]+)\\.js$': '$1',
+    // Each property has a fixed seed.
+    '^fast-check$': '<rootDir>/test/support/fast-check.ts',
+  },
   // The tests wait for servers, locks and clocks for some of their time: 2 cores are busy with 3 workers. With more, tests that measure time fail.
   maxWorkers: Math.max(3, availableParallelism() - 1),
   // It ends what hangs. A busy machine may need several times as long for a test as one that does nothing else.

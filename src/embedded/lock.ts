@@ -11,6 +11,11 @@ import { errorText, SettingError } from '../base/errors';
  * or very busy.
  */
 const ANSWER_MS = 2_000;
+/**
+ * The process that asks waits for the answer in so many steps. If the process itself stands still, one step is over
+ * and not the whole time, because it has not yet read an answer that came meanwhile.
+ */
+const ANSWER_STEPS = 4;
 /** How long a starting process waits for another one that starts at the same time (ms). */
 const SETTLE_MS = 10_000;
 const LOOK_AGAIN_MS = 20;
@@ -203,11 +208,14 @@ function ask(name: string, path: string): Promise<Other | null> {
     let answer = '';
     const socket = connect(path);
     const finish = (other: Omit<Other, 'name'> | null) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       socket.destroy();
       resolve(other === null ? null : { name, ...other });
     };
-    const timer = setTimeout(() => finish({ state: 'holding', who: 'another process, which does not answer' }), ANSWER_MS);
+    let steps = 0;
+    const timer = setInterval(() => {
+      if (++steps === ANSWER_STEPS) finish({ state: 'holding', who: 'another process, which does not answer' });
+    }, ANSWER_MS / ANSWER_STEPS);
     socket.setEncoding('utf8').on('data', (text: string) => (answer += text));
     socket.on('end', () => {
       const [state = '', ...who] = answer.split(' ');

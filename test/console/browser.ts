@@ -25,7 +25,8 @@ export class Browser {
   async open(options: BrowserContextOptions = {}): Promise<Page> {
     const context = await this.chromium.newContext({ viewport: { width: 1280, height: 800 }, ...options });
     this.contexts.push(context);
-    context.setDefaultTimeout(20_000);
+    // One step of a test may take most of the test's own time.
+    context.setDefaultTimeout(50_000);
     context.on('request', (request) => {
       const { hostname, protocol } = new URL(request.url());
       if (protocol.startsWith('http') && hostname !== '127.0.0.1') this.faults.push(`a request to ${request.url()}`);

@@ -96,6 +96,8 @@ export function clientPages(stage: ConsoleStage): void {
   });
 
   it('the set-up page shows and copies command and rule, and shows arriving events', async () => {
+    // Events of the clients above would be counted as well.
+    await stage.quiet();
     const tab = await stage.open('set-up');
     await tab.context().grantPermissions(['clipboard-read', 'clipboard-write']);
     const command = tab.locator('.copy-box', { hasText: 'Command' }).locator('pre');

@@ -2,7 +2,15 @@ import type { Page } from 'playwright-core';
 import { publishEvent } from '../support/events';
 import { ADMIN_TOKEN, READ_TOKEN, type ConsoleStage } from './stage';
 
-const PAGES = ['overview', 'topics', 'messages', 'clients?id=reader-1', 'dead-letters', 'retained', 'set-up'];
+const PAGES = {
+  overview: 'Overview',
+  topics: 'Topics',
+  messages: 'Messages',
+  'clients?id=reader-1': 'Clients',
+  'dead-letters': 'Dead letters',
+  retained: 'Retained',
+  'set-up': 'Set-up',
+};
 
 /** Buttons that change something. */
 const CHANGING = /delete|deliver|retry|restore|add a subscription|end /i;
@@ -42,18 +50,20 @@ export function entering(stage: ConsoleStage): void {
     await stage.post(publishEvent({ topic: 'state/reading', retain: true }));
     await stage.refused({ event: 'message.publish', topic: 'reading/2' });
     await stage.stored('reading/#', 'for reading');
+    await stage.retained('state/reading');
     await stage.api('PUT', '/v1/clients/reader-1/subscriptions', { subscriptions: [{ topic: 'reading/#', qos: 1 }] });
 
     const admin = await stage.open('messages?filter=reading/%23');
     const reader = await stage.open('messages?filter=reading/%23', { token: READ_TOKEN });
     const seen = { admin: new Set<string>(), reader: new Set<string>() };
-    for (const page of PAGES) {
+    for (const [page, title] of Object.entries(PAGES)) {
       for (const [name, tab] of [
         ['admin', admin],
         ['reader', reader],
       ] as const) {
         await tab.goto(`${stage.url}#/${page}`);
-        await tab.locator('main[id=main]').waitFor();
+        // Until the page has changed, the page before it has rows and buttons, too.
+        await tab.getByRole('heading', { name: title, level: 1 }).waitFor();
         const isList = !['overview', 'set-up', 'clients?id=reader-1', 'topics'].includes(page);
         if (isList) await tab.locator('.row-button').first().click();
         if (page === 'topics') await tab.getByRole('link', { name: 'reading/1' }).waitFor();

@@ -88,6 +88,15 @@ export class ConsoleStage {
     return messages.map(({ text }) => text);
   }
 
+  /** Waits until the retained message of the topic is stored. A page reads the list of retained messages only once. */
+  async retained(topic: string): Promise<void> {
+    const path = `/v1/retained?filter=${encodeURIComponent(topic)}`;
+    await waitFor(
+      `the retained message of ${topic}`,
+      async () => (await this.api<{ messages: unknown[] }>('GET', path)).messages.length === 1,
+    );
+  }
+
   /** Waits until exactly these are stored. */
   async stored(filter: string, ...texts: (string | null)[]): Promise<void> {
     await waitFor(`${JSON.stringify(texts)} in ${filter}`, async () => JSON.stringify(await this.texts(filter)) === JSON.stringify(texts));

@@ -110,6 +110,18 @@ describe('the lock of DATA_DIR', () => {
     await expect(DirectoryLock.acquire(directory.path)).rejects.toThrow(/is in use by process/);
   });
 
+  // The guard is the interval of ask(): a timeout would be over before the answer is read.
+  it('is refused with the name of its holder after the process that asks stood still', async () => {
+    const holder = await Holder.run(directory.path);
+    holder.child.kill('SIGSTOP');
+    const answer = DirectoryLock.acquire(directory.path).catch((error: Error) => error.message);
+    await waitFor('the question', () => sockets().filter((name) => name.startsWith('server-')).length === 2);
+    holder.child.kill('SIGCONT');
+    // Nothing of this process runs meanwhile.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_500);
+    expect(await answer).toMatch(/is in use by process \d+ on/);
+  });
+
   it('goes to exactly one of four processes that start at the same time', async () => {
     for (let round = 0; round < 3; round++) {
       const holders = await Promise.all(Array.from({ length: 4 }, () => Holder.run(directory.path)));

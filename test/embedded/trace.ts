@@ -36,7 +36,8 @@ const STRACE = [
 
 const LINE = /^\d+ +(?:(\w+)\(|<\.\.\. (\w+) resumed>)(.*)$/;
 const PID = /^\d+/;
-const RESULT = /\) += (-?\d+)(?:<([^>]*)>)?/;
+/** `?`: the process was killed meanwhile. */
+const RESULT = /\) += (-?\d+|\?)(?:<([^>]*)>)?/;
 /** What a disk writes as one. */
 const SECTOR = 512;
 const UNFINISHED = ' <unfinished ...>';
@@ -80,14 +81,20 @@ export class Trace {
   readonly printed: Printed[] = [];
   /** When each process had opened the file. */
   readonly opened: number[] = [];
-  /** A process was killed while it wrote to the file: the write did not return, or it was interrupted (EINTR, or a part written), and what the file had then is not known. */
-  isCutOff = false;
+  private lineCount = 0;
 
-  private constructor(lines: readonly string[], file: string) {
+  private constructor() {}
+
+  /** @param actual what the file has after the process has ended. */
+  private add(lines: readonly string[], file: string, actual: Buffer): void {
     const path = Buffer.from(file).toString('hex');
     const [synced, positions] = [new Set<string>(), new Map<string, number>()];
+    const from = this.lineCount;
+    this.lineCount += lines.length;
     for (const call of callsOf(lines)) {
-      const { name, descriptor, args, result, resultPath, called, returned } = call;
+      const { name, descriptor, args, result, resultPath } = call;
+      // What did not return was over when the process had ended.
+      const [called, returned] = [from + call.called, from + Math.min(call.returned, lines.length - 1)];
       if (name === 'openat' && resultPath === path) {
         const opened = `${result}<${path}>`;
         synced.delete(opened);
@@ -97,17 +104,12 @@ export class Trace {
       } else if (name === 'write' && descriptor.startsWith('1<')) {
         this.printed.push({ called, returned, text: textsOf(args)[0]?.toString() ?? '' });
       } else if (descriptor.endsWith(`<${path}>`)) {
-        if (Number.isNaN(result) || (name.includes('write') && result !== written(call).length)) {
-          this.isCutOff ||= name.includes('write');
-          continue;
-        }
-        const isSynced = synced.has(descriptor);
-        if (name === 'lseek') positions.set(descriptor, result);
+        if (name === 'pwrite64' || name === 'writev') {
+          const offset = name === 'writev' ? (positions.get(descriptor) ?? NaN) : Number(/, (\d+)$/.exec(args)?.[1]);
+          this.writes.push({ called, returned, isSynced: synced.has(descriptor), offset, data: writtenBy(call, offset, actual) });
+        } else if (Number.isNaN(result)) continue;
+        else if (name === 'lseek') positions.set(descriptor, result);
         else if (name === 'fdatasync' || name === 'fsync') this.syncs.push({ called, returned });
-        else if (name === 'pwrite64')
-          this.writes.push({ called, returned, isSynced, data: written(call), offset: Number(/, (\d+)$/.exec(args)?.[1]) });
-        else if (name === 'writev')
-          this.writes.push({ called, returned, isSynced, data: written(call), offset: positions.get(descriptor) ?? NaN });
         else throw new Error(`the file was changed with ${name}, which nothing here repeats`);
       }
     }
@@ -136,11 +138,15 @@ export class Trace {
     return disk.subarray(0, length);
   }
 
-  /** Runs the shell's script, with child processes. What its processes print is in the trace only. */
-  static async of(script: string, file: string, output: string): Promise<Trace> {
-    const child = spawn('strace', [...STRACE, '-o', output, 'sh', '-c', script], { cwd: ROOT, stdio: 'ignore' });
-    await once(child, 'close');
-    return new Trace(readFileSync(output, 'latin1').split('\n'), file);
+  /** Runs the shell's scripts, one after the other. What their processes print is in the trace only. */
+  static async of(scripts: readonly string[], file: string, output: string): Promise<Trace> {
+    const trace = new Trace();
+    for (const script of scripts) {
+      const child = spawn('strace', [...STRACE, '-o', output, 'sh', '-c', script], { cwd: ROOT, stdio: 'ignore' });
+      await once(child, 'close');
+      trace.add(readFileSync(output, 'latin1').split('\n'), file, readFileSync(file));
+    }
+    return trace;
   }
 }
 
@@ -168,9 +174,16 @@ function callOf(name: string, text: string, called: number, returned: number): C
   return { name, called, returned, args, descriptor, result: Number(end?.[1]), resultPath: (end?.[2] ?? '').replace(HEX, '') };
 }
 
-/** What the call was to write: all of it, if it returned the length. */
-function written({ args }: Call): Buffer {
-  return Buffer.concat(textsOf(args));
+/**
+ * What the call has written. A process that is killed while it writes has written the beginning, and nothing of the process comes later. The
+ * file tells how much that is.
+ */
+function writtenBy({ args, result }: Call, offset: number, actual: Buffer): Buffer {
+  const data = Buffer.concat(textsOf(args));
+  if (result >= 0) return data.subarray(0, result);
+  const there = actual.subarray(offset, offset + data.length);
+  const difference = there.findIndex((byte, i) => byte !== data[i]);
+  return data.subarray(0, difference === -1 ? there.length : difference);
 }
 
 function textsOf(args: string): Buffer[] {

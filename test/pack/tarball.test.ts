@@ -11,12 +11,18 @@ import { waitFor } from '../support/wait';
 const ROOT = resolve(__dirname, '../..');
 /** Everything that git would have in a clone and that `npm run build` reads. */
 const LEFT_OUT = ['.git', 'node_modules', 'dist', 'data', 'coverage', 'docs', 'bench'];
-/** npm asks its registry. Where that can't be reached it gives up after this time, and its error says so. */
+/** npm asks its registry, again if a download fails. Where it can't be reached npm gives up after this time, and its error says so. */
 const NPM_MS = 240_000;
 
 const runFile = promisify(execFile);
 const npm = (cwd: string, ...args: string[]) => {
-  const env = { ...process.env, npm_config_fetch_retries: '1', npm_config_fetch_timeout: '30000', npm_config_update_notifier: 'false' };
+  const env = {
+    ...process.env,
+    npm_config_fetch_retries: '4',
+    npm_config_fetch_retry_mintimeout: '1000',
+    npm_config_fetch_timeout: '30000',
+    npm_config_update_notifier: 'false',
+  };
   return runFile('npm', args, { cwd, env, timeout: NPM_MS, killSignal: 'SIGKILL', maxBuffer: 16_000_000 });
 };
 

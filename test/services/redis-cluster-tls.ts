@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
+import { expectAnswer, installRedis, redisCli, SILENCE_MS, startRedis } from './redis-server';
 import { HOST, PORTS, type Service } from './service';
 import { eventually } from './wait';
 
@@ -40,7 +40,7 @@ function startNode(port: number): Promise<void> {
       requirepass: PASSWORD,
     },
     ...{ 'tls-cert-file': CERTIFICATE, 'tls-key-file': fixture('named.key.pem'), 'tls-ca-cert-file': CERTIFICATE },
-    ...{ 'cluster-enabled': 'yes', 'cluster-port': String(port + BUS), 'cluster-node-timeout': '2000' },
+    ...{ 'cluster-enabled': 'yes', 'cluster-port': String(port + BUS), 'cluster-node-timeout': String(SILENCE_MS) },
     ...{ 'cluster-announce-hostname': 'localhost', 'cluster-preferred-endpoint-type': 'hostname' },
   };
   return startRedis({

@@ -1,4 +1,4 @@
-import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
+import { expectAnswer, installRedis, redisCli, SILENCE_MS, startRedis } from './redis-server';
 import { HOST, PORTS, type Service } from './service';
 import { eventually } from './wait';
 
@@ -25,7 +25,7 @@ export const redisCluster: Service = {
 };
 
 function startNode(port: number): Promise<void> {
-  const args = ['--cluster-enabled', 'yes', '--cluster-port', String(port + BUS), '--cluster-node-timeout', '2000'];
+  const args = ['--cluster-enabled', 'yes', '--cluster-port', String(port + BUS), '--cluster-node-timeout', String(SILENCE_MS)];
   return startRedis({ service: NAME, name: `node-${port}`, port, args });
 }
 

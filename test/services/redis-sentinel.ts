@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { serviceDirectory } from './files';
 import { isRunning, startProcess } from './processes';
-import { expectAnswer, installRedis, redisCli, startRedis } from './redis-server';
+import { expectAnswer, installRedis, redisCli, SILENCE_MS, startRedis } from './redis-server';
 import { HOST, PORTS, SETUP_MS, type Service } from './service';
 import { eventually } from './wait';
 
@@ -46,8 +46,7 @@ function writeConfiguration(port: number): void {
     `bind ${HOST}`,
     `dir ${serviceDirectory(NAME)}`,
     `sentinel monitor ${GROUP} ${HOST} ${MASTER} ${QUORUM}`,
-    `sentinel down-after-milliseconds ${GROUP} 2000`,
-    `sentinel failover-timeout ${GROUP} 10000`,
+    `sentinel down-after-milliseconds ${GROUP} ${SILENCE_MS}`,
   ];
   writeFileSync(configuration(port), `${lines.join('\n')}\n`);
 }
