@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { withBackends } from '../support/backends';
 import { Proxy } from '../support/proxy';
 import { temporaryDirectory } from '../support/temp';
@@ -10,7 +11,8 @@ describe('histories', () => {
     const directory = temporaryDirectory();
     let world: World;
     let proxy: Proxy;
-    const topic = `t/history/${process.pid}`;
+    // InfluxDB keeps what earlier runs have written.
+    const topic = `t/history/${randomUUID()}`;
     /** The payloads in InfluxDB. */
     const appended = async (): Promise<string[]> => {
       const query = new URLSearchParams({

@@ -7,6 +7,7 @@ import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { FaultyProxy } from '../support/faulty-proxy';
 import { die, expectRecovery } from '../support/half-open';
+import { prepared } from '../support/prepared';
 import { redisUrl, removeKeys } from '../support/redis';
 import { inTime, waitFor } from '../support/wait';
 
@@ -42,7 +43,7 @@ function suite({ name, prepare, open }: typeof POSTGRES, server: string): void {
       closers.push(() => proxy.close());
       backend = open(Object.assign(target, { port: String(proxy.address.port) }).href);
       closers.push(() => backend.close());
-      await backend.prepare();
+      await prepared(backend);
       queue = backend.queue(QUEUE);
       closers.push(() => queue.close());
     });
