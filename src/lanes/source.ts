@@ -33,7 +33,7 @@ export const WORKER_OPTIONS = {
 
 /** The longest time that a wait for a job may last before its worker is replaced (ms). */
 const MOST_PATIENCE_MS = 60_000;
-/** How long a stop waits for BullMQ to end its wait for a job, and to close its worker (ms). */
+/** How long a stop waits for BullMQ to end its wait for a job, to close its connection, and to close its worker (ms). */
 const STOP_MS = 2_000;
 
 /** A job that this process is handling. */
@@ -133,8 +133,9 @@ export class JobSource {
   /** Takes no more jobs; a waiting `next` returns null. Jobs in hand can still be completed or given back. */
   async stopTaking(): Promise<void> {
     setTimeout(this.stop, STOP_MS).unref();
-    await this.worker.pause(true);
-    await this.worker.getBackend().disconnectBlocking();
+    const ending = this.worker.pause(true).then(() => this.worker.getBackend().disconnectBlocking());
+    const limit = patience(STOP_MS);
+    await Promise.race([ending, limit.over]).finally(limit.clear);
   }
 
   /** A worker that cannot close, because its connection is lost, is left alone: the process ends. */

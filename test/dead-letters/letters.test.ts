@@ -13,8 +13,8 @@ import { withBackends } from '../support/backends';
 import { embeddedQueue } from '../support/embedded-queue';
 import { publishEvent } from '../support/events';
 import { message } from '../support/messages';
+import { prepared } from '../support/prepared';
 import { redisOf, removeKeys } from '../support/redis';
-import { waitFor } from '../support/wait';
 
 const fail = (error: unknown): never => {
   throw error;
@@ -67,14 +67,7 @@ function deadLetters(open: () => QueueBackend): void {
   };
 
   beforeEach(async () => {
-    backend = open();
-    // Redis is not connected yet.
-    await waitFor('the queue', () =>
-      backend.prepare().then(
-        () => true,
-        () => false,
-      ),
-    );
+    backend = await prepared(open());
     metrics = createMetrics();
     [accepted, appended, accepting] = [[], [], async () => undefined];
     start();

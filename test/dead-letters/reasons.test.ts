@@ -6,6 +6,7 @@ import { PostgresQueue } from '../../src/lanes/postgres';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { message } from '../support/messages';
+import { prepared } from '../support/prepared';
 
 /** PostgreSQL takes only well-formed Unicode without U+0000 in JSON. */
 describe('the reason of a dead letter on PostgreSQL', () => {
@@ -18,7 +19,7 @@ describe('the reason of a dead letter on PostgreSQL', () => {
         connection: { connectionString: await emptyDatabase(postgres, 'offline_reasons') },
         onError: () => undefined,
       });
-      await queue.prepare();
+      await prepared(queue);
       box = new LetterBox(queue, { count: 100, ageMs: 1e9 });
       letters = new Letters({
         ...{ box, metrics: createMetrics(), now: () => 1, log: createLogger({ level: 'silent' }) },

@@ -42,7 +42,8 @@ describe('a Redis Cluster with the queue and the store', () => {
       }
       await waitFor('all events to be accepted', () => world.emqx.action.pending === 0, 60_000);
       expect(world.emqx.action.lost).toEqual([]);
-      await world.storedCount(MESSAGES);
+      // A lane may wait for a worker to be replaced (STUCK_MS, twice as long each time), and then for the lock of a job.
+      await waitFor('all messages to be stored', async () => (await world.stored()).length === MESSAGES, 90_000);
       const subscriber = await world.subscriber('cluster');
       await subscriber.subscribe('t/cluster/+');
       await waitFor('half of the messages', () => subscriber.received.length > MESSAGES / 2, 60_000);
@@ -54,6 +55,6 @@ describe('a Redis Cluster with the queue and the store', () => {
         // Copies that were sent a moment before the crash may come twice, never out of order the first time.
         expect([...new Set(received)]).toEqual(of(topicOf(i)));
       }
-    }, 240_000);
+    }, 300_000);
   });
 });

@@ -10,6 +10,7 @@ import { EmqxStandIn } from '../standin';
 import type { Action } from '../standin/action';
 import { Rule } from '../standin/rule';
 import type { Limits } from '../standin/types';
+import { freePort } from '../support/process';
 import { waitFor } from '../support/wait';
 import { Later } from './later';
 import { Subscriber } from './subscriber';
@@ -61,10 +62,16 @@ export class World {
 
   static async start({ env = {}, limits = {}, rules = ['offline-messages'], connections, version }: WorldOptions): Promise<World> {
     const emqx = await EmqxStandIn.start(limits, version);
-    const settings = { EMQX_URL: emqx.apiUrl, EMQX_API_KEY: emqx.apiKey, EMQX_API_SECRET: emqx.apiSecret, PORT: '0', ...env };
+    const settings = {
+      EMQX_URL: emqx.apiUrl,
+      EMQX_API_KEY: emqx.apiKey,
+      EMQX_API_SECRET: emqx.apiSecret,
+      PORT: String(await freePort()),
+      ...env,
+    };
     const clock = new Clock();
     const server = await startServer(settings, clock.now);
-    const world = new World(emqx, { ...settings, PORT: new URL(server.url).port }, server, clock);
+    const world = new World(emqx, settings, server, clock);
     await world.useRules(rules, connections);
     return world;
   }

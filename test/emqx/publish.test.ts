@@ -4,6 +4,7 @@ import { ClosedError, RetryableError } from '../../src/base/errors';
 import { API_SECRET, clientOf, delivery } from './client';
 import type { Answer, SeenRequest } from './stub';
 import { Stubbed } from './stubbed';
+import { unanswered } from './unanswered';
 
 const DELIVERED = { id: '000660C033B654DCF49A0000049C0002' };
 const NOBODY = { reason_code: 16, message: 'no_matching_subscribers' };
@@ -255,12 +256,10 @@ describe('a transient error of a publish', () => {
   test.each(['reset', 'hang'] as const)(
     'as a lost or late answer (%s) is not retried, because EMQX may have published',
     async (behaviour) => {
-      await start(behaviour, { status: 200, body: DELIVERED });
-      const { emqx, pauses } = clientOf(on.stub.url, { timeoutMs: 500 });
-      expect(await emqx.publish([delivery('t/1')])).toEqual([{ result: 'unknown' }]);
+      const { emqx, pauses } = await start(behaviour, { status: 200, body: DELIVERED });
+      expect(await unanswered(on.stub, 1, () => emqx.publish([delivery('t/1')]))).toEqual([{ result: 'unknown' }]);
       expect(on.stub.seen).toHaveLength(1);
       expect(pauses).toEqual([]);
-      await emqx.close();
     },
   );
 

@@ -1,9 +1,9 @@
 import { AuthError, type HeldView } from '../../src/emqx/api';
 import { RetryableError } from '../../src/base/errors';
 import { MOST_HELD } from '../../src/emqx/v5-sessions';
-import { clientOf } from './client';
 import type { Answer, SeenRequest } from './stub';
 import { Stubbed } from './stubbed';
+import { unanswered } from './unanswered';
 
 const NO_CLIENT: Answer = { status: 404, body: { code: 'CLIENTID_NOT_FOUND', message: 'Client ID not found' } };
 const EMPTY: Answer = { status: 200, body: { data: [], meta: { start: 'none', position: 'none' } } };
@@ -197,11 +197,9 @@ describe('listing the messages that EMQX holds for a client', () => {
   });
 
   test('retries transient errors and lost or late answers', async () => {
-    await start({ status: 502 }, 'reset', 'hang', EMPTY);
-    const { emqx, pauses } = clientOf(on.stub.url, { sessionTimeoutMs: 1_000 });
-    expect(await emqx.held('c')).toMatchObject({ kind: 'list' });
-    expect(pauses).toEqual([200, 400, 800]);
-    await emqx.close();
+    const emqx = await start({ status: 502 }, 'reset', 'hang', EMPTY);
+    expect(await unanswered(on.stub, 3, () => emqx.held('c'))).toMatchObject({ kind: 'list' });
+    expect(on.client.pauses).toEqual([200, 400, 800]);
   });
 
   test('ends with the reason of an aborted signal', async () => {

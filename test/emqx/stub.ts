@@ -32,7 +32,8 @@ export class Stub {
   }
 
   static async start(...script: Answer[]): Promise<Stub> {
-    const server = createServer();
+    // As EMQX: Node's own 5 s are about as long as fetch() keeps an idle connection, and a request could meet its end.
+    const server = createServer({ keepAliveTimeout: 60_000 });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     return new Stub(server, script);
   }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { QueueBackend } from '../../src/lanes/backend';
 import { Ownership } from '../../src/lanes/ownership';
 import type { SharedState } from '../../src/lanes/state';
+import { prepared } from '../support/prepared';
 import { waitFor } from '../support/wait';
 import { onEachQueue } from './queue/kinds';
 import type { Kind } from './queue/world';
@@ -36,7 +37,7 @@ function suite(kind: Kind): void {
     for (let i = 0; i < (kind.isShared ? 2 : 1); i++) {
       const backend = kind.open(fail);
       backends.push(backend);
-      await backend.prepare();
+      await prepared(backend);
     }
   });
   afterAll(async () => {

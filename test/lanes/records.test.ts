@@ -6,6 +6,7 @@ import type { SavedRecord, SharedState } from '../../src/lanes/state';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { embeddedQueue } from '../support/embedded-queue';
+import { prepared } from '../support/prepared';
 import { redisUrl } from '../support/redis';
 
 const LONG = 600_000;
@@ -38,7 +39,7 @@ function records(open: () => QueueBackend, isShared: boolean): void {
     for (let i = 0; i < (isShared ? 2 : 1); i++) {
       const backend = open();
       backends.push(backend);
-      await backend.prepare();
+      await prepared(backend);
     }
   });
   afterAll(async () => {

@@ -7,6 +7,7 @@ import type { Claim, Leased } from '../../src/lanes/state';
 import { withBackends } from '../support/backends';
 import { emptyDatabase } from '../support/database';
 import { embeddedQueue } from '../support/embedded-queue';
+import { prepared } from '../support/prepared';
 
 function fail(error: Error): never {
   throw error;
@@ -16,8 +17,8 @@ function fail(error: Error): never {
 function manyValues(open: () => QueueBackend): void {
   it('are stored and read many at a time until they expire', async () => {
     const [one, other] = [open(), open()];
-    await one.prepare();
-    await other.prepare();
+    await prepared(one);
+    await prepared(other);
     const name = `many-${process.pid}-${Date.now()}`;
     const [a, b, special, short] = ['a', 'b', 'ü:{}*', 'short'].map((key) => `${name}/${key}`) as [string, string, string, string];
     await one.state.setAll(
@@ -74,8 +75,8 @@ function leases(open: () => QueueBackend): void {
   beforeEach(async () => {
     name = `lease-${process.pid}-${Date.now()}`;
     [one, other] = [open(), open()];
-    await one.prepare();
-    await other.prepare();
+    await prepared(one);
+    await prepared(other);
   });
   afterEach(async () => {
     await one?.close();

@@ -121,6 +121,15 @@ describe('a source of jobs whose wait does not end', () => {
     expect(closed.map((close) => close.mock.calls.length)).toEqual([1, 1]);
   });
 
+  // While Redis is away, BullMQ may wait for the end of a connection that is never made. The guard is the race in stopTaking().
+  it('stops taking jobs although its connection does not end', async () => {
+    const jobs = source();
+    const waiting = jobs.next(true);
+    jest.spyOn(made[0]!, 'getBackend').mockReturnValue({ disconnectBlocking: () => new Promise(() => undefined) });
+    await jobs.stopTaking();
+    expect(await waiting).toBeNull();
+  }, 10_000);
+
   it('does not keep the process from stopping', async () => {
     const jobs = source();
     const waiting = jobs.next(true);

@@ -1,6 +1,7 @@
 import { Worker } from 'bullmq';
 import { RedisQueue } from '../../src/lanes/redis';
 import { withBackends } from '../support/backends';
+import { prepared } from '../support/prepared';
 import { redisUrl, removeKeys } from '../support/redis';
 
 const QUEUE = `stuck-${process.pid}`;
@@ -10,7 +11,7 @@ describe('a queue on Redis Cluster', () => {
   withBackends(['redis-cluster'], ({ 'redis-cluster': server }) => {
     it('takes jobs with another worker when a wait for a job does not end', async () => {
       const backend = new RedisQueue({ url: redisUrl(server), onError: () => undefined });
-      await backend.prepare();
+      await prepared(backend);
       const queue = backend.queue(QUEUE);
       const source = backend.source(QUEUE);
       await source.open();

@@ -3,7 +3,8 @@ import { connect } from 'node:net';
 
 type Json = Record<string, unknown>;
 
-const TIMEOUT_MS = 1_000;
+/** A port where nobody listens refuses at once. */
+const TIMEOUT_MS = 10_000;
 
 /** The connector or action as EMQX shows it when nothing listens at the connector's URL. */
 export async function withRealStatus(body: unknown, url: string | undefined): Promise<unknown> {

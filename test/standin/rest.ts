@@ -30,6 +30,8 @@ export interface RestOptions {
  */
 export type Outage = 'hang' | 'lose-request' | 'lose-answer' | number | null;
 
+/** After this time (ms) EMQX closes an idle connection. Node's 5 s are about as long as fetch() keeps one: a request could meet its end. */
+const IDLE_MS = 60_000;
 const MAX_BODY = 8 * 1024 * 1024;
 /** cowboy's max_request_line_length, less the rest of the line. */
 const MAX_URL = 7_980;
@@ -84,7 +86,7 @@ export class Rest {
     private readonly broker: Broker,
     private readonly options: RestOptions,
   ) {
-    this.server = createServer((request, response) => void this.handle(request, response));
+    this.server = createServer({ keepAliveTimeout: IDLE_MS }, (request, response) => void this.handle(request, response));
   }
 
   renew(): void {

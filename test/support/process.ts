@@ -12,10 +12,19 @@ const ROOT = join(__dirname, '../..');
  */
 const PORTS = { from: 20_000, to: 32_000 };
 
-/** A random port, because several tests look for one at the same time. */
+/**
+ * A port is free from the moment when it was found until its server listens, which takes a process some seconds. Jest's workers look for ports at
+ * the same time, so each worker has ports of its own: those with the same remainder.
+ */
+const WORKERS = 16;
+const given = new Set<number>();
+
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const turn = Math.floor((Math.random() * (PORTS.to - PORTS.from)) / WORKERS);
+    const port = PORTS.from + turn * WORKERS + (Number(process.env['JEST_WORKER_ID'] ?? 0) % WORKERS);
+    if (given.has(port)) continue;
+    given.add(port);
     const server = createServer().listen(port, '127.0.0.1');
     // Rejects at 'error'.
     const isFree = await once(server, 'listening').then(

@@ -1,5 +1,6 @@
 import { RetryableError } from '../../../src/base/errors';
 import type { Taken } from '../../../src/lanes/source';
+import { prepared } from '../../support/prepared';
 import { waitFor } from '../../support/wait';
 import { ack, deferred, done, eachTest, idsOf, mail, mailIdsOf, QueueWorld, type Kind } from './world';
 
@@ -26,7 +27,7 @@ export function takeover(kind: Kind): void {
     await dying.close();
 
     // The next start of the server.
-    await world.backend.prepare();
+    await prepared(world.backend);
     const seen: string[] = [];
     await world.messages({ handle: done((jobs) => seen.push(...idsOf(jobs))) });
     await waitFor('all', () => new Set(seen).size === 3, 40_000);

@@ -11,6 +11,7 @@ import { clientLane, laneOf, messageLane } from '../../../src/lanes/names';
 import { Ownership } from '../../../src/lanes/ownership';
 import { splitMessages } from '../../../src/lanes/split';
 import { groupBy } from '../../../src/base/parallel';
+import { prepared } from '../../support/prepared';
 import { waitFor } from '../../support/wait';
 
 /** A database that queues run on. */
@@ -85,7 +86,7 @@ export class QueueWorld {
   /** Another process on the queue as it is. */
   static async another(kind: Kind): Promise<QueueWorld> {
     const world = new QueueWorld((onError) => kind.open(onError));
-    await world.backend.prepare();
+    await prepared(world.backend);
     world.lanes_ = new Lanes(world.backend, new Budget({ items: 1e9, bytes: 1e9 }));
     await world.lanes.prepare();
     return world;
