@@ -89,8 +89,7 @@ export class JobSource {
     const token = `${this.worker.id}:${this.taken++}`;
     const asked = this.worker.getNextJob(token, { block: waits });
     if (!waits) return takenOf(await asked, token);
-    const limit = patience(this.patienceMs);
-    const first = await Promise.race([asked.then((job) => ({ job })), this.stopped, limit.over]).finally(limit.clear);
+    const first = await atMost(this.patienceMs, Promise.race([asked.then((job) => ({ job })), this.stopped]));
     if (first !== null && first !== 'over') {
       this.patienceMs = this.options.stuckMs ?? Infinity;
       return takenOf(first.job, token);
@@ -134,25 +133,21 @@ export class JobSource {
   async stopTaking(): Promise<void> {
     setTimeout(this.stop, STOP_MS).unref();
     const ending = this.worker.pause(true).then(() => this.worker.getBackend().disconnectBlocking());
-    const limit = patience(STOP_MS);
-    await Promise.race([ending, limit.over]).finally(limit.clear);
+    await atMost(STOP_MS, ending);
   }
 
   /** A worker that cannot close, because its connection is lost, is left alone: the process ends. */
   async close(): Promise<void> {
-    const closing = [this.worker, ...this.retired].map((worker) => worker.close());
-    const limit = patience(STOP_MS);
-    await Promise.race([Promise.all(closing), limit.over]).finally(limit.clear);
+    await atMost(STOP_MS, Promise.all([this.worker, ...this.retired].map((worker) => worker.close())));
   }
 }
 
 const takenOf = (job: Job | undefined, token: string): Taken | null => (job === undefined ? null : { job, token });
 
-/** Ends after the time (ms; Infinity: never). */
-function patience(ms: number): { readonly over: Promise<'over'>; readonly clear: () => void } {
+/** What the work gives, or 'over' if it takes longer than `ms` (Infinity: no limit). The work itself goes on. */
+async function atMost<T>(ms: number, work: Promise<T>): Promise<T | 'over'> {
+  if (ms === Infinity) return work;
   let timer: NodeJS.Timeout | undefined;
-  const over = new Promise<'over'>((resolve) => {
-    if (ms !== Infinity) timer = setTimeout(() => resolve('over'), ms);
-  });
-  return { over, clear: () => clearTimeout(timer) };
+  const over = new Promise<'over'>((resolve) => (timer = setTimeout(() => resolve('over'), ms)));
+  return Promise.race([work, over]).finally(() => clearTimeout(timer));
 }
