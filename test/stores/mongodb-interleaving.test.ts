@@ -60,6 +60,14 @@ function interleaving(title: string, emptyDatabase: () => Promise<string>): void
       if (failing.delete(save)) throw new RetryableError('the connection was lost after the write');
     };
 
+    /** @returns whether the message was stored, after each command. */
+    async function saveAndRemove(order: string, removed: Message): Promise<boolean[]> {
+      const states: boolean[] = [];
+      const save = ({ db }: Steps) => new MessageCollection(db).saveMessages([removed]);
+      await run(order, save, removed, (isStored) => states.push(isStored));
+      return states;
+    }
+
     async function expectRemoved(removed: Message) {
       expect(await all.getMessage(removed.id)).toBeNull();
       await all.saveMessages([removed]);
@@ -68,13 +76,7 @@ function interleaving(title: string, emptyDatabase: () => Promise<string>): void
 
     it.each(ordersOf(SAVE_STEPS, REMOVE_STEPS))('%s: a removed message stays removed', async (order) => {
       const removed = message({ topic: 'interleaving' });
-      const states: boolean[] = [];
-      await run(
-        order,
-        ({ db }) => new MessageCollection(db).saveMessages([removed]),
-        removed,
-        (isStored) => states.push(isStored),
-      );
+      const states = await saveAndRemove(order, removed);
       await expectRemoved(removed);
       // The tombstone was there before the save began, so readers never see the message.
       if (order.startsWith('R')) expect(states).not.toContain(true);
@@ -83,13 +85,7 @@ function interleaving(title: string, emptyDatabase: () => Promise<string>): void
     it.each(ordersOf(SAVE_STEPS, REMOVE_STEPS))('%s: a stored message that is published again stays removed', async (order) => {
       const removed = message({ topic: 'interleaving' });
       await all.saveMessages([removed]);
-      const states: boolean[] = [];
-      await run(
-        order,
-        ({ db }) => new MessageCollection(db).saveMessages([removed]),
-        removed,
-        (isStored) => states.push(isStored),
-      );
+      const states = await saveAndRemove(order, removed);
       await expectRemoved(removed);
       if (order.startsWith('R')) expect(states.slice(order.lastIndexOf('R'))).not.toContain(true);
     });
