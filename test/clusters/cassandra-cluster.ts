@@ -71,7 +71,10 @@ async function expectPeers(node: number, count: number): Promise<void> {
   if (rowLength !== count) throw new Error(`node ${node} knows ${rowLength} of ${count} other nodes`);
 }
 
-/** A node refuses at once a read for which it knows too few nodes. While it still asks a dead one, the read takes its time and fails otherwise. */
+/**
+ * A node refuses at once a read for which it knows too few nodes. While it still asks a dead one, the read takes its
+ * time and fails otherwise.
+ */
 async function stateSeenBy(node: number): Promise<'all up' | 'one down' | null> {
   try {
     await ask(node, `SELECT version FROM ${KEYSPACE}.mqtt_offline_migration`, types.consistencies.all);

@@ -165,7 +165,8 @@ function tests(stage: Stage): void {
     expect(again.texts).toEqual(['one copy']);
   });
 
-  // Two guards, either of which is enough here: the client's mailbox knows what is on its way, and each message is claimed before it is sent.
+  // Two guards, either of which is enough here: the client's mailbox knows what is on its way, and each message is
+  // claimed before it is sent.
   it('promise 9: arrives once when the client subscribes four times in quick succession', async () => {
     const { world } = stage;
     await world.publish('t/9/1', 'hello');

@@ -4,7 +4,10 @@ import { emptyRedis, redisOf } from '../support/redis';
 import { onOneServer } from './stage';
 import { EVERYWHERE } from './suites';
 
-/** One of SQL, one of another kind; on the embedded default it is whole, too. The others have each promise, and what each theme is about. */
+/**
+ * One of SQL, one of another kind; on the embedded default it is whole, too. The others have each promise, and what
+ * each theme is about.
+ */
 const WHOLE = new Set<StoreName>(['postgres', 'redis']);
 
 type TestFile = 'stores-sql' | 'stores-mysql' | 'stores-redis' | 'stores-documents' | 'stores-clickhouse';

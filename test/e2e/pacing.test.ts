@@ -3,7 +3,10 @@ import { emptyDatabase } from '../support/database';
 import { emptyRedis, redisOf } from '../support/redis';
 import { pacing } from './pacing';
 
-/** These tests use real time and many messages, so they run on one store and queue. promises.ts and limits.ts test windows and QoS 0 on every store. */
+/**
+ * These tests use real time and many messages, so they run on one store and queue. promises.ts and limits.ts test
+ * windows and QoS 0 on every store.
+ */
 withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
   const queue = redisOf('e2e/pacing', redis);
   let store = '';

@@ -10,8 +10,9 @@ import { World, type Subscriber, type WorldOptions } from './world';
 const PATIENCE_MS = 120_000;
 
 /**
- * Many messages, slow clients, and times by the clock. The stores' part in it is to read page by page, which main-flow.ts shows on each; these
- * take too long for all of them. Each has a server of its own, as they differ in the broker's limits and the number of its connections.
+ * Many messages, slow clients, and times by the clock. The stores' part in it is to read page by page, which
+ * main-flow.ts shows on each; these take too long for all of them. Each has a server of its own, as they differ in the
+ * broker's limits and the number of its connections.
  */
 export function pacing(name: string, env: () => Record<string, string>, many: number): void {
   describe(`the pace of deliveries, ${name}`, () => {

@@ -239,7 +239,8 @@ function tests(stage: Stage): void {
     expect(await letters()).toContainEqual(expect.stringContaining(isOld ? 'the topic has a comma' : 'packet_too_large'));
   });
 
-  // The guards: the retry of the same job (Workers.process) and the release of the leases in Sender.publish. Store and queue: outage.test.ts.
+  // The guards: the retry of the same job (Workers.process) and the release of the leases in Sender.publish. Store and
+  // queue: outage.test.ts.
   it('promise 14: after an outage of EMQX all messages are delivered in order', async () => {
     const { world } = stage;
     await world.post(events('t/14', 20));

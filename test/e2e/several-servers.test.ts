@@ -4,7 +4,10 @@ import { emptyRedis, redisOf } from '../support/redis';
 import { severalServers } from './several';
 import { standsStill } from './still';
 
-/** Several servers on one queue and store. The guards: owners of lanes (ownership.ts), the versions of mailboxes (Boxes.save), claims in the shared state. */
+/**
+ * Several servers on one queue and store. The guards: owners of lanes (ownership.ts), the versions of mailboxes
+ * (Boxes.save), claims in the shared state.
+ */
 describe('several servers', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     const queue = redisOf('e2e/several-servers', redis);

@@ -26,7 +26,10 @@ export interface WorldOptions {
   readonly limits?: Partial<Limits>;
   /** Default: offline-messages. */
   readonly rules?: Rules;
-  /** The imported rules post over so many connections, whatever the order: the stand-in sends one request at a time on each, EMQX up to 100. */
+  /**
+   * The imported rules post over so many connections, whatever the order: the stand-in sends one request at a time on
+   * each, EMQX up to 100.
+   */
   readonly connections?: number;
   /** The version of EMQX that the stand-in plays; default 5. */
   readonly version?: 4 | 5;
@@ -86,7 +89,10 @@ export class World {
     for (const rule of rules ?? []) await this.importRule(rule, connections);
   }
 
-  /** Prepares the server for the next test: no clients, no stored messages, no delayed jobs, a new EMQX, the real time. Positions and mailboxes stay. */
+  /**
+   * Prepares the server for the next test: no clients, no stored messages, no delayed jobs, a new EMQX, the real time.
+   * Positions and mailboxes stay.
+   */
   async renew(rules: Rules): Promise<void> {
     await Promise.all(this.clients.splice(0).map((client) => client.endAsync(true)));
     this.emqx.renew();
@@ -112,7 +118,10 @@ export class World {
     return open;
   }
 
-  /** On our server's clock; what is to be done later (the look after the grace, ...) is due now. EMQX and the databases have another clock. */
+  /**
+   * On our server's clock; what is to be done later (the look after the grace, ...) is due now. EMQX and the databases
+   * have another clock.
+   */
   async timePasses(ms = GRACE_MS + 1_000): Promise<void> {
     this.clock.aheadMs += ms;
     await this.nothingWaits();
@@ -124,7 +133,10 @@ export class World {
     await this.quiet();
   }
 
-  /** Whether something is put off for a moment: a delivery behind the writes that were accepted before it, or until acknowledgements have arrived. */
+  /**
+   * Whether something is put off for a moment: a delivery behind the writes that were accepted before it, or until
+   * acknowledgements have arrived.
+   */
   isSoon(): Promise<boolean> {
     return this.later.isSoon();
   }

@@ -3,7 +3,10 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Environment, FILE } from '../../src/embedded/environment';
 
-/** Writes to the environment in argv[2] until a write fails, because the file can't grow. Then it closes the environment. Prints `failed` and `closed`. */
+/**
+ * Writes to the environment in argv[2] until a write fails, because the file can't grow. Then it closes the
+ * environment. Prints `failed` and `closed`.
+ */
 async function main([directory = '']: readonly string[]): Promise<void> {
   const environment = await Environment.open(directory);
   const write = (n: number) => environment.write(() => environment.table('test').put(Buffer.from(String(n)), Buffer.alloc(20_000)));

@@ -115,7 +115,10 @@ export class Trace {
     }
   }
 
-  /** What the disk may have of the file when the power fails at the instant: all that it was made to write by then, and what is chosen of all else. */
+  /**
+   * What the disk may have of the file when the power fails at the instant: all that it was made to write by then, and
+   * what is chosen of all else.
+   */
   diskAt(instant: number, choice: Choice): Buffer {
     // An fsync is of what was written before it began.
     const synced = Math.max(-1, ...this.syncs.filter(({ returned }) => returned < instant).map(({ called }) => called));
@@ -175,8 +178,8 @@ function callOf(name: string, text: string, called: number, returned: number): C
 }
 
 /**
- * What the call has written. A process that is killed while it writes has written the beginning, and nothing of the process comes later. The
- * file tells how much that is.
+ * What the call has written. A process that is killed while it writes has written the beginning, and nothing of the
+ * process comes later. The file tells how much that is.
  */
 function writtenBy({ args, result }: Call, offset: number, actual: Buffer): Buffer {
   const data = Buffer.concat(textsOf(args));

@@ -216,7 +216,8 @@ describe('a bulk publish that EMQX rejects', () => {
     expect(published).toEqual(['t/0', 't/2']);
   });
 
-  // EMQX Serverless has no GET /nodes, and a key may not be allowed to read it: without the second question such a message was tried for ever.
+  // EMQX Serverless has no GET /nodes, and a key may not be allowed to read it: without the second question such a
+  // message was tried for ever.
   test.each([
     ['has no GET /nodes', { status: 404, body: { code: 'NOT_FOUND' } }, { status: 404, body: { code: 'CLIENTID_NOT_FOUND' } }],
     [

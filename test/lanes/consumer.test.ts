@@ -77,8 +77,8 @@ describe('a consumer', () => {
     await consumer.close();
   });
 
-  // The guards are the two waits in Consumer.run(). Without them a lane that is behind would take all of its jobs at once, or the owner of a client
-  // lane would handle two batches of a mailbox at the same time.
+  // The guards are the two waits in Consumer.run(). Without them a lane that is behind would take all of its jobs at
+  // once, or the owner of a client lane would handle two batches of a mailbox at the same time.
   it.each([
     ['two batches at a time of a message lane', null, 2],
     [

@@ -13,7 +13,10 @@ import { inTime, waitFor } from '../support/wait';
 
 /** Long enough for an answer of a busy machine. */
 const TIMEOUT_MS = 1_000;
-/** Two timeouts, one of the producer and one of the worker, and time for a busy machine. A consumer with Redis's usual limit of 15 s takes longer. */
+/**
+ * Two timeouts, one of the producer and one of the worker, and time for a busy machine. A consumer with Redis's usual
+ * limit of 15 s takes longer.
+ */
 const AT_ONCE_MS = 10_000;
 const QUEUE = `half-open-${process.pid}`;
 

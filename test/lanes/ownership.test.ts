@@ -10,8 +10,8 @@ import type { Kind } from './queue/world';
 let sequence = 0;
 
 /**
- * `performance.now` and `Date.now` stand still, and go on by so many ms: what a process that stood still finds. The queue's database keeps its
- * own time.
+ * `performance.now` and `Date.now` stand still, and go on by so many ms: what a process that stood still finds. The
+ * queue's database keeps its own time.
  */
 function clock(): { pass(ms: number): void; restore(): void } {
   const [performanceNow, dateNow] = [performance.now(), Date.now()];

@@ -17,7 +17,8 @@ describe('the pace of deliveries (promise 10)', () => {
     expect(world.store.messages.size).toBe(0);
   });
 
-  // The guard is the room in Rounds: a client that takes nothing has its window full. EMQX is asked for it now and then, and tells that it still has all of it.
+  // The guard is the room in Rounds: a client that takes nothing has its window full. EMQX is asked for it now and
+  // then, and tells that it still has all of it.
   it('needs one timer for a client that stops acknowledging', async () => {
     const world = new Simulation({ window: 20 });
     await world.fill('t', 100);
@@ -173,7 +174,8 @@ describe('a message that EMQX drops (delivery.dropped)', () => {
     expect((await world.metrics.deliveriesDropped.get()).values).toMatchObject([{ labels: { reason: 'queue_full' }, value: 3 }]);
   });
 
-  // Promise 6. The guard is `stopped` in Claiming.claim: what is sent again has a parcel for each message, and a process may have died between sending one and saving that.
+  // Promise 6. The guard is `stopped` in Claiming.claim: what is sent again has a parcel for each message, and a
+  // process may have died between sending one and saving that.
   it('waits behind an earlier one that may have been sent already', async () => {
     const world = new Simulation({ window: 10 });
     const texts = await world.fill('t', 10);

@@ -386,7 +386,8 @@ describe('POST /v1/deliveries', () => {
       await world.arrive(world.subscribed('c', filter));
       await world.acknowledge(client, 4);
       await world.pass(MINUTE);
-      // Four are unacknowledged, and the client is still there: EMQX holds them for it. Of a group's EMQX is not asked: another member may have them.
+      // Four are unacknowledged, and the client is still there: EMQX holds them for it. Of a group's EMQX is not asked:
+      // another member may have them.
       world.deliver('c', filter);
       await world.settle();
       await world.pass(MINUTE);

@@ -208,9 +208,9 @@ class Play {
   }
 
   /**
-   * Who stays and takes what it is sent gets all that was published before it subscribed, without another subscription, if its event comes within
-   * the grace (promise 5). In pubsub mode: in queue
-   * mode somebody else may have it in hand. What EMQX drops for longer than five minutes waits for the next subscription.
+   * Who stays and takes what it is sent gets all that was published before it subscribed, without another subscription,
+   * if its event comes within the grace (promise 5). In pubsub mode: in queue mode somebody else may have it in hand.
+   * What EMQX drops for longer than five minutes waits for the next subscription.
    */
   private async takeWhatComes(): Promise<void> {
     const { world } = this;
@@ -375,7 +375,10 @@ const BACK_BEFORE_THE_ANSWER: Scenario = {
   ],
 };
 
-/** A member subscribes twice within two seconds. Between that another one acknowledges, and the run of the first subscription still waits. */
+/**
+ * A member subscribes twice within two seconds. Between that another one acknowledges, and the run of the first
+ * subscription still waits.
+ */
 const ACKNOWLEDGED_IN_A_STORM: Scenario = {
   ...{ mode: 'pubsub', window: 2, tellsConnections: false, lists: false },
   commands: [

@@ -36,7 +36,8 @@ describe('the pauses of a QoS 0 delivery', () => {
 });
 
 describe('a delivery through topics of several policies', () => {
-  // The guard is Sender's opening of the inbox when the run begins: going on, it took the inbox for opened, and EMQX said that nobody is there.
+  // The guard is Sender's opening of the inbox when the run begins: going on, it took the inbox for opened, and EMQX
+  // said that nobody is there.
   it('reaches the inbox topics after a pause in the other topics', async () => {
     const world = new Simulation({ filter: 'a', window: 5 }, { filter: 'b', window: 5, deliverTo: 'inbox' });
     await world.fill('a', 20);
@@ -49,7 +50,8 @@ describe('a delivery through topics of several policies', () => {
   });
 });
 
-// Found by seams.property.test.ts. Promise 6. The guard is `opens` in Sender.send: a run that had not begun took the new connection for its own.
+// Found by seams.property.test.ts. Promise 6. The guard is `opens` in Sender.send: a run that had not begun took the
+// new connection for its own.
 describe('a delivery that a full window postponed', () => {
   it.each(['queue', 'pubsub'] as const)('does not continue in a connection that has not subscribed yet (%s)', async (mode) => {
     const world = new Simulation({ mode, deliverTo: 'inbox', window: 2 });

@@ -16,7 +16,10 @@ interface Page {
   messages: { id: string }[];
 }
 
-/** SIGTERM while something that the server needs has gone silent. The guards: STOP_TIMEOUT_MS in main.ts; what is in hand stays in the queue. */
+/**
+ * SIGTERM while something that the server needs has gone silent. The guards: STOP_TIMEOUT_MS in main.ts; what is in
+ * hand stays in the queue.
+ */
 describe('the stop of the server', () => {
   withBackends(['postgres', 'redis'], ({ postgres, redis }) => {
     const running: ServerProcess[] = [];

@@ -33,9 +33,11 @@ export const cassandra: Service = {
           ssl_context_factory: { class_name: 'org.apache.cassandra.security.PEMBasedSslContextFactory' },
           keystore: keystoreIn(serviceDirectory(NAME)),
         },
-        // By default a write that takes 2 s, or loses to others for 1.8 s, has failed. A busy machine may stand still for as long, and no test wants it.
+        // By default a write that takes 2 s, or loses to others for 1.8 s, has failed. A busy machine may stand still
+        // for as long, and no test wants it.
         ...{ read_request_timeout: '10s', write_request_timeout: '10s', cas_contention_timeout: '10s' },
-        // A set of one's own is killed (test/chaos): what it has confirmed must be there then. Periodic, the default, loses the last moments and is quicker.
+        // A set of one's own is killed (test/chaos): what it has confirmed must be there then. Periodic, the default,
+        // loses the last moments and is quicker.
         ...(IS_DEFAULT_SET ? { commitlog_sync: 'periodic', commitlog_sync_period: '10s' } : { commitlog_sync: 'batch' }),
       },
       // There is nobody to wait for.

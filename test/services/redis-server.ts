@@ -13,9 +13,10 @@ export interface RedisOptions {
 }
 
 /**
- * How long a node of a cluster, or the master of sentinels, may be silent before the others take it for dead (ms). No test waits for that with
- * these servers. A busy machine or disk may keep one from answering for seconds. Example with 2 s: while a node was stopped for 3 s the cluster
- * answered CLUSTERDOWN, and the sentinels made the replica the master.
+ * How long a node of a cluster, or the master of sentinels, may be silent before the others take it for dead (ms). No
+ * test waits for that with these servers. A busy machine or disk may keep one from answering for seconds. Example with
+ * 2 s: while a node was stopped for 3 s the cluster answered CLUSTERDOWN, and the sentinels made the replica the
+ * master.
  */
 export const SILENCE_MS = 60_000;
 

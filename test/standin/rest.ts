@@ -25,8 +25,8 @@ export interface RestOptions {
 }
 
 /**
- * A way in which EMQX may fail: hang, break the connection before it does what it is asked (`lose-request`) or after it (`lose-answer`), or answer with
- * a status.
+ * A way in which EMQX may fail: hang, break the connection before it does what it is asked (`lose-request`) or after it
+ * (`lose-answer`), or answer with a status.
  */
 export type Outage = 'hang' | 'lose-request' | 'lose-answer' | number | null;
 

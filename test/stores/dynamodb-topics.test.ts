@@ -7,7 +7,10 @@ import { compareText } from '../../src/stores/shared/order';
 import { withBackends } from '../support/backends';
 import { TestTables } from './dynamodb-tables';
 
-/** Topics as long as the key they are sorted by (900 bytes), a little shorter and longer, that differ there in characters of 1 to 4 bytes. */
+/**
+ * Topics as long as the key they are sorted by (900 bytes), a little shorter and longer, that differ there in
+ * characters of 1 to 4 bytes.
+ */
 const nearTheCut = fc
   .tuple(fc.integer({ min: 890, max: 900 }), fc.array(fc.constantFrom('a', '/', 'é', '漢', '\uffee', '😀', '\u007f'), { maxLength: 6 }))
   .map(([length, end]) => `${'x'.repeat(length)}${end.join('')}`);

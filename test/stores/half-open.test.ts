@@ -105,7 +105,8 @@ describe('a store with half-open connections', () => {
     });
   });
 
-  // No guard of ours: each connection has its timeout, and the driver's monitor, whose own connection is silent too, has all of them closed.
+  // No guard of ours: each connection has its timeout, and the driver's monitor, whose own connection is silent too,
+  // has all of them closed.
   withBackends(['mongodb'], ({ mongodb: server }) => {
     it('works again after a few timeouts on MongoDB', async () => {
       const url = await emptyMongo(server, 'offline_half_open');

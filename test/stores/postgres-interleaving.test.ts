@@ -23,7 +23,10 @@ const PAUSES = `
   ALTER TABLE mqtt_msg DISABLE TRIGGER USER;
   ALTER TABLE mqtt_tombstone DISABLE TRIGGER USER`;
 
-/** Two servers save and remove the same message. One of them stands still in the middle of a step, while the other one does all of its work. */
+/**
+ * Two servers save and remove the same message. One of them stands still in the middle of a step, while the other one
+ * does all of its work.
+ */
 describe('a message that is removed while it is saved', () => {
   withBackends(['postgres'], ({ postgres: server }) => {
     let [saver, remover]: PostgresStore[] = [];
@@ -113,7 +116,8 @@ describe('a message that is removed while it is saved', () => {
       expect(await list('d')).toEqual(['d-1']);
     });
 
-    // The guard is that the save looks before it writes. Without it the row is committed, and the save stands still before it deletes the row.
+    // The guard is that the save looks before it writes. Without it the row is committed, and the save stands still
+    // before it deletes the row.
     it('is not visible for a moment when it is saved again after its removal', async () => {
       await remove('f-pause');
       await client.query('ALTER TABLE mqtt_msg ENABLE TRIGGER pause_delete');

@@ -217,8 +217,8 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
       );
     });
 
-    // The guards are the look at the entry in dueTopicsOf, without which the message is deleted, and the second look in MessageIndex.end, without
-    // which it is never purged.
+    // The guards are the look at the entry in dueTopicsOf, without which the message is deleted, and the second look in
+    // MessageIndex.end, without which it is never purged.
     it('a message that is saved after any step of the purge of its expired tombstone is purged when it expires', async () => {
       const saved = message({ topic, expiresAt: soon() });
       await eachStep(
@@ -426,7 +426,8 @@ describe.each(['redis', 'redis-cluster'] as const)('two processes on %s', (name)
       );
     });
 
-    // The guard is the entry that purgePositions() writes again. Without it the position would be read again for as long as it is not purged.
+    // The guard is the entry that purgePositions() writes again. Without it the position would be read again for as
+    // long as it is not purged.
     it('a position whose process died before it had noted that its consumer was seen is not purged, and not read again', async () => {
       own = `${prefix}-${count++}`;
       const [one, other] = [open(), open()];

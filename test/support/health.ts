@@ -17,8 +17,8 @@ export function healthInTime(of: Checked): Promise<Health> {
 const NO_ANSWER = /\bno answer within\b|\bgives no answer\b/;
 
 /**
- * The result of a health check to which the server has answered. On a busy machine the first attempt to connect may take longer than a check
- * waits, and the check is then repeated.
+ * The result of a health check to which the server has answered. On a busy machine the first attempt to connect may
+ * take longer than a check waits, and the check is then repeated.
  */
 export function answeredHealth(of: Checked): Promise<Health> {
   return waitFor('an answer', async () => {

@@ -13,8 +13,8 @@ const ROOT = join(__dirname, '../..');
 const PORTS = { from: 20_000, to: 32_000 };
 
 /**
- * A port is free from the moment when it was found until its server listens, which takes a process some seconds. Jest's workers look for ports at
- * the same time, so each worker has ports of its own: those with the same remainder.
+ * A port is free from the moment when it was found until its server listens, which takes a process some seconds. Jest's
+ * workers look for ports at the same time, so each worker has ports of its own: those with the same remainder.
  */
 const WORKERS = 16;
 const given = new Set<number>();

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * The result of the work, which fails if it takes so long. The limit is a timer of the same event loop, as the timeouts of the work are: a busy
- * machine delays them all.
+ * The result of the work, which fails if it takes so long. The limit is a timer of the same event loop, as the timeouts
+ * of the work are: a busy machine delays them all.
  */
 export async function inTime<T>(what: string, limitMs: number, work: Promise<T>): Promise<T> {
   const ended = new AbortController();

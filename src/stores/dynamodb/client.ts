@@ -92,8 +92,8 @@ export class Client {
 
   /**
    * Replaces an item by one with another key, both at once.
-   * @returns false if the old item is not there; null if the call must be repeated, because another request writes one of the two, or because
-   * DynamoDB throttles.
+   * @returns false if the old item is not there; null if the call must be repeated, because another request writes one
+   * of the two, or because DynamoDB throttles.
    */
   async replace(table: string, key: Item, item: Item): Promise<boolean | null> {
     const TableName = this.table(table);

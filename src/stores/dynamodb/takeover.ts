@@ -193,8 +193,8 @@ export class Takeover {
   }
 
   /**
-   * The id is the key, so a new id needs a new item. The old item is deleted in the same moment. So only one server renames it, and no server
-   * writes the new item again after another one has delivered and removed it.
+   * The id is the key, so a new id needs a new item. The old item is deleted in the same moment. So only one server
+   * renames it, and no server writes the new item again after another one has delivered and removed it.
    */
   private async rename(old: string, id: string): Promise<void> {
     const key = { msgid: text(old) };

@@ -130,8 +130,8 @@ export class Clients implements ClientStore {
   }
 
   /**
-   * The subscription goes before its time: without a time, one that is reported at this moment would become an assigned one. If the time has
-   * changed meanwhile, an event has reported the subscription, so it is put back.
+   * The subscription goes before its time: without a time, one that is reported at this moment would become an assigned
+   * one. If the time has changed meanwhile, an event has reported the subscription, so it is put back.
    * @returns how many were removed.
    */
   private async removeUnlessReported(due: readonly (SubscriptionRef & { readonly at: string })[]): Promise<number> {

@@ -61,8 +61,8 @@ export class Positions implements PositionStore {
   }
 
   /**
-   * Writes the entries of those positions that are there. Another process may have written a position after it was deleted here. Without this
-   * nothing would find it.
+   * Writes the entries of those positions that are there. Another process may have written a position after it was
+   * deleted here. Without this nothing would find it.
    */
   private async indexAgain(refs: readonly PositionRef[]): Promise<void> {
     const values = await this.db.all<string | null>(refs.map(({ consumer, topic }) => ['HGET', this.keys.positions(consumer), topic]));
@@ -91,8 +91,8 @@ export class Positions implements PositionStore {
   }
 
   /**
-   * A position that changes meanwhile stays. The value itself tells when its consumer was seen, because it may be newer than its entry in the
-   * index: another process writes the value first, and may have died before it wrote the entry.
+   * A position that changes meanwhile stays. The value itself tells when its consumer was seen, because it may be newer
+   * than its entry in the index: another process writes the value first, and may have died before it wrote the entry.
    */
   async purgePositions(before: number, limit: number): Promise<Purged> {
     const members = await this.db.one<string[]>('ZRANGEBYSCORE', this.keys.positionsSeen, '-inf', before, 'LIMIT', 0, limit);

@@ -146,8 +146,9 @@ export class Takeover {
   }
 
   /**
-   * Makes a copy, because on a cluster the new key may be on another node. Redis may have expired the message meanwhile. The copy has its time
-   * of expiry from the beginning, because another server may find it before this one goes on.
+   * Makes a copy, because on a cluster the new key may be on another node. Redis may have expired the message
+   * meanwhile. The copy has its time of expiry from the beginning, because another server may find it before this one
+   * goes on.
    */
   private async rename({ oldId, id, expiresAt }: Found): Promise<void> {
     const fields = fromPairs(await this.db.one<Buffer[]>('HGETALLBuffer', this.keys.emqxMsg(oldId)));

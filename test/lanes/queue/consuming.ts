@@ -170,7 +170,8 @@ export function consuming(kind: Kind): void {
       return events.length === 0 ? [] : [{ part: { name: 'mail', data: { events } }, error }];
     };
 
-    // The guard is giveUpAll in Consumer: the whole batch was done again, and its other mailboxes with it, or the failed ones were forgotten.
+    // The guard is giveUpAll in Consumer: the whole batch was done again, and its other mailboxes with it, or the
+    // failed ones were forgotten.
     it('postpone the events of that mailbox, and process the others once', async () => {
       const { world } = test;
       const [[bad = '', good = ''] = []] = world.mailboxes(2);

@@ -13,8 +13,8 @@ import type { Kind } from './world';
 const inside = (kind: Kind, tests: (kind: Kind) => void): void => describe('the queue', () => tests(kind));
 
 /**
- * Runs the tests on every database that a queue can be on; `name` is that of the PostgreSQL database. Without an owner they use the database of
- * Redis that all test files share. It is never empty, so the tests' names are their own.
+ * Runs the tests on every database that a queue can be on; `name` is that of the PostgreSQL database. Without an owner
+ * they use the database of Redis that all test files share. It is never empty, so the tests' names are their own.
  */
 export function onEachQueue(name: string, owner: RedisOwner | null, tests: (kind: Kind) => void): void {
   describe('on the embedded database', () => {

@@ -8,7 +8,8 @@ import { ack, deferred, done, eachTest, idsOf, mail, mailIdsOf, QueueWorld, type
 export function takeover(kind: Kind): void {
   const test = eachTest(kind);
 
-  // Promises 1 and 4. On PostgreSQL a guard is the trigger keep_place (migrations/queue): without it the jobs of the dead process come last.
+  // Promises 1 and 4. On PostgreSQL a guard is the trigger keep_place (migrations/queue): without it the jobs of the
+  // dead process come last.
   it('are taken over in their place when it dies', async () => {
     const { world } = test;
     await world.lanes.put([ack('t/1', 'in hand')]);

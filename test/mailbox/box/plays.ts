@@ -128,7 +128,10 @@ function play(world: World, command: Command): void {
   }
 }
 
-/** The client is there and acknowledges; nothing is dropped any more, and every event arrives: how many passes it takes until nothing happens. */
+/**
+ * The client is there and acknowledges; nothing is dropped any more, and every event arrives: how many passes it takes
+ * until nothing happens.
+ */
 function settle(world: World): number {
   world.goOn();
   world.losesAnswers = false;

@@ -14,8 +14,8 @@ export type Effect = 'loaded' | 'asked' | 'read' | 'claimed' | 'published' | 'sa
 const MOST_ROUNDS = 1_000;
 
 /**
- * One pass of a process over the client's mailbox, as MailPass does it; it stops after each effect, and whoever drives it may never go on (a crash), or run another
- * pass before it does.
+ * One pass of a process over the client's mailbox, as MailPass does it; it stops after each effect, and whoever drives
+ * it may never go on (a crash), or run another pass before it does.
  */
 export class Pass {
   private facts: { readonly fact: Fact; readonly at: number }[] = [];

@@ -110,8 +110,9 @@ export class World {
     const isStorm = this.now < before.since + STORM_MS;
     this.begun.set(filter, { since: isStorm ? before.since : this.now, createdAt, times: [...before.times, this.now] });
     if (isStorm) return;
-    // What was published between the requests of a storm EMQX delivers. If a connection began between two requests, the later one may begin a
-    // storm of its own for the mailbox. If events come in any order, two sessions within a second can't be told apart (SAME_MOMENT_MS).
+    // What was published between the requests of a storm EMQX delivers. If a connection began between two requests, the
+    // later one may begin a storm of its own for the mailbox. If events come in any order, two sessions within a second
+    // can't be told apart (SAME_MOMENT_MS).
     const first = before.times.find((at) => this.now < at + STORM_MS) ?? this.now;
     const isGivenUp = (id: string): boolean => (this.givenUp.get(id) ?? -Infinity) >= first;
     for (const { id, topic, at } of this.messages) if (matches(filter, topic) && at <= first && !isGivenUp(id)) this.owed.add(id);

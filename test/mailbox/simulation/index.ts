@@ -27,8 +27,9 @@ import { MemoryState } from './state';
 import { Died, Steps } from './steps';
 
 /**
- * All that works on events, with a clock and an order of events that the test decides; lanes, a store and a broker in memory. What is in the
- * lanes is done in the order in which it came, or as the test chooses, and any job may die or fail at any step.
+ * All that works on events, with a clock and an order of events that the test decides; lanes, a store and a broker in
+ * memory. What is in the lanes is done in the order in which it came, or as the test chooses, and any job may die or
+ * fail at any step.
  */
 export class Simulation {
   /** Far from 0, and a whole second. */

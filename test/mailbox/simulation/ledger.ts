@@ -15,8 +15,8 @@ interface Sent {
 }
 
 /**
- * What must hold of every delivery, whatever the order of things; a model beside the simulation. A consumer is a client, or a shared group in
- * pubsub mode; in queue mode an acknowledgement counts for all.
+ * What must hold of every delivery, whatever the order of things; a model beside the simulation. A consumer is a
+ * client, or a shared group in pubsub mode; in queue mode an acknowledgement counts for all.
  */
 export class Ledger {
   readonly failures: string[] = [];
@@ -128,8 +128,9 @@ export class Ledger {
   }
 
   /**
-   * Never what EMQX has for the client already, its own copy or ours (promise 19), nor what the client acknowledged a moment ago. To a new session, which has nothing
-   * of the last one, everything again. A group: after a subscription, or when it had it for long. Not counted: what EMQX dropped, and what a process did not note.
+   * Never what EMQX has for the client already, its own copy or ours (promise 19), nor what the client acknowledged a
+   * moment ago. To a new session, which has nothing of the last one, everything again. A group: after a subscription,
+   * or when it had it for long. Not counted: what EMQX dropped, and what a process did not note.
    */
   private checkTwice(consumer: string, id: string, session: Session, copy: Copy): void {
     const { world } = this;
@@ -178,7 +179,10 @@ export class Ledger {
     }
   }
 
-  /** What EMQX has for the client of those that it was sent since it subscribed last; what it was sent before may have been taken for lost. */
+  /**
+   * What EMQX has for the client of those that it was sent since it subscribed last; what it was sent before may have
+   * been taken for lost.
+   */
   private sinceLast(consumer: string): Set<string> {
     const last = Math.max(...(this.subscribedAt.get(consumer) ?? []));
     const isGroup = consumer === '$share/g';
